@@ -1,0 +1,45 @@
+# Every dependency is looked up with find_package, so CMAKE_PREFIX_PATH points the build at any
+# installation (modules, Spack, a CUDA LibTorch). See README.md, "Another LibTorch, MPI or HDF5".
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+find_package(Threads REQUIRED)
+set(HDF5_PREFER_PARALLEL OFF)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(ZLIB REQUIRED)
+find_package(TIFF REQUIRED)
+find_package(PNG REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(Boost REQUIRED COMPONENTS program_options)
+find_package(MPI REQUIRED COMPONENTS CXX)
+find_package(Torch REQUIRED)
+
+add_library(tessera_hdf5 INTERFACE)
+target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_compile_definitions(tessera_hdf5 INTERFACE ${HDF5_C_DEFINITIONS})
+
+# The deprecated C++ bindings of Open MPI are not used; without this they must be linked.
+add_library(tessera_mpi INTERFACE)
+target_link_libraries(tessera_mpi INTERFACE MPI::MPI_CXX)
+target_compile_definitions(tessera_mpi INTERFACE OMPI_SKIP_MPICXX=1)
+
+# Torch's own flags come as a string for the whole directory; here they reach our targets only.
+add_library(tessera_torch INTERFACE)
+target_link_libraries(tessera_torch INTERFACE ${TORCH_LIBRARIES})
+target_include_directories(tessera_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+separate_arguments(tessera_torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
+target_compile_options(tessera_torch INTERFACE ${tessera_torch_flags})
+
+# Debian's yaml-cpp 0.7 names its target `yaml-cpp`, newer ones `yaml-cpp::yaml-cpp`.
+add_library(tessera_yaml INTERFACE)
+if(TARGET yaml-cpp::yaml-cpp)
+  target_link_libraries(tessera_yaml INTERFACE yaml-cpp::yaml-cpp)
+else()
+  target_link_libraries(tessera_yaml INTERFACE yaml-cpp)
+endif()

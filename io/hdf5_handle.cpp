@@ -1,0 +1,70 @@
+#include "io/hdf5_handle.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "io/error.h"
+
+namespace tessera {
+
+std::string take_hdf5_error() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
+    if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+    return 0;
+  }, &text);
+  H5Eclear2(H5E_DEFAULT);
+  return text;
+}
+
+hid_t check_hdf5(hid_t status, const std::string& what) {
+  if (status < 0) {
+    const std::string reason = take_hdf5_error();
+    throw Error(reason.empty() ? what : what + ": " + reason);
+  }
+  return status;
+}
+
+Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
+  // The library prints its stack to standard error unless told otherwise; we say it in our words.
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  const std::string name = file.string();
+  if (access(name.c_str(), R_OK) != 0) {
+    const int reason = errno;
+    throw Error(fmt::format("cannot open {}: {}{}", name, errno_text(reason),
+                            reason == ENOENT ? " (is the path right, and seen from this node?)" : ""));
+  }
+  if (std::filesystem::is_directory(file)) {
+    throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", name));
+  }
+  if (H5Fis_hdf5(name.c_str()) <= 0) {
+    H5Eclear2(H5E_DEFAULT);
+    throw Error(fmt::format(
+        "{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
+  }
+  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  Hdf5Handle opened(H5Fopen(name.c_str(), H5F_ACC_RDONLY, access_list.get()), H5Fclose);
+  if (!opened) {
+    throw Error(fmt::format("cannot open {}: {} (is the file damaged, truncated, or still being written?)",
+                            name, take_hdf5_error()));
+  }
+  return opened;
+}
+
+bool hdf5_path_exists(hid_t file, const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (part != "/" && H5Lexists(file, part.c_str(), H5P_DEFAULT) <= 0) {
+      H5Eclear2(H5E_DEFAULT);
+      return false;
+    }
+    if (slash == std::string::npos) break;
+  }
+  const bool resolves = path == "/" || H5Oexists_by_name(file, path.c_str(), H5P_DEFAULT) > 0;
+  H5Eclear2(H5E_DEFAULT);
+  return resolves;
+}
+
+}  // namespace tessera

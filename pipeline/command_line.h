@@ -1,0 +1,31 @@
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// Parses a verb's arguments. Positional ones are named by `positional`, in order (the last name takes all
+/// the rest when it is declared as a vector). `--help` is added to `options`.
+/// Returns nothing when --help was asked for and printed (on the root only).
+/// Errors: UsageError with the usage line and, for a misspelt option, the nearest one.
+std::optional<boost::program_options::variables_map> parse_arguments(
+    const std::vector<std::string>& arguments, const std::string& usage,
+    boost::program_options::options_description options, const std::vector<std::string>& positional,
+    bool print_help);
+
+/// Of `candidates` the one that `word` most likely misspells, if any is near.
+std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates);
+
+/// "16:20" as a half-open range. Errors: UsageError.
+struct SectionRange {
+  std::int64_t begin = 0, end = 0;
+};
+SectionRange parse_section_range(const std::string& text);
+
+/// "50,4,4" as numbers. Errors: UsageError naming `option` unless there are `count` of them, all positive.
+std::vector<double> parse_numbers(const std::string& text, std::size_t count, const std::string& option);
+
+}  // namespace tessera

@@ -1,0 +1,51 @@
+#include "workers/mpi/agree.h"
+
+#include <exception>
+#include <new>
+#include <string>
+
+#include "io/error.h"
+
+namespace tessera {
+namespace {
+
+/// One letter for the kind of error, then its words; "" for none.
+std::string outcome_of(const std::function<void()>& step) {
+  try {
+    step();
+    return {};
+  } catch (const StoppedBySignal& error) {
+    return std::string("S") + error.what();
+  } catch (const UsageError& error) {
+    return std::string("U") + error.what();
+  } catch (const std::bad_alloc&) {
+    return "Eout of memory: ask for more memory per rank, or lower the tile or block size";
+  } catch (const std::exception& error) {
+    return std::string("E") + error.what();
+  }
+}
+
+void throw_outcome(const std::string& outcome) {
+  const std::string words = outcome.substr(1);
+  if (outcome[0] == 'S') throw StoppedBySignal(words);
+  if (outcome[0] == 'U') throw UsageError(words);
+  throw Error(words);
+}
+
+}  // namespace
+
+void on_every_rank(const Communicator& world, const std::function<void()>& step) {
+  const std::string mine = outcome_of(step);
+  if (!world.any(!mine.empty())) return;
+  for (const std::string& outcome : world.all_gather(mine)) {
+    if (!outcome.empty()) throw_outcome(outcome);
+  }
+}
+
+void on_root(const Communicator& world, const std::function<void()>& step) {
+  std::string outcome = world.is_root() ? outcome_of(step) : std::string();
+  world.broadcast(outcome);
+  if (!outcome.empty()) throw_outcome(outcome);
+}
+
+}  // namespace tessera

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <mpi.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// A message between two ranks.
+struct Message {
+  int source = 0;
+  int tag = 0;
+  std::vector<std::byte> bytes;
+};
+
+/// A group of ranks. Works without MPI too, as a group of one (`alone`), so that a program started without
+/// a launcher needs no MPI_Init. Every wait polls and sleeps: a waiting rank leaves its core to the others.
+/// Methods marked collective must be called by every rank of the group, in the same order.
+class Communicator {
+ public:
+  /// A group of this process only.
+  static Communicator alone() { return {}; }
+  /// The ranks of `comm`, which is duplicated: collective.
+  explicit Communicator(MPI_Comm comm);
+  Communicator(Communicator&& other) noexcept;
+  Communicator& operator=(Communicator&& other) noexcept;
+  ~Communicator();
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  bool is_root() const { return rank_ == 0; }
+  /// The MPI handle; MPI_COMM_NULL when alone without MPI.
+  MPI_Comm handle() const { return comm_; }
+
+  /// Collective: the ranks of the same `group` form a new group, ordered by rank.
+  Communicator split(int group) const;
+  /// Collective: this process's rank among the ranks of the same node, and how many they are.
+  struct LocalRank {
+    int rank = 0, size = 1;
+  };
+  LocalRank local_rank() const;
+
+  /// Collective.
+  void barrier() const;
+  /// Collective: the root's text on every rank.
+  void broadcast(std::string& text, int root = 0) const;
+  void broadcast(std::span<std::byte> bytes, int root = 0) const;
+  /// Collective: element-wise sums on every rank, in place.
+  void sum(std::span<double> values) const;
+  void sum(std::span<std::int64_t> values) const;
+  void sum(std::span<float> values) const;
+  /// Collective: whether the flag is set on any rank.
+  bool any(bool flag) const;
+  /// Collective: every rank's text, in rank order, on every rank.
+  std::vector<std::string> all_gather(const std::string& text) const;
+
+  /// Sends and waits until the bytes may be reused.
+  void send(int destination, int tag, std::span<const std::byte> bytes) const;
+  /// A message of any source that is there by now, if any.
+  std::optional<Message> try_receive(int tag) const;
+
+ private:
+  Communicator() = default;
+  void wait(MPI_Request request) const;
+
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+};
+
+/// How a polling loop sleeps: not at all for the first rounds, then longer each time, up to 1 ms.
+class PoliteWait {
+ public:
+  void pause();
+  void reset() { rounds_ = 0; }
+
+ private:
+  int rounds_ = 0;
+};
+
+}  // namespace tessera
