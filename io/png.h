@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace tessera {
+
+/// A PNG image in memory: rows from the top, pixels row-major, channels interleaved, 16-bit samples in the
+/// machine's byte order.
+struct PngImage {
+  std::int64_t height = 0, width = 0;
+  int channels = 1;  ///< 1: grey, 3: RGB
+  int bits = 8;      ///< per sample: 8 or 16
+  std::vector<std::byte> bytes;
+};
+
+/// Writes height * width * channels samples of 8 bits (1 channel: grey, 3: RGB).
+/// Errors: Error naming the file and the reason; no half-written file stays behind.
+void write_png(const std::filesystem::path& file, std::int64_t height, std::int64_t width, int channels,
+               std::span<const std::uint8_t> pixels);
+/// Writes height * width grey samples of 16 bits. Errors: the same.
+void write_png(const std::filesystem::path& file, std::int64_t height, std::int64_t width,
+               std::span<const std::uint16_t> pixels);
+
+/// Reads a grey image of 8 or 16 bits (fewer bits are scaled up to 8).
+/// Errors: Error naming the file: missing, no PNG, damaged or truncated; palette, RGB and transparency are
+/// refused with the advice to convert to grey.
+PngImage read_png(const std::filesystem::path& file);
+
+}  // namespace tessera

@@ -1,0 +1,99 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "io/error.h"
+#include "io/image_stack.h"
+#include "io/volume_reader.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+constexpr auto kUsage = "tessera export IN.h5:/path OUT.tif|FOLDER [--sections FIRST:END] [options]";
+
+struct ExportOptions {
+  DatasetName volume;
+  std::filesystem::path output;
+  std::optional<SectionRange> sections;
+  std::optional<std::int64_t> channel;
+  bool overwrite = false;
+};
+
+void require_fit_output(const ExportOptions& options) {
+  const std::string extension = options.output.extension().string();
+  for (const char* other : {".png", ".jpg", ".jpeg", ".h5", ".hdf5"}) {
+    if (extension == other) {
+      throw UsageError(fmt::format("cannot export to {}: name a .tif file, or a folder for PNG sections",
+                                   options.output.string()));
+    }
+  }
+  if (options.overwrite || !std::filesystem::exists(options.output)) return;
+  if (!std::filesystem::is_directory(options.output) || !std::filesystem::is_empty(options.output)) {
+    throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", options.output.string()));
+  }
+}
+
+std::int64_t chosen_channel(const ExportOptions& options, std::int64_t channels) {
+  if (!options.channel && channels > 1) {
+    throw UsageError(fmt::format("{} has {} channels: choose one with --channel 0 to {}", options.volume.text(),
+                                 channels, channels - 1));
+  }
+  const std::int64_t channel = options.channel.value_or(0);
+  if (channel < 0 || channel >= channels) {
+    throw UsageError(fmt::format("--channel {}: {} has channels 0 to {}", channel, options.volume.text(), channels - 1));
+  }
+  return channel;
+}
+
+void export_volume(const ExportOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  require_fit_output(options);
+  VolumeReader volume(options.volume);
+  const VolumeInfo& info = volume.info();
+  const std::int64_t channel = chosen_channel(options, info.channels);
+  const SectionRange sections = options.sections.value_or(SectionRange{0, info.shape.z});
+  if (sections.end > info.shape.z) {
+    throw UsageError(fmt::format("--sections {}:{}: {} has the sections 0:{}", sections.begin, sections.end,
+                                 options.volume.text(), info.shape.z));
+  }
+  const Index3 shape{sections.end - sections.begin, info.shape.y, info.shape.x};
+  ImageStackWriter stack(options.output, info.type, shape);
+  const std::int64_t depth = info.chunk ? info.chunk->z : 1;
+  for (std::int64_t z = sections.begin; z < sections.end;) {
+    const std::int64_t next = std::min(round_down(z, depth) + depth, sections.end);  // ends where a chunk does
+    stack.write_sections(volume.read({{z, 0, 0}, {next, shape.y, shape.x}}), channel);
+    z = next;
+  }
+  stack.finish();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  fmt::print("{}: {} {}, {:.1f} s\n", options.output.string(), to_string(shape), name_of(info.type), elapsed.count());
+}
+
+}  // namespace
+
+int run_export(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description described("options");
+  described.add_options()
+      ("volume", po::value<std::string>()->required(), "the dataset to read")
+      ("output", po::value<std::string>()->required(), "a .tif file, or a folder for PNG sections")
+      ("sections", po::value<std::string>(), "only these, FIRST:END, END not included")
+      ("channel", po::value<std::int64_t>(), "of a volume with several channels the one to write")
+      ("overwrite", po::bool_switch(), "replace the output when it exists");
+  const auto values = parse_arguments(arguments, kUsage, described, {"volume", "output"}, world.is_root());
+  if (!values) return kExitDone;
+  ExportOptions options;
+  options.volume = parse_dataset_name((*values)["volume"].as<std::string>());
+  options.output = (*values)["output"].as<std::string>();
+  if (values->count("sections") != 0) options.sections = parse_section_range((*values)["sections"].as<std::string>());
+  if (values->count("channel") != 0) options.channel = (*values)["channel"].as<std::int64_t>();
+  options.overwrite = (*values)["overwrite"].as<bool>();
+  on_root(world, [&] { export_volume(options); });
+  return kExitDone;
+}
+
+}  // namespace tessera

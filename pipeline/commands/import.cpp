@@ -1,0 +1,99 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "io/image_stack.h"
+#include "io/volume_file.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/commands/volume_options.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+constexpr auto kUsage = "tessera import STACK.tif|FOLDER OUT.h5:/volumes/raw [--resolution 50,4,4] [options]";
+
+struct ImportOptions {
+  std::filesystem::path stack;
+  DatasetName output;
+  VolumeSpec spec;
+  bool has_chunk = false;
+  bool overwrite = false;
+};
+
+void import_stack(ImportOptions options) {
+  const auto start = std::chrono::steady_clock::now();
+  ImageStackReader stack(options.stack);
+  if (stack.ignored_files() > 0) {
+    spdlog::warn("{}: {} file{} passed over, neither PNG nor TIFF by name", options.stack.string(),
+                 stack.ignored_files(), stack.ignored_files() == 1 ? "" : "s");
+  }
+  VolumeSpec& spec = options.spec;
+  spec.path = options.output.path;
+  spec.type = stack.type();
+  spec.shape = stack.shape();
+  const Index3 wanted = options.has_chunk ? spec.chunk : default_chunk(spec.shape);
+  for (int axis = 0; axis < 3; ++axis) spec.chunk[axis] = std::min(wanted[axis], spec.shape[axis]);
+  spec.attributes["source"] = std::filesystem::absolute(options.stack).lexically_normal().string();
+  VolumeFile file(options.output.file, true);
+  if (spec.gzip == 0) require_free_space(options.output.file, volume_of(spec.shape) * size_of(spec.type));
+  file.add(spec, options.overwrite);
+  for (std::int64_t z = 0; z < spec.shape.z; z += spec.chunk.z) {
+    VoxelBuffer slab(spec.type, {std::min(spec.chunk.z, spec.shape.z - z), spec.shape.y, spec.shape.x});
+    std::byte* target = slab.bytes.data();
+    for (std::int64_t i = 0; i < slab.shape.z; ++i) {
+      const VoxelBuffer section = stack.read_section(z + i);
+      std::memcpy(target, section.bytes.data(), section.bytes.size());
+      target += section.bytes.size();
+    }
+    file.write_sections(spec.path, z, slab);
+  }
+  file.commit();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  fmt::print("{}: {} {}, chunk {}, file {}, {:.1f} s\n", options.output.text(), to_string(spec.shape),
+             name_of(spec.type), to_string(spec.chunk),
+             bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(options.output.file))), elapsed.count());
+}
+
+}  // namespace
+
+int run_import(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description described("options");
+  described.add_options()
+      ("stack", po::value<std::string>()->required(), "a multi-page TIFF, or a folder of PNG or TIFF sections")
+      ("output", po::value<std::string>()->required(), "the dataset to write; others in the file stay")
+      ("resolution", po::value<std::string>(), "voxel size in nm, Z,Y,X")
+      ("offset", po::value<std::string>(), "where the volume starts, in nm, Z,Y,X")
+      ("chunk", po::value<std::string>(), "storage chunk in voxels, Z,Y,X")
+      ("gzip", po::value<int>()->default_value(0), "compression, 0 (none) to 9")
+      ("overwrite", po::bool_switch(), "replace the dataset when it exists");
+  const auto values = parse_arguments(arguments, kUsage, described, {"stack", "output"}, world.is_root());
+  if (!values) return kExitDone;
+  ImportOptions options;
+  options.stack = (*values)["stack"].as<std::string>();
+  options.output = parse_dataset_name((*values)["output"].as<std::string>());
+  if (values->count("resolution") != 0) {
+    options.spec.resolution_nm = parse_numbers((*values)["resolution"].as<std::string>(), 3, "--resolution");
+  }
+  if (values->count("offset") != 0) {
+    options.spec.offset_nm = parse_offset_nm((*values)["offset"].as<std::string>(), "--offset");
+  }
+  options.has_chunk = values->count("chunk") != 0;
+  if (options.has_chunk) options.spec.chunk = parse_shape((*values)["chunk"].as<std::string>(), "--chunk");
+  options.spec.gzip = (*values)["gzip"].as<int>();
+  if (options.spec.gzip < 0 || options.spec.gzip > 9) {
+    throw UsageError(fmt::format("--gzip {}: write 0 (none) to 9", options.spec.gzip));
+  }
+  options.overwrite = (*values)["overwrite"].as<bool>();
+  on_root(world, [&] { import_stack(options); });
+  return kExitDone;
+}
+
+}  // namespace tessera

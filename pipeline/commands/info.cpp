@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "io/hdf5_listing.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+constexpr auto kUsage = "tessera info FILE.h5 [--json]";
+
+void print_attributes(const std::map<std::string, std::string>& attributes) {
+  constexpr std::size_t kLongest = 200;
+  for (const auto& [key, value] : attributes) {
+    const std::string first_line = value.substr(0, std::min(value.find('\n'), kLongest));
+    fmt::print("    {}: {}{}\n", key, first_line,
+               first_line.size() < value.size() ? fmt::format(" ... ({} characters)", value.size()) : "");
+  }
+}
+
+void print_volume(const VolumeInfo& volume) {
+  if (!volume.resolution_nm.empty()) fmt::print("    resolution {} nm\n", fmt::join(volume.resolution_nm, ", "));
+  if (!volume.offset_nm.empty()) fmt::print("    offset {} nm\n", fmt::join(volume.offset_nm, ", "));
+  print_attributes(volume.attributes);
+}
+
+std::string storage_text(const VolumeInfo& volume) {
+  if (!volume.chunk) return "contiguous";
+  std::string text = "chunk " + to_string(*volume.chunk);
+  if (volume.rank == 4) text += fmt::format(" x {} channel{}", volume.chunk_channels, volume.chunk_channels == 1 ? "" : "s");
+  for (const std::string& filter : volume.filters) text += ", " + filter;
+  return text;
+}
+
+void print_entry(const Hdf5Entry& entry) {
+  switch (entry.kind) {
+    case Hdf5Entry::Kind::external_link:
+    case Hdf5Entry::Kind::soft_link: fmt::print("{} -> {}{}\n", entry.path, entry.target, entry.problem); return;
+    case Hdf5Entry::Kind::broken: fmt::print("{} cannot be opened: {}\n", entry.path, entry.problem); return;
+    case Hdf5Entry::Kind::dataset: break;
+  }
+  fmt::print("{} ({}) {}, {}, {} stored\n", entry.path, fmt::join(entry.shape, ", "), entry.type,
+             entry.volume ? storage_text(*entry.volume) : std::string("no volume"), bytes_text(entry.stored_bytes));
+  if (entry.volume) print_volume(*entry.volume);
+  else fmt::print("    {}\n", entry.problem);
+}
+
+nlohmann::json entry_json(const Hdf5Entry& entry) {
+  constexpr const char* kKinds[] = {"dataset", "external link", "soft link", "broken"};
+  nlohmann::json json{{"path", entry.path}, {"kind", kKinds[static_cast<int>(entry.kind)]}};
+  if (!entry.problem.empty()) json["problem"] = entry.problem;
+  if (!entry.target.empty()) json["target"] = entry.target;
+  if (entry.kind != Hdf5Entry::Kind::dataset) return json;
+  json["shape"] = entry.shape;
+  json["type"] = entry.type;
+  json["stored_bytes"] = entry.stored_bytes;
+  json["is_volume"] = entry.volume.has_value();
+  if (!entry.volume) return json;
+  const VolumeInfo& volume = *entry.volume;
+  if (volume.chunk) json["chunk"] = {volume.chunk->z, volume.chunk->y, volume.chunk->x};
+  json["filters"] = volume.filters;
+  if (!volume.resolution_nm.empty()) json["resolution_nm"] = volume.resolution_nm;
+  if (!volume.offset_nm.empty()) json["offset_nm"] = volume.offset_nm;
+  json["attributes"] = volume.attributes;
+  return json;
+}
+
+void print_info(const std::filesystem::path& file, bool as_json) {
+  const Hdf5Listing listing = list_hdf5_file(file);
+  if (as_json) {
+    nlohmann::json json{{"file", file.string()}, {"attributes", listing.attributes}};
+    json["entries"] = nlohmann::json::array();
+    for (const Hdf5Entry& entry : listing.entries) json["entries"].push_back(entry_json(entry));
+    // Attributes may hold bytes that are no UTF-8; these are replaced rather than refused.
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return;
+  }
+  fmt::print("{}: {}\n", file.string(), bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(file))));
+  print_attributes(listing.attributes);
+  for (const Hdf5Entry& entry : listing.entries) print_entry(entry);
+  if (listing.entries.empty()) fmt::print("it holds no dataset\n");
+}
+
+}  // namespace
+
+int run_info(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description described("options");
+  described.add_options()
+      ("file", po::value<std::string>()->required(), "the HDF5 file to look into")
+      ("json", po::bool_switch(), "print JSON");
+  const auto values = parse_arguments(arguments, kUsage, described, {"file"}, world.is_root());
+  if (!values) return kExitDone;
+  const std::filesystem::path file = (*values)["file"].as<std::string>();
+  on_root(world, [&] { print_info(file, (*values)["json"].as<bool>()); });
+  return kExitDone;
+}
+
+}  // namespace tessera

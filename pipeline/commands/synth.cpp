@@ -1,0 +1,106 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "io/volume_file.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/commands/volume_options.h"
+#include "workers/mpi/agree.h"
+#include "workers/synthetic/serial_sections.h"
+
+namespace tessera {
+namespace {
+
+constexpr auto kUsage = "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]";
+
+/// Changes whenever the same seed would give other bytes.
+constexpr auto kGenerator = "tessera synth, serial sections, version 1";
+
+constexpr auto kRaw = "/volumes/raw";
+constexpr auto kCells = "/volumes/labels/cells";
+constexpr auto kInstances = "/volumes/labels/instances";
+
+/// The sections [z, z + depth) of one kind, as the file takes them.
+template <class Voxel>
+void append_section(VoxelBuffer& slab, std::int64_t index, const std::vector<Voxel>& section) {
+  std::copy(section.begin(), section.end(), slab.as<Voxel>().begin() + index * std::ssize(section));
+}
+
+void write_stack(const std::filesystem::path& output, const SerialSectionsOptions& options,
+                 const std::vector<double>& resolution_nm, bool overwrite) {
+  const auto start = std::chrono::steady_clock::now();
+  if (std::filesystem::exists(output) && !overwrite) {
+    throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", output.string()));
+  }
+  const SerialSections sections(options);
+  const Index3 shape = options.shape;
+  VolumeSpec spec;
+  spec.shape = shape;
+  spec.chunk = default_chunk(shape);
+  spec.resolution_nm = resolution_nm;
+  spec.offset_nm = {0, 0, 0};
+  spec.attributes = {{"generator", kGenerator},
+                     {"seed", fmt::format("{}", options.seed)},
+                     {"cell_size_px", fmt::format("{}", options.cell_size_px)}};
+  VolumeFile file(output, false);
+  require_free_space(output, volume_of(shape) * 2);
+  spec.path = kRaw;
+  spec.type = VoxelType::uint8;
+  file.add(spec, false);
+  spec.gzip = 4;  // labels shrink a lot
+  spec.path = kCells;
+  file.add(spec, false);
+  spec.path = kInstances;
+  spec.type = VoxelType::uint64;
+  file.add(spec, false);
+  for (std::int64_t z = 0; z < shape.z; z += spec.chunk.z) {
+    const Index3 slab{std::min(spec.chunk.z, shape.z - z), shape.y, shape.x};
+    VoxelBuffer raw(VoxelType::uint8, slab), cells(VoxelType::uint8, slab), instances(VoxelType::uint64, slab);
+    for (std::int64_t i = 0; i < slab.z; ++i) {
+      const SerialSection section = sections.section(z + i);
+      append_section(raw, i, section.raw);
+      append_section(cells, i, section.cells);
+      append_section(instances, i, section.instances);
+    }
+    file.write_sections(kRaw, z, raw);
+    file.write_sections(kCells, z, cells);
+    file.write_sections(kInstances, z, instances);
+  }
+  file.commit();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  fmt::print("{}: {} with {}, {} and {}, file {}, {:.1f} s\n", output.string(), to_string(shape), kRaw, kCells,
+             kInstances, bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(output))), elapsed.count());
+}
+
+}  // namespace
+
+int run_synth(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description described("options");
+  described.add_options()
+      ("output", po::value<std::string>()->required(), "the HDF5 file to write")
+      ("shape", po::value<std::string>()->default_value("20,512,512"), "size in voxels, Z,Y,X")
+      ("seed", po::value<std::uint64_t>()->default_value(1), "the same seed gives the same bytes")
+      ("resolution", po::value<std::string>()->default_value("50,4,4"), "voxel size in nm, Z,Y,X")
+      ("cell-size", po::value<double>()->default_value(SerialSectionsOptions{}.cell_size_px),
+       "typical width of a cell in pixels")
+      ("overwrite", po::bool_switch(), "replace the file when it exists");
+  const auto values = parse_arguments(arguments, kUsage, described, {"output"}, world.is_root());
+  if (!values) return kExitDone;
+  SerialSectionsOptions options;
+  options.shape = parse_shape((*values)["shape"].as<std::string>(), "--shape");
+  options.seed = (*values)["seed"].as<std::uint64_t>();
+  options.cell_size_px = (*values)["cell-size"].as<double>();
+  const std::vector<double> resolution_nm = parse_numbers((*values)["resolution"].as<std::string>(), 3, "--resolution");
+  on_root(world, [&] {
+    write_stack((*values)["output"].as<std::string>(), options, resolution_nm, (*values)["overwrite"].as<bool>());
+  });
+  return kExitDone;
+}
+
+}  // namespace tessera

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pipeline/config/yaml_tree.h"
+
+namespace tessera {
+
+/// What a ConfigDocument and its sections share.
+struct ConfigState {
+  /// What was read of one key: a value as YAML, a section, or (an optional key that is absent) nothing.
+  struct Line {
+    enum class Kind { value, section, absent } kind = Kind::absent;
+    std::string key, yaml;
+  };
+
+  std::vector<YamlSource> sources;  ///< the file, then the overrides
+  YamlNode root;
+  std::vector<YamlProblem> problems;
+  std::map<std::string, std::vector<Line>> lines;  ///< by section, in the order of reading
+
+  /// The line of `key`, made when this is its first reading.
+  Line& line(const std::string& section, const std::string& key);
+  std::vector<std::string> keys_of(const std::string& section) const;
+  /// Notes "name: text" at `place`.
+  void add_problem(const YamlPlace& place, const std::string& name, const std::string& text);
+};
+
+/// "section.key"; "key" in the root.
+std::string join(const std::string& section, const std::string& key);
+
+/// "; did you mean '...'?" with the nearest candidate, or "".
+std::string suggestion(const std::string& word, const std::vector<std::string>& candidates);
+
+/// How a message calls a value: "a list", "'1e3'".
+std::string describe(const YamlNode& node);
+
+}  // namespace tessera

@@ -1,0 +1,106 @@
+#include "workers/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <torch/cuda.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <limits>
+
+#include "io/error.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+/// The cores this process may run on, as text that is equal for equal sets, and their number.
+struct Cores {
+  std::string text;
+  int count = 1;
+};
+
+Cores allowed_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {};
+  Cores cores{"", CPU_COUNT(&set)};
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) cores.text += fmt::format("{} ", i);
+  }
+  return cores;
+}
+
+std::int64_t read_number(const char* file) {
+  std::ifstream in(file);
+  std::int64_t value = 0;
+  return in >> value ? value : -1;
+}
+
+}  // namespace
+
+std::string Device::text() const {
+  if (cuda) return fmt::format("cuda:{}", index);
+  return fmt::format("cpu, {} thread{}", threads, threads == 1 ? "" : "s");
+}
+
+Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
+  Device device;
+  const Cores cores = allowed_cores();
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  const std::vector<std::string> ranks =
+      world.all_gather(fmt::format("{}|{}|{}", host.data(), is_worker ? "worker" : "none", cores.text));
+  const std::string mine_on_node = fmt::format("{}|worker|", host.data());
+  int workers_on_node = 0, place = 0, sharing = 0;
+  for (int rank = 0; rank < world.size(); ++rank) {
+    const std::string& other = ranks[static_cast<std::size_t>(rank)];
+    if (other.rfind(mine_on_node, 0) != 0) continue;
+    if (rank < world.rank()) ++place;
+    ++workers_on_node;
+    if (other == mine_on_node + cores.text) ++sharing;
+  }
+  on_every_rank(world, [&] {
+    if (!is_worker || wanted == "cpu") return;
+    const auto visible = static_cast<int>(torch::cuda::device_count());
+    if (visible == 0) {
+      if (wanted == "cuda") {
+        throw UsageError(fmt::format("device: cuda was asked for, but {} shows no CUDA device to rank {} (is this a CUDA "
+                                     "build of LibTorch, and was a GPU requested?)", host.data(), world.rank()));
+      }
+      return;
+    }
+    if (workers_on_node > visible) {
+      throw UsageError(fmt::format("{} has {} workers but {} visible CUDA devices: start one worker per device, or set "
+                                   "device: cpu", host.data(), workers_on_node, visible));
+    }
+    device.cuda = true;
+    device.index = place % visible;
+  });
+  device.threads = !is_worker    ? 1
+                   : threads > 0 ? threads
+                                 : std::max(1, cores.count / std::max(1, sharing));
+  at::set_num_threads(device.threads);
+  return device;
+}
+
+std::int64_t available_memory(const Device& device, int local_workers) {
+  if (device.cuda) return 0;
+  std::int64_t available = std::numeric_limits<std::int64_t>::max();
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string key; meminfo >> key;) {
+    std::int64_t kib = 0;
+    if (key == "MemAvailable:" && meminfo >> kib) available = kib * 1024;
+    meminfo.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  const std::int64_t limit = read_number("/sys/fs/cgroup/memory.max");
+  const std::int64_t used = read_number("/sys/fs/cgroup/memory.current");
+  if (limit > 0 && used >= 0) available = std::min(available, std::max<std::int64_t>(0, limit - used));
+  return available / std::max(1, local_workers);
+}
+
+}  // namespace tessera

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// What a worker computes on.
+struct Device {
+  bool cuda = false;
+  int index = 0;    ///< of the CUDA device
+  int threads = 1;  ///< CPU threads of this rank
+
+  std::string text() const;  ///< "cpu, 2 threads" or "cuda:1 (NVIDIA H200)"
+};
+
+/// Collective. Picks this rank's device by its place among the workers of its node: CUDA device = place
+/// modulo visible devices; threads = the cores this rank may use, shared with the other workers that may use
+/// the same ones. `wanted`: "auto", "cpu" or "cuda"; `threads`: 0 for that automatic number.
+/// Ranks that are no workers (`is_worker` false: the coordinator beside workers) get the CPU and 1 thread.
+/// Sets LibTorch's thread count. Errors: UsageError when CUDA is asked for and absent, or when a node has
+/// more workers than visible devices.
+Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads);
+
+/// Bytes of memory that new allocations on the device can use: free device memory, or the smaller of the
+/// node's available memory and what the control group leaves, divided by the node's workers.
+std::int64_t available_memory(const Device& device, int local_workers);
+
+}  // namespace tessera

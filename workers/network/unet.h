@@ -1,0 +1,44 @@
+#pragma once
+
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "workers/network/unet_options.h"
+
+namespace tessera {
+
+/// The U-Net of `UNetOptions`. forward() maps (batch, in_channels, h, w) to logits (batch, classes, h', w'),
+/// float32 or bfloat16, with h' = h - 2 margin (valid) or h (same); h and w must be legal sides of
+/// `geometry_of(options)`. Parameter names are stable: they are the names in checkpoints.
+class UNetImpl : public torch::nn::Module {
+ public:
+  explicit UNetImpl(const UNetOptions& options);
+
+  torch::Tensor forward(torch::Tensor x);
+  const UNetOptions& options() const { return options_; }
+
+ private:
+  torch::Tensor block(int index, torch::Tensor x);
+  torch::Tensor up(int level, const torch::Tensor& x);
+  torch::Tensor drop(const torch::Tensor& x);
+
+  UNetOptions options_;
+  torch::nn::ModuleList convs_, norms_, ups_;
+  torch::nn::Conv2d to_classes_{nullptr};
+};
+TORCH_MODULE(UNet);
+
+/// He initialisation as the paper has it: weights Gaussian with std sqrt(2 / N), N the incoming nodes of one
+/// neuron (for the up-convolution kernel area / stride area * channels); biases 0. The same seed gives the
+/// same weights on every rank.
+void initialise_he(UNet& network, std::uint64_t seed);
+
+/// Class probabilities of logits: soft-max over dimension 1, or the sigmoid when there is one class.
+torch::Tensor class_probabilities(const torch::Tensor& logits);
+
+}  // namespace tessera
