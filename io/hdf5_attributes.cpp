@@ -63,6 +63,18 @@ std::map<std::string, std::string> read_string_attributes(hid_t object) {
   return found;
 }
 
+std::vector<std::string> attribute_names(hid_t object) {
+  std::vector<std::string> names;
+  hsize_t at = 0;
+  H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at,
+              [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+                static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+                return 0;
+              },
+              &names);
+  return names;
+}
+
 void write_attribute(hid_t object, const std::string& name, const std::vector<double>& values) {
   const hsize_t count = values.size();
   Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);

@@ -14,6 +14,9 @@ std::vector<double> read_double_attribute(hid_t object, const std::string& name)
 /// Every string attribute (fixed or variable length, scalar) of an object.
 std::map<std::string, std::string> read_string_attributes(hid_t object);
 
+/// The names of every attribute of an object.
+std::vector<std::string> attribute_names(hid_t object);
+
 /// Writes a 1-D float64 attribute. Errors: Error.
 void write_attribute(hid_t object, const std::string& name, const std::vector<double>& values);
 /// Writes a scalar int64 attribute. Errors: Error.

@@ -140,7 +140,7 @@ TiffReader::TiffReader(const fs::path& file) : path_(file) {
     }
     more = TIFFLastDirectory(file_.get()) == 0;
     if (more && TIFFReadDirectory(file_.get()) == 0) {
-      throw Error(fmt::format("cannot read {} after its page {}: {} (is the file truncated?)", name,
+      throw Error(fmt::format("cannot read {} beyond its first {} page(s): {} (is the file damaged or truncated?)", name,
                               page_offsets_.size(), reason()));
     }
   }

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// An array in a checkpoint, row-major.
+struct CheckpointArray {
+  enum class Type { float32, int64 };
+  Type type = Type::float32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+
+/// The state of a training: an HDF5 file that h5py reads and whose loading runs no code.
+struct Checkpoint {
+  std::map<std::string, CheckpointArray> arrays;   ///< by path, such as weights/convs.0.weight
+  std::map<std::string, std::string> texts;        ///< root attributes: config, version, network, ...
+  std::map<std::string, std::int64_t> counters;    ///< root attributes: iteration, ...
+  std::map<std::string, std::vector<double>> numbers;  ///< root attributes: normalisation, best score, ...
+};
+
+/// Writes a checkpoint beside `file` and puts it in place (fsync, rename, fsync of the folder), a CRC-32C of
+/// everything inside. Errors: Error.
+void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& checkpoint);
+
+/// The bytes of a file. Errors: Error.
+std::vector<std::byte> read_file_bytes(const std::filesystem::path& file);
+
+/// A checkpoint from the bytes of its file; `name` is for messages. Errors: Error when the bytes are no
+/// checkpoint, damaged (the CRC differs) or cut short.
+Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& name);
+
+/// The folder of a run's checkpoints: `iteration_00000100.h5`, ..., and `best.h5`.
+class CheckpointFolder {
+ public:
+  explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  std::filesystem::path best() const { return folder_ / "best.h5"; }
+  std::filesystem::path at_iteration(std::int64_t iteration) const;
+  /// Checkpoints of iterations, the newest first.
+  std::vector<std::filesystem::path> newest_first() const;
+  /// Removes all but the newest `keep` (and the best). Errors: Error.
+  void keep_newest(std::size_t keep) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace tessera {
+
+struct OptimizerOptions {
+  enum class Kind { sgd, adam };
+  Kind kind = Kind::sgd;
+  double learning_rate = 1e-3;
+  double momentum = 0.99;  ///< SGD: Ronneberger et al. 2015
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam: Kingma and Ba 2015
+  double weight_decay = 0;
+};
+
+/// Steps on one flat parameter vector, in place. SGD: v = momentum v + g, p -= rate v. Adam with bias
+/// correction. The state is plain tensors, so that a checkpoint holds it and a resumed run is bit-equal.
+class Optimizer {
+ public:
+  Optimizer(const OptimizerOptions& options, const at::Tensor& parameters);
+
+  /// `gradient` has the parameters' shape. `iteration` counts from 1.
+  void step(at::Tensor& parameters, const at::Tensor& gradient, std::int64_t iteration);
+  std::map<std::string, at::Tensor>& state() { return state_; }
+  const std::map<std::string, at::Tensor>& state() const { return state_; }
+
+ private:
+  OptimizerOptions options_;
+  std::map<std::string, at::Tensor> state_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+namespace tessera {
+
+/// Random numbers keyed by (seed, epoch, sample), never by rank, and the same with every compiler: the
+/// standard library's distributions are not.
+class RandomStream {
+ public:
+  RandomStream(std::uint64_t seed, std::uint64_t epoch, std::uint64_t sample);
+
+  std::uint64_t next();
+  /// In [0, 1).
+  double uniform();
+  double uniform(double low, double high) { return low + (high - low) * uniform(); }
+  /// A whole number in [low, high], both included; low <= high.
+  std::int64_t integer(std::int64_t low, std::int64_t high);
+  /// Mean 0, standard deviation 1.
+  double normal();
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace tessera

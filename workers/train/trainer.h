@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/checkpoint_file.h"
+#include "workers/device.h"
+#include "workers/infer/tile_predictor.h"
+#include "workers/mpi/communicator.h"
+#include "workers/train/augmentation.h"
+#include "workers/train/optimizer.h"
+#include "workers/train/training_data.h"
+
+namespace tessera {
+
+class UNetImpl;
+
+struct TrainerOptions {
+  std::int64_t global_batch = 1;  ///< samples per iteration, over all workers
+  std::int64_t tile_side = 572;   ///< of the network's input
+  std::uint64_t seed = 1;
+  bool class_balance = true;
+  OptimizerOptions optimizer;
+  AugmentationOptions augmentation;
+};
+
+/// What one iteration brought, the same on every worker.
+struct TrainingStep {
+  std::int64_t iteration = 0;  ///< counted from 1
+  double epoch = 0;            ///< passes over the training sections so far
+  double loss = 0;             ///< weighted cross-entropy per unit of weight
+  double pixel_error = 0;      ///< share of the outputs' pixels whose likeliest class is wrong
+  bool stop_asked = false;     ///< some worker asked to stop
+};
+
+/// Trains a network data-parallel: every worker computes its samples of the global batch, the sums of
+/// gradients, losses and weights are reduced and divided once, and every worker takes the same step. Samples
+/// are computed one at a time and drawn from streams keyed by (seed, epoch, sample), so the result does not
+/// depend on the number of workers (to rounding).
+class Trainer {
+ public:
+  /// `network` is moved to the device. The normalisation is part of the state.
+  Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, const TrainerOptions& options,
+          const Device& device, const Communicator& workers);
+  ~Trainer();
+
+  /// Collective over the workers: one iteration. `ask_to_stop`: this worker would like the run to end.
+  /// Errors: Error when the loss is not finite.
+  TrainingStep step(bool ask_to_stop);
+
+  std::int64_t iteration() const { return iteration_; }
+  std::int64_t samples_per_epoch() const { return samples_per_epoch_; }
+  const Normalisation& normalisation() const { return normalisation_; }
+  const UNetImpl& network() const;
+
+  /// Weights, batch statistics, optimizer, counters: all that step() depends on.
+  void store(Checkpoint& checkpoint) const;
+  /// Continues from a stored state, bit-equally on the CPU. Errors: Error when it does not fit.
+  void restore(const Checkpoint& checkpoint, const std::string& name);
+
+ private:
+  struct Model;
+  void compute_sample(std::int64_t sample_number);
+
+  const TrainingData& data_;
+  TrainerOptions options_;
+  const Communicator& workers_;
+  Normalisation normalisation_;
+  std::int64_t iteration_ = 0;
+  std::int64_t samples_per_epoch_ = 1;
+  std::unique_ptr<Model> model_;
+};
+
+}  // namespace tessera
