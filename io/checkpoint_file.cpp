@@ -117,10 +117,12 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
 }
 
 std::vector<std::byte> read_file_bytes(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  std::error_code code;
+  const std::uintmax_t size = std::filesystem::file_size(file, code);  // refuses folders
+  if (code) throw Error(fmt::format("cannot open {}: {}", file.string(), code.message()));
+  std::ifstream in(file, std::ios::binary);
   if (!in) throw Error(fmt::format("cannot open {}: {}", file.string(), errno_text(errno)));
-  std::vector<std::byte> bytes(static_cast<std::size_t>(in.tellg()));
-  in.seekg(0);
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()))) {
     throw Error(fmt::format("cannot read {}: {}", file.string(), errno_text(errno)));
   }
@@ -134,25 +136,27 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   H5Pset_fapl_core(access_list.get(), kGrowBy, /*backing_store=*/0);
   H5Pset_file_image(access_list.get(), bytes.data(), bytes.size());
   const std::string damaged = name + " is no checkpoint, or a damaged one";
-  Hdf5Handle file(check_hdf5(H5Fopen(name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged), H5Fclose);
+  // The library refuses an image under the name of a file that exists; none lies inside of a file.
+  const std::string image_name = name + "/in memory";
+  Hdf5Handle file(check_hdf5(H5Fopen(image_name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged), H5Fclose);
   Hdf5Handle root(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose);
   const auto texts = read_string_attributes(root.get());
   const auto format = texts.find("format");
   if (format == texts.end() || format->second != kFormat) throw Error(damaged + ": the format mark is missing");
   Checkpoint checkpoint;
-  const auto stored_crc = read_double_attribute(root.get(), "crc32c");
+  const auto stored_crc = read_integer_attribute(root.get(), "crc32c");
   for (const std::string& path : dataset_paths(file.get())) checkpoint.arrays[path] = read_array(file.get(), path);
   for (const auto& [key, text] : texts) {
     if (key.rfind("text_", 0) == 0) checkpoint.texts[key.substr(5)] = text;
   }
   for (const std::string& key : attribute_names(root.get())) {
-    const auto values = read_double_attribute(root.get(), key);
-    if (key.rfind("counter_", 0) == 0 && values.size() == 1) {
-      checkpoint.counters[key.substr(8)] = static_cast<std::int64_t>(values[0]);
+    if (key.rfind("counter_", 0) == 0) {
+      const auto value = read_integer_attribute(root.get(), key);
+      if (value) checkpoint.counters[key.substr(8)] = *value;
     }
-    if (key.rfind("number_", 0) == 0) checkpoint.numbers[key.substr(7)] = values;
+    if (key.rfind("number_", 0) == 0) checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
   }
-  if (stored_crc.size() != 1 || static_cast<std::uint32_t>(stored_crc[0]) != checksum(checkpoint)) {
+  if (stored_crc != static_cast<long long>(checksum(checkpoint))) {
     throw Error(damaged + ": its checksum does not fit");
   }
   return checkpoint;

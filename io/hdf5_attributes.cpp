@@ -45,6 +45,17 @@ std::vector<double> read_double_attribute(hid_t object, const std::string& name)
   return values;
 }
 
+std::optional<long long> read_integer_attribute(hid_t object, const std::string& name) {
+  if (H5Aexists(object, name.c_str()) <= 0) return {};
+  Hdf5Handle attribute(check_hdf5(H5Aopen(object, name.c_str(), H5P_DEFAULT), "cannot open '" + name + "'"), H5Aclose);
+  Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
+  Hdf5Handle space(H5Aget_space(attribute.get()), H5Sclose);
+  if (H5Tget_class(type.get()) != H5T_INTEGER || H5Sget_simple_extent_npoints(space.get()) != 1) return {};
+  long long value = 0;
+  check_hdf5(H5Aread(attribute.get(), H5T_NATIVE_LLONG, &value), "cannot read '" + name + "'");
+  return value;
+}
+
 std::map<std::string, std::string> read_string_attributes(hid_t object) {
   std::map<std::string, std::string> found;
   hsize_t at = 0;

@@ -3,6 +3,7 @@
 #include <hdf5.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,9 @@ namespace tessera {
 
 /// The numbers of an attribute, whatever their stored type; empty when there is no such attribute.
 std::vector<double> read_double_attribute(hid_t object, const std::string& name);
+
+/// The whole number of a scalar integer attribute, exact; none when there is no such attribute.
+std::optional<long long> read_integer_attribute(hid_t object, const std::string& name);
 
 /// Every string attribute (fixed or variable length, scalar) of an object.
 std::map<std::string, std::string> read_string_attributes(hid_t object);

@@ -33,16 +33,26 @@ std::string type_text(hid_t type) {
   const bool big = H5Tget_order(type) == H5T_ORDER_BE && bits > 8;
   switch (H5Tget_class(type)) {
     case H5T_INTEGER:
-      return fmt::format("{}int{}{}", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits, big ? ", big-endian" : "");
-    case H5T_FLOAT: return fmt::format("float{}{}", bits, big ? ", big-endian" : "");
-    case H5T_STRING: return "string";
-    case H5T_COMPOUND: return "compound";
-    case H5T_ENUM: return "enumeration";
-    case H5T_REFERENCE: return "reference";
-    case H5T_VLEN: return "variable-length";
-    case H5T_ARRAY: return "array";
-    case H5T_OPAQUE: return "opaque";
-    default: return "of an unknown type";
+      return fmt::format("{}int{}{}", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits,
+                         big ? ", big-endian" : "");
+    case H5T_FLOAT:
+      return fmt::format("float{}{}", bits, big ? ", big-endian" : "");
+    case H5T_STRING:
+      return "string";
+    case H5T_COMPOUND:
+      return "compound";
+    case H5T_ENUM:
+      return "enumeration";
+    case H5T_REFERENCE:
+      return "reference";
+    case H5T_VLEN:
+      return "variable-length";
+    case H5T_ARRAY:
+      return "array";
+    case H5T_OPAQUE:
+      return "opaque";
+    default:
+      return "of an unknown type";
   }
 }
 
@@ -90,8 +100,9 @@ void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
 Hdf5Listing list_hdf5_file(const std::filesystem::path& file) {
   const Hdf5Handle opened = open_hdf5_file(file);
   Hdf5Listing listing;
-  Hdf5Handle root(check_hdf5(H5Gopen2(opened.get(), "/", H5P_DEFAULT), "cannot open the root of " + file.string()),
-                  H5Gclose);
+  Hdf5Handle root(
+      check_hdf5(H5Gopen2(opened.get(), "/", H5P_DEFAULT), "cannot open the root of " + file.string()),
+      H5Gclose);
   listing.attributes = read_string_attributes(root.get());
   std::vector<Link> links;
   check_hdf5(H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, note_link, &links),

@@ -17,12 +17,12 @@ struct Hdf5Entry {
 
   std::string path;  ///< absolute inside the file
   Kind kind = Kind::dataset;
-  std::string target;               ///< of a link: "file:/path" or "/path"
-  std::string type;                 ///< as stored: "uint16", "int32, big-endian", "string", "compound", ...
-  std::vector<std::int64_t> shape;  ///< empty for a scalar
-  std::int64_t stored_bytes = 0;    ///< what its voxels take in the file
+  std::string target;                ///< of a link: "file:/path" or "/path"
+  std::string type;                  ///< as stored: "uint16", "int32, big-endian", "string", "compound", ...
+  std::vector<std::int64_t> shape;   ///< empty for a scalar
+  std::int64_t stored_bytes = 0;     ///< what its voxels take in the file
   std::optional<VolumeInfo> volume;  ///< where VolumeReader can read it
-  std::string problem;              ///< why it is no volume, or cannot be opened
+  std::string problem;               ///< why it is no volume, or cannot be opened
 };
 
 struct Hdf5Listing {

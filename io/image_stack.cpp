@@ -17,7 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 std::string lower_extension(const fs::path& file) {
   std::string text = file.extension().string();
@@ -26,7 +28,9 @@ std::string lower_extension(const fs::path& file) {
   return text;
 }
 
-bool is_png_name(const fs::path& file) { return lower_extension(file) == ".png"; }
+bool is_png_name(const fs::path& file) {
+  return lower_extension(file) == ".png";
+}
 
 /// One image file as a section, shape (1, y, x).
 VoxelBuffer read_image(const fs::path& file) {
@@ -40,8 +44,10 @@ VoxelBuffer read_image(const fs::path& file) {
   }
   TiffReader tiff(file);
   if (tiff.shape().z != 1) {
-    throw Error(fmt::format("{} has {} pages: in a folder each file is one section (a multi-page TIFF is imported by "
-                            "naming the file itself)", file.string(), tiff.shape().z));
+    throw Error(
+        fmt::format("{} has {} pages: in a folder each file is one section (a multi-page TIFF is imported by "
+                    "naming the file itself)",
+                    file.string(), tiff.shape().z));
   }
   VoxelBuffer buffer(tiff.type(), tiff.shape());
   tiff.read_page(0, buffer.bytes);
@@ -51,7 +57,8 @@ VoxelBuffer read_image(const fs::path& file) {
 /// "section_" digits ".png".
 bool is_section_name(const std::string& name) {
   constexpr std::string_view kHead = "section_", kTail = ".png";
-  if (name.size() <= kHead.size() + kTail.size() || !name.starts_with(kHead) || !name.ends_with(kTail)) return false;
+  if (name.size() <= kHead.size() + kTail.size() || !name.starts_with(kHead) || !name.ends_with(kTail))
+    return false;
   return std::all_of(name.begin() + kHead.size(), name.end() - kTail.size(), is_digit);
 }
 
@@ -62,9 +69,11 @@ bool natural_less(std::string_view a, std::string_view b) {
   while (i < a.size() && j < b.size()) {
     if (is_digit(a[i]) && is_digit(b[j])) {
       const auto number = [](std::string_view text, std::size_t& at) {
-        while (at + 1 < text.size() && text[at] == '0' && is_digit(text[at + 1])) ++at;
+        while (at + 1 < text.size() && text[at] == '0' && is_digit(text[at + 1]))
+          ++at;
         const std::size_t first = at;
-        while (at < text.size() && is_digit(text[at])) ++at;
+        while (at < text.size() && is_digit(text[at]))
+          ++at;
         return text.substr(first, at - first);
       };
       const std::string_view left = number(a, i), right = number(b, j);
@@ -86,12 +95,15 @@ bool is_tiff_name(const fs::path& file) {
 }
 
 ImageStackReader::ImageStackReader(const fs::path& path) : path_(path) {
-  if (!fs::exists(path)) throw Error(fmt::format("cannot open {}: there is no such file or folder", path.string()));
+  if (!fs::exists(path))
+    throw Error(fmt::format("cannot open {}: there is no such file or folder", path.string()));
   if (fs::is_directory(path)) {
     for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
       const bool is_image = is_png_name(entry.path()) || is_tiff_name(entry.path());
-      if (is_image && entry.is_regular_file()) files_.push_back(entry.path());
-      else ++ignored_files_;
+      if (is_image && entry.is_regular_file())
+        files_.push_back(entry.path());
+      else
+        ++ignored_files_;
     }
     if (files_.empty()) {
       throw Error(fmt::format("the folder {} has no .png, .tif or .tiff file ({} others)", path.string(),
@@ -137,8 +149,10 @@ ImageStackWriter::ImageStackWriter(const fs::path& path, VoxelType type, const I
     return;
   }
   if (type != VoxelType::uint8 && type != VoxelType::uint16) {
-    throw UsageError(fmt::format("PNG sections hold uint8 or uint16 voxels, not {}: name a .tif file as the output "
-                                 "instead of {}", name_of(type), path.string()));
+    throw UsageError(
+        fmt::format("PNG sections hold uint8 or uint16 voxels, not {}: name a .tif file as the output "
+                    "instead of {}",
+                    name_of(type), path.string()));
   }
   if (fs::exists(path) && !fs::is_directory(path)) {
     throw UsageError(fmt::format("{} is a file, not a folder for PNG sections", path.string()));
@@ -185,8 +199,10 @@ void ImageStackWriter::write_section(std::span<const std::byte> voxels) {
     std::vector<std::uint32_t> narrow(wide.size());
     for (std::size_t i = 0; i < wide.size(); ++i) {
       if (wide[i] > std::numeric_limits<std::uint32_t>::max()) {
-        throw Error(fmt::format("cannot write section {} of {}: the value {} does not fit the 32 bits of a TIFF sample "
-                                "(relabel the volume first)", written_, path_.string(), wide[i]));
+        throw Error(fmt::format(
+            "cannot write section {} of {}: the value {} does not fit the 32 bits of a TIFF sample "
+            "(relabel the volume first)",
+            written_, path_.string(), wide[i]));
       }
       narrow[i] = static_cast<std::uint32_t>(wide[i]);
     }
@@ -203,7 +219,8 @@ void ImageStackWriter::finish() {
     return;
   }
   if (written_ != shape_.z) {
-    throw Error(fmt::format("{} has got {} of its {} sections: not put in place", path_.string(), written_, shape_.z));
+    throw Error(fmt::format("{} has got {} of its {} sections: not put in place", path_.string(), written_,
+                            shape_.z));
   }
   if (fs::exists(path_)) {
     const auto sections_in = [](const fs::path& folder) {
@@ -213,8 +230,10 @@ void ImageStackWriter::finish() {
       }
       return found;
     };
-    for (const fs::path& old : sections_in(path_)) fs::remove(old);
-    for (const fs::path& file : sections_in(staged_folder_)) fs::rename(file, path_ / file.filename());
+    for (const fs::path& old : sections_in(path_))
+      fs::remove(old);
+    for (const fs::path& file : sections_in(staged_folder_))
+      fs::rename(file, path_ / file.filename());
     sync_to_disk(path_);
     return;
   }

@@ -18,12 +18,12 @@ bool natural_less(std::string_view a, std::string_view b);
 /// Whether the name ends in .tif or .tiff, in any case.
 bool is_tiff_name(const std::filesystem::path& file);
 
-/// Reads a serial-section stack section by section: a multi-page TIFF, one PNG image, or a folder with one PNG
-/// or one-page TIFF per section, in natural order. Holds one section in memory at a time.
+/// Reads a serial-section stack section by section: a multi-page TIFF, one PNG image, or a folder with one
+/// PNG or one-page TIFF per section, in natural order. Holds one section in memory at a time.
 class ImageStackReader {
  public:
-  /// Errors: Error naming the file: missing, empty, damaged, unfit (see TiffReader, read_png); a folder without
-  /// images. In a folder the first image is read now, the others when their turn comes.
+  /// Errors: Error naming the file: missing, empty, damaged, unfit (see TiffReader, read_png); a folder
+  /// without images. In a folder the first image is read now, the others when their turn comes.
   explicit ImageStackReader(const std::filesystem::path& path);
 
   VoxelType type() const { return type_; }
@@ -44,8 +44,8 @@ class ImageStackReader {
   std::int64_t ignored_files_ = 0;
 };
 
-/// Writes a stack section by section: a multi-page TIFF where the name ends in .tif or .tiff, else a folder of
-/// PNG sections (`section_0000.png`, ...). Nothing is in place before finish().
+/// Writes a stack section by section: a multi-page TIFF where the name ends in .tif or .tiff, else a folder
+/// of PNG sections (`section_0000.png`, ...). Nothing is in place before finish().
 class ImageStackWriter {
  public:
   /// `shape` is the whole stack's. uint64 voxels become 32-bit samples. Errors: Error, UsageError for a type

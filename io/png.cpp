@@ -39,13 +39,16 @@ struct Session {
     png = writes ? png_create_write_struct(PNG_LIBPNG_VER_STRING, this, note_error, ignore_warning)
                  : png_create_read_struct(PNG_LIBPNG_VER_STRING, this, note_error, ignore_warning);
     if (png != nullptr) info = png_create_info_struct(png);
-    if (info == nullptr) throw Error("libpng does not start (out of memory, or another version than at build time)");
+    if (info == nullptr)
+      throw Error("libpng does not start (out of memory, or another version than at build time)");
   }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() {
-    if (writes) png_destroy_write_struct(&png, &info);
-    else png_destroy_read_struct(&png, &info, nullptr);
+    if (writes)
+      png_destroy_write_struct(&png, &info);
+    else
+      png_destroy_read_struct(&png, &info, nullptr);
   }
 
   [[noreturn]] static void note_error(png_structp png, png_const_charp text) {
@@ -65,8 +68,8 @@ bool read_header(Session& session, std::FILE* file, Header& header) {
   if (setjmp(png_jmpbuf(session.png)) != 0) return false;
   png_init_io(session.png, file);
   png_read_info(session.png, session.info);
-  png_get_IHDR(session.png, session.info, &header.width, &header.height, &header.bits, &header.colour, nullptr,
-               nullptr, nullptr);
+  png_get_IHDR(session.png, session.info, &header.width, &header.height, &header.bits, &header.colour,
+               nullptr, nullptr, nullptr);
   return true;
 }
 
@@ -135,8 +138,7 @@ void write_png(const fs::path& file, std::int64_t height, std::int64_t width, in
   assert(channels == 1 || channels == 3);
   const Header header = header_for(file, height, width, channels, 8);
   assert(std::ssize(pixels) == height * width * channels);
-  write_image(file, header, static_cast<std::size_t>(width * channels),
-              std::as_bytes(pixels).data());
+  write_image(file, header, static_cast<std::size_t>(width * channels), std::as_bytes(pixels).data());
 }
 
 void write_png(const fs::path& file, std::int64_t height, std::int64_t width,
@@ -148,7 +150,8 @@ void write_png(const fs::path& file, std::int64_t height, std::int64_t width,
 
 PngImage read_png(const fs::path& file) {
   const std::string name = file.string();
-  if (fs::is_directory(file)) throw Error(fmt::format("cannot read {}: it is a folder, not a PNG image", name));
+  if (fs::is_directory(file))
+    throw Error(fmt::format("cannot read {}: it is a folder, not a PNG image", name));
   OpenFile opened(std::fopen(file.c_str(), "rb"));
   if (!opened) throw Error(fmt::format("cannot open {}: {}", name, errno_text(errno)));
   std::array<png_byte, 8> signature{};
@@ -161,21 +164,24 @@ PngImage read_png(const fs::path& file) {
 
   Session session(false);
   const auto refuse = [&] {
-    return Error(fmt::format("cannot read {}: {} (is the file damaged or truncated?)", name, session.reason.data()));
+    return Error(
+        fmt::format("cannot read {}: {} (is the file damaged or truncated?)", name, session.reason.data()));
   };
   Header header;
   if (!read_header(session, opened.get(), header)) throw refuse();
   if (header.colour != PNG_COLOR_TYPE_GRAY) {
-    throw Error(fmt::format("{} is a {} image, not a grey one: convert it to grey first "
-                            "(for instance: magick IN.png -colorspace Gray -alpha off OUT.png)",
-                            name,
-                            header.colour == PNG_COLOR_TYPE_PALETTE ? "palette"
-                            : (header.colour & PNG_COLOR_MASK_COLOR) != 0 ? "colour" : "grey-and-transparency"));
+    throw Error(
+        fmt::format("{} is a {} image, not a grey one: convert it to grey first "
+                    "(for instance: magick IN.png -colorspace Gray -alpha off OUT.png)",
+                    name,
+                    header.colour == PNG_COLOR_TYPE_PALETTE       ? "palette"
+                    : (header.colour & PNG_COLOR_MASK_COLOR) != 0 ? "colour"
+                                                                  : "grey-and-transparency"));
   }
   const std::uint64_t claimed = std::uint64_t{header.width} * header.height * (header.bits == 16 ? 2 : 1);
   if (claimed / kMostCompressed / 8 > fs::file_size(file)) {
-    throw Error(fmt::format("{} claims {} x {} pixels but is far too small for them (is the file damaged?)", name,
-                            header.height, header.width));
+    throw Error(fmt::format("{} claims {} x {} pixels but is far too small for them (is the file damaged?)",
+                            name, header.height, header.width));
   }
   PngImage image;
   image.height = header.height;

@@ -61,6 +61,7 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
   Hdf5Handle space(check_hdf5(H5Screate_simple(3, dims.data(), nullptr), "cannot shape " + name), H5Sclose);
   Hdf5Handle creation_list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   check_hdf5(H5Pset_chunk(creation_list.get(), 3, chunk.data()), "cannot chunk " + name);
+  H5Pset_obj_track_times(creation_list.get(), false);  // the same input gives the same bytes
   if (spec.gzip > 0) {
     H5Pset_shuffle(creation_list.get());
     check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(spec.gzip)), "cannot compress " + name);

@@ -33,18 +33,20 @@ void require_fit_output(const ExportOptions& options) {
   }
   if (options.overwrite || !std::filesystem::exists(options.output)) return;
   if (!std::filesystem::is_directory(options.output) || !std::filesystem::is_empty(options.output)) {
-    throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", options.output.string()));
+    throw UsageError(
+        fmt::format("{} exists already; pass --overwrite to replace it", options.output.string()));
   }
 }
 
 std::int64_t chosen_channel(const ExportOptions& options, std::int64_t channels) {
   if (!options.channel && channels > 1) {
-    throw UsageError(fmt::format("{} has {} channels: choose one with --channel 0 to {}", options.volume.text(),
-                                 channels, channels - 1));
+    throw UsageError(fmt::format("{} has {} channels: choose one with --channel 0 to {}",
+                                 options.volume.text(), channels, channels - 1));
   }
   const std::int64_t channel = options.channel.value_or(0);
   if (channel < 0 || channel >= channels) {
-    throw UsageError(fmt::format("--channel {}: {} has channels 0 to {}", channel, options.volume.text(), channels - 1));
+    throw UsageError(
+        fmt::format("--channel {}: {} has channels 0 to {}", channel, options.volume.text(), channels - 1));
   }
   return channel;
 }
@@ -64,13 +66,15 @@ void export_volume(const ExportOptions& options) {
   ImageStackWriter stack(options.output, info.type, shape);
   const std::int64_t depth = info.chunk ? info.chunk->z : 1;
   for (std::int64_t z = sections.begin; z < sections.end;) {
-    const std::int64_t next = std::min(round_down(z, depth) + depth, sections.end);  // ends where a chunk does
+    const std::int64_t next =
+        std::min(round_down(z, depth) + depth, sections.end);  // ends where a chunk does
     stack.write_sections(volume.read({{z, 0, 0}, {next, shape.y, shape.x}}), channel);
     z = next;
   }
   stack.finish();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  fmt::print("{}: {} {}, {:.1f} s\n", options.output.string(), to_string(shape), name_of(info.type), elapsed.count());
+  fmt::print("{}: {} {}, {:.1f} s\n", options.output.string(), to_string(shape), name_of(info.type),
+             elapsed.count());
 }
 
 }  // namespace
@@ -78,18 +82,19 @@ void export_volume(const ExportOptions& options) {
 int run_export(const Arguments& arguments, const Communicator& world) {
   namespace po = boost::program_options;
   po::options_description described("options");
-  described.add_options()
-      ("volume", po::value<std::string>()->required(), "the dataset to read")
-      ("output", po::value<std::string>()->required(), "a .tif file, or a folder for PNG sections")
-      ("sections", po::value<std::string>(), "only these, FIRST:END, END not included")
-      ("channel", po::value<std::int64_t>(), "of a volume with several channels the one to write")
-      ("overwrite", po::bool_switch(), "replace the output when it exists");
+  auto add = described.add_options();
+  add("volume", po::value<std::string>()->required(), "the dataset to read");
+  add("output", po::value<std::string>()->required(), "a .tif file, or a folder for PNG sections");
+  add("sections", po::value<std::string>(), "only these, FIRST:END, END not included");
+  add("channel", po::value<std::int64_t>(), "of a volume with several channels the one to write");
+  add("overwrite", po::bool_switch(), "replace the output when it exists");
   const auto values = parse_arguments(arguments, kUsage, described, {"volume", "output"}, world.is_root());
   if (!values) return kExitDone;
   ExportOptions options;
   options.volume = parse_dataset_name((*values)["volume"].as<std::string>());
   options.output = (*values)["output"].as<std::string>();
-  if (values->count("sections") != 0) options.sections = parse_section_range((*values)["sections"].as<std::string>());
+  if (values->count("sections") != 0)
+    options.sections = parse_section_range((*values)["sections"].as<std::string>());
   if (values->count("channel") != 0) options.channel = (*values)["channel"].as<std::int64_t>();
   options.overwrite = (*values)["overwrite"].as<bool>();
   on_root(world, [&] { export_volume(options); });

@@ -39,7 +39,8 @@ void import_stack(ImportOptions options) {
   spec.type = stack.type();
   spec.shape = stack.shape();
   const Index3 wanted = options.has_chunk ? spec.chunk : default_chunk(spec.shape);
-  for (int axis = 0; axis < 3; ++axis) spec.chunk[axis] = std::min(wanted[axis], spec.shape[axis]);
+  for (int axis = 0; axis < 3; ++axis)
+    spec.chunk[axis] = std::min(wanted[axis], spec.shape[axis]);
   spec.attributes["source"] = std::filesystem::absolute(options.stack).lexically_normal().string();
   VolumeFile file(options.output.file, true);
   if (spec.gzip == 0) require_free_space(options.output.file, volume_of(spec.shape) * size_of(spec.type));
@@ -58,7 +59,8 @@ void import_stack(ImportOptions options) {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   fmt::print("{}: {} {}, chunk {}, file {}, {:.1f} s\n", options.output.text(), to_string(spec.shape),
              name_of(spec.type), to_string(spec.chunk),
-             bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(options.output.file))), elapsed.count());
+             bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(options.output.file))),
+             elapsed.count());
 }
 
 }  // namespace
@@ -66,14 +68,15 @@ void import_stack(ImportOptions options) {
 int run_import(const Arguments& arguments, const Communicator& world) {
   namespace po = boost::program_options;
   po::options_description described("options");
-  described.add_options()
-      ("stack", po::value<std::string>()->required(), "a multi-page TIFF, or a folder of PNG or TIFF sections")
-      ("output", po::value<std::string>()->required(), "the dataset to write; others in the file stay")
-      ("resolution", po::value<std::string>(), "voxel size in nm, Z,Y,X")
-      ("offset", po::value<std::string>(), "where the volume starts, in nm, Z,Y,X")
-      ("chunk", po::value<std::string>(), "storage chunk in voxels, Z,Y,X")
-      ("gzip", po::value<int>()->default_value(0), "compression, 0 (none) to 9")
-      ("overwrite", po::bool_switch(), "replace the dataset when it exists");
+  auto add = described.add_options();
+  add("stack", po::value<std::string>()->required(),
+      "a multi-page TIFF, or a folder of PNG or TIFF sections");
+  add("output", po::value<std::string>()->required(), "the dataset to write; others in the file stay");
+  add("resolution", po::value<std::string>(), "voxel size in nm, Z,Y,X");
+  add("offset", po::value<std::string>(), "where the volume starts, in nm, Z,Y,X");
+  add("chunk", po::value<std::string>(), "storage chunk in voxels, Z,Y,X");
+  add("gzip", po::value<int>()->default_value(0), "compression, 0 (none) to 9");
+  add("overwrite", po::bool_switch(), "replace the dataset when it exists");
   const auto values = parse_arguments(arguments, kUsage, described, {"stack", "output"}, world.is_root());
   if (!values) return kExitDone;
   ImportOptions options;

@@ -25,7 +25,8 @@ void print_attributes(const std::map<std::string, std::string>& attributes) {
 }
 
 void print_volume(const VolumeInfo& volume) {
-  if (!volume.resolution_nm.empty()) fmt::print("    resolution {} nm\n", fmt::join(volume.resolution_nm, ", "));
+  if (!volume.resolution_nm.empty())
+    fmt::print("    resolution {} nm\n", fmt::join(volume.resolution_nm, ", "));
   if (!volume.offset_nm.empty()) fmt::print("    offset {} nm\n", fmt::join(volume.offset_nm, ", "));
   print_attributes(volume.attributes);
 }
@@ -33,22 +34,32 @@ void print_volume(const VolumeInfo& volume) {
 std::string storage_text(const VolumeInfo& volume) {
   if (!volume.chunk) return "contiguous";
   std::string text = "chunk " + to_string(*volume.chunk);
-  if (volume.rank == 4) text += fmt::format(" x {} channel{}", volume.chunk_channels, volume.chunk_channels == 1 ? "" : "s");
-  for (const std::string& filter : volume.filters) text += ", " + filter;
+  if (volume.rank == 4)
+    text += fmt::format(" x {} channel{}", volume.chunk_channels, volume.chunk_channels == 1 ? "" : "s");
+  for (const std::string& filter : volume.filters)
+    text += ", " + filter;
   return text;
 }
 
 void print_entry(const Hdf5Entry& entry) {
   switch (entry.kind) {
     case Hdf5Entry::Kind::external_link:
-    case Hdf5Entry::Kind::soft_link: fmt::print("{} -> {}{}\n", entry.path, entry.target, entry.problem); return;
-    case Hdf5Entry::Kind::broken: fmt::print("{} cannot be opened: {}\n", entry.path, entry.problem); return;
-    case Hdf5Entry::Kind::dataset: break;
+    case Hdf5Entry::Kind::soft_link:
+      fmt::print("{} -> {}{}\n", entry.path, entry.target, entry.problem);
+      return;
+    case Hdf5Entry::Kind::broken:
+      fmt::print("{} cannot be opened: {}\n", entry.path, entry.problem);
+      return;
+    case Hdf5Entry::Kind::dataset:
+      break;
   }
   fmt::print("{} ({}) {}, {}, {} stored\n", entry.path, fmt::join(entry.shape, ", "), entry.type,
-             entry.volume ? storage_text(*entry.volume) : std::string("no volume"), bytes_text(entry.stored_bytes));
-  if (entry.volume) print_volume(*entry.volume);
-  else fmt::print("    {}\n", entry.problem);
+             entry.volume ? storage_text(*entry.volume) : std::string("no volume"),
+             bytes_text(entry.stored_bytes));
+  if (entry.volume)
+    print_volume(*entry.volume);
+  else
+    fmt::print("    {}\n", entry.problem);
 }
 
 nlohmann::json entry_json(const Hdf5Entry& entry) {
@@ -76,14 +87,17 @@ void print_info(const std::filesystem::path& file, bool as_json) {
   if (as_json) {
     nlohmann::json json{{"file", file.string()}, {"attributes", listing.attributes}};
     json["entries"] = nlohmann::json::array();
-    for (const Hdf5Entry& entry : listing.entries) json["entries"].push_back(entry_json(entry));
+    for (const Hdf5Entry& entry : listing.entries)
+      json["entries"].push_back(entry_json(entry));
     // Attributes may hold bytes that are no UTF-8; these are replaced rather than refused.
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
-  fmt::print("{}: {}\n", file.string(), bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(file))));
+  fmt::print("{}: {}\n", file.string(),
+             bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(file))));
   print_attributes(listing.attributes);
-  for (const Hdf5Entry& entry : listing.entries) print_entry(entry);
+  for (const Hdf5Entry& entry : listing.entries)
+    print_entry(entry);
   if (listing.entries.empty()) fmt::print("it holds no dataset\n");
 }
 
@@ -92,9 +106,9 @@ void print_info(const std::filesystem::path& file, bool as_json) {
 int run_info(const Arguments& arguments, const Communicator& world) {
   namespace po = boost::program_options;
   po::options_description described("options");
-  described.add_options()
-      ("file", po::value<std::string>()->required(), "the HDF5 file to look into")
-      ("json", po::bool_switch(), "print JSON");
+  auto add = described.add_options();
+  add("file", po::value<std::string>()->required(), "the HDF5 file to look into");
+  add("json", po::bool_switch(), "print JSON");
   const auto values = parse_arguments(arguments, kUsage, described, {"file"}, world.is_root());
   if (!values) return kExitDone;
   const std::filesystem::path file = (*values)["file"].as<std::string>();

@@ -60,7 +60,8 @@ void write_stack(const std::filesystem::path& output, const SerialSectionsOption
   file.add(spec, false);
   for (std::int64_t z = 0; z < shape.z; z += spec.chunk.z) {
     const Index3 slab{std::min(spec.chunk.z, shape.z - z), shape.y, shape.x};
-    VoxelBuffer raw(VoxelType::uint8, slab), cells(VoxelType::uint8, slab), instances(VoxelType::uint64, slab);
+    VoxelBuffer raw(VoxelType::uint8, slab), cells(VoxelType::uint8, slab),
+        instances(VoxelType::uint64, slab);
     for (std::int64_t i = 0; i < slab.z; ++i) {
       const SerialSection section = sections.section(z + i);
       append_section(raw, i, section.raw);
@@ -73,8 +74,9 @@ void write_stack(const std::filesystem::path& output, const SerialSectionsOption
   }
   file.commit();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  fmt::print("{}: {} with {}, {} and {}, file {}, {:.1f} s\n", output.string(), to_string(shape), kRaw, kCells,
-             kInstances, bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(output))), elapsed.count());
+  fmt::print("{}: {} with {}, {} and {}, file {}, {:.1f} s\n", output.string(), to_string(shape), kRaw,
+             kCells, kInstances, bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(output))),
+             elapsed.count());
 }
 
 }  // namespace
@@ -82,23 +84,25 @@ void write_stack(const std::filesystem::path& output, const SerialSectionsOption
 int run_synth(const Arguments& arguments, const Communicator& world) {
   namespace po = boost::program_options;
   po::options_description described("options");
-  described.add_options()
-      ("output", po::value<std::string>()->required(), "the HDF5 file to write")
-      ("shape", po::value<std::string>()->default_value("20,512,512"), "size in voxels, Z,Y,X")
-      ("seed", po::value<std::uint64_t>()->default_value(1), "the same seed gives the same bytes")
-      ("resolution", po::value<std::string>()->default_value("50,4,4"), "voxel size in nm, Z,Y,X")
-      ("cell-size", po::value<double>()->default_value(SerialSectionsOptions{}.cell_size_px),
-       "typical width of a cell in pixels")
-      ("overwrite", po::bool_switch(), "replace the file when it exists");
+  auto add = described.add_options();
+  add("output", po::value<std::string>()->required(), "the HDF5 file to write");
+  add("shape", po::value<std::string>()->default_value("20,512,512"), "size in voxels, Z,Y,X");
+  add("seed", po::value<std::uint64_t>()->default_value(1), "the same seed gives the same bytes");
+  add("resolution", po::value<std::string>()->default_value("50,4,4"), "voxel size in nm, Z,Y,X");
+  add("cell-size", po::value<double>()->default_value(SerialSectionsOptions{}.cell_size_px),
+      "typical width of a cell in pixels");
+  add("overwrite", po::bool_switch(), "replace the file when it exists");
   const auto values = parse_arguments(arguments, kUsage, described, {"output"}, world.is_root());
   if (!values) return kExitDone;
   SerialSectionsOptions options;
   options.shape = parse_shape((*values)["shape"].as<std::string>(), "--shape");
   options.seed = (*values)["seed"].as<std::uint64_t>();
   options.cell_size_px = (*values)["cell-size"].as<double>();
-  const std::vector<double> resolution_nm = parse_numbers((*values)["resolution"].as<std::string>(), 3, "--resolution");
+  const std::vector<double> resolution_nm =
+      parse_numbers((*values)["resolution"].as<std::string>(), 3, "--resolution");
   on_root(world, [&] {
-    write_stack((*values)["output"].as<std::string>(), options, resolution_nm, (*values)["overwrite"].as<bool>());
+    write_stack((*values)["output"].as<std::string>(), options, resolution_nm,
+                (*values)["overwrite"].as<bool>());
   });
   return kExitDone;
 }

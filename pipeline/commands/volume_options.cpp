@@ -48,9 +48,11 @@ Index3 parse_shape(const std::string& text, const std::string& option) {
 std::vector<double> parse_offset_nm(const std::string& text, const std::string& option) {
   const auto numbers = three_numbers<double>(text);
   bool finite = !numbers.empty();
-  for (const double number : numbers) finite = finite && std::isfinite(number);
+  for (const double number : numbers)
+    finite = finite && std::isfinite(number);
   if (!finite) {
-    throw UsageError(fmt::format("{} {}: write three numbers Z,Y,X in nanometres, such as 0,-40,12.5", option, text));
+    throw UsageError(
+        fmt::format("{} {}: write three numbers Z,Y,X in nanometres, such as 0,-40,12.5", option, text));
   }
   return numbers;
 }

@@ -58,8 +58,6 @@ class Failure {
   };
   try {
     throw;
-  } catch (const UsageError& error) {
-    throw UsageError(words(error));
   } catch (const std::bad_alloc&) {
     throw Error(fmt::format("block {} ({}): out of memory; lower infer.tile or infer.block, or give each rank more memory",
                             id, to_string(box)));

@@ -4,7 +4,6 @@
 #include <new>
 #include <string>
 
-#include "io/error.h"
 
 namespace tessera {
 namespace {
@@ -29,7 +28,7 @@ void throw_outcome(const std::string& outcome) {
   const std::string words = outcome.substr(1);
   if (outcome[0] == 'S') throw StoppedBySignal(words);
   if (outcome[0] == 'U') throw UsageError(words);
-  throw Error(words);
+  throw AgreedError(words);
 }
 
 }  // namespace

@@ -2,9 +2,18 @@
 
 #include <functional>
 
+#include "io/error.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
+
+/// An error that every rank throws at the same place: all can leave quietly, nobody waits. An error that is
+/// none of these (and no UsageError or StoppedBySignal, which are the same everywhere by their nature) may be
+/// one rank's alone and ends the job by MPI_Abort.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
 
 /// Collective. Runs `step` on every rank; when it throws on any, every rank throws the error of the lowest
 /// failing rank (same kind, same words), so that all leave together and nobody waits.

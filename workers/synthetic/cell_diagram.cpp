@@ -10,12 +10,12 @@ namespace {
 
 enum Stream : std::uint64_t { kSeedPlace = 100, kGroupPlace, kFused, kWarpY, kWarpX };
 
-constexpr double kSeedSections = 9;     ///< a seed's lattice spacing across sections
-constexpr double kGroupSections = 14;   ///< the same for the fused cells
-constexpr double kFusedShare = 0.62;    ///< of all seeds
-constexpr std::int64_t kBlock = 16;     ///< pixels that share one list of candidate seeds
+constexpr double kSeedSections = 9;    ///< a seed's lattice spacing across sections
+constexpr double kGroupSections = 14;  ///< the same for the fused cells
+constexpr double kFusedShare = 0.62;   ///< of all seeds
+constexpr std::int64_t kBlock = 16;    ///< pixels that share one list of candidate seeds
 constexpr std::size_t kCandidates = 64;
-constexpr float kFarPx = 20;            ///< distances beyond this are not told apart
+constexpr float kFarPx = 20;  ///< distances beyond this are not told apart
 
 /// A seed as the section sees it.
 struct Seed {
@@ -44,14 +44,18 @@ struct Lattice {
   Point point(std::int64_t kz, std::int64_t ky, std::int64_t kx) const {
     const std::uint64_t h = hash_of(seed, stream, kz, ky, kx);
     const auto part = [&](int i) { return static_cast<double>((h >> (16 * i)) & 0xffffU) / 65536.0; };
-    return {(static_cast<double>(kz) + part(0)) * spacing_sections, (static_cast<double>(ky) + part(1)) * spacing_px,
+    return {(static_cast<double>(kz) + part(0)) * spacing_sections,
+            (static_cast<double>(ky) + part(1)) * spacing_px,
             (static_cast<double>(kx) + part(2)) * spacing_px, part(3) * weight_px2};
   }
   std::int64_t row_of(double y) const { return static_cast<std::int64_t>(std::floor(y / spacing_px)); }
-  std::int64_t layer_of(double z) const { return static_cast<std::int64_t>(std::floor(z / spacing_sections)); }
+  std::int64_t layer_of(double z) const {
+    return static_cast<std::int64_t>(std::floor(z / spacing_sections));
+  }
 };
 
-/// The id of the fused cell that a seed at (z, y, x) would belong to: the nearest point of the coarse lattice.
+/// The id of the fused cell that a seed at (z, y, x) would belong to: the nearest point of the coarse
+/// lattice.
 std::uint64_t group_of(const Lattice& groups, double z, double y, double x) {
   const double px_per_section = groups.spacing_px / groups.spacing_sections;
   const std::int64_t kz = groups.layer_of(z), ky = groups.row_of(y), kx = groups.row_of(x);
@@ -61,8 +65,8 @@ std::uint64_t group_of(const Lattice& groups, double z, double y, double x) {
     for (std::int64_t dy = -1; dy <= 1; ++dy) {
       for (std::int64_t dx = -1; dx <= 1; ++dx) {
         const auto p = groups.point(kz + dz, ky + dy, kx + dx);
-        const double distance = std::pow((p.z - z) * px_per_section, 2) + std::pow(p.y - y, 2) +
-                                std::pow(p.x - x, 2) - p.weight;
+        const double distance =
+            std::pow((p.z - z) * px_per_section, 2) + std::pow(p.y - y, 2) + std::pow(p.x - x, 2) - p.weight;
         if (distance < nearest) {
           nearest = distance;
           id = id_of(kz + dz, ky + dy, kx + dx, true);
@@ -76,7 +80,8 @@ std::uint64_t group_of(const Lattice& groups, double z, double y, double x) {
 /// All seeds whose lattice place lies in rows x columns, for section z.
 std::vector<Seed> seeds_of(std::uint64_t seed, double cell_size_px, double z, const Lattice& lattice,
                            const SectionWindow& places) {
-  const Lattice groups{seed, kGroupPlace, cell_size_px * 1.75, kGroupSections, std::pow(cell_size_px * 0.5, 2)};
+  const Lattice groups{seed, kGroupPlace, cell_size_px * 1.75, kGroupSections,
+                       std::pow(cell_size_px * 0.5, 2)};
   const double px_per_section = lattice.spacing_px / lattice.spacing_sections;
   const std::int64_t layer = lattice.layer_of(z);
   std::vector<Seed> seeds;
@@ -138,8 +143,10 @@ CellPlace place_among(const std::vector<Seed>& seeds, float y, float x, const fl
   const float ny = neighbour->y - own->y, nx = neighbour->x - own->x;
   const float in_section = std::hypot(ny, nx) + 1e-3F;
   const float obliqueness = 1 - in_section / std::hypot(in_section, neighbour->height - own->height);
-  // Back from displaced coordinates to pixels. The membrane of an oblique surface is seen up to twice as wide.
-  const float stretch = std::hypot(gradient[0] * ny + gradient[2] * nx, gradient[1] * ny + gradient[3] * nx) / in_section;
+  // Back from displaced coordinates to pixels. The membrane of an oblique surface is seen up to twice as
+  // wide.
+  const float stretch =
+      std::hypot(gradient[0] * ny + gradient[2] * nx, gradient[1] * ny + gradient[3] * nx) / in_section;
   return {cell, neighbour->cell, distance / std::clamp(stretch, 0.3F, 3.0F) / (1 + obliqueness), obliqueness};
 }
 
@@ -152,19 +159,27 @@ void part_touching_cells(std::vector<CellPlace>& places, const SectionWindow& wi
   };
   for (std::int64_t y = 0; y < window.height; ++y) {
     CellPlace* row = places.data() + y * window.width;
-    for (std::int64_t x = 0; x + 1 < window.width; ++x) part(row[x], row[x + 1]);
+    for (std::int64_t x = 0; x + 1 < window.width; ++x)
+      part(row[x], row[x + 1]);
     if (y + 1 == window.height) break;
-    for (std::int64_t x = 0; x < window.width; ++x) part(row[x], row[x + window.width]);
+    for (std::int64_t x = 0; x < window.width; ++x)
+      part(row[x], row[x + window.width]);
   }
 }
 
 }  // namespace
 
-CellDiagram::CellDiagram(std::uint64_t seed, double cell_size_px, std::int64_t z, const SectionWindow& window) {
-  const Lattice lattice{seed, kSeedPlace, cell_size_px * 0.72, kSeedSections, std::pow(cell_size_px * 0.3, 2)};
+CellDiagram::CellDiagram(std::uint64_t seed, double cell_size_px, std::int64_t z,
+                         const SectionWindow& window) {
+  const Lattice lattice{seed, kSeedPlace, cell_size_px * 0.72, kSeedSections,
+                        std::pow(cell_size_px * 0.3, 2)};
   const auto at_z = static_cast<double>(z);
-  // Displaced coordinates, with one more pixel all around for their gradients.
-  const SectionWindow wide{window.y - 1, window.x - 1, window.height + 2, window.width + 2};
+  // Blocks are aligned in the volume, so that a pixel's candidates do not depend on the window.
+  const auto block_begin = [](std::int64_t at) { return at - ((at % kBlock) + kBlock) % kBlock; };
+  // Displaced coordinates of whole blocks, with one more pixel all around for their gradients.
+  const std::int64_t wide_y = block_begin(window.y) - 1, wide_x = block_begin(window.x) - 1;
+  const SectionWindow wide{wide_y, wide_x, block_begin(window.y + window.height - 1) + kBlock + 1 - wide_y,
+                           block_begin(window.x + window.width - 1) + kBlock + 1 - wide_x};
   const auto displaced = [&](std::uint64_t stream, bool vertical) {
     std::vector<float> sum = smooth_noise(seed, stream, wide, at_z, cell_size_px * 5, 16);
     const std::vector<float> middle = smooth_noise(seed, stream + 10, wide, at_z, cell_size_px * 1.8, 9);
@@ -172,7 +187,8 @@ CellDiagram::CellDiagram(std::uint64_t seed, double cell_size_px, std::int64_t z
     const auto size = static_cast<float>(cell_size_px);
     for (std::size_t i = 0; i < sum.size(); ++i) {
       const auto pixel = static_cast<std::int64_t>(i);
-      const auto own = static_cast<float>(vertical ? wide.y + pixel / wide.width : wide.x + pixel % wide.width);
+      const auto own =
+          static_cast<float>(vertical ? wide.y + pixel / wide.width : wide.x + pixel % wide.width);
       sum[i] = own + size * (0.5F * sum[i] + 0.19F * middle[i] + 0.055F * fine[i]);
     }
     return sum;
@@ -186,20 +202,18 @@ CellDiagram::CellDiagram(std::uint64_t seed, double cell_size_px, std::int64_t z
   const SectionWindow lattice_window{row0, column0, lattice.row_of(*y_high) + kReach + 1 - row0,
                                      lattice.row_of(*x_high) + kReach + 1 - column0};
   const std::vector<Seed> seeds = seeds_of(seed, cell_size_px, at_z, lattice, lattice_window);
-  const auto seeds_per_place = static_cast<std::int64_t>(seeds.size()) / (lattice_window.height * lattice_window.width);
+  const auto seeds_per_place =
+      static_cast<std::int64_t>(seeds.size()) / (lattice_window.height * lattice_window.width);
 
   places_.resize(static_cast<std::size_t>(window.height * window.width));
   std::vector<Seed> candidates;
-  // Blocks are aligned in the volume, so that a pixel's candidates do not depend on the window.
-  const auto block_begin = [](std::int64_t at) { return at - ((at % kBlock) + kBlock) % kBlock; };
   for (std::int64_t by = block_begin(window.y); by < window.y + window.height; by += kBlock) {
     for (std::int64_t bx = block_begin(window.x); bx < window.x + window.width; bx += kBlock) {
       const auto index = [&](std::int64_t y, std::int64_t x) {
         return static_cast<std::size_t>((y - wide.y) * wide.width + x - wide.x);
       };
-      const std::int64_t middle_y = std::clamp(by + kBlock / 2, window.y, window.y + window.height - 1);
-      const std::int64_t middle_x = std::clamp(bx + kBlock / 2, window.x, window.x + window.width - 1);
-      const float cy = ys[index(middle_y, middle_x)], cx = xs[index(middle_y, middle_x)];
+      const std::size_t middle = index(by + kBlock / 2, bx + kBlock / 2);
+      const float cy = ys[middle], cx = xs[middle];
       candidates.clear();
       for (std::int64_t ky = lattice.row_of(cy) - kReach; ky <= lattice.row_of(cy) + kReach; ++ky) {
         for (std::int64_t kx = lattice.row_of(cx) - kReach; kx <= lattice.row_of(cx) + kReach; ++kx) {
@@ -212,8 +226,10 @@ CellDiagram::CellDiagram(std::uint64_t seed, double cell_size_px, std::int64_t z
                          return power_distance(a, cy, cx) < power_distance(b, cy, cx);
                        });
       candidates.resize(kCandidates);
-      for (std::int64_t y = std::max(by, window.y); y < std::min(by + kBlock, window.y + window.height); ++y) {
-        for (std::int64_t x = std::max(bx, window.x); x < std::min(bx + kBlock, window.x + window.width); ++x) {
+      for (std::int64_t y = std::max(by, window.y); y < std::min(by + kBlock, window.y + window.height);
+           ++y) {
+        for (std::int64_t x = std::max(bx, window.x); x < std::min(bx + kBlock, window.x + window.width);
+             ++x) {
           const std::size_t i = index(y, x), row = static_cast<std::size_t>(wide.width);
           const float gradient[4] = {(ys[i + row] - ys[i - row]) / 2, (ys[i + 1] - ys[i - 1]) / 2,
                                      (xs[i + row] - xs[i - row]) / 2, (xs[i + 1] - xs[i - 1]) / 2};

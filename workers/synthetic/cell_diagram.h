@@ -11,8 +11,8 @@ namespace tessera {
 struct CellPlace {
   std::uint64_t cell = 0;       ///< id of its cell, > 0
   std::uint64_t neighbour = 0;  ///< id of the nearest other cell
-  float distance_px = 0;        ///< to the surface between the two, in the section; up to halved for oblique ones
-  float obliqueness = 0;        ///< 0: that surface stands upright on the section, towards 1: it lies in it
+  float distance_px = 0;  ///< to the surface between the two, in the section; up to halved for oblique ones
+  float obliqueness = 0;  ///< 0: that surface stands upright on the section, towards 1: it lies in it
 };
 
 /// The cells of one section: a power diagram of jittered seeds in a lattice (short in y and x, long across
@@ -23,8 +23,8 @@ class CellDiagram {
   /// `cell_size_px`: the typical width of a cell. The window may reach outside the volume.
   CellDiagram(std::uint64_t seed, double cell_size_px, std::int64_t z, const SectionWindow& window);
 
-  /// One per pixel of the window, row-major. Ids depend on seed and place only. Pixels of different cells that
-  /// touch (4 neighbours) have a distance of less than one pixel.
+  /// One per pixel of the window, row-major. Ids depend on seed and place only. Pixels of different cells
+  /// that touch (4 neighbours) have a distance of less than one pixel.
   const std::vector<CellPlace>& places() const { return places_; }
 
  private:

@@ -6,7 +6,15 @@
 namespace tessera {
 namespace {
 
-enum Stream : std::uint64_t { kMitochondrion = 200, kHost, kReticulum, kReticulumPlace, kVesicle, kVesiclePlace, kCrista };
+enum Stream : std::uint64_t {
+  kMitochondrion = 200,
+  kHost,
+  kReticulum,
+  kReticulumPlace,
+  kVesicle,
+  kVesiclePlace,
+  kCrista
+};
 
 /// 0 below `low`, 1 above `high`, smooth between.
 float smooth_step(float value, float low, float high) {
@@ -60,14 +68,17 @@ void paint_mitochondria(std::uint64_t seed, std::int64_t z, const SectionWindow&
       if (u(0) > 0.75) continue;
       // An ellipsoid that lasts a few sections.
       const double half_sections = 2.5 + 4 * u(1);
-      const double height = (static_cast<double>(z) - (static_cast<double>(kz) + u(2)) * kSections) / half_sections;
+      const double height =
+          (static_cast<double>(z) - (static_cast<double>(kz) + u(2)) * kSections) / half_sections;
       if (std::abs(height) >= 1) continue;
       const double taper = std::sqrt(1 - height * height);
-      const auto minor = static_cast<float>((8 + 8 * u(3)) * taper), major = static_cast<float>((14 + 22 * u(4)) * taper);
+      const auto minor = static_cast<float>((8 + 8 * u(3)) * taper),
+                 major = static_cast<float>((14 + 22 * u(4)) * taper);
       if (minor < 4) continue;
       const double angle = u(5) * std::acos(-1.0);
       const auto cosine = static_cast<float>(std::cos(angle)), sine = static_cast<float>(std::sin(angle));
-      const double y = (static_cast<double>(ky) + u(6)) * kSpacing, x = (static_cast<double>(kx) + u(7)) * kSpacing;
+      const double y = (static_cast<double>(ky) + u(6)) * kSpacing,
+                   x = (static_cast<double>(kx) + u(7)) * kSpacing;
       const auto crista_period = static_cast<float>(5 + 4 * u(8));
       around(window, y, x, kReach, [&](std::size_t i, float dy, float dx) {
         const float along = dy * sine + dx * cosine, across = dy * cosine - dx * sine;
@@ -76,7 +87,9 @@ void paint_mitochondria(std::uint64_t seed, std::int64_t z, const SectionWindow&
         const float depth = std::min((1 - radius) * minor + 0.6F * bend[i], places[i].distance_px - 5.0F);
         if (depth < -1.5F) return;
         // It lives in some of the cells that it would reach into, not in all.
-        if (uniform_of(hash_of(seed, kHost, static_cast<std::int64_t>(places[i].cell), ky * 4096 + kx, kz)) > 0.75) return;
+        if (uniform_of(hash_of(seed, kHost, static_cast<std::int64_t>(places[i].cell), ky * 4096 + kx, kz)) >
+            0.75)
+          return;
         const float inside = smooth_step(depth, 0, 3);
         const float crista = 0.5F + 0.5F * std::sin(6.2832F * along / crista_period + 1.6F * bend[i]);
         value[i] -= 72 * bell(depth - 0.8F, 1.5F) + inside * (20 + 42 * crista * crista);
@@ -109,8 +122,11 @@ void paint_vesicles(std::uint64_t seed, std::int64_t z, const SectionWindow& win
   constexpr double kSpacing = 13, kReach = 9;
   const std::vector<float> cluster = smooth_noise(seed, kVesiclePlace, window, static_cast<double>(z), 60, 4);
   lattice_places(window, kSpacing, kReach, [&](std::int64_t ky, std::int64_t kx) {
-    const auto u = [&](std::uint64_t i) { return uniform_of(hash_of(seed, kVesicle + 1000 * (i + 1), z, ky, kx)); };
-    const double y = (static_cast<double>(ky) + u(0)) * kSpacing, x = (static_cast<double>(kx) + u(1)) * kSpacing;
+    const auto u = [&](std::uint64_t i) {
+      return uniform_of(hash_of(seed, kVesicle + 1000 * (i + 1), z, ky, kx));
+    };
+    const double y = (static_cast<double>(ky) + u(0)) * kSpacing,
+                 x = (static_cast<double>(kx) + u(1)) * kSpacing;
     const double kind = u(2);
     const auto radius = static_cast<float>(kind < 0.035 ? 5 + 3 * u(3) : 2.2 + 2 * u(3));
     const bool is_dot = kind > 0.75;
@@ -123,7 +139,8 @@ void paint_vesicles(std::uint64_t seed, std::int64_t z, const SectionWindow& win
       if (is_dot) {
         value[i] -= room * strength * bell(distance, 1.7F);
       } else {
-        value[i] -= room * present * (strength * bell(distance - radius, 1.2F) - 14 * bell(distance, radius * 0.5F));
+        value[i] -=
+            room * present * (strength * bell(distance - radius, 1.2F) - 14 * bell(distance, radius * 0.5F));
       }
     });
   });

@@ -16,7 +16,16 @@ namespace tessera {
 namespace {
 
 enum Stream : std::uint64_t {
-  kContrast = 300, kThickness, kDensity, kFineGrain, kGrain, kCoarseGrain, kLight, kShot, kSectionTone, kCellTone
+  kContrast = 300,
+  kThickness,
+  kDensity,
+  kFineGrain,
+  kGrain,
+  kCoarseGrain,
+  kLight,
+  kShot,
+  kSectionTone,
+  kCellTone
 };
 
 constexpr std::int64_t kMargin = 3;  ///< pixels around the section that the blur looks at
@@ -36,7 +45,8 @@ float cell_tone(std::uint64_t seed, std::uint64_t cell) {
   return static_cast<float>((u - 0.55) * 26);
 }
 
-/// Gaussian blur of standard deviation 0.8 px; the outer kMargin pixels of the result are not meant to be used.
+/// Gaussian blur of standard deviation 0.8 px; the outer kMargin pixels of the result are not meant to be
+/// used.
 void blur(std::vector<float>& values, std::int64_t height, std::int64_t width) {
   constexpr std::array<float, 3> kWeights{0.4968F, 0.2275F, 0.0241F};
   std::vector<float> half(values.size());
@@ -77,7 +87,8 @@ SerialSection SerialSections::section(std::int64_t z) const {
   const std::vector<CellPlace>& places = diagram.places();
   const std::vector<float> thickness = noise(kThickness, 40, 3), contrast = noise(kContrast, 30, 2);
   const std::vector<float> density = noise(kDensity, 45, 3);
-  const std::vector<float> fine = noise(kFineGrain, 3.5, 1), grain = noise(kGrain, 7, 1), coarse = noise(kCoarseGrain, 20, 2);
+  const std::vector<float> fine = noise(kFineGrain, 3.5, 1), grain = noise(kGrain, 7, 1),
+                           coarse = noise(kCoarseGrain, 20, 2);
 
   std::vector<float> half_width(places.size()), value(places.size());
   for (std::size_t i = 0; i < places.size(); ++i) {
@@ -89,7 +100,8 @@ SerialSection SerialSections::section(std::int64_t z) const {
   for (std::size_t i = 0; i < places.size(); ++i) {
     const CellPlace& place = places[i];
     // Along a membrane the contrast wanders; where it is low, or the membrane oblique, it nearly vanishes.
-    const float strength = std::clamp(0.82F + 0.32F * contrast[i], 0.15F, 1.2F) * (1 - 0.5F * place.obliqueness);
+    const float strength =
+        std::clamp(0.82F + 0.32F * contrast[i], 0.15F, 1.2F) * (1 - 0.5F * place.obliqueness);
     const float reach = place.distance_px / half_width[i];
     value[i] -= 105 * strength * std::exp(-0.65F * reach * reach);
     // A synapse: dense material on one side of the membrane, wider than the membrane.

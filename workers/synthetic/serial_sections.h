@@ -15,8 +15,8 @@ struct SerialSectionsOptions {
 
 /// One synthetic section; all three row-major, shape.y * shape.x.
 struct SerialSection {
-  std::vector<std::uint8_t> raw;         ///< grey values as of a transmission electron microscope: membranes dark
-  std::vector<std::uint8_t> cells;       ///< 255: inside a cell, 0: membrane (the polarity of ISBI 2012)
+  std::vector<std::uint8_t> raw;    ///< grey values as of a transmission electron microscope: membranes dark
+  std::vector<std::uint8_t> cells;  ///< 255: inside a cell, 0: membrane (the polarity of ISBI 2012)
   std::vector<std::uint64_t> instances;  ///< the cell's id, 0: membrane; one id over all sections of a cell
 };
 

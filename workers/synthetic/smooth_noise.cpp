@@ -26,17 +26,20 @@ constexpr float kPlaneGain = 315.0F / 151.0F;
 
 }  // namespace
 
-std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, std::int64_t b, std::int64_t c) {
+std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, std::int64_t b,
+                      std::int64_t c) {
   std::uint64_t h = mix(seed + 0x9e3779b97f4a7c15ULL * (stream + 1));
   h = mix(h + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(a));
   h = mix(h + 0xd1b54a32d192ed03ULL * static_cast<std::uint64_t>(b));
   return mix(h + 0x8cb92ba72f3d8dd7ULL * static_cast<std::uint64_t>(c));
 }
 
-double uniform_of(std::uint64_t hash) { return static_cast<double>(hash >> 11) * 0x1.0p-53; }
+double uniform_of(std::uint64_t hash) {
+  return static_cast<double>(hash >> 11) * 0x1.0p-53;
+}
 
-std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const SectionWindow& window, double z,
-                                double wavelength_px, double wavelength_sections) {
+std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const SectionWindow& window,
+                                double z, double wavelength_px, double wavelength_sections) {
   // Knots every half wavelength; across sections two layers are blended so that the variance stays.
   const double step = wavelength_px / 2;
   const double layer = z / wavelength_sections;
@@ -48,7 +51,8 @@ std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const 
     return static_cast<std::int64_t>(std::floor(static_cast<double>(pixel) / step)) - 1;
   };
   const std::int64_t row0 = knot_of(window.y), rows = knot_of(window.y + window.height - 1) + 4 - row0;
-  const std::int64_t column0 = knot_of(window.x), columns = knot_of(window.x + window.width - 1) + 4 - column0;
+  const std::int64_t column0 = knot_of(window.x),
+                     columns = knot_of(window.x + window.width - 1) + 4 - column0;
   const auto width = static_cast<std::size_t>(window.width), height = static_cast<std::size_t>(window.height);
 
   std::vector<std::array<float, 4>> weights(width);
@@ -64,10 +68,11 @@ std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const 
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; ++column) {
       const auto value = [&](std::int64_t k) {
-        return static_cast<float>((2 * uniform_of(hash_of(seed, stream, k, row0 + row, column0 + column)) - 1) *
-                                  kUnitVariance);
+        return static_cast<float>(
+            (2 * uniform_of(hash_of(seed, stream, k, row0 + row, column0 + column)) - 1) * kUnitVariance);
       };
-      knots[static_cast<std::size_t>(column)] = low * value(below) + (high > 0 ? high * value(below + 1) : 0.0F);
+      knots[static_cast<std::size_t>(column)] =
+          low * value(below) + (high > 0 ? high * value(below + 1) : 0.0F);
     }
     float* out = wide.data() + static_cast<std::size_t>(row) * width;
     for (std::size_t x = 0; x < width; ++x) {

@@ -6,7 +6,8 @@
 namespace tessera {
 
 /// A pseudo-random number that depends on its arguments alone.
-std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, std::int64_t b, std::int64_t c);
+std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, std::int64_t b,
+                      std::int64_t c);
 
 /// The hash as a number in [0, 1).
 double uniform_of(std::uint64_t hash);
@@ -19,7 +20,7 @@ struct SectionWindow {
 /// Smooth random values over a window of section `z`, row-major: mean 0, standard deviation about 1,
 /// correlated over about `wavelength_px` in the section and `wavelength_sections` across sections. The value
 /// at (z, y, x) does not depend on the window.
-std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const SectionWindow& window, double z,
-                                double wavelength_px, double wavelength_sections);
+std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const SectionWindow& window,
+                                double z, double wavelength_px, double wavelength_sections);
 
 }  // namespace tessera

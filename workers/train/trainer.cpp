@@ -19,8 +19,8 @@ namespace {
 
 /// The sums that travel with the gradients.
 struct Sums {
-  double loss = 0, weight = 0, wrong_pixels = 0, pixels = 0, samples = 0, stop_asked = 0;
-  static constexpr std::size_t kCount = 6;
+  double loss = 0, weight = 0, wrong_pixels = 0, pixels = 0, samples = 0, signals = 0, times_up = 0;
+  static constexpr std::size_t kCount = 7;
   std::span<double> values() { return {&loss, kCount}; }
 };
 
@@ -148,11 +148,12 @@ void Trainer::compute_sample(std::int64_t sample_number) {
   model_->sums.samples += 1;
 }
 
-TrainingStep Trainer::step(bool ask_to_stop) {
+TrainingStep Trainer::step(StopWish wish) {
   Model& model = *model_;
   model.gradient.zero_();
   model.sums = {};
-  model.sums.stop_asked = ask_to_stop ? 1 : 0;
+  model.sums.signals = wish == StopWish::signal ? 1 : 0;
+  model.sums.times_up = wish == StopWish::time_is_up ? 1 : 0;
   {
     torch::NoGradGuard no_grad;
     model.read_statistics(model.statistics);
@@ -173,7 +174,7 @@ TrainingStep Trainer::step(bool ask_to_stop) {
   const double weight = std::max(model.sums.weight, 1e-12);
   result.loss = model.sums.loss / weight;
   result.pixel_error = model.sums.wrong_pixels / model.sums.pixels;
-  result.stop_asked = model.sums.stop_asked > 0;
+  result.stop = model.sums.signals > 0 ? StopWish::signal : model.sums.times_up > 0 ? StopWish::time_is_up : StopWish::none;
   if (!std::isfinite(result.loss)) {
     throw Error(fmt::format("the loss is not finite at iteration {}: lower train.learning_rate (now {}), or look for "
                             "damaged training data; the last checkpoint is from before", result.iteration,

@@ -26,13 +26,16 @@ struct TrainerOptions {
   AugmentationOptions augmentation;
 };
 
+/// Why a worker would like a training to end after this iteration.
+enum class StopWish { none, time_is_up, signal };
+
 /// What one iteration brought, the same on every worker.
 struct TrainingStep {
   std::int64_t iteration = 0;  ///< counted from 1
   double epoch = 0;            ///< passes over the training sections so far
   double loss = 0;             ///< weighted cross-entropy per unit of weight
   double pixel_error = 0;      ///< share of the outputs' pixels whose likeliest class is wrong
-  bool stop_asked = false;     ///< some worker asked to stop
+  StopWish stop = StopWish::none;  ///< the strongest wish of any worker
 };
 
 /// Trains a network data-parallel: every worker computes its samples of the global batch, the sums of
@@ -46,9 +49,9 @@ class Trainer {
           const Device& device, const Communicator& workers);
   ~Trainer();
 
-  /// Collective over the workers: one iteration. `ask_to_stop`: this worker would like the run to end.
+  /// Collective over the workers: one iteration. `wish` is this worker's own.
   /// Errors: Error when the loss is not finite.
-  TrainingStep step(bool ask_to_stop);
+  TrainingStep step(StopWish wish);
 
   std::int64_t iteration() const { return iteration_; }
   std::int64_t samples_per_epoch() const { return samples_per_epoch_; }

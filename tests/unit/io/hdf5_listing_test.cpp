@@ -42,13 +42,15 @@ void write_mixed_file(const std::filesystem::path& file) {
   Hdf5Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
   write_attribute(opened.get(), "title", std::string("mixed"));
   const std::array<hsize_t, 1> five{5};
-  Hdf5Handle line(H5Screate_simple(1, five.data(), nullptr), H5Sclose), scalar(H5Screate(H5S_SCALAR), H5Sclose);
+  Hdf5Handle line(H5Screate_simple(1, five.data(), nullptr), H5Sclose),
+      scalar(H5Screate(H5S_SCALAR), H5Sclose);
   Hdf5Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(text.get(), 8);
-  for (const auto& [name, type, space] : {std::tuple{"names", text.get(), line.get()},
-                                          std::tuple{"line", H5T_STD_I32BE, line.get()},
-                                          std::tuple{"one", H5T_IEEE_F64LE, scalar.get()}}) {
-    Hdf5Handle dataset(H5Dcreate2(opened.get(), name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  for (const auto& [name, type, space] :
+       {std::tuple{"names", text.get(), line.get()}, std::tuple{"line", H5T_STD_I32BE, line.get()},
+        std::tuple{"one", H5T_IEEE_F64LE, scalar.get()}}) {
+    Hdf5Handle dataset(H5Dcreate2(opened.get(), name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                       H5Dclose);
     ASSERT_TRUE(dataset);
   }
   H5Lcreate_external("elsewhere.h5", "/volumes/raw", opened.get(), "outside", H5P_DEFAULT, H5P_DEFAULT);
@@ -62,8 +64,10 @@ TEST(Hdf5Listing, NamesEverythingAndFollowsNoLink) {
   write_mixed_file(folder / "a.h5");
   const Hdf5Listing listing = list_hdf5_file(folder / "a.h5");
   std::vector<std::string> paths;
-  for (const Hdf5Entry& entry : listing.entries) paths.push_back(entry.path);
-  EXPECT_THAT(paths, ElementsAre("/dangling", "/line", "/names", "/one", "/outside", "/same", "/volumes/raw"));
+  for (const Hdf5Entry& entry : listing.entries)
+    paths.push_back(entry.path);
+  EXPECT_THAT(paths,
+              ElementsAre("/dangling", "/line", "/names", "/one", "/outside", "/same", "/volumes/raw"));
   EXPECT_EQ(listing.attributes.at("title"), "mixed");
   ASSERT_NE(find(listing, "/outside"), nullptr);
   EXPECT_EQ(find(listing, "/outside")->kind, Kind::external_link);

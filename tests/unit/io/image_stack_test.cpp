@@ -29,14 +29,17 @@ struct TiffKind {
   bool tiled;
 };
 
-double value_at(int z, int y, int x) { return (z * 1000 + y * kWidth + x) % 251; }
+double value_at(int z, int y, int x) {
+  return (z * 1000 + y * kWidth + x) % 251;
+}
 
 template <class T>
 std::vector<T> page_of(int z) {
   std::vector<T> values;
   for (int y = 0; y < kHeight; ++y) {
     // Beyond 8 bits the byte order matters.
-    for (int x = 0; x < kWidth; ++x) values.push_back(static_cast<T>(value_at(z, y, x) * (sizeof(T) > 1 ? 257 : 1)));
+    for (int x = 0; x < kWidth; ++x)
+      values.push_back(static_cast<T>(value_at(z, y, x) * (sizeof(T) > 1 ? 257 : 1)));
   }
   return values;
 }
@@ -68,10 +71,13 @@ void write_pages(const fs::path& path, const TiffKind& kind) {
           for (int v = 0; v < 16; ++v) {
             for (int u = 0; u < 32; ++u) {
               const bool in = y + v < kHeight && x + u < kWidth;
-              tile[static_cast<std::size_t>(v * 32 + u)] = in ? page[static_cast<std::size_t>((y + v) * kWidth + x + u)] : T{};
+              tile[static_cast<std::size_t>(v * 32 + u)] =
+                  in ? page[static_cast<std::size_t>((y + v) * kWidth + x + u)] : T{};
             }
           }
-          ASSERT_GT(TIFFWriteTile(file, tile.data(), static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(y), 0, 0), 0);
+          ASSERT_GT(TIFFWriteTile(file, tile.data(), static_cast<std::uint32_t>(x),
+                                  static_cast<std::uint32_t>(y), 0, 0),
+                    0);
         }
       }
     } else {
@@ -96,7 +102,8 @@ std::string words_of(const std::function<void()>& step) {
 std::string words_of_reading(const fs::path& path) {
   return words_of([&] {
     ImageStackReader stack(path);
-    for (std::int64_t z = 0; z < stack.shape().z; ++z) stack.read_section(z);
+    for (std::int64_t z = 0; z < stack.shape().z; ++z)
+      stack.read_section(z);
   });
 }
 
@@ -116,13 +123,18 @@ TEST_P(EveryTiff, IsReadInAnyOrder) {
       EXPECT_EQ(section.shape, (Index3{1, kHeight, kWidth}));
       const std::vector<T> expected = page_of<T>(z);
       ASSERT_EQ(section.bytes.size(), expected.size() * sizeof(T));
-      EXPECT_EQ(std::memcmp(section.bytes.data(), expected.data(), section.bytes.size()), 0) << "section " << z;
+      EXPECT_EQ(std::memcmp(section.bytes.data(), expected.data(), section.bytes.size()), 0)
+          << "section " << z;
     }
   };
-  if (kind.format == SAMPLEFORMAT_IEEEFP) check(float{});
-  else if (kind.bits == 8) check(std::uint8_t{});
-  else if (kind.bits == 16) check(std::uint16_t{});
-  else check(std::uint32_t{});
+  if (kind.format == SAMPLEFORMAT_IEEEFP)
+    check(float{});
+  else if (kind.bits == 8)
+    check(std::uint8_t{});
+  else if (kind.bits == 16)
+    check(std::uint16_t{});
+  else
+    check(std::uint32_t{});
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -151,7 +163,8 @@ TEST(ImageStack, NaturalOrder) {
 TEST(ImageStack, AFolderIsReadInNaturalOrder) {
   const testing::TemporaryFolder folder;
   for (const int i : {10, 2, 1, 33}) {
-    write_png(folder / ("s" + std::to_string(i) + ".png"), 2, 3, 1, std::vector<std::uint8_t>(6, static_cast<std::uint8_t>(i)));
+    write_png(folder / ("s" + std::to_string(i) + ".png"), 2, 3, 1,
+              std::vector<std::uint8_t>(6, static_cast<std::uint8_t>(i)));
   }
   std::ofstream(folder / "notes.txt") << "not an image";
   ImageStackReader stack(folder.path());
@@ -167,7 +180,8 @@ TEST(ImageStack, SectionsMustBeAlike) {
   const testing::TemporaryFolder folder;
   write_png(folder / "a1.png", 2, 3, 1, std::vector<std::uint8_t>(6));
   write_png(folder / "a2.png", 3, 3, 1, std::vector<std::uint8_t>(9));
-  EXPECT_THAT(words_of_reading(folder.path()), AllOf(HasSubstr("a2.png is 3 x 3"), HasSubstr("must be alike")));
+  EXPECT_THAT(words_of_reading(folder.path()),
+              AllOf(HasSubstr("a2.png is 3 x 3"), HasSubstr("must be alike")));
   write_png(folder / "a2.png", 2, 3, std::vector<std::uint16_t>(6));
   EXPECT_THAT(words_of_reading(folder.path()), AllOf(HasSubstr("a2.png"), HasSubstr("uint16")));
 }
@@ -198,7 +212,8 @@ TEST(ImageStack, UnfitSamplesAreSaid) {
     TIFFClose(file);
     return words_of_reading(folder / name);
   };
-  EXPECT_THAT(write("rgb.tif", 8, SAMPLEFORMAT_UINT, 3), AllOf(HasSubstr("3 channels"), HasSubstr("convert it to grey")));
+  EXPECT_THAT(write("rgb.tif", 8, SAMPLEFORMAT_UINT, 3),
+              AllOf(HasSubstr("3 channels"), HasSubstr("convert it to grey")));
   EXPECT_THAT(write("signed.tif", 16, SAMPLEFORMAT_INT, 1), HasSubstr("16-bit signed"));
   EXPECT_THAT(write("double.tif", 64, SAMPLEFORMAT_IEEEFP, 1), HasSubstr("64-bit floating"));
   EXPECT_THAT(write("one.tif", 1, SAMPLEFORMAT_UINT, 1), HasSubstr("1-bit unsigned"));
@@ -219,7 +234,8 @@ TEST(ImageStack, DamageIsSaidAndTheLibraryKeepsQuiet) {
   for (const auto kept : {std::uintmax_t{6}, size / 5, size / 2, size * 9 / 10, size - 1}) {
     fs::copy_file(folder / "whole.tif", folder / "cut.tif", fs::copy_options::overwrite_existing);
     fs::resize_file(folder / "cut.tif", kept);
-    EXPECT_THAT(words_of_reading(folder / "cut.tif"), AllOf(HasSubstr("cut.tif"), HasSubstr("amaged"))) << kept;
+    EXPECT_THAT(words_of_reading(folder / "cut.tif"), AllOf(HasSubstr("cut.tif"), HasSubstr("amaged")))
+        << kept;
   }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
@@ -230,7 +246,8 @@ TEST(ImageStack, TiffComesBack) {
     VoxelBuffer both(type, {2, 300, 400});
     with_voxel_type(type, [&](auto zero) {
       auto values = both.as<decltype(zero)>();
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<decltype(zero)>(i % 60013);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<decltype(zero)>(i % 60013);
     });
     const fs::path file = folder / (std::string(name_of(type)) + ".tif");
     ImageStackWriter writer(file, type, {4, 300, 400});
@@ -243,7 +260,9 @@ TEST(ImageStack, TiffComesBack) {
     ASSERT_EQ(reader.type(), type);
     const std::size_t half = both.bytes.size() / 2;
     for (std::int64_t z = 0; z < 4; ++z) {
-      EXPECT_EQ(std::memcmp(reader.read_section(z).bytes.data(), both.bytes.data() + (z % 2 == 0 ? 0 : half), half), 0);
+      EXPECT_EQ(
+          std::memcmp(reader.read_section(z).bytes.data(), both.bytes.data() + (z % 2 == 0 ? 0 : half), half),
+          0);
     }
   }
 }
@@ -265,7 +284,8 @@ TEST(ImageStack, PngFolderComesBackAndReplacesTheOldOne) {
   const testing::TemporaryFolder folder;
   const auto write = [&](std::int64_t sections, std::uint8_t first) {
     VoxelBuffer voxels(VoxelType::uint8, {sections, 2, 2}, 2);
-    for (std::size_t i = 0; i < voxels.bytes.size(); ++i) voxels.bytes[i] = std::byte(first + i);
+    for (std::size_t i = 0; i < voxels.bytes.size(); ++i)
+      voxels.bytes[i] = std::byte(first + i);
     ImageStackWriter writer(folder / "out", VoxelType::uint8, {sections, 2, 2});
     writer.write_sections(voxels, 1);
     writer.finish();
@@ -285,7 +305,8 @@ TEST(ImageStack, PngFolderComesBackAndReplacesTheOldOne) {
 TEST(ImageStack, UnfinishedLeavesNothing) {
   const testing::TemporaryFolder folder;
   {
-    ImageStackWriter tiff(folder / "a.tif", VoxelType::uint8, {2, 2, 2}), png(folder / "b", VoxelType::uint8, {2, 2, 2});
+    ImageStackWriter tiff(folder / "a.tif", VoxelType::uint8, {2, 2, 2}),
+        png(folder / "b", VoxelType::uint8, {2, 2, 2});
     tiff.write_sections(VoxelBuffer(VoxelType::uint8, {1, 2, 2}));
     png.write_sections(VoxelBuffer(VoxelType::uint8, {1, 2, 2}));
     EXPECT_THAT(words_of([&] { tiff.finish(); }), HasSubstr("1 of its 2"));
@@ -296,7 +317,9 @@ TEST(ImageStack, UnfinishedLeavesNothing) {
 
 TEST(ImageStack, PngCannotHoldFloats) {
   const testing::TemporaryFolder folder;
-  EXPECT_THAT(words_of([&] { ImageStackWriter(folder / "out", VoxelType::float32, {1, 2, 2}); }),
+  EXPECT_THAT(words_of([&] {
+                ImageStackWriter(folder / "out", VoxelType::float32, {1, 2, 2});
+              }),
               AllOf(HasSubstr("float32"), HasSubstr(".tif")));
 }
 

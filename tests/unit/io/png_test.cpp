@@ -53,7 +53,8 @@ TEST(Png, SixteenBitsComeBackInTheMachinesOrder) {
 TEST(Png, ColourIsWrittenButRefusedAsASection) {
   const testing::TemporaryFolder folder;
   write_png(folder / "rgb.png", 2, 2, 3, std::vector<std::uint8_t>(12, 9));
-  EXPECT_THAT(words_of_reading(folder / "rgb.png"), AllOf(HasSubstr("rgb.png"), HasSubstr("colour"), HasSubstr("convert it to grey")));
+  EXPECT_THAT(words_of_reading(folder / "rgb.png"),
+              AllOf(HasSubstr("rgb.png"), HasSubstr("colour"), HasSubstr("convert it to grey")));
 }
 
 TEST(Png, PaletteIsRefused) {
@@ -65,7 +66,8 @@ TEST(Png, PaletteIsRefused) {
   described.colormap_entries = 2;
   const std::uint8_t indices[4] = {0, 1, 1, 0}, colours[6] = {0, 0, 0, 9, 8, 7};
   ASSERT_NE(png_image_write_to_file(&described, (folder / "p.png").c_str(), 0, indices, 0, colours), 0);
-  EXPECT_THAT(words_of_reading(folder / "p.png"), AllOf(HasSubstr("palette"), HasSubstr("convert it to grey")));
+  EXPECT_THAT(words_of_reading(folder / "p.png"),
+              AllOf(HasSubstr("palette"), HasSubstr("convert it to grey")));
 }
 
 TEST(Png, WhatIsNoImageIsSaid) {
@@ -83,13 +85,16 @@ TEST(Png, WhatIsNoImageIsSaid) {
 TEST(Png, TruncationIsSaidWhereverItIs) {
   const testing::TemporaryFolder folder;
   std::vector<std::uint8_t> pixels(100 * 100);
-  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * i * 31 >> 4);
+  for (std::size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<std::uint8_t>(i * i * 31 >> 4);
   write_png(folder / "whole.png", 100, 100, 1, pixels);
   const auto size = std::filesystem::file_size(folder / "whole.png");
   for (const auto kept : {std::uintmax_t{20}, std::uintmax_t{40}, size / 2, size - 6}) {
-    std::filesystem::copy_file(folder / "whole.png", folder / "cut.png", std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(folder / "whole.png", folder / "cut.png",
+                               std::filesystem::copy_options::overwrite_existing);
     std::filesystem::resize_file(folder / "cut.png", kept);
-    EXPECT_THAT(words_of_reading(folder / "cut.png"), AllOf(HasSubstr("cut.png"), HasSubstr("truncated"))) << kept;
+    EXPECT_THAT(words_of_reading(folder / "cut.png"), AllOf(HasSubstr("cut.png"), HasSubstr("truncated")))
+        << kept;
   }
 }
 

@@ -31,7 +31,8 @@ VoxelBuffer counting(VoxelType type, const Index3& shape, int first = 0) {
   VoxelBuffer buffer(type, shape);
   with_voxel_type(type, [&](auto zero) {
     auto values = buffer.as<decltype(zero)>();
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<decltype(zero)>(static_cast<std::size_t>(first) + i);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<decltype(zero)>(static_cast<std::size_t>(first) + i);
   });
   return buffer;
 }
@@ -45,7 +46,8 @@ void write_volume(const fs::path& file, const VolumeSpec& spec, bool keep, bool 
 
 TEST(VolumeFile, EveryTypeComesBackWithItsAttributes) {
   const testing::TemporaryFolder folder;
-  for (const VoxelType type : {VoxelType::uint8, VoxelType::uint16, VoxelType::uint32, VoxelType::uint64, VoxelType::float32}) {
+  for (const VoxelType type :
+       {VoxelType::uint8, VoxelType::uint16, VoxelType::uint32, VoxelType::uint64, VoxelType::float32}) {
     for (const int gzip : {0, 3}) {
       VolumeSpec spec = spec_of("/volumes/raw", type, {5, 20, 10}, gzip);
       spec.resolution_nm = {50, 4, 4};
@@ -59,7 +61,8 @@ TEST(VolumeFile, EveryTypeComesBackWithItsAttributes) {
         std::memcpy(slab.bytes.data(), whole.bytes.data() + z * 200 * size_of(type), slab.bytes.size());
         file.write_sections(spec.path, z, slab);
       }
-      EXPECT_EQ(fs::exists(folder / "a.h5"), type != VoxelType::uint8 || gzip != 0) << "in place before commit()";
+      EXPECT_EQ(fs::exists(folder / "a.h5"), type != VoxelType::uint8 || gzip != 0)
+          << "in place before commit()";
       file.commit();
       VolumeReader reader({folder / "a.h5", "/volumes/raw"});
       EXPECT_EQ(reader.info().type, type);

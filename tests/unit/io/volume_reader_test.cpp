@@ -33,7 +33,8 @@ struct Stored {
 /// Writes value i at the i-th voxel, or what `values` says.
 void write_dataset(const fs::path& file, const Stored& stored, std::vector<double> values = {}) {
   const auto rank = static_cast<int>(stored.dims.size());
-  const hsize_t count = std::accumulate(stored.dims.begin(), stored.dims.end(), hsize_t{1}, std::multiplies<>());
+  const hsize_t count =
+      std::accumulate(stored.dims.begin(), stored.dims.end(), hsize_t{1}, std::multiplies<>());
   if (values.empty()) {
     values.resize(count);
     std::iota(values.begin(), values.end(), 0.0);
@@ -46,8 +47,9 @@ void write_dataset(const fs::path& file, const Stored& stored, std::vector<doubl
     H5Pset_shuffle(list.get());
     H5Pset_deflate(list.get(), 4);
   }
-  Hdf5Handle dataset(H5Dcreate2(opened.get(), "v", stored.file_type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT),
-                     H5Dclose);
+  Hdf5Handle dataset(
+      H5Dcreate2(opened.get(), "v", stored.file_type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT),
+      H5Dclose);
   ASSERT_TRUE(dataset);
   if (count > 0) {
     ASSERT_GE(H5Dwrite(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
@@ -57,7 +59,8 @@ void write_dataset(const fs::path& file, const Stored& stored, std::vector<doubl
 std::vector<double> numbers_of(const VoxelBuffer& buffer) {
   std::vector<double> numbers;
   with_voxel_type(buffer.type, [&](auto zero) {
-    for (const auto value : buffer.as<decltype(zero)>()) numbers.push_back(static_cast<double>(value));
+    for (const auto value : buffer.as<decltype(zero)>())
+      numbers.push_back(static_cast<double>(value));
   });
   return numbers;
 }
@@ -78,10 +81,12 @@ std::string words_of_opening(const fs::path& file, const std::string& path = "/v
 TEST(VolumeReader, EveryTypeOfEitherByteOrder) {
   const testing::TemporaryFolder folder;
   const std::vector<std::pair<hid_t, VoxelType>> kinds{
-      {H5T_STD_U8LE, VoxelType::uint8},    {H5T_STD_I8LE, VoxelType::uint8},     {H5T_STD_U16LE, VoxelType::uint16},
-      {H5T_STD_U16BE, VoxelType::uint16},  {H5T_STD_I16BE, VoxelType::uint16},   {H5T_STD_U32LE, VoxelType::uint32},
-      {H5T_STD_I32BE, VoxelType::uint32},  {H5T_STD_U64LE, VoxelType::uint64},   {H5T_STD_U64BE, VoxelType::uint64},
-      {H5T_IEEE_F32LE, VoxelType::float32}, {H5T_IEEE_F32BE, VoxelType::float32}, {H5T_IEEE_F64LE, VoxelType::float32}};
+      {H5T_STD_U8LE, VoxelType::uint8},     {H5T_STD_I8LE, VoxelType::uint8},
+      {H5T_STD_U16LE, VoxelType::uint16},   {H5T_STD_U16BE, VoxelType::uint16},
+      {H5T_STD_I16BE, VoxelType::uint16},   {H5T_STD_U32LE, VoxelType::uint32},
+      {H5T_STD_I32BE, VoxelType::uint32},   {H5T_STD_U64LE, VoxelType::uint64},
+      {H5T_STD_U64BE, VoxelType::uint64},   {H5T_IEEE_F32LE, VoxelType::float32},
+      {H5T_IEEE_F32BE, VoxelType::float32}, {H5T_IEEE_F64LE, VoxelType::float32}};
   for (const auto& [stored, in_memory] : kinds) {
     write_dataset(folder / "a.h5", {{2, 3, 4}, stored, {}, false});
     VolumeReader reader({folder / "a.h5", "/v"});
@@ -95,7 +100,8 @@ TEST(VolumeReader, EveryTypeOfEitherByteOrder) {
 TEST(VolumeReader, WideValuesStayExact) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{1, 1, 2}, H5T_STD_U16BE, {}, false}, {258, 65535});
-  EXPECT_THAT(numbers_of(VolumeReader({folder / "a.h5", "/v"}).read({{0, 0, 0}, {1, 1, 2}})), ElementsAre(258, 65535));
+  EXPECT_THAT(numbers_of(VolumeReader({folder / "a.h5", "/v"}).read({{0, 0, 0}, {1, 1, 2}})),
+              ElementsAre(258, 65535));
 }
 
 TEST(VolumeReader, NegativeValuesAreRefused) {
@@ -103,7 +109,9 @@ TEST(VolumeReader, NegativeValuesAreRefused) {
   write_dataset(folder / "a.h5", {{1, 2, 2}, H5T_STD_I16LE, {}, false}, {5, 6, -1, 7});
   VolumeReader reader({folder / "a.h5", "/v"});
   EXPECT_THAT(numbers_of(reader.read({{0, 0, 0}, {1, 1, 2}})), ElementsAre(5, 6));
-  EXPECT_THAT(words_of([&] { reader.read({{0, 0, 0}, {1, 2, 2}}); }),
+  EXPECT_THAT(words_of([&] {
+                reader.read({{0, 0, 0}, {1, 2, 2}});
+              }),
               AllOf(HasSubstr("cannot read"), HasSubstr("a.h5:/v"), HasSubstr("negative")));
 }
 
@@ -138,7 +146,8 @@ TEST(VolumeReader, CompressedChunksAndTheirCount) {
   EXPECT_EQ(reader.chunks_stored(), 3 * 2 * 3);
   const std::vector<double> all = numbers_of(reader.read(Box::of_shape({5, 7, 9})));
   ASSERT_EQ(all.size(), 315U);
-  for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], static_cast<double>(i));
+  for (std::size_t i = 0; i < all.size(); ++i)
+    ASSERT_EQ(all[i], static_cast<double>(i));
   EXPECT_EQ(reader.chunks_read(), 18);
   reader.read({{1, 3, 3}, {3, 5, 5}});  // straddles a chunk face on every axis
   EXPECT_EQ(reader.chunks_read(), 18 + 8);
@@ -150,8 +159,9 @@ TEST(VolumeReader, MirroredBoxesFollowMirrorIndex) {
   write_dataset(folder / "a.h5", {{3, 5, 7}, H5T_STD_U8LE, {1, 2, 3}, false});
   VolumeReader reader({folder / "a.h5", "/v"});
   std::int64_t compared = 0;
-  for (const Box& box : {Box{{0, -3, -4}, {3, 8, 11}}, Box{{-1, 1, 1}, {1, 3, 4}}, Box{{1, 6, 8}, {5, 9, 30}},
-                         Box{{0, -20, -25}, {1, -4, -9}}, Box{{1, 2, -2}, {2, 3, 40}}, Box{{0, 0, 0}, {3, 5, 7}}}) {
+  for (const Box& box :
+       {Box{{0, -3, -4}, {3, 8, 11}}, Box{{-1, 1, 1}, {1, 3, 4}}, Box{{1, 6, 8}, {5, 9, 30}},
+        Box{{0, -20, -25}, {1, -4, -9}}, Box{{1, 2, -2}, {2, 3, 40}}, Box{{0, 0, 0}, {3, 5, 7}}}) {
     const VoxelBuffer buffer = reader.read_mirrored(box);
     ASSERT_EQ(buffer.shape, box.shape());
     const auto voxels = buffer.as<std::uint8_t>();
@@ -159,8 +169,9 @@ TEST(VolumeReader, MirroredBoxesFollowMirrorIndex) {
     for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
       for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
         for (std::int64_t x = box.begin.x; x < box.end.x; ++x, ++i) {
-          const std::int64_t expected = (mirror_index(z, shape.z) * shape.y + mirror_index(y, shape.y)) * shape.x +
-                                        mirror_index(x, shape.x);
+          const std::int64_t expected =
+              (mirror_index(z, shape.z) * shape.y + mirror_index(y, shape.y)) * shape.x +
+              mirror_index(x, shape.x);
           ASSERT_EQ(voxels[i], expected) << to_string(box) << " at " << to_string(Index3{z, y, x});
           ++compared;
         }
@@ -174,7 +185,10 @@ TEST(VolumeReader, BoxesOutsideAreRefused) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
   VolumeReader reader({folder / "a.h5", "/v"});
-  EXPECT_THAT(words_of([&] { reader.read({{0, 0, 0}, {2, 3, 5}}); }), AllOf(HasSubstr("x [0, 5)"), HasSubstr("(2, 3, 4)")));
+  EXPECT_THAT(words_of([&] {
+                reader.read({{0, 0, 0}, {2, 3, 5}});
+              }),
+              AllOf(HasSubstr("x [0, 5)"), HasSubstr("(2, 3, 4)")));
   EXPECT_THAT(words_of([&] { reader.read({{1, 1, 1}, {1, 2, 2}}); }), HasSubstr("cannot read"));
 }
 
@@ -182,7 +196,8 @@ TEST(VolumeReader, WhatCannotBeOpenedIsSaid) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
   EXPECT_THAT(words_of_opening(folder / "none.h5"), AllOf(HasSubstr("none.h5"), HasSubstr("No such file")));
-  EXPECT_THAT(words_of_opening(folder / "a.h5", "/volumes/raw"), AllOf(HasSubstr("has no dataset /volumes/raw"), HasSubstr("tessera info")));
+  EXPECT_THAT(words_of_opening(folder / "a.h5", "/volumes/raw"),
+              AllOf(HasSubstr("has no dataset /volumes/raw"), HasSubstr("tessera info")));
   EXPECT_THAT(words_of_opening(folder / "a.h5", "/"), HasSubstr("is not a dataset"));
   std::ofstream(folder / "text.h5") << "this is a text and no volume at all";
   EXPECT_THAT(words_of_opening(folder / "text.h5"), HasSubstr("is not an HDF5 file"));
@@ -200,10 +215,12 @@ TEST(VolumeReader, UnfitDatasetsAreSaid) {
   EXPECT_THAT(words_of_opening(folder / "line.h5"), HasSubstr("has 1 dimensions"));
   write_dataset(folder / "five.h5", {{1, 1, 1, 1, 4}, H5T_STD_U8LE, {}, false});
   EXPECT_THAT(words_of_opening(folder / "five.h5"), HasSubstr("has 5 dimensions"));
-  Hdf5Handle opened(H5Fcreate((folder / "text.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
+  Hdf5Handle opened(H5Fcreate((folder / "text.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+                    H5Fclose);
   const std::array<hsize_t, 3> dims{1, 1, 1};
   Hdf5Handle space(H5Screate_simple(3, dims.data(), nullptr), H5Sclose);
-  Hdf5Handle dataset(H5Dcreate2(opened.get(), "v", H5T_C_S1, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  Hdf5Handle dataset(
+      H5Dcreate2(opened.get(), "v", H5T_C_S1, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
   dataset.reset();
   opened.reset();
   EXPECT_THAT(words_of_opening(folder / "text.h5"), HasSubstr("no volume"));
@@ -211,7 +228,8 @@ TEST(VolumeReader, UnfitDatasetsAreSaid) {
 
 TEST(VolumeReader, NonFiniteValuesAreCountedAndNamed) {
   const testing::TemporaryFolder folder;
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(),
+                   kInfinity = std::numeric_limits<double>::infinity();
   write_dataset(folder / "a.h5", {{2, 2, 2}, H5T_IEEE_F32LE, {}, false}, {0, 1, 2, 3, 4, kNan, 6, kInfinity});
   VolumeReader reader({folder / "a.h5", "/v"});
   const Box box{{1, 0, 0}, {2, 2, 2}};
@@ -220,7 +238,10 @@ TEST(VolumeReader, NonFiniteValuesAreCountedAndNamed) {
   EXPECT_EQ(find_non_finite(buffer).first, (Index3{0, 0, 1}));
   EXPECT_THAT(words_of([&] { require_finite(buffer, box, reader.info().name); }),
               AllOf(HasSubstr("2 NaN or infinite values"), HasSubstr("the first at (1, 0, 1)")));
-  EXPECT_EQ(words_of([&] { require_finite(reader.read({{0, 0, 0}, {1, 2, 2}}), box, reader.info().name); }), "no error");
+  EXPECT_EQ(words_of([&] {
+              require_finite(reader.read({{0, 0, 0}, {1, 2, 2}}), box, reader.info().name);
+            }),
+            "no error");
 }
 
 }  // namespace

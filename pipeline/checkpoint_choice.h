@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "io/checkpoint_file.h"
+#include "pipeline/run_folder.h"
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// A checkpoint and the file it came from.
+struct LoadedCheckpoint {
+  Checkpoint checkpoint;
+  std::string name;
+};
+
+/// Collective. The newest readable checkpoint of a run, read by the root and broadcast; damaged ones are
+/// skipped with a warning. Nothing when there is none. Errors: Error when all there are are damaged.
+std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world);
+
+/// Collective. What `infer.checkpoint` names: `best`, `latest` or a file. Errors: UsageError when there is no
+/// such checkpoint, Error when it is damaged.
+LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder, const Communicator& world);
+
+}  // namespace tessera

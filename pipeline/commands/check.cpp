@@ -1,0 +1,49 @@
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/config/experiment_arguments.h"
+#include "pipeline/inference_plan.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+
+int run_check(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description options("options");
+  add_experiment_options(options);
+  const auto values = parse_arguments(arguments, "tessera check CONFIG.yaml [--set key=value ...]", options, {"config"},
+                                      world.is_root());
+  if (!values) return kExitDone;
+  const ExperimentConfig config = read_experiment(*values, {}, world);
+  on_root(world, [&] {
+    std::cout << "# every key with its value\n" << config.resolved_yaml << "\n";
+    const NetworkGeometry geometry = geometry_of(config.model);
+    std::cout << fmt::format("network: {} parameters; {}\n", parameter_count(config.model), geometry.legal_sides_text(572));
+    if (config.data.raw && config.data.labels) {
+      const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
+      require_same_shape(raw, labels);
+      context_sections(config.model, raw.channels);
+      if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
+      if (config.data.validation_sections) require_sections(*config.data.validation_sections, raw, "data.validation_sections");
+      const std::int64_t tile = config.train.trainer.tile_side;
+      std::cout << fmt::format("training: {} {}; memory per worker about {}\n", to_string(raw.shape), name_of(raw.type),
+                               bytes_text(training_memory(config.model, tile, tile)));
+    }
+    if (config.infer.raw) {
+      const VolumeInfo raw = VolumeReader(*config.infer.raw).info();
+      const InferencePlan plan = plan_inference(config.infer, raw, config.model, {});
+      std::cout << "inference:\n" << plan_text(plan, config.model);
+      const std::int64_t bytes = volume_of(raw.shape) * size_of(config.infer.type);
+      std::cout << fmt::format("  {:<22} {}\n", "result's size", bytes_text(bytes));
+    }
+    std::cout << std::flush;
+  });
+  return kExitDone;
+}
+
+}  // namespace tessera

@@ -1,0 +1,176 @@
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "io/log.h"
+#include "pipeline/checkpoint_choice.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/config/experiment_arguments.h"
+#include "pipeline/stop_signal.h"
+#include "pipeline/training_loop.h"
+#include "workers/infer/block_exchange.h"
+#include "workers/mpi/agree.h"
+#include "workers/network/network_checkpoint.h"
+
+namespace tessera {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* kUsage = "tessera train CONFIG.yaml [--set key=value ...] [--resume | --overwrite]";
+
+enum TrainingTag : int {
+  kTagTrainingEvent = 21,  ///< lead worker -> coordinator: TrainingEvent
+  kTagStopTraining = 22,   ///< coordinator -> lead worker: empty
+};
+
+/// Where an automatic tile is at most: the paper's.
+constexpr std::int64_t kAutomaticTile = 572;
+
+/// The paper's tile, or the smallest whose output covers a smaller section.
+std::int64_t training_tile(const ExperimentConfig& config, const VolumeInfo& raw) {
+  if (!config.train.tile_auto) return config.train.trainer.tile_side;
+  const NetworkGeometry geometry = geometry_of(config.model);
+  const std::int64_t section = std::max(raw.shape.y, raw.shape.x);
+  if (geometry.padding == Padding::same) return round_up(std::min<std::int64_t>(section, 384), geometry.alignment);
+  std::int64_t largest = std::max(kAutomaticTile, geometry.input_side_for(geometry.alignment));
+  while (!geometry.is_legal_input(largest)) --largest;
+  const std::int64_t covering = geometry.input_side_for(section);
+  return std::min(largest, covering);
+}
+
+void require_memory(const ExperimentConfig& config, std::int64_t tile, const Device& device, int local_workers) {
+  if (device.cuda) return;
+  const std::int64_t needed = training_memory(config.model, tile, tile);
+  const std::int64_t available = available_memory(device, local_workers);
+  if (needed <= available) return;
+  throw UsageError(fmt::format(
+      "training needs about {} per worker, but {} are available to each: lower train.tile (now {}) or model.base_filters "
+      "(now {}), start fewer workers per node, or ask for more memory",
+      bytes_text(needed), bytes_text(available), tile, config.model.base_filters));
+}
+
+/// The coordinator beside workers: hears the lead worker until the training has ended.
+void follow_training(const Communicator& world, TrainingRecorder& recorder, const StopSignal& signal) {
+  PoliteWait idle;
+  bool told = false;
+  while (!recorder.ended()) {
+    if (signal.asked() && !told) {
+      world.send(1, kTagStopTraining, {});
+      told = true;
+    }
+    if (const auto message = world.try_receive(kTagTrainingEvent)) {
+      recorder.hear(value_of<TrainingEvent>(*message));
+      idle.reset();
+    } else {
+      idle.pause();
+    }
+  }
+}
+
+void require_new_run(const RunFolder& folder, bool resume, bool overwrite) {
+  const bool has_run = !folder.checkpoints().newest_first().empty();
+  if (!has_run || resume) return;
+  if (!overwrite) {
+    throw UsageError(fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "
+                                 "set another experiment or run_folder", folder.path().string()));
+  }
+  std::filesystem::remove_all(folder.path() / "checkpoints");
+  std::filesystem::remove_all(folder.previews());
+  std::filesystem::remove(folder.metrics());
+}
+
+}  // namespace
+
+int run_train(const Arguments& arguments, const Communicator& world) {
+  po::options_description options("options");
+  add_experiment_options(options);
+  options.add_options()("resume", "go on from the newest checkpoint of the run folder, if there is one")(
+      "overwrite", "start over in a run folder that holds a training");
+  const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
+  if (!values) return kExitDone;
+  const bool resume = values->count("resume") != 0, overwrite = values->count("overwrite") != 0;
+  if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other");
+  ExperimentConfig config = read_experiment(*values, {.training = true}, world);
+  const StopSignal signal;
+  const RunFolder folder(config.run_folder);
+
+  const bool alone = world.size() == 1;
+  const bool is_worker = alone || !world.is_root();
+  const Communicator workers = world.split(is_worker ? 1 : 0);
+  const Device device = choose_device(world, is_worker, config.device, config.train.threads);
+  int local_workers = world.local_rank().size;
+  if (!alone) local_workers = std::max(1, local_workers - 1);
+
+  // All that can be wrong with the inputs comes out here, on every rank at once.
+  std::unique_ptr<TrainingData> data;
+  on_every_rank(world, [&] {
+    const VolumeInfo raw = VolumeReader(*config.data.raw).info();
+    const std::int64_t context = context_sections(config.model, raw.channels);
+    if (config.data.validation_sections) require_sections(*config.data.validation_sections, raw, "data.validation_sections");
+    config.train.trainer.tile_side = training_tile(config, raw);
+    require_memory(config, config.train.trainer.tile_side, device, local_workers);
+    const TrainingDataOptions what{*config.data.raw, *config.data.labels, *config.data.train_sections,
+                                   config.model.classes, context};
+    if (is_worker) data = std::make_unique<TrainingData>(what);
+  });
+  on_root(world, [&] {
+    require_new_run(folder, resume, overwrite);
+    folder.prepare(config.resolved_yaml);
+    add_log_file(folder.log());
+  });
+  std::optional<LoadedCheckpoint> state;
+  if (resume) state = load_newest_checkpoint(folder, world);
+  const auto number = [&](const char* name, double fallback) {
+    if (!state) return fallback;
+    const auto found = state->checkpoint.numbers.find(name);
+    return found == state->checkpoint.numbers.end() || found->second.empty() ? fallback : found->second[0];
+  };
+  std::unique_ptr<Trainer> trainer;
+  on_every_rank(world, [&] {
+    if (!is_worker) return;
+    trainer = std::make_unique<Trainer>(make_network(config.model, config.train.trainer.seed), *data, config.train.trainer,
+                                        device, workers);
+    if (state) trainer->restore(state->checkpoint, state->name);
+  });
+  const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
+
+  std::unique_ptr<TrainingRecorder> recorder;
+  on_root(world, [&] {
+    recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations,
+                                                  config.train.trainer.optimizer.learning_rate, true);
+    spdlog::info("experiment {}: {} with {} filters, {} parameters; tile {}, global batch {}, {} worker{}{}", config.name,
+                 config.preset, config.model.base_filters, parameter_count(config.model), config.train.trainer.tile_side,
+                 config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
+                 state ? fmt::format(", resumed from {}", state->name) : "");
+  });
+
+  bool stopped = false;
+  if (is_worker) {
+    TrainingLoop loop{config, folder, device, workers};
+    constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
+    loop.validation_budget = kValidationBudget;
+    loop.elapsed_before_s = number("elapsed_s", 0);
+    loop.best_before = number("best_validation_pixel_error", 1);
+    loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };
+    loop.tell = [&](const TrainingEvent& event) {
+      alone ? recorder->hear(event) : send_value(world, 0, kTagTrainingEvent, event);
+    };
+    stopped = run_training_loop(*trainer, *data, loop);
+  } else {
+    follow_training(world, *recorder, signal);
+  }
+  if (world.is_root()) {
+    stopped = recorder->stopped();
+    std::cout << fmt::format("run folder: {}\n", folder.path().string()) << std::flush;
+  }
+  if (world.any(stopped)) {
+    throw StoppedBySignal("stopped by a signal; the state is saved: start again with --resume to go on");
+  }
+  return kExitDone;
+}
+
+}  // namespace tessera

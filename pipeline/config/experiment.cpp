@@ -1,0 +1,207 @@
+#include "pipeline/config/experiment.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/error.h"
+#include "pipeline/config/yaml_reader.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+std::optional<DatasetName> dataset(ConfigSection& section, const std::string& key, bool required = false) {
+  if (!required && !section.has(key)) return std::nullopt;
+  const auto text = section.require<std::string>(key);
+  if (text.empty()) return std::nullopt;  // noted already
+  try {
+    return parse_dataset_name(text);
+  } catch (const UsageError& error) {
+    section.problem(key, error.what());
+    return std::nullopt;
+  }
+}
+
+std::optional<Sections> sections(ConfigSection& section, const std::string& key, bool required = false) {
+  if (!required && !section.has(key)) return std::nullopt;
+  const auto range = section.require<std::vector<std::int64_t>>(key, at_least(0).of_count(2));
+  if (range.size() != 2) return std::nullopt;  // noted already
+  if (range[0] >= range[1]) {
+    section.problem(key, "half-open: the first section must be below the end, such as [16, 20] for 16 to 19");
+    return std::nullopt;
+  }
+  return Sections{range[0], range[1]};
+}
+
+/// `auto`, or a whole number: 0 stands for auto.
+std::int64_t number_or_auto(ConfigSection& section, const std::string& key, const Range& range) {
+  const auto value = section.get_or_word<std::int64_t>(key, std::string("auto"), {"auto"}, range);
+  return std::holds_alternative<std::string>(value) ? 0 : std::get<std::int64_t>(value);
+}
+
+/// Absent for automatic: (z, y, x).
+std::optional<Index3> shape(ConfigSection& section, const std::string& key) {
+  const auto sides = section.optional<std::vector<std::int64_t>>(key, at_least(1).of_count(3));
+  if (!sides || sides->size() != 3) return std::nullopt;
+  return Index3{(*sides)[0], (*sides)[1], (*sides)[2]};
+}
+
+void read_data(ConfigSection data, DataConfig& config, const ConfigNeeds& needs) {
+  config.raw = dataset(data, "raw", needs.training);
+  config.labels = dataset(data, "labels", needs.training);
+  config.train_sections = sections(data, "train_sections", needs.training);
+  config.validation_sections = sections(data, "validation_sections");
+}
+
+void read_model(ConfigSection model, ExperimentConfig& config) {
+  config.preset = model.choice("preset", "unet2015", {"unet2015", "keras_same"});
+  UNetOptions& o = config.model;
+  o = config.preset == "keras_same" ? keras_same_options() : unet2015_options();
+  o.base_filters = model.get<std::int64_t>("base_filters", o.base_filters, between(1, 1024));
+  o.depth = static_cast<int>(model.get<std::int64_t>("depth", o.depth, between(1, 7)));
+  o.padding = model.choice("padding", o.padding == Padding::valid ? "valid" : "same", {"valid", "same"}) == "valid"
+                  ? Padding::valid
+                  : Padding::same;
+  o.batch_norm = model.get<bool>("batch_norm", o.batch_norm);
+  o.dropout = model.get<double>("dropout", o.dropout, between(0, 0.95));
+  o.block_convs = static_cast<int>(model.get<std::int64_t>("block_convs", o.block_convs, between(1, 4)));
+  o.in_channels = model.get<std::int64_t>("in_channels", o.in_channels, between(1, 4096));
+  o.classes = model.get<std::int64_t>("classes", o.classes, between(1, 255));
+  if (o.padding == Padding::valid && o.up_kernel == 3) o.up_kernel = 2;
+}
+
+void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& model) {
+  TrainerOptions& t = config.trainer;
+  config.iterations = train.get<std::int64_t>("iterations", config.iterations, at_least(1));
+  config.minutes = train.get<double>("minutes", 0, at_least(0));
+  t.global_batch = train.get<std::int64_t>("global_batch", 1, between(1, 65536));
+  const std::int64_t tile = number_or_auto(train, "tile", at_least(1));
+  config.tile_auto = tile == 0;
+  const NetworkGeometry geometry = geometry_of(model);
+  if (tile != 0) {
+    t.tile_side = tile;
+    if (!geometry.is_legal_input(tile)) {
+      train.problem("tile", fmt::format("a tile of {} pixels does not fit the network: {}", tile,
+                                        geometry.legal_sides_text(tile)));
+    }
+  }
+  const bool adam = train.choice("optimizer", "sgd", {"sgd", "adam"}) == "adam";
+  t.optimizer.kind = adam ? OptimizerOptions::Kind::adam : OptimizerOptions::Kind::sgd;
+  t.optimizer.learning_rate = train.get<double>("learning_rate", 1e-3, above(0));
+  t.optimizer.momentum = train.get<double>("momentum", 0.99, between(0, 0.9999));
+  t.optimizer.weight_decay = train.get<double>("weight_decay", 0, at_least(0));
+  t.class_balance = train.get<bool>("class_balance", true);
+  t.seed = static_cast<std::uint64_t>(train.get<std::int64_t>("seed", 1, at_least(0)));
+  config.threads = static_cast<int>(number_or_auto(train, "threads", between(1, 4096)));
+  config.validate_every = train.get<std::int64_t>("validate_every", 200, at_least(1));
+  config.checkpoint_every = train.get<std::int64_t>("checkpoint_every", 200, at_least(1));
+  config.keep_checkpoints = train.get<std::int64_t>("keep_checkpoints", 3, between(1, 100000));
+  ConfigSection augmentation = train.section("augmentation");
+  AugmentationOptions& a = t.augmentation;
+  a.rotate = augmentation.get<bool>("rotate", a.rotate);
+  a.mirror = augmentation.get<bool>("mirror", a.mirror);
+  a.contrast = augmentation.get<double>("contrast", a.contrast, between(0, 1));
+  a.brightness = augmentation.get<double>("brightness", a.brightness, between(0, 10));
+  a.noise = augmentation.get<double>("noise", a.noise, between(0, 10));
+}
+
+void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds& needs) {
+  InferConfig& i = config.infer;
+  i.raw = dataset(infer, "raw", needs.inference && !config.data.raw);
+  i.output = dataset(infer, "output", needs.inference);
+  if (!i.raw && !infer.has("raw")) i.raw = config.data.raw;
+  i.checkpoint = infer.get<std::string>("checkpoint", "best");
+  const std::int64_t tile = number_or_auto(infer, "tile", at_least(1));
+  if (tile != 0) i.tile = Index3{1, tile, tile};
+  i.block = shape(infer, "block");
+  i.chunk = shape(infer, "chunk");
+  const std::string precision = infer.choice("precision", "auto", {"auto", "float32", "bfloat16", "float16"});
+  if (precision == "float32") i.precision = Precision::float32;
+  if (precision == "bfloat16") i.precision = Precision::bfloat16;
+  if (precision == "float16") i.precision = Precision::float16;
+  i.output_class = infer.get<std::int64_t>("class", 1, between(0, 254));
+  i.type = infer.choice("dtype", "uint8", {"uint8", "float32"}) == "uint8" ? VoxelType::uint8 : VoxelType::float32;
+  i.threads = static_cast<int>(number_or_auto(infer, "threads", between(1, 4096)));
+  i.memory_budget = number_or_auto(infer, "memory_budget_mib", between(16, 1 << 24)) * (std::int64_t{1} << 20);
+}
+
+void read_evaluate(ConfigSection evaluate, ExperimentConfig& config) {
+  EvaluateConfig& e = config.evaluate;
+  e.prediction = dataset(evaluate, "prediction");
+  e.labels = dataset(evaluate, "labels");
+  e.sections = sections(evaluate, "sections");
+  e.thresholds = static_cast<int>(evaluate.get<std::int64_t>("thresholds", 11, between(2, 1001)));
+  e.invert_labels = evaluate.get<bool>("invert_labels", false);
+  if (!e.prediction && !evaluate.has("prediction")) e.prediction = config.infer.output;
+  if (!e.labels && !evaluate.has("labels")) e.labels = config.data.labels;
+  if (!e.sections && !evaluate.has("sections")) e.sections = config.data.validation_sections;
+}
+
+void read_slurm(ConfigSection slurm, SlurmConfig& config) {
+  config.partition = slurm.get<std::string>("partition", "");
+  config.account = slurm.get<std::string>("account", "");
+  config.nodes = slurm.get<std::int64_t>("nodes", 1, between(1, 100000));
+  config.tasks_per_node = slurm.get<std::int64_t>("tasks_per_node", 0, between(0, 4096));
+  config.gpus_per_node = slurm.get<std::int64_t>("gpus_per_node", 0, between(0, 64));
+  config.time = slurm.get<std::string>("time", "");
+  config.memory = slurm.get<std::string>("memory", "");
+  config.constraint = slurm.get<std::string>("constraint", "");
+}
+
+}  // namespace
+
+ExperimentConfig parse_experiment(const std::string& text, const std::string& file,
+                                  const std::vector<std::string>& overrides, const ConfigNeeds& needs) {
+  ConfigDocument document(text, file, overrides);
+  ConfigSection root = document.root();
+  ExperimentConfig config;
+  config.name = root.require<std::string>("experiment");
+  const bool named_well = !config.name.empty() && config.name.size() <= 100 && config.name[0] != '.' &&
+                          config.name.find_first_of("/\\\n\t") == std::string::npos;
+  if (!named_well && root.has("experiment")) root.problem("experiment", "the name of a folder is needed, without '/'");
+  config.run_folder = root.get<std::string>("run_folder", "runs/" + config.name);
+  config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
+  read_data(root.section("data"), config.data, needs);
+  read_model(root.section("model"), config);
+  read_train(root.section("train"), config.train, config.model);
+  read_infer(root.section("infer"), config, needs);
+  read_evaluate(root.section("evaluate"), config);
+  read_slurm(root.section("slurm"), config.slurm);
+
+  const auto& train = config.data.train_sections;
+  const auto& held_out = config.data.validation_sections;
+  if (train && held_out && std::max(train->begin, held_out->begin) < std::min(train->end, held_out->end)) {
+    root.section("data").problem("validation_sections", "overlaps train_sections: scores on them would mean nothing");
+  }
+  document.finish();
+  config.resolved_yaml = document.resolved_yaml();
+  return config;
+}
+
+ExperimentConfig read_experiment(const std::string& file, const std::vector<std::string>& overrides,
+                                 const ConfigNeeds& needs, const Communicator& world) {
+  std::string text;
+  on_root(world, [&] {
+    try {
+      const std::vector<std::byte> bytes = read_file_bytes(file);
+      text.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    } catch (const Error& error) {
+      throw UsageError(error.what());
+    }
+  });
+  world.broadcast(text);
+  return parse_experiment(text, file, overrides, needs);
+}
+
+std::int64_t context_sections(const UNetOptions& model, std::int64_t raw_channels) {
+  const std::int64_t seen = model.in_channels / raw_channels;
+  if (model.in_channels % raw_channels != 0 || seen % 2 == 0) {
+    throw UsageError(fmt::format(
+        "model.in_channels is {}, but the raw volume has {} channel{}: it must be that times an odd number of sections "
+        "(1: the section alone, 3: with its two neighbours)", model.in_channels, raw_channels, raw_channels == 1 ? "" : "s"));
+  }
+  return seen / 2;
+}
+
+}  // namespace tessera

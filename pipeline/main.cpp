@@ -1,0 +1,118 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <new>
+
+#include "io/error.h"
+#include "io/log.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/run_folder.h"
+#include "workers/mpi/agree.h"
+#include "workers/mpi/mpi_session.h"
+
+namespace tessera {
+namespace {
+
+struct Verb {
+  std::function<int(const Arguments&, const Communicator&)> run;
+  const char* purpose;
+};
+
+const std::map<std::string, Verb>& verbs() {
+  static const std::map<std::string, Verb> all{
+      {"train", {run_train, "train a network on annotated sections"}},
+      {"infer", {run_infer, "predict a whole volume, tile by tile"}},
+      {"evaluate", {run_evaluate, "score a prediction against labels"}},
+      {"check", {run_check, "validate an experiment and print its plan"}},
+      {"import", {run_import, "TIFF stack or folder of PNG or TIFF sections to HDF5"}},
+      {"export", {run_export, "HDF5 to a TIFF stack or a folder of PNG sections"}},
+      {"synth", {run_synth, "make a synthetic serial-section stack with labels"}},
+      {"info", {run_info, "list what an HDF5 file holds"}}};
+  return all;
+}
+
+std::string usage() {
+  std::string text = "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off]\n\nverbs:\n";
+  for (const auto& [name, verb] : verbs()) text += fmt::format("  {:<10} {}\n", name, verb.purpose);
+  return text + "\n'tessera VERB --help' tells more; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
+                "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped by a signal with its state saved\n";
+}
+
+/// Takes `--log-level LEVEL` or `--log-level=LEVEL` out of the arguments.
+std::string take_log_level(Arguments& arguments) {
+  const std::string option = "--log-level";
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string level;
+    std::size_t used = 1;
+    if (arguments[i] == option && i + 1 < arguments.size()) {
+      level = arguments[i + 1];
+      used = 2;
+    } else if (arguments[i].rfind(option + "=", 0) == 0) {
+      level = arguments[i].substr(option.size() + 1);
+    } else {
+      continue;
+    }
+    const auto first = arguments.begin() + static_cast<std::ptrdiff_t>(i);
+    arguments.erase(first, first + static_cast<std::ptrdiff_t>(used));
+    return level;
+  }
+  return "info";
+}
+
+int run(Arguments arguments, const Communicator& world) {
+  start_log(take_log_level(arguments), world.rank(), world.size());
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
+    if (world.is_root()) std::cout << usage();
+    return arguments.empty() ? kExitUsage : kExitDone;
+  }
+  if (arguments[0] == "--version") {
+    if (world.is_root()) std::cout << "tessera " << tessera_version() << "\n";
+    return kExitDone;
+  }
+  const auto verb = verbs().find(arguments[0]);
+  if (verb == verbs().end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, unused] : verbs()) names.push_back(name);
+    const auto near = nearest_word(arguments[0], names);
+    throw UsageError(fmt::format("unknown verb '{}'{}\n{}", arguments[0], near ? fmt::format(": did you mean '{}'?", *near) : "",
+                                 usage()));
+  }
+  return verb->second.run(Arguments(arguments.begin() + 1, arguments.end()), world);
+}
+
+/// The same error on every rank is said once; the ranks leave quietly, together.
+int leave_together(const Communicator& world, const std::exception& error, int exit_code) {
+  if (world.is_root()) spdlog::error("{}", error.what());
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace tessera
+
+int main(int argc, char** argv) {
+  using namespace tessera;
+  // Input volumes are read-only and results are written by pwrite: HDF5's locks protect nothing here and fail
+  // on some parallel file systems.
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+  MpiSession mpi(argc, argv);
+  const Communicator world = mpi.world();
+  try {
+    return run(Arguments(argv + 1, argv + argc), world);
+  } catch (const AgreedError& error) {
+    return leave_together(world, error, kExitFailed);
+  } catch (const UsageError& error) {
+    return leave_together(world, error, kExitUsage);
+  } catch (const StoppedBySignal& error) {
+    return leave_together(world, error, kExitStopped);
+  } catch (const std::bad_alloc&) {
+    spdlog::error("out of memory: lower the tile or block size, or give each rank more memory");
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+  }
+  mpi.abort(kExitFailed);  // this rank alone, maybe: the others wait
+}

@@ -1,0 +1,27 @@
+#include "pipeline/run_folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+
+namespace tessera {
+
+std::string tessera_version() { return TESSERA_VERSION; }
+
+void write_text_file(const std::filesystem::path& file, const std::string& text) {
+  StagedFile staged(file);
+  {
+    const FileDescriptor out(staged.path(), O_WRONLY | O_CREAT | O_TRUNC);
+    write_fully(out.get(), std::as_bytes(std::span(text.data(), text.size())), 0, staged.path());
+  }
+  staged.commit();
+}
+
+void RunFolder::prepare(const std::string& resolved_yaml) const {
+  write_text_file(folder_ / "config.yaml", resolved_yaml);
+  write_text_file(folder_ / "version.txt", fmt::format("tessera {}\n", tessera_version()));
+}
+
+}  // namespace tessera

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "io/checkpoint_file.h"
+
+namespace tessera {
+
+/// Where a run keeps what it writes:
+///   config.yaml  version.txt  log.txt  metrics.csv  checkpoints/  previews/  inference.json  evaluation.json
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  const std::filesystem::path& path() const { return folder_; }
+  std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
+  std::filesystem::path log() const { return folder_ / "log.txt"; }
+  std::filesystem::path previews() const { return folder_ / "previews"; }
+  CheckpointFolder checkpoints() const { return CheckpointFolder(folder_ / "checkpoints"); }
+
+  /// Creates the folder and writes the resolved config and the version. Errors: Error.
+  void prepare(const std::string& resolved_yaml) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+/// "0.1.0".
+std::string tessera_version();
+
+/// Writes a text aside and puts it in place. Errors: Error.
+void write_text_file(const std::filesystem::path& file, const std::string& text);
+
+}  // namespace tessera

@@ -1,0 +1,133 @@
+#include "pipeline/training_loop.h"
+
+#include <fmt/format.h>
+
+#include "io/clock.h"
+#include "io/log.h"
+#include "io/png.h"
+#include "pipeline/overlay.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+/// One training on one worker: what must be remembered between iterations.
+class Loop {
+ public:
+  Loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& setup)
+      : trainer_(trainer), data_(data), setup_(setup), best_(setup.best_before), begin_s_(seconds_now()) {}
+
+  bool run() {
+    const TrainConfig& train = setup_.config.train;
+    StopWish stop = StopWish::none;
+    while (trainer_.iteration() < train.iterations && stop == StopWish::none) {
+      const TrainingStep step = trainer_.step(wish());
+      stop = step.stop;
+      tell_step(step);
+      const bool last = step.iteration == train.iterations || stop == StopWish::time_is_up;
+      // After a signal every second counts: save, no scores.
+      if (stop != StopWish::signal && (last || step.iteration % train.validate_every == 0)) validate_now(step);
+      if (stop != StopWish::none || last || step.iteration % train.checkpoint_every == 0) save(step);
+    }
+    TrainingEvent end = event(stop == StopWish::signal ? TrainingEvent::stopped : TrainingEvent::finished);
+    end.training.iteration = trainer_.iteration();
+    tell(end);
+    return stop == StopWish::signal;
+  }
+
+ private:
+  bool lead() const { return setup_.workers.rank() == 0; }
+  double elapsed_s() const { return setup_.elapsed_before_s + seconds_now() - begin_s_; }
+
+  StopWish wish() const {
+    if (setup_.stop_asked()) return StopWish::signal;
+    const double minutes = setup_.config.train.minutes;
+    return minutes > 0 && lead() && elapsed_s() >= 60 * minutes ? StopWish::time_is_up : StopWish::none;
+  }
+
+  TrainingEvent event(TrainingEvent::Kind kind) const {
+    TrainingEvent made;
+    made.kind = kind;
+    made.elapsed_s = elapsed_s();
+    return made;
+  }
+
+  void tell(const TrainingEvent& what) const {
+    if (lead()) setup_.tell(what);
+  }
+
+  void tell_step(const TrainingStep& step) const {
+    TrainingEvent made = event(TrainingEvent::step);
+    made.training = step;
+    const TrainerOptions& options = setup_.config.train.trainer;
+    const auto side = static_cast<double>(geometry_of(setup_.config.model).output_side(options.tile_side));
+    made.output_pixels = side * side * static_cast<double>(options.global_batch);
+    tell(made);
+  }
+
+  Checkpoint checkpoint() const {
+    Checkpoint made;
+    trainer_.store(made);
+    made.texts["config"] = setup_.config.resolved_yaml;
+    made.texts["version"] = tessera_version();
+    made.texts["experiment"] = setup_.config.name;
+    made.numbers["elapsed_s"] = {elapsed_s()};
+    made.numbers["best_validation_pixel_error"] = {best_};
+    return made;
+  }
+
+  void validate_now(const TrainingStep& step) {
+    if (!setup_.config.data.validation_sections) return;
+    ValidationOptions options;
+    options.raw = *setup_.config.data.raw;
+    options.labels = *setup_.config.data.labels;
+    options.sections = *setup_.config.data.validation_sections;
+    options.normalisation = trainer_.normalisation();
+    options.context = data_.options().context;
+    options.device = setup_.device;
+    options.memory_budget = setup_.validation_budget;
+    TrainingEvent made = event(TrainingEvent::validation);
+    made.training = step;
+    made.scores = validate(trainer_.network(), options, setup_.workers, [&](const PredictedSection& section) {
+      const std::vector<double> probability(section.probability.begin(), section.probability.end());
+      const RgbImage picture =
+          section_picture(section.raw, section.truth, probability, 0.5, section.height, section.width);
+      const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}_section_{:04d}.png", step.iteration, section.z);
+      std::filesystem::create_directories(setup_.folder.previews());
+      write_png(file, picture.height, picture.width, 3, picture.pixels);
+    });
+    made.best_so_far = made.scores.pixel_error < best_;
+    if (made.best_so_far) {
+      best_ = made.scores.pixel_error;
+      if (lead()) write_checkpoint_file(setup_.folder.checkpoints().best(), checkpoint());
+    }
+    made.elapsed_s = elapsed_s();
+    tell(made);
+  }
+
+  void save(const TrainingStep& step) const {
+    if (!lead()) return;
+    const CheckpointFolder folder = setup_.folder.checkpoints();
+    write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
+    folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
+    // Without held-out sections the newest is the best there is.
+    if (!setup_.config.data.validation_sections) write_checkpoint_file(folder.best(), checkpoint());
+    TrainingEvent made = event(TrainingEvent::checkpoint);
+    made.training = step;
+    tell(made);
+  }
+
+  Trainer& trainer_;
+  const TrainingData& data_;
+  const TrainingLoop& setup_;
+  double best_;
+  double begin_s_;
+};
+
+}  // namespace
+
+bool run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop) {
+  return Loop(trainer, data, loop).run();
+}
+
+}  // namespace tessera

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+
+#include "pipeline/config/experiment.h"
+#include "pipeline/run_folder.h"
+#include "pipeline/training_recorder.h"
+
+namespace tessera {
+
+/// What a training starts from and how it tells of itself.
+struct TrainingLoop {
+  const ExperimentConfig& config;
+  const RunFolder& folder;
+  const Device& device;
+  const Communicator& workers;
+  std::int64_t validation_budget = 0;  ///< bytes for activations
+  double elapsed_before_s = 0;         ///< of the parts before a resume
+  double best_before = 1;              ///< the best validation pixel error so far; 1 for none
+  /// Whether this worker has been asked to stop.
+  std::function<bool()> stop_asked = {};
+  /// Called on the lead worker.
+  std::function<void(const TrainingEvent&)> tell = {};
+};
+
+/// Collective over the workers: trains to the end of iterations or minutes, or until a signal; validates,
+/// writes checkpoints (the lead worker does) and previews on the way, and the last checkpoint at the end.
+/// Returns whether a signal ended it.
+bool run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop);
+
+}  // namespace tessera

@@ -1,0 +1,96 @@
+#include "pipeline/training_recorder.h"
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "io/clock.h"
+#include "io/error.h"
+#include "io/log.h"
+
+namespace tessera {
+namespace {
+
+constexpr const char* kHeader =
+    "iteration,epoch,loss,pixel_error,learning_rate,elapsed_s,validation_pixel_error,validation_threshold,"
+    "validation_iou,validation_rand_f,best\n";
+
+/// The rows of an earlier part of this training, up to and including an iteration.
+std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
+  std::string rows = kHeader;
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  while (std::getline(in, line)) {
+    std::size_t used = 0;
+    std::int64_t iteration = 0;
+    try {
+      iteration = std::stoll(line, &used);
+    } catch (const std::exception&) {
+      continue;  // a row that a kill cut short
+    }
+    if (used > 0 && line[used] == ',' && iteration <= last_iteration) rows += line + "\n";
+  }
+  return rows;
+}
+
+}  // namespace
+
+TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
+                                   double learning_rate, bool show_progress)
+    : learning_rate_(learning_rate),
+      progress_("train", static_cast<double>(iterations - first_iteration), "iterations", 1, show_progress),
+      begin_s_(seconds_now()),
+      last_iteration_(first_iteration) {
+  write_text_file(folder.metrics(), first_iteration > 0 ? kept_rows(folder.metrics(), first_iteration) : kHeader);
+  metrics_.open(folder.metrics(), std::ios::app);
+  if (!metrics_) throw Error("cannot write " + folder.metrics().string());
+}
+
+void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v) {
+  metrics_ << fmt::format("{},{:.4f},{:.9g},{:.6f},{:.6g},{:.3f}", s.training.iteration, s.training.epoch, s.training.loss,
+                          s.training.pixel_error, learning_rate_, s.elapsed_s);
+  if (v != nullptr) {
+    metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}\n", v->scores.pixel_error, v->scores.threshold, v->scores.iou,
+                            v->scores.rand_f, v->best_so_far ? 1 : 0);
+  } else {
+    metrics_ << ",,,,,\n";
+  }
+  metrics_.flush();
+}
+
+void TrainingRecorder::hear(const TrainingEvent& event) {
+  if (pending_) {
+    write_row(*pending_, event.kind == TrainingEvent::validation ? &event : nullptr);
+    pending_.reset();
+  }
+  switch (event.kind) {
+    case TrainingEvent::step:
+      pending_ = event;
+      pixels_ += event.output_pixels;
+      last_loss_ = last_loss_ == 0 ? event.training.loss : 0.98 * last_loss_ + 0.02 * event.training.loss;
+      progress_.add(static_cast<double>(event.training.iteration - last_iteration_),
+                    fmt::format("loss {:.4f}", last_loss_));
+      last_iteration_ = event.training.iteration;
+      break;
+    case TrainingEvent::validation:
+      spdlog::info("iteration {}: validation pixel error {:.4f} at threshold {:.2f}, IoU {:.4f}, Rand F {:.4f}{}",
+                   event.training.iteration, event.scores.pixel_error, event.scores.threshold, event.scores.iou,
+                   event.scores.rand_f, event.best_so_far ? " (best so far)" : "");
+      break;
+    case TrainingEvent::checkpoint:
+      spdlog::debug("iteration {}: checkpoint written", event.training.iteration);
+      break;
+    case TrainingEvent::finished:
+    case TrainingEvent::stopped:
+      progress_.finish();
+      ended_ = true;
+      stopped_ = event.kind == TrainingEvent::stopped;
+      spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second", stopped_ ? "stopped by a signal" : "trained",
+                   event.training.iteration, duration_text(event.elapsed_s),
+                   pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_));
+      break;
+  }
+}
+
+}  // namespace tessera

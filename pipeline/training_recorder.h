@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <memory>
+#include <optional>
+
+#include "pipeline/progress.h"
+#include "pipeline/run_folder.h"
+#include "workers/train/trainer.h"
+#include "workers/train/validator.h"
+
+namespace tessera {
+
+/// What the lead worker tells the coordinator, as one message.
+struct TrainingEvent {
+  enum Kind : std::int32_t { step, validation, checkpoint, finished, stopped };
+  Kind kind = step;
+  TrainingStep training;
+  double output_pixels = 0;  ///< of the step, over all workers
+  double elapsed_s = 0;      ///< of the whole training, resumed parts together
+  ValidationScores scores;   ///< of a validation
+  bool best_so_far = false;
+};
+
+/// Writes metrics.csv and the log, and draws the progress, on the coordinator.
+class TrainingRecorder {
+ public:
+  /// `first_iteration`: the last finished one, 0 for a new training; rows beyond it are dropped.
+  TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
+                   double learning_rate, bool show_progress);
+
+  void hear(const TrainingEvent& event);
+  bool ended() const { return ended_; }
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::ofstream metrics_;
+  double learning_rate_;
+  Progress progress_;
+  double pixels_ = 0, begin_s_ = 0;
+  std::int64_t last_iteration_ = 0;
+  double last_loss_ = 0;
+  std::optional<TrainingEvent> pending_;  ///< a step whose row waits for a validation
+  bool ended_ = false, stopped_ = false;
+
+  void write_row(const TrainingEvent& step, const TrainingEvent* validation);
+};
+
+}  // namespace tessera

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "io/error.h"
+
+namespace tessera::testing {
+
+/// The words of the Error that `step` throws, "no error" when it throws none.
+inline std::string words_of(const std::function<void()>& step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace tessera::testing
