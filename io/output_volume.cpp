@@ -56,7 +56,9 @@ OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std
 
 void link_raw(hid_t file, const OutputVolumeSpec& spec) {
   if (!spec.raw) return;
-  const auto absolute = [](const std::filesystem::path& p) { return std::filesystem::weakly_canonical(p); };
+  const auto absolute = [](const std::filesystem::path& p) { 
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(p));
+  };
   const std::filesystem::path raw_file = absolute(spec.raw->file);
   if (raw_file == absolute(spec.name.file) || hdf5_path_exists(file, "/volumes/raw")) return;
   const std::filesystem::path folder = absolute(spec.name.file).parent_path();

@@ -68,7 +68,7 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
     case TrainingEvent::step:
       pending_ = event;
       pixels_ += event.output_pixels;
-      last_loss_ = last_loss_ == 0 ? event.training.loss : 0.98 * last_loss_ + 0.02 * event.training.loss;
+      last_loss_ = last_loss_ == 0 ? event.training.loss : 0.9 * last_loss_ + 0.1 * event.training.loss;
       progress_.add(static_cast<double>(event.training.iteration - last_iteration_),
                     fmt::format("loss {:.4f}", last_loss_));
       last_iteration_ = event.training.iteration;

@@ -31,9 +31,10 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
     using T = decltype(zero);
     const auto values = labels.as<T>();
     for (std::size_t i = 0; i < result.size(); ++i) {
+      const auto value = static_cast<double>(values[i]);
       if (classes <= 2) {
         result[i] = values[i] > T{0} ? 1 : 0;
-      } else if (values[i] < static_cast<T>(classes)) {
+      } else if (value >= 0 && value < static_cast<double>(classes) && value == std::floor(value)) {
         result[i] = static_cast<std::uint8_t>(values[i]);
       } else {
         const auto at = static_cast<std::int64_t>(i);
@@ -67,14 +68,20 @@ TrainingData::TrainingData(const TrainingDataOptions& options) : options_(option
 
 void TrainingData::measure() {
   double sum = 0, sum_of_squares = 0, count = 0;
+  // Of the raw voxels held, those of the context sections are not trained on.
+  const Index3 held = raw_.shape;
+  const std::int64_t plane = held.y * held.x, first = options_.sections.begin - raw_box_.begin.z;
   with_voxel_type(raw_.type, [&](auto zero) {
     using T = decltype(zero);
-    for (const T value : raw_.as<T>()) {
-      const auto v = static_cast<double>(value);
-      sum += v;
-      sum_of_squares += v * v;
+    for (std::int64_t c = 0; c < raw_.channels; ++c) {
+      const auto begin = static_cast<std::size_t>((c * held.z + first) * plane);
+      for (const T value : raw_.as<T>().subspan(begin, static_cast<std::size_t>(options_.sections.count() * plane))) {
+        const auto v = static_cast<double>(value);
+        sum += v;
+        sum_of_squares += v * v;
+      }
     }
-    count = static_cast<double>(raw_.as<T>().size());
+    count = static_cast<double>(raw_.channels * options_.sections.count() * plane);
   });
   mean_ = sum / count;
   std_ = std::sqrt(std::max(0.0, sum_of_squares / count - mean_ * mean_));

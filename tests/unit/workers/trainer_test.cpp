@@ -1,0 +1,198 @@
+#include "workers/train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "io/error.h"
+#include "tests/unit/error_words.h"
+#include "tests/unit/temporary_folder.h"
+#include "training_volumes.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::words_of;
+
+UNetOptions paper_style() {
+  UNetOptions options = unet2015_options();
+  options.base_filters = 2;
+  options.depth = 2;
+  return options;
+}
+
+UNetOptions keras_style() {
+  UNetOptions options = keras_same_options();
+  options.base_filters = 2;
+  options.depth = 2;
+  return options;
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  /// Bright discs, which are class 1, on a dark ground.
+  TrainerTest() {
+    constexpr Index3 shape{2, 50, 60};
+    const auto disc = [](const Index3& p) { return std::hypot(p.y % 25 - 12, p.x % 20 - 10) < 6 + static_cast<double>(p.z); };
+    data_options_.raw = testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+      return static_cast<double>((disc(p) ? 180 : 60) + (p.y * 7 + p.x * 13) % 30);
+    });
+    data_options_.labels = testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
+                                                 [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
+    data_options_.sections = {0, 2};
+    options_.tile_side = 60;
+    options_.global_batch = 2;
+    options_.optimizer.learning_rate = 1e-3;
+  }
+
+  std::unique_ptr<Trainer> trainer(const UNetOptions& network, std::uint64_t network_seed = 1) const {
+    return std::make_unique<Trainer>(make_network(network, network_seed), data(), options_, Device{}, workers_);
+  }
+  const TrainingData& data() const {
+    if (!data_) data_ = std::make_unique<TrainingData>(data_options_);
+    return *data_;
+  }
+  static std::vector<double> losses(Trainer& trainer, int steps) {
+    std::vector<double> found;
+    for (int i = 0; i < steps; ++i) found.push_back(trainer.step(StopWish::none).loss);
+    return found;
+  }
+  static Checkpoint state_of(const Trainer& trainer) {
+    Checkpoint checkpoint;
+    trainer.store(checkpoint);
+    return checkpoint;
+  }
+  static void expect_same_state(const Checkpoint& a, const Checkpoint& b) {
+    ASSERT_GT(a.arrays.size(), 10U);
+    ASSERT_EQ(a.arrays.size(), b.arrays.size());
+    for (const auto& [path, array] : a.arrays) EXPECT_EQ(array.bytes, b.arrays.at(path).bytes) << path;
+    EXPECT_EQ(a.counters, b.counters);
+    EXPECT_EQ(a.numbers, b.numbers);
+  }
+
+  testing::TemporaryFolder folder_;
+  TrainingDataOptions data_options_;
+  TrainerOptions options_;
+  Communicator workers_ = Communicator::alone();
+  mutable std::unique_ptr<TrainingData> data_;
+};
+
+TEST_F(TrainerTest, TheLossFalls) {
+  for (UNetOptions network : {paper_style(), keras_style()}) {
+    network.base_filters = 4;
+    network.dropout = 0;
+    options_.optimizer.kind = OptimizerOptions::Kind::adam;
+    options_.optimizer.learning_rate = 1e-2;
+    options_.global_batch = 1;
+    const auto training = trainer(network);
+    const double before = losses(*training, 1).front();
+    losses(*training, 40);
+    double after = 0;
+    for (const double loss : losses(*training, 5)) after += loss / 5;
+    EXPECT_LT(after, 0.5 * before);
+    EXPECT_LT(training->step(StopWish::none).pixel_error, 0.2);
+    EXPECT_EQ(training->iteration(), 47);
+  }
+}
+
+struct Resumed {
+  const char* name;
+  UNetOptions (*network)();
+  OptimizerOptions::Kind optimizer;
+};
+
+class Resume : public TrainerTest, public ::testing::WithParamInterface<Resumed> {};
+
+TEST_P(Resume, EqualsNeverStopped) {
+  options_.optimizer.kind = GetParam().optimizer;
+  const UNetOptions network = GetParam().network();
+  ASSERT_GT(network.dropout, 0);
+  const auto straight = trainer(network);
+  ASSERT_LT(straight->samples_per_epoch(), 12 * options_.global_batch);
+  const std::vector<double> expected = losses(*straight, 6);
+  {
+    const auto first = trainer(network);
+    losses(*first, 3);
+    write_checkpoint_file(folder_ / "a.h5", state_of(*first));
+  }
+  data_options_.sections = {0, 1};  // the normalisation is the checkpoint's
+  const auto second = trainer(network, 99);
+  losses(*second, 1);
+  second->restore(parse_checkpoint(read_file_bytes(folder_ / "a.h5"), "a.h5"), "a.h5");
+  EXPECT_EQ(second->iteration(), 3);
+  const std::vector<double> found = losses(*second, 3);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(found[i], expected[i + 3]) << "iteration " << i + 4;
+  EXPECT_NE(expected[4], expected[5]);
+  expect_same_state(state_of(*straight), state_of(*second));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Resume,
+                         ::testing::Values(Resumed{"PaperSgd", paper_style, OptimizerOptions::Kind::sgd},
+                                           Resumed{"PaperAdam", paper_style, OptimizerOptions::Kind::adam},
+                                           Resumed{"KerasSgd", keras_style, OptimizerOptions::Kind::sgd},
+                                           Resumed{"KerasAdam", keras_style, OptimizerOptions::Kind::adam}),
+                         [](const auto& resumed) { return std::string(resumed.param.name); });
+
+// With equal weights and no learning, a batch's loss is the mean of its samples'.
+TEST_F(TrainerTest, ABatchIsItsSamples) {
+  options_.class_balance = false;
+  options_.optimizer.learning_rate = 0;
+  for (const UNetOptions& network : {paper_style(), keras_style()}) {
+    options_.global_batch = 1;
+    double mean = 0;
+    for (const double loss : losses(*trainer(network), 4)) mean += loss / 4;
+    options_.global_batch = 4;
+    EXPECT_NEAR(losses(*trainer(network), 1).front(), mean, 1e-6 * mean);
+  }
+}
+
+TEST_F(TrainerTest, TheSeedDecidesTheSamples) {
+  const std::vector<double> first = losses(*trainer(paper_style()), 2);
+  EXPECT_EQ(losses(*trainer(paper_style()), 2), first);
+  options_.seed = 2;
+  EXPECT_NE(losses(*trainer(paper_style()), 2), first);
+}
+
+TEST_F(TrainerTest, StepsAreCountedAndWishesHeard) {
+  const auto training = trainer(paper_style());
+  const TrainingStep step = training->step(StopWish::time_is_up);
+  EXPECT_EQ(step.iteration, 1);
+  EXPECT_EQ(step.stop, StopWish::time_is_up);
+  EXPECT_EQ(training->samples_per_epoch(), 15) << "2 x 50 x 60 pixels, 20 x 20 a sample";
+  EXPECT_DOUBLE_EQ(step.epoch, 2.0 / 15);
+  EXPECT_TRUE(step.pixel_error >= 0 && step.pixel_error <= 1);
+  EXPECT_EQ(training->step(StopWish::none).stop, StopWish::none);
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteEndsIt) {
+  options_.optimizer.learning_rate = 1e30;
+  const auto training = trainer(paper_style());
+  EXPECT_THAT(words_of([&] { losses(*training, 5); }),
+              AllOf(HasSubstr("not finite at iteration"), HasSubstr("train.learning_rate (now 1e+30)"), HasSubstr("checkpoint")));
+}
+
+TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
+  const Checkpoint stored = state_of(*trainer(paper_style()));
+  UNetOptions other = paper_style();
+  other.base_filters = 4;
+  EXPECT_THAT(words_of([&] { trainer(other)->restore(stored, "a.h5"); }),
+              AllOf(HasSubstr("a.h5 holds another network"), HasSubstr("base_filters is 4 here, 2 there")));
+  EXPECT_THAT(words_of([&] { trainer(keras_style())->restore(stored, "a.h5"); }), HasSubstr("same_padding is 1 here, 0 there"));
+  options_.optimizer.kind = OptimizerOptions::Kind::adam;
+  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(stored, "a.h5"); }), HasSubstr("no array optimizer/mean"));
+  options_.optimizer.kind = OptimizerOptions::Kind::sgd;
+  Checkpoint weights_only;
+  store_network(*make_network(paper_style(), 1), weights_only);
+  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(weights_only, "a.h5"); }), HasSubstr("a.h5"));
+  Checkpoint cut = stored;
+  cut.arrays["weights/to_classes.bias"].shape = {3};
+  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }), AllOf(HasSubstr("to_classes.bias"), HasSubstr("shape (3), not (2)")));
+}
+
+}  // namespace
+}  // namespace tessera
