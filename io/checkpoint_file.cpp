@@ -57,6 +57,7 @@ void write_array(hid_t file, const std::string& path, const CheckpointArray& arr
   Hdf5Handle dataset(check_hdf5(H5Dcreate2(file, path.c_str(), hdf5_type(array.type), space.get(), link_list.get(),
                                            H5P_DEFAULT, H5P_DEFAULT), what), H5Dclose);
   check_hdf5(H5Dwrite(dataset.get(), hdf5_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()), what);
+  if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));
 }
 
 CheckpointArray read_array(hid_t file, const std::string& path) {
@@ -144,17 +145,22 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   const auto format = texts.find("format");
   if (format == texts.end() || format->second != kFormat) throw Error(damaged + ": the format mark is missing");
   Checkpoint checkpoint;
-  const auto stored_crc = read_integer_attribute(root.get(), "crc32c");
-  for (const std::string& path : dataset_paths(file.get())) checkpoint.arrays[path] = read_array(file.get(), path);
-  for (const auto& [key, text] : texts) {
-    if (key.rfind("text_", 0) == 0) checkpoint.texts[key.substr(5)] = text;
-  }
-  for (const std::string& key : attribute_names(root.get())) {
-    if (key.rfind("counter_", 0) == 0) {
-      const auto value = read_integer_attribute(root.get(), key);
-      if (value) checkpoint.counters[key.substr(8)] = *value;
+  std::optional<long long> stored_crc;
+  try {
+    stored_crc = read_integer_attribute(root.get(), "crc32c");
+    for (const std::string& path : dataset_paths(file.get())) checkpoint.arrays[path] = read_array(file.get(), path);
+    for (const auto& [key, text] : texts) {
+      if (key.rfind("text_", 0) == 0) checkpoint.texts[key.substr(5)] = text;
     }
-    if (key.rfind("number_", 0) == 0) checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
+    for (const std::string& key : attribute_names(root.get())) {
+      if (key.rfind("counter_", 0) == 0) {
+        const auto value = read_integer_attribute(root.get(), key);
+        if (value) checkpoint.counters[key.substr(8)] = *value;
+      }
+      if (key.rfind("number_", 0) == 0) checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
+    }
+  } catch (const std::exception& error) {  // std::length_error and std::bad_alloc: a size that the damage made up
+    throw Error(damaged + ": " + error.what());
   }
   if (stored_crc != static_cast<long long>(checksum(checkpoint))) {
     throw Error(damaged + ": its checksum does not fit");

@@ -33,7 +33,8 @@ class Hdf5Handle {
     if (id_ >= 0 && close_ != nullptr) close_(id_);
     id_ = H5I_INVALID_HID;
   }
-  /// Closes now and says whether the library could; for files whose last bytes are written on closing.
+  /// Closes now and says whether the library could; for files, and datasets with chunks or small data, whose
+  /// last bytes are written on closing.
   bool close() {
     if (id_ < 0) return true;
     return close_(std::exchange(id_, H5I_INVALID_HID)) >= 0;

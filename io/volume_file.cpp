@@ -10,6 +10,21 @@
 #include "io/hdf5_attributes.h"
 
 namespace tessera {
+namespace {
+
+/// Creates the groups above `path` that are missing, without times: the same input gives the same bytes.
+void create_groups_above(hid_t file, const std::string& path, const std::string& what) {
+  Hdf5Handle creation_list(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation_list.get(), false);
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string group = path.substr(0, slash);
+    if (hdf5_path_exists(file, group)) continue;
+    Hdf5Handle created(check_hdf5(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT), what),
+                       H5Gclose);
+  }
+}
+
+}  // namespace
 
 hid_t hdf5_memory_type(VoxelType type) {
   switch (type) {
@@ -31,6 +46,8 @@ VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(f
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
+  Hdf5Handle creation_list(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation_list.get(), false);  // of the root group
   const std::string what = "cannot create " + staged_.path().string();
   const bool extends = keep && std::filesystem::exists(file);
   if (extends) {
@@ -41,7 +58,7 @@ VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(f
   const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT);  // a clearer reason than the library's
   opened_ = Hdf5Handle(
       check_hdf5(extends ? H5Fopen(staged_.path().c_str(), H5F_ACC_RDWR, access_list.get())
-                         : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+                         : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, creation_list.get(), access_list.get()),
                  what),
       H5Fclose);
 }
@@ -66,10 +83,9 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
     H5Pset_shuffle(creation_list.get());
     check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(spec.gzip)), "cannot compress " + name);
   }
-  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link_list.get(), 1);
+  create_groups_above(opened_.get(), spec.path, "cannot create " + name);
   Hdf5Handle dataset(check_hdf5(H5Dcreate2(opened_.get(), spec.path.c_str(), hdf5_memory_type(spec.type), space.get(),
-                                           link_list.get(), creation_list.get(), H5P_DEFAULT),
+                                           H5P_DEFAULT, creation_list.get(), H5P_DEFAULT),
                                 "cannot create " + name),
                      H5Dclose);
   if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
@@ -90,6 +106,8 @@ void VolumeFile::write_sections(const std::string& path, std::int64_t z_begin, c
   check_hdf5(H5Dwrite(dataset.get(), hdf5_memory_type(buffer.type), memory_space.get(), file_space.get(), H5P_DEFAULT,
                       buffer.bytes.data()),
              what);
+  // Chunks wait in the library's cache: a full disk may show only here.
+  if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));
 }
 
 void VolumeFile::commit() {

@@ -42,6 +42,7 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   const BlockChoice choice{raw.shape, raw.chunk, geometry.alignment, geometry.margin,
                            raw.channels * size_of(raw.type) + size_of(config.type)};
   plan.output_chunk = config.chunk ? *config.chunk : choose_output_chunk(choice);
+  for (int axis = 0; axis < 3; ++axis) plan.output_chunk[axis] = std::min(plan.output_chunk[axis], raw.shape[axis]);
   const Index3 block = config.block ? *config.block : choose_block_shape(choice, plan.output_chunk);
   require_fitting_block(block, plan.output_chunk, choice);
   plan.blocks = BlockPlan(raw.shape, block);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
@@ -65,6 +66,7 @@ std::string take_log_level(Arguments& arguments) {
 }
 
 int run(Arguments arguments, const Communicator& world) {
+  start_log("info", world.rank(), world.size());  // for what is wrong with the level itself
   start_log(take_log_level(arguments), world.rank(), world.size());
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
     if (world.is_root()) std::cout << usage();
@@ -99,6 +101,8 @@ int main(int argc, char** argv) {
   // Input volumes are read-only and results are written by pwrite: HDF5's locks protect nothing here and fail
   // on some parallel file systems.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+  // A file beyond 'ulimit -f' is an error to report, like a full disk, and no reason to die without a word.
+  std::signal(SIGXFSZ, SIG_IGN);
   MpiSession mpi(argc, argv);
   const Communicator world = mpi.world();
   try {

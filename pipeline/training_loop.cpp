@@ -17,17 +17,27 @@ class Loop {
   Loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& setup)
       : trainer_(trainer), data_(data), setup_(setup), best_(setup.best_before), begin_s_(seconds_now()) {}
 
-  bool run() {
-    const TrainConfig& train = setup_.config.train;
+  TrainingEnd run() {
+    try {
+      return {train(), ""};
+    } catch (const NonFiniteLoss& error) {
+      tell(event(TrainingEvent::failed));
+      return {false, error.what()};
+    }
+  }
+
+ private:
+  bool train() {
+    const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
-    while (trainer_.iteration() < train.iterations && stop == StopWish::none) {
+    while (trainer_.iteration() < config.iterations && stop == StopWish::none) {
       const TrainingStep step = trainer_.step(wish());
       stop = step.stop;
       tell_step(step);
-      const bool last = step.iteration == train.iterations || stop == StopWish::time_is_up;
+      const bool last = step.iteration == config.iterations || stop == StopWish::time_is_up;
       // After a signal every second counts: save, no scores.
-      if (stop != StopWish::signal && (last || step.iteration % train.validate_every == 0)) validate_now(step);
-      if (stop != StopWish::none || last || step.iteration % train.checkpoint_every == 0) save(step);
+      if (stop != StopWish::signal && (last || step.iteration % config.validate_every == 0)) validate_now(step);
+      if (stop != StopWish::none || last || step.iteration % config.checkpoint_every == 0) save(step);
     }
     TrainingEvent end = event(stop == StopWish::signal ? TrainingEvent::stopped : TrainingEvent::finished);
     end.training.iteration = trainer_.iteration();
@@ -35,7 +45,6 @@ class Loop {
     return stop == StopWish::signal;
   }
 
- private:
   bool lead() const { return setup_.workers.rank() == 0; }
   double elapsed_s() const { return setup_.elapsed_before_s + seconds_now() - begin_s_; }
 
@@ -126,7 +135,7 @@ class Loop {
 
 }  // namespace
 
-bool run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop) {
+TrainingEnd run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop) {
   return Loop(trainer, data, loop).run();
 }
 

@@ -25,7 +25,12 @@ struct TrainingLoop {
 
 /// Collective over the workers: trains to the end of iterations or minutes, or until a signal; validates,
 /// writes checkpoints (the lead worker does) and previews on the way, and the last checkpoint at the end.
-/// Returns whether a signal ended it.
-bool run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop);
+/// A loss that is not finite ends it on every worker, after the coordinator was told. Other errors may be one
+/// worker's alone.
+struct TrainingEnd {
+  bool stopped_by_signal = false;
+  std::string failure;  ///< what was not finite, where; "" for none
+};
+TrainingEnd run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop);
 
 }  // namespace tessera

@@ -38,13 +38,14 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
 
 TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
                                    double learning_rate, bool show_progress)
-    : learning_rate_(learning_rate),
+    : file_(folder.metrics()),
+      learning_rate_(learning_rate),
       progress_("train", static_cast<double>(iterations - first_iteration), "iterations", 1, show_progress),
       begin_s_(seconds_now()),
       last_iteration_(first_iteration) {
-  write_text_file(folder.metrics(), first_iteration > 0 ? kept_rows(folder.metrics(), first_iteration) : kHeader);
-  metrics_.open(folder.metrics(), std::ios::app);
-  if (!metrics_) throw Error("cannot write " + folder.metrics().string());
+  write_text_file(file_, first_iteration > 0 ? kept_rows(file_, first_iteration) : kHeader);
+  metrics_.open(file_, std::ios::app);
+  if (!metrics_) throw Error("cannot write " + file_.string());
 }
 
 void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v) {
@@ -56,7 +57,7 @@ void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v)
   } else {
     metrics_ << ",,,,,\n";
   }
-  metrics_.flush();
+  if (!metrics_.flush()) throw Error(fmt::format("cannot write {}: is the disk full?", file_.string()));
 }
 
 void TrainingRecorder::hear(const TrainingEvent& event) {
@@ -80,6 +81,10 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       break;
     case TrainingEvent::checkpoint:
       spdlog::debug("iteration {}: checkpoint written", event.training.iteration);
+      break;
+    case TrainingEvent::failed:
+      progress_.finish();
+      ended_ = true;
       break;
     case TrainingEvent::finished:
     case TrainingEvent::stopped:

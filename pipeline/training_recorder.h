@@ -14,7 +14,7 @@ namespace tessera {
 
 /// What the lead worker tells the coordinator, as one message.
 struct TrainingEvent {
-  enum Kind : std::int32_t { step, validation, checkpoint, finished, stopped };
+  enum Kind : std::int32_t { step, validation, checkpoint, finished, stopped, failed };
   Kind kind = step;
   TrainingStep training;
   double output_pixels = 0;  ///< of the step, over all workers
@@ -35,6 +35,7 @@ class TrainingRecorder {
   bool stopped() const { return stopped_; }
 
  private:
+  std::filesystem::path file_;
   std::ofstream metrics_;
   double learning_rate_;
   Progress progress_;

@@ -102,6 +102,14 @@ struct Summary {
   }
 };
 
+/// Collective: the end of every rank's work. Errors: AgreedError on all when a signal stopped the run.
+int leave(bool stopped, const Communicator& world) {
+  if (world.any(stopped)) {
+    throw AgreedError("stopped by a signal: the result is incomplete; predict it again with --overwrite");
+  }
+  return kExitDone;
+}
+
 }  // namespace
 
 int run_infer(const Arguments& arguments, const Communicator& world) {
@@ -174,7 +182,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   if (!world.is_root()) {
     MpiBlockExchange exchange(world);
     run_inference_worker(job, *predictor, exchange);
-    return world.any(false) ? kExitFailed : kExitDone;
+    return leave(false, world);
   }
 
   Progress progress("infer", static_cast<double>(volume_of(plan->raw.shape)), "Mvoxels", 1e6, true);
@@ -189,11 +197,14 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     serve_workers(world, coordinator);
   }
   progress.finish();
+  if (coordinator.stopped()) {
+    spdlog::warn("{} of {} blocks are done", coordinator.blocks_done(), plan->blocks.count());
+    return leave(true, world);
+  }
   const Summary summary{coordinator.statistics(), seconds_now() - begin, chunks_stored};
   std::cout << summary.text() << "result: " << config.infer.output->text() << "\n" << std::flush;
   write_text_file(folder.path() / "inference.json", summary.json().dump(2) + "\n");
-  world.any(coordinator.stopped());
-  return kExitDone;
+  return leave(false, world);
 }
 
 }  // namespace tessera

@@ -30,6 +30,9 @@ enum TrainingTag : int {
 /// Where an automatic tile is at most: the paper's.
 constexpr std::int64_t kAutomaticTile = 572;
 
+/// What checkpoints need beside their arrays.
+constexpr std::int64_t kCheckpointRoom = std::int64_t{2} << 20;
+
 /// The paper's tile, or the smallest whose output covers a smaller section.
 std::int64_t training_tile(const ExperimentConfig& config, const VolumeInfo& raw) {
   if (!config.train.tile_auto) return config.train.trainer.tile_side;
@@ -121,6 +124,9 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     require_new_run(folder, resume, overwrite);
     folder.prepare(config.resolved_yaml);
     add_log_file(folder.log());
+    // Weights and at most two vectors of the optimizer's, for the newest and the best: known to be too much now
+    // rather than at the first checkpoint.
+    require_free_space(folder.path() / "checkpoints", 2 * 3 * 4 * parameter_count(config.model) + kCheckpointRoom);
   });
   std::optional<LoadedCheckpoint> state;
   if (resume) state = load_newest_checkpoint(folder, world);
@@ -148,7 +154,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                  state ? fmt::format(", resumed from {}", state->name) : "");
   });
 
-  bool stopped = false;
+  TrainingEnd end;
   if (is_worker) {
     TrainingLoop loop{config, folder, device, workers};
     constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
@@ -159,15 +165,16 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     loop.tell = [&](const TrainingEvent& event) {
       alone ? recorder->hear(event) : send_value(world, 0, kTagTrainingEvent, event);
     };
-    stopped = run_training_loop(*trainer, *data, loop);
+    end = run_training_loop(*trainer, *data, loop);
   } else {
     follow_training(world, *recorder, signal);
   }
+  world.broadcast(end.failure, alone ? 0 : 1);
+  if (!end.failure.empty()) throw AgreedError(end.failure);
   if (world.is_root()) {
-    stopped = recorder->stopped();
     std::cout << fmt::format("run folder: {}\n", folder.path().string()) << std::flush;
   }
-  if (world.any(stopped)) {
+  if (world.any(end.stopped_by_signal)) {
     throw StoppedBySignal("stopped by a signal; the state is saved: start again with --resume to go on");
   }
   return kExitDone;

@@ -59,6 +59,15 @@ InferenceJob make_job(const DatasetName& raw, const std::filesystem::path& outpu
   return {raw, BlockPlan(shapes.volume, shapes.block), TileGrid(geometry_of(network), shapes.volume, shapes.tile, 0), output, layout};
 }
 
+/// Collective: the root creates the result, and every rank learns where its chunks lie.
+InferenceJob make_shared_job(const DatasetName& raw, const std::filesystem::path& output, const Shapes& shapes,
+                             const UNetOptions& network) {
+  InferenceJob job = make_job(raw, output, shapes, network, false);
+  on_root(world(), [&] { job = make_job(raw, output, shapes, network, true); });
+  world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
+  return job;
+}
+
 std::vector<std::byte> voxels_of(const std::filesystem::path& file) {
   VolumeReader reader({file, "/volumes/predictions/interior"});
   return reader.read(Box::of_shape(reader.info().shape)).bytes;
@@ -77,8 +86,7 @@ void expect_same_bytes(const Shapes& shapes) {
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
   const UNetOptions options = small_network();
   const TilePredictor predictor(make_network(options, 4), predictor_options());
-  InferenceJob job = make_job(raw, folder / "together.h5", shapes, options, world().is_root());
-  world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
+  const InferenceJob job = make_shared_job(raw, folder / "together.h5", shapes, options);
   std::multiset<std::int64_t> done;
   CoordinatorHooks hooks;
   hooks.block_done = [&](const BlockReport& report) { done.insert(report.id); };
@@ -104,12 +112,13 @@ void expect_same_bytes(const Shapes& shapes) {
   run_inference_worker(alone, predictor, exchange);
   const auto together = voxels_of(folder / "together.h5");
   EXPECT_EQ(together, voxels_of(folder / "alone.h5"));
-  EXPECT_GT(std::set<std::byte>(together.begin(), together.end()).size(), 3U) << "the prediction is flat and shows nothing";
+  const std::set<std::byte> values(together.begin(), together.end());
+  EXPECT_GT(values.size(), together.size() > 1 ? 3U : 0U) << "the prediction is flat and shows nothing";
 }
 
 TEST(InferenceRanks, ManyBlocks) { expect_same_bytes({{5, 101, 133}, {2, 32, 48}, {2, 16, 16}, {1, 72, 72}}); }
 TEST(InferenceRanks, FewerBlocksThanRanks) { expect_same_bytes({{2, 60, 60}, {2, 64, 64}, {2, 32, 32}, {1, 104, 104}}); }
-TEST(InferenceRanks, OneVoxel) { expect_same_bytes({{1, 1, 1}, {1, 4, 4}, {1, 4, 4}, {1, 44, 44}}); }
+TEST(InferenceRanks, OneVoxel) { expect_same_bytes({{1, 1, 1}, {1, 4, 4}, {1, 1, 1}, {1, 44, 44}}); }
 
 TEST(InferenceRanks, StoppingHandsOutNothingMore) {
   const testing::SharedFolder folder;
@@ -117,8 +126,7 @@ TEST(InferenceRanks, StoppingHandsOutNothingMore) {
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
   const UNetOptions options = small_network();
   const TilePredictor predictor(make_network(options, 4), predictor_options());
-  InferenceJob job = make_job(raw, folder / "out.h5", shapes, options, world().is_root());
-  world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
+  const InferenceJob job = make_shared_job(raw, folder / "out.h5", shapes, options);
   std::int64_t done = 0;
   CoordinatorHooks hooks;
   hooks.block_done = [&](const BlockReport&) { ++done; };

@@ -159,7 +159,7 @@ TrainingStep Trainer::step(StopWish wish) {
     model.read_statistics(model.statistics);
   }
   for (std::int64_t s = workers_.rank(); s < options_.global_batch; s += workers_.size()) {
-    compute_sample(iteration_ * options_.global_batch + s);
+    compute_sample(samples_seen_ + s);
   }
 
   torch::NoGradGuard no_grad;
@@ -169,22 +169,24 @@ TrainingStep Trainer::step(StopWish wish) {
 
   TrainingStep result;
   result.iteration = iteration_ + 1;
-  result.epoch = static_cast<double>((iteration_ + 1) * options_.global_batch) / static_cast<double>(samples_per_epoch_);
+  result.epoch = static_cast<double>(samples_seen_ + options_.global_batch) / static_cast<double>(samples_per_epoch_);
   // A batch in which only classes without weight occur teaches nothing and harms nothing.
   const double weight = std::max(model.sums.weight, 1e-12);
   result.loss = model.sums.loss / weight;
   result.pixel_error = model.sums.wrong_pixels / model.sums.pixels;
   result.stop = model.sums.signals > 0 ? StopWish::signal : model.sums.times_up > 0 ? StopWish::time_is_up : StopWish::none;
-  if (!std::isfinite(result.loss)) {
-    throw Error(fmt::format("the loss is not finite at iteration {}: lower train.learning_rate (now {}), or look for "
-                            "damaged training data; the last checkpoint is from before", result.iteration,
-                            options_.optimizer.learning_rate));
-  }
   at::Tensor mean_gradient = model.parameter_gradient();
   mean_gradient.div_(weight);
+  const bool finite = std::isfinite(result.loss) && mean_gradient.isfinite().all().item<bool>();
+  if (!finite) {
+    throw NonFiniteLoss(fmt::format("the loss or its gradient is not finite at iteration {}: lower train.learning_rate "
+                                    "(now {}), or look for damaged training data; the last checkpoint is from before",
+                                    result.iteration, options_.optimizer.learning_rate));
+  }
   model.optimizer->step(model.parameters, mean_gradient, iteration_ + 1);
   if (model.statistics.numel() > 0) model.write_statistics(model.statistics_sum() / model.sums.samples);
   ++iteration_;
+  samples_seen_ += options_.global_batch;
   return result;
 }
 
@@ -194,7 +196,7 @@ void Trainer::store(Checkpoint& checkpoint) const {
     checkpoint.arrays["optimizer/" + name] = array_of(tensor);
   }
   checkpoint.counters["iteration"] = iteration_;
-  checkpoint.counters["samples_seen"] = iteration_ * options_.global_batch;
+  checkpoint.counters["samples_seen"] = samples_seen_;
   checkpoint.numbers["normalisation"] = {normalisation_.mean, normalisation_.std};
 }
 
@@ -203,19 +205,21 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   const std::string difference =
       difference_between(model_->network->options(), load_network_options(checkpoint, name));
   if (!difference.empty()) throw UsageError(fmt::format("{} holds another network: {}", name, difference));
+  const auto normalisation = checkpoint.numbers.find("normalisation");
+  const auto iteration = checkpoint.counters.find("iteration");
+  const auto samples_seen = checkpoint.counters.find("samples_seen");
+  if (normalisation == checkpoint.numbers.end() || normalisation->second.size() != 2 ||
+      iteration == checkpoint.counters.end() || samples_seen == checkpoint.counters.end()) {
+    throw Error(name + " lacks the training's counters: it holds weights only");
+  }
   for (auto& item : model_->network->named_parameters()) {
     copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
   }
   for (auto& item : model_->network->named_buffers()) copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
   for (auto& [key, tensor] : model_->optimizer->state()) copy_array(checkpoint, "optimizer/" + key, tensor, name);
-  const auto normalisation = checkpoint.numbers.find("normalisation");
-  const auto iteration = checkpoint.counters.find("iteration");
-  if (normalisation == checkpoint.numbers.end() || normalisation->second.size() != 2 ||
-      iteration == checkpoint.counters.end()) {
-    throw Error(name + " lacks the training's counters: it holds weights only");
-  }
   normalisation_ = {normalisation->second[0], normalisation->second[1]};
   iteration_ = iteration->second;
+  samples_seen_ = samples_seen->second;
 }
 
 }  // namespace tessera

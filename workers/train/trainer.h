@@ -6,6 +6,7 @@
 #include <string>
 
 #include "io/checkpoint_file.h"
+#include "io/error.h"
 #include "workers/device.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
@@ -38,6 +39,12 @@ struct TrainingStep {
   StopWish stop = StopWish::none;  ///< the strongest wish of any worker
 };
 
+/// The loss or its gradient is NaN or infinite: the same on every worker.
+class NonFiniteLoss : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Trains a network data-parallel: every worker computes its samples of the global batch, the sums of
 /// gradients, losses and weights are reduced and divided once, and every worker takes the same step. Samples
 /// are computed one at a time and drawn from streams keyed by (seed, epoch, sample), so the result does not
@@ -50,7 +57,7 @@ class Trainer {
   ~Trainer();
 
   /// Collective over the workers: one iteration. `wish` is this worker's own.
-  /// Errors: Error when the loss is not finite.
+  /// Errors: NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
   TrainingStep step(StopWish wish);
 
   std::int64_t iteration() const { return iteration_; }
@@ -72,6 +79,7 @@ class Trainer {
   const Communicator& workers_;
   Normalisation normalisation_;
   std::int64_t iteration_ = 0;
+  std::int64_t samples_seen_ = 0;  ///< a resumed training may have another global batch
   std::int64_t samples_per_epoch_ = 1;
   std::unique_ptr<Model> model_;
 };

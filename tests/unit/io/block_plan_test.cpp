@@ -29,12 +29,14 @@ double reads_per_chunk(const BlockPlan& plan, const BlockChoice& choice) {
   const Index3 shape = choice.volume_shape, chunk = *choice.input_chunk;
   const auto chunks_of = [&](const Box& box) {
     std::int64_t count = 1;
-    for (int axis = 0; axis < 3; ++axis) count *= ceil_div(box.end[axis], chunk[axis]) - box.begin[axis] / chunk[axis];
+    for (int axis = 0; axis < 3; ++axis)
+      count *= ceil_div(box.end[axis], chunk[axis]) - box.begin[axis] / chunk[axis];
     return count;
   };
   std::int64_t read = 0;
   for (std::int64_t id = 0; id < plan.count(); ++id) {
-    read += chunks_of(intersection(plan.block(id).grown({0, choice.margin, choice.margin}), Box::of_shape(shape)));
+    read += chunks_of(
+        intersection(plan.block(id).grown({0, choice.margin, choice.margin}), Box::of_shape(shape)));
   }
   return static_cast<double>(read) / static_cast<double>(chunks_of(Box::of_shape(shape)));
 }
@@ -49,7 +51,8 @@ TEST(BlockPlan, BlocksCoverEveryVoxelOnce) {
       const Box box = plan.block(id);
       ASSERT_FALSE(box.empty());
       ASSERT_TRUE(Box::of_shape(shape).contains(box));
-      for (int axis = 0; axis < 3; ++axis) ASSERT_EQ(box.begin[axis] % block[axis], 0);
+      for (int axis = 0; axis < 3; ++axis)
+        ASSERT_EQ(box.begin[axis] % block[axis], 0);
       for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
         for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
           for (std::int64_t x = box.begin.x; x < box.end.x; ++x) {
@@ -70,7 +73,8 @@ TEST(BlockPlan, LargestBlocksAreHandedOutFirst) {
     std::vector<std::int64_t> sorted = order;
     std::sort(sorted.begin(), sorted.end());
     ASSERT_EQ(static_cast<std::int64_t>(sorted.size()), plan.count());
-    for (std::size_t i = 0; i < sorted.size(); ++i) ASSERT_EQ(sorted[i], static_cast<std::int64_t>(i));
+    for (std::size_t i = 0; i < sorted.size(); ++i)
+      ASSERT_EQ(sorted[i], static_cast<std::int64_t>(i));
     for (std::size_t i = 1; i < order.size(); ++i) {
       const std::int64_t before = plan.block(order[i - 1]).voxels(), now = plan.block(order[i]).voxels();
       ASSERT_GE(before, now);
@@ -90,11 +94,13 @@ TEST(BlockChoice, WhatIsChosenFits) {
     choice.alignment = std::int64_t{1} << draw(random, 1, 5);
     choice.voxel_bytes = draw(random, 2, 8);
     if (trial % 3 != 0) {
-      choice.input_chunk = trial % 3 == 1 ? draw_shape(random, 300)
-                                          : Index3{draw(random, 1, 64), 16 * draw(random, 1, 32), 16 * draw(random, 1, 32)};
+      choice.input_chunk =
+          trial % 3 == 1 ? draw_shape(random, 300)
+                         : Index3{draw(random, 1, 64), 16 * draw(random, 1, 32), 16 * draw(random, 1, 32)};
     }
     const Index3 chunk = choose_output_chunk(choice), block = choose_block_shape(choice, chunk);
-    const std::string where = to_string(choice.volume_shape) + " chunk " + to_string(chunk) + " block " + to_string(block);
+    const std::string where =
+        to_string(choice.volume_shape) + " chunk " + to_string(chunk) + " block " + to_string(block);
     ASSERT_EQ(words_of([&] { require_fitting_block(block, chunk, choice); }), "no error") << where;
     const BlockPlan plan(choice.volume_shape, block);
     for (int axis = 0; axis < 3; ++axis) {
@@ -122,7 +128,8 @@ TEST(BlockChoice, Fib25ReadsItsChunksOnce) {
 }
 
 TEST(BlockChoice, LargeVolumesReadTheirChunksOnceAndABit) {
-  for (const Index3 input_chunk : {Index3{64, 64, 64}, Index3{8, 128, 128}, Index3{16, 256, 256}, Index3{5, 100, 100}}) {
+  for (const Index3 input_chunk :
+       {Index3{64, 64, 64}, Index3{8, 128, 128}, Index3{16, 256, 256}, Index3{5, 100, 100}}) {
     BlockChoice choice;
     choice.volume_shape = {320, 9000, 7000};
     choice.input_chunk = input_chunk;
@@ -156,8 +163,11 @@ TEST(BlockChoice, AnUnfitBlockSaysWhatWouldFit) {
   EXPECT_EQ(words_of([&] { require_fitting_block({8, 2000, 512}, chunk, choice); }), "no error");
   EXPECT_EQ(words_of([&] { require_fitting_block({100, 1000, 900}, chunk, choice); }), "no error");
   EXPECT_THROW(require_fitting_block({8, 500, 512}, chunk, choice), UsageError);
-  EXPECT_THAT(words_of([&] { require_fitting_block({8, 500, 512}, chunk, choice); }),
-              AllOf(HasSubstr("along y"), HasSubstr("multiple of 2000"), HasSubstr("chunk 250"), HasSubstr("alignment 16")));
+  EXPECT_THAT(words_of([&] {
+                require_fitting_block({8, 500, 512}, chunk, choice);
+              }),
+              AllOf(HasSubstr("along y"), HasSubstr("multiple of 2000"), HasSubstr("chunk 250"),
+                    HasSubstr("alignment 16")));
   EXPECT_THAT(words_of([&] { require_fitting_block({6, 1000, 512}, chunk, choice); }), HasSubstr("along z"));
   EXPECT_THAT(words_of([&] { require_fitting_block({4, 1000, 0}, chunk, choice); }), HasSubstr("along x"));
 }

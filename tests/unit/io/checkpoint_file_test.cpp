@@ -64,7 +64,9 @@ void expect_equal(const Checkpoint& a, const Checkpoint& b) {
   }
 }
 
-Checkpoint read_back(const fs::path& file) { return parse_checkpoint(read_file_bytes(file), file.string()); }
+Checkpoint read_back(const fs::path& file) {
+  return parse_checkpoint(read_file_bytes(file), file.string());
+}
 
 TEST(CheckpointFile, RoundTrip) {
   const testing::TemporaryFolder folder;
@@ -126,9 +128,11 @@ TEST(CheckpointFile, CutShortIsNoticed) {
   const testing::TemporaryFolder folder;
   write_checkpoint_file(folder / "a.h5", example());
   const std::vector<std::byte> bytes = read_file_bytes(folder / "a.h5");
-  for (const std::size_t kept : {std::size_t{0}, std::size_t{1}, std::size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
+  for (const std::size_t kept :
+       {std::size_t{0}, std::size_t{1}, std::size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
     const std::vector<std::byte> part(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(kept));
-    EXPECT_THAT(words_of([&] { parse_checkpoint(part, "a.h5"); }), AllOf(HasSubstr("a.h5"), HasSubstr("damaged")))
+    EXPECT_THAT(words_of([&] { parse_checkpoint(part, "a.h5"); }),
+                AllOf(HasSubstr("a.h5"), HasSubstr("damaged")))
         << kept << " bytes";
   }
 }
@@ -136,8 +140,10 @@ TEST(CheckpointFile, CutShortIsNoticed) {
 TEST(CheckpointFile, OtherFilesAreRefused) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder / "text.h5") << std::string(5000, 'x');
-  EXPECT_THAT(words_of([&] { read_back(folder / "text.h5"); }), AllOf(HasSubstr("text.h5"), HasSubstr("no checkpoint")));
-  Hdf5Handle(H5Fcreate((folder / "other.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose).reset();
+  EXPECT_THAT(words_of([&] { read_back(folder / "text.h5"); }),
+              AllOf(HasSubstr("text.h5"), HasSubstr("no checkpoint")));
+  Hdf5Handle(H5Fcreate((folder / "other.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose)
+      .reset();
   EXPECT_THAT(words_of([&] { read_back(folder / "other.h5"); }),
               AllOf(HasSubstr("other.h5"), HasSubstr("format mark is missing")));
   EXPECT_THAT(words_of([&] { read_back(folder / "none.h5"); }),
@@ -176,14 +182,17 @@ TEST(CheckpointFolder, NewestFirstAndTheBestStays) {
   const CheckpointFolder checkpoints(folder.path());
   EXPECT_THAT(checkpoints.newest_first(), IsEmpty());
   EXPECT_THAT(CheckpointFolder(folder / "none").newest_first(), IsEmpty());
-  for (const std::int64_t iteration : {100, 20, 3000}) std::ofstream(checkpoints.at_iteration(iteration)) << "x";
+  for (const std::int64_t iteration : {100, 20, 3000})
+    std::ofstream(checkpoints.at_iteration(iteration)) << "x";
   std::ofstream(checkpoints.best()) << "x";
   std::ofstream(folder / "iteration_00004000.h5.tmp") << "x";
   EXPECT_EQ(checkpoints.at_iteration(100).filename(), "iteration_00000100.h5");
   EXPECT_THAT(checkpoints.newest_first(),
-              ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100), checkpoints.at_iteration(20)));
+              ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100),
+                          checkpoints.at_iteration(20)));
   checkpoints.keep_newest(2);
-  EXPECT_THAT(checkpoints.newest_first(), ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100)));
+  EXPECT_THAT(checkpoints.newest_first(),
+              ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100)));
   checkpoints.keep_newest(5);
   EXPECT_EQ(checkpoints.newest_first().size(), 2U);
   checkpoints.keep_newest(0);

@@ -10,7 +10,9 @@
 namespace tessera {
 namespace {
 
-std::uint32_t crc_of(const std::vector<std::uint8_t>& bytes) { return crc32c(std::as_bytes(std::span(bytes))); }
+std::uint32_t crc_of(const std::vector<std::uint8_t>& bytes) {
+  return crc32c(std::as_bytes(std::span(bytes)));
+}
 
 TEST(Crc32c, StandardCheckValue) {
   const std::string text = "123456789";
@@ -30,7 +32,8 @@ TEST(Crc32c, ExamplesOfIscsi) {
 
 TEST(Crc32c, ContinuesWhereverItIsCut) {
   std::vector<std::uint8_t> bytes(37);
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37 + 5);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::uint8_t>(i * 37 + 5);
   const auto all = std::as_bytes(std::span(bytes));
   const std::uint32_t whole = crc32c(all);
   for (std::size_t cut = 0; cut <= all.size(); ++cut) {

@@ -27,7 +27,9 @@ std::string text_of(const fs::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 TEST(StagedFile, IsGoneAfterAnError) {
   const testing::TemporaryFolder folder;
@@ -89,7 +91,8 @@ TEST(DurableFile, WriteFullyGoesOnAfterAShortWriteAndSaysWhatStopsIt) {
     const FileDescriptor file(folder / "a", O_RDWR | O_CREAT);
     write_fully(file.get(), bytes_of(std::string(1500, 'x')), 0, folder / "a");
   });
-  EXPECT_THAT(words, AllOf(HasSubstr("cannot write 500 bytes at 1000"), HasSubstr("/a"), HasSubstr("ulimit -f")));
+  EXPECT_THAT(words,
+              AllOf(HasSubstr("cannot write 500 bytes at 1000"), HasSubstr("/a"), HasSubstr("ulimit -f")));
   EXPECT_EQ(fs::file_size(folder / "a"), 1000U);
 }
 

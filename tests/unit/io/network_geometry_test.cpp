@@ -33,7 +33,8 @@ std::optional<std::int64_t> walk_valid(std::int64_t side, int depth, int block_c
 /// the range of positions it needs is followed from the output back to the input.
 class CleanPosition {
  public:
-  CleanPosition(int depth, int block_convs, int up_kernel) : depth_(depth), convs_(block_convs), up_kernel_(up_kernel) {}
+  CleanPosition(int depth, int block_convs, int up_kernel)
+      : depth_(depth), convs_(block_convs), up_kernel_(up_kernel) {}
 
   bool operator()(std::int64_t i, std::int64_t side) const { return expanding(0, {i, i}, side); }
 
@@ -96,7 +97,8 @@ TEST(ValidGeometry, SmallestInputForACore) {
       const NetworkGeometry g = valid_geometry(depth, convs);
       for (std::int64_t core = 1; core <= 200; ++core) {
         std::int64_t side = 1;
-        while (walk_valid(side, depth, convs).value_or(0) < core) ++side;
+        while (walk_valid(side, depth, convs).value_or(0) < core)
+          ++side;
         ASSERT_EQ(g.input_side_for(core), side) << depth << " " << convs << " core " << core;
       }
     }
@@ -116,8 +118,10 @@ TEST(SameGeometry, ReachEqualsTheWalkBackFromTheOutput) {
         const CleanPosition clean(depth, convs, up_kernel);
         const std::int64_t side = std::int64_t{64 * convs} << depth;
         std::int64_t first = 0, last = side - 1;
-        while (!clean(first, side)) ++first;
-        while (!clean(last, side)) --last;
+        while (!clean(first, side))
+          ++first;
+        while (!clean(last, side))
+          --last;
         ASSERT_LT(first, last);
         EXPECT_EQ(padding_reach(depth, convs, up_kernel), std::max(first, side - 1 - last))
             << depth << " " << convs << " " << up_kernel;
@@ -142,9 +146,11 @@ TEST(SameGeometry, SidesAreMultiplesOfTheAlignment) {
 
 TEST(NetworkGeometry, LegalSidesInWords) {
   const NetworkGeometry paper = valid_geometry(4, 2);
-  EXPECT_EQ(paper.legal_sides_text(580), "legal sides are 16 k + 12, from 204 on; the nearest to 580 are 572 and 588");
+  EXPECT_EQ(paper.legal_sides_text(580),
+            "legal sides are 16 k + 12, from 204 on; the nearest to 580 are 572 and 588");
   EXPECT_THAT(paper.legal_sides_text(1), HasSubstr("are 204 and 220"));
-  EXPECT_THAT(same_geometry(4, 2, 3).legal_sides_text(500), HasSubstr("16 k + 0, from 240 on; the nearest to 500 are 496 and 512"));
+  EXPECT_THAT(same_geometry(4, 2, 3).legal_sides_text(500),
+              HasSubstr("16 k + 0, from 240 on; the nearest to 500 are 496 and 512"));
 }
 
 }  // namespace

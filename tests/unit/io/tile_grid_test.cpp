@@ -65,7 +65,8 @@ void expect_sound(const Tile& tile, const RandomPlan& plan) {
     ASSERT_LE(tile.core_in_output.end[axis], g.output_side(side));
     if (g.padding == Padding::same) {
       const std::int64_t far_end = round_up(plan.shape[axis], g.alignment);
-      ASSERT_TRUE(begin == 0 || tile.core_in_output.begin[axis] >= g.margin) << "padding is seen inside the section";
+      ASSERT_TRUE(begin == 0 || tile.core_in_output.begin[axis] >= g.margin)
+          << "padding is seen inside the section";
       ASSERT_TRUE(tile.input.end[axis] == far_end || tile.core.end[axis] + g.margin <= tile.input.end[axis]);
     }
   }
@@ -147,9 +148,15 @@ TEST(TileGrid, AnIllegalTileNamesLegalOnes) {
     EXPECT_THAT(words_of([&] { TileGrid(valid_geometry(4, 2), shape, side, 0); }),
                 AllOf(HasSubstr("a tile of 580 pixels"), HasSubstr("16 k + 12"), HasSubstr("572 and 588")));
   }
-  EXPECT_THAT(words_of([&] { TileGrid(valid_geometry(4, 2), shape, {0, 188, 188}, 0); }), HasSubstr("from 204 on"))
+  EXPECT_THAT(words_of([&] {
+                TileGrid(valid_geometry(4, 2), shape, {0, 188, 188}, 0);
+              }),
+              HasSubstr("from 204 on"))
       << "4 pixels of output hold no core of 16";
-  EXPECT_THAT(words_of([&] { TileGrid(same_geometry(4, 2, 2), shape, {0, 192, 208}, 0); }), HasSubstr("from 208 on"));
+  EXPECT_THAT(words_of([&] {
+                TileGrid(same_geometry(4, 2, 2), shape, {0, 192, 208}, 0);
+              }),
+              HasSubstr("from 208 on"));
 }
 
 }  // namespace

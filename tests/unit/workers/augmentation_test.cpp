@@ -71,7 +71,8 @@ TEST(Augmentation, AllSymmetriesComeAndInputAndClassesMoveTogether) {
       const std::int64_t plane = sample.input_side * sample.input_side;
       for (std::int64_t p = 0; p < plane; ++p) {
         const auto at = static_cast<std::size_t>(p), beneath = static_cast<std::size_t>(p + plane);
-        EXPECT_EQ(sample.input[beneath], sample.input[at] + static_cast<float>(plane)) << "channels moved apart";
+        EXPECT_EQ(sample.input[beneath], sample.input[at] + static_cast<float>(plane))
+            << "channels moved apart";
       }
       for (std::int64_t y = 0; y < 4; ++y) {
         for (std::int64_t x = 0; x < 4; ++x) {
@@ -108,7 +109,8 @@ TEST(Augmentation, GreyValuesChangeWithinTheirBounds) {
     lowest_offset = std::min(lowest_offset, offset), highest_offset = std::max(highest_offset, offset);
   }
   EXPECT_TRUE(lowest > 0.7499 && lowest < 0.77 && highest < 1.2501 && highest > 1.23);
-  EXPECT_TRUE(lowest_offset >= -0.5 && lowest_offset < -0.47 && highest_offset <= 0.5 && highest_offset > 0.47);
+  EXPECT_TRUE(lowest_offset >= -0.5 && lowest_offset < -0.47 && highest_offset <= 0.5 &&
+              highest_offset > 0.47);
 }
 
 TEST(Augmentation, NoiseHasItsDeviation) {

@@ -35,7 +35,8 @@ double naive_loss(const Problem& problem) {
           p = 1 / (1 + std::exp((truth == 1 ? -1 : 1) * logits[b][0][y][x].item<double>()));
         } else {
           double total = 0;
-          for (std::int64_t c = 0; c < logits.size(1); ++c) total += std::exp(logits[b][c][y][x].item<double>());
+          for (std::int64_t c = 0; c < logits.size(1); ++c)
+            total += std::exp(logits[b][c][y][x].item<double>());
           p = std::exp(logits[b][truth][y][x].item<double>()) / total;
         }
         sum -= weights[b][y][x].item<double>() * std::log(p);
@@ -55,7 +56,8 @@ class Loss : public ::testing::TestWithParam<std::int64_t> {};
 
 TEST_P(Loss, EqualsTheNaiveSum) {
   const Problem problem = random_problem(GetParam(), at::kFloat);
-  const double loss = weighted_cross_entropy_sum(problem.logits, problem.classes, problem.weights).item<double>();
+  const double loss =
+      weighted_cross_entropy_sum(problem.logits, problem.classes, problem.weights).item<double>();
   EXPECT_NEAR(loss, naive_loss(problem), 1e-5 * loss);
   EXPECT_GT(loss, 0);
 }
@@ -81,7 +83,8 @@ TEST_P(Loss, ExtremeLogitsStayFinite) {
   problem.logits = problem.logits.sign() * 1e4;
   problem.classes.zero_();
   problem.classes.select(2, 0).fill_(1);
-  EXPECT_TRUE(std::isfinite(weighted_cross_entropy_sum(problem.logits, problem.classes, problem.weights).item<double>()));
+  EXPECT_TRUE(std::isfinite(
+      weighted_cross_entropy_sum(problem.logits, problem.classes, problem.weights).item<double>()));
   EXPECT_TRUE(gradient_of(problem).isfinite().all().item<bool>());
 }
 

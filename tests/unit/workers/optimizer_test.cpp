@@ -17,9 +17,11 @@ std::vector<double> after_steps(const OptimizerOptions& options) {
   at::Tensor parameters = at::tensor(kStart, at::kFloat);
   Optimizer optimizer(options, parameters);
   std::int64_t iteration = 0;
-  for (const auto& gradient : kGradients) optimizer.step(parameters, at::tensor(gradient, at::kFloat), ++iteration);
+  for (const auto& gradient : kGradients)
+    optimizer.step(parameters, at::tensor(gradient, at::kFloat), ++iteration);
   std::vector<double> result;
-  for (std::int64_t i = 0; i < 3; ++i) result.push_back(parameters[i].item<double>());
+  for (std::int64_t i = 0; i < 3; ++i)
+    result.push_back(parameters[i].item<double>());
   return result;
 }
 
@@ -44,7 +46,8 @@ std::vector<double> naive_adam(const OptimizerOptions& options) {
       const double g = gradient[i] + options.weight_decay * p[i];
       m[i] = options.beta1 * m[i] + (1 - options.beta1) * g;
       v[i] = options.beta2 * v[i] + (1 - options.beta2) * g * g;
-      const double m_hat = m[i] / (1 - std::pow(options.beta1, t)), v_hat = v[i] / (1 - std::pow(options.beta2, t));
+      const double m_hat = m[i] / (1 - std::pow(options.beta1, t)),
+                   v_hat = v[i] / (1 - std::pow(options.beta2, t));
       p[i] -= options.learning_rate * m_hat / (std::sqrt(v_hat) + options.epsilon);
     }
   }
@@ -52,7 +55,8 @@ std::vector<double> naive_adam(const OptimizerOptions& options) {
 }
 
 void expect_near(const std::vector<double>& found, const std::vector<double>& expected) {
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(found[i], expected[i], 2e-6 * std::abs(expected[i])) << i;
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_NEAR(found[i], expected[i], 2e-6 * std::abs(expected[i])) << i;
 }
 
 OptimizerOptions options_of(OptimizerOptions::Kind kind, double weight_decay) {

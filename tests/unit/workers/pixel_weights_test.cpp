@@ -9,8 +9,8 @@
 namespace tessera {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::Each;
+using ::testing::ElementsAre;
 
 TEST(ClassWeights, EveryClassWeighsTheSameAndTheMeanIsOne) {
   const std::array<std::int64_t, 3> counts{700, 200, 100};

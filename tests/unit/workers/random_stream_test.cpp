@@ -11,7 +11,8 @@ namespace {
 
 std::vector<std::uint64_t> first_numbers(RandomStream random) {
   std::vector<std::uint64_t> numbers;
-  for (int i = 0; i < 8; ++i) numbers.push_back(random.next());
+  for (int i = 0; i < 8; ++i)
+    numbers.push_back(random.next());
   return numbers;
 }
 
@@ -21,14 +22,16 @@ TEST(RandomStream, TheKeyIsAll) {
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     for (std::uint64_t epoch = 0; epoch < 8; ++epoch) {
       for (std::uint64_t sample = 0; sample < 8; ++sample) {
-        for (const std::uint64_t number : first_numbers({seed, epoch, sample})) seen.insert(number);
+        for (const std::uint64_t number : first_numbers({seed, epoch, sample}))
+          seen.insert(number);
       }
     }
   }
   EXPECT_EQ(seen.size(), 8U * 8 * 8 * 8) << "two streams share a number";
 }
 
-// SplitMix64 of a mixed key, computed with Python's whole numbers. A change of the generator changes every training.
+// SplitMix64 of a mixed key, computed with Python's whole numbers. A change of the generator changes every
+// training.
 TEST(RandomStream, GoldenNumbers) {
   RandomStream random(1, 2, 3);
   EXPECT_EQ(random.next(), 0x3064c53251b62548U);
@@ -64,9 +67,12 @@ TEST(RandomStream, UniformFillsItsInterval) {
 TEST(RandomStream, IntegersReachBothBounds) {
   RandomStream random(7, 0, 1);
   std::vector<int> counts(5, 0);
-  for (int i = 0; i < 50'000; ++i) ++counts.at(static_cast<std::size_t>(random.integer(-2, 2) + 2));
-  for (const int count : counts) EXPECT_NEAR(count, 10'000, 500);
-  for (int i = 0; i < 100; ++i) ASSERT_EQ(random.integer(4, 4), 4);
+  for (int i = 0; i < 50'000; ++i)
+    ++counts.at(static_cast<std::size_t>(random.integer(-2, 2) + 2));
+  for (const int count : counts)
+    EXPECT_NEAR(count, 10'000, 500);
+  for (int i = 0; i < 100; ++i)
+    ASSERT_EQ(random.integer(4, 4), 4);
 }
 
 TEST(RandomStream, NormalMoments) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <ostream>
 
 #include "io/error.h"
 #include "tests/unit/error_words.h"
@@ -38,10 +39,13 @@ class TrainerTest : public ::testing::Test {
   /// Bright discs, which are class 1, on a dark ground.
   TrainerTest() {
     constexpr Index3 shape{2, 50, 60};
-    const auto disc = [](const Index3& p) { return std::hypot(p.y % 25 - 12, p.x % 20 - 10) < 6 + static_cast<double>(p.z); };
-    data_options_.raw = testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
-      return static_cast<double>((disc(p) ? 180 : 60) + (p.y * 7 + p.x * 13) % 30);
-    });
+    const auto disc = [](const Index3& p) {
+      return std::hypot(p.y % 25 - 12, p.x % 20 - 10) < 6 + static_cast<double>(p.z);
+    };
+    data_options_.raw =
+        testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+          return static_cast<double>((disc(p) ? 180 : 60) + (p.y * 7 + p.x * 13) % 30);
+        });
     data_options_.labels = testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
                                                  [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
     data_options_.sections = {0, 2};
@@ -51,7 +55,8 @@ class TrainerTest : public ::testing::Test {
   }
 
   std::unique_ptr<Trainer> trainer(const UNetOptions& network, std::uint64_t network_seed = 1) const {
-    return std::make_unique<Trainer>(make_network(network, network_seed), data(), options_, Device{}, workers_);
+    return std::make_unique<Trainer>(make_network(network, network_seed), data(), options_, Device{},
+                                     workers_);
   }
   const TrainingData& data() const {
     if (!data_) data_ = std::make_unique<TrainingData>(data_options_);
@@ -59,7 +64,8 @@ class TrainerTest : public ::testing::Test {
   }
   static std::vector<double> losses(Trainer& trainer, int steps) {
     std::vector<double> found;
-    for (int i = 0; i < steps; ++i) found.push_back(trainer.step(StopWish::none).loss);
+    for (int i = 0; i < steps; ++i)
+      found.push_back(trainer.step(StopWish::none).loss);
     return found;
   }
   static Checkpoint state_of(const Trainer& trainer) {
@@ -70,7 +76,8 @@ class TrainerTest : public ::testing::Test {
   static void expect_same_state(const Checkpoint& a, const Checkpoint& b) {
     ASSERT_GT(a.arrays.size(), 10U);
     ASSERT_EQ(a.arrays.size(), b.arrays.size());
-    for (const auto& [path, array] : a.arrays) EXPECT_EQ(array.bytes, b.arrays.at(path).bytes) << path;
+    for (const auto& [path, array] : a.arrays)
+      EXPECT_EQ(array.bytes, b.arrays.at(path).bytes) << path;
     EXPECT_EQ(a.counters, b.counters);
     EXPECT_EQ(a.numbers, b.numbers);
   }
@@ -93,7 +100,8 @@ TEST_F(TrainerTest, TheLossFalls) {
     const double before = losses(*training, 1).front();
     losses(*training, 40);
     double after = 0;
-    for (const double loss : losses(*training, 5)) after += loss / 5;
+    for (const double loss : losses(*training, 5))
+      after += loss / 5;
     EXPECT_LT(after, 0.5 * before);
     EXPECT_LT(training->step(StopWish::none).pixel_error, 0.2);
     EXPECT_EQ(training->iteration(), 47);
@@ -105,6 +113,7 @@ struct Resumed {
   UNetOptions (*network)();
   OptimizerOptions::Kind optimizer;
 };
+void PrintTo(const Resumed& resumed, std::ostream* out) { *out << resumed.name; }
 
 class Resume : public TrainerTest, public ::testing::WithParamInterface<Resumed> {};
 
@@ -120,13 +129,13 @@ TEST_P(Resume, EqualsNeverStopped) {
     losses(*first, 3);
     write_checkpoint_file(folder_ / "a.h5", state_of(*first));
   }
-  data_options_.sections = {0, 1};  // the normalisation is the checkpoint's
   const auto second = trainer(network, 99);
   losses(*second, 1);
   second->restore(parse_checkpoint(read_file_bytes(folder_ / "a.h5"), "a.h5"), "a.h5");
   EXPECT_EQ(second->iteration(), 3);
   const std::vector<double> found = losses(*second, 3);
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(found[i], expected[i + 3]) << "iteration " << i + 4;
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(found[i], expected[i + 3]) << "iteration " << i + 4;
   EXPECT_NE(expected[4], expected[5]);
   expect_same_state(state_of(*straight), state_of(*second));
 }
@@ -138,6 +147,16 @@ INSTANTIATE_TEST_SUITE_P(All, Resume,
                                            Resumed{"KerasAdam", keras_style, OptimizerOptions::Kind::adam}),
                          [](const auto& resumed) { return std::string(resumed.param.name); });
 
+TEST_F(TrainerTest, TheNormalisationIsThatOfTheCheckpoint) {
+  const auto training = trainer(paper_style());
+  Checkpoint checkpoint = state_of(*training);
+  EXPECT_EQ(training->normalisation().mean, data().mean());
+  checkpoint.numbers["normalisation"] = {1.5, 2.5};
+  training->restore(checkpoint, "a.h5");
+  EXPECT_EQ(training->normalisation().mean, 1.5);
+  EXPECT_EQ(training->normalisation().std, 2.5);
+}
+
 // With equal weights and no learning, a batch's loss is the mean of its samples'.
 TEST_F(TrainerTest, ABatchIsItsSamples) {
   options_.class_balance = false;
@@ -145,7 +164,8 @@ TEST_F(TrainerTest, ABatchIsItsSamples) {
   for (const UNetOptions& network : {paper_style(), keras_style()}) {
     options_.global_batch = 1;
     double mean = 0;
-    for (const double loss : losses(*trainer(network), 4)) mean += loss / 4;
+    for (const double loss : losses(*trainer(network), 4))
+      mean += loss / 4;
     options_.global_batch = 4;
     EXPECT_NEAR(losses(*trainer(network), 1).front(), mean, 1e-6 * mean);
   }
@@ -173,7 +193,8 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteEndsIt) {
   options_.optimizer.learning_rate = 1e30;
   const auto training = trainer(paper_style());
   EXPECT_THAT(words_of([&] { losses(*training, 5); }),
-              AllOf(HasSubstr("not finite at iteration"), HasSubstr("train.learning_rate (now 1e+30)"), HasSubstr("checkpoint")));
+              AllOf(HasSubstr("not finite at iteration"), HasSubstr("train.learning_rate (now 1e+30)"),
+                    HasSubstr("checkpoint")));
 }
 
 TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
@@ -182,16 +203,19 @@ TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
   other.base_filters = 4;
   EXPECT_THAT(words_of([&] { trainer(other)->restore(stored, "a.h5"); }),
               AllOf(HasSubstr("a.h5 holds another network"), HasSubstr("base_filters is 4 here, 2 there")));
-  EXPECT_THAT(words_of([&] { trainer(keras_style())->restore(stored, "a.h5"); }), HasSubstr("same_padding is 1 here, 0 there"));
+  EXPECT_THAT(words_of([&] { trainer(keras_style())->restore(stored, "a.h5"); }),
+              HasSubstr("same_padding is 1 here, 0 there"));
   options_.optimizer.kind = OptimizerOptions::Kind::adam;
-  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(stored, "a.h5"); }), HasSubstr("no array optimizer/mean"));
+  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(stored, "a.h5"); }),
+              HasSubstr("no array optimizer/mean"));
   options_.optimizer.kind = OptimizerOptions::Kind::sgd;
   Checkpoint weights_only;
   store_network(*make_network(paper_style(), 1), weights_only);
   EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(weights_only, "a.h5"); }), HasSubstr("a.h5"));
   Checkpoint cut = stored;
   cut.arrays["weights/to_classes.bias"].shape = {3};
-  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }), AllOf(HasSubstr("to_classes.bias"), HasSubstr("shape (3), not (2)")));
+  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }),
+              AllOf(HasSubstr("to_classes.bias"), HasSubstr("shape (3), not (2)")));
 }
 
 }  // namespace

@@ -22,16 +22,23 @@ using testing::write_volume;
 
 constexpr Index3 kShape{5, 9, 11};
 
-double raw_at(const Index3& p) { return static_cast<double>((p.z * 61 + p.y * 17 + p.x * 3) % 200); }
-double label_at(const Index3& p) { return static_cast<double>((p.z + p.y / 2 + p.x / 3) % 3); }
+double raw_at(const Index3& p) {
+  return static_cast<double>((p.z * 61 + p.y * 17 + p.x * 3) % 200);
+}
+double label_at(const Index3& p) {
+  return static_cast<double>((p.z + p.y / 2 + p.x / 3) % 3);
+}
 
 /// Walks outward and turns back at the ends.
 std::int64_t bounced(std::int64_t i, std::int64_t n) {
   if (n == 1) return 0;
-  while (i < 0 || i >= n) i = i < 0 ? -i : 2 * (n - 1) - i;
+  while (i < 0 || i >= n)
+    i = i < 0 ? -i : 2 * (n - 1) - i;
   return i;
 }
-Index3 bounced(const Index3& p) { return {bounced(p.z, kShape.z), bounced(p.y, kShape.y), bounced(p.x, kShape.x)}; }
+Index3 bounced(const Index3& p) {
+  return {bounced(p.z, kShape.z), bounced(p.y, kShape.y), bounced(p.x, kShape.x)};
+}
 
 class TrainingDataTest : public ::testing::Test {
  protected:
@@ -84,7 +91,8 @@ TEST_F(TrainingDataTest, CutEqualsTheMirroredReference) {
       for (const std::int64_t z : {1, 2}) {
         for (const Index3 at : {Index3{z, 0, 0}, Index3{z, 3, 4}, Index3{z, -7, -9}}) {
           expect_equal_to_reference(data, at, 10, valid_geometry(1, 1));
-          expect_equal_to_reference(data, at, 40, valid_geometry(1, 1));  // output 32: larger than the section
+          expect_equal_to_reference(data, at, 40,
+                                    valid_geometry(1, 1));  // output 32: larger than the section
           expect_equal_to_reference(data, at, 24, same_geometry(1, 1, 2));
         }
       }
@@ -135,7 +143,8 @@ TEST_F(TrainingDataTest, ShapesThatDifferAreSaid) {
   o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, {5, 9, 12}, label_at);
   EXPECT_THROW(TrainingData{o}, UsageError);
   EXPECT_THAT(words_of([&] { TrainingData{o}; }),
-              AllOf(HasSubstr("(5, 9, 12)"), HasSubstr("(5, 9, 11)"), HasSubstr("/volumes/labels"), HasSubstr("must be equal")));
+              AllOf(HasSubstr("(5, 9, 12)"), HasSubstr("(5, 9, 11)"), HasSubstr("/volumes/labels"),
+                    HasSubstr("must be equal")));
 }
 
 TEST_F(TrainingDataTest, SectionsOutsideAreSaid) {
@@ -143,7 +152,8 @@ TEST_F(TrainingDataTest, SectionsOutsideAreSaid) {
     TrainingDataOptions o = options();
     o.sections = sections;
     EXPECT_THROW(TrainingData{o}, UsageError);
-    EXPECT_THAT(words_of([&] { TrainingData{o}; }), AllOf(HasSubstr("data.train_sections"), HasSubstr("5 sections")));
+    EXPECT_THAT(words_of([&] { TrainingData{o}; }),
+                AllOf(HasSubstr("data.train_sections"), HasSubstr("5 sections")));
   }
 }
 
@@ -153,7 +163,8 @@ TEST_F(TrainingDataTest, NanIsNamedWithItsPlace) {
     return [at](const Index3& p) { return p == at ? std::numeric_limits<double>::quiet_NaN() : raw_at(p); };
   };
   o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, with_nan({2, 3, 4}));
-  EXPECT_THAT(words_of([&] { TrainingData{o}; }), AllOf(HasSubstr("/volumes/raw"), HasSubstr("NaN"), HasSubstr("(2, 3, 4)")));
+  EXPECT_THAT(words_of([&] { TrainingData{o}; }),
+              AllOf(HasSubstr("/volumes/raw"), HasSubstr("NaN"), HasSubstr("(2, 3, 4)")));
   o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, with_nan({4, 3, 4}));
   EXPECT_EQ(words_of([&] { TrainingData{o}; }), "no error") << "not a section of the training";
 }
@@ -162,12 +173,14 @@ TEST_F(TrainingDataTest, ClassesThatDoNotExistAreNamedWithTheirPlace) {
   TrainingDataOptions o = options();
   o.classes = 3;
   const auto with_class = [&](VoxelType type, double wrong) {
-    o.labels = write_volume(folder_ / "l.h5", "labels", type, kShape,
-                            [wrong](const Index3& p) { return p == Index3{2, 8, 10} ? wrong : label_at(p); });
+    o.labels = write_volume(folder_ / "l.h5", "labels", type, kShape, [wrong](const Index3& p) {
+      return p == Index3{2, 8, 10} ? wrong : label_at(p);
+    });
     return words_of([&] { TrainingData{o}; });
   };
   EXPECT_EQ(with_class(VoxelType::uint8, 2), "no error");
-  EXPECT_THAT(with_class(VoxelType::uint8, 3), AllOf(HasSubstr("class 3"), HasSubstr("(2, 8, 10)"), HasSubstr("model.classes is 3")));
+  EXPECT_THAT(with_class(VoxelType::uint8, 3),
+              AllOf(HasSubstr("class 3"), HasSubstr("(2, 8, 10)"), HasSubstr("model.classes is 3")));
   EXPECT_THAT(with_class(VoxelType::uint64, 1e15), HasSubstr("class 1000000000000000"));
   EXPECT_THAT(with_class(VoxelType::float32, -1), HasSubstr("class -1"));
   EXPECT_THAT(with_class(VoxelType::float32, 1.5), HasSubstr("class 1.5"));

@@ -17,7 +17,8 @@ inline DatasetName write_volume(const std::filesystem::path& file, const std::st
     std::size_t i = 0;
     for (std::int64_t z = 0; z < shape.z; ++z) {
       for (std::int64_t y = 0; y < shape.y; ++y) {
-        for (std::int64_t x = 0; x < shape.x; ++x) values[i++] = static_cast<decltype(zero)>(value_at({z, y, x}));
+        for (std::int64_t x = 0; x < shape.x; ++x)
+          values[i++] = static_cast<decltype(zero)>(value_at({z, y, x}));
       }
     }
   });

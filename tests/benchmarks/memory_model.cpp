@@ -1,0 +1,78 @@
+// Compares the memory model of workers/network/unet_options.h with the measured peak. Every case runs in a
+// process of its own; its peak is the growth of VmHWM after the network exists.
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
+#include "workers/train/loss.h"
+
+namespace {
+
+using namespace tessera;
+
+std::int64_t status_bytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string name; status >> name;) {
+    std::int64_t kib = 0;
+    if (name == key && status >> kib) return kib * 1024;
+    status.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return 0;
+}
+
+void run_case(const char* name, const UNetOptions& options, std::int64_t side, bool training, at::ScalarType type) {
+  if (fork() != 0) {
+    wait(nullptr);
+    return;
+  }
+  at::set_num_threads(1);
+  auto network = make_network(options, 1);
+  std::int64_t before = 0, model = 0;
+  if (training) {
+    network->train();
+    before = status_bytes("VmRSS:");
+    const auto x = at::rand({1, options.in_channels, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
+    const auto logits = network->forward(x);
+    const auto classes = at::zeros({1, logits.size(2), logits.size(3)}, at::kLong);
+    weighted_cross_entropy_sum(logits, classes, at::ones_like(classes, at::kFloat)).backward();
+    model = training_memory(options, side, side);
+  } else {
+    const c10::InferenceMode inference;
+    network->eval();
+    network->to(type);
+    before = status_bytes("VmRSS:");
+    network->forward(at::rand({1, options.in_channels, side, side}).to(type).contiguous(at::MemoryFormat::ChannelsLast));
+    model = inference_memory(options, side, side, type == at::kFloat ? 4 : 2);
+  }
+  const double peak = static_cast<double>(status_bytes("VmHWM:") - before), mib = 1 << 20;
+  fmt::print("{:<34} {:>5} px  model {:>7.0f} MiB  measured {:>7.0f} MiB  ratio {:.2f}\n", name, side,
+             static_cast<double>(model) / mib, peak / mib, static_cast<double>(model) / peak);
+  std::fflush(stdout);
+  _exit(0);
+}
+
+}  // namespace
+
+int main() {
+  for (const std::int64_t filters : {16, 64}) {
+    UNetOptions valid = unet2015_options(), same = keras_same_options();
+    valid.base_filters = same.base_filters = filters;
+    for (const std::int64_t k : {30, 60}) {
+      const std::int64_t side = 16 * k + 12;
+      run_case(fmt::format("unet2015 {} float32", filters).c_str(), valid, side, false, at::kFloat);
+      run_case(fmt::format("unet2015 {} bfloat16", filters).c_str(), valid, side, false, at::kBFloat16);
+      run_case(fmt::format("keras_same {} float32", filters).c_str(), same, 16 * k, false, at::kFloat);
+    }
+    run_case(fmt::format("unet2015 {} training", filters).c_str(), valid, 476, true, at::kFloat);
+    run_case(fmt::format("keras_same {} training", filters).c_str(), same, 480, true, at::kFloat);
+  }
+}

@@ -1,0 +1,78 @@
+"""Real volumes: the ISBI-2012 stack comes in as it is, FIB-25 is predicted alike on any number of ranks.
+
+SKIPPED where TESSERA_DATA has no such files.
+"""
+
+import json
+import unittest
+
+import h5py
+import numpy as np
+
+from harness import DATA, Case, read_tiff
+
+
+def require(*names):
+    for name in names:
+        if not (DATA / name).is_file():
+            raise unittest.SkipTest(f"no {DATA / name}: set TESSERA_DATA")
+
+
+class Isbi2012(Case):
+
+    @classmethod
+    def setUpClass(cls):
+        require("isbi2012/train-volume-00-19.tif", "isbi2012/train-labels-00-19.tif")
+        super().setUpClass()
+
+    def test_import_and_export(self):
+        for kind, path in (("volume", "raw"), ("labels", "labels/cells")):
+            tiff = DATA / f"isbi2012/train-{kind}-00-19.tif"
+            pages = read_tiff(tiff)
+            self.assertEqual((pages.shape, pages.dtype), ((20, 512, 512), np.uint8))
+            name = f"isbi.h5:/volumes/{path}"
+            self.tessera(["import", tiff, name, "--resolution", "50,4,4"])
+            self.assert_same_voxels(self.read(name), pages, kind)
+            self.tessera(["export", name, f"{kind}.tif"])
+            self.assert_same_voxels(read_tiff(self.folder / f"{kind}.tif"), pages, kind)
+        with h5py.File(self.folder / "isbi.h5") as f:
+            self.assertEqual(list(f["volumes/raw"].attrs["resolution"]), [50, 4, 4])
+            self.assertEqual(set(np.unique(f["volumes/labels/cells"][()])), {0, 255})
+
+    def test_tiff_reading_agrees_with_tifffile(self):
+        try:
+            import tifffile
+        except ImportError:
+            self.skipTest("no tifffile")
+        file = DATA / "isbi2012/train-volume-00-19.tif"
+        self.assert_same_voxels(read_tiff(file), tifffile.imread(file))
+
+
+class Fib25(Case):
+    """250^3 voxels in compressed chunks of 64^3, with a network of random weights."""
+
+    def test_ranks_and_chunk_reads(self):
+        require("fib25/training_sample2.h5")
+        yaml = self.config("fib25", {"model": {"depth": 1}, "train": {"iterations": 1, "tile": "auto"}, "data": {
+            "validation_sections": None}, "infer": {"raw": f"{DATA}/fib25/training_sample2.h5:/raw"}})
+        self.tessera(["train", yaml])
+        results = {}
+        for ranks in (1, 2, 4):
+            name = f"ranks{ranks}.h5:/p"
+            done = self.tessera(["infer", yaml, "--set", f"infer.output={name}"], ranks, timeout=120)
+            report = json.loads((self.folder / "runs/fib25/inference.json").read_text())
+            self.assertEqual(report["raw_chunks_stored"], 4 ** 3)
+            self.assertEqual(report["total"]["voxels"], 250 ** 3)
+            per_chunk = report["total"]["chunks_read"] / report["raw_chunks_stored"]
+            print(f"fib25, {ranks} ranks: each stored chunk decompressed {per_chunk:.2f} times on average, "
+                  f"{report['voxels_per_s'] / 1e6:.2f} Mvoxels/s, {done.seconds:.1f} s")
+            self.assertTrue(1 <= per_chunk <= 1.5, f"{per_chunk} reads per chunk")
+            results[ranks] = self.read(name)
+        self.assertEqual(results[1].shape, (250, 250, 250))
+        self.assertGreater(len(np.unique(results[1])), 10)
+        for ranks in (2, 4):
+            self.assert_same_voxels(results[ranks], results[1], f"{ranks} ranks")
+
+
+if __name__ == "__main__":
+    unittest.main()

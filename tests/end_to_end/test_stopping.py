@@ -1,0 +1,200 @@
+"""Signals, kills and damage: nothing is lost, nothing hangs, and going on gives what never stopping gives."""
+
+import csv
+import os
+import re
+import signal
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+from harness import Case, run_tessera
+
+STOPPED = 75
+ITERATIONS = 600
+
+
+class Stopping(Case):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.undisturbed = {}
+
+    def long_config(self, name, **train):
+        return self.config(name, {"train": {"iterations": ITERATIONS, "validate_every": 200, "checkpoint_every": 200,
+                                            "keep_checkpoints": 5, **train}})
+
+    def rows(self, name):
+        """The iterations and losses of metrics.csv."""
+        try:
+            with open(self.folder / f"runs/{name}/metrics.csv", newline="") as file:
+                return [(int(r["iteration"]), r["loss"]) for r in csv.DictReader(file) if r["loss"]]
+        except FileNotFoundError:
+            return []
+
+    def checkpoints(self, name):
+        """{iteration: file}"""
+        folder = self.folder / f"runs/{name}/checkpoints"
+        return {int(re.search(r"\d+", p.name)[0]): p for p in sorted(folder.glob("iteration_*.h5"))}
+
+    def state(self, name):
+        """Every array of the newest checkpoint, and its counters."""
+        arrays = {}
+        with h5py.File(max(self.checkpoints(name).items())[1], "r") as f:
+            f.visititems(lambda path, item: arrays.update({path: item[()]}) if isinstance(item, h5py.Dataset) else None)
+            arrays.update({k: np.asarray(v) for k, v in f.attrs.items() if k.startswith("counter_")})
+        self.assertGreater(len(arrays), 10)
+        return arrays
+
+    def assert_as_if_undisturbed(self, name, ranks):
+        """Bit-equal to a training on as many ranks that nobody stopped."""
+        if ranks not in self.undisturbed:
+            other = f"undisturbed{ranks}"
+            self.tessera(["train", self.long_config(other)], ranks, timeout=120)
+            self.undisturbed[ranks] = (self.state(other), self.rows(other))
+        state, rows = self.undisturbed[ranks]
+        mine = self.state(name)
+        self.assertEqual(mine.keys(), state.keys())
+        for path in state:
+            self.assert_same_voxels(mine[path], state[path], path)
+        self.assertEqual(self.rows(name), rows, "metrics.csv")
+        self.assertEqual([i for i, _ in rows], list(range(1, ITERATIONS + 1)))
+
+    def started(self, yaml, name, ranks, after=20):
+        process = self.start(["train", yaml], ranks)
+        process.wait_until(lambda: len(self.rows(name)) >= after, 60, "the training runs")
+        return process
+
+    def stop_and_go_on(self, name, ranks, number, whole_job=False):
+        yaml = self.long_config(name)
+        process = self.started(yaml, name, ranks)
+        process.signal(number, whole_job)
+        result = process.finish(30)
+        self.assertEqual(result.code, STOPPED, result)
+        self.assertEqual(len(re.findall("the state is saved: start again with --resume", result.text)), 1, result)
+        self.assertEqual(process.session_pids(), {})
+        at = max(self.checkpoints(name))
+        self.assertTrue(20 <= at < ITERATIONS, f"stopped at iteration {at}: too late to show anything")
+        self.assertEqual(self.rows(name)[-1][0], at, "metrics.csv ends where the checkpoint is")
+        self.assertEqual(self.leftovers(), [])
+        result = self.tessera(["train", yaml, "--resume"], ranks, timeout=120)
+        self.assertIn(f"resumed from runs/{name}/checkpoints/iteration_{at:08d}.h5", result.text)
+        self.assert_as_if_undisturbed(name, ranks)
+
+    def test_term_alone(self):
+        self.stop_and_go_on("term", 0, signal.SIGTERM)
+
+    def test_interrupt_alone(self):
+        self.stop_and_go_on("int", 0, signal.SIGINT)
+
+    def test_usr2_alone(self):
+        self.stop_and_go_on("usr2", 0, signal.SIGUSR2)
+
+    def test_usr2_to_mpirun(self):
+        """mpirun passes it on to the ranks, as Slurm's warning comes."""
+        self.stop_and_go_on("usr2_mpirun", 3, signal.SIGUSR2)
+
+    def test_term_to_all_ranks(self):
+        self.stop_and_go_on("term_ranks", 3, signal.SIGTERM, whole_job=True)
+
+    def test_term_to_mpirun(self):
+        """mpirun itself ends the ranks, a moment after passing the signal on: enough to save. Its exit code is
+        its own."""
+        yaml = self.long_config("term_mpirun", iterations=1_000_000, checkpoint_every=1_000_000, validate_every=1_000_000)
+        process = self.started(yaml, "term_mpirun", 3)
+        process.signal(signal.SIGTERM)
+        result = process.finish(30)
+        self.assertNotEqual(result.code, 0, result)
+        self.assertIn("the state is saved", result.text)
+        at = max(self.checkpoints("term_mpirun"), default=0)
+        self.assertGreaterEqual(at, 20)
+        self.tessera(["train", yaml, "--resume", "--set", f"train.iterations={at + 3}"], 3)
+        self.assertEqual([i for i, _ in self.rows("term_mpirun")], list(range(1, at + 4)))
+
+    def test_killed_and_resumed(self):
+        """SIGKILL: what was saved last is gone on from."""
+        yaml = self.long_config("killed", checkpoint_every=10)
+        process = self.started(yaml, "killed", 0, after=30)
+        process.signal(signal.SIGKILL)
+        process.finish(10)
+        self.assertEqual(max(self.checkpoints("killed")) % 10, 0)
+        self.tessera(["train", yaml, "--resume"], timeout=120)
+        self.assert_as_if_undisturbed("killed", 0)
+
+    def test_a_worker_dies(self):
+        yaml = self.long_config("dies", iterations=1_000_000)
+        process = self.started(yaml, "dies", 3)
+        os.kill(process.rank_pid(2), signal.SIGKILL)
+        result = process.finish(20)
+        self.assertNotEqual(result.code, 0, result)
+        time.sleep(0.2)
+        self.assertEqual(list(process.session_pids()), [], "a process was left behind")
+
+    def test_damaged_newest_checkpoint(self):
+        self.tessera(["train", self.long_config("damaged")], timeout=120)
+        files = self.checkpoints("damaged")
+        self.assertEqual(sorted(files), [200, 400, 600])
+        content = bytearray(files[600].read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        files[600].write_bytes(content)
+        result = self.tessera(["train", "damaged.yaml", "--resume"], timeout=120)
+        self.assertEqual(len(result.warnings()), 1, result)
+        self.assertRegex(result.warnings()[0], r"iteration_00000600\.h5 is no checkpoint, or a damaged one.*trying the one before")
+        self.assertIn("resumed from runs/damaged/checkpoints/iteration_00000400.h5", result.text)
+        self.assert_as_if_undisturbed("damaged", 0)
+        for file in self.checkpoints("damaged").values():
+            file.write_bytes(b"damaged")
+        for ranks in self.ranks_tried:
+            result = run_tessera(["train", "damaged.yaml", "--resume"], ranks, 60, self.folder)
+            self.assert_one_error(result, 1, ["every checkpoint in .*damaged", "--overwrite"])
+
+    def test_resume_with_nothing_there_starts_afresh(self):
+        result = self.tessera(["train", self.long_config("afresh"), "--resume"], timeout=120)
+        self.assertNotIn("resumed from", result.text)
+        self.assert_as_if_undisturbed("afresh", 0)
+
+    def test_an_existing_run_is_not_overwritten(self):
+        yaml = self.config("existing", {"train": {"iterations": 2}})
+        self.tessera(["train", yaml])
+        before = {p: p.read_bytes() for p in self.checkpoints("existing").values()}
+        for ranks in self.ranks_tried:
+            result = run_tessera(["train", yaml], ranks, 60, self.folder)
+            self.assert_one_error(result, 2, ["runs/existing holds a training already", "--resume", "--overwrite"])
+            self.assertEqual({p: p.read_bytes() for p in self.checkpoints("existing").values()}, before)
+        self.tessera(["train", yaml, "--overwrite", "--set", "train.iterations=1"])
+        self.assertEqual(sorted(self.checkpoints("existing")), [1])
+
+    def test_resume_with_another_network_is_refused(self):
+        yaml = self.config("another", {"train": {"iterations": 1}})
+        self.tessera(["train", yaml])
+        for ranks in self.ranks_tried:
+            result = run_tessera(["train", yaml, "--resume", "--set", "model.base_filters=3"], ranks, 60, self.folder)
+            self.assertIn(result.code, (1, 2), result)
+            self.assertEqual(len(result.errors()), 1, result)
+            self.assertRegex(result.text, "base_filters is .*3", result)
+
+
+class StoppingInference(Case):
+
+    stack_shape = (8, 384, 384)
+
+    def test_interrupt(self):
+        yaml = self.config("slow", {"model": {"base_filters": 32}, "train": {"iterations": 1}, "data": {
+            "validation_sections": None}, "infer": {"block": [1, 64, 64], "chunk": [1, 64, 64]}})
+        self.tessera(["train", yaml])
+        for ranks in self.ranks_tried:
+            file = self.folder / f"slow{ranks}.h5"
+            process = self.start(["infer", yaml, "--set", f"infer.output={file.name}:/p"], ranks)
+            process.wait_until(file.exists, 60, "the result's file is there")
+            process.signal(signal.SIGINT, whole_job=ranks > 0)
+            result = process.finish(15)
+            self.assertNotEqual(result.code, 0, result)
+            self.assertRegex(result.text, "(?i)stopped|interrupted", result)
+            self.assertEqual(process.session_pids(), {})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,113 @@
+"""The order of the house: which folder may include what, and that every key of an experiment is explained."""
+
+import re
+import sys
+import unittest
+import pathlib
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(SOURCE / "tests/end_to_end"))
+
+from harness import Case, resolved_keys, run_tessera  # noqa: E402
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+
+ALLOWED_FOLDERS = {"io": {"io"}, "workers": {"workers", "io"}, "pipeline": {"pipeline", "workers", "io"}}
+MPI, TORCH, YAML = r"mpi\.h|mpi-ext\.h", r"(torch|ATen|c10|caffe2)/.*", r"yaml-cpp/.*"
+FORBIDDEN = {"io": [MPI, TORCH, YAML], "workers": [YAML], "pipeline": []}
+
+
+def includes_of(folder, root=SOURCE):
+    """(file, what it includes) of every source file of a folder."""
+    found = []
+    for file in sorted((root / folder).rglob("*")):
+        if file.suffix in (".h", ".cpp", ".hpp", ".cc", ".cu", ".cuh", ".ipp"):
+            found += [(file.relative_to(root), name) for name in INCLUDE.findall(file.read_text())]
+    return found
+
+
+def wrong_includes(folder, root=SOURCE):
+    wrong = []
+    for file, name in includes_of(folder, root):
+        first = name.split("/")[0]
+        own = first in ALLOWED_FOLDERS or first == "tests"
+        forbidden = any(re.fullmatch(one, name) for one in FORBIDDEN[folder])
+        if name.startswith(".") or (own and first not in ALLOWED_FOLDERS[folder]) or forbidden:
+            wrong.append(f"{file} includes {name}")
+    return wrong
+
+
+class Folders(unittest.TestCase):
+
+    def test_arrows_go_one_way(self):
+        for folder in ALLOWED_FOLDERS:
+            self.assertGreater(len(includes_of(folder)), 20, f"{folder}: nothing found to look at")
+            self.assertEqual(wrong_includes(folder), [])
+
+    def test_the_test_finds_wrong_arrows(self):
+        import tempfile
+        with tempfile.TemporaryDirectory() as temporary:
+            root = pathlib.Path(temporary)
+            bad = {"io/a.cpp": ["workers/mpi/agree.h", "mpi.h", "torch/torch.h", "ATen/Functions.h", "yaml-cpp/yaml.h", "../x.h"],
+                   "workers/a/b.h": ["pipeline/run_folder.h", "yaml-cpp/yaml.h"], "pipeline/a.cpp": ["tests/unit/error_words.h"]}
+            for name, lines in bad.items():
+                (root / name).parent.mkdir(parents=True)
+                (root / name).write_text("".join(f'#include "{one}"\n' for one in ["io/box.h", "vector", *lines]))
+                self.assertEqual(len(wrong_includes(name.split("/")[0], root)), len(lines), name)
+
+
+def documented_keys(text):
+    """{"train.iterations": comment} of a YAML file of block sections; a comment may go on in the next line."""
+    keys, path = {}, []
+    for line in text.splitlines():
+        found = re.fullmatch(r"( *)([a-z_]+):([^#]*)(#.*)?", line)
+        if found:
+            path = path[:len(found[1]) // 2] + [found[2]]
+            keys[".".join(path)] = (found[3].strip() != "", (found[4] or "").lstrip("# "))
+    return {key: comment for key, (has_value, comment) in keys.items() if has_value}
+
+
+def keys_read():
+    """The keys that pipeline/config/experiment.cpp reads, by its own words."""
+    text = (SOURCE / "pipeline/config/experiment.cpp").read_text()
+    reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
+    reads += re.findall(r'\b(?:dataset|sections|shape|number_or_auto)\((\w+), "(\w+)"', text)
+    section = {"root": "", "augmentation": "train.augmentation."}
+    return {section.get(variable, f"{variable}.") + key for variable, key in reads}
+
+
+class Keys(Case):
+
+    all_keys = SOURCE / "configs/all_keys.yaml"
+
+    def test_every_key_is_explained(self):
+        documented = documented_keys(self.all_keys.read_text())
+        read = keys_read()
+        self.assertGreater(len(read), 50)
+        self.assertEqual(sorted(read - documented.keys()), [], "keys that the program reads and all_keys.yaml lacks")
+        self.assertEqual(sorted(documented.keys() - read), [], "keys of all_keys.yaml that nobody reads")
+        self.assertEqual([k for k, comment in documented.items() if len(comment) < 3], [], "keys without a comment")
+
+    def test_the_program_resolves_no_other_key(self):
+        result = run_tessera(["check", self.all_keys], cwd=self.folder)
+        self.assertIn(result.code, (0, 1), result)
+        resolved = resolved_keys(result.stdout)
+        self.assertGreater(len(resolved), 50)
+        self.assertEqual(sorted(resolved.keys() - documented_keys(self.all_keys.read_text()).keys()), [])
+
+    def test_every_experiment_file_parses(self):
+        files = sorted((SOURCE / "configs").glob("*.yaml"))
+        self.assertGreater(len(files), 1)
+        for file in files:
+            with self.subTest(file=file.name):
+                result = run_tessera(["check", file], cwd=self.folder)
+                # 1: the volumes it names are not here.
+                self.assertIn(result.code, (0, 1), result)
+                self.assertGreater(len(resolved_keys(result.stdout)), 40, result)
+                broken = self.folder / file.name
+                broken.write_text(re.sub(r"^experiment:", "experimnt:", file.read_text(), flags=re.MULTILINE))
+                self.assertEqual(run_tessera(["check", broken], cwd=self.folder).code, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
