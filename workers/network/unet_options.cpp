@@ -1,5 +1,7 @@
 #include "workers/network/unet_options.h"
 
+#include <algorithm>
+
 namespace tessera {
 
 UNetOptions unet2015_options() { return {}; }
@@ -23,27 +25,40 @@ NetworkGeometry geometry_of(const UNetOptions& options) {
 
 namespace {
 
-/// Values that the activations of the first level hold at once, per input pixel and base filter, at the
-/// peak of a forward pass: the skip, the up-convolved, their concatenation and the convolution's result.
-constexpr double kForwardPeak = 5.2;
-/// Values that training keeps per input pixel and base filter until the backward pass has used them.
-constexpr double kTrainingPeak = 21.0;
+/// Bytes at the peak: a constant, so many per input pixel, and so many per input pixel and base filter.
+/// Fitted to tests/benchmarks/memory_model.cpp (docs/performance.md).
+struct MemoryModel {
+  double constant, per_pixel, per_pixel_and_filter;
+};
+constexpr double kMiB = 1 << 20;
+constexpr MemoryModel kValidFloat32{0, 104, 13.6};
+constexpr MemoryModel kValidHalf{0, 180, 5.3};
+/// Its 3x3 transposed convolutions go through a matrix product with buffers of its own.
+constexpr MemoryModel kSame{80 * kMiB, 260, 16.2};
+constexpr MemoryModel kValidTraining{0, 600, 40};
+constexpr MemoryModel kSameTraining{0, 680, 102};
+
+std::int64_t evaluate(const MemoryModel& model, const UNetOptions& options, std::int64_t height, std::int64_t width) {
+  const double pixels = static_cast<double>(height) * static_cast<double>(width);
+  // The fits have one channel in and two classes out; each further one is there twice in float32.
+  const auto more = static_cast<double>(8 * (std::max<std::int64_t>(0, options.in_channels - 1) +
+                                             std::max<std::int64_t>(0, options.classes - 2)));
+  const double filters = static_cast<double>(options.base_filters) * options.block_convs / 2;
+  return static_cast<std::int64_t>(model.constant + pixels * (model.per_pixel + more + model.per_pixel_and_filter * filters));
+}
 
 }  // namespace
 
 std::int64_t inference_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                               std::int64_t value_bytes) {
-  const double pixels = static_cast<double>(height) * static_cast<double>(width);
-  const double values = kForwardPeak * static_cast<double>(options.base_filters) +
-                        static_cast<double>(2 * options.in_channels + 2 * options.classes);
-  return static_cast<std::int64_t>(pixels * values * static_cast<double>(value_bytes));
+  const MemoryModel& valid = value_bytes == 4 ? kValidFloat32 : kValidHalf;
+  return evaluate(options.padding == Padding::valid ? valid : kSame, options, height, width);
 }
 
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width) {
-  const double pixels = static_cast<double>(height) * static_cast<double>(width);
-  const double norm = options.batch_norm ? 1.5 : 1.0;
-  const double values = norm * kTrainingPeak * static_cast<double>(options.base_filters) * options.block_convs / 2;
-  return static_cast<std::int64_t>(pixels * values * 4) + 16 * parameter_count(options);
+  constexpr std::int64_t kBytesPerParameter = 16;  // itself, its gradient, two of the optimizer
+  return evaluate(options.padding == Padding::valid ? kValidTraining : kSameTraining, options, height, width) +
+         kBytesPerParameter * parameter_count(options);
 }
 
 std::int64_t parameter_count(const UNetOptions& options) {
