@@ -46,8 +46,8 @@ hid_t hdf5_type(CheckpointArray::Type type) {
   return type == CheckpointArray::Type::int64 ? H5T_NATIVE_INT64 : H5T_NATIVE_FLOAT;
 }
 
-void write_array(hid_t file, const std::string& path, const CheckpointArray& array) {
-  const std::string what = "cannot write " + path;
+void write_array(hid_t file, const std::string& path, const CheckpointArray& array, const std::string& file_name) {
+  const std::string what = fmt::format("cannot write {} of {}", path, file_name);
   std::vector<hsize_t> dims(array.shape.begin(), array.shape.end());
   Hdf5Handle space(check_hdf5(dims.empty() ? H5Screate(H5S_SCALAR)
                                            : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), what),
@@ -103,7 +103,7 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
   Hdf5Handle opened(check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
                                "cannot create " + staged.path().string()),
                     H5Fclose);
-  for (const auto& [path, array] : checkpoint.arrays) write_array(opened.get(), path, array);
+  for (const auto& [path, array] : checkpoint.arrays) write_array(opened.get(), path, array, file.string());
   Hdf5Handle root(H5Gopen2(opened.get(), "/", H5P_DEFAULT), H5Gclose);
   write_attribute(root.get(), "format", std::string(kFormat));
   write_attribute(root.get(), "crc32c", static_cast<long long>(checksum(checkpoint)));

@@ -16,8 +16,15 @@ std::string take_hdf5_error() {
     return 0;
   }, &text);
   H5Eclear2(H5E_DEFAULT);
-  return text;
+  // Of a failed write the library tells its addresses and sizes too; the operating system's words are enough.
+  static const std::string kReason = "error message = '";
+  const std::size_t begin = text.find(kReason);
+  if (begin == std::string::npos) return text;
+  const std::size_t end = text.find('\'', begin + kReason.size());
+  return text.substr(begin + kReason.size(), end == std::string::npos ? end : end - begin - kReason.size());
 }
+
+void keep_hdf5_from_cleaning_up() { H5dont_atexit(); }
 
 hid_t check_hdf5(hid_t status, const std::string& what) {
   if (status < 0) {

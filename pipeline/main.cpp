@@ -9,6 +9,7 @@
 #include <new>
 
 #include "io/error.h"
+#include "io/hdf5_handle.h"
 #include "io/log.h"
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
@@ -89,7 +90,8 @@ int run(Arguments arguments, const Communicator& world) {
 
 /// The same error on every rank is said once; the ranks leave quietly, together.
 int leave_together(const Communicator& world, const std::exception& error, int exit_code) {
-  if (world.is_root()) spdlog::error("{}", error.what());
+  const auto level = exit_code == kExitStopped ? spdlog::level::warn : spdlog::level::err;
+  if (world.is_root()) spdlog::log(level, "{}", error.what());
   return exit_code;
 }
 
@@ -101,6 +103,7 @@ int main(int argc, char** argv) {
   // Input volumes are read-only and results are written by pwrite: HDF5's locks protect nothing here and fail
   // on some parallel file systems.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+  keep_hdf5_from_cleaning_up();
   // A file beyond 'ulimit -f' is an error to report, like a full disk, and no reason to die without a word.
   std::signal(SIGXFSZ, SIG_IGN);
   MpiSession mpi(argc, argv);

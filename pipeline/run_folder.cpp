@@ -19,8 +19,8 @@ void write_text_file(const std::filesystem::path& file, const std::string& text)
   staged.commit();
 }
 
-void RunFolder::prepare(const std::string& resolved_yaml) const {
-  write_text_file(folder_ / "config.yaml", resolved_yaml);
+void RunFolder::prepare(const std::string& config_file, const std::string& resolved_yaml) const {
+  write_text_file(folder_ / config_file, resolved_yaml);
   write_text_file(folder_ / "version.txt", fmt::format("tessera {}\n", tessera_version()));
 }
 

@@ -8,7 +8,8 @@
 namespace tessera {
 
 /// Where a run keeps what it writes:
-///   config.yaml  version.txt  log.txt  metrics.csv  checkpoints/  previews/  inference.json  evaluation.json
+///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/  previews/
+///   inference.json  evaluation.json  evaluation/
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -19,8 +20,9 @@ class RunFolder {
   std::filesystem::path previews() const { return folder_ / "previews"; }
   CheckpointFolder checkpoints() const { return CheckpointFolder(folder_ / "checkpoints"); }
 
-  /// Creates the folder and writes the resolved config and the version. Errors: Error.
-  void prepare(const std::string& resolved_yaml) const;
+  /// Creates the folder and writes the version and the resolved config, as `config_file`: each verb has its
+  /// own, so that none hides what another was run with. Errors: Error.
+  void prepare(const std::string& config_file, const std::string& resolved_yaml) const;
 
  private:
   std::filesystem::path folder_;

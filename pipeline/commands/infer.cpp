@@ -162,15 +162,15 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   OutputLayout layout{0, config.infer.type, plan->raw.shape, plan->output_chunk};
   on_root(world, [&] {
     const std::filesystem::path& file = config.infer.output->file;
-    if (std::filesystem::exists(file) && !overwrite) {
-      throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it, or set another infer.output",
-                                   file.string()));
-    }
     if (std::filesystem::exists(file) && std::filesystem::equivalent(file, config.infer.raw->file)) {
       throw UsageError(fmt::format("infer.output: {} is the raw volume's own file; results have a file of their own",
                                    file.string()));
     }
-    folder.prepare(config.resolved_yaml);
+    if (std::filesystem::exists(file) && !overwrite) {
+      throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it, or set another infer.output",
+                                   file.string()));
+    }
+    folder.prepare("inference.yaml", config.resolved_yaml);
     add_log_file(folder.log());
     layout = create_output_volume(output_spec(config, *plan, model));
     spdlog::info("{} onto {}\n{}", model.name, config.infer.output->text(), plan_text(*plan, network_options));

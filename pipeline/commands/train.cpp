@@ -122,7 +122,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   });
   on_root(world, [&] {
     require_new_run(folder, resume, overwrite);
-    folder.prepare(config.resolved_yaml);
+    folder.prepare("config.yaml", config.resolved_yaml);
     add_log_file(folder.log());
     // Weights and at most two vectors of the optimizer's, for the newest and the best: known to be too much now
     // rather than at the first checkpoint.

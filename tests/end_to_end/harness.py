@@ -104,12 +104,25 @@ class Process:
             os.kill(self.rank_pid(rank), number)
 
     def kill(self):
-        for pid in [*self.session_pids(), self.process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """Every process of the session, by its id."""
+        end = time.monotonic() + 10
+        while pids := {*self.session_pids(), *([self.process.pid] if self.running() else [])}:
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            if time.monotonic() > end:
+                raise AssertionError(f"processes that no SIGKILL ends: {sorted(pids)}")
+            time.sleep(0.01)
         self.process.wait()
+
+    def left_behind(self, timeout=2):
+        """The processes of the session that are still there after a moment."""
+        end = time.monotonic() + timeout
+        while (pids := sorted(self.session_pids())) and time.monotonic() < end:
+            time.sleep(0.02)
+        return pids
 
     def text(self):
         """What it said so far."""

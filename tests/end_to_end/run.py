@@ -7,15 +7,26 @@ Exit code 0 when all passed, 77 (CTest: skipped) when all there is was skipped, 
 import os
 import pathlib
 import sys
+import time
 import unittest
 
 
 class CountingResult(unittest.TextTestResult):
+    """Counts what passed and says how long each test took."""
+
     passed = 0
+
+    def startTest(self, test):
+        self.begin = time.monotonic()
+        super().startTest(test)
 
     def addSuccess(self, test):
         super().addSuccess(test)
         self.passed += 1
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        print(f"    {time.monotonic() - self.begin:.1f} s", file=sys.stderr)
 
 
 def main():

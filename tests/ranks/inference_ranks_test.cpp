@@ -68,6 +68,19 @@ InferenceJob make_shared_job(const DatasetName& raw, const std::filesystem::path
   return job;
 }
 
+/// Collective: what `tessera infer` does with a job.
+void run_on_all_ranks(const InferenceJob& job, const TilePredictor& predictor, Coordinator& coordinator) {
+  if (world().size() == 1) {
+    LocalBlockExchange exchange(coordinator);
+    run_inference_worker(job, predictor, exchange);
+  } else if (world().is_root()) {
+    serve_workers(world(), coordinator);
+  } else {
+    MpiBlockExchange exchange(world());
+    run_inference_worker(job, predictor, exchange);
+  }
+}
+
 std::vector<std::byte> voxels_of(const std::filesystem::path& file) {
   VolumeReader reader({file, "/volumes/predictions/interior"});
   return reader.read(Box::of_shape(reader.info().shape)).bytes;
@@ -91,15 +104,7 @@ void expect_same_bytes(const Shapes& shapes) {
   CoordinatorHooks hooks;
   hooks.block_done = [&](const BlockReport& report) { done.insert(report.id); };
   Coordinator coordinator(job.blocks.hand_out_order(), hooks);
-  if (world().size() == 1) {
-    LocalBlockExchange exchange(coordinator);
-    run_inference_worker(job, predictor, exchange);
-  } else if (world().is_root()) {
-    serve_workers(world(), coordinator);
-  } else {
-    MpiBlockExchange exchange(world());
-    run_inference_worker(job, predictor, exchange);
-  }
+  run_on_all_ranks(job, predictor, coordinator);
   if (!world().is_root()) return;
   std::multiset<std::int64_t> every;
   for (std::int64_t id = 0; id < job.blocks.count(); ++id) every.insert(id);
@@ -132,15 +137,7 @@ TEST(InferenceRanks, StoppingHandsOutNothingMore) {
   hooks.block_done = [&](const BlockReport&) { ++done; };
   hooks.should_stop = [&] { return done >= 1; };
   Coordinator coordinator(job.blocks.hand_out_order(), hooks);
-  if (world().size() == 1) {
-    LocalBlockExchange exchange(coordinator);
-    run_inference_worker(job, predictor, exchange);
-  } else if (world().is_root()) {
-    serve_workers(world(), coordinator);
-  } else {
-    MpiBlockExchange exchange(world());
-    run_inference_worker(job, predictor, exchange);
-  }
+  run_on_all_ranks(job, predictor, coordinator);
   if (!world().is_root()) return;
   EXPECT_TRUE(coordinator.stopped());
   EXPECT_GE(done, 1);
