@@ -32,6 +32,11 @@ add_library(tessera_mpi INTERFACE)
 target_link_libraries(tessera_mpi INTERFACE MPI::MPI_CXX)
 target_compile_definitions(tessera_mpi INTERFACE OMPI_SKIP_MPICXX=1)
 
+if("${TORCH_CXX_FLAGS}" MATCHES "_GLIBCXX_USE_CXX11_ABI=0")
+  message(FATAL_ERROR "This LibTorch was built for the old C++ ABI and cannot be linked with the other libraries: use "
+    "LibTorch's download with the cxx11 ABI, or PyTorch's Python package from version 2.7 on.")
+endif()
+
 # Torch's own flags come as a string for the whole directory; here they reach our targets only.
 add_library(tessera_torch INTERFACE)
 target_link_libraries(tessera_torch INTERFACE ${TORCH_LIBRARIES})

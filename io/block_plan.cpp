@@ -42,8 +42,12 @@ Index3 choose_output_chunk(const BlockChoice& choice) {
     }
     if (fits) return {std::min(chunk.z, shape.z), std::min(chunk.y, shape.y), std::min(chunk.x, shape.x)};
   }
-  return {std::min<std::int64_t>(4, shape.z), std::min<std::int64_t>(256, shape.y),
-          std::min<std::int64_t>(256, shape.x)};
+  // As deep as the input's chunks, so that one layer of blocks reads one layer of chunks.
+  constexpr std::int64_t kDepth = 4, kDeep = 16, kDeepest = 256;
+  const std::int64_t input_depth = choice.input_chunk ? choice.input_chunk->z : 1;
+  const std::int64_t depth = input_depth == 1 || input_depth > kDeepest ? kDepth : input_depth;
+  const std::int64_t side = depth > kDeep ? 128 : 256;
+  return {std::min(depth, shape.z), std::min(side, shape.y), std::min(side, shape.x)};
 }
 
 Index3 choose_block_shape(const BlockChoice& choice, const Index3& output_chunk) {
@@ -68,7 +72,9 @@ Index3 choose_block_shape(const BlockChoice& choice, const Index3& output_chunk)
       (block.y + 2 * choice.margin) * (block.x + 2 * choice.margin) * depth * choice.voxel_bytes;
   constexpr std::int64_t kBlockBytes = std::int64_t{1} << 30;
   const std::int64_t deepest = std::max<std::int64_t>(1, kBlockBytes / std::max<std::int64_t>(1, layer_bytes));
-  const std::int64_t wanted = std::max<std::int64_t>(1, layers * columns / kManyBlocks);
+  // Blocks of one layer would read each chunk of the layers above and below for their context, too.
+  const std::int64_t for_context = choice.context > 0 && depth > 1 ? 4 : 1;
+  const std::int64_t wanted = std::max(for_context, layers * columns / kManyBlocks);
   block.z = depth * std::min(wanted, deepest);
   return block;
 }

@@ -36,15 +36,17 @@ struct BlockChoice {
   std::int64_t alignment = 16;        ///< of the network: blocks start on multiples of it in y and x
   std::int64_t margin = 92;           ///< of the network
   std::int64_t voxel_bytes = 1;       ///< of raw and result together
+  std::int64_t context = 0;           ///< sections read before and after the predicted ones
 };
 
 /// A chunk shape for the result: the input's, where its sides in y and x are multiples of the alignment (or
 /// span the volume) and its size is between 16 KiB and 16 MiB, so that blocks fit both grids; otherwise
-/// 4 x 256 x 256.
+/// 256 x 256 or 128 x 128, as deep as the input's chunks.
 Index3 choose_output_chunk(const BlockChoice& choice);
 
 /// A block shape, in whole chunks: one layer of input chunks deep, as wide as keeps reading the margin
-/// cheap (up to 2048 pixels, or a whole section of up to 3072), deeper while there would be over 512 blocks.
+/// cheap (up to 2048 pixels, or a whole section of up to 3072), deeper while there would be over 512 blocks
+/// or where neighbouring layers are read for context.
 Index3 choose_block_shape(const BlockChoice& choice, const Index3& output_chunk);
 
 /// Throws UsageError unless `block` consists of whole chunks and starts on the alignment in y and x.

@@ -15,10 +15,6 @@
 namespace tessera {
 namespace {
 
-/// Room in the library's chunk cache for one layer of chunks, so that reading section after section
-/// decompresses each chunk once; beyond this, boxes as deep as the chunks are the better way to read.
-constexpr std::size_t kChunkCacheBytes = std::size_t{256} << 20;
-
 VoxelType memory_type_of(hid_t dataset, const DatasetName& name) {
   Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
   const std::size_t width = H5Tget_size(type.get());
@@ -61,14 +57,14 @@ std::vector<std::string> filters_of(hid_t creation_list) {
 
 }  // namespace
 
-VolumeReader::VolumeReader(const DatasetName& name) : file_(open_hdf5_file(name.file)) {
+VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes) : file_(open_hdf5_file(name.file)) {
   info_.name = name;
   if (!hdf5_path_exists(file_.get(), name.path)) {
     throw Error(fmt::format("{} has no dataset {} ('tessera info {}' lists what it has)", name.file.string(),
                             name.path, name.file.string()));
   }
   Hdf5Handle access_list(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
-  H5Pset_chunk_cache(access_list.get(), 100'003, kChunkCacheBytes, 1.0);
+  H5Pset_chunk_cache(access_list.get(), 100'003, chunk_cache_bytes, 1.0);
   dataset_ = Hdf5Handle(H5Dopen2(file_.get(), name.path.c_str(), access_list.get()), H5Dclose);
   if (!dataset_) {
     throw Error(fmt::format("{} is not a dataset: {}", name.text(), take_hdf5_error()));

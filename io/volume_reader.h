@@ -29,13 +29,17 @@ struct VolumeInfo {
   std::map<std::string, std::string> attributes;  ///< every string attribute of the dataset
 };
 
+/// Room in the library's chunk cache for one layer of chunks, so that reading section after section
+/// decompresses each chunk once; beyond this, boxes as deep as the chunks are the better way to read.
+constexpr std::size_t kChunkCacheBytes = std::size_t{256} << 20;
+
 /// Reads boxes of one dataset. Integers of 8 to 64 bits become uint8, uint16, uint32 or uint64 (a signed
 /// type the unsigned one of its width; a negative value is an error), floating point of any width float32.
 /// Holds the file open. Not thread-safe: one thread per process makes HDF5 calls.
 class VolumeReader {
  public:
   /// Errors: Error when the file or the dataset is missing, unreadable, of an unfit type or rank, or empty.
-  explicit VolumeReader(const DatasetName& name);
+  explicit VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes = kChunkCacheBytes);
 
   const VolumeInfo& info() const { return info_; }
 

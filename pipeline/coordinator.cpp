@@ -39,6 +39,14 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
       ++in_flight[worker];
     }
   };
+  const auto hear_progress = [&] {
+    bool heard = false;
+    while (const auto message = world.try_receive(kTagProgress)) {
+      coordinator.progress(value_of<std::int64_t>(*message));
+      heard = true;
+    }
+    return heard;
+  };
   for (std::size_t worker = 0; worker < workers; ++worker) hand_to(worker);
   PoliteWait idle;
   while (coordinator.statistics().size() < workers) {
@@ -50,10 +58,7 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
       if (in_flight[worker] == 0) hand_to(worker);
       heard = true;
     }
-    while (const auto message = world.try_receive(kTagProgress)) {
-      coordinator.progress(value_of<std::int64_t>(*message));
-      heard = true;
-    }
+    heard = hear_progress() || heard;
     while (const auto message = world.try_receive(kTagStatistics)) {
       coordinator.worker_left(value_of<WorkerStatistics>(*message));
       heard = true;
@@ -69,6 +74,7 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
     }
     heard ? idle.reset() : idle.pause();
   }
+  hear_progress();  // what a worker said just before it left
 }
 
 std::optional<std::int64_t> LocalBlockExchange::poll() {

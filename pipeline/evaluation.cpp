@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "io/error.h"
+#include "io/log.h"
 #include "io/volume_reader.h"
 #include "pipeline/evaluation_report.h"
 #include "workers/mpi/agree.h"
@@ -46,7 +47,7 @@ SectionRange checked_sections(const EvaluationRequest& request, const VolumeInfo
                                  "swapped?)",
                                  labels.name.text()));
   }
-  if (request.raw) {
+  if (request.raw && !request.raw_may_not_fit) {
     const VolumeReader raw(*request.raw);
     require_one_channel(raw.info());
     require_same_shape(raw.info(), "raw volume", labels);
@@ -58,6 +59,19 @@ SectionRange checked_sections(const EvaluationRequest& request, const VolumeInfo
                                  sections.end, labels.name.text(), all.end));
   }
   return sections;
+}
+
+/// Pictures are no reason to fail: without the raw volume they show the probability.
+void leave_out_unfit_raw(EvaluationRequest& request, const VolumeInfo& labels) {
+  if (!request.raw) return;
+  try {
+    const VolumeReader raw(*request.raw);
+    require_one_channel(raw.info());
+    require_same_shape(raw.info(), "raw volume", labels);
+  } catch (const Error& error) {
+    spdlog::warn("the pictures go without the raw volume: {}", error.what());
+    request.raw.reset();
+  }
 }
 
 /// Sections per slab: as the chunks are deep, so that each is decompressed once, unless that leaves ranks
@@ -97,7 +111,7 @@ void score_slabs(const EvaluationRequest& request, const Communicator& world, co
     const Box box{{std::max(slab * depth, sections.begin), 0, 0},
                   {std::min((slab + 1) * depth, sections.end), shape.y, shape.x}};
     const VoxelBuffer probability = prediction.read(box);
-    const std::vector<std::uint8_t> truth = interior_mask(labels.read(box), request.invert_labels);
+    const std::vector<std::uint8_t> truth = interior_mask(labels.read(box), request);
     for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
       const std::size_t at = static_cast<std::size_t>(z - box.begin.z) * pixels;
       const auto truth_section = std::span(truth).subspan(at, pixels);
@@ -162,6 +176,7 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
   evaluation.best = best_thresholds(evaluation.volume);
   on_root(world, [&] {
     if (request.json_file) write_json(evaluation, *request.json_file);
+    if (request.raw_may_not_fit) leave_out_unfit_raw(evaluation.request, labels->info());
     if (request.picture_folder) write_pictures(evaluation, *prediction, *labels, *request.picture_folder);
   });
   return evaluation;

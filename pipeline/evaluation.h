@@ -19,9 +19,11 @@ struct EvaluationRequest {
   DatasetName prediction;
   DatasetName labels;          ///< integers; above 0 is interior
   bool invert_labels = false;  ///< 0 is interior instead
+  std::optional<std::int64_t> label_class;  ///< labels are class ids, and this one is the interior
   std::optional<SectionRange> sections;  ///< of both volumes; none: all
   int thresholds = 11;
   std::optional<DatasetName> raw;  ///< for the pictures; without it they show the probability
+  bool raw_may_not_fit = false;    ///< a raw volume of several channels or another shape is left out, with a warning
   std::optional<std::filesystem::path> json_file;
   std::optional<std::filesystem::path> picture_folder;
 };

@@ -100,6 +100,7 @@ std::string evaluation_json(const Evaluation& evaluation) {
   Json json{{"prediction", evaluation.request.prediction.text()},
             {"labels", evaluation.request.labels.text()},
             {"inverted_labels", evaluation.request.invert_labels},
+            {"label_class", evaluation.request.label_class ? nlohmann::json(*evaluation.request.label_class) : nlohmann::json()},
             {"section_range", {evaluation.sections.begin, evaluation.sections.end}},
             {"thresholds", table.thresholds}};
   Json volume = Json::array(), sections = Json::array();
@@ -162,7 +163,7 @@ void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, Volu
     const VoxelBuffer probability = prediction.read(box);
     const RgbImage picture =
         section_picture(grey_values(raw ? raw->read(box) : probability),
-                        interior_mask(labels.read(box), evaluation.request.invert_labels),
+                        interior_mask(labels.read(box), evaluation.request),
                         probabilities(probability), evaluation.table.thresholds[evaluation.best_f(section)],
                         shape.y, shape.x);
     write_png(folder / fmt::format("section_{:04}{}.png", z, role), picture.height, picture.width, 3,
@@ -170,10 +171,13 @@ void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, Volu
   }
 }
 
-std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, bool invert) {
+std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request) {
   std::vector<std::uint8_t> mask;
   with_voxel_type(labels.type, [&](auto zero) {
-    for (const auto value : labels.as<decltype(zero)>()) mask.push_back((value > 0) != invert ? 1 : 0);
+    for (const auto value : labels.as<decltype(zero)>()) {
+      const bool inside = request.label_class ? static_cast<std::int64_t>(value) == *request.label_class : value > 0;
+      mask.push_back(inside != request.invert_labels ? 1 : 0);
+    }
   });
   return mask;
 }

@@ -24,7 +24,7 @@ void write_json(const Evaluation& evaluation, const std::filesystem::path& file)
 void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
                     const std::filesystem::path& folder);
 
-/// 1 where the label is above 0, or is 0 with `invert`; else 0.
-std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, bool invert);
+/// 1 where the label is interior, by the request's label_class and invert_labels; else 0.
+std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request);
 
 }  // namespace tessera

@@ -40,7 +40,7 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   const std::int64_t budget = config.memory_budget > 0 ? config.memory_budget : kAutomaticBudget;
   const NetworkGeometry geometry = geometry_of(network);
   const BlockChoice choice{raw.shape, raw.chunk, geometry.alignment, geometry.margin,
-                           raw.channels * size_of(raw.type) + size_of(config.type)};
+                           raw.channels * size_of(raw.type) + size_of(config.type), plan.context};
   plan.output_chunk = config.chunk ? *config.chunk : choose_output_chunk(choice);
   for (int axis = 0; axis < 3; ++axis) plan.output_chunk[axis] = std::min(plan.output_chunk[axis], raw.shape[axis]);
   const Index3 block = config.block ? *config.block : choose_block_shape(choice, plan.output_chunk);

@@ -6,9 +6,9 @@
 #include <functional>
 #include <iostream>
 #include <map>
-#include <new>
 
 #include "io/error.h"
+#include "io/error_words.h"
 #include "io/hdf5_handle.h"
 #include "io/log.h"
 #include "pipeline/command_line.h"
@@ -95,6 +95,23 @@ int leave_together(const Communicator& world, const std::exception& error, int e
   return exit_code;
 }
 
+/// Runs the verb and sees to it that every rank ends.
+int run_together(const Arguments& arguments, const MpiSession& mpi) {
+  const Communicator world = mpi.world();
+  try {
+    return run(arguments, world);
+  } catch (const AgreedError& error) {
+    return leave_together(world, error, kExitFailed);
+  } catch (const UsageError& error) {
+    return leave_together(world, error, kExitUsage);
+  } catch (const StoppedBySignal& error) {
+    return leave_together(world, error, kExitStopped);
+  } catch (const std::exception& error) {
+    spdlog::error("{}", words_of(error));
+  }
+  mpi.abort(kExitFailed);  // this rank alone, maybe: the others wait
+}
+
 }  // namespace
 }  // namespace tessera
 
@@ -106,20 +123,11 @@ int main(int argc, char** argv) {
   keep_hdf5_from_cleaning_up();
   // A file beyond 'ulimit -f' is an error to report, like a full disk, and no reason to die without a word.
   std::signal(SIGXFSZ, SIG_IGN);
-  MpiSession mpi(argc, argv);
-  const Communicator world = mpi.world();
   try {
-    return run(Arguments(argv + 1, argv + argc), world);
-  } catch (const AgreedError& error) {
-    return leave_together(world, error, kExitFailed);
-  } catch (const UsageError& error) {
-    return leave_together(world, error, kExitUsage);
-  } catch (const StoppedBySignal& error) {
-    return leave_together(world, error, kExitStopped);
-  } catch (const std::bad_alloc&) {
-    spdlog::error("out of memory: lower the tile or block size, or give each rank more memory");
-  } catch (const std::exception& error) {
+    MpiSession mpi(argc, argv);
+    return run_together(Arguments(argv + 1, argv + argc), mpi);
+  } catch (const std::exception& error) {  // MPI itself did not start
     spdlog::error("{}", error.what());
+    return dynamic_cast<const UsageError*>(&error) != nullptr ? kExitUsage : kExitFailed;
   }
-  mpi.abort(kExitFailed);  // this rank alone, maybe: the others wait
 }

@@ -23,6 +23,8 @@ class Loop {
     } catch (const NonFiniteLoss& error) {
       tell(event(TrainingEvent::failed));
       return {false, error.what()};
+    } catch (const UsageError& error) {
+      throw Error(error.what());  // by now one worker's alone: the coordinator waits for the others
     }
   }
 
@@ -30,13 +32,19 @@ class Loop {
   bool train() {
     const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
+    if (setup_.validation_due) {
+      TrainingStep resumed;
+      resumed.iteration = trainer_.iteration();
+      validate_now(resumed);
+    }
     while (trainer_.iteration() < config.iterations && stop == StopWish::none) {
       const TrainingStep step = trainer_.step(wish());
       stop = step.stop;
       tell_step(step);
       const bool last = step.iteration == config.iterations || stop == StopWish::time_is_up;
       // After a signal every second counts: save, no scores.
-      if (stop != StopWish::signal && (last || step.iteration % config.validate_every == 0)) validate_now(step);
+      validation_due_ = last || step.iteration % config.validate_every == 0;
+      if (stop != StopWish::signal && validation_due_) validate_now(step);
       if (stop != StopWish::none || last || step.iteration % config.checkpoint_every == 0) save(step);
     }
     TrainingEvent end = event(stop == StopWish::signal ? TrainingEvent::stopped : TrainingEvent::finished);
@@ -81,11 +89,13 @@ class Loop {
     made.texts["version"] = tessera_version();
     made.texts["experiment"] = setup_.config.name;
     made.numbers["elapsed_s"] = {elapsed_s()};
+    made.numbers["validation_due"] = {validation_due_ ? 1.0 : 0.0};
     made.numbers["best_validation_pixel_error"] = {best_};
     return made;
   }
 
   void validate_now(const TrainingStep& step) {
+    validation_due_ = false;
     if (!setup_.config.data.validation_sections) return;
     ValidationOptions options;
     options.raw = *setup_.config.data.raw;
@@ -130,6 +140,7 @@ class Loop {
   const TrainingData& data_;
   const TrainingLoop& setup_;
   double best_;
+  bool validation_due_ = false;
   double begin_s_;
 };
 

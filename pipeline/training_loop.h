@@ -16,6 +16,7 @@ struct TrainingLoop {
   const Communicator& workers;
   std::int64_t validation_budget = 0;  ///< bytes for activations
   double elapsed_before_s = 0;         ///< of the parts before a resume
+  bool validation_due = false;         ///< a signal came where a validation belonged: first thing now
   double best_before = 1;              ///< the best validation pixel error so far; 1 for none
   /// Whether this worker has been asked to stop.
   std::function<bool()> stop_asked = {};

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 
@@ -35,10 +36,27 @@ Cores allowed_cores() {
   return cores;
 }
 
-std::int64_t read_number(const char* file) {
+std::int64_t read_number(const std::filesystem::path& file) {
   std::ifstream in(file);
   std::int64_t value = 0;
   return in >> value ? value : -1;
+}
+
+/// What the control groups (version 2) of this process leave of their memory limits, from its own up to the
+/// root; batch systems set them on the job, some levels up.
+std::int64_t memory_left_by_control_groups() {
+  std::int64_t left = std::numeric_limits<std::int64_t>::max();
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (line.rfind("0::/", 0) != 0) continue;
+    for (std::filesystem::path group = line.substr(3);; group = group.parent_path()) {
+      const std::filesystem::path folder = std::filesystem::path("/sys/fs/cgroup") / group.relative_path();
+      const std::int64_t limit = read_number(folder / "memory.max"), used = read_number(folder / "memory.current");
+      if (limit > 0 && used >= 0) left = std::min(left, std::max<std::int64_t>(0, limit - used));
+      if (group == group.parent_path()) break;
+    }
+  }
+  return left;
 }
 
 }  // namespace
@@ -81,6 +99,12 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     device.cuda = true;
     device.index = place % visible;
   });
+  device.workers_on_node = std::max(1, workers_on_node);
+  if (device.cuda) {
+    // TensorFloat-32 keeps 10 bits of the mantissa: float32 is to mean float32.
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
+  }
   device.threads = !is_worker    ? 1
                    : threads > 0 ? threads
                                  : std::max(1, cores.count / std::max(1, sharing));
@@ -88,8 +112,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
   return device;
 }
 
-std::int64_t available_memory(const Device& device, int local_workers) {
-  if (device.cuda) return 0;
+std::int64_t available_memory(const Device& device) {
   std::int64_t available = std::numeric_limits<std::int64_t>::max();
   std::ifstream meminfo("/proc/meminfo");
   for (std::string key; meminfo >> key;) {
@@ -97,10 +120,7 @@ std::int64_t available_memory(const Device& device, int local_workers) {
     if (key == "MemAvailable:" && meminfo >> kib) available = kib * 1024;
     meminfo.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
   }
-  const std::int64_t limit = read_number("/sys/fs/cgroup/memory.max");
-  const std::int64_t used = read_number("/sys/fs/cgroup/memory.current");
-  if (limit > 0 && used >= 0) available = std::min(available, std::max<std::int64_t>(0, limit - used));
-  return available / std::max(1, local_workers);
+  return std::min(available, memory_left_by_control_groups()) / device.workers_on_node;
 }
 
 }  // namespace tessera

@@ -11,8 +11,9 @@ struct Device {
   bool cuda = false;
   int index = 0;    ///< of the CUDA device
   int threads = 1;  ///< CPU threads of this rank
+  int workers_on_node = 1;
 
-  std::string text() const;  ///< "cpu, 2 threads" or "cuda:1 (NVIDIA H200)"
+  std::string text() const;  ///< "cpu, 2 threads" or "cuda:1"
 };
 
 /// Collective. Picks this rank's device by its place among the workers of its node: CUDA device = place
@@ -23,8 +24,8 @@ struct Device {
 /// more workers than visible devices.
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads);
 
-/// Bytes of memory that new allocations on the device can use: free device memory, or the smaller of the
-/// node's available memory and what the control group leaves, divided by the node's workers.
-std::int64_t available_memory(const Device& device, int local_workers);
+/// Bytes of host memory that a CPU worker's new allocations can use: the smaller of the node's available
+/// memory and what the control groups of this process leave, divided by the node's workers.
+std::int64_t available_memory(const Device& device);
 
 }  // namespace tessera

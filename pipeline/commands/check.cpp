@@ -8,6 +8,7 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/inference_plan.h"
+#include "pipeline/training_plan.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
@@ -27,16 +28,13 @@ int run_check(const Arguments& arguments, const Communicator& world) {
     if (config.data.raw && config.data.labels) {
       const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
       require_same_shape(raw, labels);
-      context_sections(config.model, raw.channels);
-      if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
-      if (config.data.validation_sections) require_sections(*config.data.validation_sections, raw, "data.validation_sections");
-      const std::int64_t tile = config.train.trainer.tile_side;
-      std::cout << fmt::format("training: {} {}; memory per worker about {}\n", to_string(raw.shape), name_of(raw.type),
-                               bytes_text(training_memory(config.model, tile, tile)));
+      std::cout << fmt::format("training: {}\n", plan_text(plan_training(config, raw), config.model));
     }
     if (config.infer.raw) {
+      Device device;
+      device.cuda = config.device == "cuda";  // auto is planned for the CPU
       const VolumeInfo raw = VolumeReader(*config.infer.raw).info();
-      const InferencePlan plan = plan_inference(config.infer, raw, config.model, {});
+      const InferencePlan plan = plan_inference(config.infer, raw, config.model, device);
       std::cout << "inference:\n" << plan_text(plan, config.model);
       const std::int64_t bytes = volume_of(raw.shape) * size_of(config.infer.type);
       std::cout << fmt::format("  {:<22} {}\n", "result's size", bytes_text(bytes));

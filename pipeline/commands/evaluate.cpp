@@ -15,7 +15,7 @@ namespace po = boost::program_options;
 constexpr const char* kUsage =
     "tessera evaluate CONFIG.yaml [--set key=value ...]\n"
     "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw R.h5:/path]\n"
-    "                        [--thresholds N] [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
+    "                        [--thresholds N] [--class ID] [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
 
 po::options_description evaluate_options() {
   po::options_description options("options");
@@ -23,6 +23,7 @@ po::options_description evaluate_options() {
   options.add_options()                                                                            //
       ("prediction", po::value<std::string>(), "probability of the interior, FILE.h5:/path")  //
       ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")  //
+      ("class", po::value<std::int64_t>(), "labels are class ids, and this one is compared")       //
       ("invert-labels", "0 is the interior instead")                                               //
       ("sections", po::value<std::string>(), "compare sections FIRST to END - 1 only, such as 16:20")      //
       ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")              //
@@ -42,7 +43,14 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   request.invert_labels = config.evaluate.invert_labels;
   request.thresholds = config.evaluate.thresholds;
   if (config.evaluate.sections) request.sections = {config.evaluate.sections->begin, config.evaluate.sections->end};
+  // The written probability is that of infer.class: with more than two classes its labels are that id alone.
+  if (config.model.classes > 2) {
+    request.label_class = config.infer.output_class;
+  } else if (config.infer.output_class == 0) {
+    request.invert_labels = !request.invert_labels;
+  }
   request.raw = config.data.raw;
+  request.raw_may_not_fit = true;
   request.json_file = config.run_folder / "evaluation.json";
   request.picture_folder = config.run_folder / "evaluation";
   return request;
@@ -64,7 +72,11 @@ EvaluationRequest request_of(const po::variables_map& values, const Communicator
   if (values.count("invert-labels") != 0) request.invert_labels = true;
   if (values.count("thresholds") != 0) request.thresholds = values["thresholds"].as<int>();
   if (values.count("sections") != 0) request.sections = parse_section_range(text("sections"));
-  if (values.count("raw") != 0) request.raw = parse_dataset_name(text("raw"));
+  if (values.count("class") != 0) request.label_class = values["class"].as<std::int64_t>();
+  if (values.count("raw") != 0) {
+    request.raw = parse_dataset_name(text("raw"));
+    request.raw_may_not_fit = false;
+  }
   if (values.count("json") != 0) request.json_file = text("json");
   if (values.count("pictures") != 0) request.picture_folder = text("pictures");
   return request;

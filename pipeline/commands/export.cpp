@@ -64,7 +64,11 @@ void export_volume(const ExportOptions& options) {
   }
   const Index3 shape{sections.end - sections.begin, info.shape.y, info.shape.x};
   ImageStackWriter stack(options.output, info.type, shape);
-  const std::int64_t depth = info.chunk ? info.chunk->z : 1;
+  // As deep as the chunks, so that each is decompressed once, as far as memory goes.
+  constexpr std::int64_t kSlabBytes = std::int64_t{256} << 20;
+  const std::int64_t section_bytes = shape.y * shape.x * info.channels * size_of(info.type);
+  const std::int64_t depth =
+      std::clamp<std::int64_t>(kSlabBytes / section_bytes, 1, info.chunk ? info.chunk->z : 1);
   for (std::int64_t z = sections.begin; z < sections.end;) {
     const std::int64_t next =
         std::min(round_down(z, depth) + depth, sections.end);  // ends where a chunk does

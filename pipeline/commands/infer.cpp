@@ -102,6 +102,26 @@ struct Summary {
   }
 };
 
+/// Throws UsageError when the result's file exists, unless it may be replaced: whole, so only if it is an
+/// earlier result.
+void require_replaceable(const DatasetName& output, bool overwrite) {
+  if (!std::filesystem::exists(output.file)) return;
+  if (!overwrite) {
+    throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it, or set another infer.output",
+                                 output.file.string()));
+  }
+  bool earlier_result = false;
+  try {
+    earlier_result = VolumeReader(output).info().attributes.count("tessera_version") != 0;
+  } catch (const Error&) {
+    // not HDF5, or without that dataset: somebody else's
+  }
+  if (!earlier_result) {
+    throw UsageError(fmt::format("{} holds no earlier result of that name; the whole file would be replaced: remove it "
+                                 "yourself, or set another infer.output", output.file.string()));
+  }
+}
+
 /// Collective: the end of every rank's work. Errors: AgreedError on all when a signal stopped the run.
 int leave(bool stopped, const Communicator& world) {
   if (world.any(stopped)) {
@@ -125,9 +145,8 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   const bool alone = world.size() == 1;
   const bool is_worker = alone || !world.is_root();
   const Device device = choose_device(world, is_worker, config.device, config.infer.threads);
-  const int local_workers = alone ? 1 : std::max(1, world.local_rank().size - 1);
 
-  const LoadedCheckpoint model = load_named_checkpoint(config.infer.checkpoint, folder, world);
+  LoadedCheckpoint model = load_named_checkpoint(config.infer.checkpoint, folder, world);
   std::optional<InferencePlan> plan;
   UNetOptions network_options;
   std::int64_t chunks_stored = 0;
@@ -136,8 +155,8 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     const VolumeReader raw(*config.infer.raw);
     chunks_stored = raw.chunks_stored();
     plan = plan_inference(config.infer, raw.info(), network_options, device);
-    const std::int64_t available = available_memory(device, local_workers);
-    if (!device.cuda && plan->memory_per_worker() > available) {
+    const std::int64_t available = available_memory(device);
+    if (is_worker && !device.cuda && plan->memory_per_worker() > available) {
       throw UsageError(fmt::format("a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "
                                    "infer.tile or infer.block, or start fewer workers per node",
                                    bytes_text(plan->memory_per_worker()), bytes_text(available)));
@@ -159,6 +178,8 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     predictor = std::make_unique<TilePredictor>(load_network(model.checkpoint, model.name), what);
   });
 
+  model.checkpoint.arrays.clear();  // as large as the network and its optimizer
+
   OutputLayout layout{0, config.infer.type, plan->raw.shape, plan->output_chunk};
   on_root(world, [&] {
     const std::filesystem::path& file = config.infer.output->file;
@@ -166,9 +187,10 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
       throw UsageError(fmt::format("infer.output: {} is the raw volume's own file; results have a file of their own",
                                    file.string()));
     }
-    if (std::filesystem::exists(file) && !overwrite) {
-      throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it, or set another infer.output",
-                                   file.string()));
+    require_replaceable(*config.infer.output, overwrite);
+    if (config.model_given) {
+      const std::string difference = difference_between(config.model, network_options);
+      if (!difference.empty()) spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
     }
     folder.prepare("inference.yaml", config.resolved_yaml);
     add_log_file(folder.log());

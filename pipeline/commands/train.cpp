@@ -11,6 +11,7 @@
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/stop_signal.h"
 #include "pipeline/training_loop.h"
+#include "pipeline/training_plan.h"
 #include "workers/infer/block_exchange.h"
 #include "workers/mpi/agree.h"
 #include "workers/network/network_checkpoint.h"
@@ -27,34 +28,8 @@ enum TrainingTag : int {
   kTagStopTraining = 22,   ///< coordinator -> lead worker: empty
 };
 
-/// Where an automatic tile is at most: the paper's.
-constexpr std::int64_t kAutomaticTile = 572;
-
 /// What checkpoints need beside their arrays.
 constexpr std::int64_t kCheckpointRoom = std::int64_t{2} << 20;
-
-/// The paper's tile, or the smallest whose output covers a smaller section.
-std::int64_t training_tile(const ExperimentConfig& config, const VolumeInfo& raw) {
-  if (!config.train.tile_auto) return config.train.trainer.tile_side;
-  const NetworkGeometry geometry = geometry_of(config.model);
-  const std::int64_t section = std::max(raw.shape.y, raw.shape.x);
-  if (geometry.padding == Padding::same) return round_up(std::min<std::int64_t>(section, 384), geometry.alignment);
-  std::int64_t largest = std::max(kAutomaticTile, geometry.input_side_for(geometry.alignment));
-  while (!geometry.is_legal_input(largest)) --largest;
-  const std::int64_t covering = geometry.input_side_for(section);
-  return std::min(largest, covering);
-}
-
-void require_memory(const ExperimentConfig& config, std::int64_t tile, const Device& device, int local_workers) {
-  if (device.cuda) return;
-  const std::int64_t needed = training_memory(config.model, tile, tile);
-  const std::int64_t available = available_memory(device, local_workers);
-  if (needed <= available) return;
-  throw UsageError(fmt::format(
-      "training needs about {} per worker, but {} are available to each: lower train.tile (now {}) or model.base_filters "
-      "(now {}), start fewer workers per node, or ask for more memory",
-      bytes_text(needed), bytes_text(available), tile, config.model.base_filters));
-}
 
 /// The coordinator beside workers: hears the lead worker until the training has ended.
 void follow_training(const Communicator& world, TrainingRecorder& recorder, const StopSignal& signal) {
@@ -105,19 +80,16 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   const bool is_worker = alone || !world.is_root();
   const Communicator workers = world.split(is_worker ? 1 : 0);
   const Device device = choose_device(world, is_worker, config.device, config.train.threads);
-  int local_workers = world.local_rank().size;
-  if (!alone) local_workers = std::max(1, local_workers - 1);
 
   // All that can be wrong with the inputs comes out here, on every rank at once.
   std::unique_ptr<TrainingData> data;
+  TrainingPlan plan;
   on_every_rank(world, [&] {
-    const VolumeInfo raw = VolumeReader(*config.data.raw).info();
-    const std::int64_t context = context_sections(config.model, raw.channels);
-    if (config.data.validation_sections) require_sections(*config.data.validation_sections, raw, "data.validation_sections");
-    config.train.trainer.tile_side = training_tile(config, raw);
-    require_memory(config, config.train.trainer.tile_side, device, local_workers);
+    plan = plan_training(config, VolumeReader(*config.data.raw).info());
+    config.train.trainer.tile_side = plan.tile_side;
+    if (is_worker && !device.cuda) require_training_memory(plan, config, available_memory(device));
     const TrainingDataOptions what{*config.data.raw, *config.data.labels, *config.data.train_sections,
-                                   config.model.classes, context};
+                                   config.model.classes, plan.context};
     if (is_worker) data = std::make_unique<TrainingData>(what);
   });
   on_root(world, [&] {
@@ -142,6 +114,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                                         device, workers);
     if (state) trainer->restore(state->checkpoint, state->name);
   });
+  if (state) state->checkpoint.arrays.clear();  // as large as the network and its optimizer
   const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
 
   std::unique_ptr<TrainingRecorder> recorder;
@@ -152,13 +125,18 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                  config.preset, config.model.base_filters, parameter_count(config.model), config.train.trainer.tile_side,
                  config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
                  state ? fmt::format(", resumed from {}", state->name) : "");
+    const std::int64_t worker_count = alone ? 1 : world.size() - 1;
+    if (worker_count > config.train.trainer.global_batch) {
+      spdlog::warn("{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
+                   worker_count, config.train.trainer.global_batch, worker_count - config.train.trainer.global_batch);
+    }
   });
 
   TrainingEnd end;
   if (is_worker) {
     TrainingLoop loop{config, folder, device, workers};
-    constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
-    loop.validation_budget = kValidationBudget;
+    loop.validation_budget = plan.validation_budget;
+    loop.validation_due = number("validation_due", 0) > 0;
     loop.elapsed_before_s = number("elapsed_s", 0);
     loop.best_before = number("best_validation_pixel_error", 1);
     loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };

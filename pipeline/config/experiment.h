@@ -67,6 +67,7 @@ struct ExperimentConfig {
   DataConfig data;
   std::string preset = "unet2015";
   UNetOptions model;
+  bool model_given = false;  ///< whether the file says anything of it
   TrainConfig train;
   InferConfig infer;
   EvaluateConfig evaluate;

@@ -260,6 +260,15 @@ class Kinds(Case):
         parts = [self.predicted(yaml, f"class{c}", f"infer.class={c}", "infer.dtype=float32") for c in range(3)]
         self.assertLess(np.abs(sum(p.astype(np.float64) for p in parts) - 1).max(), 1e-5)
         self.assertFalse(np.array_equal(parts[0], parts[1]))
+        # The scores of class c are those of the labels that are c.
+        for c in range(3):
+            self.tessera(["evaluate", yaml, "--set", f"infer.class={c}", "--prediction", f"class{c}_{self.ranks_tried[0]}.h5:/p", "--sections",
+                          "0:1", "--json", f"class{c}.json"])
+            volume = json.loads((self.folder / f"class{c}.json").read_text())["volume"]
+            wrong = np.mean((parts[c][0] > 0.5) != (labels[0] == c))
+            at_half = [row for row in volume if abs(row["threshold"] - 0.5) < 1e-9]
+            self.assertEqual(len(at_half), 1)
+            self.assertAlmostEqual(at_half[0]["pixel_error"], wrong, places=9)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ void MpiBlockExchange::progress(std::int64_t voxels) {
 }
 
 void MpiBlockExchange::leave(const WorkerStatistics& statistics) {
+  if (unsent_voxels_ > 0) send_value(world_, 0, kTagProgress, unsent_voxels_);
   send_value(world_, 0, kTagStatistics, statistics);
 }
 

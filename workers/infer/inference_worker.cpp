@@ -11,12 +11,16 @@
 
 #include "io/clock.h"
 #include "io/error.h"
+#include "io/error_words.h"
 #include "io/mirror.h"
 #include "io/volume_reader.h"
 #include "workers/infer/bounded_queue.h"
 
 namespace tessera {
 namespace {
+
+/// A block is read in one piece, each of its chunks once: nothing to keep.
+constexpr std::size_t kBlockChunkCache = std::size_t{1} << 20;
 
 struct LoadedBlock {
   std::int64_t id = 0;
@@ -54,13 +58,10 @@ class Failure {
 /// Adds what block was worked on to an error's words.
 [[noreturn]] void rethrow_for_block(std::int64_t id, const Box& box) {
   const auto words = [&](const std::exception& error) {
-    return fmt::format("block {} ({}): {}", id, to_string(box), error.what());
+    return fmt::format("block {} ({}): {}", id, to_string(box), words_of(error));
   };
   try {
     throw;
-  } catch (const std::bad_alloc&) {
-    throw Error(fmt::format("block {} ({}): out of memory; lower infer.tile or infer.block, or give each rank more memory",
-                            id, to_string(box)));
   } catch (const std::exception& error) {
     throw Error(words(error));
   }
@@ -102,11 +103,11 @@ class WorkerPipeline {
   }
 
   void read_blocks() {
-    VolumeReader reader(job_.raw);
+    VolumeReader reader(job_.raw, kBlockChunkCache);
     while (const auto id = to_read_.pop()) {
-      const ScopeTimer timer(statistics_.read_s);
       LoadedBlock block{*id, job_.tiles.tiles_of(job_.blocks.block(*id)), {}, {}};
       try {
+        const ScopeTimer timer(statistics_.read_s);
         block.raw_box = raw_box_for(block.tiles, reader.info().shape);
         block.raw = reader.read(block.raw_box);
         require_finite(block.raw, block.raw_box, job_.raw);
@@ -147,10 +148,10 @@ class WorkerPipeline {
   }
 
   void predict(LoadedBlock block) {
-    const ScopeTimer timer(statistics_.predict_s);
     const Box box = job_.blocks.block(block.id);
     PredictedBlock predicted{block.id, box, {}};
     try {
+      const ScopeTimer timer(statistics_.predict_s);
       predicted.voxels = predictor_.predict(block.raw, block.raw_box, job_.layout.shape, block.tiles, box,
                                             [this](std::int64_t voxels) { exchange_.progress(voxels); });
     } catch (...) {
@@ -159,6 +160,7 @@ class WorkerPipeline {
     for (const Tile& tile : block.tiles) statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
     statistics_.blocks += 1;
     statistics_.voxels += box.voxels();
+    const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
     to_write_.push(std::move(predicted));
   }
 

@@ -1,8 +1,9 @@
 #include "workers/mpi/agree.h"
 
 #include <exception>
-#include <new>
 #include <string>
+
+#include "io/error_words.h"
 
 
 namespace tessera {
@@ -17,10 +18,8 @@ std::string outcome_of(const std::function<void()>& step) {
     return std::string("S") + error.what();
   } catch (const UsageError& error) {
     return std::string("U") + error.what();
-  } catch (const std::bad_alloc&) {
-    return "Eout of memory: ask for more memory per rank, or lower the tile or block size";
   } catch (const std::exception& error) {
-    return std::string("E") + error.what();
+    return "E" + words_of(error);
   }
 }
 

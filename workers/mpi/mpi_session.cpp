@@ -17,7 +17,13 @@ bool started_by_launcher() {
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) : with_mpi_(started_by_launcher()) {
-  if (!with_mpi_) return;
+  if (!with_mpi_) {
+    const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+    if (tasks != nullptr && std::strtol(tasks, nullptr, 10) > 1) {
+      throw UsageError("started by srun without MPI: every task would run alone; use srun --mpi=pmix");
+    }
+    return;
+  }
   int provided = 0;
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
     throw Error("cannot start MPI with threads (MPI_THREAD_FUNNELED)");

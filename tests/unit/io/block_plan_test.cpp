@@ -36,7 +36,7 @@ double reads_per_chunk(const BlockPlan& plan, const BlockChoice& choice) {
   std::int64_t read = 0;
   for (std::int64_t id = 0; id < plan.count(); ++id) {
     read += chunks_of(
-        intersection(plan.block(id).grown({0, choice.margin, choice.margin}), Box::of_shape(shape)));
+        intersection(plan.block(id).grown({choice.context, choice.margin, choice.margin}), Box::of_shape(shape)));
   }
   return static_cast<double>(read) / static_cast<double>(chunks_of(Box::of_shape(shape)));
 }
@@ -129,7 +129,7 @@ TEST(BlockChoice, Fib25ReadsItsChunksOnce) {
 
 TEST(BlockChoice, LargeVolumesReadTheirChunksOnceAndABit) {
   for (const Index3 input_chunk :
-       {Index3{64, 64, 64}, Index3{8, 128, 128}, Index3{16, 256, 256}, Index3{5, 100, 100}}) {
+       {Index3{64, 64, 64}, Index3{8, 128, 128}, Index3{16, 256, 256}, Index3{5, 100, 100}, Index3{65, 125, 125}}) {
     BlockChoice choice;
     choice.volume_shape = {320, 9000, 7000};
     choice.input_chunk = input_chunk;
@@ -139,6 +139,15 @@ TEST(BlockChoice, LargeVolumesReadTheirChunksOnceAndABit) {
   }
 }
 
+TEST(BlockChoice, ContextSectionsDoNotReadThreeLayersForOne) {
+  BlockChoice choice;
+  choice.volume_shape = {640, 1000, 1000};
+  choice.input_chunk = Index3{16, 128, 128};
+  choice.context = 1;
+  const Index3 block = choose_block_shape(choice, choose_output_chunk(choice));
+  EXPECT_LE(reads_per_chunk(BlockPlan(choice.volume_shape, block), choice), 1.5);
+}
+
 TEST(BlockChoice, ChunksOfTheRawVolumeAreKeptWhereTheyFit) {
   BlockChoice choice;
   choice.volume_shape = {100, 1000, 900};
@@ -146,7 +155,9 @@ TEST(BlockChoice, ChunksOfTheRawVolumeAreKeptWhereTheyFit) {
   choice.input_chunk = Index3{8, 128, 128};
   EXPECT_EQ(choose_output_chunk(choice), (Index3{8, 128, 128}));
   choice.input_chunk = Index3{8, 100, 100};
-  EXPECT_EQ(choose_output_chunk(choice), (Index3{4, 256, 256})) << "off the network's alignment";
+  EXPECT_EQ(choose_output_chunk(choice), (Index3{8, 256, 256})) << "off the network's alignment, but as deep";
+  choice.input_chunk = Index3{100, 100, 100};
+  EXPECT_EQ(choose_output_chunk(choice), (Index3{100, 128, 128})) << "deep chunks are narrower";
   choice.input_chunk = Index3{1, 1000, 900};
   EXPECT_EQ(choose_output_chunk(choice), (Index3{1, 1000, 900})) << "whole sections";
   choice.input_chunk = Index3{4, 16, 16};

@@ -1,0 +1,68 @@
+#include "pipeline/training_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "workers/infer/tile_choice.h"
+
+namespace tessera {
+namespace {
+
+/// Where an automatic tile is at most: the paper's; for 'same' padding, about its output.
+constexpr std::int64_t kAutomaticTile = 572, kAutomaticSameTile = 384;
+/// Activations of one tile of a validation.
+constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
+
+/// The paper's tile, or the smallest whose output covers a smaller section.
+std::int64_t choose_side(const ExperimentConfig& config, const VolumeInfo& raw) {
+  if (!config.train.tile_auto) return config.train.trainer.tile_side;
+  const NetworkGeometry geometry = geometry_of(config.model);
+  const std::int64_t section = std::max(raw.shape.y, raw.shape.x);
+  if (geometry.padding == Padding::same) {
+    return round_up(std::min<std::int64_t>(section, kAutomaticSameTile), geometry.alignment);
+  }
+  std::int64_t largest = std::max(kAutomaticTile, geometry.input_side_for(geometry.alignment));
+  while (!geometry.is_legal_input(largest)) --largest;
+  return std::min(largest, geometry.input_side_for(section));
+}
+
+}  // namespace
+
+TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw) {
+  TrainingPlan plan;
+  plan.context = context_sections(config.model, raw.channels);
+  if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
+  plan.tile_side = choose_side(config, raw);
+  plan.training_bytes = training_memory(config.model, plan.tile_side, plan.tile_side);
+  // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
+  const NetworkGeometry geometry = geometry_of(config.model);
+  const std::int64_t smallest = geometry.input_side_for(geometry.alignment);
+  plan.validation_budget =
+      std::max(kValidationBudget, inference_memory(config.model, smallest, smallest, sizeof(float)));
+  if (config.data.validation_sections) {
+    require_sections(*config.data.validation_sections, raw, "data.validation_sections");
+    const Index3 tile =
+        choose_tile(config.model, {1, raw.shape.y, raw.shape.x}, raw.shape, plan.validation_budget, sizeof(float));
+    // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition.
+    plan.validation_bytes = inference_memory(config.model, tile.y, tile.x, sizeof(float)) + 20 * parameter_count(config.model);
+  }
+  return plan;
+}
+
+void require_training_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available) {
+  if (plan.memory_per_worker() <= available) return;
+  throw UsageError(fmt::format(
+      "training needs about {} per worker, but {} are available to each: lower train.tile (now {}) or model.base_filters "
+      "(now {}), start fewer workers per node, or ask for more memory",
+      bytes_text(plan.memory_per_worker()), bytes_text(available), plan.tile_side, config.model.base_filters));
+}
+
+std::string plan_text(const TrainingPlan& plan, const UNetOptions& network) {
+  return fmt::format("tile {} (output {}), memory per worker about {}", plan.tile_side,
+                     geometry_of(network).output_side(plan.tile_side), bytes_text(plan.memory_per_worker()));
+}
+
+}  // namespace tessera

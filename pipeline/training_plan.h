@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/volume_reader.h"
+#include "pipeline/config/experiment.h"
+
+namespace tessera {
+
+/// How a training will go: a function of the experiment and the raw volume.
+struct TrainingPlan {
+  std::int64_t tile_side = 572;         ///< of the network's input
+  std::int64_t context = 0;             ///< sections seen before and after the labelled one
+  std::int64_t training_bytes = 0;      ///< of one worker, by the memory model
+  std::int64_t validation_bytes = 0;    ///< likewise, while it predicts held-out sections
+  std::int64_t validation_budget = 0;   ///< for the activations of one tile of a validation
+
+  std::int64_t memory_per_worker() const { return std::max(training_bytes, validation_bytes); }
+};
+
+/// Errors: UsageError where config and volume do not go together, or where no validation tile is small enough.
+TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw);
+
+/// Throws UsageError naming what to lower when a worker needs more than `available` bytes.
+void require_training_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available);
+
+/// "tile 572 (output 388), memory per worker about 1.2 GiB".
+std::string plan_text(const TrainingPlan& plan, const UNetOptions& network);
+
+}  // namespace tessera
