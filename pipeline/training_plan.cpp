@@ -29,14 +29,23 @@ std::int64_t choose_side(const ExperimentConfig& config, const VolumeInfo& raw) 
   return std::min(largest, geometry.input_side_for(section));
 }
 
+void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available) {
+  if (plan.memory_per_worker() <= available) return;
+  throw UsageError(fmt::format(
+      "training needs about {} per worker, but {} are available to each: lower train.tile (now {}) or model.base_filters "
+      "(now {}), start fewer workers per node, or ask for more memory",
+      bytes_text(plan.memory_per_worker()), bytes_text(available), plan.tile_side, config.model.base_filters));
+}
+
 }  // namespace
 
-TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw) {
+TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, std::int64_t available) {
   TrainingPlan plan;
   plan.context = context_sections(config.model, raw.channels);
   if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
   plan.tile_side = choose_side(config, raw);
   plan.training_bytes = training_memory(config.model, plan.tile_side, plan.tile_side);
+  require_memory(plan, config, available);
   // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
   const NetworkGeometry geometry = geometry_of(config.model);
   const std::int64_t smallest = geometry.input_side_for(geometry.alignment);
@@ -48,16 +57,9 @@ TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw
         choose_tile(config.model, {1, raw.shape.y, raw.shape.x}, raw.shape, plan.validation_budget, sizeof(float));
     // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition.
     plan.validation_bytes = inference_memory(config.model, tile.y, tile.x, sizeof(float)) + 20 * parameter_count(config.model);
+    require_memory(plan, config, available);
   }
   return plan;
-}
-
-void require_training_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available) {
-  if (plan.memory_per_worker() <= available) return;
-  throw UsageError(fmt::format(
-      "training needs about {} per worker, but {} are available to each: lower train.tile (now {}) or model.base_filters "
-      "(now {}), start fewer workers per node, or ask for more memory",
-      bytes_text(plan.memory_per_worker()), bytes_text(available), plan.tile_side, config.model.base_filters));
 }
 
 std::string plan_text(const TrainingPlan& plan, const UNetOptions& network) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "io/volume_reader.h"
@@ -19,11 +21,12 @@ struct TrainingPlan {
   std::int64_t memory_per_worker() const { return std::max(training_bytes, validation_bytes); }
 };
 
-/// Errors: UsageError where config and volume do not go together, or where no validation tile is small enough.
-TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw);
+/// Without a limit: the plan is only looked at.
+constexpr std::int64_t kAnyMemory = std::numeric_limits<std::int64_t>::max();
 
-/// Throws UsageError naming what to lower when a worker needs more than `available` bytes.
-void require_training_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available);
+/// Errors: UsageError where config and volume do not go together, or, naming what to lower, where a worker
+/// needs more than `available` bytes.
+TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, std::int64_t available);
 
 /// "tile 572 (output 388), memory per worker about 1.2 GiB".
 std::string plan_text(const TrainingPlan& plan, const UNetOptions& network);

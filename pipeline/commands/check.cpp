@@ -28,7 +28,7 @@ int run_check(const Arguments& arguments, const Communicator& world) {
     if (config.data.raw && config.data.labels) {
       const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
       require_same_shape(raw, labels);
-      std::cout << fmt::format("training: {}\n", plan_text(plan_training(config, raw), config.model));
+      std::cout << fmt::format("training: {}\n", plan_text(plan_training(config, raw, kAnyMemory), config.model));
     }
     if (config.infer.raw) {
       Device device;

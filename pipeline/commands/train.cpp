@@ -84,13 +84,19 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   // All that can be wrong with the inputs comes out here, on every rank at once.
   std::unique_ptr<TrainingData> data;
   TrainingPlan plan;
-  on_every_rank(world, [&] {
-    plan = plan_training(config, VolumeReader(*config.data.raw).info());
+  const auto make_plan = [&](std::int64_t available) {
+    plan = plan_training(config, VolumeReader(*config.data.raw).info(), available);
     config.train.trainer.tile_side = plan.tile_side;
-    if (is_worker && !device.cuda) require_training_memory(plan, config, available_memory(device));
+  };
+  on_every_rank(world, [&] {
+    if (!is_worker) return;  // memory is judged where the work is
+    make_plan(device.cuda ? kAnyMemory : available_memory(device));
     const TrainingDataOptions what{*config.data.raw, *config.data.labels, *config.data.train_sections,
                                    config.model.classes, plan.context};
-    if (is_worker) data = std::make_unique<TrainingData>(what);
+    data = std::make_unique<TrainingData>(what);
+  });
+  on_every_rank(world, [&] {
+    if (!is_worker) make_plan(kAnyMemory);
   });
   on_root(world, [&] {
     require_new_run(folder, resume, overwrite);
