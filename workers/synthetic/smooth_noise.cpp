@@ -3,15 +3,10 @@
 #include <array>
 #include <cmath>
 
+#include "workers/bit_mix.h"
+
 namespace tessera {
 namespace {
-
-/// The finaliser of SplitMix64: Steele, Lea and Flood 2014.
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
 
 /// Weights of the uniform cubic B-spline at fraction t of a knot interval.
 std::array<float, 4> spline_weights(double t) {
@@ -28,10 +23,10 @@ constexpr float kPlaneGain = 315.0F / 151.0F;
 
 std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, std::int64_t b,
                       std::int64_t c) {
-  std::uint64_t h = mix(seed + 0x9e3779b97f4a7c15ULL * (stream + 1));
-  h = mix(h + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(a));
-  h = mix(h + 0xd1b54a32d192ed03ULL * static_cast<std::uint64_t>(b));
-  return mix(h + 0x8cb92ba72f3d8dd7ULL * static_cast<std::uint64_t>(c));
+  std::uint64_t h = mix_bits(seed + 0x9e3779b97f4a7c15ULL * (stream + 1));
+  h = mix_bits(h + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(a));
+  h = mix_bits(h + 0xd1b54a32d192ed03ULL * static_cast<std::uint64_t>(b));
+  return mix_bits(h + 0x8cb92ba72f3d8dd7ULL * static_cast<std::uint64_t>(c));
 }
 
 double uniform_of(std::uint64_t hash) {

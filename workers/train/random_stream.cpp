@@ -3,26 +3,21 @@
 #include <cmath>
 #include <numbers>
 
+#include "workers/bit_mix.h"
+
 namespace tessera {
 namespace {
-
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-std::uint64_t mix(std::uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31);
-}
 
 constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15ULL;
 
 }  // namespace
 
 RandomStream::RandomStream(std::uint64_t seed, std::uint64_t epoch, std::uint64_t sample)
-    : state_(mix(mix(mix(seed + kGolden) ^ (epoch + kGolden)) ^ (sample + kGolden))) {}
+    : state_(mix_bits(mix_bits(mix_bits(seed + kGolden) ^ (epoch + kGolden)) ^ (sample + kGolden))) {}
 
 std::uint64_t RandomStream::next() {
   state_ += kGolden;
-  return mix(state_);
+  return mix_bits(state_);
 }
 
 double RandomStream::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
