@@ -146,6 +146,10 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   const bool is_worker = alone || !world.is_root();
   const Device device = choose_device(world, is_worker, config.device, config.infer.threads);
 
+  // The plan is the workers': the coordinator beside GPUs has none, and would choose another precision.
+  Device planned_for = device;
+  planned_for.cuda = world.any(device.cuda);
+
   LoadedCheckpoint model = load_named_checkpoint(config.infer.checkpoint, folder, world);
   std::optional<InferencePlan> plan;
   UNetOptions network_options;
@@ -154,7 +158,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     network_options = load_network_options(model.checkpoint, model.name);
     const VolumeReader raw(*config.infer.raw);
     chunks_stored = raw.chunks_stored();
-    plan = plan_inference(config.infer, raw.info(), network_options, device);
+    plan = plan_inference(config.infer, raw.info(), network_options, planned_for);
     const std::int64_t available = available_memory(device);
     if (is_worker && !device.cuda && plan->memory_per_worker() > available) {
       throw UsageError(fmt::format("a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "
