@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes isbi_metrics_crop.h5 and isbi_metrics_crop.csv from the ISBI-2012 reference crops.
+"""Makes isbi_metrics_crop.h5 and .csv and isbi_warping_crop.csv from the ISBI-2012 reference crops.
 
 usage: make_isbi_metrics_crop.py FOLDER
 
@@ -16,7 +16,10 @@ import numpy
 import tifffile
 
 PROPOSALS = ["A_gauss", "C_nextlabel"]
-COLUMNS = ["pixErr(MSE)", "pixF", "pixPrec", "pixRec", "fgRandF(micro)", "fgRandF(macro)"]
+SUMMARIES = ["1-maxF pixel", "1-maxF Rand(all)", "1-maxF Rand(fg)", "max VRand_thin macro", "max VInfo_thin"]
+WARPING = ["warping_error", "split_merge_r20", "split_pixels_r20", "merge_pixels_r20", "splits_r20", "merges_r20",
+           "split_pixels_whole", "merge_pixels_whole"]
+WARPING_SUMMARY = "min S+M warping error (0.0,0.9,0.1,false,20)"
 
 
 def main():
@@ -29,19 +32,23 @@ def main():
             h5.create_dataset(name, data=voxels, chunks=voxels.shape, compression="gzip",
                               compression_opts=9, shuffle=True, track_times=False)
 
-    with open(target / "isbi_metrics_crop.csv", "w", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["proposal", "threshold"] + COLUMNS)
+    with open(target / "isbi_metrics_crop.csv", "w", newline="") as metrics, \
+            open(target / "isbi_warping_crop.csv", "w", newline="") as warping:
+        metrics, warping = (csv.writer(out, lineterminator="\n") for out in (metrics, warping))
+        warping.writerow(["proposal", "threshold", *WARPING])
         for name in PROPOSALS:
-            text = (source / f"expected_crop_{name}.txt").read_text()
-            lines = text.splitlines()
-            header = lines[1].split("\t")
+            lines = (source / f"expected_crop_{name}.txt").read_text().splitlines()
+            if name == PROPOSALS[0]:
+                metrics.writerow(["proposal", "threshold", *lines[1].split("\t")[1:]])
+            values = dict(re.split(r"\s*= ", line) for line in lines if " = " in line or "= " in line)
             for line in lines[2:13]:
-                row = dict(zip(header, line.split("\t")))
-                writer.writerow([name, row["th"]] + [row[column] for column in COLUMNS])
-            for words in ["1-maxF pixel", "1-maxF Rand(fg)"]:
-                value = re.search(re.escape(words) + r"\s*= (\S+)", text).group(1)
-                writer.writerow([name, words, value])
+                metrics.writerow([name, *line.split("\t")])
+            for words in SUMMARIES:
+                metrics.writerow([name, words, values[words]])
+            begin = 1 + next(i for i, line in enumerate(lines) if line.startswith("th\twarpErr"))
+            for line in lines[begin:begin + 10]:
+                warping.writerow([name, *line.split("\t")])
+            warping.writerow([name, WARPING_SUMMARY, values[WARPING_SUMMARY]])
 
 
 if __name__ == "__main__":

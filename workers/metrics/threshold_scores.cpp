@@ -7,78 +7,27 @@
 #include <cassert>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <type_traits>
 
+#include "io/clock.h"
 #include "io/error.h"
 #include "workers/metrics/components.h"
+#include "workers/metrics/watershed.h"
 
 namespace tessera {
 namespace {
 
-constexpr std::size_t kNumbers = 7;
-
-std::array<double, kNumbers> numbers_of(const ThresholdSums& s) {
-  return {s.true_positive, s.false_positive, s.false_negative, s.true_negative,
-          s.rand_truth,    s.rand_predicted, s.rand_both};
-}
+// Sums travel between ranks as plain numbers.
+constexpr std::size_t kNumbers = sizeof(ThresholdSums) / sizeof(double);
+static_assert(std::is_trivially_copyable_v<ThresholdSums> && sizeof(ThresholdSums) == kNumbers * sizeof(double));
 
 double ratio(double part, double whole) { return whole == 0 ? 1.0 : part / whole; }
-double square(double value) { return value * value; }
 
 template <class T>
 double probability_of(T value) {
   if constexpr (std::is_same_v<T, float>) return value;
   else return value / static_cast<double>(std::numeric_limits<T>::max());
-}
-
-/// The pixels of the true interior, component after component.
-struct TruePixels {
-  std::vector<std::int32_t> pixels;
-  std::vector<std::size_t> begins;  ///< of each component, and the end
-
-  TruePixels(std::span<const std::uint8_t> truth, std::int64_t height, std::int64_t width) {
-    const Components components = label_components(truth, height, width);
-    begins.assign(static_cast<std::size_t>(components.count) + 2, 0);
-    for (const std::int32_t label : components.labels) {
-      if (label != 0) ++begins[static_cast<std::size_t>(label) + 1];
-    }
-    for (std::size_t i = 2; i < begins.size(); ++i) begins[i] += begins[i - 1];
-    pixels.resize(begins.back());
-    std::vector<std::size_t> next = begins;
-    for (std::size_t i = 0; i < components.labels.size(); ++i) {
-      const auto label = static_cast<std::size_t>(components.labels[i]);
-      if (label != 0) pixels[next[label]++] = static_cast<std::int32_t>(i);
-    }
-    begins.erase(begins.begin());  // label 0 has no pixels
-  }
-};
-
-/// Adds A, B and AB to `sums`.
-void add_rand(const TruePixels& truth, const Components& predicted, ThresholdSums& sums) {
-  std::vector<std::int64_t> in_any(static_cast<std::size_t>(predicted.count) + 1, 0), in_this(in_any);
-  std::vector<std::size_t> met;
-  double background = 0;
-  for (std::size_t component = 0; component + 1 < truth.begins.size(); ++component) {
-    met.clear();
-    for (std::size_t i = truth.begins[component]; i < truth.begins[component + 1]; ++i) {
-      const auto label =
-          static_cast<std::size_t>(predicted.labels[static_cast<std::size_t>(truth.pixels[i])]);
-      if (in_this[label]++ == 0) met.push_back(label);
-    }
-    for (const std::size_t label : met) {
-      const auto pixels = static_cast<double>(in_this[label]);
-      if (label == 0) background += pixels;
-      else sums.rand_both += square(pixels);
-      in_any[label] += in_this[label];
-      in_this[label] = 0;
-    }
-    sums.rand_truth += square(static_cast<double>(truth.begins[component + 1] - truth.begins[component]));
-  }
-  for (std::size_t label = 1; label < in_any.size(); ++label) {
-    sums.rand_predicted += square(static_cast<double>(in_any[label]));
-  }
-  sums.rand_predicted += background;
-  sums.rand_both += background;
 }
 
 }  // namespace
@@ -88,24 +37,37 @@ ThresholdSums& ThresholdSums::operator+=(const ThresholdSums& other) {
   false_positive += other.false_positive;
   false_negative += other.false_negative;
   true_negative += other.true_negative;
-  rand_truth += other.rand_truth;
-  rand_predicted += other.rand_predicted;
-  rand_both += other.rand_both;
+  rand += other.rand;
+  rand_thin += other.rand_thin;
+  info += other.info;
+  info_thin += other.info_thin;
+  pairs += other.pairs;
+  warping += other.warping;
+  objects += other.objects;
   return *this;
 }
 
 ThresholdScores scores_of(const ThresholdSums& s) {
   const double wrong = s.false_positive + s.false_negative;
-  const double pixels = s.true_positive + s.true_negative + wrong;
+  const double pixels = s.pixels();
+  const auto share = [pixels](double part) { return pixels == 0 ? 0 : part / pixels; };
   ThresholdScores scores;
-  scores.pixel_error = pixels == 0 ? 0 : wrong / pixels;
+  scores.pixel_error = share(wrong);
   scores.precision = ratio(s.true_positive, s.true_positive + s.false_positive);
   scores.recall = ratio(s.true_positive, s.true_positive + s.false_negative);
   scores.f = ratio(2 * s.true_positive, 2 * s.true_positive + wrong);
   scores.iou = ratio(s.true_positive, s.true_positive + wrong);
-  scores.rand_precision = ratio(s.rand_both, s.rand_predicted);
-  scores.rand_recall = ratio(s.rand_both, s.rand_truth);
-  scores.rand_f = ratio(2 * s.rand_both, s.rand_truth + s.rand_predicted);
+  scores.membrane_f = ratio(2 * s.true_negative, 2 * s.true_negative + wrong);
+  scores.membrane_iou = ratio(s.true_negative, s.true_negative + wrong);
+  scores.rand = scores_of(s.rand);
+  scores.rand_thin = scores_of(s.rand_thin);
+  scores.info = scores_of(s.info);
+  scores.info_thin = scores_of(s.info_thin);
+  scores.rand_all = scores_of(s.pairs);
+  scores.rand_index_error = rand_index_error(s.pairs);
+  scores.warping_error = share(s.warping.mismatches);
+  scores.warping_split_merge = share(s.warping.split_pixels + s.warping.merge_pixels);
+  scores.objects = scores_of(s.objects);
   return scores;
 }
 
@@ -122,43 +84,73 @@ std::vector<double> accumulated_thresholds(int count) {
 template <class T>
 std::vector<ThresholdSums> score_section(std::span<const T> probability, std::span<const std::uint8_t> truth,
                                          std::int64_t height, std::int64_t width,
-                                         std::span<const double> thresholds) {
+                                         std::span<const double> thresholds, const ScoreChoice& choice,
+                                         ScoreSeconds* seconds) {
+  ScoreSeconds unused;
+  ScoreSeconds& spent = seconds != nullptr ? *seconds : unused;
   assert(probability.size() == truth.size() && static_cast<std::int64_t>(truth.size()) == height * width);
   assert(std::is_sorted(thresholds.begin(), thresholds.end()));
   // How many thresholds each pixel is above: it is interior at those, whatever the later steps do.
   std::vector<std::uint16_t> above(probability.size());
+  std::vector<double> values(choice.warping ? probability.size() : 0);
   std::array<std::vector<double>, 2> pixels_above{std::vector<double>(thresholds.size() + 1, 0),
                                                   std::vector<double>(thresholds.size() + 1, 0)};
   for (std::size_t i = 0; i < above.size(); ++i) {
     const double value = probability_of(probability[i]);
+    if (choice.warping) values[i] = value;
     const auto count = std::lower_bound(thresholds.begin(), thresholds.end(), value) - thresholds.begin();
     above[i] = static_cast<std::uint16_t>(count);
     pixels_above[truth[i] != 0 ? 1 : 0][static_cast<std::size_t>(count)] += 1;
   }
-  const TruePixels true_pixels(truth, height, width);
+  const TrueComponents components(truth, height, width);
   std::vector<ThresholdSums> sums(thresholds.size());
   std::vector<std::uint8_t> interior(above.size());
   for (std::size_t t = 0; t < thresholds.size(); ++t) {
+    ThresholdSums& s = sums[t];
     for (std::size_t count = 0; count <= thresholds.size(); ++count) {
       const bool positive = count > t;
-      (positive ? sums[t].true_positive : sums[t].false_negative) += pixels_above[1][count];
-      (positive ? sums[t].false_positive : sums[t].true_negative) += pixels_above[0][count];
+      (positive ? s.true_positive : s.false_negative) += pixels_above[1][count];
+      (positive ? s.false_positive : s.true_negative) += pixels_above[0][count];
     }
     std::transform(above.begin(), above.end(), interior.begin(),
                    [t](std::uint16_t count) { return static_cast<std::uint8_t>(count > t ? 1 : 0); });
-    add_rand(true_pixels, label_components(interior, height, width), sums[t]);
+    if (choice.rand || choice.thin || choice.objects) {
+      std::optional<ScopeTimer> timer(spent.rand);
+      const Components predicted = label_components(interior, height, width);
+      if (choice.rand || choice.objects) {
+        const Contingency table = count_overlaps(components, predicted.labels, predicted.count);
+        if (choice.rand) s.rand = rand_sums(table);
+        if (choice.rand) s.info = info_sums(table);
+        if (choice.rand) s.pairs = pair_sums(table);
+        if (choice.objects) s.objects = object_sums(table);
+      }
+      if (choice.thin) {
+        timer.emplace(spent.thin);
+        const Components thinned = thin(predicted, height, width);
+        const Contingency table = count_overlaps(components, thinned.labels, thinned.count);
+        s.rand_thin = rand_sums(table);
+        s.info_thin = info_sums(table);
+      }
+    }
+    if (choice.warping && t + 1 < thresholds.size()) {
+      const ScopeTimer timer(spent.warping);
+      s.warping = classify_mismatches(warp_section(truth, values, thresholds[t], height, width), height, width);
+    }
   }
   return sums;
 }
 
 template std::vector<ThresholdSums> score_section<float>(std::span<const float>, std::span<const std::uint8_t>,
-                                                         std::int64_t, std::int64_t, std::span<const double>);
+                                                         std::int64_t, std::int64_t, std::span<const double>,
+                                                         const ScoreChoice&, ScoreSeconds*);
 template std::vector<ThresholdSums> score_section<std::uint8_t>(std::span<const std::uint8_t>,
                                                                 std::span<const std::uint8_t>, std::int64_t,
-                                                                std::int64_t, std::span<const double>);
+                                                                std::int64_t, std::span<const double>,
+                                                                const ScoreChoice&, ScoreSeconds*);
 template std::vector<ThresholdSums> score_section<std::uint16_t>(std::span<const std::uint16_t>,
                                                                  std::span<const std::uint8_t>, std::int64_t,
-                                                                 std::int64_t, std::span<const double>);
+                                                                 std::int64_t, std::span<const double>,
+                                                                 const ScoreChoice&, ScoreSeconds*);
 
 ThresholdTable::ThresholdTable(std::vector<double> thresholds_used, std::int64_t section_count)
     : thresholds(std::move(thresholds_used)),
@@ -174,52 +166,57 @@ std::span<const ThresholdSums> ThresholdTable::section(std::int64_t index) const
 }
 
 std::vector<double> ThresholdTable::flat() const {
-  std::vector<double> values;
-  values.reserve(sums.size() * kNumbers);
-  for (const ThresholdSums& one : sums) {
-    const auto numbers = numbers_of(one);
-    values.insert(values.end(), numbers.begin(), numbers.end());
-  }
+  std::vector<double> values(sums.size() * kNumbers);
+  std::ranges::copy(std::as_bytes(std::span(sums)), std::as_writable_bytes(std::span(values)).begin());
   return values;
 }
 
 void ThresholdTable::set_flat(std::span<const double> values) {
   assert(values.size() == sums.size() * kNumbers);
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    const auto v = values.subspan(i * kNumbers, kNumbers);
-    sums[i] = {v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
-  }
+  std::ranges::copy(std::as_bytes(values), std::as_writable_bytes(std::span(sums)).begin());
 }
 
 std::vector<VolumeScores> volume_scores(const ThresholdTable& table) {
   std::vector<VolumeScores> scores(table.thresholds.size());
   for (std::size_t t = 0; t < scores.size(); ++t) {
     ThresholdSums pooled;
-    double rand_sum = 0, judged = 0;
+    double judged = 0, rand = 0, rand_thin = 0, info = 0, info_thin = 0;
     for (std::int64_t z = 0; z < table.sections; ++z) {
       const ThresholdSums& one = table.section(z)[t];
       pooled += one;
-      if (one.rand_truth == 0) continue;
-      rand_sum += scores_of(one).rand_f;
+      if (one.true_positive + one.false_negative == 0) continue;
       judged += 1;
+      rand += scores_of(one.rand).f;
+      rand_thin += scores_of(one.rand_thin).f;
+      info += scores_of(one.info).f;
+      info_thin += scores_of(one.info_thin).f;
     }
-    scores[t] = {scores_of(pooled), ratio(rand_sum, judged)};
+    scores[t] = {scores_of(pooled), ratio(rand, judged), ratio(rand_thin, judged), ratio(info, judged),
+                 ratio(info_thin, judged)};
   }
   return scores;
 }
 
 BestThresholds best_thresholds(const std::vector<VolumeScores>& scores) {
-  const auto best = [&](const std::function<double(const VolumeScores&)>& score) {
-    const auto found = std::max_element(scores.begin(), scores.end(), [&](const auto& a, const auto& b) {
+  const auto best = [&](const std::function<double(const VolumeScores&)>& score, std::size_t left_out = 0) {
+    const auto end = scores.end() - static_cast<std::ptrdiff_t>(std::min(left_out, scores.size() - 1));
+    const auto found = std::max_element(scores.begin(), end, [&](const auto& a, const auto& b) {
       return score(a) < score(b);
     });
     return static_cast<std::size_t>(found - scores.begin());
   };
-  return {best([](const VolumeScores& s) { return -s.pooled.pixel_error; }),
-          best([](const VolumeScores& s) { return s.pooled.f; }),
-          best([](const VolumeScores& s) { return s.pooled.iou; }),
-          best([](const VolumeScores& s) { return s.pooled.rand_f; }),
-          best([](const VolumeScores& s) { return s.rand_f_macro; })};
+  return {.pixel_error = best([](const VolumeScores& s) { return -s.pooled.pixel_error; }),
+          .f = best([](const VolumeScores& s) { return s.pooled.f; }),
+          .iou = best([](const VolumeScores& s) { return s.pooled.iou; }),
+          .rand_f_micro = best([](const VolumeScores& s) { return s.pooled.rand.f; }),
+          .rand_f_macro = best([](const VolumeScores& s) { return s.rand_f_macro; }),
+          .rand_all = best([](const VolumeScores& s) { return s.pooled.rand_all.f; }),
+          .rand_thin = best([](const VolumeScores& s) { return s.rand_thin_f_macro; }),
+          .info_thin = best([](const VolumeScores& s) { return s.info_thin_f_macro; }),
+          .warping_error = best([](const VolumeScores& s) { return -s.pooled.warping_error; }, 1),
+          .warping_split_merge = best([](const VolumeScores& s) { return -s.pooled.warping_split_merge; }, 1),
+          .seg = best([](const VolumeScores& s) { return s.pooled.objects.seg; }),
+          .f1 = best([](const VolumeScores& s) { return s.pooled.objects.f1[0]; })};
 }
 
 }  // namespace tessera

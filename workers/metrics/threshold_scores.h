@@ -4,21 +4,40 @@
 #include <span>
 #include <vector>
 
+#include "workers/metrics/object_scores.h"
+#include "workers/metrics/partition_scores.h"
+#include "workers/metrics/warping_error.h"
+
 namespace tessera {
 
+/// Which scores to work out beside those of pixels. What each costs is in docs/performance.md, "Scores".
+struct ScoreChoice {
+  bool rand = true;      ///< foreground-restricted Rand, V^Info, Rand over all pixels
+  bool thin = false;     ///< V^Rand and V^Info after thinning the prediction's borders
+  bool warping = false;  ///< warping error, at all thresholds but the last
+  bool objects = false;  ///< 4-connected components as objects: SEG, precision, recall
+
+  static ScoreChoice all() { return {true, true, true, true}; }
+  friend bool operator==(const ScoreChoice&, const ScoreChoice&) = default;
+};
+
+/// Time spent on each of them; rand has the components and objects with it.
+struct ScoreSeconds {
+  double rand = 0, thin = 0, warping = 0;
+};
+
 /// What one section gives at one threshold. All are sums: they add up over sections, and over ranks that
-/// hold different sections. Doubles because squares of large sections pooled over a volume outgrow 63 bits;
-/// whole numbers below 2^53 (any section up to 90 million pixels) are exact.
+/// hold different sections. What was not asked for is 0.
 struct ThresholdSums {
   // Pixels, the interior being the positive class.
   double true_positive = 0, false_positive = 0, false_negative = 0, true_negative = 0;
-  // Foreground-restricted Rand, after Arganda-Carreras et al. 2015: pixels with ground truth 0 are dropped,
-  // c_ij counts pixels of true component i and predicted component j, z those predicted as background,
-  // each an object of its own.
-  double rand_truth = 0;      ///< A = sum_i (sum_{j>=0} c_ij)^2
-  double rand_predicted = 0;  ///< B = sum_{j>=1} (sum_i c_ij)^2 + z
-  double rand_both = 0;       ///< AB = sum_{i,j>=1} c_ij^2 + z
+  RandSums rand, rand_thin;
+  InfoSums info, info_thin;
+  PairSums pairs;
+  WarpingSums warping;
+  ObjectSums objects;
 
+  double pixels() const { return true_positive + false_positive + false_negative + true_negative; }
   ThresholdSums& operator+=(const ThresholdSums& other);
   friend bool operator==(const ThresholdSums&, const ThresholdSums&) = default;
 };
@@ -26,8 +45,14 @@ struct ThresholdSums {
 /// What the sums say. 0 / 0 is 1: a section without interior that is predicted without interior is right.
 struct ThresholdScores {
   double pixel_error = 0;  ///< (fp + fn) / pixels
-  double precision = 1, recall = 1, f = 1, iou = 1;  ///< of the interior class
-  double rand_precision = 1, rand_recall = 1, rand_f = 1;
+  double precision = 1, recall = 1, f = 1, iou = 1;  ///< of the interior class; F is its Dice coefficient
+  double membrane_f = 1, membrane_iou = 1;           ///< of the other class
+  PartitionScores rand, rand_thin, info, info_thin;
+  PartitionScores rand_all;            ///< pairs of all pixels
+  double rand_index_error = 0;         ///< 1 - Rand index of all pixels
+  double warping_error = 0;            ///< remaining mismatches / pixels
+  double warping_split_merge = 0;      ///< the challenge's value: (split + merge pixels) / pixels
+  ObjectScores objects;
 };
 ThresholdScores scores_of(const ThresholdSums& sums);
 
@@ -42,7 +67,8 @@ std::vector<double> accumulated_thresholds(int count);
 template <class T>
 std::vector<ThresholdSums> score_section(std::span<const T> probability, std::span<const std::uint8_t> truth,
                                          std::int64_t height, std::int64_t width,
-                                         std::span<const double> thresholds);
+                                         std::span<const double> thresholds, const ScoreChoice& choice = {},
+                                         ScoreSeconds* seconds = nullptr);
 
 /// Sums of a range of sections at every threshold.
 struct ThresholdTable {
@@ -61,16 +87,19 @@ struct ThresholdTable {
 /// A volume at one threshold.
 struct VolumeScores {
   ThresholdScores pooled;  ///< sums over the sections, then divided (micro)
-  /// Mean over the sections (macro) of the Rand F; those without true interior, which judge nothing, are
-  /// left out; 1 where none is left.
-  double rand_f_macro = 1;
+  // Means over the sections (macro) of the F of each; sections without true interior, which judge nothing, are
+  // left out; 1 where none is left.
+  double rand_f_macro = 1, rand_thin_f_macro = 1, info_f_macro = 1, info_thin_f_macro = 1;
 };
 /// Per threshold, with the sections added in their order: the same bits however ranks shared them.
 std::vector<VolumeScores> volume_scores(const ThresholdTable& table);
 
-/// The index of the best threshold for each score; the lowest one among equals.
+/// The index of the best threshold for each score; the lowest one among equals. The warping error knows no last
+/// threshold.
 struct BestThresholds {
-  std::size_t pixel_error = 0, f = 0, iou = 0, rand_f_micro = 0, rand_f_macro = 0;
+  std::size_t pixel_error = 0, f = 0, iou = 0, rand_f_micro = 0, rand_f_macro = 0, rand_all = 0;
+  std::size_t rand_thin = 0, info_thin = 0;  ///< of the means over sections
+  std::size_t warping_error = 0, warping_split_merge = 0, seg = 0, f1 = 0;
 };
 BestThresholds best_thresholds(const std::vector<VolumeScores>& scores);
 

@@ -31,48 +31,136 @@ ThresholdTable score_golden(const std::string& proposal) {
     const auto at = static_cast<std::size_t>(z) * pixels;
     const auto sums = score_section<float>(prediction.as<float>().subspan(at, pixels),
                                            labels.as<std::uint8_t>().subspan(at, pixels), shape.y, shape.x,
-                                           table.thresholds);
+                                           table.thresholds, ScoreChoice::all());
     std::copy(sums.begin(), sums.end(), table.section(z).begin());
   }
   return table;
 }
 
-/// The rows that the challenge's scorer printed (tests/golden/make_isbi_metrics_crop.py).
-TEST(ThresholdScores, ReproduceTheChallengesScorer) {
-  std::ifstream in(std::string(TESSERA_GOLDEN) + "/isbi_metrics_crop.csv");
-  ASSERT_TRUE(in.good());
-  std::map<std::string, std::vector<VolumeScores>> volumes;
-  std::map<std::string, std::size_t> rows;
+/// The rows that the challenge's scorer printed (tests/golden/make_isbi_metrics_crop.py), by the header's names.
+struct GoldenRow {
+  std::string proposal, first;             ///< threshold, or the words of a summary
+  std::map<std::string, double> expected;  ///< a summary has one, "value"
+};
+
+std::vector<GoldenRow> golden_rows(const std::string& file) {
+  std::ifstream in(std::string(TESSERA_GOLDEN) + "/" + file);
+  EXPECT_TRUE(in.good()) << file;
+  const auto cells_of = [](const std::string& line) {
+    std::vector<std::string> cells;
+    bool quoted = false;
+    cells.emplace_back();
+    for (const char c : line) {
+      if (c == '"') quoted = !quoted;
+      else if (c == ',' && !quoted) cells.emplace_back();
+      else cells.back() += c;
+    }
+    return cells;
+  };
   std::string line;
   std::getline(in, line);
-  int summaries = 0;
+  const std::vector<std::string> names = cells_of(line);
+  std::vector<GoldenRow> rows;
   while (std::getline(in, line)) {
-    std::vector<std::string> cells;
-    std::istringstream row(line);
-    for (std::string cell; std::getline(row, cell, ',');) cells.push_back(cell);
-    const std::string& name = cells.at(0);
-    if (!volumes.contains(name)) volumes[name] = volume_scores(score_golden(name));
-    const std::vector<VolumeScores>& scores = volumes[name];
+    const std::vector<std::string> cells = cells_of(line);
+    GoldenRow row{cells.at(0), cells.at(1), {}};
+    if (cells.size() == 3) row.expected["value"] = std::stod(cells[2]);
+    for (std::size_t i = 2; i < cells.size() && cells.size() > 3; ++i) row.expected[names.at(i)] = std::stod(cells[i]);
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+TEST(ThresholdScores, ReproduceTheChallengesScorer) {
+  using Value = double (*)(const VolumeScores&);
+  const std::map<std::string, Value> columns{
+      {"pixErr(MSE)", [](const VolumeScores& s) { return s.pooled.pixel_error; }},
+      {"pixF", [](const VolumeScores& s) { return s.pooled.f; }},
+      {"pixPrec", [](const VolumeScores& s) { return s.pooled.precision; }},
+      {"pixRec", [](const VolumeScores& s) { return s.pooled.recall; }},
+      {"randF(all)", [](const VolumeScores& s) { return s.pooled.rand_all.f; }},
+      {"randErr(1-RI,all)", [](const VolumeScores& s) { return s.pooled.rand_index_error; }},
+      {"fgRandF(micro)", [](const VolumeScores& s) { return s.pooled.rand.f; }},
+      {"fgRandF(macro)", [](const VolumeScores& s) { return s.rand_f_macro; }},
+      {"VRand_thin(macro)", [](const VolumeScores& s) { return s.rand_thin_f_macro; }},
+      {"VRand_thin(micro)", [](const VolumeScores& s) { return s.pooled.rand_thin.f; }},
+      {"VRandprec(micro)", [](const VolumeScores& s) { return s.pooled.rand_thin.precision; }},
+      {"VRandrec(micro)", [](const VolumeScores& s) { return s.pooled.rand_thin.recall; }},
+      {"VInfo", [](const VolumeScores& s) { return s.info_f_macro; }},
+      {"VInfo_thin", [](const VolumeScores& s) { return s.info_thin_f_macro; }}};
+  const auto summary = [](const std::string& words, const std::vector<VolumeScores>& scores) {
     const BestThresholds best = best_thresholds(scores);
-    if (cells.size() == 3) {
-      const double expected = std::stod(cells[2]);
-      const double f = cells[1] == "1-maxF pixel" ? scores[best.f].pooled.f : scores[best.rand_f_micro].pooled.rand_f;
-      EXPECT_NEAR(1 - f, expected, 1e-9) << line;
+    if (words == "1-maxF pixel") return 1 - scores[best.f].pooled.f;
+    if (words == "1-maxF Rand(all)") return 1 - scores[best.rand_all].pooled.rand_all.f;
+    if (words == "1-maxF Rand(fg)") return 1 - scores[best.rand_f_micro].pooled.rand.f;
+    if (words == "max VRand_thin macro") return scores[best.rand_thin].rand_thin_f_macro;
+    EXPECT_EQ(words, "max VInfo_thin");
+    return scores[best.info_thin].info_thin_f_macro;
+  };
+  std::map<std::string, std::vector<VolumeScores>> volumes;
+  std::map<std::string, std::size_t> rows;
+  std::size_t summaries = 0, numbers = 0;
+  for (const GoldenRow& row : golden_rows("isbi_metrics_crop.csv")) {
+    if (!volumes.contains(row.proposal)) volumes[row.proposal] = volume_scores(score_golden(row.proposal));
+    const std::vector<VolumeScores>& scores = volumes[row.proposal];
+    if (row.expected.contains("value")) {
+      EXPECT_NEAR(summary(row.first, scores), row.expected.at("value"), 1e-9) << row.proposal << " " << row.first;
       ++summaries;
       continue;
     }
-    const std::size_t t = rows[name]++;
-    EXPECT_EQ(accumulated_thresholds(11).at(t), std::stod(cells.at(1)));
-    EXPECT_NEAR(scores.at(t).pooled.pixel_error, std::stod(cells.at(2)), 1e-9) << line;
-    EXPECT_NEAR(scores[t].pooled.f, std::stod(cells.at(3)), 1e-9) << line;
-    EXPECT_NEAR(scores[t].pooled.precision, std::stod(cells.at(4)), 1e-9) << line;
-    EXPECT_NEAR(scores[t].pooled.recall, std::stod(cells.at(5)), 1e-9) << line;
-    EXPECT_NEAR(scores[t].pooled.rand_f, std::stod(cells.at(6)), 1e-9) << line;
-    EXPECT_NEAR(scores[t].rand_f_macro, std::stod(cells.at(7)), 1e-9) << line;
+    const std::size_t t = rows[row.proposal]++;
+    EXPECT_EQ(accumulated_thresholds(11).at(t), std::stod(row.first));
+    for (const auto& [name, expected] : row.expected) {
+      EXPECT_NEAR(columns.at(name)(scores.at(t)), expected, 1e-9) << row.proposal << " " << row.first << " " << name;
+      ++numbers;
+    }
   }
-  EXPECT_EQ(summaries, 4);
+  EXPECT_EQ(summaries, 10u);
+  EXPECT_EQ(numbers, 2 * 11 * columns.size());
   EXPECT_EQ(rows["A_gauss"], 11u);
   EXPECT_EQ(rows["C_nextlabel"], 11u);
+}
+
+TEST(ThresholdScores, ReproduceTheChallengesWarpingError) {
+  const VoxelBuffer labels = golden("labels");
+  const auto truth = labels.as<std::uint8_t>();
+  const Index3 shape = labels.shape;
+  const auto pixels = static_cast<std::size_t>(shape.y * shape.x);
+  std::map<std::string, std::vector<VolumeScores>> volumes;
+  std::map<std::string, std::size_t> rows;
+  for (const GoldenRow& row : golden_rows("isbi_warping_crop.csv")) {
+    if (!volumes.contains(row.proposal)) volumes[row.proposal] = volume_scores(score_golden(row.proposal));
+    const std::vector<VolumeScores>& scores = volumes[row.proposal];
+    if (row.expected.contains("value")) {
+      const std::size_t best = best_thresholds(scores).warping_split_merge;
+      EXPECT_NEAR(scores[best].pooled.warping_split_merge, row.expected.at("value"), 1e-9);
+      continue;
+    }
+    const std::size_t t = rows[row.proposal]++;
+    const double threshold = accumulated_thresholds(11).at(t);
+    EXPECT_EQ(threshold, std::stod(row.first));
+    EXPECT_NEAR(scores.at(t).pooled.warping_error, row.expected.at("warping_error"), 1e-9) << row.first;
+    EXPECT_NEAR(scores.at(t).pooled.warping_split_merge, row.expected.at("split_merge_r20"), 1e-9) << row.first;
+    WarpingSums near, whole;
+    const VoxelBuffer prediction = golden(row.proposal);
+    const std::vector<double> values(prediction.as<float>().begin(), prediction.as<float>().end());
+    for (std::size_t at = 0; at < truth.size(); at += pixels) {
+      const WarpedSection warped =
+          warp_section(truth.subspan(at, pixels), std::span(values).subspan(at, pixels), threshold, shape.y, shape.x);
+      near += classify_mismatches(warped, shape.y, shape.x, 20);
+      whole += classify_mismatches(warped, shape.y, shape.x, 0);
+    }
+    EXPECT_EQ(near.split_pixels, row.expected.at("split_pixels_r20")) << row.first;
+    EXPECT_EQ(near.merge_pixels, row.expected.at("merge_pixels_r20")) << row.first;
+    EXPECT_EQ(near.splits, row.expected.at("splits_r20")) << row.first;
+    EXPECT_EQ(near.merges, row.expected.at("merges_r20")) << row.first;
+    EXPECT_EQ(whole.split_pixels, row.expected.at("split_pixels_whole")) << row.first;
+    EXPECT_EQ(whole.merge_pixels, row.expected.at("merge_pixels_whole")) << row.first;
+    EXPECT_EQ(near.mismatches, near.split_pixels + near.merge_pixels + near.hole_additions + near.hole_deletions +
+                                   near.object_additions + near.object_deletions);
+  }
+  EXPECT_EQ(rows["A_gauss"], 10u);
+  EXPECT_EQ(rows["C_nextlabel"], 10u);
 }
 
 ThresholdScores score_one(const std::vector<float>& probability, const Mask& truth, std::int64_t height,
@@ -84,7 +172,7 @@ ThresholdScores score_one(const std::vector<float>& probability, const Mask& tru
 TEST(ThresholdScores, NoInteriorAnywhereIsPerfect) {
   const ThresholdScores scores = score_one({0, 0, 0, 0}, {0, 0, 0, 0}, 2, 2);
   EXPECT_EQ(scores.pixel_error, 0);
-  for (const double score : {scores.precision, scores.recall, scores.f, scores.iou, scores.rand_f}) {
+  for (const double score : {scores.precision, scores.recall, scores.f, scores.iou, scores.rand.f}) {
     EXPECT_EQ(score, 1);
   }
 }
@@ -96,32 +184,32 @@ TEST(ThresholdScores, InteriorPredictedWhereThereIsNone) {
   EXPECT_EQ(scores.recall, 1);
   EXPECT_EQ(scores.f, 0);
   EXPECT_EQ(scores.iou, 0);
-  EXPECT_EQ(scores.rand_f, 1) << "no true interior: no pair to judge";
+  EXPECT_EQ(scores.rand.f, 1) << "no true interior: no pair to judge";
 }
 
 TEST(ThresholdScores, AllInterior) {
   const ThresholdScores right = score_one({1, 1, 1, 1}, {1, 1, 1, 1}, 2, 2);
   EXPECT_EQ(right.f, 1);
-  EXPECT_EQ(right.rand_f, 1);
+  EXPECT_EQ(right.rand.f, 1);
   // All missed: four singletons against one object of four: A = 16, B = AB = 4.
   const ThresholdScores missed = score_one({0, 0, 0, 0}, {1, 1, 1, 1}, 2, 2);
   EXPECT_EQ(missed.f, 0);
   EXPECT_EQ(missed.precision, 1);
-  EXPECT_EQ(missed.rand_precision, 1);
-  EXPECT_EQ(missed.rand_recall, 0.25);
-  EXPECT_EQ(missed.rand_f, 0.4);
+  EXPECT_EQ(missed.rand.precision, 1);
+  EXPECT_EQ(missed.rand.recall, 0.25);
+  EXPECT_EQ(missed.rand.f, 0.4);
 }
 
 TEST(ThresholdScores, OnePixel) {
-  EXPECT_EQ(score_one({1}, {1}, 1, 1).rand_f, 1);
-  EXPECT_EQ(score_one({0}, {1}, 1, 1).rand_f, 1);
+  EXPECT_EQ(score_one({1}, {1}, 1, 1).rand.f, 1);
+  EXPECT_EQ(score_one({0}, {1}, 1, 1).rand.f, 1);
   EXPECT_EQ(score_one({0}, {1}, 1, 1).pixel_error, 1);
 }
 
 TEST(ThresholdScores, SectionsWithoutInteriorAreLeftOutOfTheMean) {
   ThresholdTable table({0.5}, 3);
-  table.section(0)[0].rand_truth = 16;
-  table.section(0)[0].rand_predicted = table.section(0)[0].rand_both = 4;
+  table.section(0)[0].true_positive = 4;
+  table.section(0)[0].rand = {.truth = 16, .predicted = 4, .both = 4};
   table.section(2)[0] = table.section(0)[0];
   EXPECT_EQ(volume_scores(table)[0].rand_f_macro, 0.4);
   EXPECT_EQ(volume_scores(ThresholdTable({0.5}, 2))[0].rand_f_macro, 1);
@@ -205,9 +293,9 @@ TEST(ThresholdScores, ComponentsAndRandAgreeWithCountingEveryPair) {
     }
     const std::vector<double> half{0.5};
     const ThresholdSums sums = score_section<float>(probability, truth, height, width, half).at(0);
-    EXPECT_EQ(sums.rand_truth, truth_pairs);
-    EXPECT_EQ(sums.rand_predicted, predicted_pairs);
-    EXPECT_EQ(sums.rand_both, both_pairs);
+    EXPECT_EQ(sums.rand.truth, truth_pairs);
+    EXPECT_EQ(sums.rand.predicted, predicted_pairs);
+    EXPECT_EQ(sums.rand.both, both_pairs);
     compared += truth_pairs > 0 ? 1 : 0;
   }
   EXPECT_GT(compared, 250);
@@ -216,7 +304,13 @@ TEST(ThresholdScores, ComponentsAndRandAgreeWithCountingEveryPair) {
 TEST(ThresholdScores, FlatAndBack) {
   ThresholdTable table({0.2, 0.4}, 3);
   double next = 1;
-  for (ThresholdSums& one : table.sums) one = {next, next + 1, next + 2, next + 3, next + 4, next + 5, next++};
+  for (ThresholdSums& one : table.sums) {
+    one.true_positive = next++;
+    one.rand.both = next++;
+    one.info_thin.truth = next++;
+    one.warping.merges = next++;
+    one.objects.matched.back() = next++;
+  }
   ThresholdTable other({0.2, 0.4}, 3);
   other.set_flat(table.flat());
   EXPECT_EQ(other.sums, table.sums);

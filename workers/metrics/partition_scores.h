@@ -1,0 +1,62 @@
+#pragma once
+
+#include "workers/metrics/contingency.h"
+
+namespace tessera {
+
+// Scores that compare two partitions of a section's pixels into objects. Each has sums, which add up over
+// sections (and over ranks that hold different ones), and scores, which are derived from sums. Doubles because
+// squares of large sections pooled over a volume outgrow 63 bits; whole numbers below 2^53 are exact.
+
+/// Foreground-restricted Rand, after Arganda-Carreras et al. 2015: pixels with ground truth 0 are dropped;
+/// c_ij counts the pixels of true object i and predicted object j, z those predicted as background, each an
+/// object of its own.
+struct RandSums {
+  double truth = 0;      ///< A = sum_i (sum_{j>=0} c_ij)^2
+  double predicted = 0;  ///< B = sum_{j>=1} (sum_i c_ij)^2 + z
+  double both = 0;       ///< AB = sum_{i,j>=1} c_ij^2 + z
+
+  RandSums& operator+=(const RandSums& other);
+  friend bool operator==(const RandSums&, const RandSums&) = default;
+};
+RandSums rand_sums(const Contingency& table);
+
+/// Information that the true and the predicted objects share, restricted and with singletons like RandSums; in
+/// nats times pixels, so that the terms of sections add up. With n the pixels compared:
+struct InfoSums {
+  double truth = 0;      ///< n H(truth) = n ln n - sum_i a_i ln a_i
+  double predicted = 0;  ///< n H(predicted)
+  double both = 0;       ///< n H(truth, predicted)
+
+  InfoSums& operator+=(const InfoSums& other);
+  friend bool operator==(const InfoSums&, const InfoSums&) = default;
+};
+InfoSums info_sums(const Contingency& table);
+
+/// Pairs of pixels of one section, the background of either side being one object: the Rand index of the
+/// 2012 challenge's ranking.
+struct PairSums {
+  double truth = 0;      ///< pairs in one true object
+  double predicted = 0;  ///< pairs in one predicted object
+  double both = 0;       ///< pairs in one object of both
+  double all = 0;        ///< n (n - 1) / 2
+
+  PairSums& operator+=(const PairSums& other);
+  friend bool operator==(const PairSums&, const PairSums&) = default;
+};
+PairSums pair_sums(const Contingency& table);
+
+/// How well two partitions agree, 1 being best. `precision` falls with objects run together, `recall` with
+/// objects in pieces; `f` is their harmonic mean.
+struct PartitionScores {
+  double precision = 1, recall = 1, f = 1;
+};
+PartitionScores scores_of(const RandSums& sums);  ///< 0 / 0 is 1
+PartitionScores scores_of(const PairSums& sums);  ///< 0 / 0 is 1
+/// V^Info: the shared information over that of the prediction (recall) and of the truth (precision). By the
+/// challenge's rule f is 0 where either side is one single object (or none): it holds no information.
+PartitionScores scores_of(const InfoSums& sums);
+/// 1 - Rand index over all pairs of pixels; 0 without pairs.
+double rand_index_error(const PairSums& sums);
+
+}  // namespace tessera
