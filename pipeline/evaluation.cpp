@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <optional>
+#include <span>
 
+#include "io/clock.h"
 #include "io/error.h"
 #include "io/log.h"
 #include "io/volume_reader.h"
@@ -16,75 +19,19 @@ namespace tessera {
 namespace {
 
 /// What a rank holds of a volume at most.
-constexpr std::int64_t kSlabBytes = std::int64_t{256} << 20;
+constexpr std::int64_t kSlabBytes = std::int64_t{128} << 20;
 /// Rounding may carry a mean of probabilities this far out of [0, 1].
 constexpr float kProbabilitySlack = 1e-5F;
-
-void require_same_shape(const VolumeInfo& one, const std::string& role, const VolumeInfo& labels) {
-  if (one.shape == labels.shape) return;
-  throw UsageError(fmt::format("the {} {} has the shape {}, the labels {} have {}: they must be equal", role,
-                               one.name.text(), to_string(one.shape), labels.name.text(), to_string(labels.shape)));
-}
-
-void require_one_channel(const VolumeInfo& info) {
-  if (info.channels == 1) return;
-  throw UsageError(fmt::format("{} has {} channels, evaluate takes volumes of one", info.name.text(), info.channels));
-}
-
-/// The sections asked for, after every check that needs no voxel.
-SectionRange checked_sections(const EvaluationRequest& request, const VolumeInfo& prediction,
-                              const VolumeInfo& labels) {
-  require_one_channel(prediction);
-  require_one_channel(labels);
-  require_same_shape(prediction, "prediction", labels);
-  if (prediction.type == VoxelType::uint32 || prediction.type == VoxelType::uint64) {
-    throw UsageError(fmt::format("the prediction {} holds {}: a probability is float, uint8 or uint16 (are "
-                                 "prediction and labels swapped?)",
-                                 prediction.name.text(), name_of(prediction.type)));
-  }
-  if (labels.type == VoxelType::float32) {
-    throw UsageError(fmt::format("the labels {} hold floating point, not integers (are prediction and labels "
-                                 "swapped?)",
-                                 labels.name.text()));
-  }
-  if (request.raw && !request.raw_may_not_fit) {
-    const VolumeReader raw(*request.raw);
-    require_one_channel(raw.info());
-    require_same_shape(raw.info(), "raw volume", labels);
-  }
-  const SectionRange all{0, labels.shape.z};
-  const SectionRange sections = request.sections.value_or(all);
-  if (sections.begin < 0 || sections.end > all.end || sections.begin >= sections.end) {
-    throw UsageError(fmt::format("sections {}:{} are not in {}, whose sections are 0:{}", sections.begin,
-                                 sections.end, labels.name.text(), all.end));
-  }
-  return sections;
-}
 
 /// Pictures are no reason to fail: without the raw volume they show the probability.
 void leave_out_unfit_raw(EvaluationRequest& request, const VolumeInfo& labels) {
   if (!request.raw) return;
   try {
-    const VolumeReader raw(*request.raw);
-    require_one_channel(raw.info());
-    require_same_shape(raw.info(), "raw volume", labels);
+    require_fitting_raw(*request.raw, labels);
   } catch (const Error& error) {
     spdlog::warn("the pictures go without the raw volume: {}", error.what());
     request.raw.reset();
   }
-}
-
-/// Sections per slab: as the chunks are deep, so that each is decompressed once, unless that leaves ranks
-/// idle or takes too much memory.
-std::int64_t slab_depth(const VolumeInfo& prediction, const VolumeInfo& labels, std::int64_t sections,
-                        std::int64_t ranks) {
-  std::int64_t depth = 1;
-  for (const VolumeInfo* info : {&prediction, &labels}) {
-    if (info->chunk) depth = std::max(depth, info->chunk->z);
-  }
-  const std::int64_t section_bytes =
-      labels.shape.y * labels.shape.x * std::max(size_of(prediction.type), size_of(labels.type));
-  return std::clamp<std::int64_t>(std::min(kSlabBytes / section_bytes, ceil_div(sections, ranks)), 1, depth);
 }
 
 void require_probability(std::span<const float> section, std::int64_t z, std::int64_t width,
@@ -99,39 +46,86 @@ void require_probability(std::span<const float> section, std::int64_t z, std::in
                           *wrong == *wrong ? " (are these scores before the softmax?)" : ""));
 }
 
-/// Scores the slabs of this rank into `table`.
-void score_slabs(const EvaluationRequest& request, const Communicator& world, const SectionRange& sections,
-                 VolumeReader& prediction, VolumeReader& labels, ThresholdTable& table) {
+/// Where a rank's time goes.
+struct Stages {
+  double read_s = 0, calibration_s = 0, total_s = 0;
+  ScoreSeconds section;
+
+  std::vector<std::pair<std::string, double>> named() const {
+    return {{"read", read_s},
+            {"rand", section.rand},
+            {"thin", section.thin},
+            {"warping", section.warping},
+            {"calibration", calibration_s},
+            {"all", total_s}};
+  }
+};
+
+/// Scores the slabs of this rank into `evaluation`, whose sums are 0 elsewhere.
+void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeReader& labels, Evaluation& evaluation,
+                 Stages& stages) {
+  const ScopeTimer total(stages.total_s);
+  const EvaluationRequest& request = evaluation.request;
   const Index3 shape = labels.info().shape;
   const auto pixels = static_cast<std::size_t>(shape.y * shape.x);
-  const std::int64_t depth =
-      slab_depth(prediction.info(), labels.info(), sections.end - sections.begin, world.size());
-  const std::int64_t first = sections.begin / depth, last = ceil_div(sections.end, depth);
-  for (std::int64_t slab = first + world.rank(); slab < last; slab += world.size()) {
-    const Box box{{std::max(slab * depth, sections.begin), 0, 0},
-                  {std::min((slab + 1) * depth, sections.end), shape.y, shape.x}};
+  const std::int64_t section_bytes =
+      shape.y * shape.x * std::max(size_of(prediction.info().type), size_of(labels.info().type));
+  for (const SectionRange& slab : slabs_of_rank(evaluation.sections, prediction.info(), labels.info(),
+                                                kSlabBytes / section_bytes, world)) {
+    std::optional<ScopeTimer> reading(stages.read_s);
+    const Box box{{slab.begin, 0, 0}, {slab.end, shape.y, shape.x}};
     const VoxelBuffer probability = prediction.read(box);
     const std::vector<std::uint8_t> truth = interior_mask(labels.read(box), request);
-    for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
-      const std::size_t at = static_cast<std::size_t>(z - box.begin.z) * pixels;
+    reading.reset();
+    for (std::int64_t z = slab.begin; z < slab.end; ++z) {
+      const std::size_t at = static_cast<std::size_t>(z - slab.begin) * pixels;
       const auto truth_section = std::span(truth).subspan(at, pixels);
-      std::vector<ThresholdSums> sums;
+      const std::int64_t index = z - evaluation.sections.begin;
       const auto score = [&]<class T>(std::span<const T> volume) {
         const auto section = volume.subspan(at, pixels);
         if constexpr (std::is_same_v<T, float>) require_probability(section, z, shape.x, request.prediction);
-        sums = score_section<T>(section, truth_section, shape.y, shape.x, table.thresholds);
+        const auto sums = score_section<T>(section, truth_section, shape.y, shape.x, evaluation.table.thresholds,
+                                           evaluation.scores.section, &stages.section);
+        std::copy(sums.begin(), sums.end(), evaluation.table.section(index).begin());
+        if (!evaluation.scores.calibration) return;
+        const ScopeTimer calibrating(stages.calibration_s);
+        evaluation.calibration[static_cast<std::size_t>(index)] =
+            calibrate_section<T>(section, truth_section, evaluation.histogram);
       };
       if (probability.type == VoxelType::uint8) score(probability.as<std::uint8_t>());
       else if (probability.type == VoxelType::uint16) score(probability.as<std::uint16_t>());
       else score(probability.as<float>());
-      std::copy(sums.begin(), sums.end(), table.section(z - sections.begin).begin());
     }
   }
 }
 
-std::size_t best_of(std::span<const ThresholdSums> sums, double ThresholdScores::*score) {
+/// Collective: every rank's sums on every rank. Each section is one rank's and 0 on the others.
+void add_up(const Communicator& world, Evaluation& evaluation) {
+  std::vector<double> sums = evaluation.table.flat();
+  world.sum(std::span(sums));
+  evaluation.table.set_flat(sums);
+  world.sum(std::span(evaluation.histogram.counts));
+  std::vector<double> calibration;
+  for (const CalibrationSums& section : evaluation.calibration) {
+    for (const ReliabilityBin& bin : section.bins) {
+      calibration.insert(calibration.end(), {bin.pixels, bin.interior, bin.probability});
+    }
+    calibration.push_back(section.squared_error);
+  }
+  world.sum(std::span(calibration));
+  auto next = calibration.begin();
+  for (CalibrationSums& section : evaluation.calibration) {
+    for (ReliabilityBin& bin : section.bins) {
+      bin = {next[0], next[1], next[2]};
+      next += 3;
+    }
+    section.squared_error = *next++;
+  }
+}
+
+std::size_t best_of(std::span<const ThresholdSums> sums, double (*score)(const ThresholdScores&)) {
   const auto best = std::max_element(sums.begin(), sums.end(), [score](const auto& a, const auto& b) {
-    return scores_of(a).*score < scores_of(b).*score;
+    return score(scores_of(a)) < score(scores_of(b));
   });
   return static_cast<std::size_t>(best - sums.begin());
 }
@@ -139,11 +133,11 @@ std::size_t best_of(std::span<const ThresholdSums> sums, double ThresholdScores:
 }  // namespace
 
 std::size_t Evaluation::best_f(std::int64_t section) const {
-  return best_of(table.section(section), &ThresholdScores::f);
+  return best_of(table.section(section), [](const ThresholdScores& s) { return s.f; });
 }
 
 std::size_t Evaluation::best_rand(std::int64_t section) const {
-  return best_of(table.section(section), &ThresholdScores::rand_f);
+  return best_of(table.section(section), [](const ThresholdScores& s) { return s.rand.f; });
 }
 
 std::vector<std::int64_t> Evaluation::from_worst() const {
@@ -158,24 +152,38 @@ std::vector<std::int64_t> Evaluation::from_worst() const {
 }
 
 Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator& world) {
+  const double begin_s = seconds_now();
   const std::vector<double> thresholds = accumulated_thresholds(request.thresholds);
-  Evaluation evaluation{request, {}, {thresholds, 0}, {}, {}};
+  Evaluation evaluation{.request = request, .scores = {}, .sections = {}, .table = {thresholds, 0}, .volume = {},
+                        .best = {}, .histogram = ProbabilityHistogram(0), .calibration = {}, .run = {}};
+  evaluation.request.kind = EvaluationKind::probability;
   std::optional<VolumeReader> prediction, labels;
   on_every_rank(world, [&] {
     prediction.emplace(request.prediction);
     labels.emplace(request.labels);
-    evaluation.sections = checked_sections(request, prediction->info(), labels->info());
+    kind_of(evaluation.request, prediction->info());
+    evaluation.sections = checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());
   });
-  const SectionRange& sections = evaluation.sections;
-  evaluation.table = ThresholdTable(thresholds, sections.end - sections.begin);
-  on_every_rank(world, [&] { score_slabs(request, world, sections, *prediction, *labels, evaluation.table); });
-  std::vector<double> sums = evaluation.table.flat();
-  world.sum(std::span<double>(sums));
-  evaluation.table.set_flat(sums);
+  const std::int64_t sections = evaluation.sections.end - evaluation.sections.begin;
+  const Index3 shape = labels->info().shape;
+  evaluation.scores = request.scores.value_or(automatic_scores(sections * shape.y * shape.x));
+  if (!request.scores && !evaluation.scores.section.warping && world.is_root()) {
+    spdlog::info("{} sections of {} x {} are many pixels: without thinned and warping scores, which "
+                 "evaluate.scores or --scores can ask for", sections, shape.y, shape.x);
+  }
+  evaluation.table = ThresholdTable(thresholds, sections);
+  if (evaluation.scores.calibration) {
+    evaluation.histogram = ProbabilityHistogram(prediction->info().type == VoxelType::uint8 ? 256 : 4096);
+    evaluation.calibration.resize(static_cast<std::size_t>(sections));
+  }
+  Stages stages;
+  on_every_rank(world, [&] { score_slabs(world, *prediction, *labels, evaluation, stages); });
+  add_up(world, evaluation);
   evaluation.volume = volume_scores(evaluation.table);
   evaluation.best = best_thresholds(evaluation.volume);
+  evaluation.run = evaluation_run(begin_s, stages.named(), world);
   on_root(world, [&] {
-    if (request.json_file) write_json(evaluation, *request.json_file);
+    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
     if (request.raw_may_not_fit) leave_out_unfit_raw(evaluation.request, labels->info());
     if (request.picture_folder) write_pictures(evaluation, *prediction, *labels, *request.picture_folder);
   });

@@ -1,40 +1,27 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <optional>
-#include <string>
 #include <vector>
 
-#include "io/dataset_name.h"
-#include "pipeline/command_line.h"
+#include "pipeline/evaluation_request.h"
+#include "pipeline/evaluation_volumes.h"
+#include "workers/metrics/calibration.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
 
-/// What to compare with what.
-struct EvaluationRequest {
-  /// Probability of the interior: float in [0, 1], or uint8 or uint16 for that range.
-  DatasetName prediction;
-  DatasetName labels;          ///< integers; above 0 is interior
-  bool invert_labels = false;  ///< 0 is interior instead
-  std::optional<std::int64_t> label_class;  ///< labels are class ids, and this one is the interior
-  std::optional<SectionRange> sections;  ///< of both volumes; none: all
-  int thresholds = 11;
-  std::optional<DatasetName> raw;  ///< for the pictures; without it they show the probability
-  bool raw_may_not_fit = false;    ///< a raw volume of several channels or another shape is left out, with a warning
-  std::optional<std::filesystem::path> json_file;
-  std::optional<std::filesystem::path> picture_folder;
-};
-
-/// What came out.
+/// What came out for a probability.
 struct Evaluation {
   EvaluationRequest request;
+  EvaluationScores scores;           ///< what was worked out
   SectionRange sections;
   ThresholdTable table;              ///< of the sections from `sections.begin`
   std::vector<VolumeScores> volume;  ///< per threshold
   BestThresholds best;               ///< of the volume
+  ProbabilityHistogram histogram;            ///< empty without `scores.calibration`
+  std::vector<CalibrationSums> calibration;  ///< per section; none without `scores.calibration`
+  EvaluationRun run;
 
   /// The index of the threshold with the section's best F (Rand F) of the interior; the lowest among equals.
   std::size_t best_f(std::int64_t section) const;
@@ -43,8 +30,8 @@ struct Evaluation {
   std::vector<std::int64_t> from_worst() const;
 };
 
-/// Collective. Scores the sections, shared out over the ranks in slabs as deep as the stored chunks; the
-/// result is the same on every rank and for any number of ranks. Writes the JSON file and the pictures of
+/// Collective. Scores a probability: the sections are shared out over the ranks in slabs as deep as the stored chunks; the
+/// result (all but `run`) is the same on every rank and for any number of ranks. Writes the JSON file and the pictures of
 /// the request (on the root).
 /// Errors, on every rank: UsageError where the volumes do not fit each other, the sections or their role;
 /// Error for a NaN or a value outside [0, 1] in a float prediction, naming section and place.

@@ -1,39 +1,128 @@
 #include "pipeline/evaluation_report.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <tuple>
 #include <type_traits>
 
 #include "io/durable_file.h"
 #include "io/png.h"
+#include "pipeline/evaluation_json.h"
 #include "pipeline/overlay.h"
 
 namespace tessera {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json json_of(const ThresholdSums& sums, double threshold) {
+/// The numbers of one threshold, as flat keys; what was not asked for is absent.
+Json json_of(const ThresholdSums& sums, const EvaluationScores& chosen, double threshold, bool warped) {
   const ThresholdScores scores = scores_of(sums);
   const auto whole = [](double value) { return static_cast<std::int64_t>(value); };
-  return {{"threshold", threshold},
-          {"pixel_error", scores.pixel_error},
-          {"precision", scores.precision},
-          {"recall", scores.recall},
-          {"f", scores.f},
-          {"iou", scores.iou},
-          {"rand_precision", scores.rand_precision},
-          {"rand_recall", scores.rand_recall},
-          {"rand_f", scores.rand_f},
-          {"true_positive", whole(sums.true_positive)},
-          {"false_positive", whole(sums.false_positive)},
-          {"false_negative", whole(sums.false_negative)},
-          {"true_negative", whole(sums.true_negative)}};
+  Json json{{"threshold", threshold},
+            {"pixel_error", scores.pixel_error},
+            {"precision", scores.precision},
+            {"recall", scores.recall},
+            {"f", scores.f},
+            {"iou", scores.iou},
+            {"membrane_f", scores.membrane_f},
+            {"membrane_iou", scores.membrane_iou},
+            {"true_positive", whole(sums.true_positive)},
+            {"false_positive", whole(sums.false_positive)},
+            {"false_negative", whole(sums.false_negative)},
+            {"true_negative", whole(sums.true_negative)}};
+  const auto add = [&](const std::string& name, const PartitionScores& partition) {
+    json[name + "_precision"] = partition.precision;
+    json[name + "_recall"] = partition.recall;
+    json[name + "_f"] = partition.f;
+  };
+  if (chosen.section.rand) {
+    add("rand", scores.rand);
+    add("info", scores.info);
+    add("rand_all", scores.rand_all);
+    json["rand_index_error"] = scores.rand_index_error;
+  }
+  if (chosen.section.thin) {
+    add("rand_thin", scores.rand_thin);
+    add("info_thin", scores.info_thin);
+  }
+  if (chosen.section.warping && warped) {
+    const WarpingSums& w = sums.warping;
+    json.update({{"warping_error", scores.warping_error},
+                 {"warping_split_merge", scores.warping_split_merge},
+                 {"warping_mismatches", whole(w.mismatches)},
+                 {"warping_split_pixels", whole(w.split_pixels)},
+                 {"warping_merge_pixels", whole(w.merge_pixels)},
+                 {"warping_splits", whole(w.splits)},
+                 {"warping_merges", whole(w.merges)},
+                 {"warping_hole_additions", whole(w.hole_additions)},
+                 {"warping_hole_deletions", whole(w.hole_deletions)},
+                 {"warping_object_additions", whole(w.object_additions)},
+                 {"warping_object_deletions", whole(w.object_deletions)}});
+  }
+  if (chosen.section.objects) json.update(json_of(sums.objects));
+  return json;
+}
+
+/// A score's best value over the thresholds, for people and in JSON.
+struct BestScore {
+  const char* key;
+  const char* words;
+  bool asked_for;
+  double (*score)(const VolumeScores&);
+  std::size_t BestThresholds::*at;
+};
+
+std::vector<BestScore> best_scores(const EvaluationScores& chosen) {
+  using V = const VolumeScores&;
+  using B = BestThresholds;
+  const ScoreChoice& c = chosen.section;
+  std::vector<BestScore> all{
+      {"pixel_error", "least pixel error", true, [](V v) { return v.pooled.pixel_error; }, &B::pixel_error},
+      {"iou", "best IoU", true, [](V v) { return v.pooled.iou; }, &B::iou},
+      {"f", "best F", true, [](V v) { return v.pooled.f; }, &B::f},
+      {"one_minus_f", "ISBI pixel error, 1 - F", true, [](V v) { return 1 - v.pooled.f; }, &B::f},
+      {"rand_f_micro", "best Rand fg micro", c.rand, [](V v) { return v.pooled.rand.f; }, &B::rand_f_micro},
+      {"rand_f_macro", "best Rand fg macro", c.rand, [](V v) { return v.rand_f_macro; }, &B::rand_f_macro},
+      {"rand_all_error", "ISBI Rand error, all pixels", c.rand, [](V v) { return 1 - v.pooled.rand_all.f; }, &B::rand_all},
+      {"rand_thin_f_macro", "V^Rand_thin", c.thin, [](V v) { return v.rand_thin_f_macro; }, &B::rand_thin},
+      {"info_thin_f_macro", "V^Info_thin", c.thin, [](V v) { return v.info_thin_f_macro; }, &B::info_thin},
+      {"warping_error", "least warping error", c.warping, [](V v) { return v.pooled.warping_error; }, &B::warping_error},
+      {"warping_split_merge", "ISBI warping, split + merge", c.warping, [](V v) { return v.pooled.warping_split_merge; },
+       &B::warping_split_merge},
+      {"seg", "best SEG, 2-D components", c.objects, [](V v) { return v.pooled.objects.seg; }, &B::seg},
+      {"object_f1_50", "best object F1 at 0.5", c.objects, [](V v) { return v.pooled.objects.f1[0]; }, &B::f1}};
+  std::erase_if(all, [](const BestScore& one) { return !one.asked_for; });
+  return all;
+}
+
+/// The precision-recall curve at about 256 thresholds, average precision, reliability table.
+void add_calibration(Json& json, const Evaluation& evaluation) {
+  Json curve = Json::array(), table = Json::array();
+  const auto points = precision_recall_curve(evaluation.histogram);
+  for (std::size_t level = 0; level < points.size(); level += points.size() / 256) {
+    const PrecisionRecallPoint& p = points[level];
+    curve.push_back({{"threshold", p.threshold}, {"precision", p.precision}, {"recall", p.recall}, {"f", p.f}});
+  }
+  CalibrationSums sums;
+  for (const CalibrationSums& section : evaluation.calibration) sums += section;
+  for (int i = 0; i < kReliabilityBins; ++i) {
+    const ReliabilityBin& bin = sums.bins[static_cast<std::size_t>(i)];
+    const auto mean = [&](double sum) { return bin.pixels == 0 ? Json() : Json(sum / bin.pixels); };
+    table.push_back({{"from", i / static_cast<double>(kReliabilityBins)},
+                     {"to", (i + 1) / static_cast<double>(kReliabilityBins)},
+                     {"pixels", static_cast<std::int64_t>(bin.pixels)},
+                     {"mean_probability", mean(bin.probability)},
+                     {"interior_share", mean(bin.interior)}});
+  }
+  const CalibrationScores scores = scores_of(sums);
+  json["average_precision"] = average_precision(evaluation.histogram);
+  json["precision_recall"] = curve;
+  json["calibration"] = {{"expected_error", scores.expected_error},
+                         {"largest_error", scores.largest_error},
+                         {"brier", scores.brier},
+                         {"bins", table}};
 }
 
 /// The probabilities of a section as double.
@@ -60,90 +149,131 @@ std::vector<float> grey_values(const VoxelBuffer& section) {
 
 std::string evaluation_text(const Evaluation& evaluation) {
   const ThresholdTable& table = evaluation.table;
+  const ScoreChoice& chosen = evaluation.scores.section;
   std::string text = fmt::format("prediction  {}\nlabels      {}{}\nsections    {}:{}\n\n",
                                  evaluation.request.prediction.text(), evaluation.request.labels.text(),
                                  evaluation.request.invert_labels ? " (inverted)" : "", evaluation.sections.begin,
                                  evaluation.sections.end);
-  text += "threshold  pixel error       IoU         F  Rand fg micro  Rand fg macro\n";
+  text += "threshold  pixel error       IoU         F";
+  if (chosen.rand) text += "  Rand fg micro  Rand fg macro  Rand error all";
+  if (chosen.thin) text += "  V^Rand_thin  V^Info_thin";
+  if (chosen.warping) text += "   warping  split+merge";
+  if (chosen.objects) text += "       SEG";
+  text += "\n";
   for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
     const VolumeScores& s = evaluation.volume[t];
-    text += fmt::format("{:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}  {:13.6f}  {:13.6f}\n", table.thresholds[t],
-                        s.pooled.pixel_error, s.pooled.iou, s.pooled.f, s.pooled.rand_f, s.rand_f_macro);
+    text += fmt::format("{:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", table.thresholds[t], s.pooled.pixel_error, s.pooled.iou,
+                        s.pooled.f);
+    if (chosen.rand) {
+      text += fmt::format("  {:13.6f}  {:13.6f}  {:14.6f}", s.pooled.rand.f, s.rand_f_macro, 1 - s.pooled.rand_all.f);
+    }
+    if (chosen.thin) text += fmt::format("  {:11.6f}  {:11.6f}", s.rand_thin_f_macro, s.info_thin_f_macro);
+    const bool warped = t + 1 < table.thresholds.size();
+    if (chosen.warping && warped) {
+      text += fmt::format("  {:8.6f}  {:11.6f}", s.pooled.warping_error, s.pooled.warping_split_merge);
+    }
+    if (chosen.warping && !warped) text += fmt::format("  {:>8}  {:>11}", "-", "-");
+    if (chosen.objects) text += fmt::format("  {:8.6f}", s.pooled.objects.seg);
+    text += "\n";
   }
-  const auto best_line = [&](const char* words, double value, std::size_t t) {
-    text += fmt::format("{:<26}{:.6f} at {:.4f}\n", words, value, table.thresholds[t]);
-  };
-  const BestThresholds& best = evaluation.best;
   text += "\n";
-  best_line("least pixel error", evaluation.volume[best.pixel_error].pooled.pixel_error, best.pixel_error);
-  best_line("best IoU", evaluation.volume[best.iou].pooled.iou, best.iou);
-  best_line("best F", evaluation.volume[best.f].pooled.f, best.f);
-  best_line("best Rand fg micro", evaluation.volume[best.rand_f_micro].pooled.rand_f, best.rand_f_micro);
-  best_line("best Rand fg macro", evaluation.volume[best.rand_f_macro].rand_f_macro, best.rand_f_macro);
+  for (const BestScore& one : best_scores(evaluation.scores)) {
+    const std::size_t t = evaluation.best.*one.at;
+    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.words, one.score(evaluation.volume[t]), table.thresholds[t]);
+  }
+  if (evaluation.scores.calibration) {
+    CalibrationSums sums;
+    for (const CalibrationSums& section : evaluation.calibration) sums += section;
+    text += fmt::format("{:<28}{:.6f}\n{:<28}{:.6f}\n", "average precision", average_precision(evaluation.histogram),
+                        "expected calibration error", scores_of(sums).expected_error);
+  }
 
-  text += "\nsection  threshold  pixel error       IoU         F   Rand fg  (best Rand fg, at)\n";
+  text += "\nsection  threshold  pixel error       IoU         F";
+  if (chosen.rand) text += "   Rand fg  (best Rand fg, at)";
+  text += "\n";
   std::vector<std::int64_t> worst = evaluation.from_worst();
-  worst.resize(table.sections < 2 ? 0 : static_cast<std::size_t>(std::clamp<std::int64_t>(table.sections / 4, 1, 3)));
+  worst.resize(worst_count(worst.size()));
   for (std::int64_t z = 0; z < table.sections; ++z) {
     const std::size_t t = evaluation.best_f(z), rand = evaluation.best_rand(z);
     const ThresholdScores s = scores_of(table.section(z)[t]);
-    text += fmt::format("{:7}  {:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}  {:8.6f}  ({:.6f}, {:.4f}){}\n",
-                        evaluation.sections.begin + z, table.thresholds[t], s.pixel_error, s.iou, s.f, s.rand_f,
-                        scores_of(table.section(z)[rand]).rand_f, table.thresholds[rand],
-                        std::find(worst.begin(), worst.end(), z) != worst.end() ? "  <- worst" : "");
+    text += fmt::format("{:7}  {:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", evaluation.sections.begin + z, table.thresholds[t],
+                        s.pixel_error, s.iou, s.f);
+    if (chosen.rand) {
+      text += fmt::format("  {:8.6f}  ({:.6f}, {:.4f})", s.rand.f, scores_of(table.section(z)[rand]).rand.f,
+                          table.thresholds[rand]);
+    }
+    text += std::find(worst.begin(), worst.end(), z) != worst.end() ? "  <- worst\n" : "\n";
   }
   return text;
 }
 
 std::string evaluation_json(const Evaluation& evaluation) {
   const ThresholdTable& table = evaluation.table;
-  Json json{{"prediction", evaluation.request.prediction.text()},
-            {"labels", evaluation.request.labels.text()},
-            {"inverted_labels", evaluation.request.invert_labels},
-            {"label_class", evaluation.request.label_class ? nlohmann::json(*evaluation.request.label_class) : nlohmann::json()},
-            {"section_range", {evaluation.sections.begin, evaluation.sections.end}},
-            {"thresholds", table.thresholds}};
-  Json volume = Json::array(), sections = Json::array();
-  for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
+  const std::size_t last = table.thresholds.size() - 1;
+  Json json = json_of(evaluation.request, EvaluationKind::probability, evaluation.sections);
+  json["inverted_labels"] = evaluation.request.invert_labels;
+  json["label_class"] = evaluation.request.label_class ? Json(*evaluation.request.label_class) : Json();
+  json["scores"] = evaluation.scores.names();
+  json["thresholds"] = table.thresholds;
+  json["best"] = Json::object();
+  for (const BestScore& one : best_scores(evaluation.scores)) {
+    const std::size_t t = evaluation.best.*one.at;
+    json["best"][one.key] = {{"value", one.score(evaluation.volume[t])}, {"threshold", table.thresholds[t]}};
+  }
+  json["volume"] = Json::array();
+  for (std::size_t t = 0; t <= last; ++t) {
     ThresholdSums pooled;
     for (std::int64_t z = 0; z < table.sections; ++z) pooled += table.section(z)[t];
-    Json row = json_of(pooled, table.thresholds[t]);
-    row["rand_f_macro"] = evaluation.volume[t].rand_f_macro;
-    volume.push_back(row);
-  }
-  const auto best = [&](double value, std::size_t t) {
-    return Json{{"value", value}, {"threshold", table.thresholds[t]}};
-  };
-  const BestThresholds& at = evaluation.best;
-  json["best"] = {{"pixel_error", best(evaluation.volume[at.pixel_error].pooled.pixel_error, at.pixel_error)},
-                  {"iou", best(evaluation.volume[at.iou].pooled.iou, at.iou)},
-                  {"f", best(evaluation.volume[at.f].pooled.f, at.f)},
-                  {"rand_f_micro", best(evaluation.volume[at.rand_f_micro].pooled.rand_f, at.rand_f_micro)},
-                  {"rand_f_macro", best(evaluation.volume[at.rand_f_macro].rand_f_macro, at.rand_f_macro)}};
-  for (std::int64_t z = 0; z < table.sections; ++z) {
-    Json rows = Json::array();
-    for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
-      rows.push_back(json_of(table.section(z)[t], table.thresholds[t]));
+    Json row = json_of(pooled, evaluation.scores, table.thresholds[t], t < last);
+    const VolumeScores& s = evaluation.volume[t];
+    if (evaluation.scores.section.rand) row.update({{"rand_f_macro", s.rand_f_macro}, {"info_f_macro", s.info_f_macro}});
+    if (evaluation.scores.section.thin) {
+      row.update({{"rand_thin_f_macro", s.rand_thin_f_macro}, {"info_thin_f_macro", s.info_thin_f_macro}});
     }
-    sections.push_back({{"section", evaluation.sections.begin + z},
-                        {"best_f_threshold", table.thresholds[evaluation.best_f(z)]},
-                        {"best_rand_threshold", table.thresholds[evaluation.best_rand(z)]},
-                        {"scores", rows}});
+    json["volume"].push_back(row);
+    if (t != evaluation.best.f) continue;
+    ConfusionMatrix confusion(2);
+    for (const auto& [truth, predicted, pixels] : {std::tuple(0, 0, pooled.true_negative), {0, 1, pooled.false_positive},
+                                                   {1, 0, pooled.false_negative}, {1, 1, pooled.true_positive}}) {
+      confusion.add(truth, predicted, static_cast<std::int64_t>(pixels));
+    }
+    json["confusion"] = {{"threshold", table.thresholds[t]},
+                         {"classes", {"membrane", "interior"}},
+                         {"pixels", json_of(confusion)}};
   }
-  json["volume"] = volume;
-  json["sections"] = sections;
+  if (evaluation.scores.calibration) add_calibration(json, evaluation);
+  json["worst_sections"] = Json::array();
+  const std::vector<std::int64_t> from_worst = evaluation.from_worst();
+  for (std::size_t i = 0; i < worst_count(from_worst.size()); ++i) {
+    const std::int64_t z = from_worst[i];
+    const std::size_t t = evaluation.best_f(z);
+    json["worst_sections"].push_back({{"section", evaluation.sections.begin + z},
+                                      {"f", scores_of(table.section(z)[t]).f},
+                                      {"threshold", table.thresholds[t]}});
+  }
+  json["sections"] = Json::array();
+  for (std::int64_t z = 0; z < table.sections; ++z) {
+    const std::size_t f = evaluation.best_f(z), rand = evaluation.best_rand(z);
+    Json section{{"section", evaluation.sections.begin + z},
+                 {"best_f", scores_of(table.section(z)[f]).f},
+                 {"best_f_threshold", table.thresholds[f]}};
+    if (evaluation.scores.section.rand) {
+      section.update({{"best_rand_f", scores_of(table.section(z)[rand]).rand.f},
+                      {"best_rand_threshold", table.thresholds[rand]}});
+    }
+    if (evaluation.scores.calibration) {
+      const CalibrationScores scores = scores_of(evaluation.calibration[static_cast<std::size_t>(z)]);
+      section.update({{"calibration_error", scores.expected_error}, {"brier", scores.brier}});
+    }
+    Json rows = Json::array();
+    for (std::size_t t = 0; t <= last; ++t) {
+      rows.push_back(json_of(table.section(z)[t], evaluation.scores, table.thresholds[t], t < last));
+    }
+    section["scores"] = rows;
+    json["sections"].push_back(section);
+  }
+  json["run"] = json_of(evaluation.run);
   return json.dump(2) + "\n";
-}
-
-void write_json(const Evaluation& evaluation, const std::filesystem::path& file) {
-  const std::string text = evaluation_json(evaluation);
-  create_folder_of(file);
-  StagedFile staged(file);
-  {
-    const FileDescriptor out(staged.path(), O_WRONLY | O_CREAT | O_TRUNC);
-    write_fully(out.get(), std::as_bytes(std::span(text)), 0, staged.path());
-  }
-  staged.commit();
 }
 
 void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
@@ -156,19 +286,23 @@ void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, Volu
   std::optional<VolumeReader> raw;
   if (evaluation.request.raw) raw.emplace(*evaluation.request.raw);
   create_folder_of(folder / "section");
-  const Index3 shape = labels.info().shape;
   for (const auto& [section, role] : roles) {
     const std::int64_t z = evaluation.sections.begin + section;
-    const Box box{{z, 0, 0}, {z + 1, shape.y, shape.x}};
-    const VoxelBuffer probability = prediction.read(box);
     const RgbImage picture =
-        section_picture(grey_values(raw ? raw->read(box) : probability),
-                        interior_mask(labels.read(box), evaluation.request),
-                        probabilities(probability), evaluation.table.thresholds[evaluation.best_f(section)],
-                        shape.y, shape.x);
+        side_by_side(panels_of_section(z, evaluation.request, prediction, labels, raw ? &*raw : nullptr,
+                                       evaluation.table.thresholds[evaluation.best_f(section)]));
     write_png(folder / fmt::format("section_{:04}{}.png", z, role), picture.height, picture.width, 3,
               std::span<const std::uint8_t>(picture.pixels));
   }
+}
+
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request, VolumeReader& prediction,
+                                          VolumeReader& labels, VolumeReader* raw, double threshold) {
+  const Index3 shape = labels.info().shape;
+  const Box box{{section, 0, 0}, {section + 1, shape.y, shape.x}};
+  const VoxelBuffer probability = prediction.read(box);
+  return section_panels(grey_values(raw != nullptr ? raw->read(box) : probability), interior_mask(labels.read(box), request),
+                        probabilities(probability), threshold, shape.y, shape.x);
 }
 
 std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request) {

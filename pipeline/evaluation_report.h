@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "io/volume_reader.h"
 #include "pipeline/evaluation.h"
+#include "pipeline/overlay.h"
 
 namespace tessera {
 
@@ -13,16 +15,18 @@ namespace tessera {
 /// threshold with the worst ones marked.
 std::string evaluation_text(const Evaluation& evaluation);
 
-/// Everything, each section at each threshold included, as JSON.
+/// Everything, each section at each threshold included, as JSON (docs/scores.md).
 std::string evaluation_json(const Evaluation& evaluation);
-
-/// Writes the JSON aside and puts it in place. Errors: Error.
-void write_json(const Evaluation& evaluation, const std::filesystem::path& file);
 
 /// Writes the pictures of the first, the worst and the best section at their best thresholds, as
 /// `section_0016_worst.png`. Errors: Error.
 void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
                     const std::filesystem::path& folder);
+
+/// Of one section: raw (without a `raw`: the probability), labels, errors at `threshold` over raw. The volumes have
+/// one shape. Errors: Error.
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request, VolumeReader& prediction,
+                                          VolumeReader& labels, VolumeReader* raw, double threshold);
 
 /// 1 where the label is interior, by the request's label_class and invert_labels; else 0.
 std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request);

@@ -1,4 +1,5 @@
 #include <iostream>
+#include <sstream>
 
 #include "pipeline/command_line.h"
 #include "io/error.h"
@@ -6,6 +7,8 @@
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/evaluation.h"
 #include "pipeline/evaluation_report.h"
+#include "pipeline/label_evaluation.h"
+#include "workers/mpi/agree.h"
 
 namespace tessera {
 namespace {
@@ -15,13 +18,17 @@ namespace po = boost::program_options;
 constexpr const char* kUsage =
     "tessera evaluate CONFIG.yaml [--set key=value ...]\n"
     "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw R.h5:/path]\n"
-    "                        [--thresholds N] [--class ID] [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
+    "                        [--kind auto|probability|labels|classes] [--scores LIST] [--thresholds N] [--class ID]\n"
+    "                        [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
 
 po::options_description evaluate_options() {
   po::options_description options("options");
   add_experiment_options(options);
   options.add_options()                                                                            //
-      ("prediction", po::value<std::string>(), "probability of the interior, FILE.h5:/path")  //
+      ("prediction", po::value<std::string>(), "probability of the interior, or labels or classes, FILE.h5:/path")  //
+      ("kind", po::value<std::string>(), "what it holds: probability, labels (ids of objects), classes; auto: by its type")  //
+      ("instances", "short for --kind labels")                                                     //
+      ("scores", po::value<std::string>(), "of a probability: rand,thin,warping,objects,calibration or auto")  //
       ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")  //
       ("class", po::value<std::int64_t>(), "labels are class ids, and this one is compared")       //
       ("invert-labels", "0 is the interior instead")                                               //
@@ -38,17 +45,13 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   EvaluationRequest request;
   if (!config.evaluate.prediction) throw UsageError("evaluate.prediction is missing, and there is no infer.output");
   if (!config.evaluate.labels) throw UsageError("evaluate.labels is missing, and there is no data.labels");
+  request.kind = evaluation_kind(config.evaluate.kind);
+  request.scores = evaluation_scores(config.evaluate.scores);
   request.prediction = *config.evaluate.prediction;
   request.labels = *config.evaluate.labels;
   request.invert_labels = config.evaluate.invert_labels;
   request.thresholds = config.evaluate.thresholds;
   if (config.evaluate.sections) request.sections = {config.evaluate.sections->begin, config.evaluate.sections->end};
-  // The written probability is that of infer.class: with more than two classes its labels are that id alone.
-  if (config.model.classes > 2) {
-    request.label_class = config.infer.output_class;
-  } else if (config.infer.output_class == 0) {
-    request.invert_labels = !request.invert_labels;
-  }
   request.raw = config.data.raw;
   request.raw_may_not_fit = true;
   request.json_file = config.run_folder / "evaluation.json";
@@ -56,29 +59,52 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   return request;
 }
 
-/// The command line has the last word.
+/// The written probability is that of infer.class: with more than two classes its labels are that id alone.
+void compare_predicted_class(const ExperimentConfig& config, EvaluationRequest& request) {
+  if (config.model.classes > 2) request.label_class = config.infer.output_class;
+  else if (config.infer.output_class == 0) request.invert_labels = !request.invert_labels;
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');) words.push_back(word);
+  return words;
+}
+
+/// The command line has the last word. Collective.
 EvaluationRequest request_of(const po::variables_map& values, const Communicator& world) {
   EvaluationRequest request;
-  const bool has_config = values.count("config") != 0;
-  if (has_config) request = request_of(read_experiment(values, {}, world));
+  std::optional<ExperimentConfig> config;
+  if (values.count("config") != 0) config = read_experiment(values, {}, world);
+  if (config) request = request_of(*config);
+  const auto given = [&](const char* name) { return values.count(name) != 0; };
   const auto text = [&](const char* name) { return values[name].as<std::string>(); };
   for (const char* needed : {"prediction", "labels"}) {
-    if (!has_config && values.count(needed) == 0) {
+    if (!config && !given(needed)) {
       throw UsageError(std::string("--") + needed + " is missing\nusage: " + kUsage);
     }
   }
-  if (values.count("prediction") != 0) request.prediction = parse_dataset_name(text("prediction"));
-  if (values.count("labels") != 0) request.labels = parse_dataset_name(text("labels"));
-  if (values.count("invert-labels") != 0) request.invert_labels = true;
-  if (values.count("thresholds") != 0) request.thresholds = values["thresholds"].as<int>();
-  if (values.count("sections") != 0) request.sections = parse_section_range(text("sections"));
-  if (values.count("class") != 0) request.label_class = values["class"].as<std::int64_t>();
-  if (values.count("raw") != 0) {
+  if (given("prediction")) request.prediction = parse_dataset_name(text("prediction"));
+  if (given("labels")) request.labels = parse_dataset_name(text("labels"));
+  if (given("kind")) request.kind = evaluation_kind(text("kind"));
+  if (given("instances")) request.kind = EvaluationKind::labels;
+  if (given("scores")) request.scores = evaluation_scores(split_at_commas(text("scores")));
+  on_every_rank(world, [&] { request.kind = kind_of(request, VolumeReader(request.prediction).info()); });
+  if (config && request.kind == EvaluationKind::probability) compare_predicted_class(*config, request);
+  if (given("invert-labels")) request.invert_labels = true;
+  if (given("thresholds")) request.thresholds = values["thresholds"].as<int>();
+  if (given("sections")) request.sections = parse_section_range(text("sections"));
+  if (given("class")) request.label_class = values["class"].as<std::int64_t>();
+  if (given("raw")) {
     request.raw = parse_dataset_name(text("raw"));
     request.raw_may_not_fit = false;
   }
-  if (values.count("json") != 0) request.json_file = text("json");
-  if (values.count("pictures") != 0) request.picture_folder = text("pictures");
+  if (given("json")) request.json_file = text("json");
+  if (given("pictures")) request.picture_folder = text("pictures");
+  if (given("pictures") && request.kind != EvaluationKind::probability) {
+    throw UsageError("--pictures: pictures are drawn of a probability only, the prediction is taken as " + name_of(request.kind));
+  }
   return request;
 }
 
@@ -87,8 +113,12 @@ EvaluationRequest request_of(const po::variables_map& values, const Communicator
 int run_evaluate(const Arguments& arguments, const Communicator& world) {
   const auto values = parse_arguments(arguments, kUsage, evaluate_options(), {"config"}, world.is_root());
   if (!values) return 0;
-  const Evaluation evaluation = evaluate_volumes(request_of(*values, world), world);
-  if (world.is_root()) std::cout << evaluation_text(evaluation) << std::flush;
+  const EvaluationRequest request = request_of(*values, world);
+  std::string text;
+  if (request.kind == EvaluationKind::labels) text = evaluation_text(evaluate_labels(request, world));
+  else if (request.kind == EvaluationKind::classes) text = evaluation_text(evaluate_classes(request, world));
+  else text = evaluation_text(evaluate_volumes(request, world));
+  if (world.is_root()) std::cout << text << std::flush;
   return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "io/volume_file.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/evaluation_report.h"
+#include "pipeline/label_evaluation.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -140,6 +141,7 @@ TEST_F(EvaluationTest, SectionsOutOfRange) {
 
 TEST_F(EvaluationTest, SwappedVolumes) {
   std::swap(request_.prediction, request_.labels);
+  request_.kind = EvaluationKind::probability;
   EXPECT_NE(complaint().find("holds uint32: a probability is float, uint8 or uint16 (are prediction and labels swapped?)"),
             std::string::npos);
   request_.prediction = request_.labels;
@@ -184,7 +186,7 @@ TEST_F(EvaluationTest, JsonAndPictures) {
   EXPECT_EQ(json["sections"][5]["scores"].size(), 11u);
   EXPECT_EQ(json["volume"][5]["f"].get<double>(), evaluation.volume[5].pooled.f);
   EXPECT_EQ(json["best"]["rand_f_micro"]["value"].get<double>(),
-            evaluation.volume[evaluation.best.rand_f_micro].pooled.rand_f);
+            evaluation.volume[evaluation.best.rand_f_micro].pooled.rand.f);
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(*request_.picture_folder)) {
     names.push_back(entry.path().filename());
@@ -192,6 +194,173 @@ TEST_F(EvaluationTest, JsonAndPictures) {
   std::sort(names.begin(), names.end());
   EXPECT_EQ(names, (std::vector<std::string>{"section_0001_first.png", "section_0002_best.png",
                                              "section_0004_worst.png"}));
+}
+
+TEST_F(EvaluationTest, JsonHasEveryScoreOfAProbability) {
+  const Evaluation evaluation = evaluate();
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["kind"], "probability");
+  EXPECT_EQ(json["scores"], (std::vector<std::string>{"pixel", "rand", "thin", "warping", "objects", "calibration"}));
+  for (const char* key : {"pixel_error", "f", "iou", "membrane_iou", "rand_f", "rand_f_macro", "rand_all_f", "rand_thin_f_macro",
+                          "info_thin_f_macro", "warping_error", "warping_split_merge", "seg", "object_f1"}) {
+    EXPECT_TRUE(json["volume"][5].contains(key)) << key;
+  }
+  EXPECT_FALSE(json["volume"][10].contains("warping_error")) << "the challenge knows no last threshold";
+  EXPECT_EQ(json["volume"][5]["object_f1"].size(), 10U);
+  EXPECT_EQ(json["best"]["warping_split_merge"]["value"].get<double>(),
+            evaluation.volume[evaluation.best.warping_split_merge].pooled.warping_split_merge);
+  EXPECT_EQ(json["precision_recall"].size(), 256U);
+  EXPECT_EQ(json["precision_recall"][0]["recall"], 1);
+  EXPECT_EQ(json["calibration"]["bins"].size(), 10U);
+  std::int64_t pixels = 0;
+  for (const auto& row : json["confusion"]["pixels"]) pixels += row[0].get<std::int64_t>() + row[1].get<std::int64_t>();
+  EXPECT_EQ(pixels, volume_of(kShape));
+  pixels = 0;
+  for (const auto& bin : json["calibration"]["bins"]) pixels += bin["pixels"].get<std::int64_t>();
+  EXPECT_EQ(pixels, volume_of(kShape));
+  ASSERT_EQ(json["worst_sections"].size(), 1U);
+  EXPECT_EQ(json["worst_sections"][0]["section"], 4);
+  EXPECT_GT(json["run"]["peak_memory_bytes_per_rank"], 1 << 20);
+}
+
+TEST_F(EvaluationTest, OnlyTheScoresAskedFor) {
+  request_.scores = evaluation_scores({"pixel", "warping"});
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluate()));
+  EXPECT_TRUE(json["volume"][0].contains("warping_error"));
+  for (const char* key : {"rand_f", "rand_thin_f", "seg"}) EXPECT_FALSE(json["volume"][0].contains(key)) << key;
+  EXPECT_FALSE(json.contains("precision_recall"));
+  EXPECT_FALSE(evaluation_scores({"auto"}).has_value());
+  EXPECT_TRUE(automatic_scores(1 << 28).section.warping);
+  EXPECT_FALSE(automatic_scores((1 << 28) + 1).section.warping);
+  try {
+    evaluation_scores({"warpng"});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("did you mean 'warping'?"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(EvaluationTest, DegenerateVolumesHaveDefinedScores) {
+  request_.sections = SectionRange{0, 1};
+  for (const float said : {0.0F, 1.0F}) {
+    for (const std::uint32_t truth : {0U, 9U}) {
+      const auto voxels = static_cast<std::size_t>(volume_of(kShape));
+      request_.prediction = write_volume(folder_ / "flat.h5", kShape, std::vector<float>(voxels, said), {1, 24, 32});
+      request_.labels = write_volume(folder_ / "one.h5", kShape, std::vector<std::uint32_t>(voxels, truth), {1, 24, 32});
+      const Evaluation evaluation = evaluate();
+      const std::string text = evaluation_text(evaluation) + evaluation_json(evaluation);
+      EXPECT_EQ(text.find("nan"), std::string::npos) << said << " " << truth;
+      EXPECT_EQ(text.find("inf "), std::string::npos) << said << " " << truth;
+      const ThresholdScores& s = evaluation.volume[5].pooled;
+      const bool right = (said > 0.5F) == (truth > 0);
+      EXPECT_EQ(s.pixel_error, right ? 0 : 1);
+      EXPECT_EQ(s.warping_error, right ? 0 : truth > 0 ? 1 / (24.0 * 32) : 1);
+      EXPECT_EQ(s.rand.f, right || truth == 0 ? 1 : 2 / (1 + 24.0 * 32));
+      EXPECT_EQ(s.rand_all.f, 1) << "one object on either side";
+      EXPECT_EQ(s.objects.seg, right || truth == 0 ? 1 : 0);
+    }
+  }
+}
+
+class LabelEvaluationTest : public EvaluationTest {
+ protected:
+  LabelEvaluationTest() {
+    // Boxes of 8 x 8 as ids; the prediction runs two of them together in section 3 and leaves the rest.
+    std::vector<std::uint64_t> ids, predicted;
+    for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
+      const std::int64_t z = i / (24 * 32), y = i / 32 % 24, x = i % 32;
+      const auto id = static_cast<std::uint64_t>(y % 8 == 0 ? 0 : 1 + y / 8 * 4 + x / 8) << 40;
+      ids.push_back(id);
+      predicted.push_back(z == 3 && id == std::uint64_t{2} << 40 ? std::uint64_t{1} << 40 : id);
+    }
+    request_.labels = write_volume(folder_ / "ids.h5", kShape, ids, {4, 16, 16});
+    request_.prediction = write_volume(folder_ / "predicted.h5", kShape, predicted, {2, 8, 32});
+  }
+};
+
+TEST_F(LabelEvaluationTest, IdsInTheVolumeAndInEachSection) {
+  const LabelEvaluation evaluation = evaluate_labels(request_, Communicator::alone());
+  ASSERT_EQ(evaluation.section.size(), 7U);
+  EXPECT_EQ(evaluation.volume.voxels, 7 * 21 * 32);
+  EXPECT_EQ(evaluation.pooled.voxels, evaluation.volume.voxels);
+  EXPECT_EQ(evaluation.volume.objects.truth, 12);
+  EXPECT_EQ(evaluation.volume.objects.predicted, 12);
+  EXPECT_EQ(evaluation.pooled.objects.truth, 7 * 12);
+  EXPECT_EQ(evaluation.pooled.objects.predicted, 7 * 12 - 1);
+  EXPECT_EQ(scores_of(evaluation.section[0]).voi, 0);
+  // Two of twelve objects, equally large, have become one.
+  EXPECT_NEAR(scores_of(evaluation.section[3]).voi_merge, 2.0 / 12, 1e-12);
+  EXPECT_EQ(scores_of(evaluation.section[3]).voi_split, 0);
+  EXPECT_NEAR(scores_of(evaluation.section[3]).objects.seg, 11.0 / 12, 1e-12) << "both with a Jaccard index of 1/2";
+  EXPECT_EQ(evaluation.from_worst().front(), 3);
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["worst_sections"][0]["section"], 3);
+  EXPECT_EQ(json["volume_2d"]["objects_true"], 84);
+  EXPECT_EQ(json["sections"].size(), 7U);
+  EXPECT_NE(evaluation_text(evaluation).find("section 3"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, ClassesAndTheirConfusion) {
+  std::vector<std::uint8_t> truth, predicted;
+  for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
+    truth.push_back(static_cast<std::uint8_t>(i % 4));
+    predicted.push_back(static_cast<std::uint8_t>(i / (24 * 32) == 5 && i % 4 == 3 ? 1 : i % 4));
+  }
+  request_.labels = write_volume(folder_ / "c.h5", kShape, truth, {4, 16, 16});
+  request_.prediction = write_volume(folder_ / "d.h5", kShape, predicted, {1, 24, 32});
+  const ClassEvaluation evaluation = evaluate_classes(request_, Communicator::alone());
+  ASSERT_EQ(evaluation.matrix.classes, 4);
+  EXPECT_EQ(evaluation.matrix.at(3, 1), 24 * 8);
+  EXPECT_EQ(evaluation.matrix.at(3, 3), 6 * 24 * 8);
+  EXPECT_EQ(evaluation.from_worst().front(), 5);
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["confusion"][3][1], 24 * 8);
+  EXPECT_DOUBLE_EQ(json["classes"][3]["iou"].get<double>(), 6.0 / 7);
+  EXPECT_DOUBLE_EQ(json["accuracy"].get<double>(), 1 - 1.0 / 28);
+  EXPECT_EQ(json["sections"][5]["iou"][3], 0);
+  EXPECT_NE(evaluation_text(evaluation).find("mean IoU"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, WhatDoesNotGoTogetherIsSaid) {
+  const auto complaint_of = [&](EvaluationKind kind) -> std::string {
+    try {
+      if (kind == EvaluationKind::classes) evaluate_classes(request_, Communicator::alone());
+      else evaluate_labels(request_, Communicator::alone());
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  EXPECT_NE(complaint_of(EvaluationKind::classes).find("class ids go up to 255 (are these ids of objects?"), std::string::npos)
+      << complaint_of(EvaluationKind::classes);
+  request_.invert_labels = true;
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("go with a probability only"), std::string::npos);
+  request_.invert_labels = false;
+  request_.scores = evaluation_scores({"rand"});
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("a choice of scores goes with a probability only"), std::string::npos);
+  request_.scores.reset();
+  request_.prediction = {folder_ / "p.h5", "/v"};
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("holds floating point: labels are integers"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
+  const auto said = [&](std::vector<std::string> more) {
+    Arguments arguments{"--prediction", request_.prediction.text(), "--labels", request_.labels.text()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    ::testing::internal::CaptureStdout();
+    EXPECT_EQ(run_evaluate(arguments, Communicator::alone()), 0);
+    return ::testing::internal::GetCapturedStdout();
+  };
+  EXPECT_NE(said({}).find("taken as labels"), std::string::npos) << "uint64";
+  request_.prediction = write_volume(folder_ / "small.h5", kShape, std::vector<std::uint8_t>(static_cast<std::size_t>(volume_of(kShape)), 7), {1, 24, 32});
+  request_.labels = request_.prediction;
+  EXPECT_EQ(said({}).find("taken as"), std::string::npos) << "uint8 is a probability";
+  EXPECT_NE(said({"--instances"}).find("taken as labels"), std::string::npos);
+  EXPECT_NE(said({"--kind", "classes"}).find("taken as classes"), std::string::npos);
+  EXPECT_THROW(said({"--kind", "class"}), UsageError);
+  ::testing::internal::GetCapturedStdout();
+  EXPECT_THROW(said({"--kind", "labels", "--pictures", "x"}), UsageError);
+  ::testing::internal::GetCapturedStdout();
 }
 
 TEST_F(EvaluationTest, TheVerbTakesItsOptions) {
