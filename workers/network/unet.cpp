@@ -28,7 +28,7 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
       convs_->push_back(torch::nn::Conv2d(torch::nn::Conv2dOptions(in, filters, 3).padding(padding)));
       if (options.batch_norm) {
         // Keras' defaults: momentum 0.99 of the old value, epsilon 1e-3.
-        norms_->push_back(torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(filters).momentum(0.01).eps(1e-3)));
+        norms_->push_back(torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(filters).momentum(0.01).eps(kBatchNormEpsilon)));
       }
     }
   };

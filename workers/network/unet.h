@@ -12,6 +12,9 @@
 
 namespace tessera {
 
+/// Of batch normalisation, as Keras has it.
+constexpr double kBatchNormEpsilon = 1e-3;
+
 /// The U-Net of `UNetOptions`. forward() maps (batch, in_channels, h, w) to logits (batch, classes, h', w'),
 /// float32 or bfloat16, with h' = h - 2 margin (valid) or h (same); h and w must be legal sides of
 /// `geometry_of(options)`. Parameter names are stable: they are the names in checkpoints.

@@ -1,0 +1,60 @@
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include "io/error.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/out_of_memory.h"
+#include "workers/network/tile_network.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+at::ScalarType scalar_type(Precision precision) {
+  switch (precision) {
+    case Precision::bfloat16: return at::kBFloat16;
+    case Precision::float16: return at::kHalf;
+    case Precision::float32: break;
+  }
+  return at::kFloat;
+}
+
+class LibTorchNetwork : public TileNetwork {
+ public:
+  LibTorchNetwork(const UNetImpl& network, Precision precision, const Device& device)
+      : network_(clone_network(network)), precision_(precision), on_(device.text()) {
+    const at::NoGradGuard no_grad;
+    network_->eval();
+    network_->to(device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : at::Device(at::kCPU),
+                 scalar_type(precision));
+    for (auto& parameter : network_->parameters()) {
+      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+
+  std::string text() const override { return fmt::format("LibTorch, {}, {}", name_of(precision_), on_); }
+
+  at::Tensor logits(const at::Tensor& input) override {
+    const c10::InferenceMode inference;
+    return named_out_of_memory(input, [&] {
+      return network_->forward(input.to(scalar_type(precision_)).contiguous(at::MemoryFormat::ChannelsLast)).to(at::kFloat);
+    });
+  }
+
+ private:
+  std::shared_ptr<UNetImpl> network_;
+  Precision precision_;
+  std::string on_;
+};
+
+}  // namespace
+
+std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision, const Device& device) {
+  if (precision == Precision::float16 && !device.cuda) {
+    throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
+  }
+  return std::make_unique<LibTorchNetwork>(network, precision, device);
+}
+
+}  // namespace tessera

@@ -1,0 +1,26 @@
+#include "workers/network/network_traits.h"
+
+#include <algorithm>
+
+#include "workers/network/tile_network.h"
+
+namespace tessera {
+
+NetworkTraits::NetworkTraits(const UNetOptions& options)
+    : geometry(geometry_of(options)),
+      in_channels(options.in_channels),
+      classes(options.classes),
+      activation(options.classes == 1 ? Activation::sigmoid : Activation::softmax),
+      weight_bytes(parameter_count(options) * 4),
+      unet(options) {}
+
+std::int64_t NetworkTraits::tile_memory(std::int64_t height, std::int64_t width, Precision precision, bool cuda) const {
+  if (unet) return tessera::tile_memory(*unet, height, width, precision, cuda);
+  return static_cast<std::int64_t>(bytes_per_pixel * static_cast<double>(height) * static_cast<double>(width));
+}
+
+std::int64_t NetworkTraits::widest_layer() const {
+  return unet ? 2 * unet->base_filters : std::max(in_channels, classes);
+}
+
+}  // namespace tessera

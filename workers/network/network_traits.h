@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "io/network_geometry.h"
+#include "workers/network/precision.h"
+#include "workers/network/unet_options.h"
+
+namespace tessera {
+
+/// What makes probabilities of a network's last layer.
+enum class Activation {
+  softmax,  ///< over the classes
+  sigmoid,  ///< of each class by itself
+  none,     ///< the network's answers are probabilities already
+};
+
+/// What planning and prediction must know of a network, wherever it comes from.
+struct NetworkTraits {
+  NetworkGeometry geometry;
+  std::int64_t in_channels = 1;  ///< channels of the raw volume times the sections seen at once
+  std::int64_t classes = 2;      ///< of the last layer
+  Activation activation = Activation::softmax;
+  std::int64_t weight_bytes = 0;  ///< float32
+  std::optional<UNetOptions> unet;  ///< nothing for a network from elsewhere
+  double bytes_per_pixel = 0;       ///< of a network from elsewhere, at its peak; measured by the probe
+
+  NetworkTraits() = default;
+  NetworkTraits(const UNetOptions& options);  // NOLINT(google-explicit-constructor): a U-Net's options say it all
+
+  /// Classes that can be asked for: a single sigmoid output tells two classes apart, 1 and its complement 0.
+  std::int64_t told_apart() const { return classes == 1 ? 2 : classes; }
+  /// Bytes at the peak of one forward pass over an input of `height` x `width`, weights not counted.
+  std::int64_t tile_memory(std::int64_t height, std::int64_t width, Precision precision, bool cuda) const;
+  /// Values of one pixel in the largest tensor, for LibTorch's limit of 2^31 elements.
+  std::int64_t widest_layer() const;
+};
+
+}  // namespace tessera

@@ -1,0 +1,89 @@
+#include "workers/network/network_weights.h"
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+
+#include <map>
+#include <string>
+
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+using Tensors = std::map<std::string, at::Tensor>;
+
+Tensors tensors_of(const UNetImpl& network) {
+  Tensors all;
+  const auto keep = [&](const auto& items) {
+    for (const auto& item : items) all.emplace(item.key(), item.value().detach().to(at::kCPU, at::kDouble));
+  };
+  keep(network.named_parameters());
+  keep(network.named_buffers());
+  return all;
+}
+
+FoldedWeights::Layer layer(const Tensors& tensors, const std::string& name) {
+  return {tensors.at(name + ".weight"), tensors.at(name + ".bias")};
+}
+
+/// Kernel tap of a 3x3, stride 2 transposed convolution by which an output pixel of parity `p` sees the input
+/// pixel at `offset` (0: before, 1: its own): output 2i takes tap 0 of input i and tap 2 of input i - 1, output
+/// 2i + 1 takes tap 1 of input i. -1: none.
+int tap(int parity, int offset) { return parity == 1 ? (offset == 1 ? 1 : -1) : (offset == 1 ? 0 : 2); }
+
+/// (in, filters, k, k) of a transposed convolution as a plain one to 4 * filters channels.
+at::Tensor spread_weight(const at::Tensor& weight) {
+  const std::int64_t in = weight.size(0), filters = weight.size(1);
+  if (weight.size(2) == 2) return weight.permute({2, 3, 1, 0}).reshape({4 * filters, in, 1, 1}).contiguous();
+  at::Tensor spread = at::zeros({4 * filters, in, 2, 2}, weight.options());
+  for (int dy = 0; dy < 2; ++dy) {
+    for (int dx = 0; dx < 2; ++dx) {
+      at::Tensor rows = spread.narrow(0, (2 * dy + dx) * filters, filters);
+      for (int oy = 0; oy < 2; ++oy) {
+        for (int ox = 0; ox < 2; ++ox) {
+          const int ty = tap(dy, oy), tx = tap(dx, ox);
+          if (ty >= 0 && tx >= 0) rows.select(3, ox).select(2, oy).copy_(weight.select(3, tx).select(2, ty).t());
+        }
+      }
+    }
+  }
+  return spread;
+}
+
+void to_float(FoldedWeights::Layer& layer) {
+  layer.weight = layer.weight.to(at::kFloat).contiguous();
+  layer.bias = layer.bias.to(at::kFloat).contiguous();
+}
+
+}  // namespace
+
+FoldedWeights fold_weights(const UNetImpl& network) {
+  const at::NoGradGuard no_grad;
+  const UNetOptions& options = network.options();
+  const Tensors tensors = tensors_of(network);
+  FoldedWeights folded;
+  const int count = (2 * options.depth + 1) * options.block_convs;
+  for (int i = 0; i < count; ++i) {
+    FoldedWeights::Layer conv = layer(tensors, fmt::format("convs.{}", i));
+    if (options.batch_norm) {
+      const std::string norm = fmt::format("norms.{}", i);
+      const at::Tensor scale =
+          tensors.at(norm + ".weight") / at::sqrt(tensors.at(norm + ".running_var") + kBatchNormEpsilon);
+      conv.weight = conv.weight * scale.reshape({-1, 1, 1, 1});
+      conv.bias = (conv.bias - tensors.at(norm + ".running_mean")) * scale + tensors.at(norm + ".bias");
+    }
+    folded.convolutions.push_back(conv);
+  }
+  for (int i = 0; i < options.depth; ++i) {
+    const FoldedWeights::Layer up = layer(tensors, fmt::format("ups.{}", i));
+    folded.spreads.push_back({spread_weight(up.weight), up.bias.repeat({4})});
+  }
+  folded.to_classes = layer(tensors, "to_classes");
+  for (auto& conv : folded.convolutions) to_float(conv);
+  for (auto& spread : folded.spreads) to_float(spread);
+  to_float(folded.to_classes);
+  return folded;
+}
+
+}  // namespace tessera

@@ -1,0 +1,45 @@
+#include "workers/network/tile_network.h"
+
+#include "io/error.h"
+#include "workers/network/forward_plan.h"
+#include "workers/network/onednn_network.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+
+std::string name_of(Precision precision) {
+  switch (precision) {
+    case Precision::bfloat16: return "bfloat16";
+    case Precision::float16: return "float16";
+    case Precision::float32: break;
+  }
+  return "float32";
+}
+
+bool has_onednn_engine() {
+#ifdef TESSERA_ONEDNN
+  return true;
+#else
+  return false;
+#endif
+}
+
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device) {
+#ifdef TESSERA_ONEDNN
+  if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
+#endif
+  return make_libtorch_network(network, precision, device);
+}
+
+std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width, Precision precision,
+                         bool cuda) {
+  const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
+  if (cuda || !has_onednn_engine()) return inference_memory(options, height, width, value_bytes);
+  // Beside the activations: the primitives' scratch memory, the input as float32 and in the engine's type, logits,
+  // probabilities and what they are made of.
+  constexpr std::int64_t kConstant = std::int64_t{16} << 20;
+  const std::int64_t per_pixel = options.in_channels * 8 + options.classes * 8 + 8;
+  return plan_forward(options, height, width, value_bytes).bytes + height * width * per_pixel + kConstant;
+}
+
+}  // namespace tessera

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "workers/device.h"
+#include "workers/network/precision.h"
+#include "workers/network/unet_options.h"
+
+namespace tessera {
+
+class UNetImpl;
+
+/// A network made ready to predict on one device in one precision: no gradients, no batch statistics, no
+/// dropout. Not thread-safe.
+class TileNetwork {
+ public:
+  virtual ~TileNetwork() = default;
+  /// Logits, float32 (1, classes, h', w'), of an input, float32 (1, channels, h, w), both on the network's
+  /// device. h and w are legal sides. The result is the caller's. Errors: OutOfMemory, Error.
+  virtual at::Tensor logits(const at::Tensor& input) = 0;
+  /// Which engine this is, such as "oneDNN 2.6, bfloat16".
+  virtual std::string text() const = 0;
+};
+
+/// Whether `make_cpu_network` runs on oneDNN itself in this build.
+bool has_onednn_engine();
+
+/// The fastest engine of this build for a U-Net on `device`: on the CPU oneDNN's fused primitives, else
+/// LibTorch. `network` is copied, not changed.
+/// Errors: UsageError for a precision that the device lacks.
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device);
+
+/// LibTorch's own operators, on any device: the engine where there is no other, and what others are compared
+/// with. Errors: UsageError for a precision that the device lacks.
+std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision, const Device& device);
+
+/// Bytes beside the weights that `make_tile_network`'s engine needs at its peak for one input of `height` x
+/// `width`, exact for oneDNN, a fitted model for LibTorch (docs/performance.md).
+std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width, Precision precision,
+                         bool cuda);
+
+}  // namespace tessera

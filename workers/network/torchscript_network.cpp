@@ -1,0 +1,191 @@
+#include "workers/network/torchscript_network.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <bit>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "io/box.h"
+#include "io/error.h"
+#include "workers/network/out_of_memory.h"
+#include "workers/network/torchscript_export.h"
+
+namespace tessera {
+namespace {
+
+at::Device torch_device(const Device& device) {
+  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : at::Device(at::kCPU);
+}
+
+at::ScalarType scalar_type(Precision precision) {
+  return precision == Precision::bfloat16 ? at::kBFloat16 : precision == Precision::float16 ? at::kHalf : at::kFloat;
+}
+
+torch::jit::Module load_module(const std::filesystem::path& file, const at::Device& device,
+                               std::unordered_map<std::string, std::string>& extra) {
+  if (!std::filesystem::exists(file)) throw Error(fmt::format("model.torchscript: there is no {}", file.string()));
+  try {
+    torch::jit::Module module = torch::jit::load(file.string(), device, extra);
+    module.eval();
+    return module;
+  } catch (const c10::Error& error) {
+    throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.string(), error.what_without_backtrace()));
+  }
+}
+
+class TorchScriptNetwork : public TileNetwork {
+ public:
+  TorchScriptNetwork(const TorchScriptModel& model, Precision precision, const Device& device)
+      : name_(model.file.string()), type_(scalar_type(precision)), precision_(precision) {
+    if (precision == Precision::float16 && !device.cuda) {
+      throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
+    }
+    std::unordered_map<std::string, std::string> none;
+    module_ = load_module(model.file, torch_device(device), none);
+    if (precision != Precision::float32) module_.to(type_);
+  }
+
+  std::string text() const override { return fmt::format("TorchScript {}, {}", name_, name_of(precision_)); }
+
+  at::Tensor logits(const at::Tensor& input) override {
+    const c10::InferenceMode inference;
+    const at::Tensor answer = named_out_of_memory(input, [&]() -> at::Tensor {
+      try {
+        const c10::IValue value = module_.forward({input.to(type_)});
+        return value.isTensor() ? value.toTensor().to(at::kFloat) : at::Tensor();
+      } catch (const std::bad_alloc&) {
+        throw;
+      } catch (const c10::Error&) {
+        throw;
+      } catch (const std::exception& error) {
+        throw Error(fmt::format("{} failed on an input of {} x {} pixels: {}", name_, input.size(2), input.size(3), error.what()));
+      }
+    });
+    if (!answer.defined() || answer.dim() != 4 || answer.size(0) != 1) {
+      throw Error(fmt::format("{} answers with something else than a tensor of 4 dimensions (1, classes, h, w)", name_));
+    }
+    return answer;
+  }
+
+ private:
+  std::string name_;
+  at::ScalarType type_;
+  Precision precision_;
+  torch::jit::Module module_;
+};
+
+std::int64_t peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string name; status >> name;) {
+    std::int64_t kib = 0;
+    if (name == "VmHWM:" && status >> kib) return kib * 1024;
+    status.ignore(4096, '\n');
+  }
+  return 0;
+}
+
+/// Whether an input of this side gives an answer of the declared size.
+bool answers_well(TileNetwork& network, const TorchScriptModel& model, std::int64_t side, at::Tensor* answer) {
+  const std::int64_t expected = model.padding == Padding::valid ? side - 2 * model.margin : side;
+  try {
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
+    *answer = network.logits(at::normal(0.0, 1.0, {1, model.in_channels, side, side}, generator));
+  } catch (const c10::Error&) {
+    return false;  // not a size it takes
+  } catch (const Error&) {
+    return false;
+  }
+  return answer->size(2) == expected && answer->size(3) == expected;
+}
+
+at::Tensor probability_of(const at::Tensor& answer, Activation activation) {
+  if (activation == Activation::none) return answer;
+  return activation == Activation::sigmoid ? at::sigmoid(answer) : at::softmax(answer, 1);
+}
+
+}  // namespace
+
+std::unique_ptr<TileNetwork> make_torchscript_network(const TorchScriptModel& model, Precision precision,
+                                                      const Device& device) {
+  return std::make_unique<TorchScriptNetwork>(model, precision, device);
+}
+
+std::optional<TorchScriptFacts> read_torchscript_facts(const std::filesystem::path& file) {
+  std::unordered_map<std::string, std::string> extra{{kTorchScriptFacts, ""}};
+  load_module(file, at::kCPU, extra);
+  if (extra[kTorchScriptFacts].empty()) return std::nullopt;
+  try {
+    const auto json = nlohmann::json::parse(extra[kTorchScriptFacts]);
+    TorchScriptFacts facts;
+    facts.model.file = file;
+    facts.model.padding = json.at("padding") == "same" ? Padding::same : Padding::valid;
+    facts.model.margin = json.at("margin");
+    facts.model.alignment = json.at("alignment");
+    facts.model.in_channels = json.at("in_channels");
+    facts.model.classes = json.at("classes");
+    facts.model.activation = json.at("activation") == "none"      ? Activation::none
+                             : json.at("activation") == "sigmoid" ? Activation::sigmoid
+                                                                  : Activation::softmax;
+    facts.mean = json.at("mean");
+    facts.std = json.at("std");
+    return facts;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(fmt::format("{}: what it says of itself is damaged: {}", file.string(), error.what()));
+  }
+}
+
+TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {
+  const c10::InferenceMode inference;
+  TorchScriptNetwork network(model, Precision::float32, {});
+  TorchScriptProbe probe;
+  probe.traits.in_channels = model.in_channels;
+  probe.traits.classes = model.classes;
+  probe.traits.activation = model.activation;
+  NetworkGeometry& geometry = probe.traits.geometry;
+  geometry.padding = model.padding;
+  geometry.alignment = model.alignment;
+  geometry.margin = round_up(model.margin, model.padding == Padding::same ? model.alignment : 1);
+  const std::int64_t first = round_up(2 * model.margin + 4 * model.alignment, model.alignment);
+  at::Tensor answer, larger;
+  std::int64_t remainder = 0;
+  while (remainder < model.alignment && !answers_well(network, model, first + remainder, &answer)) ++remainder;
+  if (remainder == model.alignment) {
+    const std::string got = answer.defined() ? fmt::format("{} x {}", answer.size(2), answer.size(3)) : "an error";
+    throw UsageError(fmt::format(
+        "{}: no input of {} to {} pixels gives the answer that a {} network with a margin of {} would; the last gave {}: "
+        "correct model.margin, model.alignment or model.padding", model.file.string(), first, first + remainder - 1,
+        model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
+  }
+  if (answer.size(1) != model.classes) {
+    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}", model.file.string(), answer.size(1),
+                                 model.classes));
+  }
+  geometry.side_remainder = remainder;
+  geometry.smallest_input = remainder == 0 ? model.alignment : remainder;
+  while (geometry.smallest_input <= 2 * geometry.margin) geometry.smallest_input += model.alignment;
+
+  // The same place seen by a larger tile, one step of the alignment more on every side.
+  const std::int64_t side = first + remainder, grown = side + 2 * model.alignment;
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(11);
+  const at::Tensor x = at::normal(0.0, 1.0, {1, model.in_channels, grown, grown}, generator);
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak counts from here on, where the system allows it
+  const std::int64_t before = peak_memory();
+  larger = probability_of(network.logits(x), model.activation);
+  const double used = static_cast<double>(peak_memory() - before) / static_cast<double>(grown * grown);
+  // Rounded up to a power of two, so that it is the same at every start.
+  probe.traits.bytes_per_pixel = static_cast<double>(std::bit_ceil(static_cast<std::uint64_t>(std::max(used, 256.0))));
+  const at::Tensor smaller = probability_of(
+      network.logits(x.narrow(2, model.alignment, side).narrow(3, model.alignment, side).contiguous()), model.activation);
+  const std::int64_t rim = model.padding == Padding::same ? geometry.margin : 0, inner = smaller.size(2) - 2 * rim;
+  const auto part = [&](const at::Tensor& of, std::int64_t at) { return of.narrow(2, at, inner).narrow(3, at, inner); };
+  probe.tile_dependence = (part(smaller, rim) - part(larger, rim + model.alignment)).abs().max().item<double>();
+  return probe;
+}
+
+}  // namespace tessera
