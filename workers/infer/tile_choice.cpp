@@ -2,65 +2,103 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "io/durable_file.h"
 #include "io/error.h"
 
 namespace tessera {
 namespace {
 
-/// A tile for a core of this shape, and the input that the network really sees (a 'same' network's is
-/// clipped to the section).
-struct Candidate {
-  Index3 tile, seen;
-};
-
-Candidate candidate_for(const NetworkGeometry& geometry, const Index3& core, const Index3& volume_shape) {
-  Candidate c{{1, 0, 0}, {1, 0, 0}};
+/// The input that the network really sees: a 'same' network's is clipped to the section, and rotated versions are
+/// larger.
+Index3 seen_by_network(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape, Averaging averaging) {
+  const NetworkGeometry& geometry = network.geometry;
+  Index3 seen{1, 0, 0};
   for (int axis = 1; axis < 3; ++axis) {
-    c.tile[axis] = geometry.input_side_for(core[axis]);
-    c.seen[axis] = geometry.padding == Padding::valid
-                       ? c.tile[axis]
-                       : std::min(c.tile[axis], round_up(volume_shape[axis], geometry.alignment));
+    seen[axis] = geometry.padding == Padding::valid ? tile[axis]
+                                                    : std::min(tile[axis], round_up(volume_shape[axis], geometry.alignment));
   }
-  return c;
+  if (averaging == Averaging::rotations7) {
+    const std::int64_t core = std::max(geometry.core_side(tile.y), geometry.core_side(tile.x));
+    const std::int64_t side = rotation_reach(geometry, core).input_side;
+    seen.y = std::max(seen.y, side);
+    seen.x = std::max(seen.x, side);
+  }
+  return seen;
 }
 
-bool fits(const UNetOptions& options, const Index3& input, std::int64_t budget, std::int64_t value_bytes) {
+bool fits(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape, const TileDemand& demand) {
   constexpr std::int64_t kMostElements = std::int64_t{1} << 31;  // of one tensor, in LibTorch's kernels
-  return 2 * options.base_filters * input.y * input.x < kMostElements &&
-         inference_memory(options, input.y, input.x, value_bytes) <= budget;
+  const Index3 seen = seen_by_network(network, tile, volume_shape, demand.averaging);
+  return network.widest_layer() * seen.y * seen.x < kMostElements &&
+         memory_of_tile(network, tile, volume_shape, demand) <= demand.budget;
+}
+
+/// With blending, a tile answers for this much more than its cell on each axis.
+std::int64_t grown_by(const NetworkGeometry& geometry, std::int64_t blend_overlap) {
+  return blend_overlap == 0 ? 0 : 2 * round_up(ceil_div(blend_overlap, 2), geometry.alignment);
 }
 
 }  // namespace
 
-Index3 choose_tile(const UNetOptions& options, const Index3& block_shape, const Index3& volume_shape,
-                   std::int64_t budget, std::int64_t value_bytes) {
-  const NetworkGeometry geometry = geometry_of(options);
+std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
+                            const TileDemand& demand) {
+  const Index3 seen = seen_by_network(network, tile, volume_shape, demand.averaging);
+  return network.tile_memory(seen.y, seen.x, demand.precision, demand.cuda);
+}
+
+Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
+                   const TileDemand& demand) {
+  const NetworkGeometry& geometry = network.geometry;
+  const std::int64_t grown = grown_by(geometry, demand.blend_overlap);
   Index3 pieces{1, 1, 1};
   for (;;) {
-    Index3 core{1, 0, 0};
+    Index3 cell{1, 0, 0}, tile{1, 0, 0};
     for (int axis = 1; axis < 3; ++axis) {
-      core[axis] = round_up(ceil_div(std::min(block_shape[axis], volume_shape[axis]), pieces[axis]), geometry.alignment);
+      cell[axis] = round_up(ceil_div(std::min(block_shape[axis], volume_shape[axis]), pieces[axis]), geometry.alignment);
+      tile[axis] = geometry.input_side_for(std::max(cell[axis], grown) + grown);
     }
-    const Candidate candidate = candidate_for(geometry, core, volume_shape);
-    if (fits(options, candidate.seen, budget, value_bytes)) return candidate.tile;
-    if (core.y == geometry.alignment && core.x == geometry.alignment) {
+    if (fits(network, tile, volume_shape, demand)) return tile;
+    const std::int64_t smallest = std::max(geometry.alignment, grown);
+    if (cell.y <= smallest && cell.x <= smallest) {
       throw UsageError(fmt::format(
           "the network does not fit the memory: its smallest tile, {} x {} pixels, needs {}, the budget is {}: lower "
           "model.base_filters or model.depth, raise infer.memory_budget_mib, or give each rank more memory",
-          candidate.seen.y, candidate.seen.x,
-          bytes_text(inference_memory(options, candidate.seen.y, candidate.seen.x, value_bytes)), bytes_text(budget)));
+          tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)), bytes_text(demand.budget)));
     }
-    ++(core.y >= core.x ? pieces.y : pieces.x);
+    ++(cell.y >= cell.x ? pieces.y : pieces.x);
   }
 }
 
-void require_tile_fits(const UNetOptions& options, const Index3& tile, std::int64_t budget, std::int64_t value_bytes) {
-  if (fits(options, tile, budget, value_bytes)) return;
+std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input, const Index3& block_shape,
+                                        const Index3& volume_shape, TileDemand demand) {
+  demand.budget = memory_of_tile(network, tile_input, volume_shape, demand) / 2;
+  try {
+    return choose_tile(network, block_shape, volume_shape, demand);
+  } catch (const UsageError&) {
+    return std::nullopt;
+  }
+}
+
+void require_tile_fits(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
+                       const TileDemand& demand) {
+  if (fits(network, tile, volume_shape, demand)) return;
   throw UsageError(fmt::format("infer.tile: {} x {} pixels need {}, the budget is {}: lower infer.tile (or set it to auto), "
                                "raise infer.memory_budget_mib, or give each rank more memory",
-                               tile.y, tile.x, bytes_text(inference_memory(options, tile.y, tile.x, value_bytes)),
-                               bytes_text(budget)));
+                               tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)),
+                               bytes_text(demand.budget)));
+}
+
+TileGrid make_tile_grid(const NetworkTraits& network, const Index3& volume_shape, const Index3& tile_input,
+                        std::int64_t context, const TileDemand& demand) {
+  TileGridOptions options{context, demand.blend_overlap, 0};
+  if (demand.averaging == Averaging::rotations7) {
+    const std::int64_t core =
+        std::max(network.geometry.core_side(tile_input.y), network.geometry.core_side(tile_input.x));
+    options.beyond_core = rotation_reach(network.geometry, core).beyond_core;
+  }
+  return TileGrid(network.geometry, volume_shape, tile_input, options);
 }
 
 }  // namespace tessera

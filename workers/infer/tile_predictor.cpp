@@ -1,122 +1,258 @@
 #include "workers/infer/tile_predictor.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cstring>
+#include <numeric>
 
 #include "io/error.h"
-#include "io/volume_reader.h"
+#include "workers/infer/blend_weights.h"
+#include "workers/infer/voxel_conversion.h"
+#include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
-
-std::string name_of(Precision precision) {
-  switch (precision) {
-    case Precision::bfloat16: return "bfloat16";
-    case Precision::float16: return "float16";
-    case Precision::float32: break;
-  }
-  return "float32";
-}
-
 namespace {
 
-at::ScalarType scalar_type(Precision precision) {
-  switch (precision) {
-    case Precision::bfloat16: return at::kBFloat16;
-    case Precision::float16: return at::kHalf;
-    case Precision::float32: break;
-  }
-  return at::kFloat;
+at::Device torch_device(const Device& device) {
+  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : at::Device(at::kCPU);
 }
 
-/// A tensor over the buffer's voxels as (1, channels * sections, y, x), in float32 on the device.
-at::Tensor to_device_float(const VoxelBuffer& buffer, const at::Device& device) {
-  const std::vector<std::int64_t> shape{1, buffer.channels * buffer.shape.z, buffer.shape.y, buffer.shape.x};
-  auto* data = const_cast<std::byte*>(buffer.bytes.data());  // from_blob takes no const; nothing writes to it
-  switch (buffer.type) {
-    case VoxelType::uint8: return at::from_blob(data, shape, at::kByte).to(device).to(at::kFloat);
-    case VoxelType::float32: return at::from_blob(data, shape, at::kFloat).to(device);
-    case VoxelType::uint16: {
-      // LibTorch 1.13 has no uint16: the bits travel as int16, negative ones stand for 32768 and more.
-      const auto values = at::from_blob(data, shape, at::kShort).to(device).to(at::kInt);
-      return values.bitwise_and(0xFFFF).to(at::kFloat);
-    }
-    default: break;
+at::ScalarType scalar_type(VoxelType type) {
+  switch (type) {
+    case VoxelType::float16: return at::kHalf;
+    default: return at::kFloat;
   }
-  throw UsageError(fmt::format("raw voxels of {} are not supported: use uint8, uint16 or float32", name_of(buffer.type)));
 }
 
 }  // namespace
 
-struct TilePredictor::Engine {
-  std::shared_ptr<UNetImpl> network;
-  at::Device device{at::kCPU};
-  at::ScalarType type = at::kFloat;
+/// The prediction of one block.
+class TilePredictor::Run {
+ public:
+  Run(const TilePredictor& predictor, const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape, const Box& block)
+      : network_(*predictor.network_),
+        traits_(predictor.traits_),
+        options_(predictor.options_),
+        device_(torch_device(predictor.options_.device)),
+        raw_(raw),
+        raw_box_(raw_box),
+        volume_shape_(volume_shape),
+        block_(block),
+        result_(predictor.options_.output_type, block.shape(), predictor.channels()) {
+    if (options_.labels) {
+      wanted_.resize(static_cast<std::size_t>(traits_.told_apart()));
+      std::iota(wanted_.begin(), wanted_.end(), std::int64_t{0});
+    } else {
+      wanted_ = options_.classes;
+    }
+  }
+
+  void add(const Tile& tile) {
+    const at::Tensor probability = averaged(tile).to(at::kCPU);
+    if (options_.blending == Blending::crop) {
+      store(probability, tile.core);
+    } else {
+      require_finite_probability(probability.isfinite().all().item<bool>(), tile.core);
+      blend(probability, tile);
+    }
+  }
+
+  VoxelBuffer finish() {
+    for (std::int64_t z = 0; z < static_cast<std::int64_t>(sums_.size()); ++z) {
+      const std::int64_t section = block_.begin.z + z;
+      store(sums_[static_cast<std::size_t>(z)] / weights_[static_cast<std::size_t>(z)],
+            {{section, block_.begin.y, block_.begin.x}, {section + 1, block_.end.y, block_.end.x}});
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void require_finite_probability(bool finite, const Box& core) const {
+    if (finite) return;
+    throw Error(fmt::format("the prediction over {} is not finite: the network's weights or the precision {} are unfit (try "
+                            "precision: float32, or another checkpoint)", to_string(core), name_of(options_.precision)));
+  }
+
+  /// (wanted classes, y, x) over the tile's core.
+  at::Tensor averaged(const Tile& tile) {
+    const Box& core = tile.core_in_output;
+    const auto cut = [&](const at::Tensor& logits) {
+      return logits.narrow(2, core.begin.y, core.shape().y).narrow(3, core.begin.x, core.shape().x);
+    };
+    const at::Tensor input = normalised(tile.input);
+    if (options_.averaging == Averaging::none) return probabilities(cut(network_.logits(input)));
+    at::Tensor sum = probabilities(cut(network_.logits(input)));
+    const int versions = options_.averaging == Averaging::symmetries8 ? 8 : kRotations;
+    for (int version = 1; version < versions; ++version) {
+      if (options_.averaging == Averaging::symmetries8) {
+        const at::Tensor turned = apply_symmetry(input, version).contiguous();
+        sum += probabilities(cut(undo_symmetry(network_.logits(turned), version)));
+      } else {
+        sum += rotated(tile, version);
+      }
+    }
+    return sum / versions;
+  }
+
+  at::Tensor rotated(const Tile& tile, int version) {
+    const std::int64_t context = (tile.input.shape().z - 1) / 2;
+    const RotatedTile turned = rotated_tile(tile, version, traits_.geometry, context);
+    at::Tensor logits = network_.logits(rotate_in(normalised(turned.source), turned));
+    if (traits_.geometry.padding == Padding::same) {
+      const std::int64_t margin = traits_.geometry.margin;
+      logits = logits.narrow(2, margin, logits.size(2) - 2 * margin).narrow(3, margin, logits.size(3) - 2 * margin);
+    }
+    return rotate_back(probabilities(logits), turned, tile.core);
+  }
+
+  /// The raw voxels of a box as the network wants them: (1, channels * sections, y, x), float32 on the device.
+  at::Tensor normalised(const Box& box) const {
+    const Index3 shape = box.shape();
+    at::Tensor x = at::empty({1, raw_.channels * shape.z, shape.y, shape.x}, at::kFloat);
+    const auto of_section = [this](std::int64_t z) {
+      return options_.by_section.empty() ? options_.normalisation : options_.by_section[static_cast<std::size_t>(z)];
+    };
+    cut_normalised(raw_, raw_box_, box, volume_shape_, of_section, {x.data_ptr<float>(), static_cast<std::size_t>(x.numel())});
+    return x.to(device_);
+  }
+
+  /// (1, classes, h, w) of logits to (wanted classes, h, w).
+  at::Tensor probabilities(const at::Tensor& logits) const {
+    const std::int64_t classes = logits.size(1);
+    std::vector<at::Tensor> planes;
+    at::Tensor all;
+    for (const std::int64_t wanted : wanted_) {
+      if (classes == 1) {
+        const at::Tensor one = logits.select(1, 0);
+        const at::Tensor yes = traits_.activation == Activation::none ? one : at::sigmoid(wanted == 1 ? one : -one);
+        planes.push_back(traits_.activation == Activation::none && wanted == 0 ? 1 - one : yes);
+      } else if (traits_.activation == Activation::none) {
+        planes.push_back(logits.select(1, wanted));
+      } else if (traits_.activation == Activation::sigmoid) {
+        planes.push_back(at::sigmoid(logits.select(1, wanted)));
+      } else if (classes == 2) {
+        planes.push_back(at::sigmoid(logits.select(1, wanted) - logits.select(1, 1 - wanted)));  // the soft-max of two
+      } else {
+        if (!all.defined()) all = at::softmax(logits, 1);
+        planes.push_back(all.select(1, wanted));
+      }
+    }
+    return planes.size() == 1 ? planes.front() : at::cat(planes, 0);
+  }
+
+  /// Adds a tile, weighted, to the sums of its section.
+  void blend(const at::Tensor& probability, const Tile& tile) {
+    const auto z = static_cast<std::size_t>(tile.core.begin.z - block_.begin.z);
+    if (sums_.empty()) {
+      sums_.resize(static_cast<std::size_t>(block_.shape().z));
+      weights_.resize(sums_.size());
+    }
+    if (!sums_[z].defined()) {
+      const auto on = at::TensorOptions(at::kFloat);
+      sums_[z] = at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x}, on);
+      weights_[z] = at::zeros({block_.shape().y, block_.shape().x}, on);
+    }
+    const auto along = [&](int axis) {
+      return at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis], tile.cell.begin[axis],
+                                          tile.cell.end[axis], tile.overlap_reach), at::kFloat);
+    };
+    const at::Tensor weight = along(1).unsqueeze(1) * along(2).unsqueeze(0);
+    const Index3 at = tile.core.begin - block_.begin, shape = tile.core.shape();
+    sums_[z].narrow(1, at.y, shape.y).narrow(2, at.x, shape.x).add_(probability * weight);
+    weights_[z].narrow(0, at.y, shape.y).narrow(1, at.x, shape.x).add_(weight);
+  }
+
+  /// round(255 p) of (classes, y, x) on the CPU, straight into the result.
+  void store_bytes(const at::Tensor& probability, const Box& core) {
+    const Index3 at = core.begin - block_.begin, shape = core.shape();
+    const float* values = probability.data_ptr<float>();
+    auto* out = reinterpret_cast<std::uint8_t*>(result_.bytes.data());
+    std::atomic<bool> finite = true;
+    constexpr std::int64_t kRowsPerThread = 64;
+    at::parallel_for(0, result_.channels * shape.y, kRowsPerThread, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const std::int64_t c = i / shape.y, y = i % shape.y;
+        const std::int64_t row = ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
+        if (!quantise(values + c * probability.stride(0) + y * probability.stride(1), probability.stride(2), shape.x, out + row)) {
+          finite = false;
+        }
+      }
+    });
+    require_finite_probability(finite, core);
+  }
+
+  /// Quantises the probabilities over `core` and puts them into the result.
+  void store(const at::Tensor& probability, const Box& core) {
+    if (!options_.labels && options_.output_type == VoxelType::uint8) return store_bytes(probability, core);
+    require_finite_probability(probability.isfinite().all().item<bool>(), core);
+    at::Tensor values;
+    if (options_.labels) {
+      values = probability.argmax(0).to(at::kByte).unsqueeze(0);
+    } else {
+      values = probability.to(scalar_type(options_.output_type));
+    }
+    values = values.contiguous();
+    const std::int64_t width = size_of(result_.type);
+    const Index3 at = core.begin - block_.begin, shape = core.shape();
+    const auto* from = static_cast<const std::byte*>(values.data_ptr());
+    for (std::int64_t c = 0; c < result_.channels; ++c) {
+      for (std::int64_t y = 0; y < shape.y; ++y) {
+        const std::int64_t row = ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
+        std::memcpy(result_.bytes.data() + row * width, from + (c * shape.y + y) * shape.x * width,
+                    static_cast<std::size_t>(shape.x * width));
+      }
+    }
+  }
+
+  TileNetwork& network_;
+  const NetworkTraits& traits_;
+  const PredictorOptions& options_;
+  at::Device device_;
+  const VoxelBuffer& raw_;
+  const Box& raw_box_;
+  const Index3& volume_shape_;
+  const Box& block_;
+  VoxelBuffer result_;
+  std::vector<std::int64_t> wanted_;
+  std::vector<at::Tensor> sums_, weights_;  // by section of the block, with blending
 };
 
-TilePredictor::TilePredictor(std::shared_ptr<UNetImpl> network, const PredictorOptions& options)
-    : engine_(std::make_unique<Engine>()), options_(options) {
-  const std::int64_t classes = std::max<std::int64_t>(2, network->options().classes);
-  if (options.output_class < 0 || options.output_class >= classes) {
-    throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}",
-                                 options.output_class, classes, classes - 1));
+TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits, const PredictorOptions& options)
+    : network_(std::move(network)), traits_(std::move(traits)), options_(options) {
+  for (const std::int64_t wanted : options.classes) {
+    if (wanted >= 0 && wanted < traits_.told_apart()) continue;
+    throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}", wanted,
+                                 traits_.told_apart(), traits_.told_apart() - 1));
   }
-  if (options.precision == Precision::float16 && !options.device.cuda) {
-    throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
-  }
-  engine_->device = options.device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(options.device.index))
-                                        : at::Device(at::kCPU);
-  engine_->type = scalar_type(options.precision);
-  torch::NoGradGuard no_grad;
-  network->eval();
-  network->to(engine_->device, engine_->type);
-  for (auto& parameter : network->parameters()) {
-    if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-  }
-  engine_->network = std::move(network);
 }
 
+TilePredictor::TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options)
+    : TilePredictor(make_tile_network(*network, options.precision, options.device), NetworkTraits(network->options()),
+                    options) {}
+
 TilePredictor::~TilePredictor() = default;
+
+std::string TilePredictor::engine_text() const { return network_->text(); }
 
 VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                                    const std::vector<Tile>& tiles, const Box& block,
                                    const std::function<void(std::int64_t)>& after_tile) const {
-  c10::InferenceMode inference;
-  VoxelBuffer result(options_.output_type, block.shape());
-  const Normalisation& norm = options_.normalisation;
+  const c10::InferenceMode inference;
+  Run run(*this, raw, raw_box, volume_shape, block);
   for (const Tile& tile : tiles) {
-    const VoxelBuffer input = cut_mirrored(raw, raw_box, tile.input, volume_shape);
-    at::Tensor x = to_device_float(input, engine_->device);
-    x = ((x - norm.mean) / norm.std).to(engine_->type).contiguous(at::MemoryFormat::ChannelsLast);
-    const Box& core = tile.core_in_output;
-    at::Tensor logits = engine_->network->forward(x);
-    logits = logits.narrow(2, core.begin.y, core.shape().y).narrow(3, core.begin.x, core.shape().x).to(at::kFloat);
-    at::Tensor probability;
-    if (logits.size(1) == 1) {
-      probability = at::sigmoid(options_.output_class == 1 ? logits : -logits).select(1, 0);
-    } else {
-      probability = at::softmax(logits, 1).select(1, options_.output_class);
+    try {
+      run.add(tile);
+    } catch (const OutOfMemory& error) {
+      throw OutOfMemory(fmt::format("tile {}: {}", to_string(tile.core), error.what()));
     }
-    if (!probability.isfinite().all().item<bool>()) {
-      throw Error(fmt::format("the prediction over {} is not finite: the network's weights or the precision {} are unfit "
-                              "(try precision: float32, or another checkpoint)", to_string(tile.core),
-                              name_of(options_.precision)));
-    }
-    if (options_.output_type == VoxelType::uint8) probability = (probability * 255).round().to(at::kByte);
-    probability = probability.to(at::kCPU).contiguous();
-    const std::int64_t width = size_of(options_.output_type);
-    const Index3 at = tile.core.begin - block.begin, shape = tile.core.shape();
-    const auto* from = static_cast<const std::byte*>(probability.data_ptr());
-    for (std::int64_t y = 0; y < shape.y; ++y) {
-      std::memcpy(result.bytes.data() + ((at.z * result.shape.y + at.y + y) * result.shape.x + at.x) * width,
-                  from + y * shape.x * width, static_cast<std::size_t>(shape.x * width));
-    }
-    if (after_tile) after_tile(tile.core.voxels());
+    if (after_tile) after_tile(intersection(tile.cell, block).voxels());
   }
-  return result;
+  return run.finish();
 }
 
 }  // namespace tessera

@@ -9,45 +9,66 @@
 #include "io/tile_grid.h"
 #include "io/voxel_type.h"
 #include "workers/device.h"
+#include "workers/infer/test_time_averaging.h"
+#include "workers/network/network_traits.h"
+#include "workers/network/normalisation.h"
 
 namespace tessera {
 
+class TileNetwork;
 class UNetImpl;
 
-/// Raw values v reach the network as (v - mean) / std, in the units of the file.
-struct Normalisation {
-  double mean = 0, std = 1;
+/// How overlapping tiles are averaged (TileGridOptions::blend_overlap).
+enum class Blending {
+  crop,      ///< no overlap: each voxel from the one tile whose core it is in
+  linear,    ///< weights fall linearly to 0 over the overlap
+  gaussian,  ///< weights fall as a Gaussian with the overlap as four standard deviations
 };
-
-enum class Precision { float32, bfloat16, float16 };
-std::string name_of(Precision precision);
 
 struct PredictorOptions {
   Normalisation normalisation;
+  std::vector<Normalisation> by_section;  ///< in place of `normalisation`, one for each section of the volume
   Precision precision = Precision::float32;
   Device device;
-  std::int64_t output_class = 1;  ///< whose probability is the result; for one-class networks 1 is that class, 0 its complement
-  VoxelType output_type = VoxelType::uint8;  ///< uint8: round(255 p); float32: p
+  /// Classes whose probabilities are the result, a channel each; for one-class networks 1 is that class, 0 its
+  /// complement.
+  std::vector<std::int64_t> classes = {1};
+  bool labels = false;  ///< the most probable class instead, as uint8; `classes` is not used
+  VoxelType output_type = VoxelType::uint8;  ///< uint8: round(255 p); float16, float32: p
+  Averaging averaging = Averaging::none;
+  Blending blending = Blending::crop;
 };
 
 /// Runs a network over tiles.
 class TilePredictor {
  public:
-  /// The network is put into evaluation mode and moved to device and precision. Errors: UsageError for a
-  /// precision that the device lacks, or an output class that the network lacks.
-  TilePredictor(std::shared_ptr<UNetImpl> network, const PredictorOptions& options);
+  /// Errors: UsageError for an output class that the network lacks.
+  TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits, const PredictorOptions& options);
+  /// A U-Net on the fastest engine for the options' device and precision; the network is copied. Errors: UsageError,
+  /// also for a precision that the device lacks.
+  TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options);
   ~TilePredictor();
 
-  /// The result over `block` (row-major, of the output type). `raw` holds the voxels of `raw_box`, which has
-  /// everything that the tiles' inputs show, mirrored beyond `volume_shape`. `after_tile` is called after
-  /// each tile with the output pixels it made. Errors: Error when a prediction is NaN, naming the tile.
+  const PredictorOptions& options() const { return options_; }
+  const NetworkTraits& traits() const { return traits_; }
+  /// The engine in words.
+  std::string engine_text() const;
+  /// Channels of the result.
+  std::int64_t channels() const { return options_.labels ? 1 : static_cast<std::int64_t>(options_.classes.size()); }
+
+  /// The result over `block` (channel by channel, row-major, of the output type). `raw` holds the voxels of
+  /// `raw_box`, which has everything that the tiles read (`Tile::read`), mirrored beyond `volume_shape`. `after_tile`
+  /// is called after each tile with the voxels it made.
+  /// Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming it, too.
   VoxelBuffer predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                       const std::vector<Tile>& tiles, const Box& block,
                       const std::function<void(std::int64_t)>& after_tile) const;
 
  private:
-  struct Engine;
-  std::unique_ptr<Engine> engine_;
+  class Run;
+
+  std::unique_ptr<TileNetwork> network_;
+  NetworkTraits traits_;
   PredictorOptions options_;
 };
 

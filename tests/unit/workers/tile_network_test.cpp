@@ -1,0 +1,122 @@
+#include "workers/network/tile_network.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include "workers/network/forward_plan.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+struct NetworkCase {
+  const char* what;
+  bool same = false;
+  std::int64_t filters = 4, in_channels = 1, classes = 2;
+  int depth = 4, block_convs = 2, up_kernel = 2;
+  bool batch_norm = false;
+};
+
+UNetOptions options_of(const NetworkCase& c) {
+  UNetOptions options;
+  options.padding = c.same ? Padding::same : Padding::valid;
+  options.base_filters = c.filters;
+  options.in_channels = c.in_channels;
+  options.classes = c.classes;
+  options.depth = c.depth;
+  options.block_convs = c.block_convs;
+  options.up_kernel = c.up_kernel;
+  options.batch_norm = c.batch_norm;
+  return options;
+}
+
+/// Random weights, and statistics as a trained network has them.
+std::shared_ptr<UNetImpl> random_network(const UNetOptions& options) {
+  auto network = make_network(options, 3);
+  const at::NoGradGuard no_grad;
+  at::manual_seed(8);
+  for (auto& item : network->named_parameters()) {
+    if (item.value().dim() == 1) item.value().copy_(at::rand_like(item.value()) * 0.5 + 0.5);
+  }
+  for (auto& item : network->named_buffers()) {
+    if (item.key().find("num_batches") == std::string::npos) item.value().copy_(at::rand_like(item.value()) + 0.5);
+  }
+  return network;
+}
+
+class Engines : public ::testing::TestWithParam<NetworkCase> {};
+
+TEST_P(Engines, AgreeWithLibTorch) {
+  const UNetOptions options = options_of(GetParam());
+  const auto network = random_network(options);
+  const NetworkGeometry geometry = geometry_of(options);
+  const c10::InferenceMode inference;
+  for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    const auto fast = make_tile_network(*network, precision, {}), reference = make_libtorch_network(*network, Precision::float32, {});
+    // A small, a large and the small shape again: one memory serves all.
+    for (const std::int64_t more : {0, 3, 0, 1}) {
+      const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
+      const at::Tensor x = at::randn({1, options.in_channels, side, side + 2 * geometry.alignment});
+      const at::Tensor a = fast->logits(x), b = reference->logits(x);
+      ASSERT_EQ(a.sizes(), b.sizes());
+      const double scale = b.abs().max().item<double>();
+      ASSERT_GT(scale, 0.01);
+      EXPECT_LE((a - b).abs().max().item<double>() / scale, precision == Precision::float32 ? 1e-5 : 0.05)
+          << fast->text() << ", side " << side;
+      EXPECT_LE((a - b).abs().mean().item<double>() / scale, precision == Precision::float32 ? 1e-6 : 0.008);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Options, Engines,
+    ::testing::Values(NetworkCase{"paper", false, 16}, NetworkCase{"odd_filters", false, 5},
+                      NetworkCase{"context_and_classes", false, 8, 3, 4}, NetworkCase{"one_class", false, 8, 1, 1},
+                      NetworkCase{"flat", false, 8, 1, 2, 1, 1}, NetworkCase{"three_convolutions", false, 8, 1, 2, 2, 3},
+                      NetworkCase{"batch_norm", false, 8, 1, 2, 3, 2, 2, true},
+                      NetworkCase{"keras", true, 16, 1, 1, 4, 2, 3, true}, NetworkCase{"same_padding", true, 8, 2, 3, 3},
+                      NetworkCase{"keras_single", true, 4, 1, 1, 4, 1, 3, true}),
+    [](const auto& test) { return test.param.what; });
+
+TEST(ForwardPlan, BuffersThatAreAliveTogetherDoNotOverlap) {
+  int pairs = 0;
+  for (const bool same : {false, true}) {
+    const UNetOptions options = same ? keras_same_options() : unet2015_options();
+    const std::int64_t side = geometry_of(options).input_side_for(400);
+    const ForwardPlan plan = plan_forward(options, side, side + 32, 2);
+    for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
+      const auto& a = plan.buffers[i];
+      EXPECT_LE(a.offset + a.bytes, plan.bytes);
+      for (std::size_t j = 0; j < i; ++j) {
+        const auto& b = plan.buffers[j];
+        if (a.first_step > b.last_step || b.first_step > a.last_step) continue;
+        EXPECT_TRUE(a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset) << i << " and " << j;
+        ++pairs;
+      }
+    }
+  }
+  EXPECT_GT(pairs, 50);
+}
+
+TEST(ForwardPlan, EveryBufferIsWrittenBeforeItIsRead) {
+  const ForwardPlan plan = plan_forward(unet2015_options(), 572, 572, 4);
+  std::vector<int> writes(plan.buffers.size(), 0);
+  int convolutions = 0, ups = 0;
+  for (const ForwardStep& step : plan.steps) {
+    if (step.in != kInput) {
+      EXPECT_GT(writes[static_cast<std::size_t>(step.in)], 0);
+    }
+    if (step.out != kOutput) ++writes[static_cast<std::size_t>(step.out)];
+    convolutions += step.kind == ForwardStep::Kind::convolution || step.kind == ForwardStep::Kind::to_classes ? 1 : 0;
+    ups += step.kind == ForwardStep::Kind::spread ? 1 : 0;
+  }
+  EXPECT_EQ(convolutions + ups, 23) << "the convolutional layers of the paper";
+  EXPECT_EQ(plan.steps.back().out_height, 388);
+  // 3.5 times the first level's values is the peak; a careless order of steps would need more.
+  EXPECT_LE(plan.bytes, std::int64_t{572} * 572 * 64 * 4 * 7 / 2);
+}
+
+}  // namespace
+}  // namespace tessera
