@@ -10,10 +10,14 @@
 #include "io/error.h"
 #include "io/hdf5_attributes.h"
 #include "io/mirror.h"
+#include "io/parallel_chunk_reader.h"
 #include "io/volume_file.h"
 
 namespace tessera {
 namespace {
+
+/// The library's own default. With 1.0 the chunk cache of HDF5 1.10 grows without bound.
+constexpr double kChunkPreemption = 0.75;
 
 VoxelType memory_type_of(hid_t dataset, const DatasetName& name) {
   Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
@@ -64,7 +68,7 @@ VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_byte
                             name.path, name.file.string()));
   }
   Hdf5Handle access_list(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
-  H5Pset_chunk_cache(access_list.get(), 100'003, chunk_cache_bytes, 1.0);
+  H5Pset_chunk_cache(access_list.get(), 100'003, chunk_cache_bytes, kChunkPreemption);
   dataset_ = Hdf5Handle(H5Dopen2(file_.get(), name.path.c_str(), access_list.get()), H5Dclose);
   if (!dataset_) {
     throw Error(fmt::format("{} is not a dataset: {}", name.text(), take_hdf5_error()));
@@ -102,6 +106,18 @@ VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_byte
   info_.attributes = read_string_attributes(dataset_.get());
 }
 
+VolumeReader::VolumeReader(VolumeReader&&) noexcept = default;
+VolumeReader& VolumeReader::operator=(VolumeReader&&) noexcept = default;
+VolumeReader::~VolumeReader() = default;
+
+void VolumeReader::unpack_on_threads(int threads) {
+  parallel_.reset();
+  if (threads < 1 || !info_.chunk || !ParallelChunkReader::can_read(dataset_.get(), info_.type)) return;
+  parallel_ = std::make_unique<ParallelChunkReader>(
+      dataset_.get(), ChunkLayout{info_.rank, info_.shape, *info_.chunk, info_.channels, info_.chunk_channels, info_.type},
+      threads);
+}
+
 std::int64_t VolumeReader::chunks_stored() const {
   if (!info_.chunk) return 0;
   std::int64_t count = ceil_div(info_.channels, info_.chunk_channels);
@@ -123,17 +139,7 @@ VoxelBuffer VolumeReader::read(const Box& box) {
   }
   const auto first = static_cast<std::size_t>(4 - info_.rank);
   const std::string what = fmt::format("cannot read {} of {}", to_string(box), info_.name.text());
-  Hdf5Handle file_space(check_hdf5(H5Dget_space(dataset_.get()), what), H5Sclose);
-  check_hdf5(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data() + first, nullptr,
-                                 count.data() + first, nullptr), what);
-  Hdf5Handle memory_space(H5Screate_simple(info_.rank, count.data() + first, nullptr), H5Sclose);
-  Hdf5Handle transfer_list(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
-  H5Pset_type_conv_cb(transfer_list.get(), refuse_out_of_range, nullptr);
-  if (H5Dread(dataset_.get(), hdf5_memory_type(info_.type), memory_space.get(), file_space.get(),
-              transfer_list.get(), buffer.bytes.data()) < 0) {
-    throw Error(fmt::format("{}: {} (is the file damaged or truncated, a filter missing, or a value negative?)",
-                            what, take_hdf5_error()));
-  }
+  if (!read_in_parallel(box, buffer, what)) read_by_library(start.data() + first, count.data() + first, buffer, what);
   if (info_.chunk) {
     std::int64_t touched = ceil_div(info_.channels, info_.chunk_channels);
     for (int axis = 0; axis < 3; ++axis) {
@@ -143,6 +149,29 @@ VoxelBuffer VolumeReader::read(const Box& box) {
     chunks_read_ += touched;
   }
   return buffer;
+}
+
+bool VolumeReader::read_in_parallel(const Box& box, VoxelBuffer& buffer, const std::string& what) {
+  if (!parallel_) return false;
+  try {
+    return parallel_->read(box, buffer);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", what, error.what()));
+  }
+}
+
+void VolumeReader::read_by_library(const hsize_t* start, const hsize_t* count, VoxelBuffer& buffer, const std::string& what) {
+  Hdf5Handle file_space(check_hdf5(H5Dget_space(dataset_.get()), what), H5Sclose);
+  check_hdf5(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start, nullptr,
+                                 count, nullptr), what);
+  Hdf5Handle memory_space(H5Screate_simple(info_.rank, count, nullptr), H5Sclose);
+  Hdf5Handle transfer_list(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
+  H5Pset_type_conv_cb(transfer_list.get(), refuse_out_of_range, nullptr);
+  if (H5Dread(dataset_.get(), hdf5_memory_type(info_.type), memory_space.get(), file_space.get(),
+              transfer_list.get(), buffer.bytes.data()) < 0) {
+    throw Error(fmt::format("{}: {} (is the file damaged or truncated, a filter missing, or a value negative?)",
+                            what, take_hdf5_error()));
+  }
 }
 
 VoxelBuffer VolumeReader::read_mirrored(const Box& box) {

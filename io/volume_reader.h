@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "io/voxel_type.h"
 
 namespace tessera {
+
+class ParallelChunkReader;
 
 /// What a volume's dataset says of itself. A 2-D dataset (y, x) is a volume of one section; a 4-D one is
 /// (channel, z, y, x).
@@ -40,6 +43,13 @@ class VolumeReader {
  public:
   /// Errors: Error when the file or the dataset is missing, unreadable, of an unfit type or rank, or empty.
   explicit VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes = kChunkCacheBytes);
+  /// Unpacks compressed chunks on so many threads of its own where their filters allow it; nothing of them is kept
+  /// from one read to the next. 0: leaves it to the library again.
+  void unpack_on_threads(int threads);
+
+  VolumeReader(VolumeReader&&) noexcept;
+  VolumeReader& operator=(VolumeReader&&) noexcept;
+  ~VolumeReader();
 
   const VolumeInfo& info() const { return info_; }
 
@@ -57,10 +67,15 @@ class VolumeReader {
   std::int64_t chunks_stored() const;
 
  private:
+  /// False when the library must do it.
+  bool read_in_parallel(const Box& box, VoxelBuffer& buffer, const std::string& what);
+  void read_by_library(const hsize_t* start, const hsize_t* count, VoxelBuffer& buffer, const std::string& what);
+
   VolumeInfo info_;
   Hdf5Handle file_;
   Hdf5Handle dataset_;
   std::int64_t chunks_read_ = 0;
+  std::unique_ptr<ParallelChunkReader> parallel_;
 };
 
 /// Voxels of any box out of `held`, a buffer that covers `held_box` of a volume of `shape`. Everything that
