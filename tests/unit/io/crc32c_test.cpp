@@ -38,6 +38,7 @@ TEST(Crc32c, ContinuesWhereverItIsCut) {
   const std::uint32_t whole = crc32c(all);
   for (std::size_t cut = 0; cut <= all.size(); ++cut) {
     EXPECT_EQ(crc32c(all.subspan(cut), crc32c(all.first(cut))), whole) << "cut at " << cut;
+    EXPECT_EQ(crc32c_by_tables(all.subspan(cut), crc32c(all.first(cut))), whole) << "cut at " << cut;
   }
 }
 
