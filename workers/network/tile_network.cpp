@@ -35,10 +35,10 @@ std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::i
                          bool cuda) {
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
   if (cuda || !has_onednn_engine()) return inference_memory(options, height, width, value_bytes);
-  // Beside the activations: the primitives' scratch memory, the input as float32 and in the engine's type, logits,
-  // probabilities and what they are made of.
-  constexpr std::int64_t kConstant = std::int64_t{16} << 20;
-  const std::int64_t per_pixel = options.in_channels * 8 + options.classes * 8 + 8;
+  // Beside the activations: the primitives' scratch memory; the input as float32 and in the engine's type; logits, and
+  // the probabilities made of them.
+  constexpr std::int64_t kConstant = std::int64_t{3} << 20;
+  const std::int64_t per_pixel = options.in_channels * (4 + value_bytes) + options.classes * 4 + 4;
   return plan_forward(options, height, width, value_bytes).bytes + height * width * per_pixel + kConstant;
 }
 
