@@ -10,16 +10,22 @@
 namespace tessera {
 
 BlockPlan::BlockPlan(const Index3& volume_shape, const Index3& block_shape)
-    : volume_shape_(volume_shape), block_shape_(block_shape) {
+    : region_(Box::of_shape(volume_shape)), block_shape_(block_shape) {
   for (int axis = 0; axis < 3; ++axis) grid_[axis] = ceil_div(volume_shape[axis], block_shape[axis]);
+}
+
+BlockPlan BlockPlan::of_region(const Box& region, const Index3& block_shape) {
+  BlockPlan plan(region.shape(), block_shape);
+  plan.region_ = region;
+  return plan;
 }
 
 Box BlockPlan::block(std::int64_t id) const {
   const Index3 at{id / (grid_.y * grid_.x), id / grid_.x % grid_.y, id % grid_.x};
   Box box;
   for (int axis = 0; axis < 3; ++axis) {
-    box.begin[axis] = at[axis] * block_shape_[axis];
-    box.end[axis] = std::min(box.begin[axis] + block_shape_[axis], volume_shape_[axis]);
+    box.begin[axis] = region_.begin[axis] + at[axis] * block_shape_[axis];
+    box.end[axis] = std::min(box.begin[axis] + block_shape_[axis], region_.end[axis]);
   }
   return box;
 }

@@ -15,17 +15,20 @@ class BlockPlan {
   BlockPlan() = default;
   /// Shapes of at least 1 voxel.
   BlockPlan(const Index3& volume_shape, const Index3& block_shape);
+  /// Of a region of a volume; the first block starts where the region does.
+  static BlockPlan of_region(const Box& region, const Index3& block_shape);
 
-  const Index3& volume_shape() const { return volume_shape_; }
+  const Box& region() const { return region_; }
   const Index3& block_shape() const { return block_shape_; }
   std::int64_t count() const { return volume_of(grid_); }
-  /// The voxels of block `id`, clipped to the volume.
+  /// The voxels of block `id`, in volume coordinates, clipped to the region.
   Box block(std::int64_t id) const;
   /// Every id, the largest blocks first, neighbours together.
   std::vector<std::int64_t> hand_out_order() const;
 
  private:
-  Index3 volume_shape_, block_shape_, grid_;
+  Box region_;
+  Index3 block_shape_, grid_;
 };
 
 /// What the choice of chunks and blocks depends on; never on the number of ranks, so that the tiles, and

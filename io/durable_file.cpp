@@ -31,8 +31,19 @@ std::string hint_for(int reason) {
   }
 }
 
+/// Whether the next write would meet the same.
+bool lasts(int reason) {
+  for (const int one : {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, ENOENT, ESTALE, EMFILE, ENFILE}) {
+    if (reason == one) return true;
+  }
+  return false;
+}
+
 [[noreturn]] void fail(const std::string& what, const std::filesystem::path& file, int reason) {
-  throw Error(fmt::format("cannot {} {}: {}{}", what, file.string(), errno_text(reason), hint_for(reason)));
+  const std::string words =
+      fmt::format("cannot {} {}: {}{}", what, file.string(), errno_text(reason), hint_for(reason));
+  if (lasts(reason)) throw WholeJobError(words);
+  throw Error(words);
 }
 
 }  // namespace
@@ -64,6 +75,10 @@ void write_fully(int fd, std::span<const std::byte> bytes, std::int64_t offset,
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += written;
   }
+}
+
+void sync_data(int fd, const std::filesystem::path& file) {
+  if (::fdatasync(fd) != 0) fail("sync", file, errno);
 }
 
 void sync_to_disk(const std::filesystem::path& file_or_folder) {

@@ -28,6 +28,9 @@ class FileDescriptor {
 void write_fully(int fd, std::span<const std::byte> bytes, std::int64_t offset,
                  const std::filesystem::path& file);
 
+/// fdatasync: what was written to `fd` is on the disk when this returns. Errors: Error.
+void sync_data(int fd, const std::filesystem::path& file);
+
 /// fsync a file, or a folder, so that what it holds (or its names) survive a crash. Errors: Error.
 void sync_to_disk(const std::filesystem::path& file_or_folder);
 

@@ -11,8 +11,21 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The memory of a device or of the host ran out.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// What the user asked for cannot be done as asked (command line, config, unfitting inputs). Exit code 2.
 class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// What every other block of a job would meet as well, now and when tried again: a full or read-only disk, an
+/// input that is gone. Exit code 1.
+class WholeJobError : public Error {
  public:
   using Error::Error;
 };

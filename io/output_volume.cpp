@@ -21,23 +21,25 @@ namespace {
 
 /// The implicit chunk index, chunks back to back, comes with exactly these: V110 bounds, fixed dimensions,
 /// no filter, early allocation, no fill.
-Hdf5Handle implicit_index_creation_list(const Index3& chunk) {
+Hdf5Handle implicit_index_creation_list(const Index3& chunk, int rank) {
   Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-  const std::array<hsize_t, 3> sides{static_cast<hsize_t>(chunk.z), static_cast<hsize_t>(chunk.y),
+  const std::array<hsize_t, 4> sides{1, static_cast<hsize_t>(chunk.z), static_cast<hsize_t>(chunk.y),
                                      static_cast<hsize_t>(chunk.x)};
-  check_hdf5(H5Pset_chunk(list.get(), 3, sides.data()), "cannot set the chunk shape of the result");
+  check_hdf5(H5Pset_chunk(list.get(), rank, sides.data() + (4 - rank)), "cannot set the chunk shape of the result");
   check_hdf5(H5Pset_alloc_time(list.get(), H5D_ALLOC_TIME_EARLY), "cannot ask for early allocation");
   check_hdf5(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), "cannot switch off filling");
   return list;
 }
 
-std::int64_t chunk_address(hid_t dataset, const Index3& position, const Index3& chunk, const std::string& name) {
-  const std::array<hsize_t, 3> at{static_cast<hsize_t>(position.z * chunk.z), static_cast<hsize_t>(position.y * chunk.y),
-                                  static_cast<hsize_t>(position.x * chunk.x)};
+std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& position, const OutputLayout& layout,
+                           const std::string& name) {
+  const Index3& chunk = layout.chunk;
+  const std::array<hsize_t, 4> at{static_cast<hsize_t>(channel), static_cast<hsize_t>(position.z * chunk.z),
+                                  static_cast<hsize_t>(position.y * chunk.y), static_cast<hsize_t>(position.x * chunk.x)};
   unsigned mask = 0;
   haddr_t address = HADDR_UNDEF;
   hsize_t size = 0;
-  check_hdf5(H5Dget_chunk_info_by_coord(dataset, at.data(), &mask, &address, &size),
+  check_hdf5(H5Dget_chunk_info_by_coord(dataset, at.data() + (layout.channels > 1 ? 0 : 1), &mask, &address, &size),
              "cannot find a chunk of " + name);
   if (address == HADDR_UNDEF) throw Error(name + " has a chunk without a place: not made by 'tessera infer'");
   return static_cast<std::int64_t>(address);
@@ -46,9 +48,9 @@ std::int64_t chunk_address(hid_t dataset, const Index3& position, const Index3& 
 /// Reads the base from the first chunk and checks the last against it.
 OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std::string& name) {
   OutputLayout layout = shape_of_it;
-  layout.base = chunk_address(dataset, {0, 0, 0}, layout.chunk, name);
+  layout.base = chunk_address(dataset, 0, {0, 0, 0}, layout, name);
   const Index3 last = layout.grid() - Index3{1, 1, 1};
-  if (chunk_address(dataset, last, layout.chunk, name) != layout.chunk_offset(last)) {
+  if (chunk_address(dataset, layout.channels - 1, last, layout, name) != layout.chunk_offset(last, layout.channels - 1)) {
     throw Error(name + ": its chunks do not lie back to back: not made by 'tessera infer'");
   }
   return layout;
@@ -75,14 +77,14 @@ Index3 OutputLayout::grid() const {
   return {ceil_div(shape.z, chunk.z), ceil_div(shape.y, chunk.y), ceil_div(shape.x, chunk.x)};
 }
 
-std::int64_t OutputLayout::chunk_offset(const Index3& at) const {
+std::int64_t OutputLayout::chunk_offset(const Index3& at, std::int64_t channel) const {
   const Index3 count = grid();
-  return base + ((at.z * count.y + at.y) * count.x + at.x) * chunk_bytes();
+  return base + (((channel * count.z + at.z) * count.y + at.y) * count.x + at.x) * chunk_bytes();
 }
 
 OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
-  OutputLayout layout{0, spec.type, spec.shape, spec.chunk};
-  const std::int64_t payload = volume_of(layout.grid()) * layout.chunk_bytes();
+  OutputLayout layout{0, spec.type, spec.shape, spec.chunk, spec.channels};
+  const std::int64_t payload = layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
   constexpr std::int64_t kMetadataRoom = std::int64_t{2} << 20;
   StagedFile staged(spec.name.file);
   require_free_space(spec.name.file, payload + kMetadataRoom);
@@ -97,10 +99,11 @@ OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
     Hdf5Handle file(check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
                                "cannot create " + staged.path().string()),
                     H5Fclose);
-    const std::array<hsize_t, 3> dims{static_cast<hsize_t>(spec.shape.z), static_cast<hsize_t>(spec.shape.y),
-                                      static_cast<hsize_t>(spec.shape.x)};
-    Hdf5Handle space(H5Screate_simple(3, dims.data(), nullptr), H5Sclose);
-    Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk);
+    const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
+                                      static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
+    const int rank = spec.channels > 1 ? 4 : 3;
+    Hdf5Handle space(H5Screate_simple(rank, dims.data() + (4 - rank), nullptr), H5Sclose);
+    Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk, rank);
     Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
     H5Pset_create_intermediate_group(link_list.get(), 1);
     Hdf5Handle dataset(
@@ -124,13 +127,16 @@ OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
 
 OutputLayout read_output_layout(const DatasetName& name) {
   const VolumeInfo info = VolumeReader(name).info();
-  if (!info.chunk || !info.filters.empty() || info.rank != 3) {
+  if (!info.chunk || !info.filters.empty() || info.rank < 3 || info.chunk_channels != 1) {
     throw Error(name.text() + " was not made by 'tessera infer': it has filters or no chunks");
   }
   Hdf5Handle file = open_hdf5_file(name.file);
   Hdf5Handle dataset(check_hdf5(H5Dopen2(file.get(), name.path.c_str(), H5P_DEFAULT), "cannot open " + name.text()),
                      H5Dclose);
-  return layout_of(dataset.get(), {0, info.type, info.shape, *info.chunk}, name.text());
+  const Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
+  const bool half = info.type == VoxelType::float32 && H5Tget_size(type.get()) == 2;
+  return layout_of(dataset.get(), {0, half ? VoxelType::float16 : info.type, info.shape, *info.chunk, info.channels},
+                   name.text());
 }
 
 BlockWriter::BlockWriter(const std::filesystem::path& file, const OutputLayout& layout)
@@ -142,39 +148,44 @@ BlockWriter::BlockWriter(const std::filesystem::path& file, const OutputLayout& 
 std::uint32_t BlockWriter::write(const Box& block, std::span<const std::byte> voxels) {
   const Index3 chunk = layout_.chunk, shape = block.shape();
   const std::int64_t width = size_of(layout_.type);
-  assert(static_cast<std::int64_t>(voxels.size()) == block.voxels() * width);
+  assert(static_cast<std::int64_t>(voxels.size()) == layout_.channels * block.voxels() * width);
   const auto first = [&](int axis) { return block.begin[axis] / chunk[axis]; };
   const auto last = [&](int axis) { return ceil_div(block.end[axis], chunk[axis]); };
   for (int axis = 0; axis < 3; ++axis) {
     assert(block.begin[axis] % chunk[axis] == 0);
     assert(block.end[axis] % chunk[axis] == 0 || block.end[axis] == layout_.shape[axis]);
   }
-  for (std::int64_t i = first(0); i < last(0); ++i) {
-    for (std::int64_t j = first(1); j < last(1); ++j) {
-      for (std::int64_t k = first(2); k < last(2); ++k) {
-        const Index3 begin{i * chunk.z, j * chunk.y, k * chunk.x};
-        const Box held = intersection(block, {begin, begin + chunk});
-        const Index3 part = held.shape();
-        if (part != chunk) std::fill(chunk_.begin(), chunk_.end(), std::byte{0});
-        for (std::int64_t z = 0; z < part.z; ++z) {
-          for (std::int64_t y = 0; y < part.y; ++y) {
-            const Index3 at = held.begin - block.begin;
-            const std::int64_t from = (((at.z + z) * shape.y + at.y + y) * shape.x + at.x) * width;
-            const std::int64_t to = (z * chunk.y + y) * chunk.x * width;
-            std::memcpy(chunk_.data() + to, voxels.data() + from, static_cast<std::size_t>(part.x * width));
-          }
+  const std::int64_t channel_bytes = block.voxels() * width;
+  for (std::int64_t c = 0; c < layout_.channels; ++c) {
+    const std::byte* source = voxels.data() + c * channel_bytes;
+    for (std::int64_t i = first(0); i < last(0); ++i) {
+      for (std::int64_t j = first(1); j < last(1); ++j) {
+        for (std::int64_t k = first(2); k < last(2); ++k) {
+          const Index3 begin{i * chunk.z, j * chunk.y, k * chunk.x};
+          const Box held = intersection(block, {begin, begin + chunk});
+          gather_chunk(source, shape, held.relative_to(block.begin));
+          write_fully(file_.get(), chunk_, layout_.chunk_offset({i, j, k}, c), path_);
         }
-        write_fully(file_.get(), chunk_, layout_.chunk_offset({i, j, k}), path_);
       }
     }
   }
   return crc32c(voxels);
 }
 
-void BlockWriter::sync() {
-  if (::fdatasync(file_.get()) != 0) {
-    throw Error(fmt::format("cannot sync {}: {}", path_.string(), errno_text(errno)));
+void BlockWriter::gather_chunk(const std::byte* source, const Index3& source_shape, const Box& part) {
+  const Index3 chunk = layout_.chunk, shape = part.shape();
+  const std::int64_t width = size_of(layout_.type);
+  if (shape != chunk) std::fill(chunk_.begin(), chunk_.end(), std::byte{0});
+  for (std::int64_t z = 0; z < shape.z; ++z) {
+    for (std::int64_t y = 0; y < shape.y; ++y) {
+      const Index3 at = part.begin;
+      const std::int64_t from = (((at.z + z) * source_shape.y + at.y + y) * source_shape.x + at.x) * width;
+      const std::int64_t to = (z * chunk.y + y) * chunk.x * width;
+      std::memcpy(chunk_.data() + to, source + from, static_cast<std::size_t>(shape.x * width));
+    }
   }
 }
+
+void BlockWriter::sync() { sync_data(file_.get(), path_); }
 
 }  // namespace tessera

@@ -19,6 +19,7 @@ struct OutputVolumeSpec {
   DatasetName name;
   VoxelType type = VoxelType::uint8;
   Index3 shape;
+  std::int64_t channels = 1;  ///< 1: (z, y, x); more: (channel, z, y, x), chunks of one channel
   Index3 chunk;  ///< sides from 1 to those of the shape; edge chunks are stored at full size
   std::vector<double> resolution_nm, offset_nm;  ///< (z, y, x) or empty
   std::map<std::string, std::string> attributes;
@@ -26,17 +27,18 @@ struct OutputVolumeSpec {
   std::optional<DatasetName> raw;
 };
 
-/// Where the chunks of a result lie in its file: the chunk of grid position (i, j, k) starts at
-/// base + row_major(i, j, k) * chunk_bytes. All that a rank needs to write blocks.
+/// Where the chunks of a result lie in its file: the chunk of channel c and grid position (i, j, k) starts at
+/// base + row_major(c, i, j, k) * chunk_bytes. All that a rank needs to write blocks.
 struct OutputLayout {
   std::int64_t base = 0;
   VoxelType type = VoxelType::uint8;
   Index3 shape, chunk;
+  std::int64_t channels = 1;
 
   std::int64_t chunk_bytes() const { return volume_of(chunk) * size_of(type); }
   /// The number of chunks along each axis.
   Index3 grid() const;
-  std::int64_t chunk_offset(const Index3& grid_position) const;
+  std::int64_t chunk_offset(const Index3& grid_position, std::int64_t channel = 0) const;
 };
 
 /// Creates the result's file: one process, serial library, written aside, every byte of it reserved on the
@@ -56,12 +58,15 @@ class BlockWriter {
   BlockWriter(const std::filesystem::path& file, const OutputLayout& layout);
 
   /// Writes `block`, which starts on the chunk grid and ends on it or where the volume ends, and returns the
-  /// CRC-32C of `voxels` (row-major over `block`, of the layout's type). Errors: Error.
+  /// CRC-32C of `voxels` (channel by channel, row-major over `block`, of the layout's type). Errors: Error.
   std::uint32_t write(const Box& block, std::span<const std::byte> voxels);
   /// fdatasync: what write() wrote is on the disk when this returns. Errors: Error.
   void sync();
 
  private:
+  /// Copies `part` of the source into the chunk's beginning corner; what the chunk has beyond is 0.
+  void gather_chunk(const std::byte* source, const Index3& source_shape, const Box& part);
+
   std::filesystem::path path_;
   FileDescriptor file_;
   OutputLayout layout_;

@@ -2,15 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <cassert>
+#include <algorithm>
 
 #include "io/error.h"
 
 namespace tessera {
 
 TileGrid::TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, const Index3& tile_input,
-                   std::int64_t context)
-    : geometry_(geometry), volume_shape_(volume_shape), tile_input_(tile_input), context_(context) {
+                   const TileGridOptions& options)
+    : geometry_(geometry), volume_shape_(volume_shape), tile_input_(tile_input), options_(options) {
   core_shape_.z = 1;
   for (int axis = 1; axis < 3; ++axis) {
     const std::int64_t side = tile_input[axis];
@@ -18,6 +18,14 @@ TileGrid::TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, 
     if (!geometry.is_legal_input(side) || core_shape_[axis] < geometry.alignment) {
       throw UsageError(fmt::format("a tile of {} pixels does not fit the network: {}", side,
                                    geometry.legal_sides_text(side)));
+    }
+    if (options.blend_overlap == 0) continue;
+    // Half the overlap is grown on each side, in whole steps of the alignment.
+    const std::int64_t grown = round_up(ceil_div(options.blend_overlap, 2), geometry.alignment);
+    core_shape_[axis] -= 2 * grown;
+    if (core_shape_[axis] < 2 * grown) {
+      throw UsageError(fmt::format("a tile of {} pixels answers for {}: too few to overlap its neighbours by {} (lower the "
+                                   "overlap, or raise the tile)", side, geometry.core_side(side), options.blend_overlap));
     }
   }
 }
@@ -32,23 +40,48 @@ TileGrid::Range TileGrid::input_range(Range core, std::int64_t side) const {
           std::min(far_end, round_up(core.end, geometry_.alignment) + geometry_.margin)};
 }
 
-std::vector<Tile> TileGrid::tiles_of(const Box& block) const {
-  for (int axis = 1; axis < 3; ++axis) {
-    assert(block.begin[axis] % geometry_.alignment == 0);
-    assert(block.end[axis] % geometry_.alignment == 0 || block.end[axis] == volume_shape_[axis]);
+std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
+  const std::int64_t side = volume_shape_[axis], step = core_shape_[axis];
+  std::vector<Piece> all;
+  if (options_.blend_overlap == 0) {
+    for (std::int64_t at = round_down(block.begin, geometry_.alignment); at < block.end; at += step) {
+      const Range cell{at, std::min(at + step, block.end)};
+      all.push_back({{std::max(cell.begin, block.begin), cell.end}, cell, input_range(cell, side)});
+    }
+    return all;
   }
+  const std::int64_t grown = round_up(ceil_div(options_.blend_overlap, 2), geometry_.alignment);
+  const std::int64_t first = std::max<std::int64_t>(0, (block.begin - grown) / step);
+  for (std::int64_t at = first * step; at < std::min(side, block.end + grown); at += step) {
+    const Range cell{at, std::min(at + step, side)};
+    const Range whole{std::max<std::int64_t>(0, at - grown), std::min(at + step + grown, side)};
+    const Range core{std::max(whole.begin, block.begin), std::min(whole.end, block.end)};
+    // The input is that of the whole answer, so that the tile gives the same bits to every block.
+    if (core.begin < core.end) all.push_back({core, cell, input_range(whole, side)});
+  }
+  return all;
+}
+
+std::vector<Tile> TileGrid::tiles_of(const Box& block) const {
+  const std::vector<Piece> rows = pieces({block.begin.y, block.end.y}, 1), columns = pieces({block.begin.x, block.end.x}, 2);
+  const std::int64_t lost = geometry_.padding == Padding::valid ? geometry_.margin : 0;
   std::vector<Tile> tiles;
   for (std::int64_t z = block.begin.z; z < block.end.z; ++z) {
-    for (std::int64_t y = block.begin.y; y < block.end.y; y += core_shape_.y) {
-      for (std::int64_t x = block.begin.x; x < block.end.x; x += core_shape_.x) {
+    for (const Piece& row : rows) {
+      for (const Piece& column : columns) {
         Tile tile;
-        tile.core = {{z, y, x},
-                     {z + 1, std::min(y + core_shape_.y, block.end.y), std::min(x + core_shape_.x, block.end.x)}};
-        const Range rows = input_range({tile.core.begin.y, tile.core.end.y}, volume_shape_.y);
-        const Range columns = input_range({tile.core.begin.x, tile.core.end.x}, volume_shape_.x);
-        tile.input = {{z - context_, rows.begin, columns.begin}, {z + context_ + 1, rows.end, columns.end}};
-        const std::int64_t lost = geometry_.padding == Padding::valid ? geometry_.margin : 0;
-        tile.core_in_output = tile.core.relative_to({z, rows.begin + lost, columns.begin + lost});
+        tile.core = {{z, row.core.begin, column.core.begin}, {z + 1, row.core.end, column.core.end}};
+        tile.cell = {{z, row.cell.begin, column.cell.begin}, {z + 1, row.cell.end, column.cell.end}};
+        tile.input = {{z - options_.context, row.input.begin, column.input.begin},
+                      {z + options_.context + 1, row.input.end, column.input.end}};
+        tile.core_in_output = tile.core.relative_to({z, row.input.begin + lost, column.input.begin + lost});
+        if (options_.blend_overlap > 0) tile.overlap_reach = round_up(ceil_div(options_.blend_overlap, 2), geometry_.alignment);
+        tile.read = tile.input;
+        for (int axis = 1; axis < 3; ++axis) {
+          if (options_.beyond_core == 0) break;
+          tile.read.begin[axis] = std::min(tile.read.begin[axis], tile.core.begin[axis] - options_.beyond_core);
+          tile.read.end[axis] = std::max(tile.read.end[axis], tile.core.end[axis] + options_.beyond_core);
+        }
         tiles.push_back(tile);
       }
     }
@@ -61,15 +94,13 @@ double TileGrid::redundancy(const Index3& block_shape) const {
   double product = 1;
   for (int axis = 1; axis < 3; ++axis) {
     const std::int64_t side = volume_shape_[axis];
-    std::int64_t read = 0;
+    std::int64_t computed = 0;
     for (std::int64_t begin = 0; begin < side; begin += block_shape[axis]) {
-      const std::int64_t end = std::min(begin + block_shape[axis], side);
-      for (std::int64_t at = begin; at < end; at += core_shape_[axis]) {
-        const Range range = input_range({at, std::min(at + core_shape_[axis], end)}, side);
-        read += range.end - range.begin;
+      for (const Piece& piece : pieces({begin, std::min(begin + block_shape[axis], side)}, axis)) {
+        computed += piece.input.end - piece.input.begin;
       }
     }
-    product *= static_cast<double>(read) / static_cast<double>(side);
+    product *= static_cast<double>(computed) / static_cast<double>(side);
   }
   return product;
 }
@@ -80,7 +111,7 @@ Tile whole_section_tile(const NetworkGeometry& geometry, const Index3& volume_sh
   for (int axis = 1; axis < 3; ++axis) {
     side[axis] = geometry.input_side_for(round_up(volume_shape[axis], geometry.alignment));
   }
-  const TileGrid grid(geometry, volume_shape, side, context);
+  const TileGrid grid(geometry, volume_shape, side, TileGridOptions{context, 0, 0});
   return grid.tiles_of({{z, 0, 0}, {z + 1, volume_shape.y, volume_shape.x}}).front();
 }
 

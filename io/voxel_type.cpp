@@ -12,6 +12,7 @@ std::string_view name_of(VoxelType type) {
     case VoxelType::uint16: return "uint16";
     case VoxelType::uint32: return "uint32";
     case VoxelType::uint64: return "uint64";
+    case VoxelType::float16: return "float16";
     case VoxelType::float32: break;
   }
   return "float32";

@@ -13,8 +13,9 @@
 
 namespace tessera {
 
-/// The voxel types of volumes in memory. Files may hold others; the reader says which become which.
-enum class VoxelType { uint8, uint16, uint32, uint64, float32 };
+/// The voxel types of volumes in memory. Files may hold others; the reader says which become which. Only results are
+/// written as float16; read again they are float32.
+enum class VoxelType { uint8, uint16, uint32, uint64, float32, float16 };
 
 std::int64_t size_of(VoxelType type);
 std::string_view name_of(VoxelType type);
@@ -28,11 +29,12 @@ constexpr VoxelType voxel_type_of() {
   if constexpr (std::is_same_v<T, float>) return VoxelType::float32;
 }
 
-/// Calls `function(T{})` with T the C++ type of `type`.
+/// Calls `function(T{})` with T the C++ type of `type`; float16, which has none, goes by its bits.
 template <class Function>
 decltype(auto) with_voxel_type(VoxelType type, Function&& function) {
   switch (type) {
     case VoxelType::uint8: return function(std::uint8_t{});
+    case VoxelType::float16:
     case VoxelType::uint16: return function(std::uint16_t{});
     case VoxelType::uint32: return function(std::uint32_t{});
     case VoxelType::uint64: return function(std::uint64_t{});
