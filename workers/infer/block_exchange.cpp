@@ -1,35 +1,71 @@
 #include "workers/infer/block_exchange.h"
 
-#include "io/clock.h"
+#include <unistd.h>
+
+#include <cstring>
 
 namespace tessera {
 
+WorkerIdentity identity_of(const std::string& device) {
+  WorkerIdentity identity;
+  if (::gethostname(identity.host.data(), identity.host.size() - 1) != 0) identity.host = {'?'};
+  device.copy(identity.device.data(), identity.device.size() - 1);
+  return identity;
+}
+
+std::vector<std::byte> bytes_of(const BlockFailure& failure) {
+  const std::array<std::int64_t, 2> front{failure.id, failure.whole_job ? 1 : 0};
+  std::vector<std::byte> bytes(sizeof front + failure.words.size());
+  std::memcpy(bytes.data(), front.data(), sizeof front);
+  std::memcpy(bytes.data() + sizeof front, failure.words.data(), failure.words.size());
+  return bytes;
+}
+
+BlockFailure failure_of(const Message& message) {
+  const auto front = value_of<std::array<std::int64_t, 2>>(message);
+  const std::size_t begin = std::min(sizeof front, message.bytes.size());
+  return {front[0], front[1] != 0,
+          std::string(reinterpret_cast<const char*>(message.bytes.data()) + begin, message.bytes.size() - begin)};
+}
+
+MpiBlockExchange::MpiBlockExchange(const Communicator& world, const std::string& device) : world_(world) {
+  send_value(world_, 0, kTagHello, identity_of(device));
+}
+
 std::optional<std::int64_t> MpiBlockExchange::poll() {
-  if (finished_) return std::nullopt;
-  const auto message = world_.try_receive(kTagAssign);
-  if (!message) return std::nullopt;
-  const auto id = value_of<std::int64_t>(*message);
-  if (id == kNoMoreBlocks) {
-    finished_ = true;
-    return std::nullopt;
+  if (assigned_.empty() && !finished_) {
+    if (const auto message = world_.try_receive(kTagAssign)) {
+      for (const std::int64_t id : values_of<std::int64_t>(*message)) {
+        if (id == kNoMoreBlocks) {
+          finished_ = true;
+        } else {
+          assigned_.push_back(id);
+        }
+      }
+    }
   }
+  if (assigned_.empty()) return std::nullopt;
+  const std::int64_t id = assigned_.front();
+  assigned_.pop_front();
   return id;
 }
 
-void MpiBlockExchange::report(const BlockReport& report) { send_value(world_, 0, kTagReport, report); }
+void MpiBlockExchange::report(const BlockFailure& failure) {
+  world_.send(0, kTagFailure, bytes_of(failure));
+}
 
-void MpiBlockExchange::progress(std::int64_t voxels) {
-  constexpr double kEvery = 0.25;  // seconds: enough for a smooth bar, nothing for the coordinator
-  unsent_voxels_ += voxels;
-  const double now = seconds_now();
-  if (now - last_sent_s_ < kEvery) return;
-  send_value(world_, 0, kTagProgress, unsent_voxels_);
-  unsent_voxels_ = 0;
-  last_sent_s_ = now;
+void MpiBlockExchange::flush() {
+  if (unsent_.empty()) return;
+  send_values(world_, 0, kTagReport, unsent_);
+  unsent_.clear();
+}
+
+void MpiBlockExchange::pulse(const WorkerPulse& pulse) {
+  send_value(world_, 0, kTagPulse, pulse);
 }
 
 void MpiBlockExchange::leave(const WorkerStatistics& statistics) {
-  if (unsent_voxels_ > 0) send_value(world_, 0, kTagProgress, unsent_voxels_);
+  flush();
   send_value(world_, 0, kTagStatistics, statistics);
 }
 

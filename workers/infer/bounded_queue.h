@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -28,6 +29,12 @@ class BoundedQueue {
   std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return closed_ || !values_.empty(); });
+    return take();
+  }
+  /// A value if one comes within `seconds`, or the queue is closed and has one.
+  std::optional<T> pop_within(double seconds) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return closed_ || !values_.empty(); });
     return take();
   }
   /// A value if one is there.

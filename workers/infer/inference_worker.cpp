@@ -1,20 +1,26 @@
 #include "workers/infer/inference_worker.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <atomic>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "io/clock.h"
 #include "io/error.h"
 #include "io/error_words.h"
+#include "io/log.h"
 #include "io/mirror.h"
 #include "io/volume_reader.h"
 #include "workers/infer/bounded_queue.h"
+#include "workers/infer/precision_check.h"
 
 namespace tessera {
 namespace {
@@ -24,6 +30,7 @@ constexpr std::size_t kBlockChunkCache = std::size_t{1} << 20;
 
 struct LoadedBlock {
   std::int64_t id = 0;
+  int generation = 0;  ///< of the tiles
   std::vector<Tile> tiles;
   Box raw_box;
   VoxelBuffer raw;
@@ -55,31 +62,51 @@ class Failure {
   std::atomic<bool> failed_ = false;
 };
 
-/// Adds what block was worked on to an error's words.
-[[noreturn]] void rethrow_for_block(std::int64_t id, const Box& box) {
-  const auto words = [&](const std::exception& error) {
-    return fmt::format("block {} ({}): {}", id, to_string(box), words_of(error));
-  };
+/// The exception being handled, as what the coordinator hears of block `id`.
+BlockFailure failure_of_block(std::int64_t id) {
   try {
     throw;
+  } catch (const WholeJobError& error) {
+    return {id, true, words_of(error)};
+  } catch (const UsageError& error) {
+    return {id, true, words_of(error)};
   } catch (const std::exception& error) {
-    throw Error(words(error));
+    return {id, false, words_of(error)};
   }
 }
 
-/// The three stages of one worker.
+/// Makes what a stage needs before its first block; what fails here would fail for every block.
+template <class T, class Make>
+T& made_once(std::optional<T>& made, Make&& make) {
+  if (made) return *made;
+  try {
+    make(made);
+  } catch (const std::exception& error) {
+    throw WholeJobError(words_of(error));
+  }
+  return *made;
+}
+
+/// The three stages of one worker, a thread each, and the thread that talks with the coordinator: the one that
+/// started MPI. It is awake while a long tile is computed, so silence means that the process is gone or stopped.
 class WorkerPipeline {
  public:
   WorkerPipeline(const InferenceJob& job, const TilePredictor& predictor, BlockExchange& exchange)
-      : job_(job), predictor_(predictor), exchange_(exchange) {}
+      : job_(job), predictor_(predictor), exchange_(exchange), tiles_(job.tiles) {}
 
   WorkerStatistics run() {
     const double begin = seconds_now();
+    const int threads = at::get_num_threads();  // each thread has a number of its own
     std::jthread reader([this] { guarded([this] { read_blocks(); }); });
+    std::jthread predictor([this, threads] {
+      at::set_num_threads(threads);
+      guarded([this] { predict_blocks(); });
+    });
     std::jthread writer([this] { guarded([this] { write_blocks(); }); });
-    guarded([this] { predict_blocks(); });
+    guarded([this] { exchange_blocks(); });
     close_queues();
     reader.join();
+    predictor.join();
     writer.join();
     failure_.rethrow();
     statistics_.elapsed_s = seconds_now() - begin;
@@ -100,80 +127,184 @@ class WorkerPipeline {
     to_read_.close();
     loaded_.close();
     to_write_.close();
+    results_.close();
+  }
+
+  /// A block has ended, well or not.
+  void tell(BlockReport report) { results_.push(report); }
+  void tell_failure(std::int64_t id) { results_.push(failure_of_block(id)); }
+  void got_on() { last_step_s_ = seconds_now(); }
+
+  void exchange_blocks() {
+    constexpr double kPulseEvery_s = 0.5, kWait_s = 1e-3;
+    std::int64_t in_flight = 0;
+    double last_pulse_s = seconds_now();
+    PoliteWait idle;
+    while (!exchange_.finished() || in_flight > 0) {
+      failure_.rethrow();
+      while (const auto id = exchange_.poll()) {
+        if (in_flight++ == 0) got_on();
+        to_read_.push(*id);
+        idle.reset();
+      }
+      if (in_flight == 0) {
+        idle.pause();
+      } else {
+        for (auto result = results_.pop_within(kWait_s); result; result = results_.try_pop()) {
+          std::visit([this](const auto& what) { exchange_.report(what); }, *result);
+          --in_flight;
+        }
+        exchange_.flush();
+      }
+      if (const double now = seconds_now(); now - last_pulse_s >= kPulseEvery_s) {
+        exchange_.pulse({voxels_predicted_.exchange(0), in_flight > 0 ? now - last_step_s_ : 0});
+        last_pulse_s = now;
+      }
+    }
+    if (voxels_predicted_ > 0) exchange_.pulse({voxels_predicted_.exchange(0), 0});
   }
 
   void read_blocks() {
-    VolumeReader reader(job_.raw, kBlockChunkCache);
+    std::optional<VolumeReader> reader;
+    std::optional<BlockMask> mask;
     while (const auto id = to_read_.pop()) {
-      LoadedBlock block{*id, job_.tiles.tiles_of(job_.blocks.block(*id)), {}, {}};
       try {
-        const ScopeTimer timer(statistics_.read_s);
-        block.raw_box = raw_box_for(block.tiles, reader.info().shape);
-        block.raw = reader.read(block.raw_box);
-        require_finite(block.raw, block.raw_box, job_.raw);
+        std::optional<LoadedBlock> block;
+        {
+          const ScopeTimer timer(statistics_.read_s);
+          made_once(reader, [this](auto& made) {
+            made.emplace(job_.raw, kBlockChunkCache);
+            made->unpack_on_threads(job_.unpack_threads);
+          });
+          if (job_.skip.mask) {
+            made_once(mask, [&](auto& made) { made.emplace(*job_.skip.mask, reader->info().shape); });
+          }
+          block = load(*id, *reader, mask);
+          statistics_.chunks_read = reader->chunks_read();
+        }
+        got_on();
+        if (block) loaded_.push(std::move(*block));
+        else skip(*id);
       } catch (...) {
-        rethrow_for_block(*id, job_.blocks.block(*id));
+        tell_failure(*id);
       }
-      statistics_.chunks_read = reader.chunks_read();
-      loaded_.push(std::move(block));
     }
   }
 
+  /// Nothing when the block is background.
+  std::optional<LoadedBlock> load(std::int64_t id, VolumeReader& reader, std::optional<BlockMask>& mask) {
+    const Box box = job_.blocks.block(id);
+    if (mask && mask->is_background(box)) return std::nullopt;
+    LoadedBlock block;
+    block.id = id;
+    {
+      const std::lock_guard lock(tiles_mutex_);
+      block.generation = generation_;
+      block.tiles = tiles_.tiles_of(box);
+    }
+    volume_shape_ = reader.info().shape;
+    block.raw_box = raw_box_for(block.tiles, volume_shape_);
+    block.raw = reader.read(block.raw_box);
+    require_finite(block.raw, block.raw_box, job_.raw);
+    const auto& background = job_.skip.background;
+    if (background && all_within(block.raw, block.raw_box, box, background->first, background->second)) return std::nullopt;
+    return block;
+  }
+
+  void skip(std::int64_t id) {
+    const std::int64_t voxels = job_.blocks.block(id).voxels();
+    statistics_.skipped += 1;
+    tell({id, voxels, 0, BlockOutcome::skipped});
+  }
+
   void predict_blocks() {
-    std::int64_t in_flight = 0;
-    PoliteWait idle;
-    double idle_since = seconds_now();
     for (;;) {
-      while (const auto id = exchange_.poll()) {
-        to_read_.push(*id);
-        ++in_flight;
+      std::optional<LoadedBlock> block;
+      {
+        const ScopeTimer timer(statistics_.wait_s);
+        block = loaded_.pop();
       }
-      while (const auto report = written_.try_pop()) {
-        exchange_.report(*report);
-        --in_flight;
-      }
-      failure_.rethrow();
-      if (auto block = loaded_.try_pop()) {
-        statistics_.wait_s += seconds_now() - idle_since;
+      if (!block) return;
+      const std::int64_t id = block->id;
+      const int generation = block->generation;
+      try {
         predict(std::move(*block));
-        idle.reset();
-        idle_since = seconds_now();
-      } else if (exchange_.finished() && in_flight == 0) {
-        break;
-      } else {
-        idle.pause();
+      } catch (const OutOfMemory& error) {
+        if (take_smaller_tiles(generation, error)) {
+          to_read_.push(id);
+        } else {
+          results_.push(BlockFailure{id, true, out_of_memory_words(error)});
+        }
+      } catch (...) {
+        tell_failure(id);
       }
     }
-    statistics_.wait_s += seconds_now() - idle_since;
+  }
+
+  /// Whether the block is to be tried again with smaller tiles than those of `generation`: once they get smaller.
+  bool take_smaller_tiles(int generation, const OutOfMemory& error) {
+    const std::lock_guard lock(tiles_mutex_);
+    if (generation < generation_) return true;  // it was read before they did
+    if (generation_ > 0 || !job_.smaller_tiles) return false;
+    const auto smaller = job_.smaller_tiles(tiles_);
+    if (!smaller) return false;
+    spdlog::warn("{}: going on with tiles of {} x {} pixels instead of {} x {} (lower infer.memory_budget_mib to start with "
+                 "such ones)", error.what(), smaller->tile_input().y, smaller->tile_input().x, tiles_.tile_input().y,
+                 tiles_.tile_input().x);
+    tiles_ = *smaller;
+    ++generation_;
+    return true;
+  }
+
+  static std::string out_of_memory_words(const OutOfMemory& error) {
+    return fmt::format("{}: lower infer.memory_budget_mib, infer.tile or infer.block, or give each rank more memory", error.what());
+  }
+
+  /// Compares the worker's first tile with float32.
+  void check_precision(const LoadedBlock& block) {
+    if (!job_.make_reference || statistics_.check_mean >= 0) return;
+    const Tile& tile = block.tiles.front();
+    const auto reference = job_.make_reference();
+    const auto predict_tile = [&](const TilePredictor& by) {
+      return by.predict(block.raw, block.raw_box, volume_shape_, {tile}, tile.core, {});
+    };
+    const PrecisionCheck check = compare_probabilities(predict_tile(predictor_), predict_tile(*reference));
+    statistics_.check_largest = check.largest;
+    statistics_.check_mean = check.mean;
+    statistics_.check_share_beyond = check.share_beyond;
   }
 
   void predict(LoadedBlock block) {
     const Box box = job_.blocks.block(block.id);
     PredictedBlock predicted{block.id, box, {}};
-    try {
+    {
       const ScopeTimer timer(statistics_.predict_s);
-      predicted.voxels = predictor_.predict(block.raw, block.raw_box, job_.layout.shape, block.tiles, box,
-                                            [this](std::int64_t voxels) { exchange_.progress(voxels); });
-    } catch (...) {
-      rethrow_for_block(block.id, box);
+      predicted.voxels = predictor_.predict(block.raw, block.raw_box, volume_shape_, block.tiles, box,
+                                            [this](std::int64_t voxels) {
+                                              voxels_predicted_ += voxels;
+                                              got_on();
+                                            });
     }
+    check_precision(block);
     for (const Tile& tile : block.tiles) statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
-    statistics_.blocks += 1;
-    statistics_.voxels += box.voxels();
     const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
     to_write_.push(std::move(predicted));
   }
 
   void write_blocks() {
-    BlockWriter writer(job_.output_file, job_.layout);
+    std::optional<BlockWriter> writer;
     while (const auto block = to_write_.pop()) {
-      const ScopeTimer timer(statistics_.write_s);
       try {
-        const std::uint32_t crc = writer.write(block->box, block->voxels.bytes);
-        writer.sync();  // only then may the coordinator call it done
-        written_.push({block->id, block->box.voxels(), crc});
+        const ScopeTimer timer(statistics_.write_s);
+        made_once(writer, [this](auto& made) { made.emplace(job_.output_file, job_.layout); });
+        const std::uint32_t crc = writer->write(block->box.relative_to(job_.blocks.region().begin), block->voxels.bytes);
+        writer->sync();  // only then may the coordinator call it done
+        statistics_.blocks += 1;
+        statistics_.voxels += block->box.voxels();
+        got_on();
+        tell({block->id, block->box.voxels(), crc});
       } catch (...) {
-        rethrow_for_block(block->id, block->box);
+        tell_failure(block->id);
       }
     }
   }
@@ -182,21 +313,27 @@ class WorkerPipeline {
   const TilePredictor& predictor_;
   BlockExchange& exchange_;
   WorkerStatistics statistics_;  // each field is written by one stage only
+  Index3 volume_shape_;          // of the raw volume; known before the first block is loaded
+  std::mutex tiles_mutex_;
+  TileGrid tiles_;
+  int generation_ = 0;
   Failure failure_;
-  BoundedQueue<std::int64_t> to_read_{64};
+  std::atomic<std::int64_t> voxels_predicted_ = 0;  // since the last pulse
+  std::atomic<double> last_step_s_ = 0;
+  BoundedQueue<std::int64_t> to_read_{std::numeric_limits<std::size_t>::max()};  // the coordinator bounds it
   BoundedQueue<LoadedBlock> loaded_{1};
   BoundedQueue<PredictedBlock> to_write_{1};
-  BoundedQueue<BlockReport> written_{1024};
+  BoundedQueue<std::variant<BlockReport, BlockFailure>> results_{std::numeric_limits<std::size_t>::max()};
 };
 
 }  // namespace
 
 Box raw_box_for(const std::vector<Tile>& tiles, const Index3& volume_shape) {
-  Box all = tiles.front().input;
+  Box all = tiles.front().read;
   for (const Tile& tile : tiles) {
     for (int axis = 0; axis < 3; ++axis) {
-      all.begin[axis] = std::min(all.begin[axis], tile.input.begin[axis]);
-      all.end[axis] = std::max(all.end[axis], tile.input.end[axis]);
+      all.begin[axis] = std::min(all.begin[axis], tile.read.begin[axis]);
+      all.end[axis] = std::max(all.end[axis], tile.read.end[axis]);
     }
   }
   return mirrored_source(all, volume_shape);

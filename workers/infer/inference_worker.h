@@ -1,12 +1,16 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
 
 #include "io/block_plan.h"
 #include "io/dataset_name.h"
 #include "io/output_volume.h"
 #include "io/tile_grid.h"
 #include "workers/infer/block_exchange.h"
+#include "workers/infer/skip_rule.h"
 #include "workers/infer/tile_predictor.h"
 
 namespace tessera {
@@ -18,11 +22,18 @@ struct InferenceJob {
   TileGrid tiles;
   std::filesystem::path output_file;
   OutputLayout layout;
+  SkipRule skip = {};
+  int unpack_threads = 0;  ///< beside the one that reads; 0: the HDF5 library unpacks
+  /// Smaller tiles than these, for when the memory turns out to be too small; nothing when there are none.
+  std::function<std::optional<TileGrid>(const TileGrid&)> smaller_tiles = {};
+  /// A predictor in float32 that a worker's first tile is compared with; empty where there is nothing to compare.
+  std::function<std::unique_ptr<TilePredictor>()> make_reference = {};
 };
 
 /// Predicts the blocks that the exchange hands out until it has no more: one thread reads (and makes every
-/// HDF5 call), this one predicts, one writes; at most one block waits between two of them.
-/// Errors: whatever a stage throws, after the others have stopped; the message names the block.
+/// HDF5 call), one predicts, one writes; at most one block waits between two of them; this one talks with the
+/// coordinator. A block that cannot be read, predicted or written is reported as failed, and the work goes on.
+/// Errors: whatever the exchange throws, after the stages have stopped.
 WorkerStatistics run_inference_worker(const InferenceJob& job, const TilePredictor& predictor,
                                       BlockExchange& exchange);
 

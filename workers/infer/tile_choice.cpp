@@ -40,6 +40,30 @@ std::int64_t grown_by(const NetworkGeometry& geometry, std::int64_t blend_overla
   return blend_overlap == 0 ? 0 : 2 * round_up(ceil_div(blend_overlap, 2), geometry.alignment);
 }
 
+std::int64_t smallest_tile_side(const NetworkGeometry& geometry, std::int64_t blend_overlap) {
+  const std::int64_t grown = grown_by(geometry, blend_overlap);
+  return geometry.input_side_for(std::max(geometry.alignment, grown) + grown);
+}
+
+/// The first tile that will do, of ever smaller ones: the block is split evenly, as little as possible.
+template <class WillDo>
+std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
+                                   const TileDemand& demand, const WillDo& will_do) {
+  const NetworkGeometry& geometry = network.geometry;
+  const std::int64_t grown = grown_by(geometry, demand.blend_overlap), smallest = std::max(geometry.alignment, grown);
+  Index3 pieces{1, 1, 1};
+  for (;;) {
+    Index3 cell{1, 0, 0}, tile{1, 0, 0};
+    for (int axis = 1; axis < 3; ++axis) {
+      cell[axis] = round_up(ceil_div(std::min(block_shape[axis], volume_shape[axis]), pieces[axis]), geometry.alignment);
+      tile[axis] = geometry.input_side_for(std::max(cell[axis], grown) + grown);
+    }
+    if (will_do(tile)) return tile;
+    if (cell.y <= smallest && cell.x <= smallest) return std::nullopt;
+    ++(cell.y >= cell.x ? pieces.y : pieces.x);
+  }
+}
+
 }  // namespace
 
 std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
@@ -50,35 +74,21 @@ std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, co
 
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
                    const TileDemand& demand) {
-  const NetworkGeometry& geometry = network.geometry;
-  const std::int64_t grown = grown_by(geometry, demand.blend_overlap);
-  Index3 pieces{1, 1, 1};
-  for (;;) {
-    Index3 cell{1, 0, 0}, tile{1, 0, 0};
-    for (int axis = 1; axis < 3; ++axis) {
-      cell[axis] = round_up(ceil_div(std::min(block_shape[axis], volume_shape[axis]), pieces[axis]), geometry.alignment);
-      tile[axis] = geometry.input_side_for(std::max(cell[axis], grown) + grown);
-    }
-    if (fits(network, tile, volume_shape, demand)) return tile;
-    const std::int64_t smallest = std::max(geometry.alignment, grown);
-    if (cell.y <= smallest && cell.x <= smallest) {
-      throw UsageError(fmt::format(
-          "the network does not fit the memory: its smallest tile, {} x {} pixels, needs {}, the budget is {}: lower "
-          "model.base_filters or model.depth, raise infer.memory_budget_mib, or give each rank more memory",
-          tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)), bytes_text(demand.budget)));
-    }
-    ++(cell.y >= cell.x ? pieces.y : pieces.x);
-  }
+  const auto fitting = largest_tile(network, block_shape, volume_shape, demand,
+                                    [&](const Index3& tile) { return fits(network, tile, volume_shape, demand); });
+  if (fitting) return *fitting;
+  const std::int64_t side = smallest_tile_side(network.geometry, demand.blend_overlap);
+  const Index3 tile{1, side, side};
+  throw UsageError(fmt::format(
+      "the network does not fit the memory: its smallest tile, {} x {} pixels, needs {}, the budget is {}: lower "
+      "model.base_filters or model.depth, raise infer.memory_budget_mib, or give each rank more memory",
+      tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)), bytes_text(demand.budget)));
 }
 
 std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input, const Index3& block_shape,
-                                        const Index3& volume_shape, TileDemand demand) {
-  demand.budget = memory_of_tile(network, tile_input, volume_shape, demand) / 2;
-  try {
-    return choose_tile(network, block_shape, volume_shape, demand);
-  } catch (const UsageError&) {
-    return std::nullopt;
-  }
+                                        const Index3& volume_shape, const TileDemand& demand) {
+  return largest_tile(network, block_shape, volume_shape, demand,
+                      [&](const Index3& tile) { return 2 * tile.y * tile.x <= tile_input.y * tile_input.x; });
 }
 
 void require_tile_fits(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,

@@ -30,10 +30,10 @@ std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile_inp
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
                    const TileDemand& demand);
 
-/// The next choice when `tile_input` turned out to be too large for the memory: of about half its pixels. Nothing
-/// when there is no smaller one.
+/// The next choice when `tile_input` turned out to be too large for the memory: of at most half its pixels. Nothing
+/// when there is no such one.
 std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input, const Index3& block_shape,
-                                        const Index3& volume_shape, TileDemand demand);
+                                        const Index3& volume_shape, const TileDemand& demand);
 
 /// Throws UsageError when tiles of these input sides need more than the budget, or more elements in one tensor
 /// than LibTorch's 2^31.

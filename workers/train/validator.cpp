@@ -18,7 +18,7 @@ ValidationScores validate(const UNetImpl& network, const ValidationOptions& opti
   predictor_options.output_type = VoxelType::float32;
   const UNetOptions& unet = network.options();
   const Index3 section_shape{1, shape.y, shape.x};
-  const TileGrid grid(geometry_of(unet), shape, choose_tile(unet, section_shape, shape, options.memory_budget, 4),
+  const TileGrid grid(geometry_of(unet), shape, choose_tile(unet, section_shape, shape, {.budget = options.memory_budget}),
                       options.context);
   const TilePredictor predictor(clone_network(network), predictor_options);
 
@@ -53,7 +53,7 @@ ValidationScores validate(const UNetImpl& network, const ValidationOptions& opti
   const std::vector<VolumeScores> scores = volume_scores(table);
   const BestThresholds best = best_thresholds(scores);
   return {scores[best.pixel_error].pooled.pixel_error, table.thresholds[best.pixel_error], scores[best.iou].pooled.iou,
-          scores[best.rand_f_micro].pooled.rand_f};
+          scores[best.rand_f_micro].pooled.rand.f};
 }
 
 }  // namespace tessera

@@ -1,0 +1,106 @@
+#include "workers/infer/volume_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "io/volume_reader.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+/// What is summed of one section.
+struct Sums {
+  double count = 0, sum = 0, squares = 0;
+};
+
+/// `wanted` of `count` positions, evenly spread; all of them when they are fewer.
+std::vector<std::int64_t> evenly_spread(std::int64_t count, std::int64_t wanted) {
+  std::vector<std::int64_t> positions;
+  const std::int64_t taken = std::min(count, wanted);
+  for (std::int64_t i = 0; i < taken; ++i) positions.push_back((2 * i + 1) * count / (2 * taken));
+  return positions;
+}
+
+/// The pieces a layer is read in: its chunks, or strips of a volume without any.
+Index3 piece_shape(const VolumeInfo& info) {
+  if (info.chunk) return *info.chunk;
+  return {1, std::clamp<std::int64_t>((1 << 22) / info.shape.x, 1, info.shape.y), info.shape.x};
+}
+
+void add_box(VolumeReader& reader, const Box& box, std::vector<Sums>& sections) {
+  const VoxelBuffer voxels = reader.read(box);
+  require_finite(voxels, box, reader.info().name);
+  const std::int64_t plane = box.shape().y * box.shape().x;
+  with_voxel_type(voxels.type, [&](auto zero) {
+    const auto values = voxels.as<decltype(zero)>();
+    for (std::int64_t c = 0; c < voxels.channels; ++c) {
+      for (std::int64_t z = 0; z < box.shape().z; ++z) {
+        Sums& sums = sections[static_cast<std::size_t>(box.begin.z + z)];
+        const auto* from = values.data() + (c * box.shape().z + z) * plane;
+        double sum = 0, squares = 0;
+        for (std::int64_t i = 0; i < plane; ++i) {
+          const auto value = static_cast<double>(from[i]);
+          sum += value;
+          squares += value * value;
+        }
+        sums.count += static_cast<double>(plane);
+        sums.sum += sum;
+        sums.squares += squares;
+      }
+    }
+  });
+}
+
+/// Collective. The sums of the sections in so many layers.
+std::vector<Sums> sum_sections(const DatasetName& raw, std::int64_t most_layers, const Communicator& world) {
+  constexpr std::int64_t kPiecesPerLayer = 64;
+  std::vector<Sums> sections;
+  on_every_rank(world, [&] {
+    VolumeReader reader(raw);
+    const VolumeInfo& info = reader.info();
+    const Index3 piece = piece_shape(info);
+    sections.resize(static_cast<std::size_t>(info.shape.z));
+    const std::int64_t rows = ceil_div(info.shape.y, piece.y), columns = ceil_div(info.shape.x, piece.x);
+    const auto layers = evenly_spread(ceil_div(info.shape.z, piece.z), most_layers);
+    for (std::size_t i = static_cast<std::size_t>(world.rank()); i < layers.size(); i += static_cast<std::size_t>(world.size())) {
+      for (const std::int64_t at : evenly_spread(rows * columns, kPiecesPerLayer)) {
+        const Index3 begin{layers[i] * piece.z, at / columns * piece.y, at % columns * piece.x};
+        add_box(reader, intersection({begin, begin + piece}, Box::of_shape(info.shape)), sections);
+      }
+    }
+  });
+  // Each section was summed by one rank, the others add zeros: the same bits for any number of ranks.
+  std::vector<double> flat;
+  for (const Sums& s : sections) flat.insert(flat.end(), {s.count, s.sum, s.squares});
+  world.sum(flat);
+  for (std::size_t i = 0; i < sections.size(); ++i) sections[i] = {flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]};
+  return sections;
+}
+
+Normalisation normalisation_of(const Sums& sums) {
+  if (sums.count == 0) return {};
+  const double mean = sums.sum / sums.count;
+  const double deviation = std::sqrt(std::max(0.0, sums.squares / sums.count - mean * mean));
+  return {mean, deviation > 1e-6 * std::max(1.0, std::abs(mean)) ? deviation : 1};
+}
+
+}  // namespace
+
+std::vector<Normalisation> section_statistics(const DatasetName& raw, const Communicator& world) {
+  std::vector<Normalisation> all;
+  for (const Sums& sums : sum_sections(raw, INT64_MAX, world)) all.push_back(normalisation_of(sums));
+  return all;
+}
+
+Normalisation volume_statistics(const DatasetName& raw, const Communicator& world) {
+  Sums total;
+  for (const Sums& sums : sum_sections(raw, 256, world)) {
+    total.count += sums.count;
+    total.sum += sums.sum;
+    total.squares += sums.squares;
+  }
+  return normalisation_of(total);
+}
+
+}  // namespace tessera
