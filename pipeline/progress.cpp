@@ -19,11 +19,12 @@ std::string duration_text(double seconds) {
   return fmt::format("{} s", whole);
 }
 
-Progress::Progress(std::string what, double total, std::string unit, double scale, bool shown)
+Progress::Progress(std::string what, double total, std::string unit, double scale, bool shown, double before)
     : what_(std::move(what)),
       unit_(std::move(unit)),
       total_(total),
       scale_(scale),
+      before_(before),
       shown_(shown),
       terminal_(isatty(STDERR_FILENO) != 0),
       begin_s_(seconds_now()),
@@ -45,10 +46,10 @@ void Progress::add(double done, const std::string& remark) {
 void Progress::draw(double now_s) {
   last_drawn_s_ = now_s;
   const double rate = done_ / std::max(1e-9, now_s - begin_s_);
-  const double share = total_ > 0 ? std::clamp(done_ / total_, 0.0, 1.0) : 0;
-  const std::string numbers = fmt::format("{:.1f} of {:.1f} {}, {:.2f} {}/s, {} left{}{}", done_ / scale_, total_ / scale_,
+  const double share = total_ > 0 ? std::clamp((before_ + done_) / total_, 0.0, 1.0) : 0;
+  const std::string numbers = fmt::format("{:.1f} of {:.1f} {}, {:.2f} {}/s, {} left{}{}", (before_ + done_) / scale_, total_ / scale_,
                                           unit_, rate / scale_, unit_,
-                                          rate > 0 ? duration_text((total_ - done_) / rate) : "?",
+                                          rate > 0 ? duration_text((total_ - before_ - done_) / rate) : "?",
                                           remark_.empty() ? "" : ", ", remark_);
   if (!terminal_) {
     fmt::print(stderr, "{}: {:3.0f} %, {}\n", what_, 100 * share, numbers);

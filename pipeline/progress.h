@@ -10,7 +10,8 @@ namespace tessera {
 class Progress {
  public:
   /// `total` in units of `unit` ("Mpx"), each `scale` of what update() counts. Silent where `shown` is false.
-  Progress(std::string what, double total, std::string unit, double scale, bool shown);
+  /// `before`: what earlier starts have done of it, which counts for the share and not for the rate.
+  Progress(std::string what, double total, std::string unit, double scale, bool shown, double before = 0);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -25,7 +26,7 @@ class Progress {
   void draw(double now_s);
 
   std::string what_, unit_, remark_;
-  double total_, scale_, done_ = 0;
+  double total_, scale_, before_, done_ = 0;
   bool shown_, terminal_, bar_drawn_ = false;
   double begin_s_, last_drawn_s_;
 };

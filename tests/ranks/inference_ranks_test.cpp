@@ -9,8 +9,10 @@
 #include "pipeline/coordinator.h"
 #include "ranks.h"
 #include "workers/infer/inference_worker.h"
+#include "workers/infer/tile_choice.h"
 #include "workers/mpi/agree.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/network/tile_network.h"
 
 namespace tessera {
 namespace {
@@ -109,7 +111,7 @@ void expect_same_bytes(const Shapes& shapes) {
   std::multiset<std::int64_t> every;
   for (std::int64_t id = 0; id < job.blocks.count(); ++id) every.insert(id);
   EXPECT_EQ(done, every) << "each block is done exactly once";
-  EXPECT_EQ(coordinator.statistics().size(), static_cast<std::size_t>(std::max(1, world().size() - 1)));
+  EXPECT_EQ(coordinator.accounts().size(), static_cast<std::size_t>(std::max(1, world().size() - 1)));
 
   const InferenceJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
   Coordinator own(alone.blocks.hand_out_order(), {});
@@ -124,6 +126,142 @@ void expect_same_bytes(const Shapes& shapes) {
 TEST(InferenceRanks, ManyBlocks) { expect_same_bytes({{5, 101, 133}, {2, 32, 48}, {2, 16, 16}, {1, 72, 72}}); }
 TEST(InferenceRanks, FewerBlocksThanRanks) { expect_same_bytes({{2, 60, 60}, {2, 64, 64}, {2, 32, 32}, {1, 104, 104}}); }
 TEST(InferenceRanks, OneVoxel) { expect_same_bytes({{1, 1, 1}, {1, 4, 4}, {1, 1, 1}, {1, 44, 44}}); }
+
+/// The 8 symmetries, over a region that starts nowhere special, with one block of background: on all ranks together
+/// the same bytes as the whole volume gives alone, cut out, and 0 in the background.
+TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
+  const testing::SharedFolder folder;
+  const Index3 volume{4, 101, 133};
+  const Box region{{1, 13, 22}, {4, 90, 101}}, dark{{1, 13, 22}, {2, 45, 54}};
+  const DatasetName raw{folder / "raw.h5", "/volumes/raw"};
+  on_root(world(), [&] {
+    VolumeFile out(folder / "raw.h5", false);
+    VolumeSpec spec;
+    spec.shape = volume;
+    spec.chunk = {2, 32, 48};
+    spec.gzip = 1;
+    out.add(spec, false);
+    VoxelBuffer voxels(VoxelType::uint8, volume);
+    std::uint32_t state = 7;
+    for (std::int64_t i = 0; i < volume_of(volume); ++i) {
+      state = state * 1664525U + 1013904223U;
+      const Index3 at{i / (volume.y * volume.x), i / volume.x % volume.y, i % volume.x};
+      const bool inside = dark.contains({at, at + Index3{1, 1, 1}});
+      voxels.as<std::uint8_t>()[static_cast<std::size_t>(i)] = inside ? 2 : static_cast<std::uint8_t>(10 + (state >> 24) % 240);
+    }
+    out.write_sections(spec.path, 0, voxels);
+    out.commit();
+  });
+  const UNetOptions options = small_network();
+  PredictorOptions what = predictor_options();
+  what.averaging = Averaging::symmetries8;
+  const TilePredictor predictor(make_network(options, 4), what);
+  const auto job_over = [&](const Box& part, const std::filesystem::path& output, bool create) {
+    const Index3 chunk{1, 16, 16};
+    OutputLayout layout{0, VoxelType::uint8, part.shape(), chunk};
+    if (create) {
+      OutputVolumeSpec spec;
+      spec.name = {output, "/volumes/predictions/interior"};
+      spec.shape = part.shape();
+      spec.chunk = chunk;
+      layout = create_output_volume(spec);
+    }
+    return InferenceJob{raw, BlockPlan::of_region(part, {1, 32, 32}), TileGrid(geometry_of(options), volume, {1, 72, 72}, 0), output, layout};
+  };
+  InferenceJob job = job_over(region, folder / "region.h5", false);
+  on_root(world(), [&] { job = job_over(region, folder / "region.h5", true); });
+  world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
+  job.skip.background = {0.0, 5.0};
+  job.unpack_threads = 2;
+  std::int64_t skipped = 0;
+  CoordinatorHooks hooks;
+  hooks.block_done = [&](const BlockReport& report) { skipped += report.outcome == BlockOutcome::skipped ? 1 : 0; };
+  Coordinator coordinator(job.blocks.hand_out_order(), hooks);
+  run_on_all_ranks(job, predictor, coordinator);
+  if (!world().is_root()) return;
+  EXPECT_EQ(skipped, 1);
+  EXPECT_EQ(coordinator.blocks_skipped(), 1);
+
+  const InferenceJob alone = job_over(Box::of_shape(volume), folder / "alone.h5", true);
+  Coordinator own(alone.blocks.hand_out_order(), {});
+  LocalBlockExchange exchange(own);
+  run_inference_worker(alone, predictor, exchange);
+  VolumeReader whole({folder / "alone.h5", "/volumes/predictions/interior"}), part({folder / "region.h5", "/volumes/predictions/interior"});
+  const auto expected = whole.read(region), got = part.read(Box::of_shape(region.shape()));
+  int compared = 0, zeros = 0;
+  for (std::size_t i = 0; i < got.bytes.size(); ++i) {
+    const auto n = static_cast<std::int64_t>(i);
+    const Index3 shape = region.shape(), at{n / (shape.y * shape.x), n / shape.x % shape.y, n % shape.x};
+    const Index3 place = region.begin + at;
+    if (dark.contains({place, place + Index3{1, 1, 1}})) {
+      zeros += got.bytes[i] == std::byte{0} ? 1 : 0;
+    } else {
+      ASSERT_LE(std::abs(std::to_integer<int>(got.bytes[i]) - std::to_integer<int>(expected.bytes[i])), 1) << to_string(place);
+      ++compared;
+    }
+  }
+  EXPECT_EQ(zeros, dark.voxels());
+  EXPECT_EQ(compared, region.voxels() - dark.voxels());
+}
+
+/// A network for which large tiles are too much.
+class SmallMemory : public TileNetwork {
+ public:
+  SmallMemory(std::unique_ptr<TileNetwork> network, std::int64_t largest) : network_(std::move(network)), largest_(largest) {}
+  at::Tensor logits(const at::Tensor& input) override {
+    if (input.size(2) > largest_) throw OutOfMemory("no room");
+    return network_->logits(input);
+  }
+  std::string text() const override { return network_->text(); }
+
+ private:
+  std::unique_ptr<TileNetwork> network_;
+  std::int64_t largest_;
+};
+
+TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
+  const Shapes shapes{{3, 101, 133}, {1, 96, 96}, {1, 16, 16}, {1, 136, 136}};
+  const testing::SharedFolder folder;
+  const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
+  const UNetOptions options = small_network();
+  const auto predictor_for = [&](std::int64_t largest) {
+    const auto network = make_network(options, 4);
+    return TilePredictor(std::make_unique<SmallMemory>(make_tile_network(*network, Precision::float32, {}), largest),
+                         NetworkTraits(options), predictor_options());
+  };
+  const NetworkTraits traits(options);
+  const auto smaller = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
+    const auto tile = next_smaller_tile(traits, tiles.tile_input(), shapes.block, shapes.volume, {});
+    if (!tile) return std::nullopt;
+    return TileGrid(traits.geometry, shapes.volume, *tile, 0);
+  };
+  InferenceJob job = make_shared_job(raw, folder / "out.h5", shapes, options);
+  job.smaller_tiles = smaller;
+  Coordinator coordinator(job.blocks.hand_out_order(), {});
+  const TilePredictor tight = predictor_for(120);
+  run_on_all_ranks(job, tight, coordinator);
+  if (world().is_root()) {
+    EXPECT_EQ(coordinator.blocks_done(), job.blocks.count());
+    const InferenceJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
+    Coordinator own(alone.blocks.hand_out_order(), {});
+    LocalBlockExchange exchange(own);
+    run_inference_worker(alone, predictor_for(1000), exchange);
+    const auto a = voxels_of(folder / "out.h5"), b = voxels_of(folder / "alone.h5");
+    int worst = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(std::to_integer<int>(a[i]) - std::to_integer<int>(b[i])));
+    EXPECT_LE(worst, 1);
+  }
+  // When even the smaller ones are too much, the job ends and says why.
+  InferenceJob hopeless = make_shared_job(raw, folder / "none.h5", shapes, options);
+  hopeless.smaller_tiles = smaller;
+  Coordinator ended(hopeless.blocks.hand_out_order(), {});
+  const TilePredictor none = predictor_for(10);
+  run_on_all_ranks(hopeless, none, ended);
+  if (world().is_root()) {
+    EXPECT_NE(ended.failure().find("no room"), std::string::npos) << ended.failure();
+    EXPECT_NE(ended.failure().find("infer.memory_budget_mib"), std::string::npos) << ended.failure();
+  }
+}
 
 TEST(InferenceRanks, StoppingHandsOutNothingMore) {
   const testing::SharedFolder folder;

@@ -1,0 +1,190 @@
+#include "pipeline/block_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <random>
+#include <set>
+
+namespace tessera {
+namespace {
+
+std::vector<std::int64_t> first(std::int64_t count) {
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(count));
+  std::iota(ids.begin(), ids.end(), std::int64_t{100});
+  return ids;
+}
+
+/// Workers of different speeds, in an interleaving of the dice's, until all is done. Returns who did what.
+std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, unsigned seed, double failing = 0) {
+  std::mt19937 dice(seed);
+  BlockQueue queue(first(blocks), workers);
+  std::map<std::int64_t, std::vector<int>> done_by;
+  std::map<std::int64_t, int> tries;
+  double now = 0;
+  for (std::int64_t steps = 0; queue.waiting() + queue.in_flight() > 0; ++steps) {
+    if (steps > 1000 * (blocks + workers)) {
+      ADD_FAILURE() << "it does not end: " << queue.waiting() << " waiting, " << queue.in_flight() << " in flight";
+      break;
+    }
+    const int worker = static_cast<int>(dice() % static_cast<unsigned>(workers));
+    now += 1e-4;
+    for (const std::int64_t id : queue.next_for(worker, now))
+      EXPECT_GE(id, 100);
+    const auto held = queue.held_by(worker);
+    if (held.empty() || dice() % 3 == 0) continue;
+    std::vector<std::int64_t> ended(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(1 + dice() % held.size()));
+    now += 1e-3 * static_cast<double>(ended.size()) * (1 + worker);
+    queue.done(worker, ended, now);
+    for (const std::int64_t id : ended) {
+      done_by[id].push_back(worker);
+      if (std::uniform_real_distribution<>()(dice) < failing && ++tries[id] < 3) queue.retry(id, worker);
+    }
+  }
+  return done_by;
+}
+
+TEST(BlockQueue, EveryBlockOnce) {
+  std::int64_t runs = 0;
+  for (const std::int64_t blocks : {0, 1, 2, 5, 64, 1000, 5000}) {
+    for (const int workers : {1, 2, 3, 8, 50}) {
+      for (unsigned seed = 0; seed < 5; ++seed, ++runs) {
+        const auto done_by = run(blocks, workers, seed);
+        ASSERT_EQ(done_by.size(), static_cast<std::size_t>(blocks)) << workers << " workers";
+        for (const auto& [id, who] : done_by)
+          ASSERT_EQ(who.size(), 1U) << "block " << id;
+      }
+    }
+  }
+  EXPECT_EQ(runs, 175);
+}
+
+TEST(BlockQueue, WhatFailedGoesToAnother) {
+  std::int64_t retried = 0;
+  for (const int workers : {1, 2, 5}) {
+    const auto done_by = run(300, workers, 7, 0.3);
+    ASSERT_EQ(done_by.size(), 300U);
+    for (const auto& [id, who] : done_by) {
+      for (std::size_t i = 1; i < who.size(); ++i, ++retried) {
+        if (workers > 1) {
+          ASSERT_NE(who[i], who[i - 1]) << "block " << id;
+        }
+      }
+    }
+  }
+  EXPECT_GT(retried, 100);
+}
+
+/// Whoever asks with empty hands gets something as long as there is something.
+TEST(BlockQueue, NobodyIsIdleWhileWorkRemains) {
+  BlockQueue queue(first(200), 8);
+  double now = 0;
+  std::int64_t handed = 0;
+  while (queue.waiting() > 0) {
+    const auto batch = queue.next_for(5, now);
+    ASSERT_FALSE(batch.empty()) << queue.waiting() << " blocks wait";
+    handed += static_cast<std::int64_t>(batch.size());
+    now += 0.5;
+    const std::vector<std::int64_t> all(queue.held_by(5).begin(), queue.held_by(5).end());
+    queue.done(5, all, now);
+  }
+  EXPECT_EQ(handed, 200);
+}
+
+TEST(BlockQueue, NeighboursStayTogether) {
+  BlockQueue queue(first(400), 4);
+  std::map<int, std::vector<std::int64_t>> done;
+  for (double now = 0; queue.waiting() + queue.in_flight() > 0; now += 1) {
+    for (int worker = 0; worker < 4; ++worker) {
+      queue.next_for(worker, now);
+      if (queue.held_by(worker).empty()) continue;
+      const std::int64_t id = queue.held_by(worker).front();
+      done[worker].push_back(id);
+      queue.done(worker, std::span(&id, 1), now + 1);
+    }
+  }
+  for (const auto& [worker, ids] : done) {
+    EXPECT_EQ(ids.size(), 100U);
+    for (std::size_t i = 1; i < ids.size(); ++i)
+      EXPECT_EQ(ids[i], ids[i - 1] + 1) << "worker " << worker;
+  }
+}
+
+TEST(BlockQueue, SmallBlocksComeInBatchesThatShrinkAtTheEnd) {
+  BlockQueue queue(first(10'000), 2, {.batch_s = 0.02, .largest_batch = 256});
+  std::vector<std::size_t> sizes;
+  double now = 0;
+  while (queue.waiting() > 0) {
+    const auto batch = queue.next_for(0, now);
+    ASSERT_FALSE(batch.empty());
+    sizes.push_back(batch.size());
+    now += 1e-4 * static_cast<double>(batch.size());  // 0.1 ms a block: 200 make 20 ms
+    queue.done(0, batch, now);
+  }
+  EXPECT_EQ(sizes.front(), 1U);
+  EXPECT_NEAR(static_cast<double>(*std::max_element(sizes.begin(), sizes.end())), 200, 2);
+  EXPECT_EQ(sizes.back(), 1U);
+  EXPECT_LT(sizes.size(), 120U);
+}
+
+TEST(BlockQueue, LargeBlocksComeOneByOneTwoAhead) {
+  BlockQueue queue(first(100), 2);
+  EXPECT_EQ(queue.next_for(0, 0).size(), 1U);
+  EXPECT_EQ(queue.next_for(0, 0).size(), 1U);
+  EXPECT_TRUE(queue.next_for(0, 0).empty());
+  const std::int64_t id = queue.held_by(0).front();
+  queue.done(0, std::span(&id, 1), 10);
+  EXPECT_EQ(queue.next_for(0, 10).size(), 1U);
+  EXPECT_TRUE(queue.next_for(0, 10).empty());
+}
+
+TEST(BlockQueue, ASuspendedWorkersBlocksGoToOthers) {
+  BlockQueue queue(first(30), 3);
+  EXPECT_TRUE(queue.suspend(1));
+  EXPECT_TRUE(queue.next_for(1, 0).empty());
+  std::set<std::int64_t> done;
+  for (double now = 1; queue.waiting() > 0; now += 1) {
+    for (const std::int64_t id : queue.next_for(0, now)) {
+      done.insert(id);
+      queue.done(0, std::span(&id, 1), now);
+    }
+  }
+  EXPECT_EQ(done.size(), 30U);
+  EXPECT_TRUE(queue.suspend(0));
+  EXPECT_FALSE(queue.suspend(2)) << "the last one stays";
+  queue.retry(100, 2);
+  EXPECT_TRUE(queue.next_for(0, 99).empty());
+  EXPECT_EQ(queue.next_for(2, 99).size(), 1U);
+  queue.retry(101, 2);
+  queue.resume(0);
+  EXPECT_EQ(queue.next_for(0, 99).size(), 1U);
+}
+
+TEST(BlockQueue, AJumpLosesNothing) {
+  BlockQueue queue(first(41), 1);
+  std::set<std::int64_t> done;
+  for (double now = 1; queue.waiting() > 0; now += 1) {
+    for (const std::int64_t id : queue.next_for(0, now)) {
+      done.insert(id);
+      queue.done(0, std::span(&id, 1), now);
+    }
+    if (done.size() % 3 == 1) queue.jump(0);
+  }
+  EXPECT_EQ(done.size(), 41U);
+}
+
+TEST(BlockQueue, DroppingLeavesWhatIsInFlight) {
+  BlockQueue queue(first(30), 3);
+  const auto batch = queue.next_for(1, 0);
+  queue.retry(7, 0);
+  queue.drop_waiting();
+  EXPECT_EQ(queue.waiting(), 0);
+  EXPECT_EQ(queue.in_flight(), static_cast<std::int64_t>(batch.size()));
+  for (int worker = 0; worker < 3; ++worker)
+    EXPECT_TRUE(queue.next_for(worker, 1).empty());
+}
+
+}  // namespace
+}  // namespace tessera
