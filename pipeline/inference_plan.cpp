@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "io/durable_file.h"
 #include "io/error.h"
 #include "workers/infer/inference_worker.h"
-#include "workers/infer/tile_choice.h"
 
 namespace tessera {
 namespace {
@@ -20,13 +21,48 @@ std::int64_t chunks_touched(const Box& box, const Index3& chunk) {
   return count;
 }
 
-}  // namespace
-
-TileGrid InferencePlan::tiles(const UNetOptions& network) const {
-  return TileGrid(geometry_of(network), raw.shape, tile_input, context);
+/// The region to predict. Errors: UsageError.
+Box region_of(const InferConfig& config, const Index3& shape) {
+  Box region = Box::of_shape(shape);
+  if (config.region_begin) region.begin = *config.region_begin;
+  if (config.region_end) region.end = *config.region_end;
+  if (region.empty() || !Box::of_shape(shape).contains(region)) {
+    throw UsageError(fmt::format("infer.region: {} is not inside the raw volume, whose shape is {}", to_string(region),
+                                 to_string(shape)));
+  }
+  return region;
 }
 
-InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const UNetOptions& network,
+/// The figures of a plan: memory and reading, from its first blocks.
+void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t result_bytes) {
+  const VolumeInfo& raw = plan.raw;
+  const std::int64_t voxel_bytes = raw.channels * size_of(raw.type);
+  constexpr std::int64_t kEnough = 4096;  // of blocks, for the figures of the largest volumes
+  std::int64_t largest = 0, touched = 0, predicted = 0;
+  for (std::int64_t id = 0; id < std::min(plan.blocks.count(), kEnough); ++id) {
+    const Box box = plan.blocks.block(id);
+    const Box held = raw_box_for(tiles.tiles_of(box), raw.shape);
+    // One block is read, one predicted and one written at a time.
+    largest = std::max(largest, 2 * held.voxels() * voxel_bytes + 2 * box.voxels() * result_bytes);
+    if (raw.chunk) touched += chunks_touched(held, *raw.chunk);
+    predicted += box.voxels();
+  }
+  plan.block_bytes = largest;
+  if (!raw.chunk) return;
+  // Reads per chunk, if each chunk that holds predicted voxels were needed once.
+  const double chunks = static_cast<double>(predicted) / static_cast<double>(volume_of(*raw.chunk));
+  const double stored = static_cast<double>(chunks_touched(plan.region, *raw.chunk)) * static_cast<double>(predicted) /
+                        static_cast<double>(plan.region.voxels());
+  plan.chunk_reads = static_cast<double>(touched) / std::max(chunks, stored);
+}
+
+}  // namespace
+
+TileGrid InferencePlan::tiles(const NetworkTraits& network, const Index3& input) const {
+  return make_tile_grid(network, raw.shape, input, context, demand);
+}
+
+InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device) {
   if (raw.type == VoxelType::uint32 || raw.type == VoxelType::uint64) {
     throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point", raw.name.text(),
@@ -34,60 +70,39 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   }
   InferencePlan plan;
   plan.raw = raw;
-  plan.context = context_sections(network, raw.channels);
-  plan.precision = config.precision.value_or(device.cuda ? Precision::bfloat16 : Precision::float32);
-  const std::int64_t value_bytes = plan.precision == Precision::float32 ? 4 : 2;
-  const std::int64_t budget = config.memory_budget > 0 ? config.memory_budget : kAutomaticBudget;
-  const NetworkGeometry geometry = geometry_of(network);
-  const BlockChoice choice{raw.shape, raw.chunk, geometry.alignment, geometry.margin,
-                           raw.channels * size_of(raw.type) + size_of(config.type), plan.context};
+  plan.region = region_of(config, raw.shape);
+  plan.context = context_sections(network.in_channels, raw.channels);
+  plan.demand.precision = config.precision.value_or(device.cuda ? Precision::bfloat16 : Precision::float32);
+  plan.demand.cuda = device.cuda;
+  plan.demand.budget = config.memory_budget > 0 ? config.memory_budget : kAutomaticBudget;
+  plan.demand.averaging = config.averaging;
+  plan.demand.blend_overlap = config.blending == Blending::crop ? 0 : config.blend_overlap;
+  const NetworkGeometry& geometry = network.geometry;
+  const Index3 shape = plan.region.shape();
+  const std::int64_t result_bytes = config.channels() * size_of(config.type);
+  const BlockChoice choice{shape, raw.chunk, geometry.alignment, geometry.margin,
+                           raw.channels * size_of(raw.type) + result_bytes, plan.context};
   plan.output_chunk = config.chunk ? *config.chunk : choose_output_chunk(choice);
-  for (int axis = 0; axis < 3; ++axis) plan.output_chunk[axis] = std::min(plan.output_chunk[axis], raw.shape[axis]);
+  for (int axis = 0; axis < 3; ++axis) plan.output_chunk[axis] = std::min(plan.output_chunk[axis], shape[axis]);
   const Index3 block = config.block ? *config.block : choose_block_shape(choice, plan.output_chunk);
   require_fitting_block(block, plan.output_chunk, choice);
-  plan.blocks = BlockPlan(raw.shape, block);
+  plan.blocks = BlockPlan::of_region(plan.region, block);
   if (config.tile) {
     plan.tile_input = *config.tile;
     static_cast<void>(plan.tiles(network));  // an illegal side is named before its memory is judged
-    require_tile_fits(network, plan.tile_input, budget, value_bytes);
+    require_tile_fits(network, plan.tile_input, raw.shape, plan.demand);
   } else {
-    plan.tile_input = choose_tile(network, block, raw.shape, budget, value_bytes);
+    plan.tile_input = choose_tile(network, block, raw.shape, plan.demand);
   }
   const TileGrid tiles = plan.tiles(network);
   plan.redundancy = tiles.redundancy(block);
-  Index3 seen = plan.tile_input;
-  if (geometry.padding == Padding::same) {
-    for (int axis = 1; axis < 3; ++axis) {
-      seen[axis] = std::min(seen[axis], round_up(raw.shape[axis], geometry.alignment));
-    }
-  }
-  plan.activation_bytes = inference_memory(network, seen.y, seen.x, value_bytes);
-  plan.weight_bytes = parameter_count(network) * 4;
-
-  std::int64_t largest = 0, touched = 0, stored = 1;
-  const std::int64_t voxel_bytes = raw.channels * size_of(raw.type);
-  for (std::int64_t id = 0; id < plan.blocks.count(); ++id) {
-    const Box box = plan.blocks.block(id);
-    const Box held = raw_box_for(tiles.tiles_of(box), raw.shape);
-    // One block is read, one predicted and one written at a time.
-    largest = std::max(largest, 2 * held.voxels() * voxel_bytes + 2 * box.voxels() * size_of(config.type));
-    if (raw.chunk) touched += chunks_touched(held, *raw.chunk);
-    if (id >= 4096) break;  // enough for the figures of the largest volumes
-  }
-  plan.block_bytes = largest;
-  if (raw.chunk) {
-    std::int64_t seen_voxels = 0;
-    for (std::int64_t id = 0; id < std::min<std::int64_t>(plan.blocks.count(), 4097); ++id) {
-      seen_voxels += plan.blocks.block(id).voxels();
-    }
-    for (int axis = 0; axis < 3; ++axis) stored *= ceil_div(raw.shape[axis], (*raw.chunk)[axis]);
-    const double share = static_cast<double>(seen_voxels) / static_cast<double>(volume_of(raw.shape));
-    plan.chunk_reads = static_cast<double>(touched) / (static_cast<double>(stored) * share);
-  }
+  plan.activation_bytes = memory_of_tile(network, plan.tile_input, raw.shape, plan.demand);
+  plan.weight_bytes = network.weight_bytes;
+  measure_blocks(plan, tiles, result_bytes);
   return plan;
 }
 
-std::string plan_text(const InferencePlan& plan, const UNetOptions& network) {
+std::string plan_text(const InferencePlan& plan, const NetworkTraits& network) {
   const Index3 block = plan.blocks.block_shape();
   const TileGrid tiles = plan.tiles(network);
   std::string text;
@@ -96,13 +111,18 @@ std::string plan_text(const InferencePlan& plan, const UNetOptions& network) {
   };
   line("raw", fmt::format("{}, {} {}, {}", plan.raw.name.text(), to_string(plan.raw.shape), name_of(plan.raw.type),
                           plan.raw.chunk ? "chunks " + to_string(*plan.raw.chunk) : "contiguous"));
+  if (plan.region != Box::of_shape(plan.raw.shape)) line("region", to_string(plan.region));
   line("result's chunk", to_string(plan.output_chunk));
   line("block", fmt::format("{}, {} blocks", to_string(block), plan.blocks.count()));
   line("tile", fmt::format("input {} x {}, core {} x {}, margin {}", plan.tile_input.y, plan.tile_input.x,
                            tiles.core_shape().y, tiles.core_shape().x, tiles.geometry().margin));
   line("redundancy", fmt::format("{:.2f} input pixels computed per output pixel", plan.redundancy));
   if (plan.raw.chunk) line("chunk reads", fmt::format("each stored chunk {:.2f} times on average", plan.chunk_reads));
-  line("precision", name_of(plan.precision));
+  line("precision", name_of(plan.demand.precision));
+  if (plan.demand.averaging != Averaging::none) {
+    line("averaged over", plan.demand.averaging == Averaging::symmetries8 ? "8 symmetries" : "7 rotations");
+  }
+  if (plan.demand.blend_overlap > 0) line("blended over", fmt::format("{} pixels", plan.demand.blend_overlap));
   line("memory per worker", fmt::format("{}: {} activations, {} blocks, {} weights", bytes_text(plan.memory_per_worker()),
                                         bytes_text(plan.activation_bytes), bytes_text(plan.block_bytes),
                                         bytes_text(plan.weight_bytes)));

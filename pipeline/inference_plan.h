@@ -7,32 +7,36 @@
 #include "io/tile_grid.h"
 #include "io/volume_reader.h"
 #include "pipeline/config/experiment.h"
+#include "workers/infer/tile_choice.h"
 
 namespace tessera {
 
-/// How an inference will go: a pure function of the experiment, the raw volume and the network, the same for
-/// any number of ranks.
+/// How an inference will go: a pure function of the experiment, the raw volume, the network and the kind of device,
+/// the same for any number of ranks.
 struct InferencePlan {
   VolumeInfo raw;
+  Box region;  ///< of the raw volume that is predicted; the result has its shape
   Index3 output_chunk, tile_input;
-  BlockPlan blocks;
+  BlockPlan blocks;  ///< of the region, in the raw volume's coordinates
   std::int64_t context = 0;
-  Precision precision = Precision::float32;
+  TileDemand demand;
   std::int64_t block_bytes = 0;       ///< raw and result of a worker's three blocks
   std::int64_t activation_bytes = 0;  ///< of one tile
   std::int64_t weight_bytes = 0;
   double redundancy = 1;              ///< input pixels computed per output pixel
   double chunk_reads = 0;             ///< how often a stored chunk of the raw volume is decompressed, on average
 
-  TileGrid tiles(const UNetOptions& network) const;
+  /// With the plan's tile, or another one.
+  TileGrid tiles(const NetworkTraits& network) const { return tiles(network, tile_input); }
+  TileGrid tiles(const NetworkTraits& network, const Index3& input) const;
   std::int64_t memory_per_worker() const { return block_bytes + activation_bytes + weight_bytes; }
 };
 
-/// Errors: UsageError for a tile, block or chunk that does not fit the network, the volume or the memory.
-InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const UNetOptions& network,
+/// Errors: UsageError for a region, tile, block or chunk that does not fit the network, the volume or the memory.
+InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device);
 
 /// The plan in words, a line each.
-std::string plan_text(const InferencePlan& plan, const UNetOptions& network);
+std::string plan_text(const InferencePlan& plan, const NetworkTraits& network);
 
 }  // namespace tessera

@@ -41,7 +41,7 @@ void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, st
 
 TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, std::int64_t available) {
   TrainingPlan plan;
-  plan.context = context_sections(config.model, raw.channels);
+  plan.context = context_sections(config.model.in_channels, raw.channels);
   if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
   plan.tile_side = choose_side(config, raw);
   plan.training_bytes = training_memory(config.model, plan.tile_side, plan.tile_side);
@@ -49,14 +49,14 @@ TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw
   // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
   const NetworkGeometry geometry = geometry_of(config.model);
   const std::int64_t smallest = geometry.input_side_for(geometry.alignment);
-  plan.validation_budget =
-      std::max(kValidationBudget, inference_memory(config.model, smallest, smallest, sizeof(float)));
+  const NetworkTraits network(config.model);
+  plan.validation_budget = std::max(kValidationBudget, network.tile_memory(smallest, smallest, Precision::float32, false));
   if (config.data.validation_sections) {
     require_sections(*config.data.validation_sections, raw, "data.validation_sections");
-    const Index3 tile =
-        choose_tile(config.model, {1, raw.shape.y, raw.shape.x}, raw.shape, plan.validation_budget, sizeof(float));
+    const TileDemand demand{.budget = plan.validation_budget};
+    const Index3 tile = choose_tile(network, {1, raw.shape.y, raw.shape.x}, raw.shape, demand);
     // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition.
-    plan.validation_bytes = inference_memory(config.model, tile.y, tile.x, sizeof(float)) + 20 * parameter_count(config.model);
+    plan.validation_bytes = memory_of_tile(network, tile, raw.shape, demand) + 20 * parameter_count(config.model);
     require_memory(plan, config, available);
   }
   return plan;

@@ -7,6 +7,7 @@
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
+#include "pipeline/inference_network.h"
 #include "pipeline/inference_plan.h"
 #include "pipeline/training_plan.h"
 #include "workers/mpi/agree.h"
@@ -25,6 +26,10 @@ int run_check(const Arguments& arguments, const Communicator& world) {
     std::cout << "# every key with its value\n" << config.resolved_yaml << "\n";
     const NetworkGeometry geometry = geometry_of(config.model);
     std::cout << fmt::format("network: {} parameters; {}\n", parameter_count(config.model), geometry.legal_sides_text(572));
+    NetworkTraits network(config.model);
+    if (config.torchscript) {
+      network = load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
+    }
     if (config.data.raw && config.data.labels) {
       const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
       require_same_shape(raw, labels);
@@ -34,9 +39,9 @@ int run_check(const Arguments& arguments, const Communicator& world) {
       Device device;
       device.cuda = config.device == "cuda";  // auto is planned for the CPU
       const VolumeInfo raw = VolumeReader(*config.infer.raw).info();
-      const InferencePlan plan = plan_inference(config.infer, raw, config.model, device);
-      std::cout << "inference:\n" << plan_text(plan, config.model);
-      const std::int64_t bytes = volume_of(raw.shape) * size_of(config.infer.type);
+      const InferencePlan plan = plan_inference(config.infer, raw, network, device);
+      std::cout << "inference:\n" << plan_text(plan, network);
+      const std::int64_t bytes = plan.region.voxels() * config.infer.channels() * size_of(config.infer.type);
       std::cout << fmt::format("  {:<22} {}\n", "result's size", bytes_text(bytes));
     }
     std::cout << std::flush;

@@ -1,133 +1,183 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "io/clock.h"
+#include "io/checkpoint_file.h"
 #include "io/durable_file.h"
 #include "io/error.h"
 #include "io/log.h"
-#include "pipeline/checkpoint_choice.h"
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/coordinator.h"
+#include "pipeline/inference_network.h"
 #include "pipeline/inference_plan.h"
+#include "pipeline/inference_report.h"
+#include "pipeline/job_description.h"
 #include "pipeline/progress.h"
+#include "pipeline/result_state.h"
 #include "pipeline/stop_signal.h"
 #include "workers/infer/inference_worker.h"
 #include "workers/mpi/agree.h"
-#include "workers/network/network_checkpoint.h"
 
 namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kUsage = "tessera infer CONFIG.yaml [--set key=value ...] [--overwrite]";
+constexpr const char* kUsage = "tessera infer CONFIG.yaml [--set key=value ...] [--restart]";
 
-OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan& plan, const LoadedCheckpoint& model) {
+/// What the result's values are, in words.
+std::string meaning_of(const InferConfig& infer) {
+  if (infer.labels) return "the most probable class";
+  const std::string scale = infer.type == VoxelType::uint8 ? ", 255 = 1" : "";
+  if (infer.classes.size() == 1) return fmt::format("probability of class {}{}", infer.classes.front(), scale);
+  return fmt::format("probabilities of classes {}, a channel each{}", fmt::join(infer.classes, ", "), scale);
+}
+
+/// The raw volume's offset, moved to where the region begins.
+std::vector<double> offset_of(const InferencePlan& plan) {
+  const std::vector<double>& resolution = plan.raw.resolution_nm;
+  if (plan.region.begin == Index3{} || resolution.size() != 3) return plan.raw.offset_nm;
+  std::vector<double> offset = plan.raw.offset_nm.size() == 3 ? plan.raw.offset_nm : std::vector<double>(3, 0.0);
+  for (int axis = 0; axis < 3; ++axis) {
+    offset[static_cast<std::size_t>(axis)] += static_cast<double>(plan.region.begin[axis]) * resolution[static_cast<std::size_t>(axis)];
+  }
+  return offset;
+}
+
+OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan& plan, const InferenceNetwork& network) {
   OutputVolumeSpec spec;
   spec.name = *config.infer.output;
   spec.type = config.infer.type;
-  spec.shape = plan.raw.shape;
+  spec.shape = plan.region.shape();
+  spec.channels = config.infer.channels();
   spec.chunk = plan.output_chunk;
   spec.resolution_nm = plan.raw.resolution_nm;
-  spec.offset_nm = plan.raw.offset_nm;
+  spec.offset_nm = offset_of(plan);
   spec.raw = plan.raw.name;
-  const Checkpoint& checkpoint = model.checkpoint;
-  const auto iteration = checkpoint.counters.find("iteration");
   spec.attributes = {
       {"tessera_version", tessera_version()},
       {"experiment", config.name},
-      {"checkpoint", model.name},
-      {"checkpoint_iteration", std::to_string(iteration == checkpoint.counters.end() ? 0 : iteration->second)},
-      {"meaning", fmt::format("probability of class {}{}", config.infer.output_class,
-                              config.infer.type == VoxelType::uint8 ? ", 255 = 1" : "")},
+      {"checkpoint", network.name},
+      {"checkpoint_iteration", std::to_string(network.iteration)},
+      {"network_sha256", network.digest},
+      {"meaning", meaning_of(config.infer)},
       {"config", config.resolved_yaml}};
   return spec;
 }
 
-/// What all workers did, for people and as JSON.
-struct Summary {
-  std::vector<WorkerStatistics> workers;
-  double elapsed_s = 0;
-  std::int64_t chunks_stored = 0;
-
-  WorkerStatistics total() const {
-    WorkerStatistics sum;
-    for (const WorkerStatistics& w : workers) {
-      sum.blocks += w.blocks;
-      sum.voxels += w.voxels;
-      sum.input_pixels += w.input_pixels;
-      sum.chunks_read += w.chunks_read;
-      sum.read_s += w.read_s;
-      sum.predict_s += w.predict_s;
-      sum.write_s += w.write_s;
-      sum.wait_s += w.wait_s;
-      sum.elapsed_s += w.elapsed_s;
-    }
-    return sum;
-  }
-
-  std::string text() const {
-    const WorkerStatistics t = total();
-    const auto share = [&](double part) { return 100 * part / std::max(1e-9, t.elapsed_s); };
-    std::string words = fmt::format("predicted {} blocks, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second\n", t.blocks,
-                                    static_cast<double>(t.voxels) / 1e6, duration_text(elapsed_s),
-                                    static_cast<double>(t.voxels) / 1e6 / std::max(1e-9, elapsed_s));
-    words += fmt::format("workers: {}; predicting {:.0f} %, waiting {:.0f} %; beside it reading {:.0f} %, writing {:.0f} %\n",
-                         workers.size(), share(t.predict_s), share(t.wait_s), share(t.read_s), share(t.write_s));
-    if (chunks_stored > 0) {
-      words += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
-                           static_cast<double>(t.chunks_read) / static_cast<double>(chunks_stored));
-    }
-    return words;
-  }
-
-  nlohmann::json json() const {
-    const auto entry = [](const WorkerStatistics& w) {
-      return nlohmann::json{{"blocks", w.blocks},       {"voxels", w.voxels},       {"input_pixels", w.input_pixels},
-                            {"chunks_read", w.chunks_read}, {"read_s", w.read_s},   {"predict_s", w.predict_s},
-                            {"write_s", w.write_s},     {"wait_s", w.wait_s},       {"elapsed_s", w.elapsed_s}};
-    };
-    nlohmann::json all;
-    for (const WorkerStatistics& w : workers) all.push_back(entry(w));
-    const WorkerStatistics t = total();
-    return {{"total", entry(t)},
-            {"elapsed_s", elapsed_s},
-            {"voxels_per_s", static_cast<double>(t.voxels) / std::max(1e-9, elapsed_s)},
-            {"raw_chunks_stored", chunks_stored},
-            {"workers", all}};
-  }
-};
-
-/// Throws UsageError when the result's file exists, unless it may be replaced: whole, so only if it is an
-/// earlier result.
-void require_replaceable(const DatasetName& output, bool overwrite) {
-  if (!std::filesystem::exists(output.file)) return;
-  if (!overwrite) {
-    throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it, or set another infer.output",
-                                 output.file.string()));
-  }
-  bool earlier_result = false;
-  try {
-    earlier_result = VolumeReader(output).info().attributes.count("tessera_version") != 0;
-  } catch (const Error&) {
-    // not HDF5, or without that dataset: somebody else's
-  }
-  if (!earlier_result) {
-    throw UsageError(fmt::format("{} holds no earlier result of that name; the whole file would be replaced: remove it "
-                                 "yourself, or set another infer.output", output.file.string()));
+void require_own_file(const InferConfig& config) {
+  const std::filesystem::path& file = config.output->file;
+  if (std::filesystem::exists(file) && std::filesystem::equivalent(file, config.raw->file)) {
+    throw UsageError(fmt::format("infer.output: {} is the raw volume's own file; results have a file of their own",
+                                 file.string()));
   }
 }
 
-/// Collective: the end of every rank's work. Errors: AgreedError on all when a signal stopped the run.
-int leave(bool stopped, const Communicator& world) {
-  if (world.any(stopped)) {
-    throw AgreedError("stopped by a signal: the result is incomplete; predict it again with --overwrite");
+/// The end of the last start may have been a kill after its last block: then no report tells of the end.
+void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {
+  const std::filesystem::path file = folder.path() / "inference.json";
+  std::error_code missing;
+  if (std::filesystem::file_size(file, missing) > 0 && !missing) {
+    const std::vector<std::byte> bytes = read_file_bytes(file);
+    const auto* text = reinterpret_cast<const char*>(bytes.data());
+    const nlohmann::json there = nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
+    if (there.is_object() && there.value("result", "") == result && there.value("end", "") == "done") return;
   }
-  return kExitDone;
+  InferenceReport report;
+  report.result = result;
+  report.blocks = report.blocks_before = journal.head.blocks.count();
+  report.starts = journal.starts;
+  write_text_file(file, report.json().dump(2) + "\n");
+}
+
+/// What the coordinator's process does beside handing out blocks.
+class InferenceRecord {
+ public:
+  InferenceRecord(const ExperimentConfig& config, const InferencePlan& plan, OpenResult result, std::int64_t chunks_stored)
+      : config_(config), blocks_(plan.blocks), result_(std::move(result)),
+        progress_("infer", voxels_of_all(), "Mvoxels", 1e6, true, voxels_before()) {
+    report_.result = config.infer.output->text();
+    report_.raw_chunks_stored = chunks_stored;
+    report_.blocks = blocks_.count();
+    report_.blocks_before = report_.blocks - result_.contents.blocks_left();
+    report_.starts = result_.contents.starts + 1;
+  }
+
+  Coordinator make_coordinator(const StopSignal& signal) {
+    CoordinatorHooks hooks;
+    hooks.block_done = [this](const BlockReport& block) {
+      result_.journal->append({block.id, block.outcome, block.crc});
+      if (block.outcome == BlockOutcome::skipped) progress_.add(static_cast<double>(block.voxels));
+    };
+    hooks.progress = [this](std::int64_t voxels) { progress_.add(static_cast<double>(voxels)); };
+    hooks.should_stop = [&signal] { return signal.asked(); };
+    hooks.block_text = [this](std::int64_t id) { return fmt::format("block {} ({})", id, to_string(blocks_.block(id))); };
+    CoordinatorOptions options;
+    options.max_retries = config_.infer.max_retries;
+    options.watchdog_s = 60 * config_.infer.watchdog_minutes;
+    return Coordinator(result_.contents.unknown_blocks(), hooks, options);
+  }
+
+  /// Commits the journal, writes the report, and ends in the words that every rank ends with.
+  /// Errors: StoppedBySignal, Error.
+  void conclude(const Coordinator& coordinator, const RunFolder& folder) {
+    report_.elapsed_s = progress_.elapsed_s();
+    progress_.finish();
+    result_.journal->commit();
+    report_.workers = coordinator.accounts();
+    report_.failed = coordinator.quarantined();
+    for (const QuarantinedBlock& block : report_.failed) {
+      report_.failed_places.push_back(fmt::format("block {} ({})", block.id, to_string(blocks_.block(block.id))));
+    }
+    report_.blocks_done = coordinator.blocks_done();
+    report_.blocks_skipped = coordinator.blocks_skipped();
+    const std::int64_t ended = report_.blocks_before + report_.blocks_done + report_.blocks_skipped;
+    const std::string so_far = fmt::format("{} of {} blocks are done", ended, report_.blocks);
+    const bool failed = !coordinator.failure().empty() || !report_.failed.empty();
+    report_.end = failed ? "failed" : coordinator.stopped() ? "stopped" : "done";
+    write_text_file(folder.path() / "inference.json", report_.json().dump(2) + "\n");
+    std::cout << report_.text() << std::flush;
+    if (!coordinator.failure().empty()) {
+      throw Error(fmt::format("{}\n{}; start again, when that is mended, to go on", coordinator.failure(), so_far));
+    }
+    if (coordinator.stopped()) throw StoppedBySignal(fmt::format("stopped by a signal: {}; start again to go on", so_far));
+    if (failed) throw Error(report_.failed_text());
+    std::cout << "result: " << report_.result << "\n" << std::flush;
+  }
+
+ private:
+  double voxels_of_all() const { return static_cast<double>(blocks_.region().voxels()); }
+  double voxels_before() const {
+    std::int64_t voxels = 0;
+    for (const JournalRecord& record : result_.contents.records) voxels += blocks_.block(record.block).voxels();
+    return static_cast<double>(voxels);
+  }
+
+  const ExperimentConfig& config_;
+  BlockPlan blocks_;
+  OpenResult result_;
+  Progress progress_;
+  InferenceReport report_;
+};
+
+PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormalisation& normalisation, Precision precision,
+                                   const Device& device) {
+  PredictorOptions what;
+  what.normalisation = normalisation.whole;
+  what.by_section = normalisation.by_section;
+  what.precision = precision;
+  what.device = device;
+  what.classes = infer.classes;
+  what.labels = infer.labels;
+  what.output_type = infer.type;
+  what.averaging = infer.averaging;
+  what.blending = infer.blending;
+  return what;
 }
 
 }  // namespace
@@ -135,11 +185,11 @@ int leave(bool stopped, const Communicator& world) {
 int run_infer(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   add_experiment_options(options);
-  options.add_options()("overwrite", "replace a result that exists already");
+  options.add_options()("restart", "start over: replace a result that exists already")("overwrite", "the same");
   const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
-  const bool overwrite = values->count("overwrite") != 0;
+  const bool restart = values->count("restart") + values->count("overwrite") != 0;
   const StopSignal signal;
   const RunFolder folder(config.run_folder);
   const bool alone = world.size() == 1;
@@ -150,15 +200,13 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   Device planned_for = device;
   planned_for.cuda = world.any(device.cuda);
 
-  LoadedCheckpoint model = load_named_checkpoint(config.infer.checkpoint, folder, world);
+  InferenceNetwork network = load_inference_network(config, folder, world, is_worker);
   std::optional<InferencePlan> plan;
-  UNetOptions network_options;
   std::int64_t chunks_stored = 0;
   on_every_rank(world, [&] {
-    network_options = load_network_options(model.checkpoint, model.name);
     const VolumeReader raw(*config.infer.raw);
     chunks_stored = raw.chunks_stored();
-    plan = plan_inference(config.infer, raw.info(), network_options, planned_for);
+    plan = plan_inference(config.infer, raw.info(), network.traits, planned_for);
     const std::int64_t available = available_memory(device);
     if (is_worker && !device.cuda && plan->memory_per_worker() > available) {
       throw UsageError(fmt::format("a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "
@@ -166,71 +214,73 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
                                    bytes_text(plan->memory_per_worker()), bytes_text(available)));
     }
   });
-  std::unique_ptr<TilePredictor> predictor;
-  on_every_rank(world, [&] {
-    if (!is_worker) return;
-    PredictorOptions what;
-    const auto found = model.checkpoint.numbers.find("normalisation");
-    if (found == model.checkpoint.numbers.end() || found->second.size() != 2) {
-      throw Error(model.name + " does not say how raw values are normalised");
+
+  const ChosenNormalisation normalisation = choose_normalisation(config.infer, network, world);
+  JobDescription job;
+  ResultState state;
+  on_root(world, [&] {
+    require_own_file(config.infer);
+    job = describe_job(config, *plan, network, normalisation);
+    state = find_result(*config.infer.output, job, restart);
+    if (state.kind == ResultState::Kind::complete) {
+      report_complete(folder, config.infer.output->text(), *state.journal);
+      std::cout << fmt::format("every one of the {} blocks is done already: nothing to predict (--restart starts over)\n"
+                               "result: {}\n", plan->blocks.count(), config.infer.output->text()) << std::flush;
     }
-    what.normalisation = {found->second[0], found->second[1]};
-    what.precision = plan->precision;
-    what.device = device;
-    what.output_class = config.infer.output_class;
-    what.output_type = config.infer.type;
-    predictor = std::make_unique<TilePredictor>(load_network(model.checkpoint, model.name), what);
+  });
+  if (world.any(state.kind == ResultState::Kind::complete)) return kExitDone;
+
+  std::unique_ptr<TilePredictor> predictor;
+  const auto make_predictor = [&](Precision precision) {
+    return std::make_unique<TilePredictor>(network.make(precision, device), network.traits,
+                                           predictor_options(config.infer, normalisation, precision, device));
+  };
+  on_every_rank(world, [&] {
+    if (is_worker) predictor = make_predictor(plan->demand.precision);
   });
 
-  model.checkpoint.arrays.clear();  // as large as the network and its optimizer
-
-  OutputLayout layout{0, config.infer.type, plan->raw.shape, plan->output_chunk};
+  OutputLayout layout{0, config.infer.type, plan->region.shape(), plan->output_chunk, config.infer.channels()};
+  std::unique_ptr<InferenceRecord> record;
   on_root(world, [&] {
-    const std::filesystem::path& file = config.infer.output->file;
-    if (std::filesystem::exists(file) && std::filesystem::equivalent(file, config.infer.raw->file)) {
-      throw UsageError(fmt::format("infer.output: {} is the raw volume's own file; results have a file of their own",
-                                   file.string()));
-    }
-    require_replaceable(*config.infer.output, overwrite);
-    if (config.model_given) {
-      const std::string difference = difference_between(config.model, network_options);
-      if (!difference.empty()) spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
-    }
     folder.prepare("inference.yaml", config.resolved_yaml);
     add_log_file(folder.log());
-    layout = create_output_volume(output_spec(config, *plan, model));
-    spdlog::info("{} onto {}\n{}", model.name, config.infer.output->text(), plan_text(*plan, network_options));
+    OpenResult result = open_result(state, output_spec(config, *plan, network), job, plan->blocks);
+    layout = result.layout;
+    spdlog::info("{} onto {}\n{}", network.name, config.infer.output->text(), plan_text(*plan, network.traits));
+    const std::int64_t all = plan->blocks.count(), left = result.contents.blocks_left();
+    if (state.kind == ResultState::Kind::going_on) {
+      spdlog::info("going on: {} of {} blocks are done, start {}", all - left, all, result.contents.starts + 1);
+    }
+    record = std::make_unique<InferenceRecord>(config, *plan, std::move(result), chunks_stored);
   });
   world.broadcast(std::as_writable_bytes(std::span(&layout.base, 1)));
 
-  const InferenceJob job{plan->raw.name, plan->blocks, plan->tiles(network_options), config.infer.output->file, layout};
-  const double begin = seconds_now();
-  if (!world.is_root()) {
-    MpiBlockExchange exchange(world);
-    run_inference_worker(job, *predictor, exchange);
-    return leave(false, world);
+  InferenceJob work{plan->raw.name, plan->blocks, plan->tiles(network.traits), config.infer.output->file, layout};
+  work.skip = {config.infer.skip_mask, config.infer.background};
+  work.unpack_threads = std::clamp(device.threads, 1, 8);
+  work.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
+    const auto smaller = next_smaller_tile(network.traits, tiles.tile_input(), plan->blocks.block_shape(), plan->raw.shape, plan->demand);
+    if (!smaller) return std::nullopt;
+    return plan->tiles(network.traits, *smaller);
+  };
+  if (plan->demand.precision != Precision::float32 && !config.infer.labels) {
+    work.make_reference = [&] { return make_predictor(Precision::float32); };
   }
-
-  Progress progress("infer", static_cast<double>(volume_of(plan->raw.shape)), "Mvoxels", 1e6, true);
-  CoordinatorHooks hooks;
-  hooks.progress = [&](std::int64_t voxels) { progress.add(static_cast<double>(voxels)); };
-  hooks.should_stop = [&] { return signal.asked(); };
-  Coordinator coordinator(plan->blocks.hand_out_order(), hooks);
+  if (!world.is_root()) {
+    MpiBlockExchange exchange(world, device.text());
+    run_inference_worker(work, *predictor, exchange);
+    on_root(world, [] {});  // how it ended
+    return kExitDone;
+  }
+  Coordinator coordinator = record->make_coordinator(signal);
   if (alone) {
-    LocalBlockExchange exchange(coordinator);
-    run_inference_worker(job, *predictor, exchange);
+    LocalBlockExchange exchange(coordinator, device.text());
+    run_inference_worker(work, *predictor, exchange);
   } else {
     serve_workers(world, coordinator);
   }
-  progress.finish();
-  if (coordinator.stopped()) {
-    spdlog::warn("{} of {} blocks are done", coordinator.blocks_done(), plan->blocks.count());
-    return leave(true, world);
-  }
-  const Summary summary{coordinator.statistics(), seconds_now() - begin, chunks_stored};
-  std::cout << summary.text() << "result: " << config.infer.output->text() << "\n" << std::flush;
-  write_text_file(folder.path() / "inference.json", summary.json().dump(2) + "\n");
-  return leave(false, world);
+  on_root(world, [&] { record->conclude(coordinator, folder); });
+  return kExitDone;
 }
 
 }  // namespace tessera

@@ -6,6 +6,7 @@
 
 #include "io/error.h"
 #include "pipeline/config/yaml_reader.h"
+#include "pipeline/evaluation_request.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
@@ -47,11 +48,39 @@ std::optional<Index3> shape(ConfigSection& section, const std::string& key) {
   return Index3{(*sides)[0], (*sides)[1], (*sides)[2]};
 }
 
+/// Absent where the file has none: (z, y, x).
+std::optional<Index3> position(ConfigSection& section, const std::string& key) {
+  const auto at = section.optional<std::vector<std::int64_t>>(key, at_least(0).of_count(3));
+  if (!at || at->size() != 3) return std::nullopt;
+  return Index3{(*at)[0], (*at)[1], (*at)[2]};
+}
+
 void read_data(ConfigSection data, DataConfig& config, const ConfigNeeds& needs) {
   config.raw = dataset(data, "raw", needs.training);
   config.labels = dataset(data, "labels", needs.training);
   config.train_sections = sections(data, "train_sections", needs.training);
   config.validation_sections = sections(data, "validation_sections");
+}
+
+void read_torchscript(ConfigSection& model, ExperimentConfig& config) {
+  const auto file = model.optional<std::string>("torchscript");
+  TorchScriptConfig given;
+  given.margin = model.optional<std::int64_t>("margin", between(0, 4096));
+  given.alignment = model.optional<std::int64_t>("alignment", between(1, 1024));
+  if (model.has("activation")) {
+    const std::string activation = model.choice("activation", "softmax", {"softmax", "sigmoid", "none"});
+    given.activation = activation == "none"      ? Activation::none
+                       : activation == "sigmoid" ? Activation::sigmoid
+                                                 : Activation::softmax;
+  }
+  if (!file) {
+    for (const char* key : {"margin", "alignment", "activation"}) {
+      if (model.has(key)) model.problem(key, "says something of a network from elsewhere: it needs model.torchscript");
+    }
+    return;
+  }
+  given.file = *file;
+  config.torchscript = given;
 }
 
 void read_model(ConfigSection model, ExperimentConfig& config) {
@@ -69,6 +98,7 @@ void read_model(ConfigSection model, ExperimentConfig& config) {
   o.in_channels = model.get<std::int64_t>("in_channels", o.in_channels, between(1, 4096));
   o.classes = model.get<std::int64_t>("classes", o.classes, between(1, 255));
   if (o.padding == Padding::valid && o.up_kernel == 3) o.up_kernel = 2;
+  read_torchscript(model, config);
 }
 
 void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& model) {
@@ -106,6 +136,63 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   a.noise = augmentation.get<double>("noise", a.noise, between(0, 10));
 }
 
+/// What is written: which classes, as what, and where nothing is.
+void read_result(ConfigSection& infer, InferConfig& i) {
+  i.output_class = infer.get<std::int64_t>("class", 1, between(0, 254));
+  i.classes = infer.get<std::vector<std::int64_t>>("classes", {i.output_class}, between(0, 254));
+  if (i.classes.empty()) {
+    infer.problem("classes", "at least one class is needed");
+    i.classes = {i.output_class};
+  }
+  i.output_class = i.classes.front();
+  i.labels = infer.choice("write", "probability", {"probability", "labels"}) == "labels";
+  const std::string type = infer.choice("dtype", "uint8", {"uint8", "float16", "float32"});
+  i.type = type == "uint8" ? VoxelType::uint8 : type == "float16" ? VoxelType::float16 : VoxelType::float32;
+  if (i.labels && i.type != VoxelType::uint8) infer.problem("dtype", "labels are written as uint8");
+  ConfigSection region = infer.section("region");
+  i.region_begin = position(region, "begin");
+  i.region_end = position(region, "end");
+  ConfigSection skip = infer.section("skip");
+  i.skip_mask = dataset(skip, "mask");
+  const auto background = skip.optional<std::vector<double>>("background", list_of(2));
+  if (background && background->size() == 2) {
+    if ((*background)[0] > (*background)[1]) skip.problem("background", "the lower value comes first");
+    i.background = {(*background)[0], (*background)[1]};
+  }
+}
+
+void read_averaging(ConfigSection& infer, InferConfig& i) {
+  const std::string averaging = infer.choice("averaging", "none", {"none", "rotations7", "symmetries8"});
+  i.averaging = averaging == "rotations7"    ? Averaging::rotations7
+                : averaging == "symmetries8" ? Averaging::symmetries8
+                                             : Averaging::none;
+  const std::string blending = infer.choice("blend", "crop", {"crop", "linear", "gaussian"});
+  i.blending = blending == "linear" ? Blending::linear : blending == "gaussian" ? Blending::gaussian : Blending::crop;
+  i.blend_overlap = infer.get<std::int64_t>("blend_overlap", 64, between(1, 65536));
+  if (i.blending != Blending::crop && i.averaging == Averaging::rotations7) {
+    infer.problem("blend", "rotated versions have no seams to blend: set blend: crop, or averaging: symmetries8");
+  }
+}
+
+void read_normalisation(ConfigSection& infer, InferConfig& i) {
+  const std::string kind = infer.choice("normalisation", "checkpoint", {"checkpoint", "volume", "section", "fixed"});
+  i.normalisation = kind == "volume"    ? NormalisationKind::volume
+                    : kind == "section" ? NormalisationKind::section
+                    : kind == "fixed"   ? NormalisationKind::fixed
+                                        : NormalisationKind::checkpoint;
+  const auto values = infer.optional<std::vector<double>>("mean_and_std", list_of(2));
+  if (values && values->size() == 2) {
+    i.fixed_normalisation = {(*values)[0], (*values)[1]};
+    if ((*values)[1] <= 0) infer.problem("mean_and_std", "the standard deviation must be above 0");
+    if (i.normalisation != NormalisationKind::fixed) infer.problem("mean_and_std", "is used with normalisation: fixed only");
+  } else if (i.normalisation == NormalisationKind::fixed) {
+    infer.problem("normalisation", "fixed needs mean_and_std: [mean, standard deviation]");
+  }
+}
+
+/// A few of the pulses that workers send.
+constexpr double kShortestWatchdog = 0.02;
+
 void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds& needs) {
   InferConfig& i = config.infer;
   i.raw = dataset(infer, "raw", needs.inference && !config.data.raw);
@@ -120,9 +207,15 @@ void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds
   if (precision == "float32") i.precision = Precision::float32;
   if (precision == "bfloat16") i.precision = Precision::bfloat16;
   if (precision == "float16") i.precision = Precision::float16;
-  i.output_class = infer.get<std::int64_t>("class", 1, between(0, 254));
-  i.type = infer.choice("dtype", "uint8", {"uint8", "float32"}) == "uint8" ? VoxelType::uint8 : VoxelType::float32;
+  read_result(infer, i);
+  read_averaging(infer, i);
+  read_normalisation(infer, i);
   i.threads = static_cast<int>(number_or_auto(infer, "threads", between(1, 4096)));
+  i.max_retries = static_cast<int>(infer.get<std::int64_t>("max_retries", i.max_retries, between(0, 100)));
+  i.watchdog_minutes = infer.get<double>("watchdog_minutes", i.watchdog_minutes, between(0, 100000));
+  if (i.watchdog_minutes > 0 && i.watchdog_minutes < kShortestWatchdog) {
+    infer.problem("watchdog_minutes", fmt::format("at least {}, or 0 for no watchdog", kShortestWatchdog));
+  }
   i.memory_budget = number_or_auto(infer, "memory_budget_mib", between(16, 1 << 24)) * (std::int64_t{1} << 20);
 }
 
@@ -133,6 +226,13 @@ void read_evaluate(ConfigSection evaluate, ExperimentConfig& config) {
   e.sections = sections(evaluate, "sections");
   e.thresholds = static_cast<int>(evaluate.get<std::int64_t>("thresholds", 11, between(2, 1001)));
   e.invert_labels = evaluate.get<bool>("invert_labels", false);
+  e.kind = evaluate.choice("kind", "auto", {"auto", "probability", "labels", "classes"});
+  e.scores = evaluate.get<std::vector<std::string>>("scores", {"auto"});
+  try {
+    evaluation_scores(e.scores);
+  } catch (const UsageError& error) {
+    evaluate.problem("scores", error.what());
+  }
   if (!e.prediction && !evaluate.has("prediction")) e.prediction = config.infer.output;
   if (!e.labels && !evaluate.has("labels")) e.labels = config.data.labels;
   if (!e.sections && !evaluate.has("sections")) e.sections = config.data.validation_sections;
@@ -195,12 +295,12 @@ ExperimentConfig read_experiment(const std::string& file, const std::vector<std:
   return parse_experiment(text, file, overrides, needs);
 }
 
-std::int64_t context_sections(const UNetOptions& model, std::int64_t raw_channels) {
-  const std::int64_t seen = model.in_channels / raw_channels;
-  if (model.in_channels % raw_channels != 0 || seen % 2 == 0) {
+std::int64_t context_sections(std::int64_t in_channels, std::int64_t raw_channels) {
+  const std::int64_t seen = in_channels / raw_channels;
+  if (in_channels % raw_channels != 0 || seen % 2 == 0) {
     throw UsageError(fmt::format(
         "model.in_channels is {}, but the raw volume has {} channel{}: it must be that times an odd number of sections "
-        "(1: the section alone, 3: with its two neighbours)", model.in_channels, raw_channels, raw_channels == 1 ? "" : "s"));
+        "(1: the section alone, 3: with its two neighbours)", in_channels, raw_channels, raw_channels == 1 ? "" : "s"));
   }
   return seen / 2;
 }

@@ -33,16 +33,39 @@ struct TrainConfig {
   std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 3;
 };
 
+/// Where the mean and the standard deviation of the raw values come from.
+enum class NormalisationKind {
+  checkpoint,  ///< the training volume's
+  volume,      ///< the raw volume's own
+  section,     ///< each section's own
+  fixed,       ///< given
+};
+
 /// `infer:`
 struct InferConfig {
   std::optional<DatasetName> raw, output;
   std::string checkpoint = "best";                ///< best, latest or a file
   std::optional<Index3> tile, block, chunk;       ///< none: automatic; z of `tile` is 1
   std::optional<Precision> precision;             ///< none: automatic
-  std::int64_t output_class = 1;
+  std::optional<Index3> region_begin, region_end; ///< none: the whole volume
+  std::int64_t output_class = 1;                  ///< the first of `classes`
+  std::vector<std::int64_t> classes = {1};
+  bool labels = false;                            ///< the most probable class in place of probabilities
   VoxelType type = VoxelType::uint8;
+  Averaging averaging = Averaging::none;
+  Blending blending = Blending::crop;
+  std::int64_t blend_overlap = 64;                ///< pixels; used with blending only
+  NormalisationKind normalisation = NormalisationKind::checkpoint;
+  Normalisation fixed_normalisation;              ///< with NormalisationKind::fixed
+  std::optional<DatasetName> skip_mask;           ///< blocks where it is all 0 are not predicted
+  std::optional<std::pair<double, double>> background;  ///< blocks with all raw values within are not predicted
   int threads = 0;
   std::int64_t memory_budget = 0;                 ///< bytes per worker for activations; 0: automatic
+
+  /// Channels of the result.
+  std::int64_t channels() const { return labels ? 1 : static_cast<std::int64_t>(classes.size()); }
+  int max_retries = 2;                            ///< of a block that fails
+  double watchdog_minutes = 30;                   ///< of a worker's silence; 0: no limit
 };
 
 /// `evaluate:` what is not said comes from `data` and `infer`.
@@ -51,12 +74,21 @@ struct EvaluateConfig {
   std::optional<Sections> sections;
   int thresholds = 11;
   bool invert_labels = false;
+  std::string kind = "auto";                ///< auto, probability, labels, classes
+  std::vector<std::string> scores{"auto"};  ///< of a probability; checked where they are used
 };
 
 /// `slurm:` what job scripts need; empty texts are left to the cluster's defaults.
 struct SlurmConfig {
   std::string partition, account, time, memory, constraint;
   std::int64_t nodes = 1, gpus_per_node = 0, tasks_per_node = 0;
+};
+
+/// `model:` of a network from elsewhere; what is absent is taken from what the file says of itself.
+struct TorchScriptConfig {
+  std::filesystem::path file;
+  std::optional<std::int64_t> margin, alignment;
+  std::optional<Activation> activation;
 };
 
 /// One experiment file, checked.
@@ -67,6 +99,7 @@ struct ExperimentConfig {
   DataConfig data;
   std::string preset = "unet2015";
   UNetOptions model;
+  std::optional<TorchScriptConfig> torchscript;  ///< in place of a checkpoint, for inference
   bool model_given = false;  ///< whether the file says anything of it
   TrainConfig train;
   InferConfig infer;
@@ -88,8 +121,8 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
 ExperimentConfig read_experiment(const std::string& file, const std::vector<std::string>& overrides,
                                  const ConfigNeeds& needs, const Communicator& world);
 
-/// The sections that the network sees before and after the predicted one. Errors: UsageError when
-/// model.in_channels does not go with a raw volume of `raw_channels`.
-std::int64_t context_sections(const UNetOptions& model, std::int64_t raw_channels);
+/// The sections that a network of `in_channels` sees before and after the predicted one. Errors: UsageError when
+/// they do not go with a raw volume of `raw_channels`.
+std::int64_t context_sections(std::int64_t in_channels, std::int64_t raw_channels);
 
 }  // namespace tessera

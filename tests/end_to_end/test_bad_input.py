@@ -1,6 +1,7 @@
 """What the world does wrong: each ends in one clear message and the right exit code, on one rank and on three,
 soon, and leaves no half file behind. 2: usage or experiment file; 1: all else (pipeline/main.cpp)."""
 
+import json
 import os
 import resource
 import shutil
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 
 from harness import Case, run_tessera
+from journal import Journal
 
 FAILED, USAGE = 1, 2
 RAW, LABELS = "stack.h5:/volumes/raw", "stack.h5:/volumes/labels/cells"
@@ -164,9 +166,20 @@ class Volumes(BadInput):
             f.seek(at + 100)
             f.write(bytes(100))
         words = [r"cannot read .*chunks\.h5:/raw", "damaged"]
+        self.write_volumes("whole_stack_raw.h5", {"raw": raw}, chunks=(2, 96, 96))
+        self.tessera(["infer", self.yaml, *sets(infer__raw="whole_stack_raw.h5:/raw", infer__output="whole_stack.h5:/p")])
         self.refuse_train(FAILED, words, sets(data__raw="chunks.h5:/raw"))
-        self.refuse_infer(FAILED, words, ["--overwrite", *sets(infer__raw="chunks.h5:/raw", infer__output="half.h5:/p")],
-                          may_stay=["half.h5"])
+        # The other blocks are done, and stay; the next start tries this one again.
+        for ranks in self.ranks_tried:
+            out = f"half{ranks}.h5"
+            result = self.refuse_infer(FAILED, [*words, "1 of 3 blocks could not be predicted", "block 1 .z .2, 4."],
+                                       sets(infer__raw="chunks.h5:/raw", infer__output=f"{out}:/p", infer__max_retries=0), ranks_tried=[ranks],
+                                       may_stay=[out, "inference.json"])
+            self.assertNotIn("result: ", result.stdout)
+            self.assertEqual(sorted(Journal(self.folder / f"{out}.journal").blocks()), [0, 2])
+            half, whole = self.read(f"{out}:/p"), self.read("whole_stack.h5:/p")
+            self.assert_same_voxels(half[:2], whole[:2])
+            self.assert_same_voxels(half[4:], whole[4:])
 
     def test_labels_of_another_shape(self):
         self.write_volumes("other.h5", {"labels": np.ones((6, 96, 95), np.uint8)})
@@ -189,10 +202,12 @@ class Volumes(BadInput):
         self.write_volumes("nan.h5", {"raw": raw}, chunks=(1, 96, 96))
         words = [r"nan\.h5:/raw has 1 NaN or infinite value in", r"the first at \(2, 10, 20\)", "replace"]
         self.refuse_train(FAILED, words, sets(data__raw="nan.h5:/raw"))
-        result = self.refuse_infer(FAILED, words, ["--overwrite", *sets(infer__raw="nan.h5:/raw", infer__block="[1,96,96]",
-                                   infer__chunk="[1,96,96]", infer__output="half.h5:/p")], may_stay=["half.h5"])
+        result = self.refuse_infer(FAILED, [*words, "1 of 6 blocks could not be predicted"],
+                                   ["--restart", *sets(infer__raw="nan.h5:/raw", infer__block="[1,96,96]",
+                                    infer__chunk="[1,96,96]", infer__output="nan_out.h5:/p")], may_stay=["nan_out.h5", "inference.json"])
         self.assertNotIn("result: ", result.stdout)
-        self.assertFalse((self.folder / "runs/good/inference.json").exists(), "an unfinished inference left its report")
+        report = json.loads((self.folder / "runs/good/inference.json").read_text())
+        self.assertEqual((report["end"], report["blocks"]["left"], report["blocks"]["failed"][0]["block"]), ("failed", 1, 2))
 
     def test_sections_out_of_range(self):
         self.refuse_train(USAGE, [r"data\.train_sections: \[2, 99\) is not within the 6 sections"], sets(data__train_sections="[2, 99]",
@@ -284,7 +299,7 @@ class Outputs(BadInput):
 
     def test_result_exists(self):
         (self.folder / "there.h5").write_bytes(b"precious")
-        self.refuse(["infer", self.yaml, *sets(infer__output="there.h5:/p")], USAGE, [r"there\.h5 exists already", "--overwrite"])
+        self.refuse(["infer", self.yaml, *sets(infer__output="there.h5:/p")], USAGE, [r"there\.h5 exists already", "remove it"])
         self.assertEqual((self.folder / "there.h5").read_bytes(), b"precious")
 
     def test_into_the_raw_file(self):

@@ -71,8 +71,8 @@ def keys_read():
     """The keys that pipeline/config/experiment.cpp reads, by its own words."""
     text = (SOURCE / "pipeline/config/experiment.cpp").read_text()
     reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
-    reads += re.findall(r'\b(?:dataset|sections|shape|number_or_auto)\((\w+), "(\w+)"', text)
-    section = {"root": "", "augmentation": "train.augmentation."}
+    reads += re.findall(r'\b(?:dataset|sections|shape|position|number_or_auto)\((\w+), "(\w+)"', text)
+    section = {"root": "", "augmentation": "train.augmentation.", "region": "infer.region.", "skip": "infer.skip."}
     return {section.get(variable, f"{variable}.") + key for variable, key in reads}
 
 

@@ -1,0 +1,117 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <memory>
+
+#include "io/error.h"
+#include "io/packed_volume.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/commands/result_argument.h"
+#include "pipeline/packing.h"
+#include "pipeline/result_check.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr auto kUsage =
+    "tessera pack RESULT.h5:/path|CONFIG.yaml OUT.h5:/path | --replace [--gzip LEVEL] [--allow-incomplete]";
+
+struct PackOptions {
+  DatasetName from, to;
+  bool replace = false, allow_incomplete = false, overwrite = false;
+  int level = 4;
+};
+
+PackOptions read_options(const po::variables_map& values, const Communicator& world) {
+  PackOptions options;
+  options.from = result_argument(values, world);
+  options.replace = values.count("replace") != 0;
+  options.allow_incomplete = values.count("allow-incomplete") != 0;
+  options.overwrite = values.count("overwrite") != 0;
+  options.level = values["gzip"].as<int>();
+  if (options.level < 1 || options.level > 9)
+    throw UsageError(fmt::format("--gzip {}: 1 (fast) to 9 (small)", options.level));
+  if (options.replace == (values.count("output") != 0))
+    throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", kUsage));
+  if (options.replace && options.allow_incomplete) {
+    throw UsageError("--replace and --allow-incomplete exclude each other: what is packed cannot be gone on with");
+  }
+  options.to = options.replace ? options.from : parse_dataset_name(values["output"].as<std::string>());
+  return options;
+}
+
+void require_fit(const PackOptions& options, const JournalContents& journal) {
+  const std::int64_t left = journal.blocks_left(), all = journal.head.blocks.count();
+  if (left > 0 && !options.allow_incomplete) {
+    throw UsageError(
+        fmt::format("{} is incomplete: {} of {} blocks are done; end it with 'tessera infer', or pass "
+                    "--allow-incomplete",
+                    options.from.text(), all - left, all));
+  }
+  if (options.replace || !std::filesystem::exists(options.to.file)) return;
+  if (std::filesystem::equivalent(options.from.file, options.to.file)) {
+    throw UsageError(
+        fmt::format("{} is the result itself: pass --replace in place of a name", options.to.file.string()));
+  }
+  if (!options.overwrite)
+    throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", options.to.file.string()));
+}
+
+}  // namespace
+
+int run_pack(const Arguments& arguments, const Communicator& world) {
+  po::options_description described("options");
+  add_result_argument(described);
+  auto add = described.add_options();
+  add("output", po::value<std::string>(), "where the packed copy goes, FILE.h5:/path; a file of its own");
+  add("replace", "put the packed copy in the result's place");
+  add("gzip", po::value<int>()->default_value(4), "1 (fast) to 9 (small)");
+  add("allow-incomplete", "pack a result that is not whole");
+  add("overwrite", "replace an output that exists already");
+  const auto values = parse_arguments(arguments, kUsage, described, {"result", "output"}, world.is_root());
+  if (!values) return kExitDone;
+  const PackOptions options = read_options(*values, world);
+  const JournalContents journal = share_journal(options.from, world);
+
+  OutputLayout layout;
+  FileDescriptor lock;
+  std::unique_ptr<PackedVolume> packed;
+  on_every_rank(world, [&] { layout = read_output_layout(options.from); });
+  on_root(world, [&] {
+    require_fit(options, journal);
+    lock = lock_journal(journal_of(options.from.file));
+    packed = std::make_unique<PackedVolume>(options.from, layout, options.to, options.level);
+  });
+  const PackSums sums = pack_chunks(options.from.file, layout, options.level, packed.get(), world);
+  std::string staged_file;
+  on_root(world, [&] {
+    packed->close();
+    staged_file = packed->staged().file.string();
+  });
+  world.broadcast(staged_file);
+
+  // The packed copy, through the library's own filters, must give what the workers wrote.
+  const ResultCheck check = check_blocks({staged_file, options.to.path}, journal, world);
+  on_root(world, [&] {
+    if (!check.damaged.empty()) {
+      throw Error(fmt::format(
+          "{} blocks do not come back as they were written, and nothing was kept ('tessera verify {}' tells "
+          "whether the result itself is damaged):{}",
+          check.damaged.size(), options.from.text(), damage_text(check, journal.head.blocks)));
+    }
+    packed->commit();
+    std::cout << fmt::format("{}: {} in {} chunks became {} ({:.2f} times smaller), {} blocks compared\n",
+                             options.to.text(), bytes_text(sums.bytes), sums.chunks, bytes_text(sums.packed_bytes),
+                             static_cast<double>(sums.bytes) /
+                                 static_cast<double>(std::max<std::int64_t>(1, sums.packed_bytes)),
+                             check.blocks)
+              << std::flush;
+  });
+  return kExitDone;
+}
+
+}  // namespace tessera

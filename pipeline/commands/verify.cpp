@@ -1,0 +1,76 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <set>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/commands/result_argument.h"
+#include "pipeline/result_check.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr auto kUsage = "tessera verify RESULT.h5:/path|CONFIG.yaml [--forget-damaged]";
+
+/// Rewrites the journal without these blocks.
+void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged) {
+  const std::filesystem::path file = journal_of(result.file);
+  const FileDescriptor lock = lock_journal(file);
+  JournalContents contents = read_journal(file);
+  std::set<std::int64_t> ids;
+  for (const DamagedBlock& block : damaged)
+    ids.insert(block.id);
+  std::erase_if(contents.records, [&](const JournalRecord& record) { return ids.count(record.block) != 0; });
+  write_journal(file, contents.head, contents.records, contents.starts);
+}
+
+}  // namespace
+
+int run_verify(const Arguments& arguments, const Communicator& world) {
+  po::options_description options("options");
+  add_result_argument(options);
+  options.add_options()("forget-damaged",
+                        "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
+  const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
+  if (!values) return kExitDone;
+  const DatasetName result = result_argument(*values, world);
+  const JournalContents journal = share_journal(result, world);
+  const ResultCheck check = check_blocks(result, journal, world);
+  const bool forgets = values->count("forget-damaged") != 0;
+  on_root(world, [&] {
+    const std::int64_t all = journal.head.blocks.count(), known = all - journal.blocks_left();
+    const std::int64_t skipped = known - check.blocks;
+    std::string words =
+        fmt::format("{}: {} blocks, {}, were read", result.text(), check.blocks, bytes_text(check.bytes));
+    if (skipped > 0) words += fmt::format(", {} were skipped", skipped);
+    if (check.damaged.empty() && known == all) {
+      std::cout << words << ": all are as they were written\n" << std::flush;
+      return;
+    }
+    if (known < all) {
+      words +=
+          fmt::format("; it is incomplete: {} of {} blocks ({:.1f} %) are done ('tessera infer' goes on with them)",
+                      known, all, 100.0 * static_cast<double>(known) / static_cast<double>(all));
+    }
+    if (!check.damaged.empty()) {
+      words += fmt::format("; {} are damaged:{}", check.damaged.size(), damage_text(check, journal.head.blocks));
+      if (forgets) {
+        forget(result, check.damaged);
+        words += "\nthese are struck out of the journal: start 'tessera infer' again to predict them";
+      } else {
+        words += "\nwith --forget-damaged they are struck out of the journal, and 'tessera infer' predicts them again";
+      }
+    }
+    throw Error(words);
+  });
+  return kExitDone;
+}
+
+}  // namespace tessera

@@ -1,0 +1,76 @@
+#include "pipeline/job_description.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "io/error.h"
+#include "io/sha256.h"
+
+namespace tessera {
+namespace {
+
+/// What tells this state of the raw volume's file from any other.
+void describe_raw(const VolumeInfo& raw, JobDescription& job) {
+  struct stat found {};
+  if (::stat(raw.name.file.c_str(), &found) != 0) {
+    throw Error(fmt::format("cannot look at {}: {}", raw.name.file.string(), errno_text(errno)));
+  }
+  job["raw.file"] = std::filesystem::weakly_canonical(raw.name.file).string();
+  job["raw.path"] = raw.name.path;
+  job["raw.bytes"] = std::to_string(found.st_size);
+  job["raw.modified"] = fmt::format("{}.{:09d}", found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+  job["raw.shape"] = to_string(raw.shape);
+  job["raw.channels"] = std::to_string(raw.channels);
+  job["raw.type"] = name_of(raw.type);
+}
+
+}  // namespace
+
+std::string network_digest(const Checkpoint& checkpoint) {
+  Sha256 digest;
+  for (const auto& [name, value] : checkpoint.counters) {
+    if (name.rfind("network_", 0) == 0) digest.add(fmt::format("{} {}\n", name, value));
+  }
+  for (const auto& [name, array] : checkpoint.arrays) {
+    if (name.rfind("weights/", 0) != 0) continue;
+    digest.add(fmt::format("{} {} {}\n", name, static_cast<int>(array.type), fmt::join(array.shape, " ")));
+    digest.add(array.bytes);
+  }
+  return digest.hex();
+}
+
+JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan, const InferenceNetwork& network,
+                            const ChosenNormalisation& normalisation) {
+  JobDescription job;
+  describe_raw(plan.raw, job);
+  job["network"] = network.digest;
+  job["network.margin"] = std::to_string(network.traits.geometry.margin);
+  job["network.context"] = std::to_string(plan.context);
+  job["infer.tile"] = plan.tile_input.y == plan.tile_input.x
+                          ? std::to_string(plan.tile_input.y)
+                          : fmt::format("{} x {}", plan.tile_input.y, plan.tile_input.x);
+  job["infer.block"] = to_string(plan.blocks.block_shape());
+  job["infer.chunk"] = to_string(plan.output_chunk);
+  job["infer.precision"] = name_of(plan.demand.precision);
+  job["infer.region"] = to_string(plan.region);
+  job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));
+  job["infer.write"] = config.infer.labels ? "labels" : "probability";
+  job["infer.averaging"] = std::to_string(static_cast<int>(config.infer.averaging));
+  job["infer.blend"] = fmt::format("{} over {}", static_cast<int>(config.infer.blending), plan.demand.blend_overlap);
+  job["infer.normalisation"] =
+      normalisation.by_section.empty() ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
+                                       : "by section";
+  if (config.infer.skip_mask) job["infer.skip.mask"] = config.infer.skip_mask->text();
+  if (config.infer.background) {
+    job["infer.skip.background"] = fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);
+  }
+  job["infer.dtype"] = name_of(config.infer.type);
+  job["infer.output path"] = config.infer.output->path;
+  job["device"] = plan.demand.cuda ? "cuda" : "cpu";
+  return job;
+}
+
+}  // namespace tessera

@@ -1,0 +1,99 @@
+/* Preloaded into a program (LD_PRELOAD), makes its writes to one file fail: full disks and broken ones on demand.
+ *
+ *   TESSERA_FAIL_CALL   pwrite, fdatasync, fsync or fallocate
+ *   TESSERA_FAIL_NAME   how the file's path ends
+ *   TESSERA_FAIL_ERRNO  such as 28 (ENOSPC) or 5 (EIO)
+ *   TESSERA_FAIL_NTH    the first call of each process that fails, from 1; default 1
+ *   TESSERA_FAIL_TIMES  how many fail from there on; default all
+ *   TESSERA_FAIL_RANK   only in this rank of mpirun; default all
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static long number_of(const char* name, long fallback) {
+  const char* text = getenv(name);
+  return text == NULL ? fallback : strtol(text, NULL, 10);
+}
+
+static int is_named(int fd) {
+  const char* end = getenv("TESSERA_FAIL_NAME");
+  char link[64], path[4096];
+  if (end == NULL) return 0;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t size = readlink(link, path, sizeof path - 1);
+  if (size < 0) return 0;
+  path[size] = 0;
+  const size_t length = strlen(end);
+  return (size_t)size >= length && strcmp(path + size - length, end) == 0;
+}
+
+/* The errno that this call is to fail with, or 0. */
+static int fails(const char* call, int fd) {
+  static atomic_long calls = 0;
+  const char* wanted = getenv("TESSERA_FAIL_CALL");
+  if (wanted == NULL || strcmp(wanted, call) != 0 || !is_named(fd)) return 0;
+  const char* rank = getenv("TESSERA_FAIL_RANK");
+  const char* mine = getenv("OMPI_COMM_WORLD_RANK");
+  if (rank != NULL && (mine == NULL || strcmp(rank, mine) != 0)) return 0;
+  const long nth = number_of("TESSERA_FAIL_NTH", 1), times = number_of("TESSERA_FAIL_TIMES", -1);
+  const long now = atomic_fetch_add(&calls, 1) + 1;
+  if (now < nth || (times >= 0 && now >= nth + times)) return 0;
+  return (int)number_of("TESSERA_FAIL_ERRNO", EIO);
+}
+
+#define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
+
+ssize_t pwrite(int fd, const void* bytes, size_t size, off_t at) {
+  const int reason = fails("pwrite", fd);
+  if (reason != 0) {
+    errno = reason;
+    return -1;
+  }
+  return NEXT(ssize_t(*)(int, const void*, size_t, off_t), "pwrite")(fd, bytes, size, at);
+}
+
+ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) { return pwrite(fd, bytes, size, at); }
+
+int fdatasync(int fd) {
+  const int reason = fails("fdatasync", fd);
+  if (reason != 0) {
+    errno = reason;
+    return -1;
+  }
+  return NEXT(int (*)(int), "fdatasync")(fd);
+}
+
+int fsync(int fd) {
+  const int reason = fails("fsync", fd);
+  if (reason != 0) {
+    errno = reason;
+    return -1;
+  }
+  return NEXT(int (*)(int), "fsync")(fd);
+}
+
+int posix_fallocate(int fd, off_t at, off_t size) {
+  const int reason = fails("fallocate", fd);
+  if (reason != 0) return reason;
+  return NEXT(int (*)(int, off_t, off_t), "posix_fallocate")(fd, at, size);
+}
+
+int posix_fallocate64(int fd, off64_t at, off64_t size) { return posix_fallocate(fd, at, size); }
+
+int fallocate(int fd, int mode, off_t at, off_t size) {
+  const int reason = fails("fallocate", fd);
+  if (reason != 0) {
+    errno = reason;
+    return -1;
+  }
+  return NEXT(int (*)(int, int, off_t, off_t), "fallocate")(fd, mode, at, size);
+}
+
+int fallocate64(int fd, int mode, off64_t at, off64_t size) { return fallocate(fd, mode, at, size); }
