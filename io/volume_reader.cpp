@@ -125,12 +125,12 @@ std::int64_t VolumeReader::chunks_stored() const {
   return count;
 }
 
-VoxelBuffer VolumeReader::read(const Box& box) {
+VoxelBuffer VolumeReader::read(const Box& box, std::vector<std::byte> memory) {
   if (box.empty() || !Box::of_shape(info_.shape).contains(box)) {
     throw Error(fmt::format("cannot read {} of {}: its shape is {}", to_string(box), info_.name.text(),
                             to_string(info_.shape)));
   }
-  VoxelBuffer buffer(info_.type, box.shape(), info_.channels);
+  VoxelBuffer buffer(info_.type, box.shape(), info_.channels, std::move(memory));
   std::array<hsize_t, 4> start{0, 0, 0, 0}, count{static_cast<hsize_t>(info_.channels), 1, 1, 1};
   for (int axis = 0; axis < 3; ++axis) {
     const auto at = static_cast<std::size_t>(axis + 1);

@@ -54,8 +54,9 @@ class VolumeReader {
   const VolumeInfo& info() const { return info_; }
 
   /// The voxels of `box`, which must lie inside the volume.
+  /// `memory`: to read into, where the caller has some to spare.
   /// Errors: Error naming the box for a failing read or for a negative value of a signed type.
-  VoxelBuffer read(const Box& box);
+  VoxelBuffer read(const Box& box, std::vector<std::byte> memory = {});
 
   /// The voxels of any box; beyond the volume it is mirrored (`mirror_index`).
   VoxelBuffer read_mirrored(const Box& box);

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "io/box.h"
@@ -56,6 +57,11 @@ struct VoxelBuffer {
         channels(channel_count),
         shape(box_shape),
         bytes(static_cast<std::size_t>(volume_of(box_shape) * channel_count * size_of(voxel_type))) {}
+  /// In memory that is there already, whose old content stays where it is not written.
+  VoxelBuffer(VoxelType voxel_type, const Index3& box_shape, std::int64_t channel_count, std::vector<std::byte> memory)
+      : type(voxel_type), channels(channel_count), shape(box_shape), bytes(std::move(memory)) {
+    bytes.resize(static_cast<std::size_t>(volume_of(box_shape) * channel_count * size_of(voxel_type)));
+  }
 
   template <class T>
   std::span<T> as() {

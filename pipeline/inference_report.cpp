@@ -67,7 +67,7 @@ std::string InferenceReport::text() const {
       "predicted {} block{}, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second{}\n", t.blocks, t.blocks == 1 ? "" : "s",
       mega(t.voxels), duration_text(elapsed_s), rate(t.voxels, elapsed_s),
       blocks_before > 0 ? fmt::format(" ({} blocks were done before, start {})", blocks_before, starts) : "");
-  if (blocks_skipped > 0) words += fmt::format("skipped {} blocks\n", blocks_skipped);
+  if (blocks_skipped > 0) words += fmt::format("skipped {} block{}\n", blocks_skipped, blocks_skipped == 1 ? "" : "s");
   words += fmt::format("{:>6}  {:<16} {:<20} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host", "device",
                        "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
   for (std::size_t i = 0; i < std::min(workers.size(), kRowsShown); ++i) {

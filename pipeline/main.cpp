@@ -33,14 +33,18 @@ const std::map<std::string, Verb>& verbs() {
       {"check", {run_check, "validate an experiment and print its plan"}},
       {"import", {run_import, "TIFF stack or folder of PNG or TIFF sections to HDF5"}},
       {"export", {run_export, "HDF5 to a TIFF stack or a folder of PNG sections"}},
+      {"export-model", {run_export_model, "a trained network as a TorchScript file"}},
+      {"report", {run_report, "one HTML file about a run, or about two beside each other"}},
       {"synth", {run_synth, "make a synthetic serial-section stack with labels"}},
+      {"verify", {run_verify, "re-read a prediction and compare it with its journal"}},
+      {"pack", {run_pack, "compress a finished prediction"}},
       {"info", {run_info, "list what an HDF5 file holds"}}};
   return all;
 }
 
 std::string usage() {
   std::string text = "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off]\n\nverbs:\n";
-  for (const auto& [name, verb] : verbs()) text += fmt::format("  {:<10} {}\n", name, verb.purpose);
+  for (const auto& [name, verb] : verbs()) text += fmt::format("  {:<12} {}\n", name, verb.purpose);
   return text + "\n'tessera VERB --help' tells more; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
                 "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped by a signal with its state saved\n";
 }

@@ -207,6 +207,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     const VolumeReader raw(*config.infer.raw);
     chunks_stored = raw.chunks_stored();
     plan = plan_inference(config.infer, raw.info(), network.traits, planned_for);
+    if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.info().shape);  // for its errors
     const std::int64_t available = available_memory(device);
     if (is_worker && !device.cuda && plan->memory_per_worker() > available) {
       throw UsageError(fmt::format("a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "

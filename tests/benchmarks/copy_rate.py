@@ -50,7 +50,7 @@ if not volume.exists():
             raw[z:z + 16, :2048, :2048] = np.random.default_rng(z).integers(0, 255, (16, 2048, 2048), dtype="u1") // 16 * 16
 (folder / "copy.yaml").write_text(f"""
 experiment: copy
-infer: {{raw: "volume.h5:/raw", output: "result.h5:/v", normalisation: fixed, mean_and_std: [0, 255], threads: {arguments.threads}}}
+infer: {{raw: "volume.h5:/raw", output: "result.h5:/v", normalisation: fixed, mean_and_std: [0, 255], threads: {arguments.threads}, tile: 512}}
 model: {{torchscript: copy.pt, margin: 0, alignment: 16, classes: 1, activation: none}}
 """)
 

@@ -62,6 +62,28 @@ class Failure {
   std::atomic<bool> failed_ = false;
 };
 
+/// Memory of blocks that are done with: to get tens of megabytes from the system page by page, for each block anew,
+/// costs as much as to copy them.
+class SpareMemory {
+ public:
+  std::vector<std::byte> take() {
+    const std::lock_guard lock(mutex_);
+    if (spare_.empty()) return {};
+    std::vector<std::byte> memory = std::move(spare_.back());
+    spare_.pop_back();
+    return memory;
+  }
+  void give(std::vector<std::byte> memory) {
+    const std::lock_guard lock(mutex_);
+    if (spare_.size() < kMost) spare_.push_back(std::move(memory));
+  }
+
+ private:
+  static constexpr std::size_t kMost = 2;
+  std::mutex mutex_;
+  std::vector<std::vector<std::byte>> spare_;
+};
+
 /// The exception being handled, as what the coordinator hears of block `id`.
 BlockFailure failure_of_block(std::int64_t id) {
   try {
@@ -204,7 +226,7 @@ class WorkerPipeline {
     }
     volume_shape_ = reader.info().shape;
     block.raw_box = raw_box_for(block.tiles, volume_shape_);
-    block.raw = reader.read(block.raw_box);
+    block.raw = reader.read(block.raw_box, spare_raw_.take());
     require_finite(block.raw, block.raw_box, job_.raw);
     const auto& background = job_.skip.background;
     if (background && all_within(block.raw, block.raw_box, box, background->first, background->second)) return std::nullopt;
@@ -283,17 +305,18 @@ class WorkerPipeline {
                                             [this](std::int64_t voxels) {
                                               voxels_predicted_ += voxels;
                                               got_on();
-                                            });
+                                            }, spare_results_.take());
     }
     check_precision(block);
     for (const Tile& tile : block.tiles) statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
+    spare_raw_.give(std::move(block.raw.bytes));
     const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
     to_write_.push(std::move(predicted));
   }
 
   void write_blocks() {
     std::optional<BlockWriter> writer;
-    while (const auto block = to_write_.pop()) {
+    while (auto block = to_write_.pop()) {
       try {
         const ScopeTimer timer(statistics_.write_s);
         made_once(writer, [this](auto& made) { made.emplace(job_.output_file, job_.layout); });
@@ -303,6 +326,7 @@ class WorkerPipeline {
         statistics_.voxels += block->box.voxels();
         got_on();
         tell({block->id, block->box.voxels(), crc});
+        spare_results_.give(std::move(block->voxels.bytes));
       } catch (...) {
         tell_failure(block->id);
       }
@@ -314,6 +338,7 @@ class WorkerPipeline {
   BlockExchange& exchange_;
   WorkerStatistics statistics_;  // each field is written by one stage only
   Index3 volume_shape_;          // of the raw volume; known before the first block is loaded
+  SpareMemory spare_raw_, spare_results_;
   std::mutex tiles_mutex_;
   TileGrid tiles_;
   int generation_ = 0;

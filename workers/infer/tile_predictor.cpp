@@ -34,7 +34,8 @@ at::ScalarType scalar_type(VoxelType type) {
 /// The prediction of one block.
 class TilePredictor::Run {
  public:
-  Run(const TilePredictor& predictor, const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape, const Box& block)
+  Run(const TilePredictor& predictor, const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape, const Box& block,
+      std::vector<std::byte> memory)
       : network_(*predictor.network_),
         traits_(predictor.traits_),
         options_(predictor.options_),
@@ -43,7 +44,7 @@ class TilePredictor::Run {
         raw_box_(raw_box),
         volume_shape_(volume_shape),
         block_(block),
-        result_(predictor.options_.output_type, block.shape(), predictor.channels()) {
+        result_(predictor.options_.output_type, block.shape(), predictor.channels(), std::move(memory)) {
     if (options_.labels) {
       wanted_.resize(static_cast<std::size_t>(traits_.told_apart()));
       std::iota(wanted_.begin(), wanted_.end(), std::int64_t{0});
@@ -241,9 +242,9 @@ std::string TilePredictor::engine_text() const { return network_->text(); }
 
 VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                                    const std::vector<Tile>& tiles, const Box& block,
-                                   const std::function<void(std::int64_t)>& after_tile) const {
+                                   const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const {
   const c10::InferenceMode inference;
-  Run run(*this, raw, raw_box, volume_shape, block);
+  Run run(*this, raw, raw_box, volume_shape, block, std::move(memory));
   for (const Tile& tile : tiles) {
     try {
       run.add(tile);

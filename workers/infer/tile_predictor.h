@@ -58,11 +58,11 @@ class TilePredictor {
 
   /// The result over `block` (channel by channel, row-major, of the output type). `raw` holds the voxels of
   /// `raw_box`, which has everything that the tiles read (`Tile::read`), mirrored beyond `volume_shape`. `after_tile`
-  /// is called after each tile with the voxels it made.
+  /// is called after each tile with the voxels it made. `memory`: for the result, where the caller has some to spare.
   /// Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming it, too.
   VoxelBuffer predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                       const std::vector<Tile>& tiles, const Box& block,
-                      const std::function<void(std::int64_t)>& after_tile) const;
+                      const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory = {}) const;
 
  private:
   class Run;
