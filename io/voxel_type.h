@@ -64,13 +64,17 @@ struct VoxelBuffer {
   }
 
   template <class T>
+  bool holds() const {
+    return voxel_type_of<T>() == type || (type == VoxelType::float16 && std::is_same_v<T, std::uint16_t>);
+  }
+  template <class T>
   std::span<T> as() {
-    assert(voxel_type_of<T>() == type);
+    assert(holds<T>());
     return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
   template <class T>
   std::span<const T> as() const {
-    assert(voxel_type_of<T>() == type);
+    assert(holds<T>());
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What reading, handing off and writing cost: `tessera infer` beside the bare network on preloaded tiles.
 
-Usage: end_to_end_rate.py TESSERA BENCH_PREDICTION [--filters 64] [--precision bfloat16] [--rounds 3] [--chunk 1]
+Usage: end_to_end_rate.py TESSERA BENCH_PREDICTION [--filters 64] [--precision bfloat16] [--rounds 3] [--sections 24]
 A synthetic volume (gzip chunks) is predicted by one worker and by two workers of one thread each, in turns with the
 bare forward pass of the same tile on one thread. Prints medians and the ratios of each round.
 """
@@ -19,7 +19,7 @@ parser.add_argument("bench")
 parser.add_argument("--filters", type=int, default=64)
 parser.add_argument("--precision", default="bfloat16")
 parser.add_argument("--rounds", type=int, default=3)
-parser.add_argument("--shape", default="12,1024,1024")
+parser.add_argument("--sections", default="24")
 arguments = parser.parse_args()
 tessera = str(pathlib.Path(arguments.tessera).resolve())
 bench = str(pathlib.Path(arguments.bench).resolve())
@@ -31,7 +31,8 @@ experiment: rate
 data: {{raw: "v.h5:/volumes/raw", labels: "v.h5:/volumes/labels/cells", train_sections: [0, 2]}}
 model: {{base_filters: {arguments.filters}}}
 train: {{iterations: 1, tile: 204, threads: 2}}
-infer: {{output: "out.h5:/v", checkpoint: latest, tile: {TILE}, precision: {arguments.precision}, threads: 1, block: [4, 1152, 1152]}}
+infer: {{output: "out.h5:/v", checkpoint: latest, tile: {TILE}, precision: {arguments.precision}, threads: 1, chunk: [1, 128, 128],
+        block: [1, 1152, 1152]}}
 """
 
 with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
         return done.stdout
 
     pathlib.Path(folder, "rate.yaml").write_text(EXPERIMENT)
-    shape = ",".join([arguments.shape.split(",")[0], "1152", "1152"])  # three cores each way: no tile is cut
+    shape = f"{arguments.sections},1152,1152"  # three cores each way: no tile is cut
     run(tessera, "synth", "v.h5", "--shape", shape, "--seed", "1")
     run(tessera, "train", "rate.yaml")
     server = subprocess.Popen([bench, str(arguments.filters), "1", os.path.join(folder, "n.pt")], stdin=subprocess.PIPE,

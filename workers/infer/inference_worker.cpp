@@ -283,14 +283,16 @@ class WorkerPipeline {
   }
 
   /// Compares the worker's first tile with float32.
-  void check_precision(const LoadedBlock& block) {
+  void check_precision(const LoadedBlock& block, const PredictedBlock& predicted) {
     if (!job_.make_reference || statistics_.check_mean >= 0) return;
     const Tile& tile = block.tiles.front();
-    const auto reference = job_.make_reference();
     const auto predict_tile = [&](const TilePredictor& by) {
       return by.predict(block.raw, block.raw_box, volume_shape_, {tile}, tile.core, {});
     };
-    const PrecisionCheck check = compare_probabilities(predict_tile(predictor_), predict_tile(*reference));
+    // With blending the block's voxels are those of several tiles.
+    const bool own = predictor_.options().blending == Blending::crop;
+    const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, volume_shape_) : predict_tile(predictor_);
+    const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
     statistics_.check_largest = check.largest;
     statistics_.check_mean = check.mean;
     statistics_.check_share_beyond = check.share_beyond;
@@ -307,7 +309,7 @@ class WorkerPipeline {
                                               got_on();
                                             }, spare_results_.take());
     }
-    check_precision(block);
+    check_precision(block, predicted);
     for (const Tile& tile : block.tiles) statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
     spare_raw_.give(std::move(block.raw.bytes));
     const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
