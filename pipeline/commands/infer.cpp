@@ -264,7 +264,8 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     if (!smaller) return std::nullopt;
     return plan->tiles(network.traits, *smaller);
   };
-  if (plan->demand.precision != Precision::float32 && !config.infer.labels) {
+  // One worker's word is enough, and costs the others no time.
+  if (plan->demand.precision != Precision::float32 && !config.infer.labels && world.rank() <= 1) {
     work.make_reference = [&] { return make_predictor(Precision::float32); };
   }
   if (!world.is_root()) {
