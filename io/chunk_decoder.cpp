@@ -17,8 +17,8 @@ std::vector<H5Z_filter_t> filters_of(hid_t creation_list) {
     unsigned flags = 0, config = 0;
     std::size_t values = 0;
     std::array<char, 8> name{};
-    filters.push_back(H5Pget_filter2(creation_list, static_cast<unsigned>(i), &flags, &values, nullptr, name.size(),
-                                     name.data(), &config));
+    filters.push_back(H5Pget_filter2(creation_list, static_cast<unsigned>(i), &flags, &values, nullptr,
+                                     name.size(), name.data(), &config));
   }
   return filters;
 }
@@ -29,8 +29,8 @@ std::vector<std::byte> inflate_chunk(const std::vector<std::byte>& stored, std::
   const int status = uncompress(reinterpret_cast<Bytef*>(values.data()), &size,
                                 reinterpret_cast<const Bytef*>(stored.data()), stored.size());
   if (status != Z_OK || size != chunk_bytes) {
-    throw Error(fmt::format("a chunk of {} compressed bytes does not unpack to its {} (is the file damaged?)", stored.size(),
-                            chunk_bytes));
+    throw Error(fmt::format("a chunk of {} compressed bytes does not unpack to its {} (is the file damaged?)",
+                            stored.size(), chunk_bytes));
   }
   return values;
 }
@@ -59,7 +59,8 @@ std::vector<std::byte> ChunkDecoder::decode(std::vector<std::byte> stored, std::
     }
   }
   if (stored.size() != chunk_bytes_) {
-    throw Error(fmt::format("a chunk holds {} bytes instead of {} (is the file damaged?)", stored.size(), chunk_bytes_));
+    throw Error(fmt::format("a chunk holds {} bytes instead of {} (is the file damaged?)", stored.size(),
+                            chunk_bytes_));
   }
   return stored;
 }
@@ -67,10 +68,12 @@ std::vector<std::byte> ChunkDecoder::decode(std::vector<std::byte> stored, std::
 void unshuffle(std::span<const std::byte> shuffled, std::size_t value_bytes, std::span<std::byte> values) {
   const std::size_t count = shuffled.size() / value_bytes;
   for (std::size_t byte = 0; byte < value_bytes; ++byte) {
-    for (std::size_t i = 0; i < count; ++i) values[i * value_bytes + byte] = shuffled[byte * count + i];
+    for (std::size_t i = 0; i < count; ++i)
+      values[i * value_bytes + byte] = shuffled[byte * count + i];
   }
   const std::size_t whole = count * value_bytes;
-  if (whole < shuffled.size()) std::memcpy(values.data() + whole, shuffled.data() + whole, shuffled.size() - whole);
+  if (whole < shuffled.size())
+    std::memcpy(values.data() + whole, shuffled.data() + whole, shuffled.size() - whole);
 }
 
 }  // namespace tessera

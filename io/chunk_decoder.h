@@ -9,17 +9,17 @@
 
 namespace tessera {
 
-/// Undoes the filters of one stored chunk as the HDF5 library would, without the library, which works on one thread
-/// only. Knows gzip and shuffle.
+/// Undoes the filters of one stored chunk as the HDF5 library would, without the library, which works on one
+/// thread only. Knows gzip and shuffle.
 class ChunkDecoder {
  public:
-  /// The filters of a dataset, in the order in which they were applied when writing; `value_bytes` is the size of
-  /// one stored value, `chunk_bytes` that of a whole chunk in memory.
+  /// The filters of a dataset, in the order in which they were applied when writing; `value_bytes` is the
+  /// size of one stored value, `chunk_bytes` that of a whole chunk in memory.
   static bool can_decode(hid_t creation_list);
   ChunkDecoder(hid_t creation_list, std::size_t value_bytes, std::size_t chunk_bytes);
 
-  /// The chunk's values. `skipped` is the chunk's filter mask: bit i set means filter i was not applied to it.
-  /// Thread-safe. Errors: Error when the bytes are not what the filters made.
+  /// The chunk's values. `skipped` is the chunk's filter mask: bit i set means filter i was not applied to
+  /// it. Thread-safe. Errors: Error when the bytes are not what the filters made.
   std::vector<std::byte> decode(std::vector<std::byte> stored, std::uint32_t skipped) const;
 
  private:

@@ -25,22 +25,25 @@ Hdf5Handle implicit_index_creation_list(const Index3& chunk, int rank) {
   Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   const std::array<hsize_t, 4> sides{1, static_cast<hsize_t>(chunk.z), static_cast<hsize_t>(chunk.y),
                                      static_cast<hsize_t>(chunk.x)};
-  check_hdf5(H5Pset_chunk(list.get(), rank, sides.data() + (4 - rank)), "cannot set the chunk shape of the result");
+  check_hdf5(H5Pset_chunk(list.get(), rank, sides.data() + (4 - rank)),
+             "cannot set the chunk shape of the result");
   check_hdf5(H5Pset_alloc_time(list.get(), H5D_ALLOC_TIME_EARLY), "cannot ask for early allocation");
   check_hdf5(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), "cannot switch off filling");
   return list;
 }
 
-std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& position, const OutputLayout& layout,
-                           const std::string& name) {
+std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& position,
+                           const OutputLayout& layout, const std::string& name) {
   const Index3& chunk = layout.chunk;
   const std::array<hsize_t, 4> at{static_cast<hsize_t>(channel), static_cast<hsize_t>(position.z * chunk.z),
-                                  static_cast<hsize_t>(position.y * chunk.y), static_cast<hsize_t>(position.x * chunk.x)};
+                                  static_cast<hsize_t>(position.y * chunk.y),
+                                  static_cast<hsize_t>(position.x * chunk.x)};
   unsigned mask = 0;
   haddr_t address = HADDR_UNDEF;
   hsize_t size = 0;
-  check_hdf5(H5Dget_chunk_info_by_coord(dataset, at.data() + (layout.channels > 1 ? 0 : 1), &mask, &address, &size),
-             "cannot find a chunk of " + name);
+  check_hdf5(
+      H5Dget_chunk_info_by_coord(dataset, at.data() + (layout.channels > 1 ? 0 : 1), &mask, &address, &size),
+      "cannot find a chunk of " + name);
   if (address == HADDR_UNDEF) throw Error(name + " has a chunk without a place: not made by 'tessera infer'");
   return static_cast<std::int64_t>(address);
 }
@@ -50,7 +53,8 @@ OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std
   OutputLayout layout = shape_of_it;
   layout.base = chunk_address(dataset, 0, {0, 0, 0}, layout, name);
   const Index3 last = layout.grid() - Index3{1, 1, 1};
-  if (chunk_address(dataset, layout.channels - 1, last, layout, name) != layout.chunk_offset(last, layout.channels - 1)) {
+  if (chunk_address(dataset, layout.channels - 1, last, layout, name) !=
+      layout.chunk_offset(last, layout.channels - 1)) {
     throw Error(name + ": its chunks do not lie back to back: not made by 'tessera infer'");
   }
   return layout;
@@ -58,7 +62,7 @@ OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std
 
 void link_raw(hid_t file, const OutputVolumeSpec& spec) {
   if (!spec.raw) return;
-  const auto absolute = [](const std::filesystem::path& p) { 
+  const auto absolute = [](const std::filesystem::path& p) {
     return std::filesystem::weakly_canonical(std::filesystem::absolute(p));
   };
   const std::filesystem::path raw_file = absolute(spec.raw->file);
@@ -66,8 +70,8 @@ void link_raw(hid_t file, const OutputVolumeSpec& spec) {
   const std::filesystem::path folder = absolute(spec.name.file).parent_path();
   Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(link_list.get(), 1);
-  check_hdf5(H5Lcreate_external(raw_file.lexically_relative(folder).c_str(), spec.raw->path.c_str(), file, "/volumes/raw",
-                                link_list.get(), H5P_DEFAULT),
+  check_hdf5(H5Lcreate_external(raw_file.lexically_relative(folder).c_str(), spec.raw->path.c_str(), file,
+                                "/volumes/raw", link_list.get(), H5P_DEFAULT),
              "cannot link the raw volume");
 }
 
@@ -94,11 +98,13 @@ OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
   const std::string name = spec.name.text();
   {
     Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-    check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "cannot choose the format");
+    check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110),
+               "cannot choose the format");
     check_hdf5(H5Pset_alignment(access_list.get(), 64 << 10, 1 << 20), "cannot align the chunks");
-    Hdf5Handle file(check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
-                               "cannot create " + staged.path().string()),
-                    H5Fclose);
+    Hdf5Handle file(
+        check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+                   "cannot create " + staged.path().string()),
+        H5Fclose);
     const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
                                       static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
     const int rank = spec.channels > 1 ? 4 : 3;
@@ -106,14 +112,14 @@ OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
     Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk, rank);
     Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
     H5Pset_create_intermediate_group(link_list.get(), 1);
-    Hdf5Handle dataset(
-        check_hdf5(H5Dcreate2(file.get(), spec.name.path.c_str(), hdf5_memory_type(spec.type), space.get(),
-                              link_list.get(), creation_list.get(), H5P_DEFAULT),
-                   "cannot create " + name),
-        H5Dclose);
+    Hdf5Handle dataset(check_hdf5(H5Dcreate2(file.get(), spec.name.path.c_str(), hdf5_memory_type(spec.type),
+                                             space.get(), link_list.get(), creation_list.get(), H5P_DEFAULT),
+                                  "cannot create " + name),
+                       H5Dclose);
     if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
     if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
-    for (const auto& [key, value] : spec.attributes) write_attribute(dataset.get(), key, value);
+    for (const auto& [key, value] : spec.attributes)
+      write_attribute(dataset.get(), key, value);
     link_raw(file.get(), spec);
     layout = layout_of(dataset.get(), layout, name);
     dataset.reset();
@@ -131,11 +137,13 @@ OutputLayout read_output_layout(const DatasetName& name) {
     throw Error(name.text() + " was not made by 'tessera infer': it has filters or no chunks");
   }
   Hdf5Handle file = open_hdf5_file(name.file);
-  Hdf5Handle dataset(check_hdf5(H5Dopen2(file.get(), name.path.c_str(), H5P_DEFAULT), "cannot open " + name.text()),
-                     H5Dclose);
+  Hdf5Handle dataset(
+      check_hdf5(H5Dopen2(file.get(), name.path.c_str(), H5P_DEFAULT), "cannot open " + name.text()),
+      H5Dclose);
   const Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
   const bool half = info.type == VoxelType::float32 && H5Tget_size(type.get()) == 2;
-  return layout_of(dataset.get(), {0, half ? VoxelType::float16 : info.type, info.shape, *info.chunk, info.channels},
+  return layout_of(dataset.get(),
+                   {0, half ? VoxelType::float16 : info.type, info.shape, *info.chunk, info.channels},
                    name.text());
 }
 
@@ -186,6 +194,8 @@ void BlockWriter::gather_chunk(const std::byte* source, const Index3& source_sha
   }
 }
 
-void BlockWriter::sync() { sync_data(file_.get(), path_); }
+void BlockWriter::sync() {
+  sync_data(file_.get(), path_);
+}
 
 }  // namespace tessera

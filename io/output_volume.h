@@ -20,7 +20,7 @@ struct OutputVolumeSpec {
   VoxelType type = VoxelType::uint8;
   Index3 shape;
   std::int64_t channels = 1;  ///< 1: (z, y, x); more: (channel, z, y, x), chunks of one channel
-  Index3 chunk;  ///< sides from 1 to those of the shape; edge chunks are stored at full size
+  Index3 chunk;               ///< sides from 1 to those of the shape; edge chunks are stored at full size
   std::vector<double> resolution_nm, offset_nm;  ///< (z, y, x) or empty
   std::map<std::string, std::string> attributes;
   /// Linked beside the result as /volumes/raw, unless the result's file holds it or that name is taken.

@@ -26,15 +26,16 @@ std::size_t chunk_bytes(const ChunkLayout& layout) {
 
 bool ParallelChunkReader::can_read(hid_t dataset, VoxelType memory_type) {
   const Hdf5Handle type(H5Dget_type(dataset), H5Tclose), list(H5Dget_create_plist(dataset), H5Pclose);
-  return H5Pget_layout(list.get()) == H5D_CHUNKED && H5Tequal(type.get(), hdf5_memory_type(memory_type)) > 0 &&
-         H5Pget_nfilters(list.get()) > 0 && ChunkDecoder::can_decode(list.get());
+  return H5Pget_layout(list.get()) == H5D_CHUNKED &&
+         H5Tequal(type.get(), hdf5_memory_type(memory_type)) > 0 && H5Pget_nfilters(list.get()) > 0 &&
+         ChunkDecoder::can_decode(list.get());
 }
 
 ParallelChunkReader::ParallelChunkReader(hid_t dataset, const ChunkLayout& layout, int threads)
     : dataset_(dataset),
       layout_(layout),
-      decoder_(Hdf5Handle(H5Dget_create_plist(dataset), H5Pclose).get(), static_cast<std::size_t>(size_of(layout.type)),
-               chunk_bytes(layout)),
+      decoder_(Hdf5Handle(H5Dget_create_plist(dataset), H5Pclose).get(),
+               static_cast<std::size_t>(size_of(layout.type)), chunk_bytes(layout)),
       threads_(threads) {}
 
 bool ParallelChunkReader::fetch(StoredChunk& chunk) {
@@ -45,8 +46,8 @@ bool ParallelChunkReader::fetch(StoredChunk& chunk) {
   if (H5Dget_chunk_storage_size(dataset_, offset, &size) < 0 || size == 0) return false;
   chunk.bytes.resize(size);
   if (H5Dread_chunk(dataset_, H5P_DEFAULT, offset, &chunk.skipped_filters, chunk.bytes.data()) < 0) {
-    throw Error(fmt::format("cannot read the chunk at {}: {} (is the file damaged or truncated?)", to_string(chunk.begin),
-                            take_hdf5_error()));
+    throw Error(fmt::format("cannot read the chunk at {}: {} (is the file damaged or truncated?)",
+                            to_string(chunk.begin), take_hdf5_error()));
   }
   return true;
 }
@@ -68,7 +69,8 @@ void ParallelChunkReader::unpack(StoredChunk chunk, const Box& box, VoxelBuffer&
         const std::int64_t source =
             ((c * layout_.chunk.z + from.z + z) * layout_.chunk.y + from.y + y) * layout_.chunk.x + from.x;
         const std::int64_t target =
-            (((chunk.channel + c) * buffer.shape.z + to.z + z) * buffer.shape.y + to.y + y) * buffer.shape.x + to.x;
+            (((chunk.channel + c) * buffer.shape.z + to.z + z) * buffer.shape.y + to.y + y) * buffer.shape.x +
+            to.x;
         std::memcpy(buffer.bytes.data() + target * width, values.data() + source * width,
                     static_cast<std::size_t>(shape.x * width));
       }
@@ -79,8 +81,10 @@ void ParallelChunkReader::unpack(StoredChunk chunk, const Box& box, VoxelBuffer&
 /// Threads that unpack what is pushed, at most a few chunks behind.
 class ParallelChunkReader::Unpackers {
  public:
-  Unpackers(int threads, std::function<void(StoredChunk)> unpack) : unpack_(std::move(unpack)), room_(2U * static_cast<unsigned>(threads)) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  Unpackers(int threads, std::function<void(StoredChunk)> unpack)
+      : unpack_(std::move(unpack)), room_(2U * static_cast<unsigned>(threads)) {
+    for (int i = 0; i < threads; ++i)
+      threads_.emplace_back([this] { work(); });
   }
   ~Unpackers() { close(); }
 

@@ -19,16 +19,16 @@ struct ChunkLayout {
   VoxelType type = VoxelType::uint8;
 };
 
-/// Reads boxes of a chunked dataset as the HDF5 library would, but unpacks the chunks on threads of its own: the
-/// calling thread, the one that makes HDF5 calls, only fetches the stored bytes (H5Dread_chunk).
+/// Reads boxes of a chunked dataset as the HDF5 library would, but unpacks the chunks on threads of its own:
+/// the calling thread, the one that makes HDF5 calls, only fetches the stored bytes (H5Dread_chunk).
 class ParallelChunkReader {
  public:
   /// Whether the dataset's values are stored as they are in memory, under filters that are known here.
   static bool can_read(hid_t dataset, VoxelType memory_type);
   ParallelChunkReader(hid_t dataset, const ChunkLayout& layout, int threads);
 
-  /// Fills `buffer`, which has the shape of `box` and the layout's channels and type. False when a chunk is not
-  /// stored (it shows the fill value): the library knows what to do. Errors: Error naming the chunk.
+  /// Fills `buffer`, which has the shape of `box` and the layout's channels and type. False when a chunk is
+  /// not stored (it shows the fill value): the library knows what to do. Errors: Error naming the chunk.
   bool read(const Box& box, VoxelBuffer& buffer);
 
  private:

@@ -24,8 +24,10 @@ TileGrid::TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, 
     const std::int64_t grown = round_up(ceil_div(options.blend_overlap, 2), geometry.alignment);
     core_shape_[axis] -= 2 * grown;
     if (core_shape_[axis] < 2 * grown) {
-      throw UsageError(fmt::format("a tile of {} pixels answers for {}: too few to overlap its neighbours by {} (lower the "
-                                   "overlap, or raise the tile)", side, geometry.core_side(side), options.blend_overlap));
+      throw UsageError(fmt::format(
+          "a tile of {} pixels answers for {}: too few to overlap its neighbours by {} (lower the "
+          "overlap, or raise the tile)",
+          side, geometry.core_side(side), options.blend_overlap));
     }
   }
 }
@@ -63,7 +65,8 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
 }
 
 std::vector<Tile> TileGrid::tiles_of(const Box& block) const {
-  const std::vector<Piece> rows = pieces({block.begin.y, block.end.y}, 1), columns = pieces({block.begin.x, block.end.x}, 2);
+  const std::vector<Piece> rows = pieces({block.begin.y, block.end.y}, 1),
+                           columns = pieces({block.begin.x, block.end.x}, 2);
   const std::int64_t lost = geometry_.padding == Padding::valid ? geometry_.margin : 0;
   std::vector<Tile> tiles;
   for (std::int64_t z = block.begin.z; z < block.end.z; ++z) {
@@ -75,11 +78,13 @@ std::vector<Tile> TileGrid::tiles_of(const Box& block) const {
         tile.input = {{z - options_.context, row.input.begin, column.input.begin},
                       {z + options_.context + 1, row.input.end, column.input.end}};
         tile.core_in_output = tile.core.relative_to({z, row.input.begin + lost, column.input.begin + lost});
-        if (options_.blend_overlap > 0) tile.overlap_reach = round_up(ceil_div(options_.blend_overlap, 2), geometry_.alignment);
+        if (options_.blend_overlap > 0)
+          tile.overlap_reach = round_up(ceil_div(options_.blend_overlap, 2), geometry_.alignment);
         tile.read = tile.input;
         for (int axis = 1; axis < 3; ++axis) {
           if (options_.beyond_core == 0) break;
-          tile.read.begin[axis] = std::min(tile.read.begin[axis], tile.core.begin[axis] - options_.beyond_core);
+          tile.read.begin[axis] =
+              std::min(tile.read.begin[axis], tile.core.begin[axis] - options_.beyond_core);
           tile.read.end[axis] = std::max(tile.read.end[axis], tile.core.end[axis] + options_.beyond_core);
         }
         tiles.push_back(tile);

@@ -16,7 +16,7 @@ struct Tile {
   Box core_in_output;  ///< the same core, in the coordinates of the network's output (z is 0)
   Box cell;            ///< with blending: the tile's own cell of the lattice, which `core` is grown from
   std::int64_t overlap_reach = 0;  ///< with blending: pixels that answers reach beyond their cells
-  Box read;            ///< all that a prediction looks at: `input`, and more where rotated versions need it
+  Box read;  ///< all that a prediction looks at: `input`, and more where rotated versions need it
 };
 
 /// What tiles depend on beside the network and the volume.
@@ -35,7 +35,8 @@ class TileGrid {
   /// naming legal ones, or an overlap that leaves no step from tile to tile.
   TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, const Index3& tile_input,
            const TileGridOptions& options);
-  TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, const Index3& tile_input, std::int64_t context)
+  TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, const Index3& tile_input,
+           std::int64_t context)
       : TileGrid(geometry, volume_shape, tile_input, TileGridOptions{context, 0, 0}) {}
 
   /// The sides of a full tile's core; z is 1. With blending, of its cell.
@@ -45,10 +46,10 @@ class TileGrid {
   const TileGridOptions& options() const { return options_; }
   std::int64_t context() const { return options_.context; }
 
-  /// The tiles of a block, section by section. Tiles start on multiples of the alignment in y and x, counted from
-  /// the volume's origin, wherever the block starts. Without blending their cores cover the block once. With it
-  /// they come from one lattice over the whole volume, so that each voxel is averaged over the same tiles
-  /// whichever block it is in.
+  /// The tiles of a block, section by section. Tiles start on multiples of the alignment in y and x, counted
+  /// from the volume's origin, wherever the block starts. Without blending their cores cover the block once.
+  /// With it they come from one lattice over the whole volume, so that each voxel is averaged over the same
+  /// tiles whichever block it is in.
   std::vector<Tile> tiles_of(const Box& block) const;
 
   /// Input pixels computed per output pixel when the whole volume is covered in blocks of `block_shape`.

@@ -16,8 +16,8 @@
 namespace tessera {
 namespace {
 
-InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder& folder, const Communicator& world,
-                                 bool is_worker) {
+InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder& folder,
+                                 const Communicator& world, bool is_worker) {
   const LoadedCheckpoint loaded = load_named_checkpoint(config.infer.checkpoint, folder, world);
   InferenceNetwork network;
   on_every_rank(world, [&] {
@@ -27,30 +27,36 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     const auto iteration = checkpoint.counters.find("iteration");
     if (iteration != checkpoint.counters.end()) network.iteration = iteration->second;
     const auto found = checkpoint.numbers.find("normalisation");
-    if (found != checkpoint.numbers.end() && found->second.size() == 2) network.normalisation = {found->second[0], found->second[1]};
+    if (found != checkpoint.numbers.end() && found->second.size() == 2)
+      network.normalisation = {found->second[0], found->second[1]};
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;
     const std::shared_ptr<UNetImpl> unet = load_network(checkpoint, loaded.name);
-    network.make = [unet](Precision precision, const Device& device) { return make_tile_network(*unet, precision, device); };
+    network.make = [unet](Precision precision, const Device& device) {
+      return make_tile_network(*unet, precision, device);
+    };
   });
   if (world.is_root() && config.model_given) {
     const std::string difference = difference_between(config.model, *network.traits.unet);
-    if (!difference.empty()) spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
+    if (!difference.empty())
+      spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
   }
   return network;
 }
 
 /// What the experiment says of a TorchScript file, completed by what the file says of itself.
-TorchScriptModel describe_torchscript(const ExperimentConfig& config, std::optional<Normalisation>& normalisation) {
+TorchScriptModel describe_torchscript(const ExperimentConfig& config,
+                                      std::optional<Normalisation>& normalisation) {
   const TorchScriptConfig& said = *config.torchscript;
   TorchScriptModel model;
   if (const auto facts = read_torchscript_facts(said.file)) {
     model = facts->model;
     normalisation = {facts->mean, facts->std};
   } else if (!said.margin || !said.alignment) {
-    throw UsageError(fmt::format("model.torchscript: {} does not say of itself what tiling must know: set model.margin (pixels "
-                                 "lost or not to be trusted on each side) and model.alignment (2^(number of poolings))",
-                                 said.file.string()));
+    throw UsageError(fmt::format(
+        "model.torchscript: {} does not say of itself what tiling must know: set model.margin (pixels "
+        "lost or not to be trusted on each side) and model.alignment (2^(number of poolings))",
+        said.file.string()));
   } else {
     model.padding = config.model.padding;
     model.in_channels = config.model.in_channels;
@@ -78,14 +84,16 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   on_root(world, [&] {
     const TorchScriptProbe probe = probe_torchscript(model);
     probed = {probe.traits.geometry, probe.traits.bytes_per_pixel};
-    spdlog::info("{}: {}; a tile and a larger one around it differ by up to {:.2g} in probability", model.file.string(),
-                 probe.traits.geometry.legal_sides_text(512), probe.tile_dependence);
+    spdlog::info("{}: {}; a tile and a larger one around it differ by up to {:.2g} in probability",
+                 model.file.string(), probe.traits.geometry.legal_sides_text(512), probe.tile_dependence);
     constexpr double kRounding = 1e-3;
     if (probe.tile_dependence > kRounding && config.infer.blending == Blending::crop) {
-      throw UsageError(fmt::format(
-          "model.torchscript: {} answers differently by up to {:.2g} when its tile is larger, so tiles would show seams: raise "
-          "model.margin or model.alignment, or, for a network that normalises each tile by itself, set infer.blend: linear",
-          model.file.string(), probe.tile_dependence));
+      throw UsageError(
+          fmt::format("model.torchscript: {} answers differently by up to {:.2g} when its tile is larger, so "
+                      "tiles would show seams: raise "
+                      "model.margin or model.alignment, or, for a network that normalises each tile by "
+                      "itself, set infer.blend: linear",
+                      model.file.string(), probe.tile_dependence));
     }
     const std::vector<std::byte> bytes = read_file_bytes(model.file);
     Sha256 digest;
@@ -110,21 +118,31 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
 
 }  // namespace
 
-InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder, const Communicator& world,
-                                        bool is_worker) {
-  return config.torchscript ? from_torchscript(config, world, is_worker) : from_checkpoint(config, folder, world, is_worker);
+InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
+                                        const Communicator& world, bool is_worker) {
+  return config.torchscript ? from_torchscript(config, world, is_worker)
+                            : from_checkpoint(config, folder, world, is_worker);
 }
 
-ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network, const Communicator& world) {
+ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network,
+                                         const Communicator& world) {
   ChosenNormalisation chosen;
   switch (config.normalisation) {
-    case NormalisationKind::volume: chosen.whole = volume_statistics(*config.raw, world); break;
-    case NormalisationKind::section: chosen.by_section = section_statistics(*config.raw, world); break;
-    case NormalisationKind::fixed: chosen.whole = config.fixed_normalisation; break;
+    case NormalisationKind::volume:
+      chosen.whole = volume_statistics(*config.raw, world);
+      break;
+    case NormalisationKind::section:
+      chosen.by_section = section_statistics(*config.raw, world);
+      break;
+    case NormalisationKind::fixed:
+      chosen.whole = config.fixed_normalisation;
+      break;
     case NormalisationKind::checkpoint:
       if (!network.normalisation) {
-        throw UsageError(fmt::format("{} does not say how raw values were normalised for it: set infer.normalisation to volume, "
-                                     "section, or fixed with infer.mean_and_std", network.name));
+        throw UsageError(fmt::format(
+            "{} does not say how raw values were normalised for it: set infer.normalisation to volume, "
+            "section, or fixed with infer.mean_and_std",
+            network.name));
       }
       chosen.whole = *network.normalisation;
       break;

@@ -15,8 +15,8 @@ namespace tessera {
 
 /// The network of an inference, the same on every rank: a checkpoint, or a TorchScript file.
 struct InferenceNetwork {
-  std::string name;    ///< its file
-  std::string digest;  ///< SHA-256 of what it computes with, whatever file it came from
+  std::string name;            ///< its file
+  std::string digest;          ///< SHA-256 of what it computes with, whatever file it came from
   std::int64_t iteration = 0;  ///< of its training; 0 when unknown
   NetworkTraits traits;
   std::optional<Normalisation> normalisation;  ///< that it was trained with, when known
@@ -24,17 +24,20 @@ struct InferenceNetwork {
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&)> make;
 };
 
-/// Collective. Loads what the experiment names: `model.torchscript`, else `infer.checkpoint`. A TorchScript network is
-/// probed first, and what the probe finds is said (by the root). Errors, on every rank: UsageError, Error.
-InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder, const Communicator& world,
-                                        bool is_worker);
+/// Collective. Loads what the experiment names: `model.torchscript`, else `infer.checkpoint`. A TorchScript
+/// network is probed first, and what the probe finds is said (by the root). Errors, on every rank:
+/// UsageError, Error.
+InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
+                                        const Communicator& world, bool is_worker);
 
-/// Collective. How the raw values of the experiment's inference are normalised: one value, or one for each section.
-/// Errors, on every rank: UsageError when the network does not say how it was trained and the experiment neither.
+/// Collective. How the raw values of the experiment's inference are normalised: one value, or one for each
+/// section. Errors, on every rank: UsageError when the network does not say how it was trained and the
+/// experiment neither.
 struct ChosenNormalisation {
   Normalisation whole;
   std::vector<Normalisation> by_section;
 };
-ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network, const Communicator& world);
+ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network,
+                                         const Communicator& world);
 
 }  // namespace tessera

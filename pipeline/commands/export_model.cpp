@@ -18,8 +18,9 @@ constexpr const char* kUsage = "tessera export-model CHECKPOINT.h5 OUT.pt [--ove
 
 void export_model(const std::filesystem::path& from, const std::filesystem::path& to, bool overwrite) {
   if (!std::filesystem::exists(from)) {
-    throw UsageError(fmt::format("there is no {} (checkpoints are in the run folder, such as runs/NAME/checkpoints/best.h5)",
-                                 from.string()));
+    throw UsageError(fmt::format(
+        "there is no {} (checkpoints are in the run folder, such as runs/NAME/checkpoints/best.h5)",
+        from.string()));
   }
   if (std::filesystem::exists(to) && !overwrite) {
     throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it", to.string()));
@@ -28,15 +29,18 @@ void export_model(const std::filesystem::path& from, const std::filesystem::path
   const auto network = load_network(checkpoint, from.string());
   Normalisation normalisation;
   const auto found = checkpoint.numbers.find("normalisation");
-  if (found != checkpoint.numbers.end() && found->second.size() == 2) normalisation = {found->second[0], found->second[1]};
+  if (found != checkpoint.numbers.end() && found->second.size() == 2)
+    normalisation = {found->second[0], found->second[1]};
   export_torchscript(*network, normalisation, to);
   const NetworkGeometry geometry = geometry_of(network->options());
-  std::cout << fmt::format("{}: input (n, {}, h, w), float32, (raw value - {}) / {}; output (n, {}, h{}, w{}), probabilities; {}\n",
-                           to.string(), network->options().in_channels, normalisation.mean, normalisation.std,
-                           network->options().classes,
-                           geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
-                           geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
-                           geometry.legal_sides_text(572))
+  std::cout << fmt::format(
+                   "{}: input (n, {}, h, w), float32, (raw value - {}) / {}; output (n, {}, h{}, w{}), "
+                   "probabilities; {}\n",
+                   to.string(), network->options().in_channels, normalisation.mean, normalisation.std,
+                   network->options().classes,
+                   geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
+                   geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
+                   geometry.legal_sides_text(572))
             << std::flush;
 }
 
@@ -52,7 +56,8 @@ int run_export_model(const Arguments& arguments, const Communicator& world) {
   const auto values = parse_arguments(arguments, kUsage, described, {"checkpoint", "out"}, world.is_root());
   if (!values) return kExitDone;
   on_root(world, [&] {
-    export_model((*values)["checkpoint"].as<std::string>(), (*values)["out"].as<std::string>(), (*values)["overwrite"].as<bool>());
+    export_model((*values)["checkpoint"].as<std::string>(), (*values)["out"].as<std::string>(),
+                 (*values)["overwrite"].as<bool>());
   });
   return kExitDone;
 }

@@ -34,7 +34,8 @@ constexpr const char* kUsage = "tessera infer CONFIG.yaml [--set key=value ...] 
 std::string meaning_of(const InferConfig& infer) {
   if (infer.labels) return "the most probable class";
   const std::string scale = infer.type == VoxelType::uint8 ? ", 255 = 1" : "";
-  if (infer.classes.size() == 1) return fmt::format("probability of class {}{}", infer.classes.front(), scale);
+  if (infer.classes.size() == 1)
+    return fmt::format("probability of class {}{}", infer.classes.front(), scale);
   return fmt::format("probabilities of classes {}, a channel each{}", fmt::join(infer.classes, ", "), scale);
 }
 
@@ -42,14 +43,17 @@ std::string meaning_of(const InferConfig& infer) {
 std::vector<double> offset_of(const InferencePlan& plan) {
   const std::vector<double>& resolution = plan.raw.resolution_nm;
   if (plan.region.begin == Index3{} || resolution.size() != 3) return plan.raw.offset_nm;
-  std::vector<double> offset = plan.raw.offset_nm.size() == 3 ? plan.raw.offset_nm : std::vector<double>(3, 0.0);
+  std::vector<double> offset =
+      plan.raw.offset_nm.size() == 3 ? plan.raw.offset_nm : std::vector<double>(3, 0.0);
   for (int axis = 0; axis < 3; ++axis) {
-    offset[static_cast<std::size_t>(axis)] += static_cast<double>(plan.region.begin[axis]) * resolution[static_cast<std::size_t>(axis)];
+    offset[static_cast<std::size_t>(axis)] +=
+        static_cast<double>(plan.region.begin[axis]) * resolution[static_cast<std::size_t>(axis)];
   }
   return offset;
 }
 
-OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan& plan, const InferenceNetwork& network) {
+OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan& plan,
+                             const InferenceNetwork& network) {
   OutputVolumeSpec spec;
   spec.name = *config.infer.output;
   spec.type = config.infer.type;
@@ -60,12 +64,9 @@ OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan
   spec.offset_nm = offset_of(plan);
   spec.raw = plan.raw.name;
   spec.attributes = {
-      {"tessera_version", tessera_version()},
-      {"experiment", config.name},
-      {"checkpoint", network.name},
-      {"checkpoint_iteration", std::to_string(network.iteration)},
-      {"network_sha256", network.digest},
-      {"meaning", meaning_of(config.infer)},
+      {"tessera_version", tessera_version()}, {"experiment", config.name},
+      {"checkpoint", network.name},           {"checkpoint_iteration", std::to_string(network.iteration)},
+      {"network_sha256", network.digest},     {"meaning", meaning_of(config.infer)},
       {"config", config.resolved_yaml}};
   return spec;
 }
@@ -73,8 +74,8 @@ OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan
 void require_own_file(const InferConfig& config) {
   const std::filesystem::path& file = config.output->file;
   if (std::filesystem::exists(file) && std::filesystem::equivalent(file, config.raw->file)) {
-    throw UsageError(fmt::format("infer.output: {} is the raw volume's own file; results have a file of their own",
-                                 file.string()));
+    throw UsageError(fmt::format(
+        "infer.output: {} is the raw volume's own file; results have a file of their own", file.string()));
   }
 }
 
@@ -85,7 +86,8 @@ void report_complete(const RunFolder& folder, const std::string& result, const J
   if (std::filesystem::file_size(file, missing) > 0 && !missing) {
     const std::vector<std::byte> bytes = read_file_bytes(file);
     const auto* text = reinterpret_cast<const char*>(bytes.data());
-    const nlohmann::json there = nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
+    const nlohmann::json there =
+        nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
     if (there.is_object() && there.value("result", "") == result && there.value("end", "") == "done") return;
   }
   InferenceReport report;
@@ -98,8 +100,11 @@ void report_complete(const RunFolder& folder, const std::string& result, const J
 /// What the coordinator's process does beside handing out blocks.
 class InferenceRecord {
  public:
-  InferenceRecord(const ExperimentConfig& config, const InferencePlan& plan, OpenResult result, std::int64_t chunks_stored)
-      : config_(config), blocks_(plan.blocks), result_(std::move(result)),
+  InferenceRecord(const ExperimentConfig& config, const InferencePlan& plan, OpenResult result,
+                  std::int64_t chunks_stored)
+      : config_(config),
+        blocks_(plan.blocks),
+        result_(std::move(result)),
         progress_("infer", voxels_of_all(), "Mvoxels", 1e6, true, voxels_before()) {
     report_.result = config.infer.output->text();
     report_.raw_chunks_stored = chunks_stored;
@@ -116,7 +121,9 @@ class InferenceRecord {
     };
     hooks.progress = [this](std::int64_t voxels) { progress_.add(static_cast<double>(voxels)); };
     hooks.should_stop = [&signal] { return signal.asked(); };
-    hooks.block_text = [this](std::int64_t id) { return fmt::format("block {} ({})", id, to_string(blocks_.block(id))); };
+    hooks.block_text = [this](std::int64_t id) {
+      return fmt::format("block {} ({})", id, to_string(blocks_.block(id)));
+    };
     CoordinatorOptions options;
     options.max_retries = config_.infer.max_retries;
     options.watchdog_s = 60 * config_.infer.watchdog_minutes;
@@ -132,7 +139,8 @@ class InferenceRecord {
     report_.workers = coordinator.accounts();
     report_.failed = coordinator.quarantined();
     for (const QuarantinedBlock& block : report_.failed) {
-      report_.failed_places.push_back(fmt::format("block {} ({})", block.id, to_string(blocks_.block(block.id))));
+      report_.failed_places.push_back(
+          fmt::format("block {} ({})", block.id, to_string(blocks_.block(block.id))));
     }
     report_.blocks_done = coordinator.blocks_done();
     report_.blocks_skipped = coordinator.blocks_skipped();
@@ -143,9 +151,11 @@ class InferenceRecord {
     write_text_file(folder.path() / "inference.json", report_.json().dump(2) + "\n");
     std::cout << report_.text() << std::flush;
     if (!coordinator.failure().empty()) {
-      throw Error(fmt::format("{}\n{}; start again, when that is mended, to go on", coordinator.failure(), so_far));
+      throw Error(
+          fmt::format("{}\n{}; start again, when that is mended, to go on", coordinator.failure(), so_far));
     }
-    if (coordinator.stopped()) throw StoppedBySignal(fmt::format("stopped by a signal: {}; start again to go on", so_far));
+    if (coordinator.stopped())
+      throw StoppedBySignal(fmt::format("stopped by a signal: {}; start again to go on", so_far));
     if (failed) throw Error(report_.failed_text());
     std::cout << "result: " << report_.result << "\n" << std::flush;
   }
@@ -154,7 +164,8 @@ class InferenceRecord {
   double voxels_of_all() const { return static_cast<double>(blocks_.region().voxels()); }
   double voxels_before() const {
     std::int64_t voxels = 0;
-    for (const JournalRecord& record : result_.contents.records) voxels += blocks_.block(record.block).voxels();
+    for (const JournalRecord& record : result_.contents.records)
+      voxels += blocks_.block(record.block).voxels();
     return static_cast<double>(voxels);
   }
 
@@ -165,8 +176,8 @@ class InferenceRecord {
   InferenceReport report_;
 };
 
-PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormalisation& normalisation, Precision precision,
-                                   const Device& device) {
+PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormalisation& normalisation,
+                                   Precision precision, const Device& device) {
   PredictorOptions what;
   what.normalisation = normalisation.whole;
   what.by_section = normalisation.by_section;
@@ -185,7 +196,8 @@ PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormali
 int run_infer(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   add_experiment_options(options);
-  options.add_options()("restart", "start over: replace a result that exists already")("overwrite", "the same");
+  options.add_options()("restart", "start over: replace a result that exists already")("overwrite",
+                                                                                       "the same");
   const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
@@ -210,9 +222,10 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.info().shape);  // for its errors
     const std::int64_t available = available_memory(device);
     if (is_worker && !device.cuda && plan->memory_per_worker() > available) {
-      throw UsageError(fmt::format("a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "
-                                   "infer.tile or infer.block, or start fewer workers per node",
-                                   bytes_text(plan->memory_per_worker()), bytes_text(available)));
+      throw UsageError(
+          fmt::format("a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "
+                      "infer.tile or infer.block, or start fewer workers per node",
+                      bytes_text(plan->memory_per_worker()), bytes_text(available)));
     }
   });
 
@@ -225,8 +238,12 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     state = find_result(*config.infer.output, job, restart);
     if (state.kind == ResultState::Kind::complete) {
       report_complete(folder, config.infer.output->text(), *state.journal);
-      std::cout << fmt::format("every one of the {} blocks is done already: nothing to predict (--restart starts over)\n"
-                               "result: {}\n", plan->blocks.count(), config.infer.output->text()) << std::flush;
+      std::cout
+          << fmt::format(
+                 "every one of the {} blocks is done already: nothing to predict (--restart starts over)\n"
+                 "result: {}\n",
+                 plan->blocks.count(), config.infer.output->text())
+          << std::flush;
     }
   });
   if (world.any(state.kind == ResultState::Kind::complete)) return kExitDone;
@@ -240,27 +257,32 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     if (is_worker) predictor = make_predictor(plan->demand.precision);
   });
 
-  OutputLayout layout{0, config.infer.type, plan->region.shape(), plan->output_chunk, config.infer.channels()};
+  OutputLayout layout{0, config.infer.type, plan->region.shape(), plan->output_chunk,
+                      config.infer.channels()};
   std::unique_ptr<InferenceRecord> record;
   on_root(world, [&] {
     folder.prepare("inference.yaml", config.resolved_yaml);
     add_log_file(folder.log());
     OpenResult result = open_result(state, output_spec(config, *plan, network), job, plan->blocks);
     layout = result.layout;
-    spdlog::info("{} onto {}\n{}", network.name, config.infer.output->text(), plan_text(*plan, network.traits));
+    spdlog::info("{} onto {}\n{}", network.name, config.infer.output->text(),
+                 plan_text(*plan, network.traits));
     const std::int64_t all = plan->blocks.count(), left = result.contents.blocks_left();
     if (state.kind == ResultState::Kind::going_on) {
-      spdlog::info("going on: {} of {} blocks are done, start {}", all - left, all, result.contents.starts + 1);
+      spdlog::info("going on: {} of {} blocks are done, start {}", all - left, all,
+                   result.contents.starts + 1);
     }
     record = std::make_unique<InferenceRecord>(config, *plan, std::move(result), chunks_stored);
   });
   world.broadcast(std::as_writable_bytes(std::span(&layout.base, 1)));
 
-  InferenceJob work{plan->raw.name, plan->blocks, plan->tiles(network.traits), config.infer.output->file, layout};
+  InferenceJob work{plan->raw.name, plan->blocks, plan->tiles(network.traits), config.infer.output->file,
+                    layout};
   work.skip = {config.infer.skip_mask, config.infer.background};
   work.unpack_threads = std::clamp(device.threads, 1, 8);
   work.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
-    const auto smaller = next_smaller_tile(network.traits, tiles.tile_input(), plan->blocks.block_shape(), plan->raw.shape, plan->demand);
+    const auto smaller = next_smaller_tile(network.traits, tiles.tile_input(), plan->blocks.block_shape(),
+                                           plan->raw.shape, plan->demand);
     if (!smaller) return std::nullopt;
     return plan->tiles(network.traits, *smaller);
   };

@@ -62,8 +62,8 @@ class Failure {
   std::atomic<bool> failed_ = false;
 };
 
-/// Memory of blocks that are done with: to get tens of megabytes from the system page by page, for each block anew,
-/// costs as much as to copy them.
+/// Memory of blocks that are done with: to get tens of megabytes from the system page by page, for each block
+/// anew, costs as much as to copy them.
 class SpareMemory {
  public:
   std::vector<std::byte> take() {
@@ -109,8 +109,9 @@ T& made_once(std::optional<T>& made, Make&& make) {
   return *made;
 }
 
-/// The three stages of one worker, a thread each, and the thread that talks with the coordinator: the one that
-/// started MPI. It is awake while a long tile is computed, so silence means that the process is gone or stopped.
+/// The three stages of one worker, a thread each, and the thread that talks with the coordinator: the one
+/// that started MPI. It is awake while a long tile is computed, so silence means that the process is gone or
+/// stopped.
 class WorkerPipeline {
  public:
   WorkerPipeline(const InferenceJob& job, const TilePredictor& predictor, BlockExchange& exchange)
@@ -205,8 +206,10 @@ class WorkerPipeline {
           statistics_.chunks_read = reader->chunks_read();
         }
         got_on();
-        if (block) loaded_.push(std::move(*block));
-        else skip(*id);
+        if (block)
+          loaded_.push(std::move(*block));
+        else
+          skip(*id);
       } catch (...) {
         tell_failure(*id);
       }
@@ -229,7 +232,8 @@ class WorkerPipeline {
     block.raw = reader.read(block.raw_box, spare_raw_.take());
     require_finite(block.raw, block.raw_box, job_.raw);
     const auto& background = job_.skip.background;
-    if (background && all_within(block.raw, block.raw_box, box, background->first, background->second)) return std::nullopt;
+    if (background && all_within(block.raw, block.raw_box, box, background->first, background->second))
+      return std::nullopt;
     return block;
   }
 
@@ -263,23 +267,29 @@ class WorkerPipeline {
     }
   }
 
-  /// Whether the block is to be tried again with smaller tiles than those of `generation`: once they get smaller.
+  /// Whether the block is to be tried again with smaller tiles than those of `generation`: once they get
+  /// smaller.
   bool take_smaller_tiles(int generation, const OutOfMemory& error) {
     const std::lock_guard lock(tiles_mutex_);
     if (generation < generation_) return true;  // it was read before they did
     if (generation_ > 0 || !job_.smaller_tiles) return false;
     const auto smaller = job_.smaller_tiles(tiles_);
     if (!smaller) return false;
-    spdlog::warn("{}: going on with tiles of {} x {} pixels instead of {} x {} (lower infer.memory_budget_mib to start with "
-                 "such ones)", error.what(), smaller->tile_input().y, smaller->tile_input().x, tiles_.tile_input().y,
-                 tiles_.tile_input().x);
+    spdlog::warn(
+        "{}: going on with tiles of {} x {} pixels instead of {} x {} (lower infer.memory_budget_mib to "
+        "start with "
+        "such ones)",
+        error.what(), smaller->tile_input().y, smaller->tile_input().x, tiles_.tile_input().y,
+        tiles_.tile_input().x);
     tiles_ = *smaller;
     ++generation_;
     return true;
   }
 
   static std::string out_of_memory_words(const OutOfMemory& error) {
-    return fmt::format("{}: lower infer.memory_budget_mib, infer.tile or infer.block, or give each rank more memory", error.what());
+    return fmt::format(
+        "{}: lower infer.memory_budget_mib, infer.tile or infer.block, or give each rank more memory",
+        error.what());
   }
 
   /// Compares the worker's first tile with float32.
@@ -291,7 +301,8 @@ class WorkerPipeline {
     };
     // With blending the block's voxels are those of several tiles.
     const bool own = predictor_.options().blending == Blending::crop;
-    const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, volume_shape_) : predict_tile(predictor_);
+    const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, volume_shape_)
+                                 : predict_tile(predictor_);
     const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
     statistics_.check_largest = check.largest;
     statistics_.check_mean = check.mean;
@@ -303,14 +314,17 @@ class WorkerPipeline {
     PredictedBlock predicted{block.id, box, {}};
     {
       const ScopeTimer timer(statistics_.predict_s);
-      predicted.voxels = predictor_.predict(block.raw, block.raw_box, volume_shape_, block.tiles, box,
-                                            [this](std::int64_t voxels) {
-                                              voxels_predicted_ += voxels;
-                                              got_on();
-                                            }, spare_results_.take());
+      predicted.voxels = predictor_.predict(
+          block.raw, block.raw_box, volume_shape_, block.tiles, box,
+          [this](std::int64_t voxels) {
+            voxels_predicted_ += voxels;
+            got_on();
+          },
+          spare_results_.take());
     }
     check_precision(block, predicted);
-    for (const Tile& tile : block.tiles) statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
+    for (const Tile& tile : block.tiles)
+      statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
     spare_raw_.give(std::move(block.raw.bytes));
     const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
     to_write_.push(std::move(predicted));
@@ -322,7 +336,8 @@ class WorkerPipeline {
       try {
         const ScopeTimer timer(statistics_.write_s);
         made_once(writer, [this](auto& made) { made.emplace(job_.output_file, job_.layout); });
-        const std::uint32_t crc = writer->write(block->box.relative_to(job_.blocks.region().begin), block->voxels.bytes);
+        const std::uint32_t crc =
+            writer->write(block->box.relative_to(job_.blocks.region().begin), block->voxels.bytes);
         writer->sync();  // only then may the coordinator call it done
         statistics_.blocks += 1;
         statistics_.voxels += block->box.voxels();

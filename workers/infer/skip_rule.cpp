@@ -10,8 +10,8 @@
 namespace tessera {
 namespace {
 
-/// The factor by which `fine` pixels became `coarse` ones, the last one maybe partly filled: a power of two where one
-/// fits, else the smallest.
+/// The factor by which `fine` pixels became `coarse` ones, the last one maybe partly filled: a power of two
+/// where one fits, else the smallest.
 std::int64_t factor_between(std::int64_t fine, std::int64_t coarse) {
   const std::int64_t smallest = ceil_div(fine, coarse);
   const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(smallest)));
@@ -28,9 +28,10 @@ BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : reader_
     fits = fits && ceil_div(raw_shape[axis], factor_[axis]) == info.shape[axis];
   }
   if (!fits) {
-    throw UsageError(fmt::format("infer.skip.mask: {} has {} of shape {}; it must hold integers of the raw volume's shape {}, "
-                                 "or of one that is coarser by a whole factor on each axis", mask.text(), name_of(info.type),
-                                 to_string(info.shape), to_string(raw_shape)));
+    throw UsageError(fmt::format(
+        "infer.skip.mask: {} has {} of shape {}; it must hold integers of the raw volume's shape {}, "
+        "or of one that is coarser by a whole factor on each axis",
+        mask.text(), name_of(info.type), to_string(info.shape), to_string(raw_shape)));
   }
 }
 
@@ -41,7 +42,8 @@ bool BlockMask::is_background(const Box& block) {
     box.end[axis] = ceil_div(block.end[axis], factor_[axis]);
   }
   const VoxelBuffer voxels = reader_.read(box);
-  return std::all_of(voxels.bytes.begin(), voxels.bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
+  return std::all_of(voxels.bytes.begin(), voxels.bytes.end(),
+                     [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 bool all_within(const VoxelBuffer& raw, const Box& raw_box, const Box& block, double low, double high) {
@@ -51,7 +53,8 @@ bool all_within(const VoxelBuffer& raw, const Box& raw_box, const Box& block, do
     for (std::int64_t c = 0; c < raw.channels; ++c) {
       for (std::int64_t z = 0; z < shape.z; ++z) {
         for (std::int64_t y = 0; y < shape.y; ++y) {
-          const auto* row = values.data() + ((c * raw.shape.z + at.z + z) * raw.shape.y + at.y + y) * raw.shape.x + at.x;
+          const auto* row =
+              values.data() + ((c * raw.shape.z + at.z + z) * raw.shape.y + at.y + y) * raw.shape.x + at.x;
           for (std::int64_t x = 0; x < shape.x; ++x) {
             const auto value = static_cast<double>(row[x]);
             if (value < low || value > high) return false;

@@ -11,8 +11,8 @@ namespace tessera {
 
 /// Which blocks need no prediction. They stay 0 in the result.
 struct SkipRule {
-  /// Integers of the raw volume's shape, or coarser by a whole factor on each axis; 0: background. A block is skipped
-  /// when all of it is background.
+  /// Integers of the raw volume's shape, or coarser by a whole factor on each axis; 0: background. A block is
+  /// skipped when all of it is background.
   std::optional<DatasetName> mask;
   /// A block is skipped when each of its raw values is within these two.
   std::optional<std::pair<double, double>> background;

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "workers/cubic_kernel.h"
+
 namespace tessera {
 namespace {
 
@@ -22,7 +24,8 @@ Extent turned(const Box& box, double sine, double cosine) {
     for (const std::int64_t column : {box.begin.x, box.end.x - 1}) {
       const auto y = static_cast<double>(row), x = static_cast<double>(column);
       const double v = cosine * y + sine * x, u = -sine * y + cosine * x;
-      extent = {std::min(extent.y_begin, v), std::max(extent.y_end, v), std::min(extent.x_begin, u), std::max(extent.x_end, u)};
+      extent = {std::min(extent.y_begin, v), std::max(extent.y_end, v), std::min(extent.x_begin, u),
+                std::max(extent.x_end, u)};
     }
   }
   return extent;
@@ -32,18 +35,14 @@ std::int64_t floor_to(double value, std::int64_t multiple) {
   return static_cast<std::int64_t>(std::floor(value / static_cast<double>(multiple))) * multiple;
 }
 
-/// Keys' cubic convolution kernel with a = -1/2, the one that reproduces quadratic images (R. Keys 1981), for the four
-/// neighbours of a pixel at the fraction t behind the second.
-std::array<at::Tensor, 4> cubic_weights(const at::Tensor& t) {
-  const at::Tensor t2 = t * t, t3 = t2 * t;
-  return {-0.5 * t3 + t2 - 0.5 * t, 1.5 * t3 - 2.5 * t2 + 1, -1.5 * t3 + 2 * t2 + 0.5 * t, 0.5 * t3 - 0.5 * t2};
+std::array<at::Tensor, 2> linear_weights(const at::Tensor& t) {
+  return {1 - t, t};
 }
 
-std::array<at::Tensor, 2> linear_weights(const at::Tensor& t) { return {1 - t, t}; }
-
-/// Samples `image` (1, c, h, w), whose pixel (0, 0) lies at `origin`, at pixel (i, j) of `wanted` turned back by the
-/// angle whose sine and cosine are given. Beyond its rim the image goes on with its outermost pixels.
-at::Tensor sample(const at::Tensor& image, const Index3& origin, const Box& wanted, double sine, double cosine, bool cubic) {
+/// Samples `image` (1, c, h, w), whose pixel (0, 0) lies at `origin`, at pixel (i, j) of `wanted` turned back
+/// by the angle whose sine and cosine are given. Beyond its rim the image goes on with its outermost pixels.
+at::Tensor sample(const at::Tensor& image, const Index3& origin, const Box& wanted, double sine,
+                  double cosine, bool cubic) {
   const std::int64_t height = image.size(2), width = image.size(3);
   const auto options = at::TensorOptions(at::kDouble).device(image.device());
   const at::Tensor rows = at::arange(wanted.begin.y, wanted.end.y, options).unsqueeze(1);
@@ -56,10 +55,12 @@ at::Tensor sample(const at::Tensor& image, const Index3& origin, const Box& want
   at::Tensor sum = at::zeros({1, image.size(1), wanted.shape().y, wanted.shape().x}, image.options());
   const auto add_neighbours = [&](const auto& y_weights, const auto& x_weights, int first) {
     for (std::size_t i = 0; i < y_weights.size(); ++i) {
-      const at::Tensor row = (y_floor + (static_cast<int>(i) + first)).clamp(0, height - 1).to(at::kLong) * width;
+      const at::Tensor row =
+          (y_floor + (static_cast<int>(i) + first)).clamp(0, height - 1).to(at::kLong) * width;
       for (std::size_t j = 0; j < x_weights.size(); ++j) {
         const at::Tensor column = (x_floor + (static_cast<int>(j) + first)).clamp(0, width - 1).to(at::kLong);
-        sum += pixels.index_select(2, (row + column).flatten()).reshape(sum.sizes()) * (y_weights[i] * x_weights[j]);
+        sum += pixels.index_select(2, (row + column).flatten()).reshape(sum.sizes()) *
+               (y_weights[i] * x_weights[j]);
       }
     }
   };
@@ -96,7 +97,8 @@ RotatedTile rotated_tile(const Tile& tile, int index, const NetworkGeometry& geo
     rotated.output.begin[axis] = floor_to(begin - 1, geometry.alignment);
     const std::int64_t needed = static_cast<std::int64_t>(std::ceil(end)) + 2 - rotated.output.begin[axis];
     rotated.input.begin[axis] = rotated.output.begin[axis] - geometry.margin;
-    rotated.input.end[axis] = rotated.input.begin[axis] + geometry.input_side_for(round_up(needed, geometry.alignment));
+    rotated.input.end[axis] =
+        rotated.input.begin[axis] + geometry.input_side_for(round_up(needed, geometry.alignment));
     rotated.output.end[axis] = rotated.input.end[axis] - geometry.margin;
   };
   along(core.y_begin, core.y_end, 1);
@@ -115,11 +117,14 @@ RotatedTile rotated_tile(const Tile& tile, int index, const NetworkGeometry& geo
 }
 
 RotationReach rotation_reach(const NetworkGeometry& geometry, std::int64_t core_side) {
-  // A core turned by 45 degrees is the widest; alignment, rounding and interpolation add less than this slack.
+  // A core turned by 45 degrees is the widest; alignment, rounding and interpolation add less than this
+  // slack.
   const double widest = std::numbers::sqrt2 * static_cast<double>(core_side) + 4;
-  const std::int64_t output = round_up(static_cast<std::int64_t>(std::ceil(widest)), geometry.alignment) + geometry.alignment;
+  const std::int64_t output =
+      round_up(static_cast<std::int64_t>(std::ceil(widest)), geometry.alignment) + geometry.alignment;
   const std::int64_t input = geometry.input_side_for(output);
-  const double radius = std::numbers::sqrt2 * (static_cast<double>(input) / 2 + static_cast<double>(geometry.alignment));
+  const double radius =
+      std::numbers::sqrt2 * (static_cast<double>(input) / 2 + static_cast<double>(geometry.alignment));
   return {static_cast<std::int64_t>(std::ceil(radius)) + 4 - core_side / 2, input};
 }
 
@@ -128,7 +133,8 @@ at::Tensor rotate_in(const at::Tensor& source, const RotatedTile& rotated) {
 }
 
 at::Tensor rotate_back(const at::Tensor& answer, const RotatedTile& rotated, const Box& core) {
-  return sample(answer.unsqueeze(0), rotated.output.begin, core, -rotated.sine, rotated.cosine, false).squeeze(0);
+  return sample(answer.unsqueeze(0), rotated.output.begin, core, -rotated.sine, rotated.cosine, false)
+      .squeeze(0);
 }
 
 }  // namespace tessera

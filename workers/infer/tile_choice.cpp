@@ -10,14 +10,16 @@
 namespace tessera {
 namespace {
 
-/// The input that the network really sees: a 'same' network's is clipped to the section, and rotated versions are
-/// larger.
-Index3 seen_by_network(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape, Averaging averaging) {
+/// The input that the network really sees: a 'same' network's is clipped to the section, and rotated versions
+/// are larger.
+Index3 seen_by_network(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
+                       Averaging averaging) {
   const NetworkGeometry& geometry = network.geometry;
   Index3 seen{1, 0, 0};
   for (int axis = 1; axis < 3; ++axis) {
-    seen[axis] = geometry.padding == Padding::valid ? tile[axis]
-                                                    : std::min(tile[axis], round_up(volume_shape[axis], geometry.alignment));
+    seen[axis] = geometry.padding == Padding::valid
+                     ? tile[axis]
+                     : std::min(tile[axis], round_up(volume_shape[axis], geometry.alignment));
   }
   if (averaging == Averaging::rotations7) {
     const std::int64_t core = std::max(geometry.core_side(tile.y), geometry.core_side(tile.x));
@@ -28,7 +30,8 @@ Index3 seen_by_network(const NetworkTraits& network, const Index3& tile, const I
   return seen;
 }
 
-bool fits(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape, const TileDemand& demand) {
+bool fits(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
+          const TileDemand& demand) {
   constexpr std::int64_t kMostElements = std::int64_t{1} << 31;  // of one tensor, in LibTorch's kernels
   const Index3 seen = seen_by_network(network, tile, volume_shape, demand.averaging);
   return network.widest_layer() * seen.y * seen.x < kMostElements &&
@@ -47,15 +50,18 @@ std::int64_t smallest_tile_side(const NetworkGeometry& geometry, std::int64_t bl
 
 /// The first tile that will do, of ever smaller ones: the block is split evenly, as little as possible.
 template <class WillDo>
-std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
-                                   const TileDemand& demand, const WillDo& will_do) {
+std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& block_shape,
+                                   const Index3& volume_shape, const TileDemand& demand,
+                                   const WillDo& will_do) {
   const NetworkGeometry& geometry = network.geometry;
-  const std::int64_t grown = grown_by(geometry, demand.blend_overlap), smallest = std::max(geometry.alignment, grown);
+  const std::int64_t grown = grown_by(geometry, demand.blend_overlap),
+                     smallest = std::max(geometry.alignment, grown);
   Index3 pieces{1, 1, 1};
   for (;;) {
     Index3 cell{1, 0, 0}, tile{1, 0, 0};
     for (int axis = 1; axis < 3; ++axis) {
-      cell[axis] = round_up(ceil_div(std::min(block_shape[axis], volume_shape[axis]), pieces[axis]), geometry.alignment);
+      cell[axis] = round_up(ceil_div(std::min(block_shape[axis], volume_shape[axis]), pieces[axis]),
+                            geometry.alignment);
       tile[axis] = geometry.input_side_for(std::max(cell[axis], grown) + grown);
     }
     if (will_do(tile)) return tile;
@@ -74,19 +80,23 @@ std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, co
 
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
                    const TileDemand& demand) {
-  const auto fitting = largest_tile(network, block_shape, volume_shape, demand,
-                                    [&](const Index3& tile) { return fits(network, tile, volume_shape, demand); });
+  const auto fitting = largest_tile(network, block_shape, volume_shape, demand, [&](const Index3& tile) {
+    return fits(network, tile, volume_shape, demand);
+  });
   if (fitting) return *fitting;
   const std::int64_t side = smallest_tile_side(network.geometry, demand.blend_overlap);
   const Index3 tile{1, side, side};
   throw UsageError(fmt::format(
-      "the network does not fit the memory: its smallest tile, {} x {} pixels, needs {}, the budget is {}: lower "
+      "the network does not fit the memory: its smallest tile, {} x {} pixels, needs {}, the budget is {}: "
+      "lower "
       "model.base_filters or model.depth, raise infer.memory_budget_mib, or give each rank more memory",
-      tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)), bytes_text(demand.budget)));
+      tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)),
+      bytes_text(demand.budget)));
 }
 
-std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input, const Index3& block_shape,
-                                        const Index3& volume_shape, const TileDemand& demand) {
+std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input,
+                                        const Index3& block_shape, const Index3& volume_shape,
+                                        const TileDemand& demand) {
   return largest_tile(network, block_shape, volume_shape, demand,
                       [&](const Index3& tile) { return 2 * tile.y * tile.x <= tile_input.y * tile_input.x; });
 }
@@ -94,10 +104,11 @@ std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Inde
 void require_tile_fits(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
                        const TileDemand& demand) {
   if (fits(network, tile, volume_shape, demand)) return;
-  throw UsageError(fmt::format("infer.tile: {} x {} pixels need {}, the budget is {}: lower infer.tile (or set it to auto), "
-                               "raise infer.memory_budget_mib, or give each rank more memory",
-                               tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)),
-                               bytes_text(demand.budget)));
+  throw UsageError(fmt::format(
+      "infer.tile: {} x {} pixels need {}, the budget is {}: lower infer.tile (or set it to auto), "
+      "raise infer.memory_budget_mib, or give each rank more memory",
+      tile.y, tile.x, bytes_text(memory_of_tile(network, tile, volume_shape, demand)),
+      bytes_text(demand.budget)));
 }
 
 TileGrid make_tile_grid(const NetworkTraits& network, const Index3& volume_shape, const Index3& tile_input,

@@ -19,24 +19,25 @@ struct TileDemand {
   std::int64_t blend_overlap = 0;
 };
 
-/// Bytes that one tile of these input sides needs: of the largest of its rotated versions where there are some; a
-/// 'same' network's input is clipped to the section.
-std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile_input, const Index3& volume_shape,
-                            const TileDemand& demand);
+/// Bytes that one tile of these input sides needs: of the largest of its rotated versions where there are
+/// some; a 'same' network's input is clipped to the section.
+std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile_input,
+                            const Index3& volume_shape, const TileDemand& demand);
 
-/// The largest legal tile that a block of `block_shape` in a volume of `volume_shape` can use within the budget:
-/// the block is split evenly, as little as possible. z of the result is 1.
-/// Errors: UsageError when not even the smallest tile fits, naming what to lower.
+/// The largest legal tile that a block of `block_shape` in a volume of `volume_shape` can use within the
+/// budget: the block is split evenly, as little as possible. z of the result is 1. Errors: UsageError when
+/// not even the smallest tile fits, naming what to lower.
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
                    const TileDemand& demand);
 
-/// The next choice when `tile_input` turned out to be too large for the memory: of at most half its pixels. Nothing
-/// when there is no such one.
-std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input, const Index3& block_shape,
-                                        const Index3& volume_shape, const TileDemand& demand);
+/// The next choice when `tile_input` turned out to be too large for the memory: of at most half its pixels.
+/// Nothing when there is no such one.
+std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Index3& tile_input,
+                                        const Index3& block_shape, const Index3& volume_shape,
+                                        const TileDemand& demand);
 
-/// Throws UsageError when tiles of these input sides need more than the budget, or more elements in one tensor
-/// than LibTorch's 2^31.
+/// Throws UsageError when tiles of these input sides need more than the budget, or more elements in one
+/// tensor than LibTorch's 2^31.
 void require_tile_fits(const NetworkTraits& network, const Index3& tile_input, const Index3& volume_shape,
                        const TileDemand& demand);
 

@@ -19,13 +19,16 @@ namespace tessera {
 namespace {
 
 at::Device torch_device(const Device& device) {
-  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : at::Device(at::kCPU);
+  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
+                     : at::Device(at::kCPU);
 }
 
 at::ScalarType scalar_type(VoxelType type) {
   switch (type) {
-    case VoxelType::float16: return at::kHalf;
-    default: return at::kFloat;
+    case VoxelType::float16:
+      return at::kHalf;
+    default:
+      return at::kFloat;
   }
 }
 
@@ -34,8 +37,8 @@ at::ScalarType scalar_type(VoxelType type) {
 /// The prediction of one block.
 class TilePredictor::Run {
  public:
-  Run(const TilePredictor& predictor, const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape, const Box& block,
-      std::vector<std::byte> memory)
+  Run(const TilePredictor& predictor, const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
+      const Box& block, std::vector<std::byte> memory)
       : network_(*predictor.network_),
         traits_(predictor.traits_),
         options_(predictor.options_),
@@ -75,8 +78,10 @@ class TilePredictor::Run {
  private:
   void require_finite_probability(bool finite, const Box& core) const {
     if (finite) return;
-    throw Error(fmt::format("the prediction over {} is not finite: the network's weights or the precision {} are unfit (try "
-                            "precision: float32, or another checkpoint)", to_string(core), name_of(options_.precision)));
+    throw Error(fmt::format(
+        "the prediction over {} is not finite: the network's weights or the precision {} are unfit (try "
+        "precision: float32, or another checkpoint)",
+        to_string(core), name_of(options_.precision)));
   }
 
   /// (wanted classes, y, x) over the tile's core.
@@ -106,19 +111,23 @@ class TilePredictor::Run {
     at::Tensor logits = network_.logits(rotate_in(normalised(turned.source), turned));
     if (traits_.geometry.padding == Padding::same) {
       const std::int64_t margin = traits_.geometry.margin;
-      logits = logits.narrow(2, margin, logits.size(2) - 2 * margin).narrow(3, margin, logits.size(3) - 2 * margin);
+      logits = logits.narrow(2, margin, logits.size(2) - 2 * margin)
+                   .narrow(3, margin, logits.size(3) - 2 * margin);
     }
     return rotate_back(probabilities(logits), turned, tile.core);
   }
 
-  /// The raw voxels of a box as the network wants them: (1, channels * sections, y, x), float32 on the device.
+  /// The raw voxels of a box as the network wants them: (1, channels * sections, y, x), float32 on the
+  /// device.
   at::Tensor normalised(const Box& box) const {
     const Index3 shape = box.shape();
     at::Tensor x = at::empty({1, raw_.channels * shape.z, shape.y, shape.x}, at::kFloat);
     const auto of_section = [this](std::int64_t z) {
-      return options_.by_section.empty() ? options_.normalisation : options_.by_section[static_cast<std::size_t>(z)];
+      return options_.by_section.empty() ? options_.normalisation
+                                         : options_.by_section[static_cast<std::size_t>(z)];
     };
-    cut_normalised(raw_, raw_box_, box, volume_shape_, of_section, {x.data_ptr<float>(), static_cast<std::size_t>(x.numel())});
+    cut_normalised(raw_, raw_box_, box, volume_shape_, of_section,
+                   {x.data_ptr<float>(), static_cast<std::size_t>(x.numel())});
     return x.to(device_);
   }
 
@@ -130,14 +139,16 @@ class TilePredictor::Run {
     for (const std::int64_t wanted : wanted_) {
       if (classes == 1) {
         const at::Tensor one = logits.select(1, 0);
-        const at::Tensor yes = traits_.activation == Activation::none ? one : at::sigmoid(wanted == 1 ? one : -one);
+        const at::Tensor yes =
+            traits_.activation == Activation::none ? one : at::sigmoid(wanted == 1 ? one : -one);
         planes.push_back(traits_.activation == Activation::none && wanted == 0 ? 1 - one : yes);
       } else if (traits_.activation == Activation::none) {
         planes.push_back(logits.select(1, wanted));
       } else if (traits_.activation == Activation::sigmoid) {
         planes.push_back(at::sigmoid(logits.select(1, wanted)));
       } else if (classes == 2) {
-        planes.push_back(at::sigmoid(logits.select(1, wanted) - logits.select(1, 1 - wanted)));  // the soft-max of two
+        planes.push_back(
+            at::sigmoid(logits.select(1, wanted) - logits.select(1, 1 - wanted)));  // the soft-max of two
       } else {
         if (!all.defined()) all = at::softmax(logits, 1);
         planes.push_back(all.select(1, wanted));
@@ -155,12 +166,14 @@ class TilePredictor::Run {
     }
     if (!sums_[z].defined()) {
       const auto on = at::TensorOptions(at::kFloat);
-      sums_[z] = at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x}, on);
+      sums_[z] =
+          at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x}, on);
       weights_[z] = at::zeros({block_.shape().y, block_.shape().x}, on);
     }
     const auto along = [&](int axis) {
-      return at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis], tile.cell.begin[axis],
-                                          tile.cell.end[axis], tile.overlap_reach), at::kFloat);
+      return at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
+                                      tile.cell.begin[axis], tile.cell.end[axis], tile.overlap_reach),
+                        at::kFloat);
     };
     const at::Tensor weight = along(1).unsqueeze(1) * along(2).unsqueeze(0);
     const Index3 at = tile.core.begin - block_.begin, shape = tile.core.shape();
@@ -175,15 +188,18 @@ class TilePredictor::Run {
     auto* out = reinterpret_cast<std::uint8_t*>(result_.bytes.data());
     std::atomic<bool> finite = true;
     constexpr std::int64_t kRowsPerThread = 64;
-    at::parallel_for(0, result_.channels * shape.y, kRowsPerThread, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const std::int64_t c = i / shape.y, y = i % shape.y;
-        const std::int64_t row = ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
-        if (!quantise(values + c * probability.stride(0) + y * probability.stride(1), probability.stride(2), shape.x, out + row)) {
-          finite = false;
-        }
-      }
-    });
+    at::parallel_for(
+        0, result_.channels * shape.y, kRowsPerThread, [&](std::int64_t first, std::int64_t last) {
+          for (std::int64_t i = first; i < last; ++i) {
+            const std::int64_t c = i / shape.y, y = i % shape.y;
+            const std::int64_t row =
+                ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
+            if (!quantise(values + c * probability.stride(0) + y * probability.stride(1),
+                          probability.stride(2), shape.x, out + row)) {
+              finite = false;
+            }
+          }
+        });
     require_finite_probability(finite, core);
   }
 
@@ -203,7 +219,8 @@ class TilePredictor::Run {
     const auto* from = static_cast<const std::byte*>(values.data_ptr());
     for (std::int64_t c = 0; c < result_.channels; ++c) {
       for (std::int64_t y = 0; y < shape.y; ++y) {
-        const std::int64_t row = ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
+        const std::int64_t row =
+            ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
         std::memcpy(result_.bytes.data() + row * width, from + (c * shape.y + y) * shape.x * width,
                     static_cast<std::size_t>(shape.x * width));
       }
@@ -223,26 +240,30 @@ class TilePredictor::Run {
   std::vector<at::Tensor> sums_, weights_;  // by section of the block, with blending
 };
 
-TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits, const PredictorOptions& options)
+TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits,
+                             const PredictorOptions& options)
     : network_(std::move(network)), traits_(std::move(traits)), options_(options) {
   for (const std::int64_t wanted : options.classes) {
     if (wanted >= 0 && wanted < traits_.told_apart()) continue;
-    throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}", wanted,
-                                 traits_.told_apart(), traits_.told_apart() - 1));
+    throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}",
+                                 wanted, traits_.told_apart(), traits_.told_apart() - 1));
   }
 }
 
 TilePredictor::TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options)
-    : TilePredictor(make_tile_network(*network, options.precision, options.device), NetworkTraits(network->options()),
-                    options) {}
+    : TilePredictor(make_tile_network(*network, options.precision, options.device),
+                    NetworkTraits(network->options()), options) {}
 
 TilePredictor::~TilePredictor() = default;
 
-std::string TilePredictor::engine_text() const { return network_->text(); }
+std::string TilePredictor::engine_text() const {
+  return network_->text();
+}
 
 VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                                    const std::vector<Tile>& tiles, const Box& block,
-                                   const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const {
+                                   const std::function<void(std::int64_t)>& after_tile,
+                                   std::vector<std::byte> memory) const {
   const c10::InferenceMode inference;
   Run run(*this, raw, raw_box, volume_shape, block, std::move(memory));
   for (const Tile& tile : tiles) {

@@ -30,8 +30,8 @@ struct PredictorOptions {
   std::vector<Normalisation> by_section;  ///< in place of `normalisation`, one for each section of the volume
   Precision precision = Precision::float32;
   Device device;
-  /// Classes whose probabilities are the result, a channel each; for one-class networks 1 is that class, 0 its
-  /// complement.
+  /// Classes whose probabilities are the result, a channel each; for one-class networks 1 is that class, 0
+  /// its complement.
   std::vector<std::int64_t> classes = {1};
   bool labels = false;  ///< the most probable class instead, as uint8; `classes` is not used
   VoxelType output_type = VoxelType::uint8;  ///< uint8: round(255 p); float16, float32: p
@@ -44,8 +44,8 @@ class TilePredictor {
  public:
   /// Errors: UsageError for an output class that the network lacks.
   TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits, const PredictorOptions& options);
-  /// A U-Net on the fastest engine for the options' device and precision; the network is copied. Errors: UsageError,
-  /// also for a precision that the device lacks.
+  /// A U-Net on the fastest engine for the options' device and precision; the network is copied. Errors:
+  /// UsageError, also for a precision that the device lacks.
   TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options);
   ~TilePredictor();
 
@@ -54,15 +54,19 @@ class TilePredictor {
   /// The engine in words.
   std::string engine_text() const;
   /// Channels of the result.
-  std::int64_t channels() const { return options_.labels ? 1 : static_cast<std::int64_t>(options_.classes.size()); }
+  std::int64_t channels() const {
+    return options_.labels ? 1 : static_cast<std::int64_t>(options_.classes.size());
+  }
 
   /// The result over `block` (channel by channel, row-major, of the output type). `raw` holds the voxels of
-  /// `raw_box`, which has everything that the tiles read (`Tile::read`), mirrored beyond `volume_shape`. `after_tile`
-  /// is called after each tile with the voxels it made. `memory`: for the result, where the caller has some to spare.
-  /// Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming it, too.
+  /// `raw_box`, which has everything that the tiles read (`Tile::read`), mirrored beyond `volume_shape`.
+  /// `after_tile` is called after each tile with the voxels it made. `memory`: for the result, where the
+  /// caller has some to spare. Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming
+  /// it, too.
   VoxelBuffer predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                       const std::vector<Tile>& tiles, const Box& block,
-                      const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory = {}) const;
+                      const std::function<void(std::int64_t)>& after_tile,
+                      std::vector<std::byte> memory = {}) const;
 
  private:
   class Run;

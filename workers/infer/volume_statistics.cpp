@@ -18,7 +18,8 @@ struct Sums {
 std::vector<std::int64_t> evenly_spread(std::int64_t count, std::int64_t wanted) {
   std::vector<std::int64_t> positions;
   const std::int64_t taken = std::min(count, wanted);
-  for (std::int64_t i = 0; i < taken; ++i) positions.push_back((2 * i + 1) * count / (2 * taken));
+  for (std::int64_t i = 0; i < taken; ++i)
+    positions.push_back((2 * i + 1) * count / (2 * taken));
   return positions;
 }
 
@@ -63,7 +64,8 @@ std::vector<Sums> sum_sections(const DatasetName& raw, std::int64_t most_layers,
     sections.resize(static_cast<std::size_t>(info.shape.z));
     const std::int64_t rows = ceil_div(info.shape.y, piece.y), columns = ceil_div(info.shape.x, piece.x);
     const auto layers = evenly_spread(ceil_div(info.shape.z, piece.z), most_layers);
-    for (std::size_t i = static_cast<std::size_t>(world.rank()); i < layers.size(); i += static_cast<std::size_t>(world.size())) {
+    for (std::size_t i = static_cast<std::size_t>(world.rank()); i < layers.size();
+         i += static_cast<std::size_t>(world.size())) {
       for (const std::int64_t at : evenly_spread(rows * columns, kPiecesPerLayer)) {
         const Index3 begin{layers[i] * piece.z, at / columns * piece.y, at % columns * piece.x};
         add_box(reader, intersection({begin, begin + piece}, Box::of_shape(info.shape)), sections);
@@ -72,9 +74,11 @@ std::vector<Sums> sum_sections(const DatasetName& raw, std::int64_t most_layers,
   });
   // Each section was summed by one rank, the others add zeros: the same bits for any number of ranks.
   std::vector<double> flat;
-  for (const Sums& s : sections) flat.insert(flat.end(), {s.count, s.sum, s.squares});
+  for (const Sums& s : sections)
+    flat.insert(flat.end(), {s.count, s.sum, s.squares});
   world.sum(flat);
-  for (std::size_t i = 0; i < sections.size(); ++i) sections[i] = {flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]};
+  for (std::size_t i = 0; i < sections.size(); ++i)
+    sections[i] = {flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]};
   return sections;
 }
 
@@ -89,7 +93,8 @@ Normalisation normalisation_of(const Sums& sums) {
 
 std::vector<Normalisation> section_statistics(const DatasetName& raw, const Communicator& world) {
   std::vector<Normalisation> all;
-  for (const Sums& sums : sum_sections(raw, INT64_MAX, world)) all.push_back(normalisation_of(sums));
+  for (const Sums& sums : sum_sections(raw, INT64_MAX, world))
+    all.push_back(normalisation_of(sums));
   return all;
 }
 

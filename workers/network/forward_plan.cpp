@@ -12,7 +12,8 @@ constexpr std::int64_t kAlignment = 4096;
 
 class Planner {
  public:
-  Planner(const UNetOptions& options, std::int64_t value_bytes) : options_(options), value_bytes_(value_bytes) {}
+  Planner(const UNetOptions& options, std::int64_t value_bytes)
+      : options_(options), value_bytes_(value_bytes) {}
 
   ForwardPlan plan(std::int64_t height, std::int64_t width) {
     at_ = {kInput, height, width, options_.in_channels};
@@ -58,8 +59,8 @@ class Planner {
     for (const int buffer : {in.buffer, out.buffer}) {
       if (buffer >= 0) plan_.buffers[static_cast<std::size_t>(buffer)].last_step = now;
     }
-    plan_.steps.push_back({kind, layer, in.buffer, out.buffer, in.height, in.width, in.channels, out.height, out.width,
-                           out.channels});
+    plan_.steps.push_back({kind, layer, in.buffer, out.buffer, in.height, in.width, in.channels, out.height,
+                           out.width, out.channels});
   }
 
   void convolutions(std::int64_t filters) {
@@ -75,10 +76,12 @@ class Planner {
   void place_buffers() {
     std::vector<int> order(plan_.buffers.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return buffer(a).bytes > buffer(b).bytes; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return buffer(a).bytes > buffer(b).bytes; });
     std::vector<int> placed;
     for (const int mine : order) {
-      std::sort(placed.begin(), placed.end(), [&](int a, int b) { return buffer(a).offset < buffer(b).offset; });
+      std::sort(placed.begin(), placed.end(),
+                [&](int a, int b) { return buffer(a).offset < buffer(b).offset; });
       std::int64_t offset = 0;
       for (const int other : placed) {
         const bool together = buffer(other).first_step <= buffer(mine).last_step &&
@@ -104,7 +107,8 @@ class Planner {
 
 }  // namespace
 
-ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width, std::int64_t value_bytes) {
+ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                         std::int64_t value_bytes) {
   return Planner(options, value_bytes).plan(height, width);
 }
 

@@ -18,8 +18,8 @@ struct ForwardStep {
     to_classes,   ///< 1x1, bias; writes the logits
   };
   Kind kind = Kind::convolution;
-  int layer = 0;            ///< index among the convolutions, or among the up-convolutions for `spread`
-  int in = 0, out = 0;      ///< buffers; kInput and kOutput are the caller's
+  int layer = 0;        ///< index among the convolutions, or among the up-convolutions for `spread`
+  int in = 0, out = 0;  ///< buffers; kInput and kOutput are the caller's
   std::int64_t in_height = 0, in_width = 0, in_channels = 0;
   std::int64_t out_height = 0, out_width = 0, out_channels = 0;
 };
@@ -39,6 +39,7 @@ struct ForwardPlan {
 };
 
 /// `height` and `width` are legal sides of the network, `value_bytes` 4 (float32) or 2 (bfloat16).
-ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width, std::int64_t value_bytes);
+ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                         std::int64_t value_bytes);
 
 }  // namespace tessera

@@ -13,9 +13,12 @@ namespace {
 
 at::ScalarType scalar_type(Precision precision) {
   switch (precision) {
-    case Precision::bfloat16: return at::kBFloat16;
-    case Precision::float16: return at::kHalf;
-    case Precision::float32: break;
+    case Precision::bfloat16:
+      return at::kBFloat16;
+    case Precision::float16:
+      return at::kHalf;
+    case Precision::float32:
+      break;
   }
   return at::kFloat;
 }
@@ -26,7 +29,8 @@ class LibTorchNetwork : public TileNetwork {
       : network_(clone_network(network)), precision_(precision), on_(device.text()) {
     const at::NoGradGuard no_grad;
     network_->eval();
-    network_->to(device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : at::Device(at::kCPU),
+    network_->to(device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
+                             : at::Device(at::kCPU),
                  scalar_type(precision));
     for (auto& parameter : network_->parameters()) {
       if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
@@ -38,7 +42,8 @@ class LibTorchNetwork : public TileNetwork {
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
-      return network_->forward(input.to(scalar_type(precision_)).contiguous(at::MemoryFormat::ChannelsLast)).to(at::kFloat);
+      return network_->forward(input.to(scalar_type(precision_)).contiguous(at::MemoryFormat::ChannelsLast))
+          .to(at::kFloat);
     });
   }
 
@@ -50,7 +55,8 @@ class LibTorchNetwork : public TileNetwork {
 
 }  // namespace
 
-std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision, const Device& device) {
+std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision,
+                                                   const Device& device) {
   if (precision == Precision::float16 && !device.cuda) {
     throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
   }

@@ -14,9 +14,11 @@ NetworkTraits::NetworkTraits(const UNetOptions& options)
       weight_bytes(parameter_count(options) * 4),
       unet(options) {}
 
-std::int64_t NetworkTraits::tile_memory(std::int64_t height, std::int64_t width, Precision precision, bool cuda) const {
+std::int64_t NetworkTraits::tile_memory(std::int64_t height, std::int64_t width, Precision precision,
+                                        bool cuda) const {
   if (unet) return tessera::tile_memory(*unet, height, width, precision, cuda);
-  return static_cast<std::int64_t>(bytes_per_pixel * static_cast<double>(height) * static_cast<double>(width));
+  return static_cast<std::int64_t>(bytes_per_pixel * static_cast<double>(height) *
+                                   static_cast<double>(width));
 }
 
 std::int64_t NetworkTraits::widest_layer() const {

@@ -16,7 +16,8 @@ using Tensors = std::map<std::string, at::Tensor>;
 Tensors tensors_of(const UNetImpl& network) {
   Tensors all;
   const auto keep = [&](const auto& items) {
-    for (const auto& item : items) all.emplace(item.key(), item.value().detach().to(at::kCPU, at::kDouble));
+    for (const auto& item : items)
+      all.emplace(item.key(), item.value().detach().to(at::kCPU, at::kDouble));
   };
   keep(network.named_parameters());
   keep(network.named_buffers());
@@ -28,9 +29,11 @@ FoldedWeights::Layer layer(const Tensors& tensors, const std::string& name) {
 }
 
 /// Kernel tap of a 3x3, stride 2 transposed convolution by which an output pixel of parity `p` sees the input
-/// pixel at `offset` (0: before, 1: its own): output 2i takes tap 0 of input i and tap 2 of input i - 1, output
-/// 2i + 1 takes tap 1 of input i. -1: none.
-int tap(int parity, int offset) { return parity == 1 ? (offset == 1 ? 1 : -1) : (offset == 1 ? 0 : 2); }
+/// pixel at `offset` (0: before, 1: its own): output 2i takes tap 0 of input i and tap 2 of input i - 1,
+/// output 2i + 1 takes tap 1 of input i. -1: none.
+int tap(int parity, int offset) {
+  return parity == 1 ? (offset == 1 ? 1 : -1) : (offset == 1 ? 0 : 2);
+}
 
 /// (in, filters, k, k) of a transposed convolution as a plain one to 4 * filters channels.
 at::Tensor spread_weight(const at::Tensor& weight) {
@@ -43,7 +46,8 @@ at::Tensor spread_weight(const at::Tensor& weight) {
       for (int oy = 0; oy < 2; ++oy) {
         for (int ox = 0; ox < 2; ++ox) {
           const int ty = tap(dy, oy), tx = tap(dx, ox);
-          if (ty >= 0 && tx >= 0) rows.select(3, ox).select(2, oy).copy_(weight.select(3, tx).select(2, ty).t());
+          if (ty >= 0 && tx >= 0)
+            rows.select(3, ox).select(2, oy).copy_(weight.select(3, tx).select(2, ty).t());
         }
       }
     }
@@ -80,8 +84,10 @@ FoldedWeights fold_weights(const UNetImpl& network) {
     folded.spreads.push_back({spread_weight(up.weight), up.bias.repeat({4})});
   }
   folded.to_classes = layer(tensors, "to_classes");
-  for (auto& conv : folded.convolutions) to_float(conv);
-  for (auto& spread : folded.spreads) to_float(spread);
+  for (auto& conv : folded.convolutions)
+    to_float(conv);
+  for (auto& spread : folded.spreads)
+    to_float(spread);
   to_float(folded.to_classes);
   return folded;
 }

@@ -16,8 +16,8 @@ struct FoldedWeights {
   };
   std::vector<Layer> convolutions;  ///< (out, in, 3, 3), in the order of the forward pass
   /// The transposed convolutions as plain ones to 4 times the channels, of which output channel
-  /// (2 dy + dx) * filters + f is channel f of the output pixel (2 y + dy, 2 x + dx). (4 filters, in, k, k): k is 1 for
-  /// 2x2 kernels; 2 for 3x3 ones, which also see the pixels above and to the left.
+  /// (2 dy + dx) * filters + f is channel f of the output pixel (2 y + dy, 2 x + dx). (4 filters, in, k, k):
+  /// k is 1 for 2x2 kernels; 2 for 3x3 ones, which also see the pixels above and to the left.
   std::vector<Layer> spreads;
   Layer to_classes;  ///< (classes, in, 1, 1)
 };

@@ -57,19 +57,26 @@ template <int Bytes>
 void copy_runs(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride,
                std::int64_t pixels, std::int64_t bytes) {
   for (std::int64_t i = 0; i < pixels; ++i) {
-    std::memcpy(to + i * to_stride, from + i * from_stride, static_cast<std::size_t>(Bytes > 0 ? Bytes : bytes));
+    std::memcpy(to + i * to_stride, from + i * from_stride,
+                static_cast<std::size_t>(Bytes > 0 ? Bytes : bytes));
   }
 }
 
 /// The copy for runs of so many bytes: of a constant number the compiler makes a few moves.
 auto copier(std::int64_t bytes) {
   switch (bytes) {
-    case 16: return &copy_runs<16>;
-    case 32: return &copy_runs<32>;
-    case 64: return &copy_runs<64>;
-    case 128: return &copy_runs<128>;
-    case 256: return &copy_runs<256>;
-    default: return &copy_runs<0>;
+    case 16:
+      return &copy_runs<16>;
+    case 32:
+      return &copy_runs<32>;
+    case 64:
+      return &copy_runs<64>;
+    case 128:
+      return &copy_runs<128>;
+    case 256:
+      return &copy_runs<256>;
+    default:
+      return &copy_runs<0>;
   }
 }
 
@@ -92,22 +99,29 @@ struct ConvolutionShape {
   memory::dims in, weight, bias, out, pad_begin, pad_end;
 };
 
-dnnl::convolution_forward::primitive_desc convolution(const dnnl::engine& engine, const ConvolutionShape& shape,
-                                                      memory::data_type type, memory::data_type out_type, bool relu) {
-  const memory::desc in(shape.in, type, memory::format_tag::nhwc), weight(shape.weight, type, memory::format_tag::any),
-      bias(shape.bias, memory::data_type::f32, memory::format_tag::x), out(shape.out, out_type, memory::format_tag::nhwc);
+dnnl::convolution_forward::primitive_desc convolution(const dnnl::engine& engine,
+                                                      const ConvolutionShape& shape, memory::data_type type,
+                                                      memory::data_type out_type, bool relu) {
+  const memory::desc in(shape.in, type, memory::format_tag::nhwc),
+      weight(shape.weight, type, memory::format_tag::any),
+      bias(shape.bias, memory::data_type::f32, memory::format_tag::x),
+      out(shape.out, out_type, memory::format_tag::nhwc);
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  return {engine, kind, algorithm, in, weight, bias, out, {1, 1}, shape.pad_begin, shape.pad_end, attributes(relu)};
+  return {engine,          kind,          algorithm,       in, weight, bias, out, {1, 1},
+          shape.pad_begin, shape.pad_end, attributes(relu)};
 #else
-  return {{kind, algorithm, in, weight, bias, out, {1, 1}, shape.pad_begin, shape.pad_end}, attributes(relu), engine};
+  return {{kind, algorithm, in, weight, bias, out, {1, 1}, shape.pad_begin, shape.pad_end},
+          attributes(relu),
+          engine};
 #endif
 }
 
 dnnl::pooling_forward::primitive_desc pooling(const dnnl::engine& engine, const memory::dims& in_dims,
                                               const memory::dims& out_dims, memory::data_type type) {
-  const memory::desc in(in_dims, type, memory::format_tag::nhwc), out(out_dims, type, memory::format_tag::nhwc);
+  const memory::desc in(in_dims, type, memory::format_tag::nhwc),
+      out(out_dims, type, memory::format_tag::nhwc);
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto algorithm = dnnl::algorithm::pooling_max;
 #if DNNL_VERSION_MAJOR >= 3
@@ -142,9 +156,11 @@ class OneDnnNetwork : public TileNetwork {
       return run(input);
     } catch (const dnnl::error& error) {
       if (error.status == dnnl_out_of_memory) throw OutOfMemory("oneDNN ran out of memory");
-      throw Error(fmt::format("oneDNN failed on an input of {} x {} pixels: {}", input.size(2), input.size(3), error.what()));
+      throw Error(fmt::format("oneDNN failed on an input of {} x {} pixels: {}", input.size(2), input.size(3),
+                              error.what()));
     } catch (const std::bad_alloc&) {
-      throw OutOfMemory(fmt::format("no memory for the activations of an input of {} x {} pixels", input.size(2), input.size(3)));
+      throw OutOfMemory(fmt::format("no memory for the activations of an input of {} x {} pixels",
+                                    input.size(2), input.size(3)));
     }
   }
 
@@ -161,7 +177,8 @@ class OneDnnNetwork : public TileNetwork {
     at::Tensor out = at::empty({1, options_.classes, program.out_height, program.out_width},
                                at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
     std::byte* arena = arena_.require(program.arena_bytes());
-    for (const auto& step : program.steps) step(arena, x.data_ptr(), out.data_ptr());
+    for (const auto& step : program.steps)
+      step(arena, x.data_ptr(), out.data_ptr());
     stream_.wait();
     return out;
   }
@@ -181,7 +198,8 @@ class OneDnnNetwork : public TileNetwork {
 
   Program make_program(std::int64_t height, std::int64_t width) {
     Program program{height, width, 0, 0, plan_forward(options_, height, width, value_bytes()), 0, {}};
-    for (const ForwardStep& step : program.plan.steps) add_step(program, step);
+    for (const ForwardStep& step : program.plan.steps)
+      add_step(program, step);
     program.out_height = program.plan.steps.back().out_height;
     program.out_width = program.plan.steps.back().out_width;
     return program;
@@ -191,8 +209,8 @@ class OneDnnNetwork : public TileNetwork {
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
         const std::int64_t pad = options_.padding == Padding::same ? 1 : 0;
-        return add_convolution(program, step, weights_.convolutions[static_cast<std::size_t>(step.layer)], {pad, pad},
-                               {pad, pad}, true, type());
+        return add_convolution(program, step, weights_.convolutions[static_cast<std::size_t>(step.layer)],
+                               {pad, pad}, {pad, pad}, true, type());
       }
       case ForwardStep::Kind::spread: {
         const auto& layer = weights_.spreads[static_cast<std::size_t>(step.layer)];
@@ -200,21 +218,27 @@ class OneDnnNetwork : public TileNetwork {
         return add_convolution(program, step, layer, {before, before}, {0, 0}, false, type());
       }
       case ForwardStep::Kind::to_classes:
-        return add_convolution(program, step, weights_.to_classes, {0, 0}, {0, 0}, false, memory::data_type::f32);
-      case ForwardStep::Kind::pooling: return add_pooling(program, step);
-      case ForwardStep::Kind::crop: return add_crop(program, step);
-      case ForwardStep::Kind::shuffle: return add_shuffle(program, step);
+        return add_convolution(program, step, weights_.to_classes, {0, 0}, {0, 0}, false,
+                               memory::data_type::f32);
+      case ForwardStep::Kind::pooling:
+        return add_pooling(program, step);
+      case ForwardStep::Kind::crop:
+        return add_crop(program, step);
+      case ForwardStep::Kind::shuffle:
+        return add_shuffle(program, step);
     }
   }
 
   void add_convolution(Program& program, const ForwardStep& step, const FoldedWeights::Layer& layer,
-                       const memory::dims& pad_begin, const memory::dims& pad_end, bool relu, memory::data_type out_type) {
-    const ConvolutionShape shape{{1, step.in_channels, step.in_height, step.in_width},
-                                 {layer.weight.size(0), layer.weight.size(1), layer.weight.size(2), layer.weight.size(3)},
-                                 {layer.bias.size(0)},
-                                 {1, step.out_channels, step.out_height, step.out_width},
-                                 pad_begin,
-                                 pad_end};
+                       const memory::dims& pad_begin, const memory::dims& pad_end, bool relu,
+                       memory::data_type out_type) {
+    const ConvolutionShape shape{
+        {1, step.in_channels, step.in_height, step.in_width},
+        {layer.weight.size(0), layer.weight.size(1), layer.weight.size(2), layer.weight.size(3)},
+        {layer.bias.size(0)},
+        {1, step.out_channels, step.out_height, step.out_width},
+        pad_begin,
+        pad_end};
     const auto description = convolution(engine_, shape, type(), out_type, relu);
     Arguments arguments{{DNNL_ARG_WEIGHTS, packed(layer.weight, description.weights_desc())},
                         {DNNL_ARG_BIAS, memory(description.bias_desc(), engine_, layer.bias.data_ptr())}};
@@ -230,14 +254,17 @@ class OneDnnNetwork : public TileNetwork {
   template <class Description>
   void add_primitive(Program& program, const ForwardStep& step, const dnnl::primitive& primitive,
                      const Description& description, Arguments arguments) {
-    memory in(description.src_desc(), engine_, DNNL_MEMORY_NONE), out(description.dst_desc(), engine_, DNNL_MEMORY_NONE),
+    memory in(description.src_desc(), engine_, DNNL_MEMORY_NONE),
+        out(description.dst_desc(), engine_, DNNL_MEMORY_NONE),
         scratch(description.scratchpad_desc(), engine_, DNNL_MEMORY_NONE);
     arguments.insert({{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, out}, {DNNL_ARG_SCRATCHPAD, scratch}});
-    program.scratch_bytes = std::max(program.scratch_bytes, static_cast<std::int64_t>(description.scratchpad_desc().get_size()));
+    program.scratch_bytes =
+        std::max(program.scratch_bytes, static_cast<std::int64_t>(description.scratchpad_desc().get_size()));
     const std::int64_t scratch_at = program.plan.bytes;
     const auto from = place(program, step.in), to = place(program, step.out);
     program.steps.emplace_back([=, this](std::byte* arena, const void* input, void* output) mutable {
-      in.set_data_handle(step.in == kInput ? const_cast<void*>(input) : arena + from);  // primitives write to no source
+      in.set_data_handle(step.in == kInput ? const_cast<void*>(input)
+                                           : arena + from);  // primitives write to no source
       out.set_data_handle(step.out == kOutput ? output : arena + to);
       scratch.set_data_handle(arena + scratch_at);
       primitive.execute(stream_, arguments);
@@ -251,7 +278,8 @@ class OneDnnNetwork : public TileNetwork {
   void add_crop(Program& program, const ForwardStep& step) {
     const auto from = place(program, step.in), to = place(program, step.out);
     const std::int64_t run = step.in_channels * value_bytes(), out_pixel = step.out_channels * value_bytes();
-    const std::int64_t top = (step.in_height - step.out_height) / 2, left = (step.in_width - step.out_width) / 2;
+    const std::int64_t top = (step.in_height - step.out_height) / 2,
+                       left = (step.in_width - step.out_width) / 2;
     const auto copy = copier(run);
     program.steps.emplace_back([=](std::byte* arena, const void*, void*) {
       at::parallel_for(0, step.out_height, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -265,14 +293,16 @@ class OneDnnNetwork : public TileNetwork {
 
   void add_shuffle(Program& program, const ForwardStep& step) {
     const auto from = place(program, step.in), to = place(program, step.out);
-    const std::int64_t run = step.in_channels / 4 * value_bytes(), out_pixel = step.out_channels * value_bytes();
+    const std::int64_t run = step.in_channels / 4 * value_bytes(),
+                       out_pixel = step.out_channels * value_bytes();
     const auto copy = copier(run);
     program.steps.emplace_back([=](std::byte* arena, const void*, void*) {
       at::parallel_for(0, step.out_height, 1, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t y = begin; y < end; ++y) {
           for (std::int64_t dx = 0; dx < 2; ++dx) {
             copy(arena + to + (y * step.out_width + dx) * out_pixel + run, 2 * out_pixel,
-                 arena + from + (y / 2) * step.in_width * 4 * run + (2 * (y % 2) + dx) * run, 4 * run, step.in_width, run);
+                 arena + from + (y / 2) * step.in_width * 4 * run + (2 * (y % 2) + dx) * run, 4 * run,
+                 step.in_width, run);
           }
         }
       });

@@ -10,12 +10,13 @@
 
 namespace tessera {
 
-/// Runs `forward` on `input` (1, channels, h, w) and turns LibTorch's ways to say that memory ran out, on the host
-/// or on a device, into OutOfMemory.
+/// Runs `forward` on `input` (1, channels, h, w) and turns LibTorch's ways to say that memory ran out, on the
+/// host or on a device, into OutOfMemory.
 template <class Tensor, class Forward>
 auto named_out_of_memory(const Tensor& input, const Forward& forward) {
   const auto words = [&] {
-    return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2), input.size(3));
+    return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2),
+                       input.size(3));
   };
   try {
     return forward();

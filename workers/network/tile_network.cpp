@@ -9,9 +9,12 @@ namespace tessera {
 
 std::string name_of(Precision precision) {
   switch (precision) {
-    case Precision::bfloat16: return "bfloat16";
-    case Precision::float16: return "float16";
-    case Precision::float32: break;
+    case Precision::bfloat16:
+      return "bfloat16";
+    case Precision::float16:
+      return "float16";
+    case Precision::float32:
+      break;
   }
   return "float32";
 }
@@ -24,19 +27,20 @@ bool has_onednn_engine() {
 #endif
 }
 
-std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device) {
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
+                                               const Device& device) {
 #ifdef TESSERA_ONEDNN
   if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
 #endif
   return make_libtorch_network(network, precision, device);
 }
 
-std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width, Precision precision,
-                         bool cuda) {
+std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                         Precision precision, bool cuda) {
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
   if (cuda || !has_onednn_engine()) return inference_memory(options, height, width, value_bytes);
-  // Beside the activations: the primitives' scratch memory; the input as float32 and in the engine's type; logits, and
-  // the probabilities made of them.
+  // Beside the activations: the primitives' scratch memory; the input as float32 and in the engine's type;
+  // logits, and the probabilities made of them.
   constexpr std::int64_t kConstant = std::int64_t{3} << 20;
   const std::int64_t per_pixel = options.in_channels * (4 + value_bytes) + options.classes * 4 + 4;
   return plan_forward(options, height, width, value_bytes).bytes + height * width * per_pixel + kConstant;

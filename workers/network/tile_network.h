@@ -32,15 +32,17 @@ bool has_onednn_engine();
 /// The fastest engine of this build for a U-Net on `device`: on the CPU oneDNN's fused primitives, else
 /// LibTorch. `network` is copied, not changed.
 /// Errors: UsageError for a precision that the device lacks.
-std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device);
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
+                                               const Device& device);
 
 /// LibTorch's own operators, on any device: the engine where there is no other, and what others are compared
 /// with. Errors: UsageError for a precision that the device lacks.
-std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision, const Device& device);
+std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision,
+                                                   const Device& device);
 
 /// Bytes beside the weights that `make_tile_network`'s engine needs at its peak for one input of `height` x
 /// `width`, exact for oneDNN, a fitted model for LibTorch (docs/performance.md).
-std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width, Precision precision,
-                         bool cuda);
+std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                         Precision precision, bool cuda);
 
 }  // namespace tessera

@@ -13,10 +13,11 @@ class UNetImpl;
 /// The name under which an exported file tells margin, alignment, normalisation and the like, as JSON.
 constexpr const char* kTorchScriptFacts = "tessera.json";
 
-/// Writes a U-Net as a TorchScript file, aside and put in place. Its forward() maps raw values that are normalised,
-/// (v - mean) / std, float32 (n, in_channels, h, w), to class probabilities (n, classes, h', w'). Any program with
-/// LibTorch runs it: torch.jit.load("network.pt"). Errors: Error.
-void export_torchscript(const UNetImpl& network, const Normalisation& normalisation, const std::filesystem::path& file);
+/// Writes a U-Net as a TorchScript file, aside and put in place. Its forward() maps raw values that are
+/// normalised, (v - mean) / std, float32 (n, in_channels, h, w), to class probabilities (n, classes, h', w').
+/// Any program with LibTorch runs it: torch.jit.load("network.pt"). Errors: Error.
+void export_torchscript(const UNetImpl& network, const Normalisation& normalisation,
+                        const std::filesystem::path& file);
 
 /// The Python-like text of its forward().
 std::string torchscript_forward(const UNetOptions& options);

@@ -20,22 +20,27 @@ namespace tessera {
 namespace {
 
 at::Device torch_device(const Device& device) {
-  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : at::Device(at::kCPU);
+  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
+                     : at::Device(at::kCPU);
 }
 
 at::ScalarType scalar_type(Precision precision) {
-  return precision == Precision::bfloat16 ? at::kBFloat16 : precision == Precision::float16 ? at::kHalf : at::kFloat;
+  return precision == Precision::bfloat16  ? at::kBFloat16
+         : precision == Precision::float16 ? at::kHalf
+                                           : at::kFloat;
 }
 
 torch::jit::Module load_module(const std::filesystem::path& file, const at::Device& device,
                                std::unordered_map<std::string, std::string>& extra) {
-  if (!std::filesystem::exists(file)) throw Error(fmt::format("model.torchscript: there is no {}", file.string()));
+  if (!std::filesystem::exists(file))
+    throw Error(fmt::format("model.torchscript: there is no {}", file.string()));
   try {
     torch::jit::Module module = torch::jit::load(file.string(), device, extra);
     module.eval();
     return module;
   } catch (const c10::Error& error) {
-    throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.string(), error.what_without_backtrace()));
+    throw Error(
+        fmt::format("{} cannot be loaded as TorchScript: {}", file.string(), error.what_without_backtrace()));
   }
 }
 
@@ -64,11 +69,13 @@ class TorchScriptNetwork : public TileNetwork {
       } catch (const c10::Error&) {
         throw;
       } catch (const std::exception& error) {
-        throw Error(fmt::format("{} failed on an input of {} x {} pixels: {}", name_, input.size(2), input.size(3), error.what()));
+        throw Error(fmt::format("{} failed on an input of {} x {} pixels: {}", name_, input.size(2),
+                                input.size(3), error.what()));
       }
     });
     if (!answer.defined() || answer.dim() != 4 || answer.size(0) != 1) {
-      throw Error(fmt::format("{} answers with something else than a tensor of 4 dimensions (1, classes, h, w)", name_));
+      throw Error(fmt::format(
+          "{} answers with something else than a tensor of 4 dimensions (1, classes, h, w)", name_));
     }
     return answer;
   }
@@ -91,7 +98,8 @@ std::int64_t peak_memory() {
 }
 
 /// Whether an input of this side gives an answer of the declared size.
-bool answers_well(TileNetwork& network, const TorchScriptModel& model, std::int64_t side, at::Tensor* answer) {
+bool answers_well(TileNetwork& network, const TorchScriptModel& model, std::int64_t side,
+                  at::Tensor* answer) {
   const std::int64_t expected = model.padding == Padding::valid ? side - 2 * model.margin : side;
   try {
     auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
@@ -154,21 +162,26 @@ TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {
   const std::int64_t first = round_up(2 * model.margin + 4 * model.alignment, model.alignment);
   at::Tensor answer, larger;
   std::int64_t remainder = 0;
-  while (remainder < model.alignment && !answers_well(network, model, first + remainder, &answer)) ++remainder;
+  while (remainder < model.alignment && !answers_well(network, model, first + remainder, &answer))
+    ++remainder;
   if (remainder == model.alignment) {
-    const std::string got = answer.defined() ? fmt::format("{} x {}", answer.size(2), answer.size(3)) : "an error";
-    throw UsageError(fmt::format(
-        "{}: no input of {} to {} pixels gives the answer that a {} network with a margin of {} would; the last gave {}: "
-        "correct model.margin, model.alignment or model.padding", model.file.string(), first, first + remainder - 1,
-        model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
+    const std::string got =
+        answer.defined() ? fmt::format("{} x {}", answer.size(2), answer.size(3)) : "an error";
+    throw UsageError(
+        fmt::format("{}: no input of {} to {} pixels gives the answer that a {} network with a margin of {} "
+                    "would; the last gave {}: "
+                    "correct model.margin, model.alignment or model.padding",
+                    model.file.string(), first, first + remainder - 1,
+                    model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
   }
   if (answer.size(1) != model.classes) {
-    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}", model.file.string(), answer.size(1),
-                                 model.classes));
+    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}", model.file.string(),
+                                 answer.size(1), model.classes));
   }
   geometry.side_remainder = remainder;
   geometry.smallest_input = remainder == 0 ? model.alignment : remainder;
-  while (geometry.smallest_input <= 2 * geometry.margin) geometry.smallest_input += model.alignment;
+  while (geometry.smallest_input <= 2 * geometry.margin)
+    geometry.smallest_input += model.alignment;
 
   // The same place seen by a larger tile, one step of the alignment more on every side.
   const std::int64_t side = first + remainder, grown = side + 2 * model.alignment;
@@ -179,12 +192,18 @@ TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {
   larger = probability_of(network.logits(x), model.activation);
   const double used = static_cast<double>(peak_memory() - before) / static_cast<double>(grown * grown);
   // Rounded up to a power of two, so that it is the same at every start.
-  probe.traits.bytes_per_pixel = static_cast<double>(std::bit_ceil(static_cast<std::uint64_t>(std::max(used, 256.0))));
+  probe.traits.bytes_per_pixel =
+      static_cast<double>(std::bit_ceil(static_cast<std::uint64_t>(std::max(used, 256.0))));
   const at::Tensor smaller = probability_of(
-      network.logits(x.narrow(2, model.alignment, side).narrow(3, model.alignment, side).contiguous()), model.activation);
-  const std::int64_t rim = model.padding == Padding::same ? geometry.margin : 0, inner = smaller.size(2) - 2 * rim;
-  const auto part = [&](const at::Tensor& of, std::int64_t at) { return of.narrow(2, at, inner).narrow(3, at, inner); };
-  probe.tile_dependence = (part(smaller, rim) - part(larger, rim + model.alignment)).abs().max().item<double>();
+      network.logits(x.narrow(2, model.alignment, side).narrow(3, model.alignment, side).contiguous()),
+      model.activation);
+  const std::int64_t rim = model.padding == Padding::same ? geometry.margin : 0,
+                     inner = smaller.size(2) - 2 * rim;
+  const auto part = [&](const at::Tensor& of, std::int64_t at) {
+    return of.narrow(2, at, inner).narrow(3, at, inner);
+  };
+  probe.tile_dependence =
+      (part(smaller, rim) - part(larger, rim + model.alignment)).abs().max().item<double>();
   return probe;
 }
 

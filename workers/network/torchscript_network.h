@@ -10,13 +10,13 @@
 
 namespace tessera {
 
-/// A network from elsewhere, as a TorchScript file. Loading one runs code found in the file: only files from people
-/// one trusts. Its forward() maps (1, in_channels, h, w), float32 normalised, to (1, classes, h', w').
+/// A network from elsewhere, as a TorchScript file. Loading one runs code found in the file: only files from
+/// people one trusts. Its forward() maps (1, in_channels, h, w), float32 normalised, to (1, classes, h', w').
 struct TorchScriptModel {
   std::filesystem::path file;
   Padding padding = Padding::valid;  ///< valid: h' = h - 2 margin; same: h' = h
-  std::int64_t margin = 0;           ///< pixels of the answer's rim that must not be used (same), or are lost (valid)
-  std::int64_t alignment = 1;        ///< tiles start on multiples of it: 2^(number of poolings)
+  std::int64_t margin = 0;  ///< pixels of the answer's rim that must not be used (same), or are lost (valid)
+  std::int64_t alignment = 1;  ///< tiles start on multiples of it: 2^(number of poolings)
   std::int64_t in_channels = 1, classes = 2;
   Activation activation = Activation::softmax;
 };
@@ -35,13 +35,15 @@ std::unique_ptr<TileNetwork> make_torchscript_network(const TorchScriptModel& mo
 /// What a probe of the network found.
 struct TorchScriptProbe {
   NetworkTraits traits;
-  /// The largest difference in probability, over what both answer for, between a tile and a larger one around it.
-  /// Above rounding it means seams: the margin is too small, or the network normalises each tile by itself.
+  /// The largest difference in probability, over what both answer for, between a tile and a larger one around
+  /// it. Above rounding it means seams: the margin is too small, or the network normalises each tile by
+  /// itself.
   double tile_dependence = 0;
 };
 
-/// Runs the network on small random inputs: finds which input sides are legal, measures its memory and whether
-/// what it says depends on the tile. Errors: UsageError when its answers do not have the declared size or classes.
+/// Runs the network on small random inputs: finds which input sides are legal, measures its memory and
+/// whether what it says depends on the tile. Errors: UsageError when its answers do not have the declared
+/// size or classes.
 TorchScriptProbe probe_torchscript(const TorchScriptModel& model);
 
 }  // namespace tessera

@@ -30,14 +30,17 @@ std::filesystem::path make_file(const std::filesystem::path& file, const FileCas
   if (c.shuffle) H5Pset_shuffle(list.get());
   if (c.gzip > 0) H5Pset_deflate(list.get(), static_cast<unsigned>(c.gzip));
   Hdf5Handle space(H5Screate_simple(rank, c.dims.data(), nullptr), H5Sclose);
-  Hdf5Handle dataset(H5Dcreate2(opened.get(), "/raw", c.type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose);
+  Hdf5Handle dataset(
+      H5Dcreate2(opened.get(), "/raw", c.type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose);
   hsize_t values = 1;
   std::vector<hsize_t> written = c.dims;
   if (!whole) written.back() = c.chunk.back();  // the chunks behind are not stored
-  for (const hsize_t dim : written) values *= dim;
+  for (const hsize_t dim : written)
+    values *= dim;
   std::mt19937 random(5);
   std::vector<std::uint16_t> numbers(values);
-  for (auto& number : numbers) number = static_cast<std::uint16_t>(random() % 200);
+  for (auto& number : numbers)
+    number = static_cast<std::uint16_t>(random() % 200);
   const std::vector<hsize_t> start(written.size(), 0);
   Hdf5Handle memory(H5Screate_simple(rank, written.data(), nullptr), H5Sclose);
   H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, written.data(), nullptr);
@@ -59,7 +62,9 @@ TEST_P(Unpacking, GivesWhatTheLibraryGives) {
       Box box;
       for (int axis = 0; axis < 3; ++axis) {
         box.begin[axis] = static_cast<std::int64_t>(random() % static_cast<std::uint32_t>(shape[axis]));
-        box.end[axis] = box.begin[axis] + 1 + static_cast<std::int64_t>(random() % static_cast<std::uint32_t>(shape[axis] - box.begin[axis]));
+        box.end[axis] =
+            box.begin[axis] + 1 +
+            static_cast<std::int64_t>(random() % static_cast<std::uint32_t>(shape[axis] - box.begin[axis]));
       }
       const VoxelBuffer expected = library.read(box), got = threads.read(box);
       ASSERT_EQ(got.bytes, expected.bytes) << to_string(box);
@@ -99,10 +104,12 @@ TEST(Unpacking, OfDamagedChunksIsAnError) {
 }
 
 TEST(Unshuffle, PutsBytesTogetherAgain) {
-  const std::vector<std::byte> shuffled{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{11}, std::byte{12}, std::byte{13}, std::byte{99}};
+  const std::vector<std::byte> shuffled{std::byte{1},  std::byte{2},  std::byte{3}, std::byte{11},
+                                        std::byte{12}, std::byte{13}, std::byte{99}};
   std::vector<std::byte> values(7);
   unshuffle(shuffled, 2, values);
-  EXPECT_EQ(values, (std::vector<std::byte>{std::byte{1}, std::byte{11}, std::byte{2}, std::byte{12}, std::byte{3}, std::byte{13}, std::byte{99}}));
+  EXPECT_EQ(values, (std::vector<std::byte>{std::byte{1}, std::byte{11}, std::byte{2}, std::byte{12},
+                                            std::byte{3}, std::byte{13}, std::byte{99}}));
 }
 
 }  // namespace

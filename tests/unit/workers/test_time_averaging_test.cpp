@@ -21,7 +21,8 @@ TEST(Symmetries, AreEightAndUndoThemselves) {
   for (int index = 0; index < 8; ++index) {
     const at::Tensor y = apply_symmetry(x, index);
     EXPECT_TRUE(at::equal(undo_symmetry(y, index), x));
-    for (const at::Tensor& other : seen) EXPECT_FALSE(y.sizes() == other.sizes() && at::equal(y, other));
+    for (const at::Tensor& other : seen)
+      EXPECT_FALSE(y.sizes() == other.sizes() && at::equal(y, other));
     seen.push_back(y);
   }
   EXPECT_TRUE(at::equal(seen[0], x));
@@ -36,7 +37,8 @@ at::Tensor ramp(const Box& box) {
 
 TEST(Rotations, ShowALinearImageWhereItIs) {
   const NetworkGeometry geometry = valid_geometry(2, 2);
-  const TileGrid grid(geometry, {1, 400, 400}, {1, geometry.input_side_for(64), geometry.input_side_for(64)}, 0);
+  const TileGrid grid(geometry, {1, 400, 400}, {1, geometry.input_side_for(64), geometry.input_side_for(64)},
+                      0);
   int tried = 0;
   for (const Tile& tile : grid.tiles_of({{0, 128, 192}, {1, 256, 320}})) {
     for (int index = 1; index < kRotations; ++index) {
@@ -48,12 +50,15 @@ TEST(Rotations, ShowALinearImageWhereItIs) {
       ASSERT_EQ(seen.size(2), turned.input.shape().y);
       ASSERT_EQ(seen.size(3), turned.input.shape().x);
       // Pixel (v, u) of the rotated grid is pixel (cos v - sin u, sin v + cos u) of the volume.
-      const auto v = static_cast<double>(turned.input.begin.y + 7), u = static_cast<double>(turned.input.begin.x + 11);
-      const double expected = 3 * (turned.cosine * v - turned.sine * u) - 2 * (turned.sine * v + turned.cosine * u) + 5;
+      const auto v = static_cast<double>(turned.input.begin.y + 7),
+                 u = static_cast<double>(turned.input.begin.x + 11);
+      const double expected =
+          3 * (turned.cosine * v - turned.sine * u) - 2 * (turned.sine * v + turned.cosine * u) + 5;
       EXPECT_NEAR(seen[0][0][7][11].item<double>(), expected, 0.02);
       // A network that copies: what comes back is the ramp itself over the core.
       const std::int64_t m = geometry.margin;
-      const at::Tensor answer = seen.narrow(2, m, seen.size(2) - 2 * m).narrow(3, m, seen.size(3) - 2 * m).squeeze(0);
+      const at::Tensor answer =
+          seen.narrow(2, m, seen.size(2) - 2 * m).narrow(3, m, seen.size(3) - 2 * m).squeeze(0);
       const at::Tensor back = rotate_back(answer, turned, tile.core);
       EXPECT_LT((back - ramp(tile.core).squeeze(0)).abs().max().item<double>(), 0.02);
       ++tried;
@@ -74,12 +79,14 @@ TEST(Rotations, StayWithinTheReachThatIsRead) {
         t.geometry = geometry;
         return t;
       }();
-      const TileGrid grid = make_tile_grid(traits, shape, {1, input, input}, 0, {.averaging = Averaging::rotations7});
+      const TileGrid grid =
+          make_tile_grid(traits, shape, {1, input, input}, 0, {.averaging = Averaging::rotations7});
       const RotationReach reach = rotation_reach(geometry, geometry.core_side(input));
       const Tile tile = grid.tiles_of({{0, 1600, 1600}, {1, 1600 + side, 1600 + side}}).front();
       for (int index = 1; index < kRotations; ++index) {
         const RotatedTile turned = rotated_tile(tile, index, geometry, 0);
-        EXPECT_TRUE(tile.read.contains(turned.source)) << to_string(tile.read) << " " << to_string(turned.source);
+        EXPECT_TRUE(tile.read.contains(turned.source))
+            << to_string(tile.read) << " " << to_string(turned.source);
         EXPECT_LE(std::max(turned.input.shape().y, turned.input.shape().x), reach.input_side);
         ++tried;
       }
@@ -95,8 +102,9 @@ VoxelBuffer smooth_volume(const Index3& shape) {
   for (std::int64_t z = 0; z < shape.z; ++z) {
     for (std::int64_t y = 0; y < shape.y; ++y) {
       for (std::int64_t x = 0; x < shape.x; ++x, ++i) {
-        const double value = std::sin(0.21 * static_cast<double>(y + 3 * z)) * std::cos(0.13 * static_cast<double>(x)) +
-                             std::sin(0.05 * static_cast<double>(x + y));
+        const double value =
+            std::sin(0.21 * static_cast<double>(y + 3 * z)) * std::cos(0.13 * static_cast<double>(x)) +
+            std::sin(0.05 * static_cast<double>(x + y));
         voxels[i] = static_cast<std::uint8_t>(127 + 55 * value);
       }
     }
@@ -111,8 +119,8 @@ struct Setting {
 };
 
 /// The prediction of a whole volume by tiles and blocks.
-std::vector<float> predicted(const Setting& setting, const UNetOptions& options, const VoxelBuffer& raw, std::int64_t core,
-                             const Index3& block_shape) {
+std::vector<float> predicted(const Setting& setting, const UNetOptions& options, const VoxelBuffer& raw,
+                             std::int64_t core, const Index3& block_shape) {
   PredictorOptions what;
   what.normalisation = {127, 60};
   what.output_type = VoxelType::float32;
@@ -130,7 +138,8 @@ std::vector<float> predicted(const Setting& setting, const UNetOptions& options,
     const Box held = raw_box_for(tiles, raw.shape);
     std::int64_t told = 0;
     const VoxelBuffer part = cut_mirrored(raw, Box::of_shape(raw.shape), held, raw.shape);
-    const VoxelBuffer result = predictor.predict(part, held, raw.shape, tiles, block, [&](std::int64_t n) { told += n; });
+    const VoxelBuffer result =
+        predictor.predict(part, held, raw.shape, tiles, block, [&](std::int64_t n) { told += n; });
     EXPECT_EQ(told, block.voxels()) << "progress counts each voxel once";
     const auto values = result.as<float>();
     std::size_t i = 0;
@@ -147,7 +156,8 @@ std::vector<float> predicted(const Setting& setting, const UNetOptions& options,
 
 double worst(const std::vector<float>& a, const std::vector<float>& b) {
   double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, static_cast<double>(std::abs(a[i] - b[i])));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    largest = std::max(largest, static_cast<double>(std::abs(a[i] - b[i])));
   return largest;
 }
 
@@ -165,7 +175,8 @@ TEST(Rotations, HaveNoSeamsEither) {
     const Setting setting{Averaging::rotations7, Blending::crop, 0};
     const auto whole = predicted(setting, options, raw, 160, {2, 120, 150});
     EXPECT_LE(worst(whole, predicted(setting, options, raw, 32, {1, 48, 64})), 1e-4);
-    EXPECT_GT(worst(whole, predicted({}, options, raw, 160, {2, 120, 150})), 1e-3) << "averaging changed nothing";
+    EXPECT_GT(worst(whole, predicted({}, options, raw, 160, {2, 120, 150})), 1e-3)
+        << "averaging changed nothing";
   }
 }
 
@@ -183,9 +194,11 @@ TEST(Blending, DoesNotDependOnBlocks) {
 
 TEST(Blending, WeightsOfNeighboursMeetInTheMiddle) {
   for (const Blending blending : {Blending::linear, Blending::gaussian}) {
-    const auto left = blend_weights(blending, 0, 40, 0, 32, 8), right = blend_weights(blending, 24, 72, 32, 64, 8);
+    const auto left = blend_weights(blending, 0, 40, 0, 32, 8),
+               right = blend_weights(blending, 24, 72, 32, 64, 8);
     for (std::int64_t at = 24; at < 40; ++at) {
-      const float a = left[static_cast<std::size_t>(at)], b = right[static_cast<std::size_t>(39 + 24 - at - 24)];
+      const float a = left[static_cast<std::size_t>(at)],
+                  b = right[static_cast<std::size_t>(39 + 24 - at - 24)];
       EXPECT_FLOAT_EQ(a, b) << "mirror images at " << at;
       EXPECT_GT(a, 0);
       if (blending == Blending::linear) {

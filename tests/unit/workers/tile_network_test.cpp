@@ -41,7 +41,8 @@ std::shared_ptr<UNetImpl> random_network(const UNetOptions& options) {
     if (item.value().dim() == 1) item.value().copy_(at::rand_like(item.value()) * 0.5 + 0.5);
   }
   for (auto& item : network->named_buffers()) {
-    if (item.key().find("num_batches") == std::string::npos) item.value().copy_(at::rand_like(item.value()) + 0.5);
+    if (item.key().find("num_batches") == std::string::npos)
+      item.value().copy_(at::rand_like(item.value()) + 0.5);
   }
   return network;
 }
@@ -54,7 +55,8 @@ TEST_P(Engines, AgreeWithLibTorch) {
   const NetworkGeometry geometry = geometry_of(options);
   const c10::InferenceMode inference;
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-    const auto fast = make_tile_network(*network, precision, {}), reference = make_libtorch_network(*network, Precision::float32, {});
+    const auto fast = make_tile_network(*network, precision, {}),
+               reference = make_libtorch_network(*network, Precision::float32, {});
     // A small, a large and the small shape again: one memory serves all.
     for (const std::int64_t more : {0, 3, 0, 1}) {
       const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
@@ -70,15 +72,18 @@ TEST_P(Engines, AgreeWithLibTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Options, Engines,
-    ::testing::Values(NetworkCase{"paper", false, 16}, NetworkCase{"odd_filters", false, 5},
-                      NetworkCase{"context_and_classes", false, 8, 3, 4}, NetworkCase{"one_class", false, 8, 1, 1},
-                      NetworkCase{"flat", false, 8, 1, 2, 1, 1}, NetworkCase{"three_convolutions", false, 8, 1, 2, 2, 3},
-                      NetworkCase{"batch_norm", false, 8, 1, 2, 3, 2, 2, true},
-                      NetworkCase{"keras", true, 16, 1, 1, 4, 2, 3, true}, NetworkCase{"same_padding", true, 8, 2, 3, 3},
-                      NetworkCase{"keras_single", true, 4, 1, 1, 4, 1, 3, true}),
-    [](const auto& test) { return test.param.what; });
+INSTANTIATE_TEST_SUITE_P(Options, Engines,
+                         ::testing::Values(NetworkCase{"paper", false, 16},
+                                           NetworkCase{"odd_filters", false, 5},
+                                           NetworkCase{"context_and_classes", false, 8, 3, 4},
+                                           NetworkCase{"one_class", false, 8, 1, 1},
+                                           NetworkCase{"flat", false, 8, 1, 2, 1, 1},
+                                           NetworkCase{"three_convolutions", false, 8, 1, 2, 2, 3},
+                                           NetworkCase{"batch_norm", false, 8, 1, 2, 3, 2, 2, true},
+                                           NetworkCase{"keras", true, 16, 1, 1, 4, 2, 3, true},
+                                           NetworkCase{"same_padding", true, 8, 2, 3, 3},
+                                           NetworkCase{"keras_single", true, 4, 1, 1, 4, 1, 3, true}),
+                         [](const auto& test) { return test.param.what; });
 
 TEST(ForwardPlan, BuffersThatAreAliveTogetherDoNotOverlap) {
   int pairs = 0;
@@ -109,7 +114,8 @@ TEST(ForwardPlan, EveryBufferIsWrittenBeforeItIsRead) {
       EXPECT_GT(writes[static_cast<std::size_t>(step.in)], 0);
     }
     if (step.out != kOutput) ++writes[static_cast<std::size_t>(step.out)];
-    convolutions += step.kind == ForwardStep::Kind::convolution || step.kind == ForwardStep::Kind::to_classes ? 1 : 0;
+    convolutions +=
+        step.kind == ForwardStep::Kind::convolution || step.kind == ForwardStep::Kind::to_classes ? 1 : 0;
     ups += step.kind == ForwardStep::Kind::spread ? 1 : 0;
   }
   EXPECT_EQ(convolutions + ups, 23) << "the convolutional layers of the paper";

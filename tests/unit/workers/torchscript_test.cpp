@@ -70,7 +70,9 @@ std::filesystem::path script(const std::filesystem::path& file, const std::strin
 TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
   const testing::TemporaryFolder folder;
   TorchScriptModel model;
-  model.file = script(folder / "crop.pt", "def forward(self, x):\n    y = x[:, :, 3:-3, 3:-3]\n    return torch.cat([y, -y], 1)\n");
+  model.file =
+      script(folder / "crop.pt",
+             "def forward(self, x):\n    y = x[:, :, 3:-3, 3:-3]\n    return torch.cat([y, -y], 1)\n");
   model.margin = 3;
   model.alignment = 4;
   EXPECT_EQ(probe_torchscript(model).tile_dependence, 0);
@@ -84,7 +86,8 @@ TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
 TEST(TorchScript, TheProbeSeesWhatDependsOnTheTile) {
   const testing::TemporaryFolder folder;
   TorchScriptModel model;
-  model.file = script(folder / "norm.pt", "def forward(self, x):\n    y = x - x.mean()\n    return torch.cat([y, -y], 1)\n");
+  model.file = script(folder / "norm.pt",
+                      "def forward(self, x):\n    y = x - x.mean()\n    return torch.cat([y, -y], 1)\n");
   model.padding = Padding::same;
   model.alignment = 4;
   EXPECT_GT(probe_torchscript(model).tile_dependence, 1e-3);

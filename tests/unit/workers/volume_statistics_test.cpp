@@ -12,7 +12,8 @@
 namespace tessera {
 namespace {
 
-DatasetName write_volume(const std::filesystem::path& file, const VoxelBuffer& voxels, const std::optional<Index3>& chunk) {
+DatasetName write_volume(const std::filesystem::path& file, const VoxelBuffer& voxels,
+                         const std::optional<Index3>& chunk) {
   VolumeFile out(file, false);
   VolumeSpec spec;
   spec.shape = voxels.shape;
@@ -52,8 +53,10 @@ TEST(VolumeStatistics, AreThoseOfEachSection) {
 TEST(VolumeStatistics, OfASectionWithoutContrastOnlyCentre) {
   const testing::TemporaryFolder folder;
   VoxelBuffer flat(VoxelType::uint8, {2, 20, 20});
-  for (auto& v : flat.as<std::uint8_t>()) v = 7;
-  const auto sections = section_statistics(write_volume(folder / "a.h5", flat, Index3{1, 20, 20}), Communicator::alone());
+  for (auto& v : flat.as<std::uint8_t>())
+    v = 7;
+  const auto sections =
+      section_statistics(write_volume(folder / "a.h5", flat, Index3{1, 20, 20}), Communicator::alone());
   EXPECT_EQ(sections[0].mean, 7);
   EXPECT_EQ(sections[0].std, 1);
 }
@@ -78,8 +81,10 @@ TEST(SkipRule, AMaskMayBeCoarser) {
   EXPECT_TRUE(blocks.is_background({{2, 24, 0}, {4, 40, 53}}));
   EXPECT_TRUE(blocks.is_background({{2, 0, 32}, {4, 40, 53}}));
   EXPECT_THROW(BlockMask(name, {4, 3, 53}), UsageError) << "no factor gives 5 rows of 3";
-  EXPECT_THROW(BlockMask(write_volume(folder / "f.h5", VoxelBuffer(VoxelType::float32, {2, 5, 7}), Index3{1, 5, 7}), {4, 40, 53}),
-               UsageError);
+  EXPECT_THROW(
+      BlockMask(write_volume(folder / "f.h5", VoxelBuffer(VoxelType::float32, {2, 5, 7}), Index3{1, 5, 7}),
+                {4, 40, 53}),
+      UsageError);
 }
 
 TEST(SkipRule, BackgroundIsEveryValueOfTheBlockWithin) {
