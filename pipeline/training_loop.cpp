@@ -6,6 +6,7 @@
 #include "io/log.h"
 #include "io/png.h"
 #include "pipeline/overlay.h"
+#include "pipeline/weight_map_picture.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
@@ -32,6 +33,7 @@ class Loop {
   bool train() {
     const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
+    if (lead()) write_weight_map_picture(data_.first_section(), trainer_.class_weights(), setup_.folder);
     if (setup_.validation_due) {
       TrainingStep resumed;
       resumed.iteration = trainer_.iteration();
@@ -105,6 +107,8 @@ class Loop {
     options.context = data_.options().context;
     options.device = setup_.device;
     options.memory_budget = setup_.validation_budget;
+    options.label_kind = setup_.config.data.label_kind;
+    options.ignore_label = setup_.config.train.ignore_label;
     TrainingEvent made = event(TrainingEvent::validation);
     made.training = step;
     made.scores = validate(trainer_.network(), options, setup_.workers, [&](const PredictedSection& section) {

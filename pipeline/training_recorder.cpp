@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kHeader =
     "iteration,epoch,loss,pixel_error,learning_rate,elapsed_s,validation_pixel_error,validation_threshold,"
-    "validation_iou,validation_rand_f,best\n";
+    "validation_iou,validation_rand_f,best,waiting_share\n";
 
 /// The rows of an earlier part of this training, up to and including an iteration.
 std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
@@ -52,11 +52,12 @@ void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v)
   metrics_ << fmt::format("{},{:.4f},{:.9g},{:.6f},{:.6g},{:.3f}", s.training.iteration, s.training.epoch, s.training.loss,
                           s.training.pixel_error, learning_rate_, s.elapsed_s);
   if (v != nullptr) {
-    metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}\n", v->scores.pixel_error, v->scores.threshold, v->scores.iou,
+    metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}", v->scores.pixel_error, v->scores.threshold, v->scores.iou,
                             v->scores.rand_f, v->best_so_far ? 1 : 0);
   } else {
-    metrics_ << ",,,,,\n";
+    metrics_ << ",,,,,";
   }
+  metrics_ << fmt::format(",{:.4f}\n", s.training.waiting_share);
   if (!metrics_.flush()) throw Error(fmt::format("cannot write {}: is the disk full?", file_.string()));
 }
 
@@ -69,6 +70,8 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
     case TrainingEvent::step:
       pending_ = event;
       pixels_ += event.output_pixels;
+      waiting_ += event.training.waiting_share;
+      ++steps_;
       last_loss_ = last_loss_ == 0 ? event.training.loss : 0.9 * last_loss_ + 0.1 * event.training.loss;
       progress_.add(static_cast<double>(event.training.iteration - last_iteration_),
                     fmt::format("loss {:.4f}", last_loss_));
@@ -91,9 +94,10 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       progress_.finish();
       ended_ = true;
       stopped_ = event.kind == TrainingEvent::stopped;
-      spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second", stopped_ ? "stopped by a signal" : "trained",
-                   event.training.iteration, duration_text(event.elapsed_s),
-                   pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_));
+      spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second, {:.1f} % of the steps' time waiting for samples",
+                   stopped_ ? "stopped by a signal" : "trained", event.training.iteration, duration_text(event.elapsed_s),
+                   pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
+                   100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
       break;
   }
 }

@@ -60,6 +60,8 @@ void read_data(ConfigSection data, DataConfig& config, const ConfigNeeds& needs)
   config.labels = dataset(data, "labels", needs.training);
   config.train_sections = sections(data, "train_sections", needs.training);
   config.validation_sections = sections(data, "validation_sections");
+  config.label_kind = data.choice("label_kind", "classes", {"classes", "instances"}) == "instances" ? LabelKind::instances
+                                                                                                    : LabelKind::classes;
 }
 
 void read_torchscript(ConfigSection& model, ExperimentConfig& config) {
@@ -121,9 +123,15 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   t.optimizer.learning_rate = train.get<double>("learning_rate", 1e-3, above(0));
   t.optimizer.momentum = train.get<double>("momentum", 0.99, between(0, 0.9999));
   t.optimizer.weight_decay = train.get<double>("weight_decay", 0, at_least(0));
-  t.class_balance = train.get<bool>("class_balance", true);
+  ConfigSection weight_map = train.section("weight_map");
+  t.class_balance = weight_map.get<bool>("class_balance", true);
+  config.weight_map.w0 = weight_map.get<double>("w0", config.weight_map.w0, between(0, 1e6));
+  config.weight_map.sigma = weight_map.get<double>("sigma", config.weight_map.sigma, between(0.01, 1e6));
+  t.dice_weight = train.get<double>("dice_weight", 0, between(0, 1e6));
+  config.ignore_label = train.optional<std::int64_t>("ignore_label", at_least(0));
   t.seed = static_cast<std::uint64_t>(train.get<std::int64_t>("seed", 1, at_least(0)));
   config.threads = static_cast<int>(number_or_auto(train, "threads", between(1, 4096)));
+  t.prefetch_threads = static_cast<int>(train.get<std::int64_t>("prefetch_threads", 1, between(0, 64)));
   config.validate_every = train.get<std::int64_t>("validate_every", 200, at_least(1));
   config.checkpoint_every = train.get<std::int64_t>("checkpoint_every", 200, at_least(1));
   config.keep_checkpoints = train.get<std::int64_t>("keep_checkpoints", 3, between(1, 100000));
@@ -134,6 +142,16 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   a.contrast = augmentation.get<double>("contrast", a.contrast, between(0, 1));
   a.brightness = augmentation.get<double>("brightness", a.brightness, between(0, 10));
   a.noise = augmentation.get<double>("noise", a.noise, between(0, 10));
+  a.elastic = augmentation.get<double>("elastic", a.elastic, between(0, 1000));
+  a.rotation = augmentation.get<double>("rotation", a.rotation, between(0, 180));
+  a.scaling = augmentation.get<double>("scaling", a.scaling, between(0, 0.9));
+  a.shift = augmentation.get<double>("shift", a.shift, between(0, 10000));
+  a.gamma = augmentation.get<double>("gamma", a.gamma, between(0, 3));
+  a.blur = augmentation.get<double>("blur", a.blur, between(0, 50));
+  a.missing_section = augmentation.get<double>("missing_section", a.missing_section, between(0, 1));
+  a.misaligned_section = augmentation.get<double>("misaligned_section", a.misaligned_section, between(0, 1));
+  a.misalignment = augmentation.get<std::int64_t>("misalignment", a.misalignment, between(0, 1000));
+  a.low_contrast_section = augmentation.get<double>("low_contrast_section", a.low_contrast_section, between(0, 1));
 }
 
 /// What is written: which classes, as what, and where nothing is.
@@ -270,6 +288,10 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   read_evaluate(root.section("evaluate"), config);
   read_slurm(root.section("slurm"), config.slurm);
 
+  if (config.data.label_kind == LabelKind::instances && config.model.classes > 2) {
+    root.section("data").problem("label_kind", fmt::format("instances tells cells from background, but model.classes is {}: "
+                                                           "set it to 2 or 1", config.model.classes));
+  }
   const auto& train = config.data.train_sections;
   const auto& held_out = config.data.validation_sections;
   if (train && held_out && std::max(train->begin, held_out->begin) < std::min(train->end, held_out->end)) {

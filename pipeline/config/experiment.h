@@ -21,11 +21,14 @@ namespace tessera {
 struct DataConfig {
   std::optional<DatasetName> raw, labels;
   std::optional<Sections> train_sections, validation_sections;
+  LabelKind label_kind = LabelKind::classes;
 };
 
 /// `train:`
 struct TrainConfig {
   TrainerOptions trainer;
+  WeightMapOptions weight_map;
+  std::optional<std::int64_t> ignore_label;
   bool tile_auto = true;
   std::int64_t iterations = 4000;
   double minutes = 0;  ///< 0: no limit

@@ -10,7 +10,9 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() { return *testing::world_of_tests; }
+const Communicator& world() {
+  return *testing::world_of_tests;
+}
 
 constexpr Index3 kShape{4, 96, 96};
 
@@ -21,12 +23,15 @@ void make_volume(const std::filesystem::path& file) {
     VoxelBuffer raw(VoxelType::uint8, kShape), labels(VoxelType::uint8, kShape);
     for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
       const std::int64_t z = i / (kShape.y * kShape.x), y = i / kShape.x % kShape.y, x = i % kShape.x;
-      const double wave = std::sin(0.2 * static_cast<double>(y + z)) * std::cos(0.17 * static_cast<double>(x));
+      const double wave =
+          std::sin(0.2 * static_cast<double>(y + z)) * std::cos(0.17 * static_cast<double>(x));
       const auto at = static_cast<std::size_t>(i);
       labels.as<std::uint8_t>()[at] = std::abs(wave) < 0.2 ? 0 : 255;
-      raw.as<std::uint8_t>()[at] = static_cast<std::uint8_t>((std::abs(wave) < 0.2 ? 70 : 150) + (i * 7919) % 41);
+      raw.as<std::uint8_t>()[at] =
+          static_cast<std::uint8_t>((std::abs(wave) < 0.2 ? 70 : 150) + (i * 7919) % 41);
     }
-    for (const auto& [path, voxels] : {std::pair{"/volumes/raw", &raw}, std::pair{"/volumes/labels", &labels}}) {
+    for (const auto& [path, voxels] :
+         {std::pair{"/volumes/raw", &raw}, std::pair{"/volumes/labels", &labels}}) {
       VolumeSpec spec;
       spec.path = path;
       spec.shape = kShape;
@@ -39,12 +44,14 @@ void make_volume(const std::filesystem::path& file) {
 }
 
 /// Law 3: the losses of 20 iterations, all ranks together against one process alone.
-void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind, std::int64_t tile) {
+void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind, std::int64_t tile,
+                        TrainerOptions options = {}, double w0 = 0) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
-  TrainingDataOptions what{{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, network.classes, 0};
+  TrainingDataOptions what{
+      {folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, network.classes, 0};
+  what.weight_map.w0 = w0;
   const TrainingData data(what);
-  TrainerOptions options;
   options.global_batch = 4;
   options.tile_side = tile;
   options.optimizer.kind = kind;
@@ -86,13 +93,27 @@ TEST(TrainingRanks, KerasSameWithBatchNormAndAdam) {
   expect_same_losses(network, OptimizerOptions::Kind::adam, 48);
 }
 
+TEST(TrainingRanks, WeightMapDiceAndAllAugmentation) {
+  UNetOptions network;
+  network.base_filters = 4;
+  network.depth = 2;
+  TrainerOptions options;
+  options.dice_weight = 0.5;
+  options.prefetch_threads = 2;
+  AugmentationOptions& a = options.augmentation;
+  a.elastic = 5, a.rotation = 180, a.scaling = 0.2, a.shift = 3, a.gamma = 0.3, a.blur = 1,
+  a.low_contrast_section = 0.2;
+  expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options, 10);
+}
+
 TEST(TrainingRanks, AWishToStopOnOneRankReachesAll) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
   UNetOptions network;
   network.base_filters = 2;
   network.depth = 1;
-  const TrainingData data({{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
+  const TrainingData data(
+      {{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
   TrainerOptions options;
   options.tile_side = 40;
   Trainer trainer(make_network(network, 3), data, options, {}, world());

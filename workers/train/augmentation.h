@@ -1,6 +1,7 @@
 #pragma once
 
 #include "workers/train/random_stream.h"
+#include "workers/train/sample_warp.h"
 #include "workers/train/training_data.h"
 
 namespace tessera {
@@ -11,6 +12,20 @@ struct AugmentationOptions {
   double contrast = 0.25;    ///< grey values times a factor within 1 +- this
   double brightness = 0.25;  ///< plus an offset within +- this, in standard deviations of the raw volume
   double noise = 0.05;       ///< plus Gaussian noise of this standard deviation, likewise
+  // Geometry, in one resampling with the cut.
+  double elastic =
+      0;  ///< standard deviation, in pixels, of the displacements of the grid's nodes; the paper: 10
+  double rotation = 0;  ///< by any angle within +- this, in degrees
+  double scaling = 0;   ///< by a factor within 1 +- this, below 1
+  double shift = 0;     ///< along y and x within +- this many pixels, also between pixels
+  // Grey values.
+  double gamma = 0;  ///< exponent exp(u), u within +- this, of grey values scaled to [0, 1] over the sample
+  double blur = 0;   ///< Gaussian blur of a standard deviation from 0 to this, in pixels
+  // What happens to serial sections; each is the probability of it for a section that the network sees.
+  double missing_section = 0;       ///< a neighbouring section is black
+  double misaligned_section = 0;    ///< a neighbouring section is moved by up to `misalignment` pixels
+  std::int64_t misalignment = 8;    ///< whole pixels
+  double low_contrast_section = 0;  ///< a section keeps a tenth of its contrast
 };
 
 /// One of the eight symmetries of the square.
@@ -38,8 +53,14 @@ void apply_symmetry(const Symmetry& symmetry, std::int64_t side, T* image, std::
   }
 }
 
-/// Changes a sample at random, input and classes together. Order: geometry (a symmetry of the square; the
-/// elastic deformation of the paper belongs here, before it), then grey values.
+/// Draws how a sample of so many sections (the labelled one in the middle) is turned, scaled, moved and
+/// displaced. The elastic part is that of Ronneberger et al. 2015, section 3.1: Gaussian displacements at a
+/// coarse 3 x 3 grid, interpolated bicubically. Nothing is drawn for what is off.
+SampleWarp draw_warp(const AugmentationOptions& options, std::int64_t sections, RandomStream& random);
+
+/// Changes a sample that was cut, at random, input, classes and border weights together. Order: a symmetry of
+/// the square, which moves pixels without interpolation; contrast and brightness; gamma; blur; sections of
+/// low contrast; noise; missing sections. Nothing is drawn for what is off beyond the first line of options.
 void augment(Sample& sample, const AugmentationOptions& options, RandomStream& random);
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/checkpoint_file.h"
 #include "io/error.h"
@@ -12,6 +13,7 @@
 #include "workers/mpi/communicator.h"
 #include "workers/train/augmentation.h"
 #include "workers/train/optimizer.h"
+#include "workers/train/sample_prefetcher.h"
 #include "workers/train/training_data.h"
 
 namespace tessera {
@@ -23,6 +25,8 @@ struct TrainerOptions {
   std::int64_t tile_side = 572;   ///< of the network's input
   std::uint64_t seed = 1;
   bool class_balance = true;
+  int prefetch_threads = 1;  ///< that make samples beside the training; 0: none
+  double dice_weight = 0;    ///< of the Dice term beside the cross-entropy; 0: none
   OptimizerOptions optimizer;
   AugmentationOptions augmentation;
 };
@@ -32,11 +36,13 @@ enum class StopWish { none, time_is_up, signal };
 
 /// What one iteration brought, the same on every worker.
 struct TrainingStep {
-  std::int64_t iteration = 0;  ///< counted from 1
-  double epoch = 0;            ///< passes over the training sections so far
-  double loss = 0;             ///< weighted cross-entropy per unit of weight
-  double pixel_error = 0;      ///< share of the outputs' pixels whose likeliest class is wrong
+  std::int64_t iteration = 0;      ///< counted from 1
+  double epoch = 0;                ///< passes over the training sections so far
+  double loss = 0;                 ///< weighted cross-entropy per unit of weight
+  double pixel_error = 0;          ///< share of the outputs' pixels whose likeliest class is wrong
   StopWish stop = StopWish::none;  ///< the strongest wish of any worker
+  double waiting_share =
+      0;  ///< of the workers' time in this iteration before the reduction: waiting for samples
 };
 
 /// The loss or its gradient is NaN or infinite: the same on every worker.
@@ -64,6 +70,8 @@ class Trainer {
   std::int64_t samples_per_epoch() const { return samples_per_epoch_; }
   const Normalisation& normalisation() const { return normalisation_; }
   const UNetImpl& network() const;
+  /// w_c of each class.
+  const std::vector<float>& class_weights() const;
 
   /// Weights, batch statistics, optimizer, counters: all that step() depends on.
   void store(Checkpoint& checkpoint) const;
@@ -72,6 +80,7 @@ class Trainer {
 
  private:
   struct Model;
+  PreparedSample prepare(std::int64_t sample_number) const;
   void compute_sample(std::int64_t sample_number);
 
   const TrainingData& data_;
@@ -82,6 +91,7 @@ class Trainer {
   std::int64_t samples_seen_ = 0;  ///< a resumed training may have another global batch
   std::int64_t samples_per_epoch_ = 1;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<SamplePrefetcher> samples_;  ///< last: its threads end first
 };
 
 }  // namespace tessera

@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "io/dataset_name.h"
 #include "io/network_geometry.h"
 #include "io/volume_reader.h"
+#include "workers/train/sample_warp.h"
+#include "workers/train/training_labels.h"
 
 namespace tessera {
 
@@ -20,17 +23,34 @@ struct Sections {
 
 struct TrainingDataOptions {
   DatasetName raw, labels;
-  Sections sections;          ///< those to train on
-  std::int64_t classes = 2;   ///< that labels tell apart; 2: voxels above 0 are class 1
-  std::int64_t context = 0;   ///< sections before and after the labelled one that the network sees
+  Sections sections;         ///< those to train on
+  std::int64_t classes = 2;  ///< that labels tell apart; 2: voxels above 0 are class 1
+  std::int64_t context = 0;  ///< sections before and after the labelled one that the network sees
+  LabelKind label_kind = LabelKind::classes;
+  std::optional<std::int64_t> ignore_label = std::nullopt;  ///< voxels of this value are not trained on
+  WeightMapOptions weight_map = {};
+  int threads = 1;  ///< that compute the weight map
+
+  LabelOptions label_options() const { return {classes, label_kind, ignore_label}; }
 };
 
 /// One training input with its answer. Square; before augmentation.
 struct Sample {
   std::int64_t channels = 1;
+  std::int64_t sections = 1;  ///< the labelled one is in the middle; channel c is of section c % sections
+  float black = 0;            ///< what a raw 0 is
   std::int64_t input_side = 0, output_side = 0;
   std::vector<float> input;           ///< (channels, input_side, input_side), normalised
-  std::vector<std::uint8_t> classes;  ///< (output_side, output_side), class of each pixel
+  std::vector<std::uint8_t> classes;  ///< (output_side, output_side), class of each pixel, or kIgnoredClass
+  std::vector<float> border;          ///< likewise, the weight map's border part; empty where there is none
+};
+
+/// One section as it is held: (y, x) each.
+struct SectionView {
+  std::int64_t z = 0, height = 0, width = 0;
+  std::vector<float> raw;  ///< of the first channel
+  std::span<const std::uint8_t> classes;
+  std::span<const float> border;  ///< empty where there is no such part
 };
 
 /// The annotated sections of one volume, held in memory. The first use of a section with NaN, or of labels
@@ -48,29 +68,33 @@ class TrainingData {
   /// Mean and standard deviation of the raw voxels of the training sections.
   double mean() const { return mean_; }
   double std() const { return std_; }
-  /// Voxels of each class in the training sections.
+  /// Voxels of each class in the training sections, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
+  /// The first training section, for pictures: (y, x).
+  SectionView first_section() const;
 
   /// The sample whose output starts at (z, y, x); beyond the section everything is mirrored. The input is
-  /// normalised with (v - mean) / std.
-  Sample cut(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side, const NetworkGeometry& geometry,
-             double mean, double std) const;
+  /// normalised with (v - mean) / std. A warp that is no identity resamples once: the input bicubically,
+  /// classes and border weights from the nearest pixel, so that a weight stays with its label. Safe to call
+  /// from several threads.
+  Sample cut(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
+             const NetworkGeometry& geometry, double mean, double std, const SampleWarp& warp = {}) const;
 
  private:
   void measure();
+  void cut_warped(const SampleWarp& warp, const Index3& input_begin, double mean, double std,
+                  Sample& sample) const;
+  void read_labels(VolumeReader& labels);
 
   TrainingDataOptions options_;
   VolumeInfo raw_info_;
   Box raw_box_, label_box_;  ///< what is held
-  VoxelBuffer raw_, labels_;
+  VoxelBuffer raw_;
+  VoxelBuffer classes_;  ///< uint8, of label_box_
+  VoxelBuffer border_;   ///< float32, likewise; empty where the weight map has no such part
   double mean_ = 0, std_ = 1;
   std::vector<std::int64_t> class_counts_;
 };
-
-/// The labels of a box as classes 0 to classes - 1. Errors: Error naming `name` and place for a class that
-/// does not exist.
-std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& box, std::int64_t classes,
-                                        const DatasetName& name);
 
 /// Throws UsageError unless the two volumes have one shape and hold the sections.
 void require_same_shape(const VolumeInfo& raw, const VolumeInfo& labels);

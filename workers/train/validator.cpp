@@ -5,10 +5,12 @@
 #include "workers/metrics/threshold_scores.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
+#include "workers/train/pixel_weights.h"
 
 namespace tessera {
 
-ValidationScores validate(const UNetImpl& network, const ValidationOptions& options, const Communicator& workers,
+ValidationScores validate(const UNetImpl& network, const ValidationOptions& options,
+                          const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show) {
   VolumeReader raw(options.raw), labels(options.labels);
   const Index3 shape = raw.info().shape;
@@ -18,7 +20,8 @@ ValidationScores validate(const UNetImpl& network, const ValidationOptions& opti
   predictor_options.output_type = VoxelType::float32;
   const UNetOptions& unet = network.options();
   const Index3 section_shape{1, shape.y, shape.x};
-  const TileGrid grid(geometry_of(unet), shape, choose_tile(unet, section_shape, shape, {.budget = options.memory_budget}),
+  const TileGrid grid(geometry_of(unet), shape,
+                      choose_tile(unet, section_shape, shape, {.budget = options.memory_budget}),
                       options.context);
   const TilePredictor predictor(clone_network(network), predictor_options);
 
@@ -30,11 +33,17 @@ ValidationScores validate(const UNetImpl& network, const ValidationOptions& opti
     const Box raw_box = raw_box_for(tiles, shape);
     const VoxelBuffer voxels = raw.read(raw_box);
     require_finite(voxels, raw_box, options.raw);
-    const VoxelBuffer probability = predictor.predict(voxels, raw_box, shape, tiles, section, {});
-    const std::vector<std::uint8_t> truth = label_classes(labels.read(section), section, unet.classes, options.labels);
+    VoxelBuffer probability = predictor.predict(voxels, raw_box, shape, tiles, section, {});
+    const LabelOptions label_options{unet.classes, options.label_kind, options.ignore_label};
+    const std::vector<std::uint8_t> truth =
+        label_classes(labels.read(section), section, label_options, options.labels);
     std::vector<std::uint8_t> interior(truth.size());
-    for (std::size_t i = 0; i < truth.size(); ++i) interior[i] = truth[i] == 1 ? 1 : 0;
-    const auto sums = score_section<float>(probability.as<float>(), interior, shape.y, shape.x, table.thresholds);
+    for (std::size_t i = 0; i < truth.size(); ++i) {
+      interior[i] = truth[i] == 1 ? 1 : 0;
+      if (truth[i] == kIgnoredClass) probability.as<float>()[i] = 0;
+    }
+    const auto sums =
+        score_section<float>(probability.as<float>(), interior, shape.y, shape.x, table.thresholds);
     std::copy(sums.begin(), sums.end(), table.section(s).begin());
     if (s == 0 && show) {
       PredictedSection predicted{z, shape.y, shape.x, {}, {}, interior};
@@ -52,8 +61,8 @@ ValidationScores validate(const UNetImpl& network, const ValidationOptions& opti
   table.set_flat(sums);
   const std::vector<VolumeScores> scores = volume_scores(table);
   const BestThresholds best = best_thresholds(scores);
-  return {scores[best.pixel_error].pooled.pixel_error, table.thresholds[best.pixel_error], scores[best.iou].pooled.iou,
-          scores[best.rand_f_micro].pooled.rand.f};
+  return {scores[best.pixel_error].pooled.pixel_error, table.thresholds[best.pixel_error],
+          scores[best.iou].pooled.iou, scores[best.rand_f_micro].pooled.rand.f};
 }
 
 }  // namespace tessera

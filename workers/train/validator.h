@@ -36,12 +36,16 @@ struct ValidationOptions {
   std::int64_t context = 0;
   Device device;
   std::int64_t memory_budget = 0;  ///< bytes for activations
+  LabelKind label_kind = LabelKind::classes;
+  std::optional<std::int64_t> ignore_label =
+      std::nullopt;  ///< such voxels count as background that was found
 };
 
 /// Collective over the workers. Predicts the sections tile by tile, shared out over the workers, and scores
 /// the probability of class 1 against the labels. The worker that predicts the first section hands it to
 /// `show` (may be empty). The network is copied, not changed. The scores are equal on every worker.
-ValidationScores validate(const UNetImpl& network, const ValidationOptions& options, const Communicator& workers,
+ValidationScores validate(const UNetImpl& network, const ValidationOptions& options,
+                          const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show);
 
 }  // namespace tessera

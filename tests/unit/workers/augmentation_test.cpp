@@ -131,6 +131,74 @@ TEST(Augmentation, NoiseHasItsDeviation) {
   EXPECT_NEAR(std::sqrt(squares / count), 0.1, 0.003);
 }
 
+TEST(Augmentation, GammaKeepsTheRangeAndBendsBetween) {
+  AugmentationOptions options = kNothing;
+  options.gamma = 0.5;
+  double lowest = 10, highest = 0;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    Sample sample = sample_of(4);
+    RandomStream random(3, 0, i);
+    augment(sample, options, random);
+    const double last = static_cast<double>(sample.input.size()) - 1;
+    EXPECT_NEAR(sample.input.front(), 0, 1e-4);
+    EXPECT_NEAR(sample.input.back(), last, 1e-3);
+    const double exponent = std::log(sample.input[50] / last) / std::log(50 / last);
+    EXPECT_NEAR(std::log(sample.input[20] / last) / std::log(20 / last), exponent, 1e-3)
+        << "one exponent for all";
+    lowest = std::min(lowest, exponent), highest = std::max(highest, exponent);
+  }
+  EXPECT_TRUE(lowest > 0.606 && lowest < 0.63 && highest < 1.649 && highest > 1.6);
+}
+
+// scipy.ndimage.gaussian_filter of a single 1, mode="mirror": a Gaussian of the drawn deviation.
+TEST(Augmentation, BlurSpreadsAPointAndKeepsTheSum) {
+  AugmentationOptions options = kNothing;
+  options.blur = 2;
+  double most = 0;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    Sample sample = sample_of(28);
+    const auto side = static_cast<std::size_t>(sample.input_side);
+    std::ranges::fill(sample.input, 0.0F);
+    sample.input[16 * side + 16] = 1;
+    RandomStream random(3, 0, i), same(3, 0, i);
+    augment(sample, options, random);
+    same.uniform(), same.uniform();  // contrast and brightness
+    const double sigma = same.uniform(0, 2);
+    EXPECT_NEAR(std::accumulate(sample.input.begin(), sample.input.end(), 0.0), 1, 1e-5);
+    if (sigma > 0.5) {
+      const double ratio = sample.input[16 * side + 18] / sample.input[16 * side + 16];
+      EXPECT_NEAR(ratio, std::exp(-2 / (sigma * sigma)), 1e-4);
+      EXPECT_FLOAT_EQ(sample.input[18 * side + 16], sample.input[16 * side + 18]);
+    }
+    most = std::max(most, sigma);
+  }
+  EXPECT_GT(most, 1.8);
+}
+
+TEST(Augmentation, SectionsAreLostOrDullButNeverTheLabelledOneLost) {
+  AugmentationOptions options = kNothing;
+  options.missing_section = 1;
+  Sample sample = sample_of(4);
+  sample.channels = 3, sample.sections = 3, sample.black = -7;
+  const std::size_t plane = 64;
+  sample.input.resize(3 * plane);
+  std::iota(sample.input.begin(), sample.input.end(), 0.0F);
+  const Sample before = sample;
+  RandomStream random(1, 0, 0);
+  augment(sample, options, random);
+  for (std::size_t i = 0; i < 3 * plane; ++i) {
+    ASSERT_EQ(sample.input[i], i / plane == 1 ? before.input[i] : -7);
+  }
+  options = kNothing;
+  options.low_contrast_section = 1;
+  sample = before;
+  augment(sample, options, random);
+  for (std::size_t i = 0; i < 3 * plane; ++i) {
+    const double mean = static_cast<double>(i / plane * plane) + 31.5;
+    ASSERT_NEAR(sample.input[i], mean + 0.1 * (static_cast<double>(i) - mean), 1e-3);
+  }
+}
+
 TEST(Augmentation, TheSameStreamGivesTheSameSample) {
   const AugmentationOptions options;
   Sample first = sample_of(4), second = sample_of(4), other = sample_of(4);

@@ -113,12 +113,17 @@ struct Resumed {
   UNetOptions (*network)();
   OptimizerOptions::Kind optimizer;
 };
-void PrintTo(const Resumed& resumed, std::ostream* out) { *out << resumed.name; }
+void PrintTo(const Resumed& resumed, std::ostream* out) {
+  *out << resumed.name;
+}
 
 class Resume : public TrainerTest, public ::testing::WithParamInterface<Resumed> {};
 
 TEST_P(Resume, EqualsNeverStopped) {
   options_.optimizer.kind = GetParam().optimizer;
+  options_.augmentation.elastic = 3;
+  options_.dice_weight = 0.5;
+  data_options_.weight_map.w0 = 10;
   const UNetOptions network = GetParam().network();
   ASSERT_GT(network.dropout, 0);
   const auto straight = trainer(network);
@@ -169,6 +174,34 @@ TEST_F(TrainerTest, ABatchIsItsSamples) {
     options_.global_batch = 4;
     EXPECT_NEAR(losses(*trainer(network), 1).front(), mean, 1e-6 * mean);
   }
+}
+
+TEST_F(TrainerTest, PrefetchThreadsChangeNothing) {
+  options_.augmentation.elastic = 3;
+  options_.global_batch = 3;
+  options_.prefetch_threads = 0;
+  const std::vector<double> expected = losses(*trainer(paper_style()), 5);
+  for (const int threads : {1, 3}) {
+    options_.prefetch_threads = threads;
+    const auto training = trainer(paper_style());
+    EXPECT_EQ(losses(*training, 5), expected) << threads;
+    const double share = training->step(StopWish::none).waiting_share;
+    EXPECT_TRUE(share >= 0 && share <= 1) << share;
+  }
+}
+
+TEST_F(TrainerTest, EachPartOfTheEnergyChangesTheLoss) {
+  const double plain = losses(*trainer(paper_style()), 1).front();
+  options_.dice_weight = 1;
+  EXPECT_GT(losses(*trainer(paper_style()), 1).front(), plain);
+  options_.dice_weight = 0;
+  data_options_.weight_map.w0 = 10;
+  data_.reset();
+  EXPECT_NE(losses(*trainer(paper_style()), 1).front(), plain);
+  data_options_.ignore_label = 1;
+  data_.reset();
+  EXPECT_THAT(data().class_counts(), ::testing::ElementsAre(::testing::Gt(0), 0));
+  EXPECT_GT(losses(*trainer(paper_style()), 1).front(), 0);
 }
 
 TEST_F(TrainerTest, TheSeedDecidesTheSamples) {
