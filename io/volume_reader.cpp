@@ -130,6 +130,7 @@ VoxelBuffer VolumeReader::read(const Box& box, std::vector<std::byte> memory) {
     throw Error(fmt::format("cannot read {} of {}: its shape is {}", to_string(box), info_.name.text(),
                             to_string(info_.shape)));
   }
+  const bool used_before = !memory.empty();
   VoxelBuffer buffer(info_.type, box.shape(), info_.channels, std::move(memory));
   std::array<hsize_t, 4> start{0, 0, 0, 0}, count{static_cast<hsize_t>(info_.channels), 1, 1, 1};
   for (int axis = 0; axis < 3; ++axis) {
@@ -139,7 +140,11 @@ VoxelBuffer VolumeReader::read(const Box& box, std::vector<std::byte> memory) {
   }
   const auto first = static_cast<std::size_t>(4 - info_.rank);
   const std::string what = fmt::format("cannot read {} of {}", to_string(box), info_.name.text());
-  if (!read_in_parallel(box, buffer, what)) read_by_library(start.data() + first, count.data() + first, buffer, what);
+  if (!read_in_parallel(box, buffer, what)) {
+    // Of chunks that are not stored and have no fill value the library leaves the memory as it is.
+    if (used_before) std::fill(buffer.bytes.begin(), buffer.bytes.end(), std::byte{0});
+    read_by_library(start.data() + first, count.data() + first, buffer, what);
+  }
   if (info_.chunk) {
     std::int64_t touched = ceil_div(info_.channels, info_.chunk_channels);
     for (int axis = 0; axis < 3; ++axis) {

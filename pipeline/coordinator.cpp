@@ -131,7 +131,7 @@ void Coordinator::note_done(int worker, std::int64_t id) {
 
 void Coordinator::end_if_hopeless(int worker, const std::string& last) {
   const bool some_done = blocks_done_ + blocks_skipped_ > 0;
-  if (failed_attempts_ >= (some_done ? std::max(kHopelessInARow, blocks_ / 2) : kHopeless)) {
+  if (failed_attempts_ >= (some_done ? std::clamp(blocks_ / 2, kHopelessInARow, 10 * kHopelessInARow) : kHopeless)) {
     end_job(fmt::format("{} attempts failed and no block was done {}; the last, {}", failed_attempts_,
                         some_done ? "meanwhile" : "before", last));
   } else if (!some_done && failed_attempts_ % kElsewhere == 0) {

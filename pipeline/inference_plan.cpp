@@ -38,16 +38,19 @@ void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t res
   const VolumeInfo& raw = plan.raw;
   const std::int64_t voxel_bytes = raw.channels * size_of(raw.type);
   constexpr std::int64_t kEnough = 4096;  // of blocks, for the figures of the largest volumes
-  std::int64_t largest = 0, touched = 0, predicted = 0;
+  std::int64_t largest = 0, touched = 0, predicted = 0, computed = 0;
   for (std::int64_t id = 0; id < std::min(plan.blocks.count(), kEnough); ++id) {
     const Box box = plan.blocks.block(id);
-    const Box held = raw_box_for(tiles.tiles_of(box), raw.shape);
+    const std::vector<Tile> of_block = tiles.tiles_of(box);
+    for (const Tile& tile : of_block) computed += tile.input.shape().y * tile.input.shape().x;
+    const Box held = raw_box_for(of_block, raw.shape);
     // One block is read, one predicted and one written at a time.
     largest = std::max(largest, 2 * held.voxels() * voxel_bytes + 2 * box.voxels() * result_bytes);
     if (raw.chunk) touched += chunks_touched(held, *raw.chunk);
     predicted += box.voxels();
   }
   plan.block_bytes = largest;
+  plan.redundancy = static_cast<double>(computed) / static_cast<double>(predicted);
   if (!raw.chunk) return;
   // Reads per chunk, if each chunk that holds predicted voxels were needed once.
   const double chunks = static_cast<double>(predicted) / static_cast<double>(volume_of(*raw.chunk));
@@ -67,6 +70,10 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   if (raw.type == VoxelType::uint32 || raw.type == VoxelType::uint64) {
     throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point", raw.name.text(),
                                  name_of(raw.type)));
+  }
+  for (const std::int64_t wanted : config.classes) require_class(network, wanted);
+  if (config.precision == Precision::float16 && !device.cuda) {
+    throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
   }
   InferencePlan plan;
   plan.raw = raw;
@@ -92,10 +99,12 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
     static_cast<void>(plan.tiles(network));  // an illegal side is named before its memory is judged
     require_tile_fits(network, plan.tile_input, raw.shape, plan.demand);
   } else {
-    plan.tile_input = choose_tile(network, block, raw.shape, plan.demand);
+    // Tiles start on the alignment, wherever the region does.
+    Index3 span = block;
+    for (int axis = 1; axis < 3; ++axis) span[axis] += plan.region.begin[axis] % geometry.alignment;
+    plan.tile_input = choose_tile(network, span, raw.shape, plan.demand);
   }
   const TileGrid tiles = plan.tiles(network);
-  plan.redundancy = tiles.redundancy(block);
   plan.activation_bytes = memory_of_tile(network, plan.tile_input, raw.shape, plan.demand);
   plan.weight_bytes = network.weight_bytes;
   measure_blocks(plan, tiles, result_bytes);

@@ -20,7 +20,7 @@ struct InferencePlan {
   BlockPlan blocks;  ///< of the region, in the raw volume's coordinates
   std::int64_t context = 0;
   TileDemand demand;
-  std::int64_t block_bytes = 0;       ///< raw and result of a worker's three blocks
+  std::int64_t block_bytes = 0;       ///< raw and result of the blocks that a worker holds at once
   std::int64_t activation_bytes = 0;  ///< of one tile
   std::int64_t weight_bytes = 0;
   double redundancy = 1;              ///< input pixels computed per output pixel

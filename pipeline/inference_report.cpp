@@ -23,7 +23,7 @@ double rate(std::int64_t voxels, double seconds) {
 nlohmann::json json_of(const WorkerStatistics& w) {
   return {{"blocks", w.blocks},           {"skipped", w.skipped},
           {"voxels", w.voxels},           {"input_pixels", w.input_pixels},
-          {"chunks_read", w.chunks_read}, {"read_s", w.read_s},
+          {"chunks_read", w.chunks_read}, {"tile_shrinks", w.tile_shrinks}, {"read_s", w.read_s},
           {"predict_s", w.predict_s},     {"write_s", w.write_s},
           {"wait_s", w.wait_s},           {"elapsed_s", w.elapsed_s}};
 }
@@ -49,6 +49,7 @@ WorkerStatistics InferenceReport::total() const {
     sum.voxels += w.voxels;
     sum.input_pixels += w.input_pixels;
     sum.chunks_read += w.chunks_read;
+    sum.tile_shrinks += w.tile_shrinks;
     sum.read_s += w.read_s;
     sum.predict_s += w.predict_s;
     sum.write_s += w.write_s;
@@ -83,6 +84,10 @@ std::string InferenceReport::text() const {
   if (raw_chunks_stored > 0 && blocks_before == 0) {
     words += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
                          static_cast<double>(t.chunks_read) / static_cast<double>(raw_chunks_stored));
+  }
+  if (t.tile_shrinks > 0) {
+    words += fmt::format("memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to rounding, "
+                         "not to the last bit\n", t.tile_shrinks, t.tile_shrinks == 1 ? "" : "s");
   }
   return words + check_text(t);
 }

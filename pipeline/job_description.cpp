@@ -12,16 +12,20 @@
 namespace tessera {
 namespace {
 
-/// What tells this state of the raw volume's file from any other.
-void describe_raw(const VolumeInfo& raw, JobDescription& job) {
+/// What tells this state of a volume's file from any other, under the name `what`.
+void describe_file(const DatasetName& name, const std::string& what, JobDescription& job) {
   struct stat found {};
-  if (::stat(raw.name.file.c_str(), &found) != 0) {
-    throw Error(fmt::format("cannot look at {}: {}", raw.name.file.string(), errno_text(errno)));
+  if (::stat(name.file.c_str(), &found) != 0) {
+    throw Error(fmt::format("cannot look at {}: {}", name.file.string(), errno_text(errno)));
   }
-  job["raw.file"] = std::filesystem::weakly_canonical(raw.name.file).string();
-  job["raw.path"] = raw.name.path;
-  job["raw.bytes"] = std::to_string(found.st_size);
-  job["raw.modified"] = fmt::format("{}.{:09d}", found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+  job[what + ".file"] = std::filesystem::weakly_canonical(name.file).string();
+  job[what + ".path"] = name.path;
+  job[what + ".bytes"] = std::to_string(found.st_size);
+  job[what + ".modified"] = fmt::format("{}.{:09d}", found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+}
+
+void describe_raw(const VolumeInfo& raw, JobDescription& job) {
+  describe_file(raw.name, "raw", job);
   job["raw.shape"] = to_string(raw.shape);
   job["raw.channels"] = std::to_string(raw.channels);
   job["raw.type"] = name_of(raw.type);
@@ -47,7 +51,15 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   JobDescription job;
   describe_raw(plan.raw, job);
   job["network"] = network.digest;
-  job["network.margin"] = std::to_string(network.traits.geometry.margin);
+  const NetworkTraits& traits = network.traits;
+  job["network.margin"] = std::to_string(traits.geometry.margin);
+  job["network.alignment"] = std::to_string(traits.geometry.alignment);
+  job["network.sides"] = fmt::format("{} k + {}", traits.geometry.alignment, traits.geometry.side_remainder);
+  job["network.padding"] = traits.geometry.padding == Padding::valid ? "valid" : "same";
+  job["network.channels"] = fmt::format("{} in, {} out", traits.in_channels, traits.classes);
+  job["network.activation"] = traits.activation == Activation::softmax   ? "softmax"
+                              : traits.activation == Activation::sigmoid ? "sigmoid"
+                                                                         : "none";
   job["network.context"] = std::to_string(plan.context);
   job["infer.tile"] = plan.tile_input.y == plan.tile_input.x
                           ? std::to_string(plan.tile_input.y)
@@ -56,14 +68,18 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["infer.chunk"] = to_string(plan.output_chunk);
   job["infer.precision"] = name_of(plan.demand.precision);
   job["infer.region"] = to_string(plan.region);
-  job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));
+  if (!config.infer.labels) job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));
   job["infer.write"] = config.infer.labels ? "labels" : "probability";
-  job["infer.averaging"] = std::to_string(static_cast<int>(config.infer.averaging));
-  job["infer.blend"] = fmt::format("{} over {}", static_cast<int>(config.infer.blending), plan.demand.blend_overlap);
+  job["infer.averaging"] = config.infer.averaging == Averaging::none          ? "none"
+                           : config.infer.averaging == Averaging::symmetries8 ? "symmetries8"
+                                                                              : "rotations7";
+  job["infer.blend"] = config.infer.blending == Blending::crop     ? "crop"
+                       : config.infer.blending == Blending::linear ? fmt::format("linear over {}", plan.demand.blend_overlap)
+                                                                   : fmt::format("gaussian over {}", plan.demand.blend_overlap);
   job["infer.normalisation"] =
       normalisation.by_section.empty() ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
                                        : "by section";
-  if (config.infer.skip_mask) job["infer.skip.mask"] = config.infer.skip_mask->text();
+  if (config.infer.skip_mask) describe_file(*config.infer.skip_mask, "infer.skip.mask", job);
   if (config.infer.background) {
     job["infer.skip.background"] = fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);
   }

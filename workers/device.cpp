@@ -42,6 +42,16 @@ std::int64_t read_number(const std::filesystem::path& file) {
   return in >> value ? value : -1;
 }
 
+/// Of a control group's memory, what holds files: the system gives it back when it is needed.
+std::int64_t file_cache(const std::filesystem::path& statistics) {
+  std::ifstream in(statistics);
+  std::int64_t sum = 0, bytes = 0;
+  for (std::string key; in >> key >> bytes;) {
+    if (key == "inactive_file" || key == "active_file") sum += bytes;
+  }
+  return sum;
+}
+
 /// What the control groups (version 2) of this process leave of their memory limits, from its own up to the
 /// root; batch systems set them on the job, some levels up.
 std::int64_t memory_left_by_control_groups() {
@@ -51,8 +61,9 @@ std::int64_t memory_left_by_control_groups() {
     if (line.rfind("0::/", 0) != 0) continue;
     for (std::filesystem::path group = line.substr(3);; group = group.parent_path()) {
       const std::filesystem::path folder = std::filesystem::path("/sys/fs/cgroup") / group.relative_path();
-      const std::int64_t limit = read_number(folder / "memory.max"), used = read_number(folder / "memory.current");
-      if (limit > 0 && used >= 0) left = std::min(left, std::max<std::int64_t>(0, limit - used));
+      const std::int64_t limit = read_number(folder / "memory.max");
+      const std::int64_t used = read_number(folder / "memory.current") - file_cache(folder / "memory.stat");
+      if (limit > 0) left = std::min(left, std::max<std::int64_t>(0, limit - used));
       if (group == group.parent_path()) break;
     }
   }

@@ -10,6 +10,7 @@
 #include "pipeline/inference_network.h"
 #include "pipeline/inference_plan.h"
 #include "pipeline/training_plan.h"
+#include "workers/infer/skip_rule.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
@@ -39,6 +40,7 @@ int run_check(const Arguments& arguments, const Communicator& world) {
       Device device;
       device.cuda = config.device == "cuda";  // auto is planned for the CPU
       const VolumeInfo raw = VolumeReader(*config.infer.raw).info();
+      if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.shape);  // for its errors
       const InferencePlan plan = plan_inference(config.infer, raw, network, device);
       std::cout << "inference:\n" << plan_text(plan, network);
       const std::int64_t bytes = plan.region.voxels() * config.infer.channels() * size_of(config.infer.type);

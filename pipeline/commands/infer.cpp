@@ -217,7 +217,9 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   std::int64_t chunks_stored = 0;
   on_every_rank(world, [&] {
     const VolumeReader raw(*config.infer.raw);
-    chunks_stored = raw.chunks_stored();
+    const bool everything = !config.infer.region_begin && !config.infer.region_end && !config.infer.skip_mask &&
+                            !config.infer.background;
+    chunks_stored = everything ? raw.chunks_stored() : 0;  // of a part nobody knows the fair number
     plan = plan_inference(config.infer, raw.info(), network.traits, planned_for);
     if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.info().shape);  // for its errors
     const std::int64_t available = available_memory(device);
@@ -280,7 +282,8 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
                     layout};
   work.skip = {config.infer.skip_mask, config.infer.background};
   work.unpack_threads = std::clamp(device.threads, 1, 8);
-  work.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
+  // With blending, other tiles would have other neighbours: a seam. Then the job ends and names the tile to lower.
+  if (config.infer.blending == Blending::crop) work.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
     const auto smaller = next_smaller_tile(network.traits, tiles.tile_input(), plan->blocks.block_shape(),
                                            plan->raw.shape, plan->demand);
     if (!smaller) return std::nullopt;

@@ -46,6 +46,7 @@ WorkerIdentity identity_of(const std::string& device);
 struct WorkerStatistics {
   std::int64_t blocks = 0, skipped = 0, voxels = 0, input_pixels = 0;
   std::int64_t chunks_read = 0;  ///< stored chunks of the raw volume read and decompressed
+  std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were taken
   double read_s = 0, predict_s = 0, write_s = 0, wait_s = 0, elapsed_s = 0;
   /// How far the probabilities of the worker's first tile are from float32, the share of its voxels beyond
   /// `kPrecisionLimit`; below 0: not compared.

@@ -32,6 +32,7 @@ struct LoadedBlock {
   std::int64_t id = 0;
   int generation = 0;  ///< of the tiles
   std::vector<Tile> tiles;
+  Index3 volume_shape;  ///< of the raw volume
   Box raw_box;
   VoxelBuffer raw;
 };
@@ -227,8 +228,8 @@ class WorkerPipeline {
       block.generation = generation_;
       block.tiles = tiles_.tiles_of(box);
     }
-    volume_shape_ = reader.info().shape;
-    block.raw_box = raw_box_for(block.tiles, volume_shape_);
+    block.volume_shape = reader.info().shape;
+    block.raw_box = raw_box_for(block.tiles, block.volume_shape);
     block.raw = reader.read(block.raw_box, spare_raw_.take());
     require_finite(block.raw, block.raw_box, job_.raw);
     const auto& background = job_.skip.background;
@@ -275,6 +276,7 @@ class WorkerPipeline {
     if (generation_ > 0 || !job_.smaller_tiles) return false;
     const auto smaller = job_.smaller_tiles(tiles_);
     if (!smaller) return false;
+    ++statistics_.tile_shrinks;
     spdlog::warn(
         "{}: going on with tiles of {} x {} pixels instead of {} x {} (lower infer.memory_budget_mib to "
         "start with "
@@ -292,21 +294,31 @@ class WorkerPipeline {
         error.what());
   }
 
-  /// Compares the worker's first tile with float32.
+  /// Compares the worker's first tile with float32. What goes wrong here is no reason to lose a block.
   void check_precision(const LoadedBlock& block, const PredictedBlock& predicted) {
-    if (!job_.make_reference || statistics_.check_mean >= 0) return;
+    if (!job_.make_reference || checked_) return;
+    checked_ = true;
     const Tile& tile = block.tiles.front();
     const auto predict_tile = [&](const TilePredictor& by) {
-      return by.predict(block.raw, block.raw_box, volume_shape_, {tile}, tile.core, {});
+      return by.predict(block.raw, block.raw_box, block.volume_shape, {tile}, tile.core, [this](std::int64_t) { got_on(); });
     };
-    // With blending the block's voxels are those of several tiles.
-    const bool own = predictor_.options().blending == Blending::crop;
-    const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, volume_shape_)
-                                 : predict_tile(predictor_);
-    const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
-    statistics_.check_largest = check.largest;
-    statistics_.check_mean = check.mean;
-    statistics_.check_share_beyond = check.share_beyond;
+    try {
+      // With blending the block's voxels are those of several tiles.
+      const bool own = predictor_.options().blending == Blending::crop;
+      const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, block.volume_shape)
+                                   : predict_tile(predictor_);
+      const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
+      statistics_.check_largest = check.largest;
+      statistics_.check_mean = check.mean;
+      statistics_.check_share_beyond = check.share_beyond;
+      if (check.mean > kPrecisionLimit) {
+        spdlog::warn("{} is {:.3f} from float32 in probability, on average over the first tile: set infer.precision: float32",
+                     predictor_.engine_text(), check.mean);
+      }
+    } catch (const std::exception& error) {
+      spdlog::warn("the first tile could not be compared with float32: {}", words_of(error));
+    }
+    got_on();
   }
 
   void predict(LoadedBlock block) {
@@ -315,7 +327,7 @@ class WorkerPipeline {
     {
       const ScopeTimer timer(statistics_.predict_s);
       predicted.voxels = predictor_.predict(
-          block.raw, block.raw_box, volume_shape_, block.tiles, box,
+          block.raw, block.raw_box, block.volume_shape, block.tiles, box,
           [this](std::int64_t voxels) {
             voxels_predicted_ += voxels;
             got_on();
@@ -354,8 +366,8 @@ class WorkerPipeline {
   const TilePredictor& predictor_;
   BlockExchange& exchange_;
   WorkerStatistics statistics_;  // each field is written by one stage only
-  Index3 volume_shape_;          // of the raw volume; known before the first block is loaded
   SpareMemory spare_raw_, spare_results_;
+  bool checked_ = false;  // by the predicting thread
   std::mutex tiles_mutex_;
   TileGrid tiles_;
   int generation_ = 0;

@@ -3,19 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
+#include <optional>
 
 #include "io/error.h"
 
 namespace tessera {
 namespace {
 
-/// The factor by which `fine` pixels became `coarse` ones, the last one maybe partly filled: a power of two
-/// where one fits, else the smallest.
-std::int64_t factor_between(std::int64_t fine, std::int64_t coarse) {
-  const std::int64_t smallest = ceil_div(fine, coarse);
-  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(smallest)));
-  return ceil_div(fine, power) == coarse ? power : smallest;
+/// The factor by which `fine` pixels became `coarse` ones: an exact one, or a power of two with the last pixels left
+/// over, rounded up or down (as image pyramids do). Nothing when there is none.
+std::optional<std::int64_t> factor_between(std::int64_t fine, std::int64_t coarse) {
+  if (fine % coarse == 0) return fine / coarse;
+  for (std::int64_t power = 2; power <= fine; power *= 2) {
+    if (fine / power == coarse || ceil_div(fine, power) == coarse) return power;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -24,13 +26,14 @@ BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : reader_
   const VolumeInfo& info = reader_.info();
   bool fits = info.channels == 1 && info.type != VoxelType::float32;
   for (int axis = 0; axis < 3; ++axis) {
-    factor_[axis] = factor_between(raw_shape[axis], info.shape[axis]);
-    fits = fits && ceil_div(raw_shape[axis], factor_[axis]) == info.shape[axis];
+    const auto factor = factor_between(raw_shape[axis], info.shape[axis]);
+    fits = fits && factor;
+    factor_[axis] = factor.value_or(1);
   }
   if (!fits) {
     throw UsageError(fmt::format(
         "infer.skip.mask: {} has {} of shape {}; it must hold integers of the raw volume's shape {}, "
-        "or of one that is coarser by a whole factor on each axis",
+        "or of one that is coarser by a whole factor on each axis (an exact one, or a power of two)",
         mask.text(), name_of(info.type), to_string(info.shape), to_string(raw_shape)));
   }
 }
@@ -38,8 +41,10 @@ BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : reader_
 bool BlockMask::is_background(const Box& block) {
   Box box;
   for (int axis = 0; axis < 3; ++axis) {
-    box.begin[axis] = block.begin[axis] / factor_[axis];
-    box.end[axis] = ceil_div(block.end[axis], factor_[axis]);
+    // What a pyramid rounded down left over goes with the last of its pixels.
+    const std::int64_t last = reader_.info().shape[axis] - 1;
+    box.begin[axis] = std::min(block.begin[axis] / factor_[axis], last);
+    box.end[axis] = std::min(ceil_div(block.end[axis], factor_[axis]), last + 1);
   }
   const VoxelBuffer voxels = reader_.read(box);
   return std::all_of(voxels.bytes.begin(), voxels.bytes.end(),

@@ -75,7 +75,9 @@ std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& b
 std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
                             const TileDemand& demand) {
   const Index3 seen = seen_by_network(network, tile, volume_shape, demand.averaging);
-  return network.tile_memory(seen.y, seen.x, demand.precision, demand.cuda);
+  // Interpolation holds coordinates, weights and indices of every pixel; averages hold sums and turned copies.
+  const std::int64_t more = demand.averaging == Averaging::rotations7 ? 220 : demand.averaging == Averaging::symmetries8 ? 24 : 0;
+  return network.tile_memory(seen.y, seen.x, demand.precision, demand.cuda) + more * seen.y * seen.x;
 }
 
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,

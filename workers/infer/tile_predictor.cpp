@@ -67,11 +67,7 @@ class TilePredictor::Run {
   }
 
   VoxelBuffer finish() {
-    for (std::int64_t z = 0; z < static_cast<std::int64_t>(sums_.size()); ++z) {
-      const std::int64_t section = block_.begin.z + z;
-      store(sums_[static_cast<std::size_t>(z)] / weights_[static_cast<std::size_t>(z)],
-            {{section, block_.begin.y, block_.begin.x}, {section + 1, block_.end.y, block_.end.x}});
-    }
+    end_blended_section();
     return std::move(result_);
   }
 
@@ -159,16 +155,11 @@ class TilePredictor::Run {
 
   /// Adds a tile, weighted, to the sums of its section.
   void blend(const at::Tensor& probability, const Tile& tile) {
-    const auto z = static_cast<std::size_t>(tile.core.begin.z - block_.begin.z);
-    if (sums_.empty()) {
-      sums_.resize(static_cast<std::size_t>(block_.shape().z));
-      weights_.resize(sums_.size());
-    }
-    if (!sums_[z].defined()) {
-      const auto on = at::TensorOptions(at::kFloat);
-      sums_[z] =
-          at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x}, on);
-      weights_[z] = at::zeros({block_.shape().y, block_.shape().x}, on);
+    if (tile.core.begin.z != blended_z_) end_blended_section();
+    if (!sum_.defined()) {
+      blended_z_ = tile.core.begin.z;
+      sum_ = at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x});
+      weight_ = at::zeros({block_.shape().y, block_.shape().x});
     }
     const auto along = [&](int axis) {
       return at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
@@ -177,8 +168,15 @@ class TilePredictor::Run {
     };
     const at::Tensor weight = along(1).unsqueeze(1) * along(2).unsqueeze(0);
     const Index3 at = tile.core.begin - block_.begin, shape = tile.core.shape();
-    sums_[z].narrow(1, at.y, shape.y).narrow(2, at.x, shape.x).add_(probability * weight);
-    weights_[z].narrow(0, at.y, shape.y).narrow(1, at.x, shape.x).add_(weight);
+    sum_.narrow(1, at.y, shape.y).narrow(2, at.x, shape.x).add_(probability * weight);
+    weight_.narrow(0, at.y, shape.y).narrow(1, at.x, shape.x).add_(weight);
+  }
+
+  /// Stores the section whose tiles have all been blended: tiles come section by section.
+  void end_blended_section() {
+    if (!sum_.defined()) return;
+    store(sum_ / weight_, {{blended_z_, block_.begin.y, block_.begin.x}, {blended_z_ + 1, block_.end.y, block_.end.x}});
+    sum_ = weight_ = at::Tensor();
   }
 
   /// round(255 p) of (classes, y, x) on the CPU, straight into the result.
@@ -237,17 +235,14 @@ class TilePredictor::Run {
   const Box& block_;
   VoxelBuffer result_;
   std::vector<std::int64_t> wanted_;
-  std::vector<at::Tensor> sums_, weights_;  // by section of the block, with blending
+  at::Tensor sum_, weight_;       // of the section being blended
+  std::int64_t blended_z_ = 0;
 };
 
 TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits,
                              const PredictorOptions& options)
     : network_(std::move(network)), traits_(std::move(traits)), options_(options) {
-  for (const std::int64_t wanted : options.classes) {
-    if (wanted >= 0 && wanted < traits_.told_apart()) continue;
-    throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}",
-                                 wanted, traits_.told_apart(), traits_.told_apart() - 1));
-  }
+  for (const std::int64_t wanted : options.classes) require_class(traits_, wanted);
 }
 
 TilePredictor::TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options)

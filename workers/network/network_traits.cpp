@@ -1,7 +1,10 @@
 #include "workers/network/network_traits.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "io/error.h"
 #include "workers/network/tile_network.h"
 
 namespace tessera {
@@ -23,6 +26,12 @@ std::int64_t NetworkTraits::tile_memory(std::int64_t height, std::int64_t width,
 
 std::int64_t NetworkTraits::widest_layer() const {
   return unet ? 2 * unet->base_filters : std::max(in_channels, classes);
+}
+
+void require_class(const NetworkTraits& network, std::int64_t wanted) {
+  if (wanted >= 0 && wanted < network.told_apart()) return;
+  throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}", wanted,
+                               network.told_apart(), network.told_apart() - 1));
 }
 
 }  // namespace tessera

@@ -38,4 +38,7 @@ struct NetworkTraits {
   std::int64_t widest_layer() const;
 };
 
+/// Throws UsageError when the network does not tell class `wanted` apart.
+void require_class(const NetworkTraits& network, std::int64_t wanted);
+
 }  // namespace tessera

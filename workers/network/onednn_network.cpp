@@ -144,7 +144,15 @@ struct Program {
 class OneDnnNetwork : public TileNetwork {
  public:
   OneDnnNetwork(const UNetImpl& network, Precision precision)
-      : options_(network.options()), precision_(precision), weights_(fold_weights(network)) {}
+      : options_(network.options()), precision_(precision), weights_(fold_weights(network)) {
+    const std::int64_t side = geometry_of(options_).input_side_for(1);
+    try {
+      program_for(side, side);
+    } catch (const dnnl::error& error) {
+      throw UsageError(fmt::format("this processor cannot compute in {} ({}): set infer.precision: float32", name_of(precision),
+                                   error.what()));
+    }
+  }
 
   std::string text() const override {
     const dnnl_version_t* version = dnnl::version();

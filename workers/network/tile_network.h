@@ -26,7 +26,7 @@ class TileNetwork {
   virtual std::string text() const = 0;
 };
 
-/// Whether `make_cpu_network` runs on oneDNN itself in this build.
+/// Whether `make_tile_network` runs on oneDNN on the CPU itself in this build.
 bool has_onednn_engine();
 
 /// The fastest engine of this build for a U-Net on `device`: on the CPU oneDNN's fused primitives, else
