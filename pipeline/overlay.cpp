@@ -88,29 +88,40 @@ RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::
   return image;
 }
 
-RgbImage section_picture(std::span<const float> raw, std::span<const std::uint8_t> truth,
-                         std::span<const double> probability, double threshold, std::int64_t height,
-                         std::int64_t width) {
+std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<const std::uint8_t> truth,
+                                       std::span<const double> probability, double threshold, std::int64_t height,
+                                       std::int64_t width) {
   const std::vector<std::uint8_t> grey = stretched_grey(raw);
   std::vector<std::uint8_t> label(truth.size());
   std::transform(truth.begin(), truth.end(), label.begin(),
                  [](std::uint8_t v) { return static_cast<std::uint8_t>(v != 0 ? 255 : 0); });
   const std::int64_t factor = (std::max(height, width) + kLargestSide - 1) / kLargestSide;
-  const std::array<RgbImage, 3> panels{
-      scaled_down(grey_image(grey, height, width), factor),
-      scaled_down(grey_image(label, height, width), factor),
-      scaled_down(error_overlay(grey, truth, probability, threshold, height, width), factor)};
-  const std::int64_t panel_width = panels[0].width;
-  RgbImage picture{panels[0].height, 3 * panel_width + 2 * kGap, {}};
+  return {scaled_down(grey_image(grey, height, width), factor), scaled_down(grey_image(label, height, width), factor),
+          scaled_down(error_overlay(grey, truth, probability, threshold, height, width), factor)};
+}
+
+RgbImage side_by_side(std::span<const RgbImage> images) {
+  RgbImage picture;
+  for (const RgbImage& one : images) {
+    picture.height = std::max(picture.height, one.height);
+    picture.width += one.width + (picture.width > 0 ? kGap : 0);
+  }
   picture.pixels.assign(static_cast<std::size_t>(picture.height * picture.width * 3), 255);
-  for (std::size_t p = 0; p < panels.size(); ++p) {
-    const std::int64_t left = static_cast<std::int64_t>(p) * (panel_width + kGap);
-    for (std::int64_t y = 0; y < picture.height; ++y) {
-      std::copy_n(panels[p].pixels.begin() + y * panel_width * 3, panel_width * 3,
+  std::int64_t left = 0;
+  for (const RgbImage& one : images) {
+    for (std::int64_t y = 0; y < one.height; ++y) {
+      std::copy_n(one.pixels.begin() + y * one.width * 3, one.width * 3,
                   picture.pixels.begin() + (y * picture.width + left) * 3);
     }
+    left += one.width + kGap;
   }
   return picture;
+}
+
+RgbImage section_picture(std::span<const float> raw, std::span<const std::uint8_t> truth,
+                         std::span<const double> probability, double threshold, std::int64_t height,
+                         std::int64_t width) {
+  return side_by_side(section_panels(raw, truth, probability, threshold, height, width));
 }
 
 }  // namespace tessera

@@ -9,7 +9,7 @@ namespace tessera {
 
 /// Where a run keeps what it writes:
 ///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/  previews/
-///   inference.json  evaluation.json  evaluation/
+///   training.json  inference.json  evaluation.json  evaluation/  report.html
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}

@@ -18,7 +18,11 @@ int run_evaluate(const Arguments& arguments, const Communicator& world);
 int run_check(const Arguments& arguments, const Communicator& world);
 int run_import(const Arguments& arguments, const Communicator& world);
 int run_export(const Arguments& arguments, const Communicator& world);
+int run_export_model(const Arguments& arguments, const Communicator& world);
+int run_report(const Arguments& arguments, const Communicator& world);
 int run_synth(const Arguments& arguments, const Communicator& world);
+int run_verify(const Arguments& arguments, const Communicator& world);
+int run_pack(const Arguments& arguments, const Communicator& world);
 int run_info(const Arguments& arguments, const Communicator& world);
 
 }  // namespace tessera

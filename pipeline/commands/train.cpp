@@ -12,6 +12,7 @@
 #include "pipeline/stop_signal.h"
 #include "pipeline/training_loop.h"
 #include "pipeline/training_plan.h"
+#include "pipeline/training_record.h"
 #include "workers/infer/block_exchange.h"
 #include "workers/mpi/agree.h"
 #include "workers/network/network_checkpoint.h"
@@ -91,8 +92,9 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   on_every_rank(world, [&] {
     if (!is_worker) return;  // memory is judged where the work is
     make_plan(device.cuda ? kAnyMemory : available_memory(device));
-    const TrainingDataOptions what{*config.data.raw, *config.data.labels, *config.data.train_sections,
-                                   config.model.classes, plan.context};
+    const TrainingDataOptions what{*config.data.raw,      *config.data.labels,  *config.data.train_sections,
+                                   config.model.classes,  plan.context,         config.data.label_kind,
+                                   config.train.ignore_label, config.train.weight_map, device.threads};
     data = std::make_unique<TrainingData>(what);
   });
   on_every_rank(world, [&] {
@@ -123,8 +125,14 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   if (state) state->checkpoint.arrays.clear();  // as large as the network and its optimizer
   const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
 
+  TrainingRecord record = start_training_record(world, is_worker ? device.text() : "");
   std::unique_ptr<TrainingRecorder> recorder;
   on_root(world, [&] {
+    record.parameters = parameter_count(config.model);
+    record.tile_side = plan.tile_side;
+    record.global_batch = config.train.trainer.global_batch;
+    if (state) record.resumed_from = state->name;
+    record.write(folder);
     recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations,
                                                   config.train.trainer.optimizer.learning_rate, true);
     spdlog::info("experiment {}: {} with {} filters, {} parameters; tile {}, global batch {}, {} worker{}{}", config.name,
@@ -154,11 +162,20 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     follow_training(world, *recorder, signal);
   }
   world.broadcast(end.failure, alone ? 0 : 1);
+  const bool stopped = world.any(end.stopped_by_signal);
+  on_root(world, [&] {
+    record.end = !end.failure.empty() ? "failed" : stopped ? "stopped" : "done";
+    try {
+      record.write(folder);
+    } catch (const Error&) {
+      if (end.failure.empty()) throw;  // else what ended the training is the message to give
+    }
+  });
   if (!end.failure.empty()) throw AgreedError(end.failure);
   if (world.is_root()) {
     std::cout << fmt::format("run folder: {}\n", folder.path().string()) << std::flush;
   }
-  if (world.any(end.stopped_by_signal)) {
+  if (stopped) {
     throw StoppedBySignal("stopped by a signal; the state is saved: start again with --resume to go on");
   }
   return kExitDone;

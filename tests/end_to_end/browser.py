@@ -136,7 +136,9 @@ class Page:
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         browser.events.clear()
-        self.ask("Page.navigate", url=pathlib.Path(file).resolve().as_uri())
+        answer = self.ask("Page.navigate", url=pathlib.Path(file).resolve().as_uri())
+        if answer.get("errorText"):
+            raise AssertionError(f"{file}: {answer['errorText']}")
         browser.wait_for("Page.loadEventFired", self.session)
 
     def ask(self, method, **parameters):

@@ -203,7 +203,7 @@ def resolved_keys(text):
     sections are left out."""
     keys, path = {}, []
     for line in text.partition("\n\n")[0].splitlines():
-        found = re.fullmatch(r"( *)([a-z_]+):(?: (.*))?", line)
+        found = re.fullmatch(r"( *)([a-z_0-9]+):(?: (.*))?", line)
         if not found:
             continue
         path = path[:len(found[1]) // 2] + [found[2]]

@@ -60,7 +60,7 @@ def documented_keys(text):
     """{"train.iterations": comment} of a YAML file of block sections; a comment may go on in the next line."""
     keys, path = {}, []
     for line in text.splitlines():
-        found = re.fullmatch(r"( *)([a-z_]+):([^#]*)(#.*)?", line)
+        found = re.fullmatch(r"( *)([a-z_0-9]+):([^#]*)(#.*)?", line)
         if found:
             path = path[:len(found[1]) // 2] + [found[2]]
             keys[".".join(path)] = (found[3].strip() != "", (found[4] or "").lstrip("# "))
@@ -72,7 +72,7 @@ def keys_read():
     text = (SOURCE / "pipeline/config/experiment.cpp").read_text()
     reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
     reads += re.findall(r'\b(?:dataset|sections|shape|position|number_or_auto)\((\w+), "(\w+)"', text)
-    section = {"root": "", "augmentation": "train.augmentation.", "region": "infer.region.", "skip": "infer.skip."}
+    section = {"root": "", "augmentation": "train.augmentation.", "weight_map": "train.weight_map.", "region": "infer.region.", "skip": "infer.skip."}
     return {section.get(variable, f"{variable}.") + key for variable, key in reads}
 
 

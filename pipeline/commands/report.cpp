@@ -1,0 +1,82 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "io/durable_file.h"
+#include "io/error.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/report/compare_page.h"
+#include "pipeline/report/report_page.h"
+#include "pipeline/run_folder.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kUsage =
+    "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html]\n"
+    "       tessera report A B [--output compare.html]      A, B: each any of these";
+
+/// A name as part of a file's.
+std::string plain_name(const std::string& name) {
+  std::string plain;
+  for (const char c : name)
+    plain += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' ? c : '_';
+  return plain.substr(0, 80);
+}
+
+/// Of one run inside its folder, or beside an evaluation's file; of two in the folder that tessera was started in.
+fs::path default_output(const std::vector<RunRecord>& runs) {
+  if (runs.size() == 2) return fmt::format("compare_{}_{}.html", plain_name(runs[0].name), plain_name(runs[1].name));
+  std::error_code error;
+  return fs::is_directory(runs[0].place, error) ? runs[0].place / "report.html"
+                                                : fs::path(runs[0].place).replace_extension(".html");
+}
+
+void write_report(const std::vector<std::string>& arguments, const std::optional<std::string>& output) {
+  std::vector<RunRecord> runs;
+  for (const std::string& one : arguments)
+    runs.push_back(read_run(one));
+  for (const RunRecord& run : runs) {
+    for (const std::string& problem : run.problems)
+      spdlog::warn("{}", problem);
+  }
+  const fs::path file = output ? fs::path(*output) : default_output(runs);
+  create_folder_of(file);
+  const std::string page = runs.size() == 2 ? compare_page(runs[0], runs[1]) : report_page(runs[0]);
+  write_text_file(file, page);
+  std::cout << fmt::format("report: {} ({})\n", file.string(), bytes_text(static_cast<std::int64_t>(page.size())))
+            << std::flush;
+}
+
+}  // namespace
+
+int run_report(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description options("options");
+  options.add_options()  //
+      ("run", po::value<std::vector<std::string>>()->multitoken(),
+       "run folder, its experiment, or an evaluation's JSON file")  //
+      ("output,o", po::value<std::string>(),
+       "the HTML file; default: report.html in the run folder, or "
+       "compare_A_B.html here");
+  const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
+  if (!values) return kExitDone;
+  const auto runs =
+      values->count("run") == 0 ? std::vector<std::string>() : (*values)["run"].as<std::vector<std::string>>();
+  if (runs.empty() || runs.size() > 2) {
+    throw UsageError(
+        fmt::format("name one run to report, or two to compare: {} are given\nusage: {}", runs.size(), kUsage));
+  }
+  std::optional<std::string> output;
+  if (values->count("output") != 0) output = (*values)["output"].as<std::string>();
+  on_root(world, [&] { write_report(runs, output); });
+  return kExitDone;
+}
+
+}  // namespace tessera

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+/// A piece of HTML or SVG that is whole: every tag in it is closed. Text gets in through text() alone, which
+/// escapes it, so that nothing a file says can become markup.
+class Html {
+ public:
+  Html() = default;
+  /// Markup that this program wrote itself.
+  static Html markup(std::string text) {
+    Html html;
+    html.markup_ = std::move(text);
+    return html;
+  }
+
+  const std::string& str() const { return markup_; }
+  bool empty() const { return markup_.empty(); }
+  Html& operator+=(const Html& more) {
+    markup_ += more.markup_;
+    return *this;
+  }
+  friend Html operator+(Html a, const Html& b) { return a += b; }
+
+ private:
+  std::string markup_;
+};
+
+/// For HTML, between tags and in quoted attributes: & < > " ' are replaced; what is no UTF-8, and control
+/// characters other than line feed and tab, become U+FFFD.
+std::string escape_html(std::string_view text);
+Html text(std::string_view words);
+
+struct Attribute {
+  std::string name, value;
+};
+/// <name a="...">content</name>; values are escaped. The elements without content (img, br, meta) have no end tag.
+Html element(std::string_view name, const std::vector<Attribute>& attributes, const Html& content = {});
+/// <name class="css_class">content</name>; no attribute where it is empty.
+Html tag(std::string_view name, std::string_view css_class, const Html& content);
+
+/// A path or a dataset's name, which may be broken after / and : where a line ends.
+Html path_text(std::string_view path);
+
+std::string base64(std::span<const std::byte> bytes);
+
+/// A cell of a table: what is seen, and what sorting by its column compares where that is another.
+struct Cell {
+  Html content;
+  std::string sort_value;
+  std::string css_class;
+
+  static Cell words(std::string_view words) { return {text(words), {}, {}}; }
+  /// With so many decimals, set in digits of one width; a dash where the value is not finite.
+  static Cell number(double value, int decimals);
+  static Cell whole(double value);
+};
+
+/// A table with columns of words (aligned left) and of numbers (aligned right).
+class HtmlTable {
+ public:
+  struct Column {
+    std::string heading;
+    bool numbers = true;
+    std::string hint = {};  ///< shown when the pointer rests on the heading
+  };
+  explicit HtmlTable(std::vector<Column> columns, bool sortable = false)
+      : columns_(std::move(columns)), sortable_(sortable) {}
+
+  /// One cell a column. `css_class` marks the row.
+  void add(const std::vector<Cell>& cells, std::string_view css_class = {});
+  bool empty() const { return rows_.empty(); }
+  Html html() const;
+
+ private:
+  std::vector<Column> columns_;
+  bool sortable_;
+  Html rows_;
+};
+
+/// "1,234,567".
+std::string with_commas(double value);
+/// With so many decimals; a dash where it is not finite.
+std::string number_text(double value, int decimals);
+
+}  // namespace tessera

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+
+#include "pipeline/report/run_record.h"
+
+namespace tessera {
+
+/// The report of one run as a self-contained HTML file. What the run has not done yet is said in words.
+std::string report_page(const RunRecord& record);
+
+}  // namespace tessera

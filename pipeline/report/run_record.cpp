@@ -1,0 +1,265 @@
+#include "pipeline/report/run_record.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <functional>
+#include <regex>
+#include <sstream>
+
+#include "io/error.h"
+#include "pipeline/config/experiment.h"
+#include "pipeline/config/yaml_tree.h"
+#include "pipeline/report/json_reading.h"
+
+namespace tessera {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::int64_t kMostText = std::int64_t{1} << 30, kMostPicture = std::int64_t{64} << 20;
+constexpr std::size_t kMostPictures = 6;
+
+void add_keys(const YamlNode& node, const std::string& path, std::vector<ConfigKey>& keys) {
+  if (node.kind == YamlNode::Kind::map) {
+    for (const YamlNode& child : node.children)
+      add_keys(child, path.empty() ? child.key : fmt::format("{}.{}", path, child.key), keys);
+    return;
+  }
+  std::string value = node.text;
+  if (node.kind == YamlNode::Kind::list) {
+    std::vector<std::string> items;
+    for (const YamlNode& child : node.children)
+      items.push_back(child.text);
+    value = fmt::format("[{}]", fmt::join(items, ", "));
+  }
+  keys.push_back({path, value});
+}
+
+const ConfigKey* find_key(const std::vector<ConfigKey>& keys, const std::string& key) {
+  const auto found = std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& one) { return one.key == key; });
+  return found == keys.end() ? nullptr : &*found;
+}
+
+/// Whether a section of the experiment is what the training made of it.
+bool belongs_to_training(const std::string& key) {
+  return key.rfind("data.", 0) == 0 || key.rfind("model.", 0) == 0 || key.rfind("train.", 0) == 0;
+}
+
+std::string time_of(const fs::path& file) {
+  struct stat status {};
+  std::tm utc{};
+  if (stat(file.c_str(), &status) != 0 || gmtime_r(&status.st_mtime, &utc) == nullptr) return {};
+  char text[64];
+  return std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &utc) == 0 ? "" : text;
+}
+
+class Reader {
+ public:
+  Reader(RunRecord& record, fs::path folder) : record_(record), folder_(std::move(folder)) {}
+
+  /// Reads one file if it is there; what goes wrong becomes a problem of the record.
+  bool read(const std::string& name, const std::function<void(const std::string&)>& take) {
+    const fs::path file = folder_ / name;
+    std::error_code error;
+    if (!fs::exists(file, error)) return false;
+    try {
+      take(file_text(file, kMostText));
+      return true;
+    } catch (const std::exception& problem) {
+      record_.problems.push_back(problem.what());
+    }
+    return false;
+  }
+
+  void read_json(const std::string& name, Json& json, std::string& time) {
+    read(name, [&](const std::string& text) {
+      Json parsed = Json::parse(text, nullptr, false);
+      if (!parsed.is_object()) throw Error((folder_ / name).string() + " is damaged: it is no JSON object");
+      json = std::move(parsed);
+      time = time_of(folder_ / name);
+    });
+  }
+
+ private:
+  RunRecord& record_;
+  fs::path folder_;
+};
+
+/// Whether a picture's name tells of this evaluation: older ones may lie beside it.
+bool belongs(const SectionPicture& picture, const Json& evaluation) {
+  const double f = number_at(section_of(evaluation, picture.section), {"best_f"});
+  if (!std::isfinite(f)) return false;
+  double least = f, most = f;
+  for (const Json& one : list_at(evaluation, {"sections"})) {
+    least = std::min(least, number_at(one, {"best_f"}));
+    most = std::max(most, number_at(one, {"best_f"}));
+  }
+  return (!picture.worst || f == least) && (!picture.best || f == most);
+}
+
+void read_pictures(RunRecord& record, const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  const std::regex pattern("section_([0-9]{1,18})((?:_first|_worst|_best)+)\\.png");
+  for (const fs::path& file : files) {
+    std::smatch found;
+    const std::string name = file.filename().string();
+    if (!std::regex_match(name, found, pattern)) continue;
+    SectionPicture picture;
+    picture.section = std::stoll(found[1]);
+    const std::string roles = found[2];
+    picture.first = roles.find("_first") != std::string::npos;
+    picture.worst = roles.find("_worst") != std::string::npos;
+    picture.best = roles.find("_best") != std::string::npos;
+    if (!belongs(picture, record.evaluation) || record.pictures.size() >= kMostPictures) continue;
+    try {
+      const std::string bytes = file_text(file, kMostPicture);
+      picture.png.resize(bytes.size());
+      std::memcpy(picture.png.data(), bytes.data(), bytes.size());
+      require_whole_png(picture, file.string());
+      record.pictures.push_back(std::move(picture));
+    } catch (const Error& problem) {
+      record.problems.push_back(problem.what());
+    }
+  }
+}
+
+RunRecord read_folder(const fs::path& folder) {
+  RunRecord record;
+  record.place = folder;
+  Reader reader(record, folder);
+  const auto read_config = [&](const std::string& name, std::vector<ConfigKey>& keys) {
+    return reader.read(name, [&](const std::string& text) { keys = config_keys(text, (folder / name).string()); });
+  };
+  bool found = read_config("config.yaml", record.training_config);
+  found = read_config("inference.yaml", record.inference_config) || found;
+  found = reader.read("metrics.csv", [&](const std::string& text) { record.metrics = read_metrics(text); }) || found;
+  if (record.metrics.unreadable > 1) {  // one may have been cut short by a kill
+    record.problems.push_back(fmt::format("{}: {} rows cannot be read and are left out",
+                                          (folder / "metrics.csv").string(), record.metrics.unreadable));
+  }
+  reader.read("version.txt", [&](const std::string& text) {
+    record.version = text.substr(0, std::min<std::size_t>(text.find('\n'), 80));
+  });
+  reader.read_json("training.json", record.training, record.training_time);
+  reader.read_json("inference.json", record.inference, record.inference_time);
+  reader.read_json("evaluation.json", record.evaluation, record.evaluation_time);
+  if (!found && !record.has_inference() && !record.has_evaluation() && record.problems.empty()) {
+    throw UsageError(
+        fmt::format("{} holds nothing of a run: no config.yaml, metrics.csv, inference.json or evaluation.json; "
+                    "name the folder that train, infer or evaluate wrote",
+                    folder.string()));
+  }
+  read_pictures(record, folder / "evaluation");
+  record.name = record.config("experiment");
+  if (record.name.empty()) record.name = fs::absolute(folder).lexically_normal().filename().string();
+  if (record.name.empty()) record.name = fs::absolute(folder).lexically_normal().parent_path().filename().string();
+  return record;
+}
+
+RunRecord read_evaluation(const fs::path& file) {
+  RunRecord record;
+  record.place = file;
+  record.name = file.stem().string();
+  record.evaluation = Json::parse(file_text(file, kMostText), nullptr, false);
+  record.evaluation_time = time_of(file);
+  if (words_at(record.evaluation, {"kind"}).empty()) {
+    throw UsageError(
+        fmt::format("{} is no result of 'tessera evaluate --json': it is no JSON object with a 'kind'", file.string()));
+  }
+  return record;
+}
+
+}  // namespace
+
+std::string RunRecord::config(const std::string& key) const {
+  const ConfigKey* trained = find_key(training_config, key);
+  const ConfigKey* inferred = find_key(inference_config, key);
+  const ConfigKey* first = belongs_to_training(key) && trained != nullptr ? trained
+                           : inferred != nullptr                          ? inferred
+                                                                          : trained;
+  return first == nullptr ? std::string() : first->value;
+}
+
+std::vector<ConfigKey> RunRecord::all_config() const {
+  std::vector<ConfigKey> all = training_config.empty() ? inference_config : training_config;
+  for (ConfigKey& one : all)
+    one.value = config(one.key);
+  for (const ConfigKey& one : inference_config) {
+    if (find_key(all, one.key) == nullptr) all.push_back(one);
+  }
+  return all;
+}
+
+RunRecord read_run(const std::string& argument) {
+  const fs::path path = argument;
+  std::error_code error;
+  if (fs::is_directory(path, error)) return read_folder(path);
+  if (!fs::exists(path, error))
+    throw UsageError(fmt::format(
+        "{} does not exist: name a run folder, its experiment's YAML file or an evaluation's JSON file", argument));
+  if (path.extension() == ".json") return read_evaluation(path);
+  if (path.extension() != ".yaml" && path.extension() != ".yml") {
+    throw UsageError(fmt::format("{} is neither a run folder nor a .yaml or .json file", argument));
+  }
+  const ExperimentConfig config = parse_experiment(file_text(path, kMostText), argument, {}, {});
+  if (!fs::is_directory(config.run_folder, error)) {
+    throw UsageError(
+        fmt::format("{}, the run folder of {}, does not exist: run 'tessera train {}' first, or start this in the "
+                    "folder where that was started",
+                    config.run_folder.string(), argument, argument));
+  }
+  return read_folder(config.run_folder);
+}
+
+std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file) {
+  std::vector<YamlProblem> problems;
+  std::vector<ConfigKey> keys;
+  add_keys(parse_yaml({yaml, file, 0}, problems), "", keys);
+  return keys;
+}
+
+std::string file_text(const fs::path& file, std::int64_t most_bytes) {
+  std::error_code error;
+  const auto size = fs::file_size(file, error);
+  if (error) throw Error(fmt::format("cannot read {}: {}", file.string(), error.message()));
+  if (size > static_cast<std::uintmax_t>(most_bytes)) {
+    throw Error(fmt::format("{} has {} MiB, more than the {} MiB that such a file may have", file.string(), size >> 20,
+                            most_bytes >> 20));
+  }
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in || !text) {
+    if (size > 0) throw Error(fmt::format("cannot read {}", file.string()));
+  }
+  return std::move(text).str();
+}
+
+void require_whole_png(SectionPicture& picture, const std::string& name) {
+  constexpr unsigned char kSignature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  constexpr unsigned char kEnd[] = {'I', 'E', 'N', 'D', 0xAE, 0x42, 0x60, 0x82};
+  const std::vector<std::byte>& png = picture.png;
+  if (png.size() < 45 || std::memcmp(png.data(), kSignature, 8) != 0 ||
+      std::memcmp(png.data() + png.size() - 8, kEnd, 8) != 0) {
+    throw Error(fmt::format("{} is left out: it is no whole PNG", name));
+  }
+  const auto number = [&](std::size_t at) {
+    std::int64_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i)
+      value = value << 8 | std::to_integer<std::int64_t>(png[at + i]);
+    return value;
+  };
+  picture.width = number(16);
+  picture.height = number(20);
+}
+
+}  // namespace tessera

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/evaluation_json.h"
+#include "pipeline/report/metrics_table.h"
+
+namespace tessera {
+
+/// "train.iterations" and its value as the file writes it.
+struct ConfigKey {
+  std::string key, value;
+};
+
+/// A picture that `evaluate` left.
+struct SectionPicture {
+  std::int64_t section = 0;
+  bool first = false, worst = false, best = false;
+  std::int64_t height = 0, width = 0;
+  std::vector<std::byte> png;
+};
+
+/// What the files of a run say, as far as they are there and can be read.
+struct RunRecord {
+  std::string name;                                          ///< of the experiment, else of the folder or file
+  std::filesystem::path place;                               ///< the run folder, or the evaluation's file
+  std::vector<ConfigKey> training_config, inference_config;  ///< config.yaml, inference.yaml
+  std::string version;                                       ///< "tessera 0.1.0"
+  MetricsTable metrics;
+  Json training, inference, evaluation;                        ///< null where the file is missing or damaged
+  std::string training_time, inference_time, evaluation_time;  ///< when the files were written, UTC
+  std::vector<SectionPicture> pictures;                        ///< those that belong to `evaluation`
+  std::vector<std::string> problems;                           ///< what could not be read, in words
+
+  /// The value of a key: of the training for `data`, `model` and `train`, else of the last verb that said it.
+  std::string config(const std::string& key) const;
+  /// Both configs as one, keys in their order.
+  std::vector<ConfigKey> all_config() const;
+  bool has_training() const { return !metrics.rows.empty() || !training_config.empty(); }
+  bool has_inference() const { return inference.is_object(); }
+  bool has_evaluation() const { return evaluation.is_object(); }
+};
+
+/// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote. What is
+/// damaged is told in `problems`. Errors: UsageError where there is nothing of a run.
+RunRecord read_run(const std::string& argument);
+
+/// The keys of a YAML file that tessera wrote. Errors: UsageError with the place.
+std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file);
+
+/// The file as a whole. Errors: Error when it cannot be read or has more than `most_bytes`.
+std::string file_text(const std::filesystem::path& file, std::int64_t most_bytes);
+
+/// Reads height and width of a PNG and looks whether it is whole. Errors: Error.
+void require_whole_png(SectionPicture& picture, const std::string& name);
+
+}  // namespace tessera

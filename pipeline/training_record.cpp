@@ -1,0 +1,46 @@
+#include "pipeline/training_record.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+namespace tessera {
+
+void TrainingRecord::write(const RunFolder& folder) const {
+  nlohmann::ordered_json json{{"end", end},
+                              {"started", started},
+                              {"ranks", ranks},
+                              {"parameters", parameters},
+                              {"tile", tile_side},
+                              {"global_batch", global_batch},
+                              {"resumed_from", resumed_from}};
+  json["workers"] = nlohmann::ordered_json::array();
+  for (const Worker& one : workers)
+    json["workers"].push_back({{"rank", one.rank}, {"host", one.host}, {"device", one.device}});
+  write_text_file(folder.path() / "training.json",
+                  json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+TrainingRecord start_training_record(const Communicator& world, const std::string& device) {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  TrainingRecord record;
+  record.ranks = world.size();
+  const std::vector<std::string> all = world.all_gather(device.empty() ? "" : std::string(host.data()) + "\n" + device);
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const std::size_t end = all[rank].find('\n');
+    if (end == std::string::npos) continue;
+    record.workers.push_back({static_cast<int>(rank), all[rank].substr(0, end), all[rank].substr(end + 1)});
+  }
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&now, &utc) != nullptr && std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0) {
+    record.started = text.data();
+  }
+  return record;
+}
+
+}  // namespace tessera

@@ -1,0 +1,96 @@
+"""Reports in a real browser: no complaint, no request, every picture there, light, dark and on paper."""
+
+import base64
+import unittest
+
+import browser
+from test_report import ReportCase
+
+# Mean grey value and standard deviation of a PNG's pixels, worked out in the page.
+PIXELS = """(async () => {
+  const image = new Image();
+  image.src = 'data:image/png;base64,%s';
+  await image.decode();
+  const canvas = new OffscreenCanvas(image.width, image.height), context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  const data = context.getImageData(0, 0, image.width, image.height).data;
+  let sum = 0, squares = 0;
+  for (let i = 0; i < data.length; i += 4) { sum += data[i + 1]; squares += data[i + 1] ** 2; }
+  const mean = sum / (data.length / 4);
+  return [mean, Math.sqrt(squares / (data.length / 4) - mean * mean)];
+})()"""
+
+
+@unittest.skipUnless(browser.PROGRAM, "there is no chromium (scripts/install-dependencies --tests installs it)")
+class InABrowser(ReportCase):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.done(cls.folder, ["report", "runs/one"])
+        cls.done(cls.folder, ["report", "runs/one", "runs/two"])
+        cls.done(cls.folder, ["report", "runs/half"])
+        cls.files = [cls.run_folder / "report.html", cls.folder / "compare_one_two.html", cls.folder / "runs/half/report.html"]
+        cls.browser = browser.Browser()
+        cls.addClassCleanup(cls.browser.close)
+
+    def test_opens_without_complaint_or_request(self):
+        for file in self.files:
+            with self.subTest(file=file.name):
+                page = self.browser.open(file)
+                self.assertEqual(page.complaints(), [])
+                self.assertEqual(page.requests(), [file.resolve().as_uri()])
+                widths = page.evaluate("[...document.images].map(image => image.complete ? image.naturalWidth : 0)")
+                self.assertEqual(len(widths), file.read_text().count("<img "))
+                self.assertTrue(all(width >= 3 * 96 for width in widths), widths)
+                self.assertGreater(page.evaluate("document.querySelectorAll('svg').length"), 2)
+
+    def test_a_complaint_would_be_heard(self):
+        bad = self.folder / "bad.html"
+        bad.write_text(self.files[0].read_text().replace("</main>", "<img src='nowhere.png'><script>x()</script></main>"))
+        page = self.browser.open(bad)
+        self.assertGreaterEqual(len(page.complaints()), 2, "a foreign script and a picture from elsewhere are forbidden")
+
+    def test_light_dark_and_paper(self):
+        for file in self.files:
+            with self.subTest(file=file.name):
+                means = {}
+                for dark in (False, True):
+                    page = self.browser.open(file, dark=dark)
+                    shot = page.screenshot(clip={"x": 0, "y": 0, "width": 1280, "height": 420})
+                    means[dark], deviation = page.evaluate(PIXELS % base64.b64encode(shot).decode())
+                    self.assertGreater(deviation, 3, "blank")
+                self.assertGreater(means[False], 200)
+                self.assertLess(means[True], 70)
+                self.assertTrue(page.pdf().startswith(b"%PDF"))
+
+    def test_fits_a_laptop_and_a_telephone(self):
+        for width in (1280, 390):
+            for file in self.files:
+                page = self.browser.open(file, width=width)
+                self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), width, f"{file.name} at {width}")
+
+    def test_plots_keep_their_words_inside(self):
+        page = self.browser.open(self.files[0])
+        outside = page.evaluate("""[...document.querySelectorAll('svg text')].filter(text => {
+          const box = text.getBoundingClientRect(), frame = text.ownerSVGElement.getBoundingClientRect();
+          return box.left < frame.left - 3 || box.right > frame.right + 3 ||
+                 box.top < frame.top - 3 || box.bottom > frame.bottom + 3;
+        }).map(text => text.textContent)""")
+        self.assertEqual(outside, [])
+
+    def test_headings_sort(self):
+        page = self.browser.open(self.files[0])
+        column = """[...document.querySelectorAll('#sections table.sortable tbody tr')].map(row => row.cells[1].textContent)"""
+        press = """document.querySelectorAll('#sections table.sortable th button')[1].click()"""
+        values = page.evaluate(column)
+        self.assertEqual(len(values), 2)
+        page.evaluate(press)
+        self.assertEqual(page.evaluate(column), sorted(values))
+        page.evaluate(press)
+        self.assertEqual(page.evaluate(column), sorted(values, reverse=True))
+        self.assertEqual(page.complaints(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
