@@ -33,7 +33,7 @@ class Loop {
   bool train() {
     const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
-    if (lead()) write_weight_map_picture(data_.first_section(), trainer_.class_weights(), setup_.folder);
+    if (lead() && config.weight_map.w0 > 0) write_weight_map_picture(data_.first_section(), trainer_.class_weights(), setup_.folder);
     if (setup_.validation_due) {
       TrainingStep resumed;
       resumed.iteration = trainer_.iteration();
