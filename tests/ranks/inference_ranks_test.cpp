@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <set>
 
@@ -202,6 +205,66 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   }
   EXPECT_EQ(zeros, dark.voxels());
   EXPECT_EQ(compared, region.voxels() - dark.voxels());
+}
+
+/// Law 2 on all ranks together: 4 tile sizes, 3 block sizes, both kinds of network, the 8 symmetries; against the network
+/// run once over each whole section.
+TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
+  const testing::SharedFolder folder;
+  const Index3 volume{2, 70, 93};
+  const DatasetName raw = make_raw(folder / "raw.h5", volume);
+  int tried = 0;
+  for (const bool same : {false, true}) {
+    UNetOptions options = same ? keras_same_options() : unet2015_options();
+    options.base_filters = 2;
+    options.depth = 2;
+    PredictorOptions what = predictor_options();
+    what.averaging = Averaging::symmetries8;
+    what.output_type = VoxelType::float32;
+    const TilePredictor predictor(make_network(options, 4), what);
+    const NetworkGeometry geometry = geometry_of(options);
+    VolumeReader reader(raw);
+    const VoxelBuffer voxels = reader.read(Box::of_shape(volume));
+    std::vector<float> whole;
+    for (std::int64_t z = 0; z < volume.z; ++z) {
+      const Tile tile = whole_section_tile(geometry, volume, z, 0);
+      const VoxelBuffer section = predictor.predict(voxels, Box::of_shape(volume), volume, {tile}, tile.core, {});
+      whole.insert(whole.end(), section.as<float>().begin(), section.as<float>().end());
+    }
+    for (const std::int64_t core : {16, 24, 40, 96}) {
+      for (const Index3& block : {Index3{1, 32, 48}, Index3{2, 48, 96}, Index3{1, 96, 96}}) {
+        const std::int64_t side = geometry.input_side_for(core);
+        const auto file = folder / fmt::format("{}_{}_{}.h5", same, core, block.y);
+        const auto job_with = [&](bool create) {
+          OutputVolumeSpec spec;
+          spec.name = {file, "/volumes/predictions/interior"};
+          spec.type = VoxelType::float32;
+          spec.shape = volume;
+          spec.chunk = {1, 16, 16};
+          OutputLayout layout{0, spec.type, volume, spec.chunk};
+          if (create) layout = create_output_volume(spec);
+          return InferenceJob{raw, BlockPlan(volume, block), TileGrid(geometry, volume, {1, side, side}, 0), file, layout};
+        };
+        InferenceJob job = job_with(false);
+        on_root(world(), [&] { job = job_with(true); });
+        world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
+        Coordinator coordinator(job.blocks.hand_out_order(), {});
+        run_on_all_ranks(job, predictor, coordinator);
+        ++tried;
+        if (!world().is_root()) continue;
+        const std::vector<std::byte> bytes = voxels_of(file);
+        ASSERT_EQ(bytes.size(), whole.size() * sizeof(float));
+        double worst = 0;
+        for (std::size_t i = 0; i < whole.size(); ++i) {
+          float value = 0;
+          std::memcpy(&value, bytes.data() + i * sizeof(float), sizeof(float));
+          worst = std::max(worst, static_cast<double>(std::abs(value - whole[i])));
+        }
+        EXPECT_LE(worst, 1e-5) << (same ? "same " : "valid ") << side << " " << to_string(block);
+      }
+    }
+  }
+  EXPECT_EQ(tried, 24);
 }
 
 /// A network for which large tiles are too much.
