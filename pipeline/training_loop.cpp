@@ -33,7 +33,7 @@ class Loop {
   bool train() {
     const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
-    if (lead() && config.weight_map.w0 > 0) write_weight_map_picture(data_.first_section(), trainer_.class_weights(), setup_.folder);
+    if (lead() && config.weight_map.w0 > 0) write_weight_map_picture(data_.first_section(), trainer_.samples().class_weights(), setup_.folder);
     if (setup_.validation_due) {
       TrainingStep resumed;
       resumed.iteration = trainer_.iteration();
@@ -79,7 +79,7 @@ class Loop {
     TrainingEvent made = event(TrainingEvent::step);
     made.training = step;
     const TrainerOptions& options = setup_.config.train.trainer;
-    const auto side = static_cast<double>(geometry_of(setup_.config.model).output_side(options.tile_side));
+    const auto side = static_cast<double>(geometry_of(setup_.config.model).output_side(options.samples.tile_side));
     made.output_pixels = side * side * static_cast<double>(options.global_batch);
     tell(made);
   }
@@ -103,7 +103,7 @@ class Loop {
     options.raw = *setup_.config.data.raw;
     options.labels = *setup_.config.data.labels;
     options.sections = *setup_.config.data.validation_sections;
-    options.normalisation = trainer_.normalisation();
+    options.normalisation = trainer_.samples().normalisation();
     options.context = data_.options().context;
     options.device = setup_.device;
     options.memory_budget = setup_.validation_budget;

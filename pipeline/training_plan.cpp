@@ -18,7 +18,7 @@ constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
 
 /// The paper's tile, or the smallest whose output covers a smaller section.
 std::int64_t choose_side(const ExperimentConfig& config, const VolumeInfo& raw) {
-  if (!config.train.tile_auto) return config.train.trainer.tile_side;
+  if (!config.train.tile_auto) return config.train.trainer.samples.tile_side;
   const NetworkGeometry geometry = geometry_of(config.model);
   const std::int64_t section = std::max(raw.shape.y, raw.shape.x);
   if (geometry.padding == Padding::same) {

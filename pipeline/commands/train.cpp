@@ -87,7 +87,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   TrainingPlan plan;
   const auto make_plan = [&](std::int64_t available) {
     plan = plan_training(config, VolumeReader(*config.data.raw).info(), available);
-    config.train.trainer.tile_side = plan.tile_side;
+    config.train.trainer.samples.tile_side = plan.tile_side;
   };
   on_every_rank(world, [&] {
     if (!is_worker) return;  // memory is judged where the work is
@@ -118,7 +118,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   std::unique_ptr<Trainer> trainer;
   on_every_rank(world, [&] {
     if (!is_worker) return;
-    trainer = std::make_unique<Trainer>(make_network(config.model, config.train.trainer.seed), *data, config.train.trainer,
+    trainer = std::make_unique<Trainer>(make_network(config.model, config.train.trainer.samples.seed), *data, config.train.trainer,
                                         device, workers);
     if (state) trainer->restore(state->checkpoint, state->name);
   });
@@ -136,7 +136,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations,
                                                   config.train.trainer.optimizer.learning_rate, true);
     spdlog::info("experiment {}: {} with {} filters, {} parameters; tile {}, global batch {}, {} worker{}{}", config.name,
-                 config.preset, config.model.base_filters, parameter_count(config.model), config.train.trainer.tile_side,
+                 config.preset, config.model.base_filters, parameter_count(config.model), config.train.trainer.samples.tile_side,
                  config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
                  state ? fmt::format(", resumed from {}", state->name) : "");
     const std::int64_t worker_count = alone ? 1 : world.size() - 1;

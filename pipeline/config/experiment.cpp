@@ -112,7 +112,7 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   config.tile_auto = tile == 0;
   const NetworkGeometry geometry = geometry_of(model);
   if (tile != 0) {
-    t.tile_side = tile;
+    t.samples.tile_side = tile;
     if (!geometry.is_legal_input(tile)) {
       train.problem("tile", fmt::format("a tile of {} pixels does not fit the network: {}", tile,
                                         geometry.legal_sides_text(tile)));
@@ -124,19 +124,19 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   t.optimizer.momentum = train.get<double>("momentum", 0.99, between(0, 0.9999));
   t.optimizer.weight_decay = train.get<double>("weight_decay", 0, at_least(0));
   ConfigSection weight_map = train.section("weight_map");
-  t.class_balance = weight_map.get<bool>("class_balance", true);
+  t.samples.class_balance = weight_map.get<bool>("class_balance", true);
   config.weight_map.w0 = weight_map.get<double>("w0", config.weight_map.w0, between(0, 1e6));
   config.weight_map.sigma = weight_map.get<double>("sigma", config.weight_map.sigma, between(0.01, 1e6));
   t.dice_weight = train.get<double>("dice_weight", 0, between(0, 1e6));
   config.ignore_label = train.optional<std::int64_t>("ignore_label", at_least(0));
-  t.seed = static_cast<std::uint64_t>(train.get<std::int64_t>("seed", 1, at_least(0)));
+  t.samples.seed = static_cast<std::uint64_t>(train.get<std::int64_t>("seed", 1, at_least(0)));
   config.threads = static_cast<int>(number_or_auto(train, "threads", between(1, 4096)));
   t.prefetch_threads = static_cast<int>(train.get<std::int64_t>("prefetch_threads", 1, between(0, 64)));
   config.validate_every = train.get<std::int64_t>("validate_every", 200, at_least(1));
   config.checkpoint_every = train.get<std::int64_t>("checkpoint_every", 200, at_least(1));
   config.keep_checkpoints = train.get<std::int64_t>("keep_checkpoints", 3, between(1, 100000));
   ConfigSection augmentation = train.section("augmentation");
-  AugmentationOptions& a = t.augmentation;
+  AugmentationOptions& a = t.samples.augmentation;
   a.rotate = augmentation.get<bool>("rotate", a.rotate);
   a.mirror = augmentation.get<bool>("mirror", a.mirror);
   a.contrast = augmentation.get<double>("contrast", a.contrast, between(0, 1));

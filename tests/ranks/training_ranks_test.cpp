@@ -53,7 +53,7 @@ void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind,
   what.weight_map.w0 = w0;
   const TrainingData data(what);
   options.global_batch = 4;
-  options.tile_side = tile;
+  options.samples.tile_side = tile;
   options.optimizer.kind = kind;
   const Device device;
   const Communicator alone = Communicator::alone();
@@ -72,7 +72,7 @@ void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind,
   validation.raw = what.raw;
   validation.labels = what.labels;
   validation.sections = {3, 4};
-  validation.normalisation = together.normalisation();
+  validation.normalisation = together.samples().normalisation();
   validation.memory_budget = std::int64_t{1} << 30;
   const ValidationScores a = validate(together.network(), validation, world(), {});
   const ValidationScores b = validate(own.network(), validation, alone, {});
@@ -100,7 +100,7 @@ TEST(TrainingRanks, WeightMapDiceAndAllAugmentation) {
   TrainerOptions options;
   options.dice_weight = 0.5;
   options.prefetch_threads = 2;
-  AugmentationOptions& a = options.augmentation;
+  AugmentationOptions& a = options.samples.augmentation;
   a.elastic = 5, a.rotation = 180, a.scaling = 0.2, a.shift = 3, a.gamma = 0.3, a.blur = 1,
   a.low_contrast_section = 0.2;
   expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options, 10);
@@ -115,7 +115,7 @@ TEST(TrainingRanks, AWishToStopOnOneRankReachesAll) {
   const TrainingData data(
       {{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
   TrainerOptions options;
-  options.tile_side = 40;
+  options.samples.tile_side = 40;
   Trainer trainer(make_network(network, 3), data, options, {}, world());
   EXPECT_EQ(trainer.step(StopWish::none).stop, StopWish::none);
   const bool last = world().rank() == world().size() - 1;

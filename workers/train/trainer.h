@@ -11,10 +11,9 @@
 #include "workers/device.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
-#include "workers/train/augmentation.h"
 #include "workers/train/optimizer.h"
 #include "workers/train/sample_prefetcher.h"
-#include "workers/train/training_data.h"
+#include "workers/train/sample_source.h"
 
 namespace tessera {
 
@@ -22,13 +21,10 @@ class UNetImpl;
 
 struct TrainerOptions {
   std::int64_t global_batch = 1;  ///< samples per iteration, over all workers
-  std::int64_t tile_side = 572;   ///< of the network's input
-  std::uint64_t seed = 1;
-  bool class_balance = true;
-  int prefetch_threads = 1;  ///< that make samples beside the training; 0: none
-  double dice_weight = 0;    ///< of the Dice term beside the cross-entropy; 0: none
+  int prefetch_threads = 1;       ///< that make samples beside the training; 0: none
+  double dice_weight = 0;         ///< of the Dice term beside the cross-entropy; 0: none
+  SampleOptions samples;
   OptimizerOptions optimizer;
-  AugmentationOptions augmentation;
 };
 
 /// Why a worker would like a training to end after this iteration.
@@ -67,11 +63,8 @@ class Trainer {
   TrainingStep step(StopWish wish);
 
   std::int64_t iteration() const { return iteration_; }
-  std::int64_t samples_per_epoch() const { return samples_per_epoch_; }
-  const Normalisation& normalisation() const { return normalisation_; }
+  const SampleSource& samples() const { return source_; }
   const UNetImpl& network() const;
-  /// w_c of each class.
-  const std::vector<float>& class_weights() const;
 
   /// Weights, batch statistics, optimizer, counters: all that step() depends on.
   void store(Checkpoint& checkpoint) const;
@@ -79,19 +72,17 @@ class Trainer {
   void restore(const Checkpoint& checkpoint, const std::string& name);
 
  private:
+  struct Sums;
   struct Model;
-  PreparedSample prepare(std::int64_t sample_number) const;
-  void compute_sample(std::int64_t sample_number);
+  void compute_sample(std::int64_t sample_number, Sums& sums);
 
-  const TrainingData& data_;
   TrainerOptions options_;
   const Communicator& workers_;
-  Normalisation normalisation_;
+  SampleSource source_;
   std::int64_t iteration_ = 0;
   std::int64_t samples_seen_ = 0;  ///< a resumed training may have another global batch
-  std::int64_t samples_per_epoch_ = 1;
   std::unique_ptr<Model> model_;
-  std::unique_ptr<SamplePrefetcher> samples_;  ///< last: its threads end first
+  std::unique_ptr<SamplePrefetcher> prefetcher_;  ///< last: its threads end first
 };
 
 }  // namespace tessera

@@ -49,7 +49,7 @@ class TrainerTest : public ::testing::Test {
     data_options_.labels = testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
                                                  [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
     data_options_.sections = {0, 2};
-    options_.tile_side = 60;
+    options_.samples.tile_side = 60;
     options_.global_batch = 2;
     options_.optimizer.learning_rate = 1e-3;
   }
@@ -121,13 +121,13 @@ class Resume : public TrainerTest, public ::testing::WithParamInterface<Resumed>
 
 TEST_P(Resume, EqualsNeverStopped) {
   options_.optimizer.kind = GetParam().optimizer;
-  options_.augmentation.elastic = 3;
+  options_.samples.augmentation.elastic = 3;
   options_.dice_weight = 0.5;
   data_options_.weight_map.w0 = 10;
   const UNetOptions network = GetParam().network();
   ASSERT_GT(network.dropout, 0);
   const auto straight = trainer(network);
-  ASSERT_LT(straight->samples_per_epoch(), 12 * options_.global_batch);
+  ASSERT_LT(straight->samples().samples_per_epoch(), 12 * options_.global_batch);
   const std::vector<double> expected = losses(*straight, 6);
   {
     const auto first = trainer(network);
@@ -155,16 +155,16 @@ INSTANTIATE_TEST_SUITE_P(All, Resume,
 TEST_F(TrainerTest, TheNormalisationIsThatOfTheCheckpoint) {
   const auto training = trainer(paper_style());
   Checkpoint checkpoint = state_of(*training);
-  EXPECT_EQ(training->normalisation().mean, data().mean());
+  EXPECT_EQ(training->samples().normalisation().mean, data().mean());
   checkpoint.numbers["normalisation"] = {1.5, 2.5};
   training->restore(checkpoint, "a.h5");
-  EXPECT_EQ(training->normalisation().mean, 1.5);
-  EXPECT_EQ(training->normalisation().std, 2.5);
+  EXPECT_EQ(training->samples().normalisation().mean, 1.5);
+  EXPECT_EQ(training->samples().normalisation().std, 2.5);
 }
 
 // With equal weights and no learning, a batch's loss is the mean of its samples'.
 TEST_F(TrainerTest, ABatchIsItsSamples) {
-  options_.class_balance = false;
+  options_.samples.class_balance = false;
   options_.optimizer.learning_rate = 0;
   for (const UNetOptions& network : {paper_style(), keras_style()}) {
     options_.global_batch = 1;
@@ -177,7 +177,7 @@ TEST_F(TrainerTest, ABatchIsItsSamples) {
 }
 
 TEST_F(TrainerTest, PrefetchThreadsChangeNothing) {
-  options_.augmentation.elastic = 3;
+  options_.samples.augmentation.elastic = 3;
   options_.global_batch = 3;
   options_.prefetch_threads = 0;
   const std::vector<double> expected = losses(*trainer(paper_style()), 5);
@@ -207,7 +207,7 @@ TEST_F(TrainerTest, EachPartOfTheEnergyChangesTheLoss) {
 TEST_F(TrainerTest, TheSeedDecidesTheSamples) {
   const std::vector<double> first = losses(*trainer(paper_style()), 2);
   EXPECT_EQ(losses(*trainer(paper_style()), 2), first);
-  options_.seed = 2;
+  options_.samples.seed = 2;
   EXPECT_NE(losses(*trainer(paper_style()), 2), first);
 }
 
@@ -216,7 +216,7 @@ TEST_F(TrainerTest, StepsAreCountedAndWishesHeard) {
   const TrainingStep step = training->step(StopWish::time_is_up);
   EXPECT_EQ(step.iteration, 1);
   EXPECT_EQ(step.stop, StopWish::time_is_up);
-  EXPECT_EQ(training->samples_per_epoch(), 15) << "2 x 50 x 60 pixels, 20 x 20 a sample";
+  EXPECT_EQ(training->samples().samples_per_epoch(), 15) << "2 x 50 x 60 pixels, 20 x 20 a sample";
   EXPECT_DOUBLE_EQ(step.epoch, 2.0 / 15);
   EXPECT_TRUE(step.pixel_error >= 0 && step.pixel_error <= 1);
   EXPECT_EQ(training->step(StopWish::none).stop, StopWish::none);
@@ -240,7 +240,7 @@ TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
               HasSubstr("same_padding is 1 here, 0 there"));
   options_.optimizer.kind = OptimizerOptions::Kind::adam;
   EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(stored, "a.h5"); }),
-              HasSubstr("no array optimizer/mean"));
+              HasSubstr("no array optimizer/mean/to_classes.weight"));
   options_.optimizer.kind = OptimizerOptions::Kind::sgd;
   Checkpoint weights_only;
   store_network(*make_network(paper_style(), 1), weights_only);

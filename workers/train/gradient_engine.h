@@ -1,0 +1,37 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "workers/train/flat_parameters.h"
+
+namespace tessera {
+
+/// Told that so many values at the front of the flat gradient will not change any more. May be called from
+/// another thread than the one that waits for the backward pass.
+using GradientReady = std::function<void(std::int64_t values)>;
+
+/// A network in training: its answer to one sample, and the gradient of a loss of that answer.
+class GradientEngine {
+ public:
+  virtual ~GradientEngine() = default;
+  /// What computes, in words.
+  virtual std::string text() const = 0;
+  /// Logits (1, classes, h, w), float32, channels_last, of an input (1, channels, H, W), float32 on the
+  /// parameters' device. Dropout draws from a stream of this seed. Batch statistics move on.
+  virtual at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) = 0;
+  /// Adds the parameters' gradient for the last forward() to the flat sums; `logits_gradient` is the loss'
+  /// gradient by its logits. `ready` may be empty.
+  virtual void backward(const at::Tensor& logits_gradient, const GradientReady& ready) = 0;
+  /// To be called whenever the parameters have changed.
+  virtual void parameters_changed() {}
+};
+
+/// LibTorch's operators and its automatic differentiation, on any device.
+std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters);
+
+}  // namespace tessera
