@@ -1,144 +1,28 @@
 #include "workers/network/onednn_network.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 
-#include <cstdlib>
-#include <cstring>
-#include <dnnl.hpp>
-#include <functional>
 #include <list>
-#include <map>
-#include <unordered_map>
 
-#include "io/box.h"
 #include "io/error.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/network_weights.h"
+#include "workers/network/onednn_steps.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
 
 using dnnl::memory;
-using Arguments = std::unordered_map<int, memory>;
-
-/// One piece of page-aligned memory that only grows.
-class Arena {
- public:
-  Arena() = default;
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena() { std::free(data_); }
-
-  std::byte* require(std::int64_t bytes) {
-    if (bytes <= bytes_) return data_;
-    constexpr std::size_t kHugePage = std::size_t{2} << 20;
-    std::free(data_);
-    data_ = nullptr;
-    bytes_ = 0;
-    const auto rounded = static_cast<std::size_t>(round_up(bytes, static_cast<std::int64_t>(kHugePage)));
-    data_ = static_cast<std::byte*>(std::aligned_alloc(kHugePage, rounded));
-    if (data_ == nullptr) throw std::bad_alloc();
-    ::madvise(data_, rounded, MADV_HUGEPAGE);  // fewer misses of the address cache; without it, only slower
-    bytes_ = static_cast<std::int64_t>(rounded);
-    return data_;
-  }
-
- private:
-  std::byte* data_ = nullptr;
-  std::int64_t bytes_ = 0;
-};
-
-/// Copies `pixels` runs of `Bytes` bytes (0: `bytes`) from one stride to another.
-template <int Bytes>
-void copy_runs(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride,
-               std::int64_t pixels, std::int64_t bytes) {
-  for (std::int64_t i = 0; i < pixels; ++i) {
-    std::memcpy(to + i * to_stride, from + i * from_stride,
-                static_cast<std::size_t>(Bytes > 0 ? Bytes : bytes));
-  }
-}
-
-/// The copy for runs of so many bytes: of a constant number the compiler makes a few moves.
-auto copier(std::int64_t bytes) {
-  switch (bytes) {
-    case 16:
-      return &copy_runs<16>;
-    case 32:
-      return &copy_runs<32>;
-    case 64:
-      return &copy_runs<64>;
-    case 128:
-      return &copy_runs<128>;
-    case 256:
-      return &copy_runs<256>;
-    default:
-      return &copy_runs<0>;
-  }
-}
-
-dnnl::primitive_attr attributes(bool relu) {
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (relu) {
-    dnnl::post_ops after;
-#if DNNL_VERSION_MAJOR >= 3
-    after.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
-#else
-    after.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
-#endif
-    attr.set_post_ops(after);
-  }
-  return attr;
-}
-
-struct ConvolutionShape {
-  memory::dims in, weight, bias, out, pad_begin, pad_end;
-};
-
-dnnl::convolution_forward::primitive_desc convolution(const dnnl::engine& engine,
-                                                      const ConvolutionShape& shape, memory::data_type type,
-                                                      memory::data_type out_type, bool relu) {
-  const memory::desc in(shape.in, type, memory::format_tag::nhwc),
-      weight(shape.weight, type, memory::format_tag::any),
-      bias(shape.bias, memory::data_type::f32, memory::format_tag::x),
-      out(shape.out, out_type, memory::format_tag::nhwc);
-  const auto kind = dnnl::prop_kind::forward_inference;
-  const auto algorithm = dnnl::algorithm::convolution_direct;
-#if DNNL_VERSION_MAJOR >= 3
-  return {engine,          kind,          algorithm,       in, weight, bias, out, {1, 1},
-          shape.pad_begin, shape.pad_end, attributes(relu)};
-#else
-  return {{kind, algorithm, in, weight, bias, out, {1, 1}, shape.pad_begin, shape.pad_end},
-          attributes(relu),
-          engine};
-#endif
-}
-
-dnnl::pooling_forward::primitive_desc pooling(const dnnl::engine& engine, const memory::dims& in_dims,
-                                              const memory::dims& out_dims, memory::data_type type) {
-  const memory::desc in(in_dims, type, memory::format_tag::nhwc),
-      out(out_dims, type, memory::format_tag::nhwc);
-  const auto kind = dnnl::prop_kind::forward_inference;
-  const auto algorithm = dnnl::algorithm::pooling_max;
-#if DNNL_VERSION_MAJOR >= 3
-  return {engine, kind, algorithm, in, out, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {0, 0}, attributes(false)};
-#else
-  return {{kind, algorithm, in, out, {2, 2}, {2, 2}, {0, 0}, {0, 0}}, attributes(false), engine};
-#endif
-}
+using onednn::Pointers;
+using onednn::Where;
 
 /// The forward pass for one input shape, ready to run.
 struct Program {
   std::int64_t height = 0, width = 0, out_height = 0, out_width = 0;
   ForwardPlan plan;
-  std::int64_t scratch_bytes = 0;
-  std::vector<std::function<void(std::byte* arena, const void* input, void* output)>> steps;
-
-  std::int64_t arena_bytes() const { return plan.bytes + scratch_bytes; }
+  std::unique_ptr<onednn::Steps> steps;
 };
 
 class OneDnnNetwork : public TileNetwork {
@@ -149,8 +33,8 @@ class OneDnnNetwork : public TileNetwork {
     try {
       program_for(side, side);
     } catch (const dnnl::error& error) {
-      throw UsageError(fmt::format("this processor cannot compute in {} ({}): set infer.precision: float32", name_of(precision),
-                                   error.what()));
+      throw UsageError(fmt::format("this processor cannot compute in {} ({}): set infer.precision: float32",
+                                   name_of(precision), error.what()));
     }
   }
 
@@ -184,10 +68,8 @@ class OneDnnNetwork : public TileNetwork {
     const Program& program = program_for(x.size(2), x.size(3));
     at::Tensor out = at::empty({1, options_.classes, program.out_height, program.out_width},
                                at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
-    std::byte* arena = arena_.require(program.arena_bytes());
-    for (const auto& step : program.steps)
-      step(arena, x.data_ptr(), out.data_ptr());
-    stream_.wait();
+    program.steps->run({arena_.require(program.steps->arena_bytes()), static_cast<std::byte*>(x.data_ptr()),
+                        static_cast<std::byte*>(out.data_ptr()), nullptr});
     return out;
   }
 
@@ -205,7 +87,8 @@ class OneDnnNetwork : public TileNetwork {
   }
 
   Program make_program(std::int64_t height, std::int64_t width) {
-    Program program{height, width, 0, 0, plan_forward(options_, height, width, value_bytes()), 0, {}};
+    Program program{height, width, 0, 0, plan_forward(options_, height, width, value_bytes()), nullptr};
+    program.steps = std::make_unique<onednn::Steps>(engine_, stream_, program.plan.bytes);
     for (const ForwardStep& step : program.plan.steps)
       add_step(program, step);
     program.out_height = program.plan.steps.back().out_height;
@@ -240,80 +123,55 @@ class OneDnnNetwork : public TileNetwork {
   void add_convolution(Program& program, const ForwardStep& step, const FoldedWeights::Layer& layer,
                        const memory::dims& pad_begin, const memory::dims& pad_end, bool relu,
                        memory::data_type out_type) {
-    const ConvolutionShape shape{
+    const onednn::ConvolutionShape shape{
         {1, step.in_channels, step.in_height, step.in_width},
         {layer.weight.size(0), layer.weight.size(1), layer.weight.size(2), layer.weight.size(3)},
-        {layer.bias.size(0)},
         {1, step.out_channels, step.out_height, step.out_width},
         pad_begin,
         pad_end};
-    const auto description = convolution(engine_, shape, type(), out_type, relu);
-    Arguments arguments{{DNNL_ARG_WEIGHTS, packed(layer.weight, description.weights_desc())},
-                        {DNNL_ARG_BIAS, memory(description.bias_desc(), engine_, layer.bias.data_ptr())}};
-    add_primitive(program, step, dnnl::convolution_forward(description), description, std::move(arguments));
+    const auto description = onednn::convolution(engine_, shape, type(), out_type, relu);
+    program.steps->add<dnnl::convolution_forward>(
+        description,
+        {{DNNL_ARG_SRC, description.src_desc(), place(program, step.in)},
+         {DNNL_ARG_DST, description.dst_desc(), place(program, step.out)}},
+        {{DNNL_ARG_WEIGHTS, packed(layer.weight, description.weights_desc())},
+         {DNNL_ARG_BIAS, memory(description.bias_desc(), engine_, layer.bias.data_ptr())}});
   }
 
   void add_pooling(Program& program, const ForwardStep& step) {
-    const auto description = pooling(engine_, {1, step.in_channels, step.in_height, step.in_width},
-                                     {1, step.out_channels, step.out_height, step.out_width}, type());
-    add_primitive(program, step, dnnl::pooling_forward(description), description, {});
+    const auto description = onednn::pooling(engine_, {1, step.in_channels, step.in_height, step.in_width},
+                                             {1, step.out_channels, step.out_height, step.out_width}, type());
+    program.steps->add<dnnl::pooling_forward>(
+        description,
+        {{DNNL_ARG_SRC, description.src_desc(), place(program, step.in)},
+         {DNNL_ARG_DST, description.dst_desc(), place(program, step.out)}},
+        {});
   }
 
-  template <class Description>
-  void add_primitive(Program& program, const ForwardStep& step, const dnnl::primitive& primitive,
-                     const Description& description, Arguments arguments) {
-    memory in(description.src_desc(), engine_, DNNL_MEMORY_NONE),
-        out(description.dst_desc(), engine_, DNNL_MEMORY_NONE),
-        scratch(description.scratchpad_desc(), engine_, DNNL_MEMORY_NONE);
-    arguments.insert({{DNNL_ARG_SRC, in}, {DNNL_ARG_DST, out}, {DNNL_ARG_SCRATCHPAD, scratch}});
-    program.scratch_bytes =
-        std::max(program.scratch_bytes, static_cast<std::int64_t>(description.scratchpad_desc().get_size()));
-    const std::int64_t scratch_at = program.plan.bytes;
-    const auto from = place(program, step.in), to = place(program, step.out);
-    program.steps.emplace_back([=, this](std::byte* arena, const void* input, void* output) mutable {
-      in.set_data_handle(step.in == kInput ? const_cast<void*>(input)
-                                           : arena + from);  // primitives write to no source
-      out.set_data_handle(step.out == kOutput ? output : arena + to);
-      scratch.set_data_handle(arena + scratch_at);
-      primitive.execute(stream_, arguments);
-    });
-  }
-
-  static std::int64_t place(const Program& program, int buffer) {
-    return buffer < 0 ? 0 : program.plan.buffers[static_cast<std::size_t>(buffer)].offset;
+  /// Primitives write to no source, so the input may be taken as writable.
+  static Where place(const Program& program, int buffer) {
+    if (buffer == kInput) return {&Pointers::input, 0};
+    if (buffer == kOutput) return {&Pointers::output, 0};
+    return {&Pointers::arena, program.plan.buffers[static_cast<std::size_t>(buffer)].offset};
   }
 
   void add_crop(Program& program, const ForwardStep& step) {
-    const auto from = place(program, step.in), to = place(program, step.out);
-    const std::int64_t run = step.in_channels * value_bytes(), out_pixel = step.out_channels * value_bytes();
-    const std::int64_t top = (step.in_height - step.out_height) / 2,
-                       left = (step.in_width - step.out_width) / 2;
-    const auto copy = copier(run);
-    program.steps.emplace_back([=](std::byte* arena, const void*, void*) {
-      at::parallel_for(0, step.out_height, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t y = begin; y < end; ++y) {
-          copy(arena + to + y * step.out_width * out_pixel, out_pixel,
-               arena + from + ((y + top) * step.in_width + left) * run, run, step.out_width, run);
-        }
-      });
+    const Where from = place(program, step.in), to = place(program, step.out);
+    const std::int64_t run = step.in_channels * value_bytes(), pixel = step.out_channels * value_bytes();
+    program.steps->add([=](const Pointers& pointers) {
+      onednn::copy_crop(from.in(pointers), step.in_height, step.in_width, run, to.in(pointers),
+                        step.out_height, step.out_width, pixel);
     });
   }
 
   void add_shuffle(Program& program, const ForwardStep& step) {
-    const auto from = place(program, step.in), to = place(program, step.out);
-    const std::int64_t run = step.in_channels / 4 * value_bytes(),
-                       out_pixel = step.out_channels * value_bytes();
-    const auto copy = copier(run);
-    program.steps.emplace_back([=](std::byte* arena, const void*, void*) {
-      at::parallel_for(0, step.out_height, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t y = begin; y < end; ++y) {
-          for (std::int64_t dx = 0; dx < 2; ++dx) {
-            copy(arena + to + (y * step.out_width + dx) * out_pixel + run, 2 * out_pixel,
-                 arena + from + (y / 2) * step.in_width * 4 * run + (2 * (y % 2) + dx) * run, 4 * run,
-                 step.in_width, run);
-          }
-        }
-      });
+    const Where from = place(program, step.in);
+    const std::int64_t run = step.in_channels / 4 * value_bytes(), pixel = step.out_channels * value_bytes();
+    Where to = place(program, step.out);
+    to.offset += run;  // behind the copied half
+    program.steps->add([=](const Pointers& pointers) {
+      onednn::copy_shuffle(from.in(pointers), step.in_height, step.in_width, run, to.in(pointers), pixel,
+                           false);
     });
   }
 
@@ -338,7 +196,7 @@ class OneDnnNetwork : public TileNetwork {
   dnnl::stream stream_{engine_};
   std::vector<std::pair<const void*, memory>> packed_;
   std::list<Program> programs_;  // the most recently used first
-  Arena arena_;
+  onednn::Arena arena_;
 };
 
 }  // namespace
