@@ -25,21 +25,60 @@ struct ForwardStep {
 };
 constexpr int kInput = -1, kOutput = -2;
 
+/// A piece of the memory that the steps of a pass share.
+struct PlannedBuffer {
+  std::int64_t bytes = 0, offset = 0;
+  int first_step = 0, last_step = 0;  ///< written first, read last
+};
+
 /// All steps of a forward pass over one input, and where their buffers lie in one piece of memory: buffers
 /// that are alive together do not overlap, all others may. The concatenation is no step: its two halves are
 /// written where they belong.
 struct ForwardPlan {
-  struct Buffer {
-    std::int64_t bytes = 0, offset = 0;
-    int first_step = 0, last_step = 0;  ///< written first, read last
-  };
   std::vector<ForwardStep> steps;
-  std::vector<Buffer> buffers;
+  std::vector<PlannedBuffer> buffers;
   std::int64_t bytes = 0;  ///< of the whole piece
 };
 
 /// `height` and `width` are legal sides of the network, `value_bytes` 4 (float32) or 2 (bfloat16).
 ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width,
                          std::int64_t value_bytes);
+
+/// One operation of a backward pass; all dims are those of the forward step that it is the gradient of. It
+/// adds to the gradient of that step's parameters, if it has some, and writes the gradient of its input.
+struct BackwardStep {
+  enum class Kind {
+    to_classes,   ///< `output_gradient` is kOutput: the caller's
+    convolution,  ///< where `rectify`, first the gradient of its ReLU, in place, by `output`
+    spread,       ///< `output_gradient` is what `gather` wrote
+    gather,       ///< of `shuffle`: reads the second half of `output_gradient`'s channels
+    join,  ///< of `pooling` and `crop` together: `input_gradient` is of the pooled image, its ReLU included
+  };
+  Kind kind = Kind::convolution;
+  ForwardStep forward;
+  int output_gradient = 0;
+  int input_gradient = kInput;  ///< kInput: nobody asks for it
+  bool rectify = false;
+  bool dropped = false;  ///< the rectified image had dropout behind its ReLU
+  // Of `join`: the image whose middle was copied also has the gradient of the first half of this buffer's
+  // channels, (crop_height, crop_width).
+  int crop_gradient = 0;
+  std::int64_t crop_height = 0, crop_width = 0;
+};
+
+/// A forward pass that keeps what the backward pass after it reads, and that backward pass.
+struct GradientPlan {
+  std::vector<ForwardStep> forward;
+  std::vector<bool> drop_after;  ///< for each forward step: dropout on what it wrote
+  std::vector<BackwardStep> backward;
+  std::vector<PlannedBuffer> buffers;
+  std::int64_t bytes = 0;
+};
+
+/// Whether `plan_gradient` knows a network: no batch normalisation, 2x2 up-convolutions, dropout at the end
+/// of the contracting path or none.
+bool can_plan_gradient(const UNetOptions& options);
+GradientPlan plan_gradient(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                           std::int64_t value_bytes);
 
 }  // namespace tessera

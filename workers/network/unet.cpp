@@ -48,11 +48,22 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
       "to_classes", torch::nn::Conv2d(torch::nn::Conv2dOptions(options.base_filters, options.classes, 1)));
 }
 
+/// In the type of `x`, whatever that of the parameters: bfloat16 in training, which keeps float32 ones.
+torch::Tensor UNetImpl::convolve(torch::nn::Conv2dImpl& layer, const torch::Tensor& x, std::int64_t padding) {
+  return at::conv2d(x, layer.weight.to(x.scalar_type()), layer.bias.to(x.scalar_type()), 1, padding);
+}
+
 torch::Tensor UNetImpl::block(int index, torch::Tensor x) {
+  const std::int64_t padding = options_.padding == Padding::same ? 1 : 0;
   for (int c = 0; c < options_.block_convs; ++c) {
     const auto at = static_cast<std::size_t>(index * options_.block_convs + c);
-    x = convs_[at]->as<torch::nn::Conv2d>()->forward(x);
-    if (options_.batch_norm) x = norms_[at]->as<torch::nn::BatchNorm2d>()->forward(x);
+    x = convolve(*convs_[at]->as<torch::nn::Conv2d>(), x, padding);
+    if (options_.batch_norm) {
+      auto* norm = norms_[at]->as<torch::nn::BatchNorm2d>();
+      const at::ScalarType type = x.scalar_type();
+      // Its means and deviations are of many values: in the parameters' type.
+      x = norm->forward(x.to(norm->weight.scalar_type())).to(type);
+    }
     x = at::relu_(x);
   }
   return x;
@@ -60,8 +71,7 @@ torch::Tensor UNetImpl::block(int index, torch::Tensor x) {
 
 torch::Tensor UNetImpl::up(int level, const torch::Tensor& x) {
   auto* layer = ups_[static_cast<std::size_t>(options_.depth - 1 - level)]->as<torch::nn::ConvTranspose2d>();
-  const torch::Tensor& weight = layer->weight;
-  const torch::Tensor& bias = layer->bias;
+  const torch::Tensor weight = layer->weight.to(x.scalar_type()), bias = layer->bias.to(x.scalar_type());
   const bool bfloat16_cpu = x.is_cpu() && x.scalar_type() == at::kBFloat16;
   if (options_.up_kernel == 2 && bfloat16_cpu) {
     // LibTorch 1.13 has no bfloat16 transposed convolution on the CPU; each input pixel makes its own 2x2
@@ -101,7 +111,7 @@ torch::Tensor UNetImpl::forward(torch::Tensor x) {
     if (!at_end) x = drop(x);
     x = block(2 * options_.depth - level, x);
   }
-  return to_classes_->forward(x);
+  return convolve(*to_classes_, x, 0);
 }
 
 void initialise_he(UNet& network, std::uint64_t seed) {

@@ -16,7 +16,8 @@ namespace tessera {
 constexpr double kBatchNormEpsilon = 1e-3;
 
 /// The U-Net of `UNetOptions`. forward() maps (batch, in_channels, h, w) to logits (batch, classes, h', w'),
-/// float32 or bfloat16, with h' = h - 2 margin (valid) or h (same); h and w must be legal sides of
+/// float32 or bfloat16, whatever the
+/// parameters' type, with h' = h - 2 margin (valid) or h (same); h and w must be legal sides of
 /// `geometry_of(options)`. Parameter names are stable: they are the names in checkpoints.
 class UNetImpl : public torch::nn::Module {
  public:
@@ -26,6 +27,7 @@ class UNetImpl : public torch::nn::Module {
   const UNetOptions& options() const { return options_; }
 
  private:
+  static torch::Tensor convolve(torch::nn::Conv2dImpl& layer, const torch::Tensor& x, std::int64_t padding);
   torch::Tensor block(int index, torch::Tensor x);
   torch::Tensor up(int level, const torch::Tensor& x);
   torch::Tensor drop(const torch::Tensor& x);

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "workers/network/precision.h"
+#include "workers/network/unet_options.h"
 #include "workers/train/flat_parameters.h"
 
 namespace tessera {
@@ -31,7 +33,23 @@ class GradientEngine {
   virtual void parameters_changed() {}
 };
 
-/// LibTorch's operators and its automatic differentiation, on any device.
-std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters);
+/// Whether `make_gradient_engine` computes this network on oneDNN itself on the CPU in this build.
+bool has_onednn_gradients(const UNetOptions& options);
+
+/// The fastest engine of this build for the network and its device: oneDNN's primitives on the CPU for
+/// networks without batch normalisation, else LibTorch. In bfloat16 the parameters, their gradients and all
+/// sums stay float32; activations and their gradients are bfloat16. `parameters` must outlive it.
+/// Errors: UsageError for a precision that the device lacks, and for float16.
+std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision);
+
+/// LibTorch's operators and its automatic differentiation, on any device: the engine where there is no
+/// other, and what others are compared with.
+std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision);
+
+/// oneDNN's primitives, forward and backward: convolution, bias and ReLU in one pass; the gradient of ReLU,
+/// dropout, pooling and copy in one pass; weights packed once an iteration; the concatenation and its
+/// gradient without copies of their own; all activations in one piece of memory. Only where
+/// `has_onednn_gradients`.
+std::unique_ptr<GradientEngine> make_onednn_engine(FlatParameters& parameters, Precision precision);
 
 }  // namespace tessera

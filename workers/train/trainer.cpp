@@ -31,7 +31,7 @@ struct Trainer::Sums {
 struct Trainer::Model {
   Model(std::shared_ptr<UNetImpl> network, const at::Device& device, const OptimizerOptions& options)
       : parameters(std::move(network), device),
-        engine(make_autograd_engine(parameters)),
+        engine(make_gradient_engine(parameters, Precision::float32)),
         optimizer(options, parameters.values()) {
     parameters.network().train();
   }

@@ -1,0 +1,220 @@
+#include "workers/train/gradient_engine.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "io/error.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
+#include "workers/train/loss.h"
+
+namespace tessera {
+namespace {
+
+struct Case {
+  const char* name;
+  UNetOptions options;
+  std::int64_t height, width;  ///< of the output, at least
+};
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
+
+UNetOptions small(const std::function<void(UNetOptions&)>& change = {}) {
+  UNetOptions options;
+  options.base_filters = 4;
+  options.depth = 2;
+  options.dropout = 0;
+  if (change) change(options);
+  return options;
+}
+
+/// A forward and a backward pass: logits, and the flat gradient after `samples` of them.
+struct Pass {
+  at::Tensor logits, gradient;
+  std::vector<std::int64_t> ready;
+};
+
+/// Energy of random classes and weights, so that every logit has a gradient.
+Pass run(GradientEngine& engine, FlatParameters& parameters, std::int64_t height, std::int64_t width,
+         int samples = 1) {
+  const UNetOptions& options = parameters.network().options();
+  Pass pass;
+  parameters.sums().zero_();
+  engine.parameters_changed();
+  for (int s = 0; s < samples; ++s) {
+    at::manual_seed(static_cast<std::uint64_t>(5 + s));
+    const at::Tensor input =
+        at::randn({1, options.in_channels, height, width}).contiguous(at::MemoryFormat::ChannelsLast);
+    pass.logits = engine.forward(input, 11);
+    at::Tensor leaf = pass.logits.clone().requires_grad_(true);
+    at::manual_seed(static_cast<std::uint64_t>(50 + s));
+    const at::Tensor classes = at::randint(0, std::max<std::int64_t>(2, options.classes),
+                                           {1, leaf.size(2), leaf.size(3)}, at::kLong);
+    energy_sum(leaf, classes, at::rand({1, leaf.size(2), leaf.size(3)}), 0).backward();
+    pass.ready.clear();
+    engine.backward(leaf.grad(), [&](std::int64_t values) { pass.ready.push_back(values); });
+  }
+  pass.gradient = parameters.gradient().clone();
+  return pass;
+}
+
+FlatParameters parameters_of(const UNetOptions& options) {
+  auto network = make_network(options, 3);
+  network->train();
+  FlatParameters parameters(network, at::kCPU);
+  // Biases other than 0, so that a lost one shows.
+  const at::NoGradGuard no_grad;
+  at::manual_seed(17);
+  parameters.values().add_(at::randn(parameters.values().sizes()), 0.02);
+  return parameters;
+}
+
+double cosine(const at::Tensor& a, const at::Tensor& b) {
+  return a.dot(b).item<double>() / (a.norm().item<double>() * b.norm().item<double>());
+}
+
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).norm().item<double>() / b.norm().item<double>();
+}
+
+class Gradients : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (!has_onednn_gradients(GetParam().options)) GTEST_SKIP() << "this build has no oneDNN";
+  }
+};
+
+TEST_P(Gradients, EqualAutomaticDifferentiation) {
+  const UNetOptions& options = GetParam().options;
+  const std::int64_t height = geometry_of(options).input_side_for(GetParam().height),
+                     width = geometry_of(options).input_side_for(GetParam().width);
+  FlatParameters parameters = parameters_of(options);
+  const Pass expected =
+      run(*make_autograd_engine(parameters, Precision::float32), parameters, height, width, 2);
+  const Pass found = run(*make_gradient_engine(parameters, Precision::float32), parameters, height, width, 2);
+  EXPECT_LT(relative_difference(found.logits, expected.logits), 1e-5);
+  ASSERT_GT(expected.gradient.norm().item<double>(), 0);
+  for (const auto& entry : parameters.entries()) {
+    const at::Tensor right = FlatParameters::piece(expected.gradient, entry);
+    ASSERT_GT(right.norm().item<double>(), 0) << entry.name;
+    EXPECT_LT(relative_difference(FlatParameters::piece(found.gradient, entry), right), 1e-4) << entry.name;
+  }
+}
+
+TEST_P(Gradients, InBfloat16PointTheSameWay) {
+  const UNetOptions& options = GetParam().options;
+  const std::int64_t height = geometry_of(options).input_side_for(GetParam().height),
+                     width = geometry_of(options).input_side_for(GetParam().width);
+  FlatParameters parameters = parameters_of(options);
+  const Pass expected = run(*make_gradient_engine(parameters, Precision::float32), parameters, height, width);
+  std::unique_ptr<GradientEngine> engine;
+  try {
+    engine = make_gradient_engine(parameters, Precision::bfloat16);
+  } catch (const UsageError& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const Pass found = run(*engine, parameters, height, width);
+  EXPECT_EQ(found.gradient.scalar_type(), at::kFloat);
+  EXPECT_LT(relative_difference(found.logits, expected.logits), 0.03);
+  EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
+}
+
+TEST_P(Gradients, AreReadyFromTheFront) {
+  const UNetOptions& options = GetParam().options;
+  const std::int64_t height = geometry_of(options).input_side_for(GetParam().height),
+                     width = geometry_of(options).input_side_for(GetParam().width);
+  FlatParameters parameters = parameters_of(options);
+  const Pass pass = run(*make_gradient_engine(parameters, Precision::float32), parameters, height, width);
+  ASSERT_GT(pass.ready.size(), 5U);
+  EXPECT_TRUE(std::is_sorted(pass.ready.begin(), pass.ready.end()));
+  EXPECT_EQ(pass.ready.back(), parameters.values().numel());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Networks, Gradients,
+    ::testing::Values(Case{"paper", small(), 20, 36},
+                      Case{"deep", small([](auto& o) { o.depth = 4; }), 4, 20},
+                      Case{"one_class", small([](auto& o) { o.classes = 1; }), 20, 20},
+                      Case{"five_classes_three_channels", small([](auto& o) {
+                             o.classes = 5;
+                             o.in_channels = 3;
+                           }),
+                           20, 20},
+                      Case{"one_convolution", small([](auto& o) { o.block_convs = 1; }), 20, 20},
+                      Case{"three_convolutions", small([](auto& o) { o.block_convs = 3; }), 20, 20},
+                      Case{"sixteen_filters", small([](auto& o) { o.base_filters = 16; }), 36, 20},
+                      Case{"same_padding", small([](auto& o) { o.padding = Padding::same; }), 48, 64}),
+    [](const auto& tested) { return std::string(tested.param.name); });
+
+// Dropout differs from sample to sample by its seed, and only by it.
+TEST(OneDnnGradients, DropoutFollowsItsSeed) {
+  const UNetOptions options = small([](auto& o) { o.dropout = 0.5; });
+  if (!has_onednn_gradients(options)) GTEST_SKIP() << "this build has no oneDNN";
+  FlatParameters parameters = parameters_of(options);
+  const auto engine = make_gradient_engine(parameters, Precision::float32);
+  const at::Tensor input = at::ones({1, 1, 60, 60});
+  const at::Tensor first = engine->forward(input, 1), second = engine->forward(input, 2),
+                   again = engine->forward(input, 1);
+  EXPECT_TRUE(at::equal(first, again));
+  EXPECT_FALSE(at::equal(first, second));
+}
+
+// The gradient through dropout, and that dropout is where the network has it: along the gradient itself,
+// whose square is the slope.
+TEST(OneDnnGradients, GoThroughDropout) {
+  const UNetOptions options = small([](auto& o) { o.dropout = 0.5; });
+  if (!has_onednn_gradients(options)) GTEST_SKIP() << "this build has no oneDNN";
+  FlatParameters parameters = parameters_of(options);
+  const auto engine = make_gradient_engine(parameters, Precision::float32);
+  const at::Tensor input = at::randn({1, 1, 60, 60}), classes = at::randint(0, 2, {1, 20, 20}, at::kLong),
+                   weights = at::rand({1, 20, 20});
+  const at::Tensor start = parameters.values().clone();
+  const auto energy_at = [&](const at::Tensor& values) {
+    parameters.values().copy_(values);
+    engine->parameters_changed();
+    return energy_sum(engine->forward(input, 3), classes, weights, 0);
+  };
+  at::Tensor leaf = [&] {
+    parameters.values().copy_(start);
+    engine->parameters_changed();
+    return engine->forward(input, 3).requires_grad_(true);
+  }();
+  parameters.sums().zero_();
+  energy_sum(leaf, classes, weights, 0).backward();
+  engine->backward(leaf.grad(), {});
+  const at::Tensor gradient = parameters.gradient().clone();
+  const double square = gradient.dot(gradient).item<double>(), step = 1e-2 / std::sqrt(square);
+  const double slope =
+      (energy_at(start + step * gradient) - energy_at(start - step * gradient)).item<double>() / (2 * step);
+  EXPECT_NEAR(slope / square, 1, 0.05);
+}
+
+TEST(AutogradGradients, InBfloat16PointTheSameWay) {
+  for (UNetOptions options : {small(), keras_same_options()}) {
+    options.base_filters = 4;
+    options.depth = 2;
+    options.dropout = 0;
+    FlatParameters parameters = parameters_of(options);
+    const std::int64_t side = options.padding == Padding::valid ? 60 : 64;
+    const Pass expected = run(*make_autograd_engine(parameters, Precision::float32), parameters, side, side);
+    const Pass found = run(*make_autograd_engine(parameters, Precision::bfloat16), parameters, side, side);
+    EXPECT_EQ(found.logits.scalar_type(), at::kFloat);
+    EXPECT_LT(relative_difference(found.logits, expected.logits), 0.05);
+    EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
+  }
+}
+
+TEST(GradientEngines, RefuseFloat16) {
+  FlatParameters parameters = parameters_of(small());
+  EXPECT_THROW(make_gradient_engine(parameters, Precision::float16), UsageError);
+}
+
+}  // namespace
+}  // namespace tessera
