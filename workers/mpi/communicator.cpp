@@ -14,14 +14,6 @@
 namespace tessera {
 namespace {
 
-void check_mpi(int status, const char* what) {
-  if (status == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  MPI_Error_string(status, text.data(), &length);
-  throw Error(fmt::format("MPI failed to {}: {} (did another rank die?)", what, text.data()));
-}
-
 /// MPI counts are int: longer arrays travel in pieces.
 constexpr std::size_t kPieceElements = std::size_t{1} << 28;
 
@@ -34,12 +26,20 @@ void in_pieces(std::span<T> values, Function&& function) {
 
 }  // namespace
 
+void check_mpi(int status, const char* what) {
+  if (status == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(status, text.data(), &length);
+  throw Error(fmt::format("MPI failed to {}: {} (did another rank die?)", what, text.data()));
+}
+
 void PoliteWait::pause() {
   ++rounds_;
   if (rounds_ <= 50) {
     std::this_thread::yield();
   } else {
-    std::this_thread::sleep_for(std::chrono::microseconds(std::min(20 * (rounds_ - 50), 1000)));
+    std::this_thread::sleep_for(std::chrono::microseconds(std::min(20 * (rounds_ - 50), longest_us_)));
   }
 }
 

@@ -72,14 +72,20 @@ class Communicator {
   int rank_ = 0, size_ = 1;
 };
 
-/// How a polling loop sleeps: not at all for the first rounds, then longer each time, up to 1 ms.
+/// How a polling loop sleeps: not at all for the first rounds, then longer each time, up to 1 ms or what is
+/// said.
 class PoliteWait {
  public:
+  explicit PoliteWait(int longest_us = 1000) : longest_us_(longest_us) {}
   void pause();
   void reset() { rounds_ = 0; }
 
  private:
+  int longest_us_;
   int rounds_ = 0;
 };
+
+/// Throws an Error that says what MPI failed to do, unless `status` is MPI_SUCCESS.
+void check_mpi(int status, const char* what);
 
 }  // namespace tessera

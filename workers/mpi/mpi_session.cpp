@@ -25,7 +25,8 @@ MpiSession::MpiSession(int& argc, char**& argv) : with_mpi_(started_by_launcher(
     return;
   }
   int provided = 0;
-  if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
+  // Serialized: a training hands MPI to a thread of its own while the network computes (GradientReducer).
+  if (MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
     throw Error("cannot start MPI with threads (MPI_THREAD_FUNNELED)");
   }
 }

@@ -59,7 +59,10 @@ FlatParameters::FlatParameters(std::shared_ptr<UNetImpl> network, const at::Devi
     throw std::logic_error("a parameter has no place in the flat vector");
   std::int64_t statistics_count = 0;
   for (const auto& item : network_->named_buffers()) {
-    if (!item.value().is_floating_point()) continue;
+    if (!item.value().is_floating_point()) {
+      samples_counted_.push_back(item.value());
+      continue;
+    }
     statistics_.push_back(item.value());
     statistics_count += item.value().numel();
   }
@@ -88,6 +91,7 @@ const FlatParameters::Entry& FlatParameters::entry(const std::string& name) cons
 }
 
 void FlatParameters::keep_statistics() {
+  if (!samples_counted_.empty()) kept_count_ = samples_counted_.front().item<std::int64_t>();
   std::int64_t at = 0;
   for (const at::Tensor& own : statistics_) {
     kept_statistics_.narrow(0, at, own.numel()).copy_(own.flatten());
@@ -116,6 +120,9 @@ void FlatParameters::set_statistics(double samples) {
   if (!has_statistics()) return;
   kept_statistics_.copy_(statistics_sum() / samples);
   restore_statistics();
+  kept_count_ += static_cast<std::int64_t>(samples);
+  for (at::Tensor& count : samples_counted_)
+    count.fill_(kept_count_);
 }
 
 }  // namespace tessera

@@ -57,7 +57,9 @@ class FlatParameters {
   at::Device device_;
   std::vector<Entry> entries_;
   at::Tensor values_, sums_, kept_statistics_;
-  std::vector<at::Tensor> statistics_;  ///< the network's own buffers
+  std::vector<at::Tensor> statistics_;       ///< the network's own buffers
+  std::vector<at::Tensor> samples_counted_;  ///< likewise: how many samples they are of, over all workers
+  std::int64_t kept_count_ = 0;
 };
 
 }  // namespace tessera

@@ -3,8 +3,8 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
+#include <span>
 
 #include "io/clock.h"
 #include "io/error.h"
@@ -16,29 +16,58 @@
 #include "workers/train/gradient_reducer.h"
 #include "workers/train/loss.h"
 #include "workers/train/pixel_weights.h"
+#include "workers/train/sample_tree.h"
 
 namespace tessera {
 
-/// The sums that travel with the gradients.
-struct Trainer::Sums {
-  double loss = 0, weight = 0, wrong_pixels = 0, pixels = 0, samples = 0, signals = 0, times_up = 0,
-         waited_s = 0, elapsed_s = 0;
-  static constexpr std::size_t kCount = 9;
+/// What is summed over the samples of a global batch, beside the gradients.
+struct Trainer::SampleSums {
+  double loss = 0, weight = 0, wrong_pixels = 0, pixels = 0, samples = 0;
+  static constexpr std::size_t kCount = 5;
   std::span<double> values() { return {&loss, kCount}; }
+  void add(SampleSums& other) {
+    for (std::size_t i = 0; i < kCount; ++i)
+      values()[i] += other.values()[i];
+  }
 };
 
-/// The network as the iterations need it.
+namespace {
+
+/// What is summed over the workers.
+struct WorkerSums {
+  double signals = 0, times_up = 0, waited_s = 0, exchange_s = 0, elapsed_s = 0;
+  static constexpr std::size_t kCount = 5;
+  std::span<double> values() { return {&signals, kCount}; }
+};
+
+at::Device torch_device(const Device& device) {
+  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
+                     : at::Device(at::kCPU);
+}
+
+std::span<float> span_of(at::Tensor& vector) {
+  return {vector.data_ptr<float>(), static_cast<std::size_t>(vector.numel())};
+}
+
+}  // namespace
+
+/// The network as the iterations need it, and how its gradients are summed.
 struct Trainer::Model {
-  Model(std::shared_ptr<UNetImpl> network, const at::Device& device, const OptimizerOptions& options)
-      : parameters(std::move(network), device),
-        engine(make_gradient_engine(parameters, Precision::float32)),
-        optimizer(options, parameters.values()) {
+  Model(std::shared_ptr<UNetImpl> network, const Device& device, const TrainerOptions& options,
+        const Communicator& workers)
+      : parameters(std::move(network), torch_device(device)),
+        engine(make_gradient_engine(parameters, options.precision)),
+        optimizer(options.optimizer, parameters.values()),
+        reducer(workers, {.wire = options.wire}),
+        tree(workers, options.global_batch) {
     parameters.network().train();
   }
 
   FlatParameters parameters;
   std::unique_ptr<GradientEngine> engine;
   Optimizer optimizer;
+  GradientReducer reducer;
+  SampleTree tree;
 };
 
 Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, const TrainerOptions& options,
@@ -46,22 +75,18 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, co
     : options_(options),
       workers_(workers),
       source_(data, geometry_of(network->options()), options.samples),
-      model_(std::make_unique<Model>(std::move(network),
-                                     device.cuda
-                                         ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
-                                         : at::Device(at::kCPU),
-                                     options.optimizer)) {
+      model_(std::make_unique<Model>(std::move(network), device, options, workers)) {
   // This worker's samples: those of its place in every global batch.
-  const std::int64_t batch = options.global_batch, place = workers.rank(), size = workers.size();
-  const auto next = [this, batch, place, size](std::int64_t number) {
+  const SampleRange own = samples_of(options.global_batch, workers.rank(), workers.size());
+  const auto next = [this, own, batch = options.global_batch](std::int64_t number) {
     const std::int64_t in_batch = (number - samples_seen_) % batch;
-    return in_batch + size < batch ? number + size : number - in_batch + batch + place;
+    return in_batch + 1 < own.end ? number + 1 : number - in_batch + batch + own.begin;
   };
-  const std::int64_t own = std::max<std::int64_t>(0, (batch - place + size - 1) / size);
-  const auto ahead = static_cast<std::size_t>(std::max<std::int64_t>(own, 2 * options.prefetch_threads));
+  const auto ahead =
+      static_cast<std::size_t>(std::max<std::int64_t>(own.count(), 2 * options.prefetch_threads));
   prefetcher_ =
       std::make_unique<SamplePrefetcher>([this](std::int64_t number) { return source_.prepare(number); },
-                                         next, own > 0 ? options.prefetch_threads : 0, ahead);
+                                         next, own.count() > 0 ? options.prefetch_threads : 0, ahead);
 }
 
 Trainer::~Trainer() = default;
@@ -70,7 +95,11 @@ const UNetImpl& Trainer::network() const {
   return model_->parameters.network();
 }
 
-void Trainer::compute_sample(std::int64_t sample_number, Sums& sums) {
+std::string Trainer::engine_text() const {
+  return model_->engine->text();
+}
+
+Trainer::SampleSums Trainer::compute_sample(std::int64_t sample_number, const GradientReady& ready) {
   PreparedSample prepared = prefetcher_->take(sample_number);
   Sample& sample = prepared.sample;
   FlatParameters& parameters = model_->parameters;
@@ -90,10 +119,9 @@ void Trainer::compute_sample(std::int64_t sample_number, Sums& sums) {
   logits.requires_grad_(true);
   const at::Tensor loss = energy_sum(logits, classes, weight, options_.dice_weight);
   loss.backward();
-  model_->engine->backward(logits.grad(), {});
-
+  // Sums first: the other workers wait for what is last.
   torch::NoGradGuard no_grad;
-  parameters.add_statistics();
+  SampleSums sums;
   const at::Tensor answer = logits.size(1) == 1 ? logits.select(1, 0).gt(0).to(at::kLong) : logits.argmax(1);
   sums.loss += loss.item<double>();
   sums.weight += weight.sum(at::kDouble).item<double>();
@@ -101,27 +129,54 @@ void Trainer::compute_sample(std::int64_t sample_number, Sums& sums) {
   sums.wrong_pixels += (answer.ne(classes) & judged).sum().item<double>();
   sums.pixels += judged.sum().item<double>();
   sums.samples += 1;
+  parameters.add_statistics();
+  model_->engine->backward(logits.grad(), ready);
+  return sums;
 }
 
 TrainingStep Trainer::step(StopWish wish) {
   FlatParameters& parameters = model_->parameters;
+  GradientReducer& reducer = model_->reducer;
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
-  Sums sums;
-  sums.signals = wish == StopWish::signal ? 1 : 0;
-  sums.times_up = wish == StopWish::time_is_up ? 1 : 0;
+  SampleSums sums;
+  WorkerSums worker;
+  worker.signals = wish == StopWish::signal ? 1 : 0;
+  worker.times_up = wish == StopWish::time_is_up ? 1 : 0;
   parameters.sums().zero_();
   parameters.keep_statistics();
-  for (std::int64_t s = workers_.rank(); s < options_.global_batch; s += workers_.size()) {
-    compute_sample(samples_seen_ + s, sums);
+  // On the CPU the flat vector itself travels; from another device it does when all is computed.
+  const bool overlapped = parameters.device().is_cpu() && !options_.reproducible;
+  if (overlapped) reducer.begin(span_of(parameters.sums()));
+  const SampleRange own = samples_of(options_.global_batch, workers_.rank(), workers_.size());
+  for (std::int64_t s = own.begin; s < own.end; ++s) {
+    GradientReady ready;
+    if (overlapped && s + 1 == own.end) ready = [&](std::int64_t values) { reducer.ready(values); };
+    SampleSums sample = compute_sample(samples_seen_ + s, ready);
+    if (options_.reproducible) {
+      at::Tensor host = parameters.sums().to(at::kCPU);
+      model_->tree.add(span_of(host), sample.values());
+      parameters.sums().zero_();
+    } else {
+      sums.add(sample);
+    }
   }
-  sums.waited_s = prefetcher_->waited_s() - waited_s;
-  sums.elapsed_s = seconds_now() - begin_s;
+  worker.waited_s = prefetcher_->waited_s() - waited_s;
 
   torch::NoGradGuard no_grad;
   at::Tensor host = parameters.sums().to(at::kCPU);
-  GradientReducer(workers_).sum({host.data_ptr<float>(), static_cast<std::size_t>(host.numel())},
-                                sums.values());
+  const double computed_s = seconds_now();
+  if (options_.reproducible) {
+    model_->tree.sum(span_of(host), sums.values());
+  } else {
+    if (!overlapped) reducer.begin(span_of(host));
+    reducer.ready(host.numel());
+    reducer.finish();
+    workers_.sum(sums.values());
+  }
   if (!host.is_alias_of(parameters.sums())) parameters.sums().copy_(host);
+  worker.exchange_s = seconds_now() - computed_s;
+  worker.elapsed_s = seconds_now() - begin_s;
+  workers_.sum(worker.values());
 
   TrainingStep result;
   result.iteration = iteration_ + 1;
@@ -131,10 +186,11 @@ TrainingStep Trainer::step(StopWish wish) {
   const double weight = std::max(sums.weight, 1e-12);
   result.loss = sums.loss / weight;
   result.pixel_error = sums.wrong_pixels / std::max(sums.pixels, 1.0);
-  result.waiting_share = sums.waited_s / std::max(sums.elapsed_s, 1e-9);
-  result.stop = sums.signals > 0    ? StopWish::signal
-                : sums.times_up > 0 ? StopWish::time_is_up
-                                    : StopWish::none;
+  result.waiting_share = worker.waited_s / std::max(worker.elapsed_s, 1e-9);
+  result.exchange_share = worker.exchange_s / std::max(worker.elapsed_s, 1e-9);
+  result.stop = worker.signals > 0    ? StopWish::signal
+                : worker.times_up > 0 ? StopWish::time_is_up
+                                      : StopWish::none;
   at::Tensor mean_gradient = parameters.gradient();
   mean_gradient.div_(weight);
   const bool finite = std::isfinite(result.loss) && mean_gradient.isfinite().all().item<bool>();

@@ -11,6 +11,8 @@
 #include "workers/device.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
+#include "workers/train/gradient_engine.h"
+#include "workers/train/gradient_reducer.h"
 #include "workers/train/optimizer.h"
 #include "workers/train/sample_prefetcher.h"
 #include "workers/train/sample_source.h"
@@ -20,9 +22,14 @@ namespace tessera {
 class UNetImpl;
 
 struct TrainerOptions {
-  std::int64_t global_batch = 1;  ///< samples per iteration, over all workers
-  int prefetch_threads = 1;       ///< that make samples beside the training; 0: none
-  double dice_weight = 0;         ///< of the Dice term beside the cross-entropy; 0: none
+  std::int64_t global_batch = 1;             ///< samples per iteration, over all workers
+  int prefetch_threads = 1;                  ///< that make samples beside the training; 0: none
+  double dice_weight = 0;                    ///< of the Dice term beside the cross-entropy; 0: none
+  Precision precision = Precision::float32;  ///< of activations; parameters and sums are float32
+  /// The same bits for any number of workers (with the same threads each): the sums over samples have a fixed
+  /// order, at the price that nothing travels before all is computed.
+  bool reproducible = false;
+  Wire wire = Wire::float32;  ///< not used when reproducible
   SampleOptions samples;
   OptimizerOptions optimizer;
 };
@@ -37,8 +44,8 @@ struct TrainingStep {
   double loss = 0;                 ///< weighted cross-entropy per unit of weight
   double pixel_error = 0;          ///< share of the outputs' pixels whose likeliest class is wrong
   StopWish stop = StopWish::none;  ///< the strongest wish of any worker
-  double waiting_share =
-      0;  ///< of the workers' time in this iteration before the reduction: waiting for samples
+  double waiting_share = 0;        ///< of the workers' time in this iteration: waiting for samples
+  double exchange_share = 0;       ///< of it: waiting for gradients to travel, when all was computed
 };
 
 /// The loss or its gradient is NaN or infinite: the same on every worker.
@@ -49,8 +56,10 @@ class NonFiniteLoss : public Error {
 
 /// Trains a network data-parallel: every worker computes its samples of the global batch, the sums of
 /// gradients, losses and weights are reduced and divided once, and every worker takes the same step. Samples
-/// are computed one at a time and drawn from streams keyed by (seed, epoch, sample), so the result does not
-/// depend on the number of workers (to rounding).
+/// are computed one at a time (a global batch larger than the number of workers is accumulated) and drawn
+/// from streams keyed by (seed, epoch, sample), so the result does not depend on the number of workers: to
+/// rounding, or to the bit when reproducible. Gradients travel while the backward pass of a worker's last
+/// sample runs.
 class Trainer {
  public:
   /// `network` is moved to the device. The normalisation is part of the state.
@@ -65,6 +74,8 @@ class Trainer {
   std::int64_t iteration() const { return iteration_; }
   const SampleSource& samples() const { return source_; }
   const UNetImpl& network() const;
+  /// What computes the gradients, in words.
+  std::string engine_text() const;
 
   /// Weights, batch statistics, optimizer, counters: all that step() depends on.
   void store(Checkpoint& checkpoint) const;
@@ -72,9 +83,9 @@ class Trainer {
   void restore(const Checkpoint& checkpoint, const std::string& name);
 
  private:
-  struct Sums;
+  struct SampleSums;
   struct Model;
-  void compute_sample(std::int64_t sample_number, Sums& sums);
+  SampleSums compute_sample(std::int64_t sample_number, const GradientReady& ready);
 
   TrainerOptions options_;
   const Communicator& workers_;
