@@ -89,6 +89,7 @@ class Loop {
     trainer_.store(made);
     made.texts["config"] = setup_.config.resolved_yaml;
     made.texts["version"] = tessera_version();
+    made.texts["precision"] = name_of(setup_.config.train.trainer.precision);
     made.texts["experiment"] = setup_.config.name;
     made.numbers["elapsed_s"] = {elapsed_s()};
     made.numbers["validation_due"] = {validation_due_ ? 1.0 : 0.0};

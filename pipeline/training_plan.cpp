@@ -7,6 +7,7 @@
 #include "io/durable_file.h"
 #include "io/error.h"
 #include "workers/infer/tile_choice.h"
+#include "workers/train/gradient_engine.h"
 
 namespace tessera {
 namespace {
@@ -39,13 +40,18 @@ void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, st
 
 }  // namespace
 
-TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, std::int64_t available) {
+Precision training_precision(const ExperimentConfig& config, bool cuda) {
+  return config.train.precision.value_or(is_faster_in_bfloat16(config.model, cuda) ? Precision::bfloat16
+                                                                                   : Precision::float32);
+}
+
+TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, const TrainingResources& resources) {
   TrainingPlan plan;
   plan.context = context_sections(config.model.in_channels, raw.channels);
   if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
   plan.tile_side = choose_side(config, raw);
-  plan.training_bytes = training_memory(config.model, plan.tile_side, plan.tile_side);
-  require_memory(plan, config, available);
+  plan.training_bytes = training_memory(config.model, plan.tile_side, plan.tile_side, resources.precision, resources.cuda);
+  require_memory(plan, config, resources.memory);
   // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
   const NetworkGeometry geometry = geometry_of(config.model);
   const std::int64_t smallest = geometry.input_side_for(geometry.alignment);
@@ -57,7 +63,7 @@ TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw
     const Index3 tile = choose_tile(network, {1, raw.shape.y, raw.shape.x}, raw.shape, demand);
     // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition.
     plan.validation_bytes = memory_of_tile(network, tile, raw.shape, demand) + 20 * parameter_count(config.model);
-    require_memory(plan, config, available);
+    require_memory(plan, config, resources.memory);
   }
   return plan;
 }

@@ -7,6 +7,7 @@
 
 #include "io/volume_reader.h"
 #include "pipeline/config/experiment.h"
+#include "workers/network/precision.h"
 
 namespace tessera {
 
@@ -24,9 +25,19 @@ struct TrainingPlan {
 /// Without a limit: the plan is only looked at.
 constexpr std::int64_t kAnyMemory = std::numeric_limits<std::int64_t>::max();
 
+/// What a worker computes with.
+struct TrainingResources {
+  std::int64_t memory = kAnyMemory;  ///< bytes that are available to it
+  Precision precision = Precision::float32;
+  bool cuda = false;
+};
+
+/// The precision that `train.precision` asks for; automatic: bfloat16 where this device is faster in it.
+Precision training_precision(const ExperimentConfig& config, bool cuda);
+
 /// Errors: UsageError where config and volume do not go together, or, naming what to lower, where a worker
-/// needs more than `available` bytes.
-TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, std::int64_t available);
+/// needs more memory than it has.
+TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw, const TrainingResources& resources);
 
 /// "tile 572 (output 388), memory per worker about 1.2 GiB".
 std::string plan_text(const TrainingPlan& plan, const UNetOptions& network);

@@ -15,6 +15,7 @@ void TrainingRecord::write(const RunFolder& folder) const {
                               {"parameters", parameters},
                               {"tile", tile_side},
                               {"global_batch", global_batch},
+                              {"precision", precision},
                               {"resumed_from", resumed_from}};
   json["workers"] = nlohmann::ordered_json::array();
   for (const Worker& one : workers)

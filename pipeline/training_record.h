@@ -18,6 +18,7 @@ struct TrainingRecord {
   std::vector<Worker> workers;
   int ranks = 1;
   std::int64_t parameters = 0, tile_side = 0, global_batch = 1;
+  std::string precision;        ///< float32 or bfloat16
   std::string resumed_from;     ///< the checkpoint; "" for a new training
   std::string started;          ///< UTC, such as 2026-11-22T19:07:49Z
   std::string end = "running";  ///< or "done", "stopped", "failed"

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kHeader =
     "iteration,epoch,loss,pixel_error,learning_rate,elapsed_s,validation_pixel_error,validation_threshold,"
-    "validation_iou,validation_rand_f,best,waiting_share\n";
+    "validation_iou,validation_rand_f,best,waiting_share,exchange_share\n";
 
 /// The rows of an earlier part of this training, up to and including an iteration.
 std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
@@ -57,7 +57,7 @@ void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v)
   } else {
     metrics_ << ",,,,,";
   }
-  metrics_ << fmt::format(",{:.4f}\n", s.training.waiting_share);
+  metrics_ << fmt::format(",{:.4f},{:.4f}\n", s.training.waiting_share, s.training.exchange_share);
   if (!metrics_.flush()) throw Error(fmt::format("cannot write {}: is the disk full?", file_.string()));
 }
 
@@ -71,6 +71,7 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       pending_ = event;
       pixels_ += event.output_pixels;
       waiting_ += event.training.waiting_share;
+      exchange_ += event.training.exchange_share;
       ++steps_;
       last_loss_ = last_loss_ == 0 ? event.training.loss : 0.9 * last_loss_ + 0.1 * event.training.loss;
       progress_.add(static_cast<double>(event.training.iteration - last_iteration_),
@@ -94,10 +95,12 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       progress_.finish();
       ended_ = true;
       stopped_ = event.kind == TrainingEvent::stopped;
-      spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second, {:.1f} % of the steps' time waiting for samples",
+      spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting for samples, "
+                   "{:.1f} % for gradients to travel",
                    stopped_ ? "stopped by a signal" : "trained", event.training.iteration, duration_text(event.elapsed_s),
                    pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
-                   100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
+                   100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),
+                   100 * exchange_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
       break;
   }
 }

@@ -41,7 +41,7 @@ class TrainingRecorder {
   Progress progress_;
   double pixels_ = 0, begin_s_ = 0;
   std::int64_t last_iteration_ = 0;
-  double last_loss_ = 0, waiting_ = 0;
+  double last_loss_ = 0, waiting_ = 0, exchange_ = 0;
   std::int64_t steps_ = 0;
   std::optional<TrainingEvent> pending_;  ///< a step whose row waits for a validation
   bool ended_ = false, stopped_ = false;

@@ -34,7 +34,9 @@ int run_check(const Arguments& arguments, const Communicator& world) {
     if (config.data.raw && config.data.labels) {
       const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
       require_same_shape(raw, labels);
-      std::cout << fmt::format("training: {}\n", plan_text(plan_training(config, raw, kAnyMemory), config.model));
+      const bool cuda = config.device == "cuda";  // auto is planned for the CPU
+      const TrainingResources resources{kAnyMemory, training_precision(config, cuda), cuda};
+      std::cout << fmt::format("training: {}; {}\n", name_of(resources.precision), plan_text(plan_training(config, raw, resources), config.model));
     }
     if (config.infer.raw) {
       Device device;

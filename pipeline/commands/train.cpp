@@ -85,8 +85,12 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   // All that can be wrong with the inputs comes out here, on every rank at once.
   std::unique_ptr<TrainingData> data;
   TrainingPlan plan;
+  // One precision for all: the lowest common one.
+  const bool slower_in_half = is_worker && training_precision(config, device.cuda) == Precision::float32;
+  const Precision precision = world.any(slower_in_half) ? Precision::float32 : Precision::bfloat16;
+  config.train.trainer.precision = precision;
   const auto make_plan = [&](std::int64_t available) {
-    plan = plan_training(config, VolumeReader(*config.data.raw).info(), available);
+    plan = plan_training(config, VolumeReader(*config.data.raw).info(), {available, precision, device.cuda});
     config.train.trainer.samples.tile_side = plan.tile_side;
   };
   on_every_rank(world, [&] {
@@ -131,12 +135,20 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     record.parameters = parameter_count(config.model);
     record.tile_side = plan.tile_side;
     record.global_batch = config.train.trainer.global_batch;
-    if (state) record.resumed_from = state->name;
+    record.precision = name_of(precision);
+    if (state) {
+      record.resumed_from = state->name;
+      const auto before = state->checkpoint.texts.find("precision");
+      if (before != state->checkpoint.texts.end() && before->second != record.precision) {
+        spdlog::warn("{} was trained in {}, this part will be in {}: to go on as before set train.precision: {}", state->name,
+                     before->second, record.precision, before->second);
+      }
+    }
     record.write(folder);
     recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations,
                                                   config.train.trainer.optimizer.learning_rate, true);
-    spdlog::info("experiment {}: {} with {} filters, {} parameters; tile {}, global batch {}, {} worker{}{}", config.name,
-                 config.preset, config.model.base_filters, parameter_count(config.model), config.train.trainer.samples.tile_side,
+    spdlog::info("experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}", config.name,
+                 config.preset, config.model.base_filters, parameter_count(config.model), name_of(precision), config.train.trainer.samples.tile_side,
                  config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
                  state ? fmt::format(", resumed from {}", state->name) : "");
     const std::int64_t worker_count = alone ? 1 : world.size() - 1;

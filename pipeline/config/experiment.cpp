@@ -123,6 +123,14 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   t.optimizer.learning_rate = train.get<double>("learning_rate", 1e-3, above(0));
   t.optimizer.momentum = train.get<double>("momentum", 0.99, between(0, 0.9999));
   t.optimizer.weight_decay = train.get<double>("weight_decay", 0, at_least(0));
+  const std::string precision = train.choice("precision", "auto", {"auto", "float32", "bfloat16"});
+  if (precision != "auto") config.precision = precision == "float32" ? Precision::float32 : Precision::bfloat16;
+  t.reproducible = train.get<bool>("reproducible", false);
+  t.wire = train.choice("wire", "float32", {"float32", "bfloat16"}) == "bfloat16" ? Wire::bfloat16 : Wire::float32;
+  if (t.reproducible && t.wire == Wire::bfloat16) {
+    train.problem("wire", "train.reproducible sums in float32, in an order of its own: leave wire at float32, or "
+                          "reproducible at false");
+  }
   ConfigSection weight_map = train.section("weight_map");
   t.samples.class_balance = weight_map.get<bool>("class_balance", true);
   config.weight_map.w0 = weight_map.get<double>("w0", config.weight_map.w0, between(0, 1e6));

@@ -30,6 +30,7 @@ struct TrainConfig {
   WeightMapOptions weight_map;
   std::optional<std::int64_t> ignore_label;
   bool tile_auto = true;
+  std::optional<Precision> precision;  ///< none: automatic
   std::int64_t iterations = 4000;
   double minutes = 0;  ///< 0: no limit
   int threads = 0;     ///< 0: automatic

@@ -15,6 +15,7 @@
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
+#include "workers/train/gradient_engine.h"
 #include "workers/train/loss.h"
 
 namespace {
@@ -41,12 +42,17 @@ void run_case(const char* name, const UNetOptions& options, std::int64_t side, b
   std::int64_t before = 0, model = 0;
   if (training) {
     network->train();
+    const Precision precision = type == at::kFloat ? Precision::float32 : Precision::bfloat16;
     before = status_bytes("VmRSS:");
+    FlatParameters parameters(network, at::kCPU);
+    const auto engine = make_gradient_engine(parameters, precision);
     const auto x = at::rand({1, options.in_channels, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
-    const auto logits = network->forward(x);
+    auto logits = engine->forward(x, 1).requires_grad_(true);
     const auto classes = at::zeros({1, logits.size(2), logits.size(3)}, at::kLong);
     weighted_cross_entropy_sum(logits, classes, at::ones_like(classes, at::kFloat)).backward();
-    model = training_memory(options, side, side);
+    engine->backward(logits.grad(), {});
+    // Two values of an optimizer and an average are counted, but not here.
+    model = training_memory(options, side, side, precision, false) - 12 * parameter_count(options);
   } else {
     const c10::InferenceMode inference;
     const Precision precision = type == at::kFloat ? Precision::float32 : Precision::bfloat16;
@@ -79,7 +85,10 @@ int main() {
       run_case(fmt::format("keras_same {} float32", filters).c_str(), same, 16 * k, false, at::kFloat);
       run_case(fmt::format("keras_same {} bfloat16", filters).c_str(), same, 16 * k, false, at::kBFloat16);
     }
-    run_case(fmt::format("unet2015 {} training", filters).c_str(), valid, 476, true, at::kFloat);
+    for (const std::int64_t side : {476, 700}) {
+      run_case(fmt::format("unet2015 {} training", filters).c_str(), valid, side, true, at::kFloat);
+      run_case(fmt::format("unet2015 {} training bfloat16", filters).c_str(), valid, side, true, at::kBFloat16);
+    }
     run_case(fmt::format("keras_same {} training", filters).c_str(), same, 480, true, at::kFloat);
   }
 }

@@ -108,7 +108,7 @@ class Workflow(Case):
         self.assertEqual(validated, [2, 4, 5])
         checkpoints = sorted(p.name for p in (self.run_folder / "checkpoints").iterdir())
         self.assertEqual(checkpoints, ["best.h5", "iteration_00000002.h5", "iteration_00000004.h5", "iteration_00000005.h5"])
-        self.assertTrue(all(0 <= float(r["waiting_share"]) <= 1 for r in rows))
+        self.assertTrue(all(0 <= float(r[share]) <= 1 for r in rows for share in ("waiting_share", "exchange_share")))
         previews = sorted((self.run_folder / "previews").glob("*.png"))
         self.assertEqual(len(previews), 3)
         for picture in previews:

@@ -39,7 +39,7 @@ NetworkGeometry geometry_of(const UNetOptions& options);
 /// calibrated against the measured peak (docs/performance.md). `value_bytes`: 4 for float32, 2 for bfloat16.
 std::int64_t inference_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                               std::int64_t value_bytes);
-/// The same for forward and backward together, one sample.
+/// The same for forward and backward together, one sample, on LibTorch's operators.
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width);
 
 /// Trainable parameters, batch statistics not counted.

@@ -1,14 +1,47 @@
 #include "workers/train/gradient_engine.h"
 
+#include <algorithm>
+
 #include "io/error.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
+namespace {
+
+/// Of oneDNN's primitives, estimated.
+constexpr std::int64_t kScratch = std::int64_t{48} << 20;
+
+}  // namespace
 
 bool has_onednn_gradients(const UNetOptions& options) {
   return has_onednn_engine() && can_plan_gradient(options);
+}
+
+bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda) {
+  if (cuda) return true;
+#if defined(__x86_64__) && defined(__GNUC__)
+  return has_onednn_gradients(options) && __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                             Precision precision, bool cuda) {
+  if (cuda || !has_onednn_gradients(options)) return training_memory(options, height, width);
+  const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
+  // A parameter itself, its gradient, two values of the optimizer, an average; its layer's weights packed for
+  // both passes, and turned.
+  const std::int64_t per_parameter = 20 + 2 * value_bytes + 4;
+  // Input, weights and classes of three samples; the loss, its gradient and what they are made of.
+  const std::int64_t per_pixel = 3 * (4 * options.in_channels + 9) + value_bytes * options.in_channels +
+                                 20 * std::max<std::int64_t>(2, options.classes) + 32;
+  // oneDNN turns images around to compute the gradients of weights in bfloat16.
+  const std::int64_t turned = value_bytes == 2 ? 2 * options.base_filters : 0;
+  return plan_gradient(options, height, width, value_bytes).bytes + per_parameter * parameter_count(options) +
+         (per_pixel + turned) * height * width + kScratch;
 }
 
 std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision) {

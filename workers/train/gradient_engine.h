@@ -36,6 +36,16 @@ class GradientEngine {
 /// Whether `make_gradient_engine` computes this network on oneDNN itself on the CPU in this build.
 bool has_onednn_gradients(const UNetOptions& options);
 
+/// Whether the device computes this network's gradients faster in bfloat16 than in float32: a processor with
+/// instructions for it, or a GPU.
+bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda);
+
+/// Bytes that a worker needs for one sample at a time, with parameters, gradients, optimizer and packed weights:
+/// exact for oneDNN but for its primitives' scratch memory, which is estimated; a fitted model for LibTorch
+/// (docs/performance.md).
+std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
+                             Precision precision, bool cuda);
+
 /// The fastest engine of this build for the network and its device: oneDNN's primitives on the CPU for
 /// networks without batch normalisation, else LibTorch. In bfloat16 the parameters, their gradients and all
 /// sums stay float32; activations and their gradients are bfloat16. `parameters` must outlive it.
