@@ -1,6 +1,6 @@
 // Serves training_rate.py: one training iteration per line "PRECISION" of standard input, answered with the
 // seconds it took and its loss. Usage: bench_training FILTERS TILE THREADS ELASTIC VOLUME.h5, which has
-// /raw and /labels. With "profile" as PRECISION's prefix nothing else changes: it is for people.
+// /raw and /labels. The line "end" ends it.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, Precision> precisions{{"float32", Precision::float32}, {"bfloat16", Precision::bfloat16}};
   const Communicator alone = Communicator::alone();
   std::map<std::string, std::unique_ptr<Trainer>> trainers;
-  for (std::string precision; std::cin >> precision;) {
+  for (std::string precision; std::cin >> precision && precision != "end";) {
     auto& trainer = trainers[precision];
     options.precision = precisions.at(precision);
     if (!trainer) trainer = std::make_unique<Trainer>(make_network(network, 1), data, options, device, alone);

@@ -84,6 +84,21 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).norm().item<double>() / b.norm().item<double>();
 }
 
+/// What was said to be final was: a copy taken then equals the end.
+void expect_final_when_said(GradientEngine& engine, FlatParameters& parameters, std::int64_t height,
+                            std::int64_t width) {
+  std::vector<std::pair<std::int64_t, at::Tensor>> copies;
+  const std::int64_t channels = parameters.network().options().in_channels;
+  const at::Tensor logits = engine.forward(at::randn({1, channels, height, width}), 1);
+  parameters.sums().zero_();
+  engine.backward(at::randn(logits.sizes()), [&](std::int64_t values) {
+    copies.emplace_back(values, parameters.sums().narrow(0, 0, values).clone());
+  });
+  ASSERT_GT(copies.size(), 5U);
+  for (const auto& [values, copy] : copies)
+    EXPECT_TRUE(at::equal(copy, parameters.sums().narrow(0, 0, values))) << values;
+}
+
 class Gradients : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
@@ -131,10 +146,12 @@ TEST_P(Gradients, AreReadyFromTheFront) {
   const std::int64_t height = geometry_of(options).input_side_for(GetParam().height),
                      width = geometry_of(options).input_side_for(GetParam().width);
   FlatParameters parameters = parameters_of(options);
-  const Pass pass = run(*make_gradient_engine(parameters, Precision::float32), parameters, height, width);
+  const auto engine = make_gradient_engine(parameters, Precision::float32);
+  const Pass pass = run(*engine, parameters, height, width);
   ASSERT_GT(pass.ready.size(), 5U);
   EXPECT_TRUE(std::is_sorted(pass.ready.begin(), pass.ready.end()));
   EXPECT_EQ(pass.ready.back(), parameters.values().numel());
+  expect_final_when_said(*engine, parameters, height, width);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -209,6 +226,19 @@ TEST(AutogradGradients, InBfloat16PointTheSameWay) {
     EXPECT_LT(relative_difference(found.logits, expected.logits), 0.05);
     EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
   }
+}
+
+TEST(AutogradGradients, AreReadyFromTheFrontWhileTheRestIsComputed) {
+  UNetOptions options = keras_same_options();
+  options.base_filters = 4;
+  options.depth = 2;
+  FlatParameters parameters = parameters_of(options);
+  const auto engine = make_autograd_engine(parameters, Precision::float32);
+  const Pass pass = run(*engine, parameters, 64, 64, 2);
+  ASSERT_GT(pass.ready.size(), 5U);
+  EXPECT_TRUE(std::is_sorted(pass.ready.begin(), pass.ready.end()));
+  EXPECT_EQ(pass.ready.back(), parameters.values().numel());
+  expect_final_when_said(*engine, parameters, 64, 64);
 }
 
 TEST(GradientEngines, RefuseFloat16) {
