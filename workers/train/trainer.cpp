@@ -13,32 +13,36 @@
 #include "workers/network/unet.h"
 #include "workers/train/flat_parameters.h"
 #include "workers/train/gradient_engine.h"
+#include "workers/train/gradient_norm.h"
 #include "workers/train/gradient_reducer.h"
 #include "workers/train/loss.h"
 #include "workers/train/pixel_weights.h"
+#include "workers/train/weight_average.h"
 
 namespace tessera {
 
 /// The sums that travel with the gradients.
 struct Trainer::Sums {
   double loss = 0, weight = 0, wrong_pixels = 0, pixels = 0, samples = 0, signals = 0, times_up = 0,
-         waited_s = 0, elapsed_s = 0;
-  static constexpr std::size_t kCount = 9;
+         waited_s = 0, elapsed_s = 0, elapsed_share = 0;
+  static constexpr std::size_t kCount = 10;
   std::span<double> values() { return {&loss, kCount}; }
 };
 
 /// The network as the iterations need it.
 struct Trainer::Model {
-  Model(std::shared_ptr<UNetImpl> network, const at::Device& device, const OptimizerOptions& options)
+  Model(std::shared_ptr<UNetImpl> network, const at::Device& device, const TrainerOptions& options)
       : parameters(std::move(network), device),
         engine(make_autograd_engine(parameters)),
-        optimizer(options, parameters.values()) {
+        optimizer(options.optimizer, parameters.values()) {
+    if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());
     parameters.network().train();
   }
 
   FlatParameters parameters;
   std::unique_ptr<GradientEngine> engine;
   Optimizer optimizer;
+  std::optional<WeightAverage> average;
 };
 
 Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, const TrainerOptions& options,
@@ -50,7 +54,7 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, co
                                      device.cuda
                                          ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
                                          : at::Device(at::kCPU),
-                                     options.optimizer)) {
+                                     options)) {
   // This worker's samples: those of its place in every global batch.
   const std::int64_t batch = options.global_batch, place = workers.rank(), size = workers.size();
   const auto next = [this, batch, place, size](std::int64_t number) {
@@ -68,6 +72,16 @@ Trainer::~Trainer() = default;
 
 const UNetImpl& Trainer::network() const {
   return model_->parameters.network();
+}
+
+std::shared_ptr<UNetImpl> Trainer::averaged_network() const {
+  if (!model_->average) return nullptr;
+  torch::NoGradGuard no_grad;
+  std::shared_ptr<UNetImpl> copy = clone_network(network());
+  auto named = copy->named_parameters();
+  for (const auto& entry : model_->parameters.entries())
+    named[entry.name].copy_(FlatParameters::piece(model_->average->values(), entry));
+  return copy;
 }
 
 void Trainer::compute_sample(std::int64_t sample_number, Sums& sums) {
@@ -103,12 +117,13 @@ void Trainer::compute_sample(std::int64_t sample_number, Sums& sums) {
   sums.samples += 1;
 }
 
-TrainingStep Trainer::step(StopWish wish) {
+TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   FlatParameters& parameters = model_->parameters;
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
   Sums sums;
   sums.signals = wish == StopWish::signal ? 1 : 0;
   sums.times_up = wish == StopWish::time_is_up ? 1 : 0;
+  sums.elapsed_share = workers_.rank() == 0 ? elapsed_share : 0;
   parameters.sums().zero_();
   parameters.keep_statistics();
   for (std::int64_t s = workers_.rank(); s < options_.global_batch; s += workers_.size()) {
@@ -137,14 +152,21 @@ TrainingStep Trainer::step(StopWish wish) {
                                     : StopWish::none;
   at::Tensor mean_gradient = parameters.gradient();
   mean_gradient.div_(weight);
-  const bool finite = std::isfinite(result.loss) && mean_gradient.isfinite().all().item<bool>();
+  result.gradient_norm = gradient_norm(mean_gradient);
+  const bool finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
   if (!finite) {
     throw NonFiniteLoss(
         fmt::format("the loss or its gradient is not finite at iteration {}: lower train.learning_rate "
                     "(now {}), or look for damaged training data; the last checkpoint is from before",
                     result.iteration, options_.optimizer.learning_rate));
   }
-  model_->optimizer.step(parameters.values(), mean_gradient, iteration_ + 1);
+  const double shorter = options_.clip_norm > 0 ? clip_factor(result.gradient_norm, options_.clip_norm) : 1;
+  if (shorter < 1) mean_gradient.mul_(shorter);
+  result.learning_rate = options_.optimizer.learning_rate *
+                         (options_.scale_learning_rate ? static_cast<double>(options_.global_batch) : 1.0) *
+                         learning_rate_factor(options_.schedule, iteration_ + 1, sums.elapsed_share);
+  model_->optimizer.step(parameters.values(), mean_gradient, iteration_ + 1, result.learning_rate);
+  if (model_->average) model_->average->update(parameters.values(), iteration_ + 1);
   model_->engine->parameters_changed();
   parameters.set_statistics(sums.samples);
   ++iteration_;
@@ -159,6 +181,11 @@ void Trainer::store(Checkpoint& checkpoint) const {
     for (const auto& entry : parameters.entries())
       checkpoint.arrays["optimizer/" + kind + "/" + entry.name] =
           array_of(FlatParameters::piece(vector, entry));
+  }
+  if (model_->average) {
+    for (const auto& entry : parameters.entries())
+      checkpoint.arrays[kAveragePrefix + entry.name] =
+          array_of(FlatParameters::piece(model_->average->values(), entry));
   }
   checkpoint.counters["iteration"] = iteration_;
   checkpoint.counters["samples_seen"] = samples_seen_;
@@ -188,6 +215,13 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
     for (const auto& entry : model_->parameters.entries()) {
       at::Tensor piece = FlatParameters::piece(vector, entry);
       copy_array(checkpoint, "optimizer/" + kind + "/" + entry.name, piece, name);
+    }
+  }
+  if (model_->average) {
+    const std::string from = has_average(checkpoint) ? kAveragePrefix : "weights/";
+    for (const auto& entry : model_->parameters.entries()) {
+      at::Tensor piece = FlatParameters::piece(model_->average->values(), entry);
+      copy_array(checkpoint, from + entry.name, piece, name);
     }
   }
   model_->engine->parameters_changed();
