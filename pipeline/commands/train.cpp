@@ -104,9 +104,10 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     require_new_run(folder, resume, overwrite);
     folder.prepare("config.yaml", config.resolved_yaml);
     add_log_file(folder.log());
-    // Weights and at most two vectors of the optimizer's, for the newest and the best: known to be too much now
-    // rather than at the first checkpoint.
-    require_free_space(folder.path() / "checkpoints", 2 * 3 * 4 * parameter_count(config.model) + kCheckpointRoom);
+    // Weights, at most two vectors of the optimizer's and the average, for the newest and the best: known to be too
+    // much now rather than at the first checkpoint.
+    const std::int64_t vectors = config.train.trainer.average_decay > 0 ? 4 : 3;
+    require_free_space(folder.path() / "checkpoints", 2 * vectors * 4 * parameter_count(config.model) + kCheckpointRoom);
   });
   std::optional<LoadedCheckpoint> state;
   if (resume) state = load_newest_checkpoint(folder, world);
@@ -122,7 +123,11 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                                         device, workers);
     if (state) trainer->restore(state->checkpoint, state->name);
   });
-  if (state) state->checkpoint.arrays.clear();  // as large as the network and its optimizer
+  std::vector<std::string> changes;
+  if (state) {
+    changes = changes_on_resume(config.train.validation_metric, config.train.trainer.average_decay > 0, state->checkpoint);
+    state->checkpoint.arrays.clear();  // as large as the network and its optimizer
+  }
   const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
 
   TrainingRecord record = start_training_record(world, is_worker ? device.text() : "");
@@ -133,8 +138,8 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     record.global_batch = config.train.trainer.global_batch;
     if (state) record.resumed_from = state->name;
     record.write(folder);
-    recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations,
-                                                  config.train.trainer.optimizer.learning_rate, true);
+    recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations, true);
+    for (const std::string& change : changes) spdlog::warn("{}: {}", state->name, change);
     spdlog::info("experiment {}: {} with {} filters, {} parameters; tile {}, global batch {}, {} worker{}{}", config.name,
                  config.preset, config.model.base_filters, parameter_count(config.model), config.train.trainer.samples.tile_side,
                  config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
@@ -152,7 +157,8 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     loop.validation_budget = plan.validation_budget;
     loop.validation_due = number("validation_due", 0) > 0;
     loop.elapsed_before_s = number("elapsed_s", 0);
-    loop.best_before = number("best_validation_pixel_error", 1);
+    loop.best = state ? BestValidation(config.train.validation_metric, state->checkpoint)
+                      : BestValidation(config.train.validation_metric);
     loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };
     loop.tell = [&](const TrainingEvent& event) {
       alone ? recorder->hear(event) : send_value(world, 0, kTagTrainingEvent, event);
