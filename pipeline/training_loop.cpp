@@ -141,6 +141,7 @@ class Loop {
 
   void save(const TrainingStep& step) const {
     if (!lead()) return;
+    tell(event(TrainingEvent::saving));
     const CheckpointFolder folder = setup_.folder.checkpoints();
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));

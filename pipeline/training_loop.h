@@ -20,7 +20,8 @@ struct TrainingLoop {
   BestValidation best = BestValidation();  ///< of the parts before a resume
   /// Whether this worker has been asked to stop.
   std::function<bool()> stop_asked = {};
-  /// Called on the lead worker.
+  /// Called on the lead worker. Of `saving`, which comes before a checkpoint is written, it returns when all rows
+  /// told are in metrics.csv: a training killed at any instant then lacks none that its checkpoint has left behind.
   std::function<void(const TrainingEvent&)> tell = {};
 };
 

@@ -86,6 +86,8 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
                    event.training.iteration, event.scores.pixel_error, event.scores.threshold, event.scores.iou,
                    event.scores.rand_f, event.best_so_far ? " (best so far)" : "");
       break;
+    case TrainingEvent::saving:
+      break;
     case TrainingEvent::checkpoint:
       spdlog::debug("iteration {}: checkpoint written", event.training.iteration);
       break;

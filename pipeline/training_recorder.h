@@ -14,7 +14,7 @@ namespace tessera {
 
 /// What the lead worker tells the coordinator, as one message.
 struct TrainingEvent {
-  enum Kind : std::int32_t { step, validation, checkpoint, finished, stopped, failed };
+  enum Kind : std::int32_t { step, validation, saving, checkpoint, finished, stopped, failed };
   Kind kind = step;
   TrainingStep training;
   double output_pixels = 0;  ///< of the step, over all workers
@@ -31,6 +31,7 @@ class TrainingRecorder {
   TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
                    bool show_progress);
 
+  /// A step's row is written with the event after it, which may bring its validation: with `saving` at the latest.
   void hear(const TrainingEvent& event);
   bool ended() const { return ended_; }
   bool stopped() const { return stopped_; }

@@ -27,6 +27,7 @@ constexpr const char* kUsage = "tessera train CONFIG.yaml [--set key=value ...] 
 enum TrainingTag : int {
   kTagTrainingEvent = 21,  ///< lead worker -> coordinator: TrainingEvent
   kTagStopTraining = 22,   ///< coordinator -> lead worker: empty
+  kTagRowsWritten = 23,    ///< coordinator -> lead worker, after a `saving`: empty
 };
 
 /// What checkpoints need beside their arrays.
@@ -42,7 +43,9 @@ void follow_training(const Communicator& world, TrainingRecorder& recorder, cons
       told = true;
     }
     if (const auto message = world.try_receive(kTagTrainingEvent)) {
-      recorder.hear(value_of<TrainingEvent>(*message));
+      const auto event = value_of<TrainingEvent>(*message);
+      recorder.hear(event);
+      if (event.kind == TrainingEvent::saving) world.send(1, kTagRowsWritten, {});
       idle.reset();
     } else {
       idle.pause();
@@ -102,6 +105,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   });
   on_root(world, [&] {
     require_new_run(folder, resume, overwrite);
+    folder.checkpoints().remove_unfinished();
     folder.prepare("config.yaml", config.resolved_yaml);
     add_log_file(folder.log());
     // Weights, at most two vectors of the optimizer's and the average, for the newest and the best: known to be too
@@ -161,7 +165,13 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                       : BestValidation(config.train.validation_metric);
     loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };
     loop.tell = [&](const TrainingEvent& event) {
-      alone ? recorder->hear(event) : send_value(world, 0, kTagTrainingEvent, event);
+      if (alone) {
+        recorder->hear(event);
+        return;
+      }
+      send_value(world, 0, kTagTrainingEvent, event);
+      PoliteWait waiting;
+      while (event.kind == TrainingEvent::saving && !world.try_receive(kTagRowsWritten)) waiting.pause();
     };
     end = run_training_loop(*trainer, *data, loop);
   } else {
