@@ -188,4 +188,16 @@ void CheckpointFolder::keep_newest(std::size_t keep) const {
   for (std::size_t i = keep; i < files.size(); ++i) std::filesystem::remove(files[i]);
 }
 
+void CheckpointFolder::remove_unfinished() const {
+  std::vector<std::filesystem::path> files;
+  std::error_code code;  // no folder, no files
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, code)) {
+    if (entry.path().string().ends_with(".h5.tmp")) files.push_back(entry.path());
+  }
+  for (const auto& file : files) {
+    if (!std::filesystem::remove(file, code) && code)
+      throw Error(fmt::format("cannot remove {}, which a killed training left: {}", file.string(), code.message()));
+  }
+}
+
 }  // namespace tessera

@@ -49,6 +49,8 @@ class CheckpointFolder {
   std::vector<std::filesystem::path> newest_first() const;
   /// Removes all but the newest `keep` (and the best). Errors: Error.
   void keep_newest(std::size_t keep) const;
+  /// Removes what a killed writer left half-written. Nobody may be writing. Errors: Error.
+  void remove_unfinished() const;
 
  private:
   std::filesystem::path folder_;

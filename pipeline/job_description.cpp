@@ -39,7 +39,7 @@ std::string network_digest(const Checkpoint& checkpoint) {
     if (name.rfind("network_", 0) == 0) digest.add(fmt::format("{} {}\n", name, value));
   }
   for (const auto& [name, array] : checkpoint.arrays) {
-    if (name.rfind("weights/", 0) != 0) continue;
+    if (name.rfind("weights/", 0) != 0 && name.rfind("average/", 0) != 0) continue;
     digest.add(fmt::format("{} {} {}\n", name, static_cast<int>(array.type), fmt::join(array.shape, " ")));
     digest.add(array.bytes);
   }

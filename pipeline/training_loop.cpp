@@ -16,7 +16,7 @@ namespace {
 class Loop {
  public:
   Loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& setup)
-      : trainer_(trainer), data_(data), setup_(setup), best_(setup.best_before), begin_s_(seconds_now()) {}
+      : trainer_(trainer), data_(data), setup_(setup), best_(setup.best), begin_s_(seconds_now()) {}
 
   TrainingEnd run() {
     try {
@@ -39,24 +39,37 @@ class Loop {
       resumed.iteration = trainer_.iteration();
       validate_now(resumed);
     }
-    while (trainer_.iteration() < config.iterations && stop == StopWish::none) {
-      const TrainingStep step = trainer_.step(wish());
+    while (trainer_.iteration() < config.iterations && stop == StopWish::none && !patience_is_over()) {
+      const TrainingStep step = trainer_.step(wish(), elapsed_share());
       stop = step.stop;
       tell_step(step);
       const bool last = step.iteration == config.iterations || stop == StopWish::time_is_up;
       // After a signal every second counts: save, no scores.
       validation_due_ = last || step.iteration % config.validate_every == 0;
       if (stop != StopWish::signal && validation_due_) validate_now(step);
-      if (stop != StopWish::none || last || step.iteration % config.checkpoint_every == 0) save(step);
+      if (stop != StopWish::none || last || patience_is_over() || step.iteration % config.checkpoint_every == 0) save(step);
     }
     TrainingEvent end = event(stop == StopWish::signal ? TrainingEvent::stopped : TrainingEvent::finished);
     end.training.iteration = trainer_.iteration();
+    if (patience_is_over()) end.validations_in_vain = best_.without_best();
     tell(end);
     return stop == StopWish::signal;
   }
 
   bool lead() const { return setup_.workers.rank() == 0; }
   double elapsed_s() const { return setup_.elapsed_before_s + seconds_now() - begin_s_; }
+
+  /// The same on every worker, for the scores are.
+  bool patience_is_over() const {
+    const std::int64_t patience = setup_.config.train.patience;
+    return patience > 0 && best_.without_best() >= patience;
+  }
+
+  /// The lead worker's clock decides for all.
+  double elapsed_share() const {
+    const double minutes = setup_.config.train.minutes;
+    return minutes > 0 && lead() ? elapsed_s() / (60 * minutes) : 0;
+  }
 
   StopWish wish() const {
     if (setup_.stop_asked()) return StopWish::signal;
@@ -93,7 +106,7 @@ class Loop {
     made.texts["experiment"] = setup_.config.name;
     made.numbers["elapsed_s"] = {elapsed_s()};
     made.numbers["validation_due"] = {validation_due_ ? 1.0 : 0.0};
-    made.numbers["best_validation_pixel_error"] = {best_};
+    best_.store(made);
     return made;
   }
 
@@ -112,7 +125,8 @@ class Loop {
     options.ignore_label = setup_.config.train.ignore_label;
     TrainingEvent made = event(TrainingEvent::validation);
     made.training = step;
-    made.scores = validate(trainer_.network(), options, setup_.workers, [&](const PredictedSection& section) {
+    const std::shared_ptr<const UNetImpl> averaged = trainer_.averaged_network();
+    made.scores = validate(averaged ? *averaged : trainer_.network(), options, setup_.workers, [&](const PredictedSection& section) {
       const std::vector<double> probability(section.probability.begin(), section.probability.end());
       const RgbImage picture =
           section_picture(section.raw, section.truth, probability, 0.5, section.height, section.width);
@@ -120,17 +134,15 @@ class Loop {
       std::filesystem::create_directories(setup_.folder.previews());
       write_png(file, picture.height, picture.width, 3, picture.pixels);
     });
-    made.best_so_far = made.scores.pixel_error < best_;
-    if (made.best_so_far) {
-      best_ = made.scores.pixel_error;
-      if (lead()) write_checkpoint_file(setup_.folder.checkpoints().best(), checkpoint());
-    }
+    made.best_so_far = best_.hear(made.scores);
+    if (made.best_so_far && lead()) write_checkpoint_file(setup_.folder.checkpoints().best(), checkpoint());
     made.elapsed_s = elapsed_s();
     tell(made);
   }
 
   void save(const TrainingStep& step) const {
     if (!lead()) return;
+    tell(event(TrainingEvent::saving));
     const CheckpointFolder folder = setup_.folder.checkpoints();
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
@@ -144,7 +156,7 @@ class Loop {
   Trainer& trainer_;
   const TrainingData& data_;
   const TrainingLoop& setup_;
-  double best_;
+  BestValidation best_;
   bool validation_due_ = false;
   double begin_s_;
 };

@@ -17,14 +17,15 @@ struct TrainingLoop {
   std::int64_t validation_budget = 0;  ///< bytes for activations
   double elapsed_before_s = 0;         ///< of the parts before a resume
   bool validation_due = false;         ///< a signal came where a validation belonged: first thing now
-  double best_before = 1;              ///< the best validation pixel error so far; 1 for none
+  BestValidation best = BestValidation();  ///< of the parts before a resume
   /// Whether this worker has been asked to stop.
   std::function<bool()> stop_asked = {};
-  /// Called on the lead worker.
+  /// Called on the lead worker. Of `saving`, which comes before a checkpoint is written, it returns when all rows
+  /// told are in metrics.csv: a training killed at any instant then lacks none that its checkpoint has left behind.
   std::function<void(const TrainingEvent&)> tell = {};
 };
 
-/// Collective over the workers: trains to the end of iterations or minutes, or until a signal; validates,
+/// Collective over the workers: trains to the end of iterations, minutes or patience, or until a signal; validates,
 /// writes checkpoints (the lead worker does) and previews on the way, and the last checkpoint at the end.
 /// A loss that is not finite ends it on every worker, after the coordinator was told. Other errors may be one
 /// worker's alone.

@@ -50,7 +50,9 @@ TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw
   plan.context = context_sections(config.model.in_channels, raw.channels);
   if (config.data.train_sections) require_sections(*config.data.train_sections, raw, "data.train_sections");
   plan.tile_side = choose_side(config, raw);
-  plan.training_bytes = training_memory(config.model, plan.tile_side, plan.tile_side, resources.precision, resources.cuda);
+  const std::int64_t average_bytes = config.train.trainer.average_decay > 0 ? 4 * parameter_count(config.model) : 0;
+  plan.training_bytes =
+      training_memory(config.model, plan.tile_side, plan.tile_side, resources.precision, resources.cuda) + average_bytes;
   require_memory(plan, config, resources.memory);
   // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
   const NetworkGeometry geometry = geometry_of(config.model);
@@ -62,7 +64,8 @@ TrainingPlan plan_training(const ExperimentConfig& config, const VolumeInfo& raw
     const TileDemand demand{.budget = plan.validation_budget};
     const Index3 tile = choose_tile(network, {1, raw.shape.y, raw.shape.x}, raw.shape, demand);
     // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition.
-    plan.validation_bytes = memory_of_tile(network, tile, raw.shape, demand) + 20 * parameter_count(config.model);
+    plan.validation_bytes = memory_of_tile(network, tile, raw.shape, demand) + 20 * parameter_count(config.model) +
+                            2 * average_bytes;  // the average and the network that it is put into
     require_memory(plan, config, resources.memory);
   }
   return plan;

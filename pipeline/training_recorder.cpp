@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 
 #include "io/clock.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr const char* kHeader =
     "iteration,epoch,loss,pixel_error,learning_rate,elapsed_s,validation_pixel_error,validation_threshold,"
-    "validation_iou,validation_rand_f,best,waiting_share,exchange_share\n";
+    "validation_iou,validation_rand_f,best,waiting_share,exchange_share,gradient_norm\n";
 
 /// The rows of an earlier part of this training, up to and including an iteration.
 std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
@@ -29,7 +30,11 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
     } catch (const std::exception&) {
       continue;  // a row that a kill cut short
     }
-    if (used > 0 && line[used] == ',' && iteration <= last_iteration) rows += line + "\n";
+    if (used == 0 || line[used] != ',' || iteration > last_iteration) continue;
+    // An older version wrote fewer columns: those are empty.
+    const auto missing = std::count(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(rows.find('\n')), ',') -
+                         std::count(line.begin(), line.end(), ',');
+    rows += line + std::string(static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, missing)), ',') + "\n";
   }
   return rows;
 }
@@ -37,9 +42,8 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
 }  // namespace
 
 TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
-                                   double learning_rate, bool show_progress)
+                                   bool show_progress)
     : file_(folder.metrics()),
-      learning_rate_(learning_rate),
       progress_("train", static_cast<double>(iterations - first_iteration), "iterations", 1, show_progress),
       begin_s_(seconds_now()),
       last_iteration_(first_iteration) {
@@ -50,14 +54,15 @@ TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_i
 
 void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v) {
   metrics_ << fmt::format("{},{:.4f},{:.9g},{:.6f},{:.6g},{:.3f}", s.training.iteration, s.training.epoch, s.training.loss,
-                          s.training.pixel_error, learning_rate_, s.elapsed_s);
+                          s.training.pixel_error, s.training.learning_rate, s.elapsed_s);
   if (v != nullptr) {
     metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}", v->scores.pixel_error, v->scores.threshold, v->scores.iou,
                             v->scores.rand_f, v->best_so_far ? 1 : 0);
   } else {
     metrics_ << ",,,,,";
   }
-  metrics_ << fmt::format(",{:.4f},{:.4f}\n", s.training.waiting_share, s.training.exchange_share);
+  metrics_ << fmt::format(",{:.4f},{:.4f},{:.6g}\n", s.training.waiting_share, s.training.exchange_share,
+                          s.training.gradient_norm);
   if (!metrics_.flush()) throw Error(fmt::format("cannot write {}: is the disk full?", file_.string()));
 }
 
@@ -83,6 +88,8 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
                    event.training.iteration, event.scores.pixel_error, event.scores.threshold, event.scores.iou,
                    event.scores.rand_f, event.best_so_far ? " (best so far)" : "");
       break;
+    case TrainingEvent::saving:
+      break;
     case TrainingEvent::checkpoint:
       spdlog::debug("iteration {}: checkpoint written", event.training.iteration);
       break;
@@ -95,6 +102,10 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       progress_.finish();
       ended_ = true;
       stopped_ = event.kind == TrainingEvent::stopped;
+      if (event.validations_in_vain > 0) {
+        spdlog::info("ended early: no validation was better than the best in the last {} (train.patience)",
+                     event.validations_in_vain);
+      }
       spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting for samples, "
                    "{:.1f} % for gradients to travel",
                    stopped_ ? "stopped by a signal" : "trained", event.training.iteration, duration_text(event.elapsed_s),

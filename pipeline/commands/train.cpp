@@ -27,6 +27,7 @@ constexpr const char* kUsage = "tessera train CONFIG.yaml [--set key=value ...] 
 enum TrainingTag : int {
   kTagTrainingEvent = 21,  ///< lead worker -> coordinator: TrainingEvent
   kTagStopTraining = 22,   ///< coordinator -> lead worker: empty
+  kTagRowsWritten = 23,    ///< coordinator -> lead worker, after a `saving`: empty
 };
 
 /// What checkpoints need beside their arrays.
@@ -42,7 +43,9 @@ void follow_training(const Communicator& world, TrainingRecorder& recorder, cons
       told = true;
     }
     if (const auto message = world.try_receive(kTagTrainingEvent)) {
-      recorder.hear(value_of<TrainingEvent>(*message));
+      const auto event = value_of<TrainingEvent>(*message);
+      recorder.hear(event);
+      if (event.kind == TrainingEvent::saving) world.send(1, kTagRowsWritten, {});
       idle.reset();
     } else {
       idle.pause();
@@ -106,11 +109,13 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   });
   on_root(world, [&] {
     require_new_run(folder, resume, overwrite);
+    folder.checkpoints().remove_unfinished();
     folder.prepare("config.yaml", config.resolved_yaml);
     add_log_file(folder.log());
-    // Weights and at most two vectors of the optimizer's, for the newest and the best: known to be too much now
-    // rather than at the first checkpoint.
-    require_free_space(folder.path() / "checkpoints", 2 * 3 * 4 * parameter_count(config.model) + kCheckpointRoom);
+    // Weights, at most two vectors of the optimizer's and the average, for the newest and the best: known to be too
+    // much now rather than at the first checkpoint.
+    const std::int64_t vectors = config.train.trainer.average_decay > 0 ? 4 : 3;
+    require_free_space(folder.path() / "checkpoints", 2 * vectors * 4 * parameter_count(config.model) + kCheckpointRoom);
   });
   std::optional<LoadedCheckpoint> state;
   if (resume) state = load_newest_checkpoint(folder, world);
@@ -126,7 +131,11 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                                         device, workers);
     if (state) trainer->restore(state->checkpoint, state->name);
   });
-  if (state) state->checkpoint.arrays.clear();  // as large as the network and its optimizer
+  std::vector<std::string> changes;
+  if (state) {
+    changes = changes_on_resume(config.train.validation_metric, config.train.trainer.average_decay > 0, state->checkpoint);
+    state->checkpoint.arrays.clear();  // as large as the network and its optimizer
+  }
   const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
 
   TrainingRecord record = start_training_record(world, is_worker ? device.text() : "");
@@ -145,10 +154,11 @@ int run_train(const Arguments& arguments, const Communicator& world) {
       }
     }
     record.write(folder);
-    recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations,
-                                                  config.train.trainer.optimizer.learning_rate, true);
+    recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations, true);
+    for (const std::string& change : changes) spdlog::warn("{}: {}", state->name, change);
     spdlog::info("experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}", config.name,
-                 config.preset, config.model.base_filters, parameter_count(config.model), name_of(precision), config.train.trainer.samples.tile_side,
+                 config.preset, config.model.base_filters, parameter_count(config.model), name_of(precision),
+                 config.train.trainer.samples.tile_side,
                  config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
                  state ? fmt::format(", resumed from {}", state->name) : "");
     const std::int64_t worker_count = alone ? 1 : world.size() - 1;
@@ -164,10 +174,17 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     loop.validation_budget = plan.validation_budget;
     loop.validation_due = number("validation_due", 0) > 0;
     loop.elapsed_before_s = number("elapsed_s", 0);
-    loop.best_before = number("best_validation_pixel_error", 1);
+    loop.best = state ? BestValidation(config.train.validation_metric, state->checkpoint)
+                      : BestValidation(config.train.validation_metric);
     loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };
     loop.tell = [&](const TrainingEvent& event) {
-      alone ? recorder->hear(event) : send_value(world, 0, kTagTrainingEvent, event);
+      if (alone) {
+        recorder->hear(event);
+        return;
+      }
+      send_value(world, 0, kTagTrainingEvent, event);
+      PoliteWait waiting;
+      while (event.kind == TrainingEvent::saving && !world.try_receive(kTagRowsWritten)) waiting.pause();
     };
     end = run_training_loop(*trainer, *data, loop);
   } else {

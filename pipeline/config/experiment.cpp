@@ -103,6 +103,41 @@ void read_model(ConfigSection model, ExperimentConfig& config) {
   read_torchscript(model, config);
 }
 
+void read_optimizer(ConfigSection& train, TrainConfig& config) {
+  using Kind = OptimizerOptions::Kind;
+  OptimizerOptions& o = config.trainer.optimizer;
+  const std::string kind = train.choice("optimizer", "sgd", {"sgd", "adam", "adamw"});
+  o.kind = kind == "adamw" ? Kind::adamw : kind == "adam" ? Kind::adam : Kind::sgd;
+  o.learning_rate = train.get<double>("learning_rate", o.learning_rate, above(0));
+  config.trainer.scale_learning_rate = train.get<bool>("scale_learning_rate", false);
+  o.momentum = train.get<double>("momentum", o.momentum, between(0, 0.9999));
+  o.beta1 = train.get<double>("beta1", o.beta1, between(0, 0.9999));
+  o.beta2 = train.get<double>("beta2", o.beta2, between(0, 0.999999));
+  o.weight_decay = train.get<double>("weight_decay", 0, at_least(0));
+  config.trainer.clip_norm = train.get<double>("clip_norm", 0, at_least(0));
+  config.trainer.average_decay = train.get<double>("average_decay", 0, between(0, 0.9999999));
+}
+
+void read_schedule(ConfigSection schedule, TrainConfig& config) {
+  using Kind = LearningRateSchedule::Kind;
+  LearningRateSchedule& s = config.trainer.schedule;
+  const std::string kind = schedule.choice("kind", "constant", {"constant", "step", "polynomial", "cosine"});
+  s.kind = kind == "step"         ? Kind::step
+           : kind == "polynomial" ? Kind::polynomial
+           : kind == "cosine"     ? Kind::cosine
+                                  : Kind::constant;
+  s.iterations = config.iterations;
+  s.warm_up = schedule.get<std::int64_t>("warm_up", 0, at_least(0));
+  if (s.warm_up > 0 && s.warm_up >= config.iterations) {
+    schedule.problem("warm_up", fmt::format("{} iterations of warm-up leave nothing of the {} of train.iterations",
+                                            s.warm_up, config.iterations));
+  }
+  s.step_every = schedule.get<std::int64_t>("step_every", s.step_every, at_least(1));
+  s.step_factor = schedule.get<double>("step_factor", s.step_factor, between(1e-9, 1));
+  s.power = schedule.get<double>("power", s.power, between(0.01, 100));
+  s.floor = schedule.get<double>("floor", 0, between(0, 1));
+}
+
 void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& model) {
   TrainerOptions& t = config.trainer;
   config.iterations = train.get<std::int64_t>("iterations", config.iterations, at_least(1));
@@ -118,11 +153,8 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
                                         geometry.legal_sides_text(tile)));
     }
   }
-  const bool adam = train.choice("optimizer", "sgd", {"sgd", "adam"}) == "adam";
-  t.optimizer.kind = adam ? OptimizerOptions::Kind::adam : OptimizerOptions::Kind::sgd;
-  t.optimizer.learning_rate = train.get<double>("learning_rate", 1e-3, above(0));
-  t.optimizer.momentum = train.get<double>("momentum", 0.99, between(0, 0.9999));
-  t.optimizer.weight_decay = train.get<double>("weight_decay", 0, at_least(0));
+  read_optimizer(train, config);
+  read_schedule(train.section("schedule"), config);
   const std::string precision = train.choice("precision", "auto", {"auto", "float32", "bfloat16"});
   if (precision != "auto") config.precision = precision == "float32" ? Precision::float32 : Precision::bfloat16;
   t.reproducible = train.get<bool>("reproducible", false);
@@ -141,6 +173,11 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   config.threads = static_cast<int>(number_or_auto(train, "threads", between(1, 4096)));
   t.prefetch_threads = static_cast<int>(train.get<std::int64_t>("prefetch_threads", 1, between(0, 64)));
   config.validate_every = train.get<std::int64_t>("validate_every", 200, at_least(1));
+  const std::string metric = train.choice("validation_metric", "pixel_error", {"pixel_error", "iou", "rand"});
+  config.validation_metric = metric == "iou"    ? ValidationMetric::iou
+                             : metric == "rand" ? ValidationMetric::rand
+                                                : ValidationMetric::pixel_error;
+  config.patience = train.get<std::int64_t>("patience", 0, at_least(0));
   config.checkpoint_every = train.get<std::int64_t>("checkpoint_every", 200, at_least(1));
   config.keep_checkpoints = train.get<std::int64_t>("keep_checkpoints", 3, between(1, 100000));
   ConfigSection augmentation = train.section("augmentation");
@@ -304,6 +341,9 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   const auto& held_out = config.data.validation_sections;
   if (train && held_out && std::max(train->begin, held_out->begin) < std::min(train->end, held_out->end)) {
     root.section("data").problem("validation_sections", "overlaps train_sections: scores on them would mean nothing");
+  }
+  if (config.train.patience > 0 && !held_out && needs.training) {
+    root.section("train").problem("patience", "waits for a better validation: it needs data.validation_sections");
   }
   document.finish();
   config.resolved_yaml = document.resolved_yaml();

@@ -9,6 +9,7 @@
 #include "io/block_plan.h"
 #include "io/dataset_name.h"
 #include "io/voxel_type.h"
+#include "pipeline/best_validation.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/network/unet_options.h"
@@ -35,6 +36,8 @@ struct TrainConfig {
   double minutes = 0;  ///< 0: no limit
   int threads = 0;     ///< 0: automatic
   std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 3;
+  ValidationMetric validation_metric = ValidationMetric::pixel_error;
+  std::int64_t patience = 0;  ///< validations without a new best that end the training; 0: any number
 };
 
 /// Where the mean and the standard deviation of the raw values come from.

@@ -72,7 +72,7 @@ def keys_read():
     text = (SOURCE / "pipeline/config/experiment.cpp").read_text()
     reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
     reads += re.findall(r'\b(?:dataset|sections|shape|position|number_or_auto)\((\w+), "(\w+)"', text)
-    section = {"root": "", "augmentation": "train.augmentation.", "weight_map": "train.weight_map.", "region": "infer.region.", "skip": "infer.skip."}
+    section = {"root": "", "augmentation": "train.augmentation.", "weight_map": "train.weight_map.", "schedule": "train.schedule.", "region": "infer.region.", "skip": "infer.skip."}
     return {section.get(variable, f"{variable}.") + key for variable, key in reads}
 
 

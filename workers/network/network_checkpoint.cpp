@@ -30,6 +30,11 @@ void for_each_option(Options& o, Function&& f) {
 
 }  // namespace
 
+bool has_average(const Checkpoint& checkpoint) {
+  const auto first = checkpoint.arrays.lower_bound(kAveragePrefix);
+  return first != checkpoint.arrays.end() && first->first.rfind(kAveragePrefix, 0) == 0;
+}
+
 void store_network(const UNetImpl& network, Checkpoint& checkpoint) {
   for_each_option(network.options(), [&](const char* name, const auto& value) {
     checkpoint.counters[std::string(kPrefix) + name] = static_cast<std::int64_t>(value);
@@ -60,11 +65,9 @@ UNetOptions load_network_options(const Checkpoint& checkpoint, const std::string
 std::shared_ptr<UNetImpl> load_network(const Checkpoint& checkpoint, const std::string& name) {
   auto network = std::make_shared<UNetImpl>(load_network_options(checkpoint, name));
   torch::NoGradGuard no_grad;
-  const auto load = [&](const std::string& key, at::Tensor& tensor) {
-    copy_array(checkpoint, "weights/" + key, tensor, name);
-  };
-  for (auto& item : network->named_parameters()) load(item.key(), item.value());
-  for (auto& item : network->named_buffers()) load(item.key(), item.value());
+  const std::string parameters = has_average(checkpoint) ? kAveragePrefix : "weights/";
+  for (auto& item : network->named_parameters()) copy_array(checkpoint, parameters + item.key(), item.value(), name);
+  for (auto& item : network->named_buffers()) copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
   return network;
 }
 

@@ -9,22 +9,24 @@
 namespace tessera {
 
 struct OptimizerOptions {
-  enum class Kind { sgd, adam };
+  enum class Kind { sgd, adam, adamw };
   Kind kind = Kind::sgd;
-  double learning_rate = 1e-3;
+  double learning_rate = 1e-3;  ///< the full rate, which a schedule lowers
   double momentum = 0.99;  ///< SGD: Ronneberger et al. 2015
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam: Kingma and Ba 2015
-  double weight_decay = 0;
+  double weight_decay = 0;  ///< added to the gradient (SGD, Adam), or of the weights themselves (AdamW)
 };
 
 /// Steps on one flat parameter vector, in place. SGD: v = momentum v + g, p -= rate v. Adam with bias
-/// correction. The state is plain tensors, so that a checkpoint holds it and a resumed run is bit-equal.
+/// correction; AdamW: Adam, and beside it p -= rate decay p (Loshchilov and Hutter 2019). The state is plain
+/// tensors, so that a checkpoint holds it and a resumed run is bit-equal.
 class Optimizer {
  public:
   Optimizer(const OptimizerOptions& options, const at::Tensor& parameters);
 
-  /// `gradient` has the parameters' shape. `iteration` counts from 1.
-  void step(at::Tensor& parameters, const at::Tensor& gradient, std::int64_t iteration);
+  /// `gradient` has the parameters' shape; both are contiguous. `iteration` counts from 1; `learning_rate` is
+  /// that of this step.
+  void step(at::Tensor& parameters, const at::Tensor& gradient, std::int64_t iteration, double learning_rate);
   std::map<std::string, at::Tensor>& state() { return state_; }
   const std::map<std::string, at::Tensor>& state() const { return state_; }
 

@@ -13,10 +13,12 @@
 #include "workers/network/unet.h"
 #include "workers/train/flat_parameters.h"
 #include "workers/train/gradient_engine.h"
+#include "workers/train/gradient_norm.h"
 #include "workers/train/gradient_reducer.h"
 #include "workers/train/loss.h"
 #include "workers/train/pixel_weights.h"
 #include "workers/train/sample_tree.h"
+#include "workers/train/weight_average.h"
 
 namespace tessera {
 
@@ -35,8 +37,8 @@ namespace {
 
 /// What is summed over the workers.
 struct WorkerSums {
-  double signals = 0, times_up = 0, waited_s = 0, exchange_s = 0, elapsed_s = 0;
-  static constexpr std::size_t kCount = 5;
+  double signals = 0, times_up = 0, waited_s = 0, exchange_s = 0, elapsed_s = 0, elapsed_share = 0;
+  static constexpr std::size_t kCount = 6;
   std::span<double> values() { return {&signals, kCount}; }
 };
 
@@ -60,6 +62,7 @@ struct Trainer::Model {
         optimizer(options.optimizer, parameters.values()),
         reducer(workers, {.wire = options.wire}),
         tree(workers, options.global_batch) {
+    if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());
     parameters.network().train();
   }
 
@@ -68,6 +71,7 @@ struct Trainer::Model {
   Optimizer optimizer;
   GradientReducer reducer;
   SampleTree tree;
+  std::optional<WeightAverage> average;
 };
 
 Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, const TrainerOptions& options,
@@ -97,6 +101,16 @@ const UNetImpl& Trainer::network() const {
 
 std::string Trainer::engine_text() const {
   return model_->engine->text();
+}
+
+std::shared_ptr<UNetImpl> Trainer::averaged_network() const {
+  if (!model_->average) return nullptr;
+  torch::NoGradGuard no_grad;
+  std::shared_ptr<UNetImpl> copy = clone_network(network());
+  auto named = copy->named_parameters();
+  for (const auto& entry : model_->parameters.entries())
+    named[entry.name].copy_(FlatParameters::piece(model_->average->values(), entry));
+  return copy;
 }
 
 Trainer::SampleSums Trainer::compute_sample(std::int64_t sample_number, const GradientReady& ready) {
@@ -134,7 +148,7 @@ Trainer::SampleSums Trainer::compute_sample(std::int64_t sample_number, const Gr
   return sums;
 }
 
-TrainingStep Trainer::step(StopWish wish) {
+TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   FlatParameters& parameters = model_->parameters;
   GradientReducer& reducer = model_->reducer;
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
@@ -142,6 +156,7 @@ TrainingStep Trainer::step(StopWish wish) {
   WorkerSums worker;
   worker.signals = wish == StopWish::signal ? 1 : 0;
   worker.times_up = wish == StopWish::time_is_up ? 1 : 0;
+  worker.elapsed_share = workers_.rank() == 0 ? elapsed_share : 0;
   parameters.sums().zero_();
   parameters.keep_statistics();
   // On the CPU the flat vector itself travels; from another device it does when all is computed.
@@ -193,14 +208,21 @@ TrainingStep Trainer::step(StopWish wish) {
                                       : StopWish::none;
   at::Tensor mean_gradient = parameters.gradient();
   mean_gradient.div_(weight);
-  const bool finite = std::isfinite(result.loss) && mean_gradient.isfinite().all().item<bool>();
+  result.gradient_norm = gradient_norm(mean_gradient);
+  const bool finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
   if (!finite) {
     throw NonFiniteLoss(
         fmt::format("the loss or its gradient is not finite at iteration {}: lower train.learning_rate "
                     "(now {}), or look for damaged training data; the last checkpoint is from before",
                     result.iteration, options_.optimizer.learning_rate));
   }
-  model_->optimizer.step(parameters.values(), mean_gradient, iteration_ + 1);
+  const double shorter = options_.clip_norm > 0 ? clip_factor(result.gradient_norm, options_.clip_norm) : 1;
+  if (shorter < 1) mean_gradient.mul_(shorter);
+  result.learning_rate = options_.optimizer.learning_rate *
+                         (options_.scale_learning_rate ? static_cast<double>(options_.global_batch) : 1.0) *
+                         learning_rate_factor(options_.schedule, iteration_ + 1, worker.elapsed_share);
+  model_->optimizer.step(parameters.values(), mean_gradient, iteration_ + 1, result.learning_rate);
+  if (model_->average) model_->average->update(parameters.values(), iteration_ + 1);
   model_->engine->parameters_changed();
   parameters.set_statistics(sums.samples);
   ++iteration_;
@@ -215,6 +237,11 @@ void Trainer::store(Checkpoint& checkpoint) const {
     for (const auto& entry : parameters.entries())
       checkpoint.arrays["optimizer/" + kind + "/" + entry.name] =
           array_of(FlatParameters::piece(vector, entry));
+  }
+  if (model_->average) {
+    for (const auto& entry : parameters.entries())
+      checkpoint.arrays[kAveragePrefix + entry.name] =
+          array_of(FlatParameters::piece(model_->average->values(), entry));
   }
   checkpoint.counters["iteration"] = iteration_;
   checkpoint.counters["samples_seen"] = samples_seen_;
@@ -244,6 +271,13 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
     for (const auto& entry : model_->parameters.entries()) {
       at::Tensor piece = FlatParameters::piece(vector, entry);
       copy_array(checkpoint, "optimizer/" + kind + "/" + entry.name, piece, name);
+    }
+  }
+  if (model_->average) {
+    const std::string from = has_average(checkpoint) ? kAveragePrefix : "weights/";
+    for (const auto& entry : model_->parameters.entries()) {
+      at::Tensor piece = FlatParameters::piece(model_->average->values(), entry);
+      copy_array(checkpoint, from + entry.name, piece, name);
     }
   }
   model_->engine->parameters_changed();

@@ -13,6 +13,7 @@
 #include "workers/mpi/communicator.h"
 #include "workers/train/gradient_engine.h"
 #include "workers/train/gradient_reducer.h"
+#include "workers/train/learning_rate_schedule.h"
 #include "workers/train/optimizer.h"
 #include "workers/train/sample_prefetcher.h"
 #include "workers/train/sample_source.h"
@@ -32,6 +33,10 @@ struct TrainerOptions {
   Wire wire = Wire::float32;  ///< not used when reproducible
   SampleOptions samples;
   OptimizerOptions optimizer;
+  LearningRateSchedule schedule;
+  bool scale_learning_rate = false;  ///< the full rate times global_batch (Goyal et al. 2017)
+  double clip_norm = 0;              ///< the mean gradient's greatest norm; 0: any
+  double average_decay = 0;          ///< of the weights' moving average; 0: none is kept
 };
 
 /// Why a worker would like a training to end after this iteration.
@@ -43,6 +48,8 @@ struct TrainingStep {
   double epoch = 0;                ///< passes over the training sections so far
   double loss = 0;                 ///< weighted cross-entropy per unit of weight
   double pixel_error = 0;          ///< share of the outputs' pixels whose likeliest class is wrong
+  double learning_rate = 0;        ///< of this iteration's step
+  double gradient_norm = 0;        ///< of the mean gradient, before it is clipped
   StopWish stop = StopWish::none;  ///< the strongest wish of any worker
   double waiting_share = 0;        ///< of the workers' time in this iteration: waiting for samples
   double exchange_share = 0;       ///< of it: waiting for gradients to travel, when all was computed
@@ -67,19 +74,23 @@ class Trainer {
           const Device& device, const Communicator& workers);
   ~Trainer();
 
-  /// Collective over the workers: one iteration. `wish` is this worker's own.
-  /// Errors: NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
-  TrainingStep step(StopWish wish);
+  /// Collective over the workers: one iteration. `wish` is this worker's own. `elapsed_share`, of the first
+  /// worker, is the part of the training's time that is over, for the learning rate; 0 where time is not
+  /// limited. Errors: NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
+  TrainingStep step(StopWish wish, double elapsed_share = 0);
 
   std::int64_t iteration() const { return iteration_; }
   const SampleSource& samples() const { return source_; }
   const UNetImpl& network() const;
   /// What computes the gradients, in words.
   std::string engine_text() const;
+  /// A copy of the network with the averaged weights, which predict better; null where no average is kept.
+  std::shared_ptr<UNetImpl> averaged_network() const;
 
-  /// Weights, batch statistics, optimizer, counters: all that step() depends on.
+  /// Weights, their average, batch statistics, optimizer, counters: all that step() depends on.
   void store(Checkpoint& checkpoint) const;
-  /// Continues from a stored state, bit-equally on the CPU. Errors: Error when it does not fit.
+  /// Continues from a stored state, bit-equally on the CPU. An average that the state lacks starts as its
+  /// weights. Errors: Error when it does not fit.
   void restore(const Checkpoint& checkpoint, const std::string& name);
 
  private:

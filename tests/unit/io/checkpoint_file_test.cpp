@@ -198,6 +198,10 @@ TEST(CheckpointFolder, NewestFirstAndTheBestStays) {
   checkpoints.keep_newest(0);
   EXPECT_THAT(checkpoints.newest_first(), IsEmpty());
   EXPECT_TRUE(fs::exists(checkpoints.best()));
+  checkpoints.remove_unfinished();
+  EXPECT_FALSE(fs::exists(folder / "iteration_00004000.h5.tmp"));
+  EXPECT_TRUE(fs::exists(checkpoints.best()));
+  CheckpointFolder(folder / "none").remove_unfinished();
 }
 
 }  // namespace

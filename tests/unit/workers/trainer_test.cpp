@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <ostream>
 
 #include "io/error.h"
@@ -112,6 +113,8 @@ struct Resumed {
   const char* name;
   UNetOptions (*network)();
   OptimizerOptions::Kind optimizer;
+  LearningRateSchedule::Kind schedule = LearningRateSchedule::Kind::constant;
+  double clip_norm = 0, average_decay = 0;
 };
 void PrintTo(const Resumed& resumed, std::ostream* out) {
   *out << resumed.name;
@@ -121,14 +124,24 @@ class Resume : public TrainerTest, public ::testing::WithParamInterface<Resumed>
 
 TEST_P(Resume, EqualsNeverStopped) {
   options_.optimizer.kind = GetParam().optimizer;
+  options_.optimizer.weight_decay = 0.01;
+  options_.schedule.kind = GetParam().schedule;
+  options_.schedule.iterations = 10;
+  options_.schedule.warm_up = GetParam().schedule == LearningRateSchedule::Kind::constant ? 0 : 2;
+  options_.schedule.step_every = 4;
+  options_.clip_norm = GetParam().clip_norm;
+  options_.average_decay = GetParam().average_decay;
   options_.samples.augmentation.elastic = 3;
   options_.dice_weight = 0.5;
   data_options_.weight_map.w0 = 10;
   const UNetOptions network = GetParam().network();
   ASSERT_GT(network.dropout, 0);
+  if (network.padding == Padding::same) options_.samples.tile_side = 40;
   const auto straight = trainer(network);
-  ASSERT_LT(straight->samples().samples_per_epoch(), 12 * options_.global_batch);
-  const std::vector<double> expected = losses(*straight, 6);
+  // Stopped in the middle of an epoch, and over in the next one.
+  ASSERT_NE(3 * options_.global_batch % straight->samples().samples_per_epoch(), 0);
+  ASSERT_LT(straight->samples().samples_per_epoch(), 9 * options_.global_batch);
+  const std::vector<double> expected = losses(*straight, 9);
   {
     const auto first = trainer(network);
     losses(*first, 3);
@@ -138,19 +151,128 @@ TEST_P(Resume, EqualsNeverStopped) {
   losses(*second, 1);
   second->restore(parse_checkpoint(read_file_bytes(folder_ / "a.h5"), "a.h5"), "a.h5");
   EXPECT_EQ(second->iteration(), 3);
-  const std::vector<double> found = losses(*second, 3);
-  for (std::size_t i = 0; i < 3; ++i)
+  const std::vector<double> found = losses(*second, 6);
+  for (std::size_t i = 0; i < 6; ++i)
     EXPECT_EQ(found[i], expected[i + 3]) << "iteration " << i + 4;
   EXPECT_NE(expected[4], expected[5]);
   expect_same_state(state_of(*straight), state_of(*second));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Resume,
-                         ::testing::Values(Resumed{"PaperSgd", paper_style, OptimizerOptions::Kind::sgd},
-                                           Resumed{"PaperAdam", paper_style, OptimizerOptions::Kind::adam},
-                                           Resumed{"KerasSgd", keras_style, OptimizerOptions::Kind::sgd},
-                                           Resumed{"KerasAdam", keras_style, OptimizerOptions::Kind::adam}),
-                         [](const auto& resumed) { return std::string(resumed.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    All, Resume,
+    ::testing::Values(Resumed{"PaperSgd", paper_style, OptimizerOptions::Kind::sgd},
+                      Resumed{"PaperAdam", paper_style, OptimizerOptions::Kind::adam},
+                      Resumed{"KerasSgd", keras_style, OptimizerOptions::Kind::sgd},
+                      Resumed{"KerasAdam", keras_style, OptimizerOptions::Kind::adam},
+                      Resumed{"PaperSgdStepClipAverage", paper_style, OptimizerOptions::Kind::sgd,
+                              LearningRateSchedule::Kind::step, 0.01, 0.9},
+                      Resumed{"PaperAdamWCosine", paper_style, OptimizerOptions::Kind::adamw,
+                              LearningRateSchedule::Kind::cosine},
+                      Resumed{"KerasAdamPolynomialAverage", keras_style, OptimizerOptions::Kind::adam,
+                              LearningRateSchedule::Kind::polynomial, 0, 0.9},
+                      Resumed{"KerasAdamWCosineClipAverage", keras_style, OptimizerOptions::Kind::adamw,
+                              LearningRateSchedule::Kind::cosine, 0.01, 0.9}),
+    [](const auto& resumed) { return std::string(resumed.param.name); });
+
+TEST_F(TrainerTest, TheScheduleDecidesTheRate) {
+  options_.optimizer.learning_rate = 1e-3;
+  options_.schedule = {.kind = LearningRateSchedule::Kind::cosine, .iterations = 8, .warm_up = 3};
+  options_.global_batch = 3;
+  for (const bool scaled : {false, true}) {
+    options_.scale_learning_rate = scaled;
+    const auto training = trainer(paper_style());
+    for (int t = 1; t <= 6; ++t) {
+      const double share = t < 6 ? 0 : 0.95;
+      EXPECT_DOUBLE_EQ(training->step(StopWish::none, share).learning_rate,
+                       (scaled ? 3e-3 : 1e-3) * learning_rate_factor(options_.schedule, t, share));
+    }
+  }
+}
+
+/// All parameters of a checkpoint as one vector.
+std::vector<double> parameters_of(const Checkpoint& checkpoint, const std::string& folder = "weights/") {
+  std::vector<double> all;
+  for (const auto& [path, array] : checkpoint.arrays) {
+    if (path.rfind(folder, 0) != 0 || path.find("running") != std::string::npos ||
+        array.type != CheckpointArray::Type::float32)
+      continue;
+    std::vector<float> values(array.bytes.size() / sizeof(float));
+    std::memcpy(values.data(), array.bytes.data(), array.bytes.size());
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return std::sqrt(sum);
+}
+
+TEST_F(TrainerTest, AStepIsNoLongerThanTheClippedGradient) {
+  options_.optimizer.learning_rate = 1;
+  options_.optimizer.momentum = 0;
+  const auto step_length = [&](double& norm) {
+    const auto training = trainer(paper_style());
+    const std::vector<double> before = parameters_of(state_of(*training));
+    norm = training->step(StopWish::none).gradient_norm;
+    return distance(parameters_of(state_of(*training)), before);
+  };
+  double norm = 0, clipped_norm = 0;
+  const double length = step_length(norm);
+  EXPECT_NEAR(length, norm, 1e-4 * norm);
+  EXPECT_GT(norm, 0.01);
+  options_.clip_norm = 0.5 * norm;
+  EXPECT_NEAR(step_length(clipped_norm), 0.5 * norm, 1e-4 * norm);
+  EXPECT_EQ(clipped_norm, norm) << "told as it was";
+  options_.clip_norm = 2 * norm;
+  EXPECT_NEAR(step_length(clipped_norm), norm, 1e-4 * norm) << "a short gradient stays";
+}
+
+TEST_F(TrainerTest, TheAverageFollowsTheWeights) {
+  const auto plain = trainer(keras_style());
+  EXPECT_EQ(plain->averaged_network(), nullptr);
+  options_.average_decay = 0.25;
+  const auto training = trainer(keras_style());
+  std::vector<double> average = parameters_of(state_of(*training));
+  for (int t = 1; t <= 4; ++t) {
+    EXPECT_EQ(plain->step(StopWish::none).loss, training->step(StopWish::none).loss) << "it changes no step";
+    const Checkpoint state = state_of(*training);
+    const std::vector<double> weights = parameters_of(state), stored = parameters_of(state, "average/");
+    const double kept = std::min(0.25, (1.0 + t) / (10.0 + t));
+    for (std::size_t i = 0; i < average.size(); ++i)
+      average[i] = kept * average[i] + (1 - kept) * weights[i];
+    EXPECT_LT(distance(stored, average), 1e-6) << t;
+    EXPECT_GT(distance(stored, weights), 1e-5) << t;
+  }
+  // What predicts: the averaged weights with the batch statistics of the running network.
+  const Checkpoint state = state_of(*training);
+  for (const auto& network : {training->averaged_network(), load_network(state, "a.h5")}) {
+    Checkpoint predicting;
+    store_network(*network, predicting);
+    EXPECT_EQ(parameters_of(predicting), parameters_of(state, "average/"));
+    EXPECT_EQ(predicting.arrays.at("weights/norms.0.running_mean").bytes,
+              state.arrays.at("weights/norms.0.running_mean").bytes);
+  }
+}
+
+TEST_F(TrainerTest, AnAverageThatACheckpointLacksStartsAsItsWeights) {
+  const auto before = trainer(paper_style());
+  losses(*before, 2);
+  options_.average_decay = 0.9;
+  const auto after = trainer(paper_style(), 5);
+  losses(*after, 1);
+  after->restore(state_of(*before), "a.h5");
+  EXPECT_EQ(parameters_of(state_of(*after), "average/"), parameters_of(state_of(*before)));
+  Checkpoint cut = state_of(*after);
+  cut.arrays.erase("average/to_classes.bias");
+  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }),
+              HasSubstr("a.h5 has no array average/to_classes.bias"));
+  EXPECT_THAT(words_of([&] { load_network(cut, "a.h5"); }),
+              HasSubstr("a.h5 has no array average/to_classes.bias"));
+}
 
 TEST_F(TrainerTest, TheNormalisationIsThatOfTheCheckpoint) {
   const auto training = trainer(paper_style());
