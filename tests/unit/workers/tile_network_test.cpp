@@ -124,5 +124,74 @@ TEST(ForwardPlan, EveryBufferIsWrittenBeforeItIsRead) {
   EXPECT_LE(plan.bytes, std::int64_t{572} * 572 * 64 * 4 * 7 / 2);
 }
 
+/// The steps of a gradient plan that touch each buffer, counted through both passes.
+std::vector<std::vector<int>> uses_of(const GradientPlan& plan) {
+  std::vector<std::vector<int>> uses(plan.buffers.size());
+  int now = 0;
+  const auto use = [&](int buffer) {
+    if (buffer >= 0) uses[static_cast<std::size_t>(buffer)].push_back(now);
+  };
+  for (const ForwardStep& step : plan.forward) {
+    use(step.in), use(step.out);
+    ++now;
+  }
+  for (const BackwardStep& step : plan.backward) {
+    use(step.output_gradient), use(step.input_gradient);
+    if (step.kind != BackwardStep::Kind::gather) use(step.forward.in);
+    if (step.rectify) use(step.forward.out);
+    if (step.kind == BackwardStep::Kind::join) use(step.forward.out), use(step.crop_gradient);
+    ++now;
+  }
+  return uses;
+}
+
+TEST(GradientPlan, BuffersLiveWhileTheyAreUsedAndShareNothingThen) {
+  for (const int convs : {1, 2, 3}) {
+    UNetOptions options = unet2015_options();
+    options.block_convs = convs;
+    const std::int64_t side = geometry_of(options).input_side_for(20);
+    const GradientPlan plan = plan_gradient(options, side, side, 2);
+    const auto uses = uses_of(plan);
+    int pairs = 0;
+    for (std::size_t i = 0; i < uses.size(); ++i) {
+      ASSERT_FALSE(uses[i].empty());
+      EXPECT_LE(plan.buffers[i].offset + plan.buffers[i].bytes, plan.bytes);
+      for (std::size_t j = 0; j < i; ++j) {
+        if (uses[i].front() > uses[j].back() || uses[j].front() > uses[i].back()) continue;
+        const auto &a = plan.buffers[i], &b = plan.buffers[j];
+        EXPECT_TRUE(a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset) << i << " and " << j;
+        ++pairs;
+      }
+    }
+    EXPECT_GT(pairs, 100);
+  }
+}
+
+TEST(GradientPlan, DropoutIsAtTheEndOfTheContractingPath) {
+  const UNetOptions options = unet2015_options();
+  const GradientPlan plan = plan_gradient(options, 572, 572, 4);
+  std::vector<std::int64_t> dropped, scaled;
+  for (std::size_t i = 0; i < plan.forward.size(); ++i) {
+    if (!plan.drop_after[i]) continue;
+    dropped.push_back(plan.forward[i].out_channels);
+    EXPECT_EQ(plan.forward[i].kind, ForwardStep::Kind::convolution);
+    EXPECT_NE(plan.forward[i + 1].kind, ForwardStep::Kind::convolution) << "the last of its block";
+  }
+  EXPECT_EQ(dropped, (std::vector<std::int64_t>{512, 1024}));
+  for (const BackwardStep& step : plan.backward) {
+    const bool rectifies = step.rectify || step.kind == BackwardStep::Kind::join;
+    if (rectifies && step.dropped) {
+      scaled.push_back(step.kind == BackwardStep::Kind::join ? step.forward.in_channels
+                                                             : step.forward.out_channels);
+    }
+  }
+  EXPECT_EQ(scaled, (std::vector<std::int64_t>{1024, 512}));
+}
+
+TEST(GradientPlan, KnowsWhatItCannotPlan) {
+  EXPECT_TRUE(can_plan_gradient(unet2015_options()));
+  EXPECT_FALSE(can_plan_gradient(keras_same_options()));
+}
+
 }  // namespace
 }  // namespace tessera
