@@ -101,8 +101,9 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       ended_ = true;
       stopped_ = event.kind == TrainingEvent::stopped;
       if (event.validations_in_vain > 0) {
-        spdlog::info("ended early: no validation was better than the best in the last {} (train.patience)",
-                     event.validations_in_vain);
+        ended_early_ = fmt::format("none of the last {} validations was better than the best (train.patience)",
+                                   event.validations_in_vain);
+        spdlog::info("ended early: {}", ended_early_);
       }
       spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second, {:.1f} % of the steps' time waiting for samples",
                    stopped_ ? "stopped by a signal" : "trained", event.training.iteration, duration_text(event.elapsed_s),
