@@ -17,6 +17,7 @@ void TrainingRecord::write(const RunFolder& folder) const {
                               {"global_batch", global_batch},
                               {"precision", precision},
                               {"resumed_from", resumed_from}};
+  if (!ended_early.empty()) json["ended_early"] = ended_early;
   json["workers"] = nlohmann::ordered_json::array();
   for (const Worker& one : workers)
     json["workers"].push_back({{"rank", one.rank}, {"host", one.host}, {"device", one.device}});

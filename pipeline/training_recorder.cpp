@@ -103,8 +103,9 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       ended_ = true;
       stopped_ = event.kind == TrainingEvent::stopped;
       if (event.validations_in_vain > 0) {
-        spdlog::info("ended early: no validation was better than the best in the last {} (train.patience)",
-                     event.validations_in_vain);
+        ended_early_ = fmt::format("none of the last {} validations was better than the best (train.patience)",
+                                   event.validations_in_vain);
+        spdlog::info("ended early: {}", ended_early_);
       }
       spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting for samples, "
                    "{:.1f} % for gradients to travel",

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "pipeline/progress.h"
 #include "pipeline/run_folder.h"
@@ -35,6 +36,8 @@ class TrainingRecorder {
   void hear(const TrainingEvent& event);
   bool ended() const { return ended_; }
   bool stopped() const { return stopped_; }
+  /// Why a training ended before its iterations and its time, in words; "" where it did not.
+  const std::string& ended_early() const { return ended_early_; }
 
  private:
   std::filesystem::path file_;
@@ -46,6 +49,7 @@ class TrainingRecorder {
   std::int64_t steps_ = 0;
   std::optional<TrainingEvent> pending_;  ///< a step whose row waits for a validation
   bool ended_ = false, stopped_ = false;
+  std::string ended_early_;
 
   void write_row(const TrainingEvent& step, const TrainingEvent* validation);
 };

@@ -194,6 +194,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   const bool stopped = world.any(end.stopped_by_signal);
   on_root(world, [&] {
     record.end = !end.failure.empty() ? "failed" : stopped ? "stopped" : "done";
+    record.ended_early = recorder->ended_early();
     try {
       record.write(folder);
     } catch (const Error&) {

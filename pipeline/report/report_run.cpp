@@ -117,6 +117,8 @@ Html training_facts(const RunRecord& record) {
         fmt::format("{} {}{}", words_at(record.training, {"resumed_from"}).empty() ? "started" : "resumed", started,
                     end.empty() || end == "done" ? "" : ", " + (end == "running" ? "not ended yet, or killed" : end)));
   }
+  const std::string early = words_at(record.training, {"ended_early"});
+  if (!early.empty()) facts.add("ended early: " + early);
   const std::string trained_on = sections_of(record.config("data.train_sections"));
   if (!trained_on.empty()) facts.add("on " + trained_on);
   facts.add_path("", record.config("data.raw"));
