@@ -31,10 +31,10 @@ int run_check(const Arguments& arguments, const Communicator& world) {
     if (config.torchscript) {
       network = load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
     }
-    if (config.data.raw && config.data.labels) {
-      const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
-      require_same_shape(raw, labels);
-      std::cout << fmt::format("training: {}\n", plan_text(plan_training(config, raw, kAnyMemory), config.model));
+    if (!config.data.volumes.empty() || (config.data.raw && config.data.labels)) {
+      const std::vector<AnnotatedVolume> volumes = find_volumes(config.data);
+      std::cout << fmt::format("training: {}\n", plan_text(plan_training(config, volumes, kAnyMemory), config.model));
+      std::cout << volumes_text(volumes);
     }
     if (config.infer.raw) {
       Device device;
