@@ -56,6 +56,7 @@ TEST_F(DatasetWildcards, MatchWholePathsInOrder) {
   EXPECT_THAT(found("/[ab]?/raw"), ElementsAre("/a1/raw", "/b2/raw"));
   EXPECT_THAT(found("/[!a]*/raw"), ElementsAre("/b2/raw", "/odd[1]/raw"));
   EXPECT_THAT(found("/*/*/raw"), ElementsAre("/c/deep/raw"));
+  EXPECT_THAT(found("//[b]?//raw"), ElementsAre("/b2/raw"));
   EXPECT_THAT(found("/flat_*_raw"), ElementsAre("/flat_x_raw", "/flat_y_raw"));
   EXPECT_THAT(found("/?[[:digit:]]/r*"), ElementsAre("/a1/raw", "/b2/raw"));
   EXPECT_THAT(found("/odd\\[?]/raw"), ElementsAre("/odd[1]/raw"));

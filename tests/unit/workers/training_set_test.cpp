@@ -259,6 +259,19 @@ TEST_F(Region, RawIsWhatItIsAroundIt) {
   EXPECT_EQ(view.raw.front(), static_cast<float>((80 + 20) * 90 + 30));
 }
 
+TEST_F(Region, BeyondItsReachRawIsMirrored) {
+  one_.data.reach = 2;
+  const TrainingData data(one_.data);
+  const Sample sample = data.cut(1, 20, 30, 28, valid_geometry(1, 1), 0, 1);
+  ASSERT_EQ(sample.output_side, 20);
+  // The first input pixel is (16, 26); what is held begins at (18, 28): two pixels on it turns back.
+  const auto raw_at = [](std::int64_t y, std::int64_t x) { return static_cast<float>((80 + y) * 90 + x); };
+  EXPECT_EQ(sample.input[0], raw_at(20, 30));
+  EXPECT_EQ(sample.input[28 + 1], raw_at(19, 29));
+  EXPECT_EQ(sample.input[2 * 28 + 2], raw_at(18, 28));
+  EXPECT_EQ(sample.input[27 * 28 + 27], raw_at(43, 53));
+}
+
 TEST_F(Region, OutsideOfTheSectionIsSaid) {
   one_.data.region = PixelBounds{20, 30, 81, 80};
   EXPECT_THAT(words_of([&] { TrainingData{one_.data}; }),
