@@ -29,6 +29,7 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     const auto found = checkpoint.numbers.find("normalisation");
     if (found != checkpoint.numbers.end() && found->second.size() == 2)
       network.normalisation = {found->second[0], found->second[1]};
+    network.normalised_by_volume = checkpoint.texts.contains("normalisation");
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;
     const std::shared_ptr<UNetImpl> unet = load_network(checkpoint, loaded.name);
@@ -46,12 +47,13 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
 
 /// What the experiment says of a TorchScript file, completed by what the file says of itself.
 TorchScriptModel describe_torchscript(const ExperimentConfig& config,
-                                      std::optional<Normalisation>& normalisation) {
+                                      std::optional<Normalisation>& normalisation, bool& by_volume) {
   const TorchScriptConfig& said = *config.torchscript;
   TorchScriptModel model;
   if (const auto facts = read_torchscript_facts(said.file)) {
     model = facts->model;
     normalisation = {facts->mean, facts->std};
+    by_volume = facts->by_volume;
   } else if (!said.margin || !said.alignment) {
     throw UsageError(fmt::format(
         "model.torchscript: {} does not say of itself what tiling must know: set model.margin (pixels "
@@ -80,7 +82,7 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   InferenceNetwork network;
   TorchScriptModel model;
   ProbeMessage probed;
-  on_every_rank(world, [&] { model = describe_torchscript(config, network.normalisation); });
+  on_every_rank(world, [&] { model = describe_torchscript(config, network.normalisation, network.normalised_by_volume); });
   on_root(world, [&] {
     const TorchScriptProbe probe = probe_torchscript(model);
     probed = {probe.traits.geometry, probe.traits.bytes_per_pixel};
@@ -144,7 +146,7 @@ ChosenNormalisation choose_normalisation(const InferConfig& config, const Infere
             "section, or fixed with infer.mean_and_std",
             network.name));
       }
-      chosen.whole = *network.normalisation;
+      chosen.whole = network.normalised_by_volume ? volume_statistics(*config.raw, world) : *network.normalisation;
       break;
   }
   return chosen;

@@ -20,6 +20,7 @@ struct InferenceNetwork {
   std::int64_t iteration = 0;  ///< of its training; 0 when unknown
   NetworkTraits traits;
   std::optional<Normalisation> normalisation;  ///< that it was trained with, when known
+  bool normalised_by_volume = false;           ///< it was trained with each volume's own instead
   /// Makes it ready to predict; may be called several times, on ranks that are workers only.
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&)> make;
 };

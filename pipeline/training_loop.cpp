@@ -15,7 +15,7 @@ namespace {
 /// One training on one worker: what must be remembered between iterations.
 class Loop {
  public:
-  Loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& setup)
+  Loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& setup)
       : trainer_(trainer), data_(data), setup_(setup), best_(setup.best), begin_s_(seconds_now()) {}
 
   TrainingEnd run() {
@@ -33,7 +33,7 @@ class Loop {
   bool train() {
     const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
-    if (lead() && config.weight_map.w0 > 0) write_weight_map_picture(data_.first_section(), trainer_.samples().class_weights(), setup_.folder);
+    if (lead() && config.weight_map.w0 > 0) write_weight_map_picture(data_.volume(0).first_section(), trainer_.samples().class_weights(), setup_.folder);
     if (setup_.validation_due) {
       TrainingStep resumed;
       resumed.iteration = trainer_.iteration();
@@ -112,17 +112,15 @@ class Loop {
 
   void validate_now(const TrainingStep& step) {
     validation_due_ = false;
-    if (!setup_.config.data.validation_sections) return;
+    if (setup_.validation.empty()) return;
     ValidationOptions options;
-    options.raw = *setup_.config.data.raw;
-    options.labels = *setup_.config.data.labels;
-    options.sections = *setup_.config.data.validation_sections;
-    options.normalisation = trainer_.samples().normalisation();
-    options.context = data_.options().context;
+    options.volumes = setup_.validation;
+    for (ValidationVolume& one : options.volumes) {
+      if (data_.scope() == NormalisationScope::all) one.normalisation = trainer_.samples().normalisation();
+    }
+    options.context = setup_.context;
     options.device = setup_.device;
     options.memory_budget = setup_.validation_budget;
-    options.label_kind = setup_.config.data.label_kind;
-    options.ignore_label = setup_.config.train.ignore_label;
     TrainingEvent made = event(TrainingEvent::validation);
     made.training = step;
     const std::shared_ptr<const UNetImpl> averaged = trainer_.averaged_network();
@@ -130,7 +128,8 @@ class Loop {
       const std::vector<double> probability(section.probability.begin(), section.probability.end());
       const RgbImage picture =
           section_picture(section.raw, section.truth, probability, 0.5, section.height, section.width);
-      const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}_section_{:04d}.png", step.iteration, section.z);
+      const std::string volume = setup_.several_volumes ? fmt::format("_volume_{:03d}", section.volume) : "";
+      const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}{}_section_{:04d}.png", step.iteration, volume, section.z);
       std::filesystem::create_directories(setup_.folder.previews());
       write_png(file, picture.height, picture.width, 3, picture.pixels);
     });
@@ -147,14 +146,14 @@ class Loop {
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
     // Without held-out sections the newest is the best there is.
-    if (!setup_.config.data.validation_sections) write_checkpoint_file(folder.best(), checkpoint());
+    if (setup_.validation.empty()) write_checkpoint_file(folder.best(), checkpoint());
     TrainingEvent made = event(TrainingEvent::checkpoint);
     made.training = step;
     tell(made);
   }
 
   Trainer& trainer_;
-  const TrainingData& data_;
+  const TrainingSet& data_;
   const TrainingLoop& setup_;
   BestValidation best_;
   bool validation_due_ = false;
@@ -163,7 +162,7 @@ class Loop {
 
 }  // namespace
 
-TrainingEnd run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop) {
+TrainingEnd run_training_loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& loop) {
   return Loop(trainer, data, loop).run();
 }
 

@@ -15,6 +15,9 @@ struct TrainingLoop {
   const Device& device;
   const Communicator& workers;
   std::int64_t validation_budget = 0;  ///< bytes for activations
+  std::vector<ValidationVolume> validation = {};  ///< empty: none
+  bool several_volumes = false;  ///< pictures say which
+  std::int64_t context = 0;  ///< sections seen before and after the labelled one
   double elapsed_before_s = 0;         ///< of the parts before a resume
   bool validation_due = false;         ///< a signal came where a validation belonged: first thing now
   BestValidation best = BestValidation();  ///< of the parts before a resume
@@ -33,6 +36,6 @@ struct TrainingEnd {
   bool stopped_by_signal = false;
   std::string failure;  ///< what was not finite, where; "" for none
 };
-TrainingEnd run_training_loop(Trainer& trainer, const TrainingData& data, const TrainingLoop& loop);
+TrainingEnd run_training_loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& loop);
 
 }  // namespace tessera

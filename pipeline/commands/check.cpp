@@ -31,12 +31,13 @@ int run_check(const Arguments& arguments, const Communicator& world) {
     if (config.torchscript) {
       network = load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
     }
-    if (config.data.raw && config.data.labels) {
-      const VolumeInfo raw = VolumeReader(*config.data.raw).info(), labels = VolumeReader(*config.data.labels).info();
-      require_same_shape(raw, labels);
+    if (!config.data.volumes.empty() || (config.data.raw && config.data.labels)) {
+      const std::vector<AnnotatedVolume> volumes = find_volumes(config.data);
       const bool cuda = config.device == "cuda";  // auto is planned for the CPU
       const TrainingResources resources{kAnyMemory, training_precision(config, cuda), cuda};
-      std::cout << fmt::format("training: {}; {}\n", name_of(resources.precision), plan_text(plan_training(config, raw, resources), config.model));
+      std::cout << fmt::format("training: {}; {}\n", name_of(resources.precision),
+                               plan_text(plan_training(config, volumes, resources), config.model));
+      std::cout << volumes_text(volumes);
     }
     if (config.infer.raw) {
       Device device;

@@ -31,12 +31,15 @@ void export_model(const std::filesystem::path& from, const std::filesystem::path
   const auto found = checkpoint.numbers.find("normalisation");
   if (found != checkpoint.numbers.end() && found->second.size() == 2)
     normalisation = {found->second[0], found->second[1]};
-  export_torchscript(*network, normalisation, to);
+  const bool by_volume = checkpoint.texts.contains("normalisation");
+  export_torchscript(*network, normalisation, to, by_volume);
   const NetworkGeometry geometry = geometry_of(network->options());
   std::cout << fmt::format(
-                   "{}: input (n, {}, h, w), float32, (raw value - {}) / {}; output (n, {}, h{}, w{}), "
+                   "{}: input (n, {}, h, w), float32, {}; output (n, {}, h{}, w{}), "
                    "probabilities; {}\n",
-                   to.string(), network->options().in_channels, normalisation.mean, normalisation.std,
+                   to.string(), network->options().in_channels,
+                   by_volume ? "(raw value - mean) / deviation of its volume"
+                             : fmt::format("(raw value - {}) / {}", normalisation.mean, normalisation.std),
                    network->options().classes,
                    geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
                    geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",

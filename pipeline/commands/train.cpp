@@ -86,23 +86,24 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   const Device device = choose_device(world, is_worker, config.device, config.train.threads);
 
   // All that can be wrong with the inputs comes out here, on every rank at once.
-  std::unique_ptr<TrainingData> data;
+  std::unique_ptr<TrainingSet> data;
+  std::vector<AnnotatedVolume> volumes;
+  std::vector<ValidationVolume> validation;
   TrainingPlan plan;
   // One precision for all: the lowest common one.
   const bool slower_in_half = is_worker && training_precision(config, device.cuda) == Precision::float32;
   const Precision precision = world.any(slower_in_half) ? Precision::float32 : Precision::bfloat16;
   config.train.trainer.precision = precision;
   const auto make_plan = [&](std::int64_t available) {
-    plan = plan_training(config, VolumeReader(*config.data.raw).info(), {available, precision, device.cuda});
+    volumes = find_volumes(config.data);
+    plan = plan_training(config, volumes, {available, precision, device.cuda});
     config.train.trainer.samples.tile_side = plan.tile_side;
   };
   on_every_rank(world, [&] {
     if (!is_worker) return;  // memory is judged where the work is
     make_plan(device.cuda ? kAnyMemory : available_memory(device));
-    const TrainingDataOptions what{*config.data.raw,      *config.data.labels,  *config.data.train_sections,
-                                   config.model.classes,  plan.context,         config.data.label_kind,
-                                   config.train.ignore_label, config.train.weight_map, device.threads};
-    data = std::make_unique<TrainingData>(what);
+    data = std::make_unique<TrainingSet>(training_set_options(config, volumes, plan.context, plan.tile_side, device.threads));
+    validation = validation_volumes(volumes, *data);
   });
   on_every_rank(world, [&] {
     if (!is_worker) make_plan(kAnyMemory);
@@ -161,6 +162,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
                  config.train.trainer.samples.tile_side,
                  config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
                  state ? fmt::format(", resumed from {}", state->name) : "");
+    if (volumes.size() > 1) spdlog::info("{}", volumes_summary(volumes));
     const std::int64_t worker_count = alone ? 1 : world.size() - 1;
     if (worker_count > config.train.trainer.global_batch) {
       spdlog::warn("{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
@@ -172,6 +174,9 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   if (is_worker) {
     TrainingLoop loop{config, folder, device, workers};
     loop.validation_budget = plan.validation_budget;
+    loop.validation = validation;
+    loop.several_volumes = volumes.size() > 1;
+    loop.context = plan.context;
     loop.validation_due = number("validation_due", 0) > 0;
     loop.elapsed_before_s = number("elapsed_s", 0);
     loop.best = state ? BestValidation(config.train.validation_metric, state->checkpoint)

@@ -22,6 +22,19 @@ std::pair<std::string, std::string> split_first(const std::string& path) {
                                   : std::pair{path.substr(0, dot), path.substr(dot + 1)};
 }
 
+/// The item that "volumes[1]" names of a map's list; null pointer when `key` names none, or one that is not there.
+YamlNode* find_item(YamlNode& map, const std::string& key) {
+  const std::size_t bracket = key.find('[');
+  if (bracket == std::string::npos || key.back() != ']') return nullptr;
+  const auto index = parse_integer(key.substr(bracket + 1, key.size() - bracket - 2));
+  YamlNode* list = map.find(key.substr(0, bracket));
+  if (!index || *index < 0 || list == nullptr || list->kind != Kind::list ||
+      static_cast<std::size_t>(*index) >= list->children.size()) {
+    return nullptr;
+  }
+  return &list->children[static_cast<std::size_t>(*index)];
+}
+
 /// Puts one `key.path=value` into the tree.
 void apply_override(ConfigState& document, const YamlSource& source) {
   const YamlPlace place{source.override_number, 1, 1};
@@ -47,7 +60,13 @@ void apply_override(ConfigState& document, const YamlSource& source) {
       document.add_problem(place, path, fmt::format("{} is a value, not a section", walked));
       return;
     }
-    YamlNode* child = at->find(key);
+    const bool names_item = key.find('[') != std::string::npos;
+    YamlNode* child = names_item ? find_item(*at, key) : at->find(key);
+    if (names_item && child == nullptr) {
+      document.add_problem(place, path, fmt::format("the file's {} is no list with such an item; they count from 0",
+                                                    join(walked, key.substr(0, key.find('[')))));
+      return;
+    }
     if (child == nullptr) {
       YamlNode created;
       created.key = key;
@@ -77,6 +96,9 @@ void note_unread(ConfigState& document, const YamlNode& node, const std::string&
     } else if (child.kind == Kind::map && document.lines.contains(name)) {
       note_unread(document, child, name);
     }
+    for (std::size_t i = 0; i < child.children.size() && child.kind == Kind::list; ++i) {
+      if (document.lines.contains(item_name(name, i))) note_unread(document, child.children[i], item_name(name, i));
+    }
   }
 }
 
@@ -87,6 +109,14 @@ void emit(const ConfigState& document, const std::string& path, const std::strin
   if (found == document.lines.end()) return;
   for (const ConfigState::Line& line : found->second) {
     if (line.kind == LineKind::value) out += fmt::format("{}{}: {}\n", indent, to_yaml(line.key), line.yaml);
+    if (line.kind == LineKind::list) out += fmt::format("{}{}:{}\n", indent, to_yaml(line.key), line.items == 0 ? " []" : "");
+    for (std::size_t i = 0; i < line.items; ++i) {
+      std::string item;
+      emit(document, item_name(join(path, line.key), i), indent + "  ", item);
+      if (item.empty()) item = indent + "  {}\n";
+      item[indent.size()] = '-';
+      out += item;
+    }
     if (line.kind != LineKind::section) continue;
     std::string beneath;
     emit(document, join(path, line.key), indent + "  ", beneath);

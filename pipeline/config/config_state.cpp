@@ -12,7 +12,7 @@ ConfigState::Line& ConfigState::line(const std::string& section, const std::stri
   std::vector<Line>& all = lines[section];
   const auto known = std::find_if(all.begin(), all.end(), [&](const Line& one) { return one.key == key; });
   if (known != all.end()) return *known;
-  all.push_back({Line::Kind::absent, key, {}});
+  all.push_back({Line::Kind::absent, key, {}, 0});
   return all.back();
 }
 
@@ -31,6 +31,8 @@ void ConfigState::add_problem(const YamlPlace& place, const std::string& name, c
 std::string join(const std::string& section, const std::string& key) {
   return section.empty() ? key : section + "." + key;
 }
+
+std::string item_name(const std::string& list, std::size_t index) { return fmt::format("{}[{}]", list, index); }
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates) {
   const auto near = nearest_word(word, candidates);

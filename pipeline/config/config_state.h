@@ -10,10 +10,12 @@ namespace tessera {
 
 /// What a ConfigDocument and its sections share.
 struct ConfigState {
-  /// What was read of one key: a value as YAML, a section, or (an optional key that is absent) nothing.
+  /// What was read of one key: a value as YAML, a section, a list of sections, or (an optional key that is absent)
+  /// nothing.
   struct Line {
-    enum class Kind { value, section, absent } kind = Kind::absent;
+    enum class Kind { value, section, list, absent } kind = Kind::absent;
     std::string key, yaml;
+    std::size_t items = 0;  ///< of a list
   };
 
   std::vector<YamlSource> sources;  ///< the file, then the overrides
@@ -30,6 +32,9 @@ struct ConfigState {
 
 /// "section.key"; "key" in the root.
 std::string join(const std::string& section, const std::string& key);
+
+/// "section[2]", the name of a section in a list.
+std::string item_name(const std::string& list, std::size_t index);
 
 /// "; did you mean '...'?" with the nearest candidate, or "".
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates);

@@ -4,36 +4,15 @@
 
 #include <algorithm>
 
+#include "io/dataset_wildcards.h"
 #include "io/error.h"
+#include "pipeline/config/config_values.h"
 #include "pipeline/config/yaml_reader.h"
 #include "pipeline/evaluation_request.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
 namespace {
-
-std::optional<DatasetName> dataset(ConfigSection& section, const std::string& key, bool required = false) {
-  if (!required && !section.has(key)) return std::nullopt;
-  const auto text = section.require<std::string>(key);
-  if (text.empty()) return std::nullopt;  // noted already
-  try {
-    return parse_dataset_name(text);
-  } catch (const UsageError& error) {
-    section.problem(key, error.what());
-    return std::nullopt;
-  }
-}
-
-std::optional<Sections> sections(ConfigSection& section, const std::string& key, bool required = false) {
-  if (!required && !section.has(key)) return std::nullopt;
-  const auto range = section.require<std::vector<std::int64_t>>(key, at_least(0).of_count(2));
-  if (range.size() != 2) return std::nullopt;  // noted already
-  if (range[0] >= range[1]) {
-    section.problem(key, "half-open: the first section must be below the end, such as [16, 20] for 16 to 19");
-    return std::nullopt;
-  }
-  return Sections{range[0], range[1]};
-}
 
 /// `auto`, or a whole number: 0 stands for auto.
 std::int64_t number_or_auto(ConfigSection& section, const std::string& key, const Range& range) {
@@ -53,15 +32,6 @@ std::optional<Index3> position(ConfigSection& section, const std::string& key) {
   const auto at = section.optional<std::vector<std::int64_t>>(key, at_least(0).of_count(3));
   if (!at || at->size() != 3) return std::nullopt;
   return Index3{(*at)[0], (*at)[1], (*at)[2]};
-}
-
-void read_data(ConfigSection data, DataConfig& config, const ConfigNeeds& needs) {
-  config.raw = dataset(data, "raw", needs.training);
-  config.labels = dataset(data, "labels", needs.training);
-  config.train_sections = sections(data, "train_sections", needs.training);
-  config.validation_sections = sections(data, "validation_sections");
-  config.label_kind = data.choice("label_kind", "classes", {"classes", "instances"}) == "instances" ? LabelKind::instances
-                                                                                                    : LabelKind::classes;
 }
 
 void read_torchscript(ConfigSection& model, ExperimentConfig& config) {
@@ -253,14 +223,19 @@ void read_normalisation(ConfigSection& infer, InferConfig& i) {
   }
 }
 
+/// Whether no one volume can stand for the training's.
+bool names_several(const DataConfig& data) {
+  return (data.raw && !wildcards_of(data.raw->path).empty()) || (data.labels && !wildcards_of(data.labels->path).empty());
+}
+
 /// A few of the pulses that workers send.
 constexpr double kShortestWatchdog = 0.02;
 
 void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds& needs) {
   InferConfig& i = config.infer;
-  i.raw = dataset(infer, "raw", needs.inference && !config.data.raw);
+  i.raw = dataset(infer, "raw", needs.inference && (!config.data.raw || names_several(config.data)));
   i.output = dataset(infer, "output", needs.inference);
-  if (!i.raw && !infer.has("raw")) i.raw = config.data.raw;
+  if (!i.raw && !infer.has("raw") && !names_several(config.data)) i.raw = config.data.raw;
   i.checkpoint = infer.get<std::string>("checkpoint", "best");
   const std::int64_t tile = number_or_auto(infer, "tile", at_least(1));
   if (tile != 0) i.tile = Index3{1, tile, tile};
@@ -288,7 +263,8 @@ void read_evaluate(ConfigSection evaluate, ExperimentConfig& config) {
   e.labels = dataset(evaluate, "labels");
   e.sections = sections(evaluate, "sections");
   e.thresholds = static_cast<int>(evaluate.get<std::int64_t>("thresholds", 11, between(2, 1001)));
-  e.invert_labels = evaluate.get<bool>("invert_labels", false);
+  const bool own_labels = evaluate.has("labels") || names_several(config.data);
+  e.invert_labels = evaluate.get<bool>("invert_labels", !own_labels && config.data.invert_labels);
   e.kind = evaluate.choice("kind", "auto", {"auto", "probability", "labels", "classes"});
   e.scores = evaluate.get<std::vector<std::string>>("scores", {"auto"});
   try {
@@ -297,7 +273,7 @@ void read_evaluate(ConfigSection evaluate, ExperimentConfig& config) {
     evaluate.problem("scores", error.what());
   }
   if (!e.prediction && !evaluate.has("prediction")) e.prediction = config.infer.output;
-  if (!e.labels && !evaluate.has("labels")) e.labels = config.data.labels;
+  if (!e.labels && !own_labels) e.labels = config.data.labels;
   if (!e.sections && !evaluate.has("sections")) e.sections = config.data.validation_sections;
 }
 
@@ -325,7 +301,7 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   if (!named_well && root.has("experiment")) root.problem("experiment", "the name of a folder is needed, without '/'");
   config.run_folder = root.get<std::string>("run_folder", "runs/" + config.name);
   config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
-  read_data(root.section("data"), config.data, needs);
+  std::vector<ConfigSection> volumes = read_data(root.section("data"), config.data, needs.training);
   config.model_given = root.has("model");
   read_model(root.section("model"), config);
   read_train(root.section("train"), config.train, config.model);
@@ -333,17 +309,17 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   read_evaluate(root.section("evaluate"), config);
   read_slurm(root.section("slurm"), config.slurm);
 
-  if (config.data.label_kind == LabelKind::instances && config.model.classes > 2) {
-    root.section("data").problem("label_kind", fmt::format("instances tells cells from background, but model.classes is {}: "
-                                                           "set it to 2 or 1", config.model.classes));
+  if (config.data.ignore_label && config.train.ignore_label && config.data.ignore_label != config.train.ignore_label) {
+    root.section("train").problem("ignore_label", fmt::format("is {}, data.ignore_label is {}: take one of them out",
+                                                              *config.train.ignore_label, *config.data.ignore_label));
   }
-  const auto& train = config.data.train_sections;
-  const auto& held_out = config.data.validation_sections;
-  if (train && held_out && std::max(train->begin, held_out->begin) < std::min(train->end, held_out->end)) {
-    root.section("data").problem("validation_sections", "overlaps train_sections: scores on them would mean nothing");
-  }
+  config.train.trainer.samples.min_foreground = config.data.min_foreground;
+  check_labels(volumes, config.data, config.model.classes, config.train.ignore_label);
+  const std::vector<VolumeConfig> all = config.data.all_volumes();
+  const bool held_out = std::ranges::any_of(all, [](const VolumeConfig& one) { return one.validation_sections.has_value(); });
   if (config.train.patience > 0 && !held_out && needs.training) {
-    root.section("train").problem("patience", "waits for a better validation: it needs data.validation_sections");
+    root.section("train").problem("patience", "waits for a better validation: it needs validation_sections in data or in one of "
+                                              "data.volumes");
   }
   document.finish();
   config.resolved_yaml = document.resolved_yaml();

@@ -10,6 +10,7 @@
 #include "io/dataset_name.h"
 #include "io/voxel_type.h"
 #include "pipeline/best_validation.h"
+#include "pipeline/config/data_config.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/network/unet_options.h"
@@ -17,13 +18,6 @@
 #include "workers/train/training_data.h"
 
 namespace tessera {
-
-/// `data:` the annotated volume.
-struct DataConfig {
-  std::optional<DatasetName> raw, labels;
-  std::optional<Sections> train_sections, validation_sections;
-  LabelKind label_kind = LabelKind::classes;
-};
 
 /// `train:`
 struct TrainConfig {

@@ -92,7 +92,7 @@ const YamlNode* ConfigSection::consume(const std::string& key) {
 
 void ConfigSection::record(const std::string& key, const std::string& yaml) {
   ConfigState::Line& line = document_->line(path_, key);
-  if (line.kind == ConfigState::Line::Kind::absent) line = {ConfigState::Line::Kind::value, key, yaml};
+  if (line.kind == ConfigState::Line::Kind::absent) line = {ConfigState::Line::Kind::value, key, yaml, 0};
 }
 
 void ConfigSection::problem(const std::string& key, const std::string& text) {
@@ -208,13 +208,36 @@ std::variant<std::string, T> ConfigSection::get_or_word(const std::string& key,
 
 ConfigSection ConfigSection::section(const std::string& key) {
   const YamlNode* node = consume(key);
-  document_->line(path_, key) = {ConfigState::Line::Kind::section, key, {}};
+  document_->line(path_, key) = {ConfigState::Line::Kind::section, key, {}, 0};
   document_->lines[name_of(key)];
   if (node == nullptr) return {*document_, nullptr, place_, name_of(key)};
   if (node->kind != Kind::map && node->kind != Kind::null) {
     refuse<bool>(*node, key, fmt::format("{} where a section (key: value lines) is needed", describe(*node)));
   }
   return {*document_, node->kind == Kind::map ? node : nullptr, node->key_place, name_of(key)};
+}
+
+std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
+  const YamlNode* node = consume(key);
+  if (node == nullptr) return {};
+  if (node->kind != Kind::list) {
+    refuse<bool>(*node, key, fmt::format("{} where a list of sections (- key: value lines) is needed", describe(*node)));
+    return {};
+  }
+  document_->line(path_, key) = {ConfigState::Line::Kind::list, key, {}, node->children.size()};
+  std::vector<ConfigSection> items;
+  for (std::size_t i = 0; i < node->children.size(); ++i) {
+    const YamlNode& child = node->children[i];
+    const std::string name = item_name(name_of(key), i);
+    document_->lines[name];
+    if (child.kind != Kind::map) {
+      refuse<bool>(child, item_name(key, i),
+                   fmt::format("{} where a section (key: value lines) is needed", describe(child)));
+      continue;
+    }
+    items.push_back({*document_, &child, child.place, name});
+  }
+  return items;
 }
 
 #define TESSERA_CONFIG_VALUE(T)                                                              \

@@ -62,11 +62,13 @@ class ConfigSection {
 
   /// The section beneath.
   ConfigSection section(const std::string& key);
+  /// The sections of a list of them, `- key: value` each; none where the file lacks the key.
+  std::vector<ConfigSection> sections(const std::string& key);
   /// Whether the file (or a --set) has the key; does not consume it.
   bool has(const std::string& key) const;
   /// Notes a problem at the place of `key`, or of the section when the file lacks the key.
   void problem(const std::string& key, const std::string& text);
-  /// "train", or "" for the whole file.
+  /// "train", "data.volumes[2]", or "" for the whole file.
   const std::string& path() const { return path_; }
 
  private:
@@ -88,7 +90,8 @@ class ConfigSection {
   std::string path_;
 };
 
-/// An experiment file in YAML, with the `--set key.path=value` that override it (the last one of a key wins).
+/// An experiment file in YAML, with the `--set key.path=value` that override it (the last one of a key wins); a section
+/// of a list is `key[index]`, counted from 0, as in messages.
 /// Read it through `root()`, then call `finish()`.
 class ConfigDocument {
  public:

@@ -119,9 +119,16 @@ Html training_facts(const RunRecord& record) {
   }
   const std::string early = words_at(record.training, {"ended_early"});
   if (!early.empty()) facts.add("ended early: " + early);
+  const auto of_volume = [&](std::size_t i, const char* key) { return record.config(fmt::format("data.volumes[{}].{}", i, key)); };
+  std::size_t volumes = 0;
+  while (!of_volume(volumes, "label_kind").empty()) ++volumes;
   const std::string trained_on = sections_of(record.config("data.train_sections"));
-  if (!trained_on.empty()) facts.add("on " + trained_on);
-  facts.add_path("", record.config("data.raw"));
+  if (volumes == 0 && !trained_on.empty()) facts.add("on " + trained_on);
+  if (volumes == 0) facts.add_path("", record.config("data.raw"));
+  for (std::size_t i = 0; i < volumes; ++i) {
+    const std::string own = of_volume(i, "raw");
+    facts.add_path("", own.empty() ? record.config("data.raw") : own);
+  }
   return facts.html();
 }
 

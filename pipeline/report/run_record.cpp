@@ -31,6 +31,14 @@ void add_keys(const YamlNode& node, const std::string& path, std::vector<ConfigK
     return;
   }
   std::string value = node.text;
+  const bool of_sections = std::any_of(node.children.begin(), node.children.end(), [](const YamlNode& child) {
+    return child.kind == YamlNode::Kind::map;
+  });
+  if (node.kind == YamlNode::Kind::list && of_sections) {
+    for (std::size_t i = 0; i < node.children.size(); ++i)
+      add_keys(node.children[i], fmt::format("{}[{}]", path, i), keys);
+    return;
+  }
   if (node.kind == YamlNode::Kind::list) {
     std::vector<std::string> items;
     for (const YamlNode& child : node.children)

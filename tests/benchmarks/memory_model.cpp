@@ -51,8 +51,8 @@ void run_case(const char* name, const UNetOptions& options, std::int64_t side, b
     const auto classes = at::zeros({1, logits.size(2), logits.size(3)}, at::kLong);
     weighted_cross_entropy_sum(logits, classes, at::ones_like(classes, at::kFloat)).backward();
     engine->backward(logits.grad(), {});
-    // Two values of an optimizer and an average are counted, but not here.
-    model = training_memory(options, side, side, precision, false) - 12 * parameter_count(options);
+    // Two values of an optimizer are counted, but not here.
+    model = training_memory(options, side, side, precision, false) - 8 * parameter_count(options);
   } else {
     const c10::InferenceMode inference;
     const Precision precision = type == at::kFloat ? Precision::float32 : Precision::bfloat16;

@@ -189,7 +189,12 @@ def merged(base, changes):
 def yaml_text(value, indent=""):
     lines = []
     for key, item in value.items():
-        if isinstance(item, dict):
+        if isinstance(item, list) and item and isinstance(item[0], dict):
+            lines.append(f"{indent}{key}:")
+            for one in item:
+                text = yaml_text(one, indent + "  ").rstrip("\n")
+                lines.append(f"{indent}- {text[len(indent) + 2:]}")
+        elif isinstance(item, dict):
             lines.append(f"{indent}{key}:\n{yaml_text(item, indent + '  ')}".rstrip("\n"))
         elif isinstance(item, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]*", item):
             lines.append(f"{indent}{key}: {item}")
@@ -200,10 +205,10 @@ def yaml_text(value, indent=""):
 
 def resolved_keys(text):
     """{"train.iterations": "20", ...} of a resolved configuration as tessera prints it, up to an empty line;
-    sections are left out."""
+    sections are left out; of several in a list the last one counts."""
     keys, path = {}, []
     for line in text.partition("\n\n")[0].splitlines():
-        found = re.fullmatch(r"( *)([a-z_0-9]+):(?: (.*))?", line)
+        found = re.fullmatch(r"( *)([a-z_0-9]+):(?: (.*))?", re.sub(r"^( *)- ", r"\1  ", line))
         if not found:
             continue
         path = path[:len(found[1]) // 2] + [found[2]]

@@ -3,13 +3,14 @@
 SKIPPED where TESSERA_DATA has no such files.
 """
 
+import csv
 import json
 import unittest
 
 import h5py
 import numpy as np
 
-from harness import DATA, Case, read_tiff
+from harness import DATA, SOURCE, Case, read_tiff
 
 
 def require(*names):
@@ -72,6 +73,27 @@ class Fib25(Case):
         self.assertGreater(len(np.unique(results[1])), 10)
         for ranks in (2, 4):
             self.assert_same_voxels(results[ranks], results[1], f"{ranks} ranks")
+
+
+class Nuclei(Case):
+    """configs/nuclei.yaml as it is, but short: 76 images of four sizes, named by two wildcards."""
+
+    def test_trains(self):
+        require("dsb2018/dsb2018_subset.h5")
+        (self.folder / "dsb2018_subset.h5").symlink_to((DATA / "dsb2018/dsb2018_subset.h5").resolve())
+        yaml = SOURCE / "configs/nuclei.yaml"
+        out = self.tessera(["check", yaml]).stdout
+        self.assertEqual((out.count(", held out [0, 1)"), out.count("trained on [0, 1)")), (31, 45))
+        sets = ["--set", "train.iterations=3", "--set", "train.validate_every=3", "--set", "train.threads=1"]
+        self.tessera(["train", yaml, *sets], 3, timeout=200)
+        with open(self.folder / "runs/nuclei/metrics.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), 3)
+        self.assertTrue(0 < float(rows[-1]["validation_pixel_error"]) < 0.5, rows[-1])
+        self.assertEqual(len(list((self.folder / "runs/nuclei/previews").glob("iteration_00000003_volume_*.png"))), 4)
+        self.assertTrue((self.folder / "runs/nuclei/previews/weight_map.png").is_file())
+        self.tessera(["infer", yaml], 3)
+        self.assertEqual(self.read("runs/nuclei/prediction.h5:/volumes/predictions/interior").shape[-2:], (520, 696))
 
 
 if __name__ == "__main__":

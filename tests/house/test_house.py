@@ -60,7 +60,7 @@ def documented_keys(text):
     """{"train.iterations": comment} of a YAML file of block sections; a comment may go on in the next line."""
     keys, path = {}, []
     for line in text.splitlines():
-        found = re.fullmatch(r"( *)([a-z_0-9]+):([^#]*)(#.*)?", line)
+        found = re.fullmatch(r"( *)([a-z_0-9]+):([^#]*)(#.*)?", re.sub(r"^( *)- ", r"\1  ", line))
         if found:
             path = path[:len(found[1]) // 2] + [found[2]]
             keys[".".join(path)] = (found[3].strip() != "", (found[4] or "").lstrip("# "))
@@ -68,12 +68,15 @@ def documented_keys(text):
 
 
 def keys_read():
-    """The keys that pipeline/config/experiment.cpp reads, by its own words."""
-    text = (SOURCE / "pipeline/config/experiment.cpp").read_text()
+    """The keys that pipeline/config reads, by its own words."""
+    text = "".join((SOURCE / f"pipeline/config/{name}.cpp").read_text() for name in ("data_config", "experiment"))
     reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
-    reads += re.findall(r'\b(?:dataset|sections|shape|position|number_or_auto)\((\w+), "(\w+)"', text)
-    section = {"root": "", "augmentation": "train.augmentation.", "weight_map": "train.weight_map.", "schedule": "train.schedule.", "region": "infer.region.", "skip": "infer.skip."}
-    return {section.get(variable, f"{variable}.") + key for variable, key in reads}
+    reads += re.findall(r'\b(?:dataset|sections|shape|pixel|position|number_or_auto)\((\w+), "(\w+)"', text)
+    sections = {"root": [""], "augmentation": ["train.augmentation."], "weight_map": ["train.weight_map."],
+                "schedule": ["train.schedule."], "region": ["infer.region."], "skip": ["infer.skip."],
+                "volume": ["data.", "data.volumes."], "data_region": ["data.region.", "data.volumes.region."]}
+    only_in_lists = {"data.sampling_weight"}
+    return {section + key for variable, key in reads for section in sections.get(variable, [f"{variable}."])} - only_in_lists
 
 
 class Keys(Case):

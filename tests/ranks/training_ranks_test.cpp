@@ -15,15 +15,13 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-constexpr Index3 kShape{4, 96, 96};
-
 /// Blobs and their outlines, written by the root.
-void make_volume(const std::filesystem::path& file) {
+void make_volume(const std::filesystem::path& file, const Index3& shape = {4, 96, 96}) {
   on_root(world(), [&] {
     VolumeFile out(file, false);
-    VoxelBuffer raw(VoxelType::uint8, kShape), labels(VoxelType::uint8, kShape);
-    for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
-      const std::int64_t z = i / (kShape.y * kShape.x), y = i / kShape.x % kShape.y, x = i % kShape.x;
+    VoxelBuffer raw(VoxelType::uint8, shape), labels(VoxelType::uint8, shape);
+    for (std::int64_t i = 0; i < volume_of(shape); ++i) {
+      const std::int64_t z = i / (shape.y * shape.x), y = i / shape.x % shape.y, x = i % shape.x;
       const double wave =
           std::sin(0.2 * static_cast<double>(y + z)) * std::cos(0.17 * static_cast<double>(x));
       const auto at = static_cast<std::size_t>(i);
@@ -35,8 +33,8 @@ void make_volume(const std::filesystem::path& file) {
          {std::pair{"/volumes/raw", &raw}, std::pair{"/volumes/labels", &labels}}) {
       VolumeSpec spec;
       spec.path = path;
-      spec.shape = kShape;
-      spec.chunk = {1, 96, 96};
+      spec.shape = shape;
+      spec.chunk = {1, shape.y, shape.x};
       out.add(spec, false);
       out.write_sections(path, 0, *voxels);
     }
@@ -79,10 +77,7 @@ void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind,
   }
 
   ValidationOptions validation;
-  validation.raw = what.raw;
-  validation.labels = what.labels;
-  validation.sections = {3, 4};
-  validation.normalisation = together.samples().normalisation();
+  validation.volumes = {{what.raw, what.labels, {3, 4}, together.samples().normalisation()}};
   validation.memory_budget = std::int64_t{1} << 30;
   const ValidationScores a = validate(together.network(), validation, world(), {});
   const ValidationScores b = validate(own.network(), validation, alone, {});
@@ -182,6 +177,82 @@ TEST(TrainingRanks, TheFirstWorkersClockDecidesTheRate) {
   const double share = world().rank() == 0 ? 0.75 : 0.5;
   EXPECT_DOUBLE_EQ(trainer.step(StopWish::none, share).learning_rate, 0.25 * options.optimizer.learning_rate);
   EXPECT_DOUBLE_EQ(trainer.step(StopWish::none, 0).learning_rate, 0.99 * options.optimizer.learning_rate);
+}
+
+/// Three volumes of three shapes, one of them held out, one of them in part.
+TEST(TrainingRanks, SeveralVolumes) {
+  const testing::SharedFolder folder;
+  make_volume(folder / "v.h5");
+  make_volume(folder / "w.h5", {1, 50, 70});
+  make_volume(folder / "x.h5", {1, 90, 60});
+  UNetOptions network;
+  network.base_filters = 4;
+  network.depth = 2;
+  TrainingSetOptions options;
+  for (const char* name : {"v.h5", "w.h5"}) {
+    TrainingDataOptions one{{folder / name, "/volumes/raw"}, {folder / name, "/volumes/labels"}, {0, 1}, 2, 0};
+    options.volumes.push_back({one, std::nullopt});
+  }
+  options.volumes[1].data.region = PixelBounds{5, 7, 45, 66};
+  options.normalisation = NormalisationScope::volume;
+  const TrainingSet data(options);
+  TrainerOptions trainer_options;
+  trainer_options.global_batch = 4;
+  trainer_options.samples.tile_side = 76;
+  trainer_options.samples.min_foreground = 0.5;
+  trainer_options.samples.augmentation.elastic = 3;
+  const Communicator alone = Communicator::alone();
+  Trainer together(make_network(network, 3), data, trainer_options, {}, world());
+  Trainer own(make_network(network, 3), data, trainer_options, {}, alone);
+  int compared = 0;
+  for (int i = 0; i < 20; ++i) {
+    const TrainingStep a = together.step(StopWish::none), b = own.step(StopWish::none);
+    EXPECT_NEAR(a.loss, b.loss, 1e-5 * std::abs(b.loss)) << "iteration " << i;
+    ++compared;
+  }
+  EXPECT_EQ(compared, 20);
+
+  // The same network on every rank: what differs then is how the sections were shared out and cut.
+  ValidationOptions validation;
+  const auto add = [&](const char* name, const Sections& sections, std::size_t number) {
+    ValidationVolume one{{folder / name, "/volumes/raw"}, {folder / name, "/volumes/labels"}, sections, {110, 40}};
+    one.number = number;
+    validation.volumes.push_back(one);
+  };
+  validation.memory_budget = std::int64_t{1} << 30;
+  int shown = 0;
+  const auto compare = [&] {
+    std::int64_t pictures = 0, right_size = 0;
+    const ValidationScores a = validate(own.network(), validation, world(), [&](const PredictedSection& section) {
+      const auto pixels = static_cast<std::size_t>(section.height * section.width);
+      right_size += section.probability.size() == pixels && section.raw.size() == pixels && section.truth.size() == pixels ? 1 : 0;
+      ++pictures;
+    });
+    const ValidationScores b = validate(own.network(), validation, alone, {});
+    EXPECT_NEAR(a.pixel_error, b.pixel_error, 1e-4);
+    EXPECT_EQ(a.threshold, b.threshold);
+    EXPECT_NEAR(a.iou, b.iou, 1e-4);
+    EXPECT_NEAR(a.rand_f, b.rand_f, 1e-3);
+    EXPECT_GT(b.pixel_error, 0);
+    EXPECT_LT(b.pixel_error, 0.7);
+    world().sum(std::span(&pictures, 1));
+    world().sum(std::span(&right_size, 1));
+    EXPECT_EQ(pictures, static_cast<std::int64_t>(validation.volumes.size())) << "each volume once, on one worker";
+    EXPECT_EQ(right_size, pictures);
+    ++shown;
+    return b;
+  };
+  add("v.h5", {2, 3}, 0);  // one section: cut into bands for every number of ranks
+  const double first = compare().pixel_error;
+  add("x.h5", {0, 1}, 2);
+  validation.volumes[1].region = PixelBounds{10, 0, 81, 55};
+  const double both = compare().pixel_error;
+  const double pixels = 96 * 96, more = 71 * 55;
+  validation.volumes.erase(validation.volumes.begin());
+  const double second = compare().pixel_error;
+  // Sums, then divide: at a threshold of their own each is at most as wrong as at the common one.
+  EXPECT_GE(both + 1e-9, (first * pixels + second * more) / (pixels + more));
+  EXPECT_EQ(shown, 3);
 }
 
 TEST(TrainingRanks, AWishToStopOnOneRankReachesAll) {

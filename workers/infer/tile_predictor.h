@@ -50,6 +50,8 @@ class TilePredictor {
   ~TilePredictor();
 
   const PredictorOptions& options() const { return options_; }
+  /// Of the volume to come, in place of the options'.
+  void set_normalisation(const Normalisation& normalisation) { options_.normalisation = normalisation; }
   const NetworkTraits& traits() const { return traits_; }
   /// The engine in words.
   std::string engine_text() const;

@@ -63,7 +63,7 @@ std::string torchscript_forward(const UNetOptions& options) {
 }
 
 void export_torchscript(const UNetImpl& network, const Normalisation& normalisation,
-                        const std::filesystem::path& file) {
+                        const std::filesystem::path& file, bool by_volume) {
   const UNetOptions& options = network.options();
   torch::jit::Module module("TesseraUNet");
   const auto plain = [](const at::Tensor& tensor) {
@@ -87,7 +87,8 @@ void export_torchscript(const UNetImpl& network, const Normalisation& normalisat
                              {"classes", options.classes},
                              {"activation", "none"},
                              {"mean", normalisation.mean},
-                             {"std", normalisation.std}};
+                             {"std", normalisation.std},
+                             {"by_volume", by_volume}};
   StagedFile staged(file);
   try {
     module.save(staged.path().string(), {{kTorchScriptFacts, facts.dump(2)}});

@@ -142,6 +142,7 @@ std::optional<TorchScriptFacts> read_torchscript_facts(const std::filesystem::pa
                                                                   : Activation::softmax;
     facts.mean = json.at("mean");
     facts.std = json.at("std");
+    facts.by_volume = json.value("by_volume", false);
     return facts;
   } catch (const nlohmann::json::exception& error) {
     throw Error(fmt::format("{}: what it says of itself is damaged: {}", file.string(), error.what()));

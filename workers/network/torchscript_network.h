@@ -25,6 +25,7 @@ struct TorchScriptModel {
 struct TorchScriptFacts {
   TorchScriptModel model;
   double mean = 0, std = 1;  ///< of the normalisation it was trained with
+  bool by_volume = false;    ///< it was trained with each volume's own instead
 };
 std::optional<TorchScriptFacts> read_torchscript_facts(const std::filesystem::path& file);
 

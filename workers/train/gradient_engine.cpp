@@ -32,9 +32,9 @@ std::int64_t training_memory(const UNetOptions& options, std::int64_t height, st
                              Precision precision, bool cuda) {
   if (cuda || !has_onednn_gradients(options)) return training_memory(options, height, width);
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
-  // A parameter itself, its gradient, two values of the optimizer, an average; its layer's weights packed for
-  // both passes, and turned.
-  const std::int64_t per_parameter = 20 + 2 * value_bytes + 4;
+  // A parameter itself, its gradient, two values of the optimizer; its layer's weights packed for both passes, and
+  // turned.
+  const std::int64_t per_parameter = 16 + 2 * value_bytes + 4;
   // Input, weights and classes of three samples; the loss, its gradient and what they are made of.
   const std::int64_t per_pixel = 3 * (4 * options.in_channels + 9) + value_bytes * options.in_channels +
                                  20 * std::max<std::int64_t>(2, options.classes) + 32;

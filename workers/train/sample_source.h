@@ -6,7 +6,7 @@
 #include "workers/network/normalisation.h"
 #include "workers/train/augmentation.h"
 #include "workers/train/sample_prefetcher.h"
-#include "workers/train/training_data.h"
+#include "workers/train/training_set.h"
 
 namespace tessera {
 
@@ -15,28 +15,47 @@ struct SampleOptions {
   std::uint64_t seed = 1;
   bool class_balance = true;
   AugmentationOptions augmentation;
+  double min_foreground = 0;  ///< share of a sample's outputs; samples with less are drawn again
 };
+
+/// How often a sample with too little foreground is drawn again before the best one is taken.
+constexpr int kForegroundDraws = 20;
 
 /// Draws the samples of a training: which place, how changed, with what weights. All of a sample follows from
 /// its number. Safe to call from several threads.
 class SampleSource {
  public:
-  /// `data` must outlive it.
-  SampleSource(const TrainingData& data, const NetworkGeometry& geometry, const SampleOptions& options);
+  SampleSource(const TrainingSet& data, const NetworkGeometry& geometry, const SampleOptions& options);
 
+  const TrainingSet& data() const { return data_; }
   /// About one pass over the annotated pixels.
   std::int64_t samples_per_epoch() const { return samples_per_epoch_; }
-  /// Mean and deviation of the raw values; of the data's own until set.
+  /// Mean and deviation of the raw values of all volumes; of the data's own until set.
   const Normalisation& normalisation() const { return normalisation_; }
   void set_normalisation(const Normalisation& normalisation) { normalisation_ = normalisation; }
+  /// What samples of a volume are normalised with.
+  const Normalisation& normalisation_of(std::size_t volume) const;
   /// w_c of each class.
   const std::vector<float>& class_weights() const { return class_weights_; }
 
+  /// Where a sample lies and how it is bent.
+  struct Draw {
+    std::size_t volume = 0;
+    Index3 at;  ///< the first output pixel
+    SampleWarp warp;
+  };
+  /// What prepare() takes the sample of a number from.
+  Draw draw(std::int64_t number) const;
   /// The sample of a number, counted from 0 over the whole training.
   PreparedSample prepare(std::int64_t number) const;
 
  private:
-  const TrainingData& data_;
+  RandomStream stream_of(std::int64_t number) const;
+  Draw draw_once(std::size_t volume, RandomStream& random) const;
+  Draw draw(RandomStream& random) const;
+  double foreground(const Draw& draw) const;
+
+  TrainingSet data_;
   NetworkGeometry geometry_;
   SampleOptions options_;
   Normalisation normalisation_;

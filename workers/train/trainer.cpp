@@ -74,7 +74,7 @@ struct Trainer::Model {
   std::optional<WeightAverage> average;
 };
 
-Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, const TrainerOptions& options,
+Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
                  const Device& device, const Communicator& workers)
     : options_(options),
       workers_(workers),
@@ -246,6 +246,7 @@ void Trainer::store(Checkpoint& checkpoint) const {
   checkpoint.counters["iteration"] = iteration_;
   checkpoint.counters["samples_seen"] = samples_seen_;
   checkpoint.numbers["normalisation"] = {source_.normalisation().mean, source_.normalisation().std};
+  if (source_.data().scope() == NormalisationScope::volume) checkpoint.texts["normalisation"] = "volume";
 }
 
 void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
@@ -260,6 +261,11 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   if (normalisation == checkpoint.numbers.end() || normalisation->second.size() != 2 ||
       iteration == checkpoint.counters.end() || samples_seen == checkpoint.counters.end()) {
     throw Error(name + " lacks the training's counters: it holds weights only");
+  }
+  const bool by_volume = checkpoint.texts.contains("normalisation");
+  if (by_volume != (source_.data().scope() == NormalisationScope::volume)) {
+    throw UsageError(fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training",
+                                 name, by_volume ? "volume" : "all"));
   }
   prefetcher_->drop();
   for (auto& item : network.named_parameters()) {

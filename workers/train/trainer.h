@@ -70,7 +70,7 @@ class NonFiniteLoss : public Error {
 class Trainer {
  public:
   /// `network` is moved to the device. The normalisation is part of the state.
-  Trainer(std::shared_ptr<UNetImpl> network, const TrainingData& data, const TrainerOptions& options,
+  Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
           const Device& device, const Communicator& workers);
   ~Trainer();
 

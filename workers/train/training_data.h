@@ -10,6 +10,7 @@
 #include "io/dataset_name.h"
 #include "io/network_geometry.h"
 #include "io/volume_reader.h"
+#include "workers/network/normalisation.h"
 #include "workers/train/sample_warp.h"
 #include "workers/train/training_labels.h"
 
@@ -21,6 +22,14 @@ struct Sections {
   std::int64_t count() const { return end - begin; }
 };
 
+/// Sums over raw voxels, for their mean and deviation.
+struct RawSums {
+  double sum = 0, squares = 0, count = 0;
+  RawSums& operator+=(const RawSums& other);
+  /// A deviation of 0, of blank voxels, becomes 1.
+  Normalisation normalisation() const;
+};
+
 struct TrainingDataOptions {
   DatasetName raw, labels;
   Sections sections;         ///< those to train on
@@ -29,9 +38,12 @@ struct TrainingDataOptions {
   LabelKind label_kind = LabelKind::classes;
   std::optional<std::int64_t> ignore_label = std::nullopt;  ///< voxels of this value are not trained on
   WeightMapOptions weight_map = {};
-  int threads = 1;  ///< that compute the weight map
+  int threads = 1;                                   ///< that compute the weight map
+  bool invert_labels = false;                        ///< 0 is class 1: LabelOptions::invert
+  std::optional<PixelBounds> region = std::nullopt;  ///< of each section: no other pixel is trained on
+  std::int64_t reach = 1024;  ///< pixels seen around the region; what lies beyond is mirrored
 
-  LabelOptions label_options() const { return {classes, label_kind, ignore_label}; }
+  LabelOptions label_options() const { return {classes, label_kind, ignore_label, invert_labels}; }
 };
 
 /// One training input with its answer. Square; before augmentation.
@@ -45,7 +57,7 @@ struct Sample {
   std::vector<float> border;          ///< likewise, the weight map's border part; empty where there is none
 };
 
-/// One section as it is held: (y, x) each.
+/// One section as it is held, its region alone: (y, x) each.
 struct SectionView {
   std::int64_t z = 0, height = 0, width = 0;
   std::vector<float> raw;  ///< of the first channel
@@ -57,47 +69,64 @@ struct SectionView {
 /// with more classes than said, is an Error naming the place.
 class TrainingData {
  public:
-  /// Errors: Error for unreadable data; UsageError when raw and labels differ in shape or the sections lie
-  /// outside of them.
+  /// Errors: Error for unreadable data; UsageError when raw and labels differ in shape or the sections or the
+  /// region lie outside of them.
   explicit TrainingData(const TrainingDataOptions& options);
 
   const VolumeInfo& raw_info() const { return raw_info_; }
   const TrainingDataOptions& options() const { return options_; }
   std::int64_t network_channels() const { return raw_info_.channels * (2 * options_.context + 1); }
 
-  /// Mean and standard deviation of the raw voxels of the training sections.
-  double mean() const { return mean_; }
-  double std() const { return std_; }
+  /// The pixels of a section that are trained on: the region, or all.
+  const PixelBounds& region() const { return region_; }
+  /// Pixels that are trained on, ignored ones counted in.
+  double pixels() const;
+
+  /// Mean and standard deviation of the raw voxels that are trained on.
+  double mean() const { return normalisation_.mean; }
+  double std() const { return normalisation_.std; }
+  const Normalisation& normalisation() const { return normalisation_; }
+  const RawSums& raw_sums() const { return raw_sums_; }
   /// Voxels of each class in the training sections, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
   /// The first training section, for pictures: (y, x).
   SectionView first_section() const;
 
-  /// The sample whose output starts at (z, y, x); beyond the section everything is mirrored. The input is
+  /// The sample whose output starts at (z, y, x); beyond the section everything is mirrored, outputs beyond a
+  /// region are ignored. The input is
   /// normalised with (v - mean) / std. A warp that is no identity resamples once: the input bicubically,
   /// classes and border weights from the nearest pixel, so that a weight stays with its label. Safe to call
   /// from several threads.
   Sample cut(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
              const NetworkGeometry& geometry, double mean, double std, const SampleWarp& warp = {}) const;
+  /// The same sample's classes and border weights alone.
+  Sample cut_answer(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
+                    const NetworkGeometry& geometry, const SampleWarp& warp = {}) const;
 
  private:
   void measure();
-  void cut_warped(const SampleWarp& warp, const Index3& input_begin, double mean, double std,
-                  Sample& sample) const;
+  void cut_input(const Index3& input_begin, double mean, double std, const SampleWarp& warp,
+                 Sample& sample) const;
+  VoxelBuffer cut_raw(const Box& box) const;
+  VoxelBuffer cut_labels(const VoxelBuffer& held, const Box& box) const;
   void read_labels(VolumeReader& labels);
 
   TrainingDataOptions options_;
   VolumeInfo raw_info_;
   Box raw_box_, label_box_;  ///< what is held
+  PixelBounds region_;
   VoxelBuffer raw_;
   VoxelBuffer classes_;  ///< uint8, of label_box_
   VoxelBuffer border_;   ///< float32, likewise; empty where the weight map has no such part
-  double mean_ = 0, std_ = 1;
+  RawSums raw_sums_;
+  Normalisation normalisation_;
   std::vector<std::int64_t> class_counts_;
 };
 
 /// Throws UsageError unless the two volumes have one shape and hold the sections.
 void require_same_shape(const VolumeInfo& raw, const VolumeInfo& labels);
 void require_sections(const Sections& sections, const VolumeInfo& volume, const std::string& key);
+/// Throws UsageError unless the region is within the volume's sections.
+void require_region(const PixelBounds& region, const VolumeInfo& volume, const std::string& key);
 
 }  // namespace tessera

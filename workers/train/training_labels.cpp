@@ -97,7 +97,7 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
       } else if (options.kind == LabelKind::instances) {
         continue;
       } else if (options.classes <= 2) {
-        result[i] = values[i] > T{0} ? 1 : 0;
+        result[i] = (values[i] > T{0}) != options.invert ? 1 : 0;
       } else if (value >= 0 && value < static_cast<double>(options.classes) && value == std::floor(value)) {
         result[i] = static_cast<std::uint8_t>(values[i]);
       } else {

@@ -21,6 +21,7 @@ struct LabelOptions {
   std::int64_t classes = 2;  ///< of the network; 1 stands for two, told apart by one output
   LabelKind kind = LabelKind::classes;
   std::optional<std::int64_t> ignore;  ///< voxels of this value are neither trained on nor judged
+  bool invert = false;                 ///< of classes, up to two: 0 is class 1, all else class 0
 };
 
 /// The labels of a box as classes 0 to classes - 1, or kIgnoredClass, (z, y, x). Instances are separated

@@ -1,68 +1,222 @@
 #include "workers/train/validator.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "workers/infer/inference_worker.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/pixel_weights.h"
+#include "workers/train/validation_share.h"
 
 namespace tessera {
+namespace {
+
+constexpr int kTagProbability = 31;  ///< worker -> a section's owner: RowsMessage, then rows of float32
+constexpr std::int64_t kMessageBytes = std::int64_t{64} << 20;
+
+struct RowsMessage {
+  std::int64_t section = 0, begin = 0, rows = 0;
+};
+
+/// One of the held-out sections of all volumes.
+struct HeldOut {
+  std::size_t volume = 0;
+  std::int64_t z = 0;
+  PixelBounds bounds;  ///< what is judged
+  Box box() const { return {{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}}; }
+  bool first = false;  ///< of its volume
+};
+
+/// One validation on one worker.
+class Validation {
+ public:
+  Validation(const UNetImpl& network, const ValidationOptions& options, const Communicator& workers,
+             const std::function<void(const PredictedSection&)>& show)
+      : unet_(network.options()),
+        options_(options),
+        workers_(workers),
+        show_(show),
+        sections_(held_out(options)),
+        predictor_(clone_network(network), predictor_options(options.device)),
+        table_(accumulated_thresholds(21), static_cast<std::int64_t>(sections_.size())) {
+    std::vector<SectionRows> rows;
+    for (const HeldOut& one : sections_)
+      rows.push_back({one.bounds.y_begin, one.bounds.y_end, one.bounds.width()});
+    bands_ = share_rows(rows, geometry_of(unet_).alignment, workers.size());
+  }
+
+  ValidationScores run() {
+    // Of the stretch that is this worker's, the first section may be another one's to score, and of the last
+    // one there may be more to come.
+    std::optional<SectionBand> given, awaited;
+    VoxelBuffer given_rows, awaited_rows;
+    for (const SectionBand& band : bands_) {
+      if (band.worker != workers_.rank()) continue;
+      VoxelBuffer rows = predict(band);
+      const HeldOut& section = sections_[band.section];
+      if (band.begin != section.bounds.y_begin) {
+        given = band;
+        given_rows = std::move(rows);
+      } else if (band.end != section.bounds.y_end) {
+        awaited = band;
+        awaited_rows = std::move(rows);
+      } else {
+        score(band.section, rows);
+      }
+    }
+    // Rows go to lower ranks only, so that somebody always receives.
+    if (given) send(*given, given_rows);
+    if (awaited) {
+      const VoxelBuffer whole = receive(*awaited, std::move(awaited_rows));
+      score(awaited->section, whole);
+    }
+    std::vector<double> sums = table_.flat();
+    workers_.sum(sums);
+    table_.set_flat(sums);
+    const std::vector<VolumeScores> scores = volume_scores(table_);
+    const BestThresholds best = best_thresholds(scores);
+    return {scores[best.pixel_error].pooled.pixel_error, table_.thresholds[best.pixel_error],
+            scores[best.iou].pooled.iou, scores[best.rand_f_micro].pooled.rand.f};
+  }
+
+ private:
+  static PredictorOptions predictor_options(const Device& device) {
+    PredictorOptions options;
+    options.device = device;
+    options.output_type = VoxelType::float32;
+    return options;
+  }
+
+  static std::vector<HeldOut> held_out(const ValidationOptions& options) {
+    std::vector<HeldOut> sections;
+    for (std::size_t v = 0; v < options.volumes.size(); ++v) {
+      const ValidationVolume& volume = options.volumes[v];
+      const Index3 shape = VolumeReader(volume.raw).info().shape;
+      const PixelBounds bounds = volume.region.value_or(PixelBounds{0, 0, shape.y, shape.x});
+      for (std::int64_t z = volume.sections.begin; z < volume.sections.end; ++z)
+        sections.push_back({v, z, bounds, z == volume.sections.begin});
+    }
+    return sections;
+  }
+
+  /// Opens the files of a volume when it is not the last one used.
+  const ValidationVolume& open(std::size_t volume) {
+    const ValidationVolume& what = options_.volumes[volume];
+    if (opened_ != volume) {
+      raw_.emplace(what.raw);
+      labels_.emplace(what.labels);
+      predictor_.set_normalisation(what.normalisation);
+      opened_ = volume;
+    }
+    return what;
+  }
+
+  VoxelBuffer predict(const SectionBand& band) {
+    const HeldOut& section = sections_[band.section];
+    const ValidationVolume& volume = open(section.volume);
+    const Index3 shape = raw_->info().shape;
+    Box box = section.box();
+    box.begin.y = band.begin;
+    box.end.y = band.end;
+    const TileGrid grid(geometry_of(unet_), shape,
+                        choose_tile(unet_, box.shape(), shape, {.budget = options_.memory_budget}),
+                        options_.context);
+    const std::vector<Tile> tiles = grid.tiles_of(box);
+    const Box raw_box = raw_box_for(tiles, shape);
+    const VoxelBuffer voxels = raw_->read(raw_box);
+    require_finite(voxels, raw_box, volume.raw);
+    return predictor_.predict(voxels, raw_box, shape, tiles, box, {});
+  }
+
+  void send(const SectionBand& band, const VoxelBuffer& rows) {
+    const auto owner = std::find_if(bands_.begin(), bands_.end(),
+                                    [&](const SectionBand& one) { return one.section == band.section; });
+    const std::int64_t row_bytes = rows.shape.x * size_of(rows.type);
+    const std::int64_t at_once = std::max<std::int64_t>(1, kMessageBytes / row_bytes);
+    for (std::int64_t begin = 0; begin < rows.shape.y; begin += at_once) {
+      const RowsMessage header{static_cast<std::int64_t>(band.section), band.begin + begin,
+                               std::min(at_once, rows.shape.y - begin)};
+      std::vector<std::byte> message(sizeof header + static_cast<std::size_t>(header.rows * row_bytes));
+      std::memcpy(message.data(), &header, sizeof header);
+      std::memcpy(message.data() + sizeof header, rows.bytes.data() + begin * row_bytes,
+                  message.size() - sizeof header);
+      workers_.send(owner->worker, kTagProbability, message);
+    }
+  }
+
+  /// The section that begins with `band`, whose rows are there, when those of all other workers have come.
+  VoxelBuffer receive(const SectionBand& band, VoxelBuffer rows) {
+    const HeldOut& section = sections_[band.section];
+    VoxelBuffer whole(rows.type, section.box().shape());
+    const std::int64_t row_bytes = whole.shape.x * size_of(whole.type);
+    std::memcpy(whole.bytes.data(), rows.bytes.data(), rows.bytes.size());
+    rows = {};
+    PoliteWait idle;
+    for (std::int64_t missing = section.bounds.y_end - band.end; missing > 0;) {
+      const auto message = workers_.try_receive(kTagProbability);
+      if (!message) {
+        idle.pause();
+        continue;
+      }
+      RowsMessage header;
+      std::memcpy(&header, message->bytes.data(), sizeof header);
+      std::memcpy(whole.bytes.data() + (header.begin - section.bounds.y_begin) * row_bytes,
+                  message->bytes.data() + sizeof header, static_cast<std::size_t>(header.rows * row_bytes));
+      missing -= header.rows;
+      idle.reset();
+    }
+    return whole;
+  }
+
+  void score(std::size_t index, const VoxelBuffer& predicted) {
+    const HeldOut& section = sections_[index];
+    const ValidationVolume& volume = open(section.volume);
+    const Box box = section.box();
+    const LabelOptions label_options{unet_.classes, volume.label_kind, volume.ignore_label,
+                                     volume.invert_labels};
+    const std::vector<std::uint8_t> truth =
+        label_classes(labels_->read(box), box, label_options, volume.labels);
+    const auto values = predicted.as<float>();
+    std::vector<float> probability(values.begin(), values.end());
+    std::vector<std::uint8_t> interior(truth.size());
+    for (std::size_t i = 0; i < truth.size(); ++i) {
+      interior[i] = truth[i] == 1 ? 1 : 0;
+      if (truth[i] == kIgnoredClass) probability[i] = 0;
+    }
+    const Index3 shape = box.shape();
+    const auto sums = score_section<float>(probability, interior, shape.y, shape.x, table_.thresholds);
+    std::copy(sums.begin(), sums.end(), table_.section(static_cast<std::int64_t>(index)).begin());
+    if (!show_ || !section.first || section.volume >= kShownVolumes) return;
+    PredictedSection shown{volume.number, section.z, shape.y, shape.x, {}, std::move(probability), interior};
+    const VoxelBuffer own = raw_->read(box);
+    with_voxel_type(own.type, [&](auto zero) {
+      const auto raw = own.as<decltype(zero)>();
+      shown.raw.assign(raw.begin(), raw.begin() + shape.y * shape.x);
+    });
+    show_(shown);
+  }
+
+  const UNetOptions& unet_;
+  const ValidationOptions& options_;
+  const Communicator& workers_;
+  const std::function<void(const PredictedSection&)>& show_;
+  std::vector<HeldOut> sections_;
+  std::vector<SectionBand> bands_;
+  TilePredictor predictor_;
+  ThresholdTable table_;
+  std::size_t opened_ = static_cast<std::size_t>(-1);
+  std::optional<VolumeReader> raw_, labels_;
+};
+
+}  // namespace
 
 ValidationScores validate(const UNetImpl& network, const ValidationOptions& options,
                           const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show) {
-  VolumeReader raw(options.raw), labels(options.labels);
-  const Index3 shape = raw.info().shape;
-  PredictorOptions predictor_options;
-  predictor_options.normalisation = options.normalisation;
-  predictor_options.device = options.device;
-  predictor_options.output_type = VoxelType::float32;
-  const UNetOptions& unet = network.options();
-  const Index3 section_shape{1, shape.y, shape.x};
-  const TileGrid grid(geometry_of(unet), shape,
-                      choose_tile(unet, section_shape, shape, {.budget = options.memory_budget}),
-                      options.context);
-  const TilePredictor predictor(clone_network(network), predictor_options);
-
-  ThresholdTable table(accumulated_thresholds(21), options.sections.count());
-  for (std::int64_t s = workers.rank(); s < options.sections.count(); s += workers.size()) {
-    const std::int64_t z = options.sections.begin + s;
-    const Box section{{z, 0, 0}, {z + 1, shape.y, shape.x}};
-    const std::vector<Tile> tiles = grid.tiles_of(section);
-    const Box raw_box = raw_box_for(tiles, shape);
-    const VoxelBuffer voxels = raw.read(raw_box);
-    require_finite(voxels, raw_box, options.raw);
-    VoxelBuffer probability = predictor.predict(voxels, raw_box, shape, tiles, section, {});
-    const LabelOptions label_options{unet.classes, options.label_kind, options.ignore_label};
-    const std::vector<std::uint8_t> truth =
-        label_classes(labels.read(section), section, label_options, options.labels);
-    std::vector<std::uint8_t> interior(truth.size());
-    for (std::size_t i = 0; i < truth.size(); ++i) {
-      interior[i] = truth[i] == 1 ? 1 : 0;
-      if (truth[i] == kIgnoredClass) probability.as<float>()[i] = 0;
-    }
-    const auto sums =
-        score_section<float>(probability.as<float>(), interior, shape.y, shape.x, table.thresholds);
-    std::copy(sums.begin(), sums.end(), table.section(s).begin());
-    if (s == 0 && show) {
-      PredictedSection predicted{z, shape.y, shape.x, {}, {}, interior};
-      const VoxelBuffer own = cut_mirrored(voxels, raw_box, section, shape);
-      with_voxel_type(own.type, [&](auto zero) {
-        const auto values = own.as<decltype(zero)>();
-        predicted.raw.assign(values.begin(), values.begin() + shape.y * shape.x);
-      });
-      predicted.probability.assign(probability.as<float>().begin(), probability.as<float>().end());
-      show(predicted);
-    }
-  }
-  std::vector<double> sums = table.flat();
-  workers.sum(sums);
-  table.set_flat(sums);
-  const std::vector<VolumeScores> scores = volume_scores(table);
-  const BestThresholds best = best_thresholds(scores);
-  return {scores[best.pixel_error].pooled.pixel_error, table.thresholds[best.pixel_error],
-          scores[best.iou].pooled.iou, scores[best.rand_f_micro].pooled.rand.f};
+  return Validation(network, options, workers, show).run();
 }
 
 }  // namespace tessera

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "io/dataset_name.h"
@@ -22,28 +23,44 @@ struct ValidationScores {
   double rand_f = 0;       ///< foreground-restricted Rand F, micro, at the threshold best for it
 };
 
-/// One predicted section, for pictures.
+/// One predicted section, for pictures: its region alone.
 struct PredictedSection {
+  std::size_t volume = 0;  ///< ValidationVolume::number
   std::int64_t z = 0, height = 0, width = 0;
   std::vector<float> raw, probability;
   std::vector<std::uint8_t> truth;
 };
 
-struct ValidationOptions {
+/// Held-out sections of one volume.
+struct ValidationVolume {
   DatasetName raw, labels;
   Sections sections;
   Normalisation normalisation;
+  LabelKind label_kind = LabelKind::classes;
+  std::optional<std::int64_t> ignore_label =
+      std::nullopt;                                  ///< such voxels count as background that was found
+  bool invert_labels = false;                        ///< LabelOptions::invert
+  std::optional<PixelBounds> region = std::nullopt;  ///< what is predicted and judged; none: all
+  std::size_t number = 0;                            ///< how pictures call it
+};
+
+struct ValidationOptions {
+  std::vector<ValidationVolume> volumes;
   std::int64_t context = 0;
   Device device;
   std::int64_t memory_budget = 0;  ///< bytes for activations
-  LabelKind label_kind = LabelKind::classes;
-  std::optional<std::int64_t> ignore_label =
-      std::nullopt;  ///< such voxels count as background that was found
 };
 
-/// Collective over the workers. Predicts the sections tile by tile, shared out over the workers, and scores
-/// the probability of class 1 against the labels. The worker that predicts the first section hands it to
-/// `show` (may be empty). The network is copied, not changed. The scores are equal on every worker.
+/// Pictures are made of the first section of so many volumes at most.
+constexpr std::size_t kShownVolumes = 4;
+
+/// Collective over the workers. Predicts the sections of all volumes tile by tile and scores the probability
+/// of class 1 against the labels; sums over all of them are divided once. The pixels are shared out over all
+/// workers: where there are fewer sections than workers, a section is cut into bands (validation_share.h),
+/// and one worker, who scores it, gets the probabilities of the others. A worker holds about one such
+/// section. The first section of each of the first volumes goes to `show` (may be empty), on the worker that
+/// scores it. The network is copied, not changed. The scores are equal on every worker, and for any number of
+/// workers to what the tiles' rounding does.
 ValidationScores validate(const UNetImpl& network, const ValidationOptions& options,
                           const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show);

@@ -256,6 +256,73 @@ TEST(YamlReader, OverridesReplaceAndCreate) {
   EXPECT_NO_THROW(document.finish());
 }
 
+void read_volumes(ConfigSection& root) {
+  for (ConfigSection& volume : root.section("data").sections("volumes")) {
+    volume.require<std::string>("raw");
+    volume.get<double>("weight", 1, above(0));
+    volume.section("region").get<std::int64_t>("begin", 0);
+  }
+}
+
+TEST(YamlReader, ListsOfSections) {
+  EXPECT_EQ(complaint("", read_volumes), "");
+  EXPECT_EQ(complaint("data: {volumes: []}\n", read_volumes), "");
+  EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - raw: b\n    region: {begin: 3}\n", read_volumes), "");
+  EXPECT_EQ(complaint("data:\n  volumes:\n    - raw: a\n      wieght: 2\n    - weight: 0\n      region:\n        bgin: 1\n",
+                      read_volumes),
+            "e.yaml:4:7: data.volumes[0].wieght: unknown key; did you mean 'weight'?\n"
+            "e.yaml:5:7: data.volumes[1].raw: is missing, and it has no default\n"
+            "e.yaml:5:15: data.volumes[1].weight: is 0 but must be more than 0\n"
+            "e.yaml:7:9: data.volumes[1].region.bgin: unknown key; did you mean 'begin'?");
+  EXPECT_EQ(complaint("data:\n  volumes:\n    raw: a\n", read_volumes),
+            "e.yaml:3:5: data.volumes: a section where a list of sections (- key: value lines) is needed");
+  EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - b\n", read_volumes),
+            "e.yaml:4:5: data.volumes[1]: 'b' where a section (key: value lines) is needed");
+}
+
+TEST(YamlReader, OverridesReachIntoLists) {
+  const std::string text = "data:\n  volumes:\n  - raw: a\n  - {raw: b, region: {begin: 1}}\n";
+  ConfigDocument document(text, "e.yaml",
+                          {"data.volumes[1].raw=c", "data.volumes[0].weight=2", "data.volumes[1].region.begin=7"});
+  ConfigSection root = document.root();
+  std::vector<ConfigSection> volumes = root.section("data").sections("volumes");
+  ASSERT_EQ(volumes.size(), 2U);
+  EXPECT_EQ(volumes[0].path(), "data.volumes[0]");
+  EXPECT_EQ(volumes[0].require<std::string>("raw"), "a");
+  EXPECT_EQ(volumes[0].get<double>("weight", 1), 2);
+  EXPECT_EQ(volumes[1].require<std::string>("raw"), "c");
+  EXPECT_EQ(volumes[1].section("region").get<std::int64_t>("begin", 0), 7);
+  EXPECT_NO_THROW(document.finish());
+  for (const char* wrong : {"data.volumes[2].raw", "data.volumes[-1].raw", "data.volumes[x].raw"}) {
+    EXPECT_EQ(complaint(text, read_volumes, {std::string(wrong) + "=c"}),
+              "--set " + std::string(wrong) + "=c: " + wrong + ": the file's data.volumes is no list with such an item; they "
+              "count from 0");
+  }
+  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0].wieght=1"}),
+            "--set data.volumes[0].wieght=1: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
+  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0]=1"}),
+            "--set data.volumes[0]=1: data.volumes[0]: is a section; set its keys one by one");
+  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes=[{raw: x, wieght: 1}]"}),
+            "--set data.volumes=[{raw: x, wieght: 1}]: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
+}
+
+TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
+  ConfigDocument document("data:\n  volumes:\n  - raw: \"yes\"\n  - {raw: 'x.h5:/[0-a]*/raw', weight: 0.5}\n", "e.yaml");
+  ConfigSection root = document.root();
+  read_volumes(root);
+  root.section("data").get<std::int64_t>("last", 3);
+  const std::string resolved = document.resolved_yaml();
+  EXPECT_EQ(resolved,
+            "data:\n  volumes:\n  - raw: \"yes\"\n    weight: 1\n    region:\n      begin: 0\n"
+            "  - raw: \"x.h5:/[0-a]*/raw\"\n    weight: 0.5\n    region:\n      begin: 0\n  last: 3\n");
+  ConfigDocument again(resolved, "resolved.yaml");
+  ConfigSection second = again.root();
+  read_volumes(second);
+  second.section("data").get<std::int64_t>("last", 0);
+  EXPECT_NO_THROW(again.finish());
+  EXPECT_EQ(again.resolved_yaml(), resolved);
+}
+
 TEST(YamlReader, OverridesAreStrict) {
   EXPECT_EQ(complaint("", read_train, {"train.iterations=010"}),
             "--set train.iterations=010: train.iterations: '010' is not a whole number in decimal digits");

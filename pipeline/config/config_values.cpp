@@ -1,0 +1,33 @@
+#include "pipeline/config/config_values.h"
+
+#include <vector>
+
+#include "io/error.h"
+
+namespace tessera {
+
+std::optional<DatasetName> dataset(ConfigSection& section, const std::string& key, bool required) {
+  if (!required && !section.has(key))
+    return section.optional<std::string>(key), std::nullopt;  // known all the same
+  const auto text = section.require<std::string>(key);
+  if (text.empty()) return std::nullopt;  // noted already
+  try {
+    return parse_dataset_name(text);
+  } catch (const UsageError& error) {
+    section.problem(key, error.what());
+    return std::nullopt;
+  }
+}
+
+std::optional<Sections> sections(ConfigSection& section, const std::string& key, bool required) {
+  if (!required && !section.has(key)) return section.optional<std::string>(key), std::nullopt;
+  const auto range = section.require<std::vector<std::int64_t>>(key, at_least(0).of_count(2));
+  if (range.size() != 2) return std::nullopt;  // noted already
+  if (range[0] >= range[1]) {
+    section.problem(key, "half-open: the first section must be below the end, such as [16, 20] for 16 to 19");
+    return std::nullopt;
+  }
+  return Sections{range[0], range[1]};
+}
+
+}  // namespace tessera

@@ -1,0 +1,155 @@
+#include "pipeline/config/data_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/dataset_wildcards.h"
+#include "pipeline/config/config_values.h"
+
+namespace tessera {
+namespace {
+
+/// (y, x) of a key.
+std::optional<Index3> pixel(ConfigSection& section, const std::string& key, std::int64_t least) {
+  const auto at =
+      section.optional<std::vector<std::int64_t>>(key, at_least(static_cast<double>(least)).of_count(2));
+  if (!at || at->size() != 2) return std::nullopt;
+  return Index3{0, (*at)[0], (*at)[1]};
+}
+
+void check_volume(ConfigSection& volume, const VolumeConfig& c) {
+  if (c.label_kind == LabelKind::instances && c.invert_labels) {
+    volume.problem("invert_labels", "goes with label_kind: classes: 0 is no cell among instances");
+  }
+  const auto& train = c.train_sections;
+  const auto& held_out = c.validation_sections;
+  if (train && held_out && std::max(train->begin, held_out->begin) < std::min(train->end, held_out->end)) {
+    volume.problem("validation_sections", "overlaps train_sections: scores on them would mean nothing");
+  }
+  if (c.region_end) {
+    const Index3 begin = c.region_begin.value_or(Index3{});
+    if (begin.y >= c.region_end->y || begin.x >= c.region_end->x) {
+      volume.problem("region", "half-open: begin must be below end in y and in x");
+    }
+  }
+  if (c.raw && c.labels) {
+    const std::vector<std::string> in_raw = wildcards_of(c.raw->path),
+                                   in_labels = wildcards_of(c.labels->path);
+    if (in_raw.size() != in_labels.size()) {
+      volume.problem(
+          "labels",
+          fmt::format("has {} wildcards, raw has {}: what those of raw stand for is put in place of "
+                      "those of labels, so there must be as many",
+                      in_labels.size(), in_raw.size()));
+    }
+  }
+}
+
+/// What is not said is taken from `defaults`.
+VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bool needs_volume,
+                         bool needs_sections) {
+  VolumeConfig c = defaults;
+  c.key = volume.path();
+  const auto raw = dataset(volume, "raw", needs_volume), labels = dataset(volume, "labels", needs_volume);
+  if (needs_volume || volume.has("raw") || volume.has("labels")) {
+    c.raw = raw;
+    c.labels = labels;
+  }
+  const auto train = sections(volume, "train_sections", needs_sections),
+             held_out = sections(volume, "validation_sections");
+  if (needs_sections || volume.has("train_sections") || volume.has("validation_sections")) {
+    c.train_sections = train;
+    c.validation_sections = held_out;
+  }
+  const bool instances = defaults.label_kind == LabelKind::instances;
+  c.label_kind = volume.choice("label_kind", instances ? "instances" : "classes", {"classes", "instances"}) ==
+                         "instances"
+                     ? LabelKind::instances
+                     : LabelKind::classes;
+  c.invert_labels = volume.get<bool>("invert_labels", defaults.invert_labels);
+  if (const auto ignored = volume.optional<std::int64_t>("ignore_label", at_least(0)))
+    c.ignore_label = ignored;
+  ConfigSection data_region = volume.section("region");
+  if (const auto begin = pixel(data_region, "begin", 0)) c.region_begin = begin;
+  if (const auto end = pixel(data_region, "end", 1)) c.region_end = end;
+  return c;
+}
+
+void check_sampling(std::vector<ConfigSection>& items, const std::vector<VolumeConfig>& volumes) {
+  const auto is_trained_on = [](const VolumeConfig& one) { return !one.is_held_out(); };
+  const bool any = std::any_of(volumes.begin(), volumes.end(),
+                               [](const auto& one) { return one.sampling_weight.has_value(); });
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    if (is_trained_on(volumes[i]) && any && !volumes[i].sampling_weight) {
+      items[i].problem("sampling_weight",
+                       "is missing where other volumes have one: give it to each that is trained on, "
+                       "or to none (then each counts by its annotated pixels)");
+    }
+    if (!is_trained_on(volumes[i]) && volumes[i].sampling_weight) {
+      items[i].problem("sampling_weight",
+                       "no sample comes from here: it has validation_sections, but no train_sections");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<VolumeConfig> DataConfig::all_volumes() const {
+  return volumes.empty() ? std::vector<VolumeConfig>{*this} : volumes;
+}
+
+std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training) {
+  const bool is_list = data.has("volumes");
+  static_cast<VolumeConfig&>(config) = read_volume(data, {}, training && !is_list, training && !is_list);
+  std::vector<ConfigSection> items = data.sections("volumes");
+  for (ConfigSection& volume : items) {
+    const bool own = volume.has("raw") || volume.has("labels");
+    VolumeConfig c = read_volume(volume, config, own || !config.raw || !config.labels, false);
+    c.sampling_weight = volume.optional<double>("sampling_weight", above(0));
+    config.volumes.push_back(c);
+  }
+  const std::string normalisation = data.choice("normalisation", "all", {"all", "volume"});
+  config.normalisation = normalisation == "volume" ? NormalisationScope::volume : NormalisationScope::all;
+  config.min_foreground = data.get<double>("min_foreground", 0, between(0, 1));
+  if (is_list && items.empty())
+    data.problem("volumes", "lists no volume: write '- raw: ...' lines beneath, or take the key out");
+  if (items.empty()) items.push_back(data);
+  const std::vector<VolumeConfig> all = config.all_volumes();
+  for (std::size_t i = 0; i < items.size(); ++i)
+    check_volume(items[i], all[i]);
+  if (!config.volumes.empty()) {
+    check_sampling(items, config.volumes);
+    if (std::all_of(all.begin(), all.end(), [](const VolumeConfig& one) { return one.is_held_out(); })) {
+      data.problem(
+          "volumes",
+          "all of them are held out (validation_sections without train_sections): nothing is left to "
+          "train on");
+    }
+  }
+  return items;
+}
+
+void check_labels(std::vector<ConfigSection>& volumes, DataConfig& config, std::int64_t classes,
+                  const std::optional<std::int64_t>& train_ignore_label) {
+  const std::vector<VolumeConfig> all = config.all_volumes();
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    if (all[i].label_kind == LabelKind::instances && classes > 2) {
+      volumes[i].problem("label_kind",
+                         fmt::format("instances tells cells from background, but model.classes is {}: set it "
+                                     "to 2 or 1",
+                                     classes));
+    }
+    if (all[i].invert_labels && classes > 2) {
+      volumes[i].problem("invert_labels", fmt::format("swaps two classes, but model.classes is {}", classes));
+    }
+  }
+  const auto hand_over = [&](VolumeConfig& one) {
+    if (!one.ignore_label) one.ignore_label = train_ignore_label;
+  };
+  hand_over(config);
+  for (VolumeConfig& one : config.volumes)
+    hand_over(one);
+}
+
+}  // namespace tessera

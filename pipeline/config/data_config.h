@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/box.h"
+#include "io/dataset_name.h"
+#include "pipeline/config/yaml_reader.h"
+#include "workers/train/training_set.h"
+
+namespace tessera {
+
+/// What the file says of an annotated volume, or of several that wildcards in `raw` and `labels` name.
+struct VolumeConfig {
+  std::string key = "data";  ///< how messages call it: "data", "data.volumes[2]"
+  std::optional<DatasetName> raw, labels;
+  std::optional<Sections> train_sections, validation_sections;
+  LabelKind label_kind = LabelKind::classes;
+  bool invert_labels = false;
+  std::optional<std::int64_t> ignore_label;
+  std::optional<Index3> region_begin, region_end;  ///< z is 0; none: the section's
+  std::optional<double> sampling_weight;           ///< of all its volumes together; none: by annotated pixels
+
+  bool is_held_out() const { return !train_sections && validation_sections; }
+};
+
+/// `data:` an annotated volume, or what those of the list take where they do not say otherwise.
+struct DataConfig : VolumeConfig {
+  std::vector<VolumeConfig> volumes;
+  NormalisationScope normalisation = NormalisationScope::all;
+  double min_foreground = 0;  ///< share of a sample's outputs
+
+  /// The list, or the one volume.
+  std::vector<VolumeConfig> all_volumes() const;
+};
+
+/// Reads `data:` and notes what is wrong with it. The result: the section of each of all_volumes().
+std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training);
+
+/// Notes volumes whose labels do not go with a network of so many classes, and hands `train.ignore_label` to
+/// those that name none of their own. `volumes` is what read_data gave.
+void check_labels(std::vector<ConfigSection>& volumes, DataConfig& config, std::int64_t classes,
+                  const std::optional<std::int64_t>& train_ignore_label);
+
+}  // namespace tessera
