@@ -126,11 +126,16 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     return found == state->checkpoint.numbers.end() || found->second.empty() ? fallback : found->second[0];
   };
   std::unique_ptr<Trainer> trainer;
+  // In steps, for the second is collective over the workers, and nobody may wait there for one that failed before.
+  std::shared_ptr<UNetImpl> network;
   on_every_rank(world, [&] {
-    if (!is_worker) return;
-    trainer = std::make_unique<Trainer>(make_network(config.model, config.train.trainer.samples.seed), *data, config.train.trainer,
-                                        device, workers);
-    if (state) trainer->restore(state->checkpoint, state->name);
+    if (is_worker) network = make_network(config.model, config.train.trainer.samples.seed);
+  });
+  on_every_rank(world, [&] {
+    if (is_worker) trainer = std::make_unique<Trainer>(std::move(network), *data, config.train.trainer, device, workers);
+  });
+  on_every_rank(world, [&] {
+    if (is_worker && state) trainer->restore(state->checkpoint, state->name);
   });
   std::vector<std::string> changes;
   if (state) {
@@ -139,7 +144,10 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   }
   const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
 
-  TrainingRecord record = start_training_record(world, is_worker ? device.text() : "");
+  std::string computes;
+  if (is_worker) computes = fmt::format("{}; {}", device.text(), trainer->engine_text());
+  if (is_worker && device.cuda && !alone) computes += "; gradients by " + trainer->exchange_text();
+  TrainingRecord record = start_training_record(world, computes);
   std::unique_ptr<TrainingRecorder> recorder;
   on_root(world, [&] {
     record.parameters = parameter_count(config.model);

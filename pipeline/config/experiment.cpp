@@ -129,6 +129,7 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   if (precision != "auto") config.precision = precision == "float32" ? Precision::float32 : Precision::bfloat16;
   t.reproducible = train.get<bool>("reproducible", false);
   t.wire = train.choice("wire", "float32", {"float32", "bfloat16"}) == "bfloat16" ? Wire::bfloat16 : Wire::float32;
+  t.nccl = train.get<bool>("nccl", true);
   if (t.reproducible && t.wire == Wire::bfloat16) {
     train.problem("wire", "train.reproducible sums in float32, in an order of its own: leave wire at float32, or "
                           "reproducible at false");

@@ -1,13 +1,17 @@
 #include "workers/train/trainer.h"
 
+#include <ATen/DeviceGuard.h>
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <span>
 
 #include "io/clock.h"
 #include "io/error.h"
+#include "workers/mpi/agree.h"
+#include "workers/mpi/nccl_sum.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
@@ -55,31 +59,43 @@ std::span<float> span_of(at::Tensor& vector) {
 
 /// The network as the iterations need it, and how its gradients are summed.
 struct Trainer::Model {
-  Model(std::shared_ptr<UNetImpl> network, const Device& device, const TrainerOptions& options,
-        const Communicator& workers)
+  /// Of this worker alone: may fail on it alone.
+  Model(std::shared_ptr<UNetImpl> network, const Device& device, const TrainerOptions& options)
       : parameters(std::move(network), torch_device(device)),
         engine(make_gradient_engine(parameters, options.precision)),
-        optimizer(options.optimizer, parameters.values()),
-        reducer(workers, {.wire = options.wire}),
-        tree(workers, options.global_batch) {
+        optimizer(options.optimizer, parameters.values()) {
     if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());
     parameters.network().train();
+  }
+
+  /// Collective over the workers.
+  void connect(const Communicator& workers, const TrainerOptions& options) {
+    reducer.emplace(workers, GradientReducerOptions{.wire = options.wire});
+    tree.emplace(workers, options.global_batch);
+    const bool on_gpus = parameters.device().is_cuda() && workers.size() > 1;
+    if (!on_gpus || options.reproducible || options.wire != Wire::float32 || !options.nccl) return;
+    const at::OptionalDeviceGuard on_device(parameters.device());
+    std::string reason;
+    nccl = NcclSum::create(workers, "libnccl.so.2", reason);
+    exchange = nccl ? "NCCL" : "MPI, through the host's memory, without NCCL: " + reason;
   }
 
   FlatParameters parameters;
   std::unique_ptr<GradientEngine> engine;
   Optimizer optimizer;
-  GradientReducer reducer;
-  SampleTree tree;
   std::optional<WeightAverage> average;
+  std::optional<GradientReducer> reducer;
+  std::optional<SampleTree> tree;
+  std::unique_ptr<NcclSum> nccl;
+  std::string exchange = "MPI";  ///< how gradients travel, in words
 };
 
 Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
                  const Device& device, const Communicator& workers)
-    : options_(options),
-      workers_(workers),
-      source_(data, geometry_of(network->options()), options.samples),
-      model_(std::make_unique<Model>(std::move(network), device, options, workers)) {
+    : options_(options), workers_(workers), source_(data, geometry_of(network->options()), options.samples) {
+  // Before anything collective, so that nobody waits for a worker that failed.
+  on_every_rank(workers, [&] { model_ = std::make_unique<Model>(std::move(network), device, options); });
+  model_->connect(workers, options);
   // This worker's samples: those of its place in every global batch.
   const SampleRange own = samples_of(options.global_batch, workers.rank(), workers.size());
   const auto next = [this, own, batch = options.global_batch](std::int64_t number) {
@@ -101,6 +117,10 @@ const UNetImpl& Trainer::network() const {
 
 std::string Trainer::engine_text() const {
   return model_->engine->text();
+}
+
+const std::string& Trainer::exchange_text() const {
+  return model_->exchange;
 }
 
 std::shared_ptr<UNetImpl> Trainer::averaged_network() const {
@@ -148,9 +168,30 @@ Trainer::SampleSums Trainer::compute_sample(std::int64_t sample_number, const Gr
   return sums;
 }
 
+/// Gradients, batch statistics and `sums`, in place. Where they travel already, only the end is waited for.
+void Trainer::sum_over_workers(SampleSums& sums, bool overlapped) {
+  at::Tensor& vector = model_->parameters.sums();
+  if (model_->nccl) {
+    const at::OptionalDeviceGuard on_device(vector.device());
+    model_->nccl->sum(vector.data_ptr<float>(), static_cast<std::size_t>(vector.numel()));
+    workers_.sum(sums.values());
+    return;
+  }
+  at::Tensor host = vector.to(at::kCPU);
+  if (options_.reproducible) {
+    model_->tree->sum(span_of(host), sums.values());
+  } else {
+    if (!overlapped) model_->reducer->begin(span_of(host));
+    model_->reducer->ready(host.numel());
+    model_->reducer->finish();
+    workers_.sum(sums.values());
+  }
+  if (!host.is_alias_of(vector)) vector.copy_(host);
+}
+
 TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   FlatParameters& parameters = model_->parameters;
-  GradientReducer& reducer = model_->reducer;
+  GradientReducer& reducer = *model_->reducer;
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
   SampleSums sums;
   WorkerSums worker;
@@ -169,7 +210,7 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
     SampleSums sample = compute_sample(samples_seen_ + s, ready);
     if (options_.reproducible) {
       at::Tensor host = parameters.sums().to(at::kCPU);
-      model_->tree.add(span_of(host), sample.values());
+      model_->tree->add(span_of(host), sample.values());
       parameters.sums().zero_();
     } else {
       sums.add(sample);
@@ -178,17 +219,8 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   worker.waited_s = prefetcher_->waited_s() - waited_s;
 
   torch::NoGradGuard no_grad;
-  at::Tensor host = parameters.sums().to(at::kCPU);
   const double computed_s = seconds_now();
-  if (options_.reproducible) {
-    model_->tree.sum(span_of(host), sums.values());
-  } else {
-    if (!overlapped) reducer.begin(span_of(host));
-    reducer.ready(host.numel());
-    reducer.finish();
-    workers_.sum(sums.values());
-  }
-  if (!host.is_alias_of(parameters.sums())) parameters.sums().copy_(host);
+  sum_over_workers(sums, overlapped);
   worker.exchange_s = seconds_now() - computed_s;
   worker.elapsed_s = seconds_now() - begin_s;
   workers_.sum(worker.values());
@@ -264,8 +296,9 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   }
   const bool by_volume = checkpoint.texts.contains("normalisation");
   if (by_volume != (source_.data().scope() == NormalisationScope::volume)) {
-    throw UsageError(fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training",
-                                 name, by_volume ? "volume" : "all"));
+    throw UsageError(
+        fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training", name,
+                    by_volume ? "volume" : "all"));
   }
   prefetcher_->drop();
   for (auto& item : network.named_parameters()) {

@@ -31,6 +31,7 @@ struct TrainerOptions {
   /// order, at the price that nothing travels before all is computed.
   bool reproducible = false;
   Wire wire = Wire::float32;  ///< not used when reproducible
+  bool nccl = true;           ///< on GPUs gradients travel by NCCL where every worker has it
   SampleOptions samples;
   OptimizerOptions optimizer;
   LearningRateSchedule schedule;
@@ -69,7 +70,7 @@ class NonFiniteLoss : public Error {
 /// sample runs.
 class Trainer {
  public:
-  /// `network` is moved to the device. The normalisation is part of the state.
+  /// Collective over the workers. `network` is moved to the device. The normalisation is part of the state.
   Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
           const Device& device, const Communicator& workers);
   ~Trainer();
@@ -84,6 +85,8 @@ class Trainer {
   const UNetImpl& network() const;
   /// What computes the gradients, in words.
   std::string engine_text() const;
+  /// How gradients travel, in words.
+  const std::string& exchange_text() const;
   /// A copy of the network with the averaged weights, which predict better; null where no average is kept.
   std::shared_ptr<UNetImpl> averaged_network() const;
 
@@ -96,6 +99,7 @@ class Trainer {
  private:
   struct SampleSums;
   struct Model;
+  void sum_over_workers(SampleSums& sums, bool overlapped);
   SampleSums compute_sample(std::int64_t sample_number, const GradientReady& ready);
 
   TrainerOptions options_;
