@@ -96,10 +96,12 @@ dnnl::convolution_forward::primitive_desc convolution(const dnnl::engine& engine
                                                       dnnl::memory::data_type type,
                                                       dnnl::memory::data_type out_type, bool relu,
                                                       bool with_bias = true);
-/// The gradient of a convolution's weights and bias, float32, by (y, x, channels) images of `type`.
+/// The gradient of a convolution's weights and bias, float32, by images of `type`: (y, x, channels), or,
+/// where `any_layout`, in whatever layout is fastest.
 dnnl::convolution_backward_weights::primitive_desc weight_gradient(const dnnl::engine& engine,
                                                                    const ConvolutionShape& shape,
-                                                                   dnnl::memory::data_type type);
+                                                                   dnnl::memory::data_type type,
+                                                                   bool any_layout = false);
 /// Maximum of 2x2, without indices.
 dnnl::pooling_forward::primitive_desc pooling(const dnnl::engine& engine, const dnnl::memory::dims& in,
                                               const dnnl::memory::dims& out, dnnl::memory::data_type type);

@@ -38,8 +38,8 @@ std::int64_t training_memory(const UNetOptions& options, std::int64_t height, st
   // Input, weights and classes of three samples; the loss, its gradient and what they are made of.
   const std::int64_t per_pixel = 3 * (4 * options.in_channels + 9) + value_bytes * options.in_channels +
                                  20 * std::max<std::int64_t>(2, options.classes) + 32;
-  // oneDNN turns images around to compute the gradients of weights in bfloat16.
-  const std::int64_t turned = value_bytes == 2 ? 2 * options.base_filters : 0;
+  // Images are rearranged to compute the gradients of weights: by oneDNN in bfloat16, by us in float32.
+  const std::int64_t turned = value_bytes == 2 ? 2 * options.base_filters : options.base_filters;
   return plan_gradient(options, height, width, value_bytes).bytes + per_parameter * parameter_count(options) +
          (per_pixel + turned) * height * width + kScratch;
 }

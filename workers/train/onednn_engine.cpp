@@ -328,21 +328,59 @@ class OneDnnEngine : public GradientEngine {
     });
   }
 
+  /// Whether a layer's images are copied into oneDNN's own layout for the gradient of its weights: with many
+  /// channels in float32 that costs less than it gains (docs/performance.md).
+  bool rearranges(const ForwardStep& step) const {
+    constexpr std::int64_t kMany = 256;
+    return precision_ == Precision::float32 && step.kind == ForwardStep::Kind::convolution &&
+           step.in_channels >= kMany && step.out_channels >= kMany;
+  }
+
+  /// The image at `from`, (y, x, channels), in another layout, in memory that `buffer` will be.
+  memory add_rearrangement(const memory::dims& dims, Where from, const memory::desc& layout,
+                           at::Tensor& buffer) {
+    const memory::desc plain(dims, type(), memory::format_tag::nhwc);
+    memory source(plain, engine_, DNNL_MEMORY_NONE), target(layout, engine_, DNNL_MEMORY_NONE);
+    const auto values = static_cast<std::int64_t>((layout.get_size() + 3) / 4);
+    if (!buffer.defined() || buffer.numel() < values) buffer = at::empty({values}, at::kFloat);
+    const dnnl::reorder reorder(dnnl::reorder::primitive_desc(engine_, plain, engine_, layout));
+    backward_->add([=, this, &buffer](const Pointers& p) mutable {
+      source.set_data_handle(from.in(p));
+      target.set_data_handle(buffer.data_ptr());
+      reorder.execute(stream_, source, target);
+    });
+    return target;
+  }
+
   /// oneDNN writes the layer's gradient in its own layout; then it is added to the flat one.
   void add_weight_gradient(const BackwardStep& step) {
-    const auto description = onednn::weight_gradient(engine_, shape_of(step.forward), type());
+    const bool rearranged = rearranges(step.forward);
+    const auto description = onednn::weight_gradient(engine_, shape_of(step.forward), type(), rearranged);
     const auto bytes = static_cast<std::int64_t>(description.diff_weights_desc().get_size());
     largest_gradient_ = std::max(largest_gradient_, (bytes + 3) / 4);
     const at::Tensor bias = at::empty({step.forward.out_channels}, at::kFloat);
     memory weight(description.diff_weights_desc(), engine_, DNNL_MEMORY_NONE);
     backward_->add(
         [=, this](const Pointers&) mutable { weight.set_data_handle(weight_gradient_.data_ptr()); });
-    backward_->add<dnnl::convolution_backward_weights>(
-        description,
-        {{DNNL_ARG_SRC, description.src_desc(), place(step.forward.in)},
-         {DNNL_ARG_DIFF_DST, description.diff_dst_desc(), gradient_place(step.output_gradient)}},
-        {{DNNL_ARG_DIFF_WEIGHTS, weight},
-         {DNNL_ARG_DIFF_BIAS, memory(description.diff_bias_desc(), engine_, bias.data_ptr())}});
+    const memory bias_gradient(description.diff_bias_desc(), engine_, bias.data_ptr());
+    if (rearranged) {
+      const onednn::ConvolutionShape shape = shape_of(step.forward);
+      const memory image =
+                       add_rearrangement(shape.in, place(step.forward.in), description.src_desc(), image_),
+                   out = add_rearrangement(shape.out, gradient_place(step.output_gradient),
+                                           description.diff_dst_desc(), image_gradient_);
+      backward_->add<dnnl::convolution_backward_weights>(description, {},
+                                                         {{DNNL_ARG_SRC, image},
+                                                          {DNNL_ARG_DIFF_DST, out},
+                                                          {DNNL_ARG_DIFF_WEIGHTS, weight},
+                                                          {DNNL_ARG_DIFF_BIAS, bias_gradient}});
+    } else {
+      backward_->add<dnnl::convolution_backward_weights>(
+          description,
+          {{DNNL_ARG_SRC, description.src_desc(), place(step.forward.in)},
+           {DNNL_ARG_DIFF_DST, description.diff_dst_desc(), gradient_place(step.output_gradient)}},
+          {{DNNL_ARG_DIFF_WEIGHTS, weight}, {DNNL_ARG_DIFF_BIAS, bias_gradient}});
+    }
     const Layer& layer = layer_of(step.forward);
     const bool up = step.kind == BackwardStep::Kind::spread;
     at::Tensor to_weight = gradient(layer, ".weight"), to_bias = gradient(layer, ".bias");
@@ -400,7 +438,7 @@ class OneDnnEngine : public GradientEngine {
   GradientPlan plan_;
   std::unique_ptr<onednn::Steps> forward_, backward_;
   onednn::Arena arena_;
-  at::Tensor input_, weight_gradient_;
+  at::Tensor input_, weight_gradient_, image_, image_gradient_;
   at::Generator generator_;
   bool packed_ = false;
   const GradientReady* ready_ = nullptr;
