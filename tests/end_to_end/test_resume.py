@@ -96,7 +96,7 @@ class Killed(Training):
         for file in (last, "best.h5"):
             self.assert_same_state(self.folder / f"runs/{name}/checkpoints/{file}",
                                    self.folder / f"runs/{undisturbed}/checkpoints/{file}")
-        timeless = [[{k: v for k, v in r.items() if k not in ("elapsed_s", "waiting_share")} for r in self.rows(n)]
+        timeless = [[{k: v for k, v in r.items() if k not in ("elapsed_s", "waiting_share", "exchange_share")} for r in self.rows(n)]
                     for n in (name, undisturbed)]
         self.assertEqual(len(timeless[0]), self.ITERATIONS)
         self.assertEqual(timeless[0], timeless[1])
@@ -122,11 +122,15 @@ class Killed(Training):
 
 class OtherRanks(Training):
 
-    def test_another_number_of_ranks_gives_the_same_losses(self):
-        settings = {"train": {"iterations": 30, "global_batch": 4, "checkpoint_every": 5, "validate_every": 100, **ALL}}
-        self.tessera(["train", self.config("one", settings)])
-        expected = [float(r["loss"]) for r in self.rows("one")]
-        for name, before, after in (("fewer", 4, 0), ("more", 0, 3)):
+    def resumed_on_other_ranks(self, more):
+        """The losses, as they are written, of a training on one process and of two that went on with other ranks."""
+        settings = {"train": {"iterations": 30, "global_batch": 4, "checkpoint_every": 5, "validate_every": 100, **ALL, **more}}
+        tag = "_".join(map(str, more.values()))
+        self.tessera(["train", self.config(f"one_{tag}", settings)])
+        expected = [r["loss"] for r in self.rows(f"one_{tag}")]
+        found = []
+        for kind, before, after in (("fewer", 4, 0), ("more", 0, 3)):
+            name = f"{kind}_{tag}"
             yaml = self.config(name, settings)
             process = self.start(["train", yaml], before)
             process.wait_until(lambda name=name: self.checkpoints(name), 60, "a checkpoint is there")
@@ -134,9 +138,21 @@ class OtherRanks(Training):
             self.assertLess(len(self.rows(name)), 30, "too late to show anything")
             result = self.tessera(["train", yaml, "--resume"], after, timeout=60)
             self.assertIn("resumed from", result.text)
-            found = [float(r["loss"]) for r in self.rows(name)]
-            self.assertEqual(len(found), 30)
-            np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=name)
+            found.append([r["loss"] for r in self.rows(name)])
+            self.assertEqual(len(found[-1]), 30)
+        return expected, found
+
+    def test_another_number_of_ranks_gives_the_same_losses(self):
+        """Another order of sums: to float32's rounding. In bfloat16 rounding steps are larger."""
+        expected, found = self.resumed_on_other_ranks({"precision": "float32"})
+        for losses in found:
+            np.testing.assert_allclose([float(x) for x in losses], [float(x) for x in expected], rtol=1e-5)
+
+    def test_another_number_of_ranks_gives_the_same_bits_where_asked_for(self):
+        """In whatever precision is automatic here."""
+        expected, found = self.resumed_on_other_ranks({"reproducible": True})
+        for losses in found:
+            self.assertEqual(losses, expected)
 
 
 class Signals(Training):
@@ -267,7 +283,7 @@ class Best(Training):
         result = run_tessera(["train", bad], 0, 60, self.folder)
         self.assertEqual(result.code, 2, result)
         for words in (r"train\.optimizer: 'adamv' is none of sgd, adam, adamw", r"train\.beta1", r"train\.clip_norm",
-                      r"train\.average_decay", r"train\.patience: .*needs data\.validation_sections",
+                      r"train\.average_decay", r"train\.patience: .*needs validation_sections in data",
                       r"train\.validation_metric: 'dice' is none of pixel_error, iou, rand",
                       r"train\.schedule\.kind: 'cosin' .*did you mean 'cosine'",
                       r"train\.schedule\.warm_up: 2 iterations of warm-up leave nothing of the 2",
