@@ -54,7 +54,7 @@ class Volumes(Case):
             ("4", "images.h5:/b1/raw")])
         self.assertEqual(lines[1][2:], ("3, 80, 70", "uint16", "[0, 3)", "-", ", region y [2, 78) x [3, 66)"))
         self.assertEqual(lines[4][2:], ("1, 50, 60", "uint8", "-", "[0, 1)", ""))
-        self.assertRegex(out, r"training: tile 76 .* of it for the annotated voxels")
+        self.assertRegex(out, r"training: \w+; tile 76 .* of it for the annotated voxels")
 
     def test_resolved_file_says_the_same(self):
         again = self.tessera(["check", self.run_folder / "config.yaml"]).stdout
@@ -85,7 +85,7 @@ class Volumes(Case):
             "raw": None, "labels": None, "train_sections": None, "validation_sections": None, "volumes": [self.volumes[0] | {"validation_sections": [4, 6]}]}})
         for yaml in (plain, listed):
             self.tessera(["train", yaml])
-        keep = [k for k in self.rows("plain")[0] if k not in ("elapsed_s", "waiting_share")]
+        keep = [k for k in self.rows("plain")[0] if k not in ("elapsed_s", "waiting_share", "exchange_share")]
         self.assertEqual([[r[k] for k in keep] for r in self.rows("plain")], [[r[k] for k in keep] for r in self.rows("listed")])
 
     def test_inference_takes_the_volumes_own_mean(self):
@@ -102,7 +102,7 @@ class Volumes(Case):
         pooled = predicted("pooled", "infer.normalisation=fixed", "infer.mean_and_std=[100, 500]")
         self.assertTrue((pooled != as_trained).any())
         self.tessera(["export-model", best, "own.pt"])
-        self.assert_same_voxels(np.round(as_trained, 4), np.round(predicted("script", "model.torchscript=own.pt"), 4))
+        self.assertLess(np.abs(as_trained - predicted("script", "model.torchscript=own.pt")).max(), 1e-4)
 
     def test_resume_with_another_normalisation_is_refused(self):
         result = run_tessera(["train", self.yaml, "--resume", "--set", "data.normalisation=all", "--set", "train.iterations=6"], 3, 60, self.folder)
