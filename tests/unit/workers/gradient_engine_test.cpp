@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ostream>
 #include <string>
@@ -43,18 +44,18 @@ struct Pass {
 
 /// Energy of random classes and weights, so that every logit has a gradient.
 Pass run(GradientEngine& engine, FlatParameters& parameters, std::int64_t height, std::int64_t width,
-         int samples = 1) {
+         int samples = 1, int seed = 5) {
   const UNetOptions& options = parameters.network().options();
   Pass pass;
   parameters.sums().zero_();
   engine.parameters_changed();
   for (int s = 0; s < samples; ++s) {
-    at::manual_seed(static_cast<std::uint64_t>(5 + s));
+    at::manual_seed(static_cast<std::uint64_t>(seed + s));
     const at::Tensor input =
         at::randn({1, options.in_channels, height, width}).contiguous(at::MemoryFormat::ChannelsLast);
     pass.logits = engine.forward(input, 11);
     at::Tensor leaf = pass.logits.clone().requires_grad_(true);
-    at::manual_seed(static_cast<std::uint64_t>(50 + s));
+    at::manual_seed(static_cast<std::uint64_t>(10 * seed + s));
     const at::Tensor classes = at::randint(0, std::max<std::int64_t>(2, options.classes),
                                            {1, leaf.size(2), leaf.size(3)}, at::kLong);
     energy_sum(leaf, classes, at::rand({1, leaf.size(2), leaf.size(3)}), 0).backward();
@@ -111,17 +112,26 @@ TEST_P(Gradients, EqualAutomaticDifferentiation) {
   const std::int64_t height = geometry_of(options).input_side_for(GetParam().height),
                      width = geometry_of(options).input_side_for(GetParam().width);
   FlatParameters parameters = parameters_of(options);
-  const Pass expected =
-      run(*make_autograd_engine(parameters, Precision::float32), parameters, height, width, 2);
-  const Pass found = run(*make_gradient_engine(parameters, Precision::float32), parameters, height, width, 2);
-  EXPECT_LT(relative_difference(found.logits, expected.logits), 1e-5);
-  ASSERT_GT(expected.gradient.norm().item<double>(), 0);
-  for (const auto& entry : parameters.entries()) {
-    const at::Tensor right = FlatParameters::piece(expected.gradient, entry);
-    ASSERT_GT(right.norm().item<double>(), 0) << entry.name;
-    // Rounding gives 1e-6; but where it turns a ReLU that is nearly 0, a whole path's gradient comes or goes.
-    EXPECT_LT(relative_difference(FlatParameters::piece(found.gradient, entry), right), 1e-2) << entry.name;
+  const auto reference = make_autograd_engine(parameters, Precision::float32),
+             engine = make_gradient_engine(parameters, Precision::float32);
+  // Rounding gives 1e-6. Where it turns a ReLU that is nearly 0, which is rare, a path's gradient comes or
+  // goes in all layers behind it: what is wrong is wrong for every seed.
+  double least = 1e300;
+  for (const int seed : {5, 105, 205}) {
+    const Pass expected = run(*reference, parameters, height, width, 2, seed);
+    const Pass found = run(*engine, parameters, height, width, 2, seed);
+    EXPECT_LT(relative_difference(found.logits, expected.logits), 1e-5);
+    double worst = 0;
+    for (const auto& entry : parameters.entries()) {
+      const at::Tensor right = FlatParameters::piece(expected.gradient, entry);
+      ASSERT_GT(right.norm().item<double>(), 0) << entry.name;
+      const double difference = relative_difference(FlatParameters::piece(found.gradient, entry), right);
+      EXPECT_LT(difference, 1e-2) << entry.name << ", seed " << seed;
+      worst = std::max(worst, difference);
+    }
+    least = std::min(least, worst);
   }
+  EXPECT_LT(least, 1e-4);
 }
 
 TEST_P(Gradients, InBfloat16PointTheSameWay) {
