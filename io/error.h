@@ -30,10 +30,16 @@ class WholeJobError : public Error {
   using Error::Error;
 };
 
-/// A signal asked the run to stop, and its state is saved: starting it again goes on. Exit code 75.
-class StoppedBySignal : public Error {
+/// A signal or the end of the job's time stopped the run, and its state is saved: starting it again goes on. Exit
+/// code 75.
+class StoppedEarly : public Error {
  public:
-  using Error::Error;
+  /// `in_vain`: this start got nothing done, and one like it will not either.
+  explicit StoppedEarly(const std::string& words, bool in_vain = false) : Error(words), in_vain_(in_vain) {}
+  bool in_vain() const { return in_vain_; }
+
+ private:
+  bool in_vain_;
 };
 
 enum ExitCode : int { kExitDone = 0, kExitFailed = 1, kExitUsage = 2, kExitStopped = 75 };

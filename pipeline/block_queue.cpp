@@ -115,6 +115,17 @@ void BlockQueue::jump(int worker) {
   std::rotate(begin, begin + (end - begin) / 2, end);
 }
 
+double BlockQueue::seconds_for_one_more(double now_s) const {
+  double longest = 0;
+  for (const Worker& worker : workers_) {
+    if (worker.held.empty()) continue;
+    const double since = now_s - worker.last_end_s;
+    const double each = std::max(worker.block_s, worker.block_s == 0 ? 2 * since : since);
+    longest = std::max(longest, each * static_cast<double>(worker.held.size() + 1) - since);
+  }
+  return longest;
+}
+
 void BlockQueue::drop_waiting() {
   for (Worker& worker : workers_)
     worker.end = worker.begin;

@@ -42,6 +42,10 @@ class BlockQueue {
   /// Forgets every block that was not handed out.
   void drop_waiting();
 
+  /// How long it takes from `now_s` until the last worker has done what it has and one block more, as far as is
+  /// known: of a worker that has done none yet, that its first takes at least as long again as it has taken by now.
+  double seconds_for_one_more(double now_s) const;
+
   /// Blocks that nobody has.
   std::int64_t waiting() const { return waiting_; }
   /// Blocks that workers have.

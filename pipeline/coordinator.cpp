@@ -22,6 +22,8 @@ constexpr std::int64_t kElsewhere = 8;
 constexpr int kSuspicious = 6;
 /// A worker whose heart beats while nothing gets on, for so many times the watchdog's limit and a minute at least.
 constexpr double kStandStill = 4, kShortestStandStill_s = 60;
+/// How often the time is looked at, which takes a look at every worker.
+constexpr double kAskEvery_s = 0.5;
 
 }  // namespace
 
@@ -156,11 +158,18 @@ void Coordinator::end_job(const std::string& why) {
 }
 
 void Coordinator::look_around() {
-  if (!stopped_ && failure_.empty() && hooks_.should_stop && hooks_.should_stop()) {
-    stopped_ = queue_->waiting() > 0;
-    queue_->drop_waiting();
+  if (!stopped_ && failure_.empty() && queue_->waiting() > 0) {
+    stopped_for_time_ = hooks_.time_allows && time_is_over(seconds_now());
+    stopped_ = stopped_for_time_ || (hooks_.should_stop && hooks_.should_stop());
+    if (stopped_) queue_->drop_waiting();
   }
   if (options_.watchdog_s > 0) watch(seconds_now());
+}
+
+bool Coordinator::time_is_over(double now_s) {
+  if (now_s - last_asked_s_ < kAskEvery_s) return false;
+  last_asked_s_ = now_s;
+  return !hooks_.time_allows(queue_->seconds_for_one_more(now_s));
 }
 
 void Coordinator::watch(double now_s) {

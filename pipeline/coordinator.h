@@ -24,6 +24,9 @@ struct CoordinatorHooks {
   /// Called many times a second; returning true hands out no further block, and the run ends when those in
   /// flight are done.
   std::function<bool()> should_stop;
+  /// Called about once a second with the seconds that another block would take behind those in flight: whether the
+  /// job's time allows that. If not, the run ends as above.
+  std::function<bool(double)> time_allows;
   /// A block in words, for messages: "block 12 (z [0, 4) ...)".
   std::function<std::string(std::int64_t)> block_text;
 };
@@ -72,8 +75,10 @@ class Coordinator {
   /// or stands still: the job cannot end in order, for that worker takes no part.
   void look_around();
 
-  /// Whether a signal ended the run before all was handed out.
+  /// Whether a signal or the job's time ended the run before all was handed out.
   bool stopped() const { return stopped_; }
+  /// Whether it was the time.
+  bool stopped_for_time() const { return stopped_for_time_; }
   /// Why the whole job failed; "" when it did not.
   const std::string& failure() const { return failure_; }
   const std::vector<QuarantinedBlock>& quarantined() const { return quarantined_; }
@@ -100,6 +105,7 @@ class Coordinator {
   void suspect(int worker);
   void acquit(int worker);
   void note_done(int worker, std::int64_t id);
+  bool time_is_over(double now_s);
   void watch(double now_s);
   [[noreturn]] void give_up_on(int worker, double seconds, const std::string& what) const;
 
@@ -119,9 +125,9 @@ class Coordinator {
   std::vector<QuarantinedBlock> quarantined_;
   std::int64_t blocks_done_ = 0, blocks_skipped_ = 0;
   std::int64_t failed_attempts_ = 0;  ///< since a block was done
-  double last_watch_s_ = 0;
+  double last_watch_s_ = 0, last_asked_s_ = 0;
   std::size_t left_ = 0;
-  bool stopped_ = false;
+  bool stopped_ = false, stopped_for_time_ = false;
   std::string failure_;
 };
 

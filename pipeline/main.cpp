@@ -13,6 +13,7 @@
 #include "io/log.h"
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/job_end.h"
 #include "pipeline/run_folder.h"
 #include "workers/mpi/agree.h"
 #include "workers/mpi/mpi_session.h"
@@ -35,6 +36,8 @@ const std::map<std::string, Verb>& verbs() {
       {"export", {run_export, "HDF5 to a TIFF stack or a folder of PNG sections"}},
       {"export-model", {run_export_model, "a trained network as a TorchScript file"}},
       {"report", {run_report, "one HTML file about a run, or about two beside each other"}},
+      {"submit", {run_submit, "send an experiment to a Slurm cluster as a chain of jobs"}},
+      {"status", {run_status, "what is done of a run, what runs, what failed and why"}},
       {"synth", {run_synth, "make a synthetic serial-section stack with labels"}},
       {"verify", {run_verify, "re-read a prediction and compare it with its journal"}},
       {"pack", {run_pack, "compress a finished prediction"}},
@@ -46,7 +49,7 @@ std::string usage() {
   std::string text = "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off]\n\nverbs:\n";
   for (const auto& [name, verb] : verbs()) text += fmt::format("  {:<12} {}\n", name, verb.purpose);
   return text + "\n'tessera VERB --help' tells more; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
-                "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped by a signal with its state saved\n";
+                "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped early with its state saved\n";
 }
 
 /// Takes `--log-level LEVEL` or `--log-level=LEVEL` out of the arguments.
@@ -93,9 +96,11 @@ int run(Arguments arguments, const Communicator& world) {
 }
 
 /// The same error on every rank is said once; the ranks leave quietly, together.
-int leave_together(const Communicator& world, const std::exception& error, int exit_code) {
+int leave_together(const Communicator& world, const std::exception& error, int exit_code, bool in_vain = false) {
   const auto level = exit_code == kExitStopped ? spdlog::level::warn : spdlog::level::err;
-  if (world.is_root()) spdlog::log(level, "{}", error.what());
+  if (!world.is_root()) return exit_code;
+  spdlog::log(level, "{}", error.what());
+  tell_job_end(exit_code, in_vain);
   return exit_code;
 }
 
@@ -108,8 +113,8 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
     return leave_together(world, error, kExitFailed);
   } catch (const UsageError& error) {
     return leave_together(world, error, kExitUsage);
-  } catch (const StoppedBySignal& error) {
-    return leave_together(world, error, kExitStopped);
+  } catch (const StoppedEarly& error) {
+    return leave_together(world, error, kExitStopped, error.in_vain());
   } catch (const std::exception& error) {
     spdlog::error("{}", words_of(error));
   }

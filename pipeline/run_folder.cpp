@@ -3,12 +3,23 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <ctime>
+
 #include "io/durable_file.h"
 #include "io/error.h"
 
 namespace tessera {
 
 std::string tessera_version() { return TESSERA_VERSION; }
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&now, &utc) == nullptr) return {};
+  return std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0 ? text.data() : "";
+}
 
 void write_text_file(const std::filesystem::path& file, const std::string& text) {
   StagedFile staged(file);

@@ -31,6 +31,9 @@ class RunFolder {
 /// "0.1.0".
 std::string tessera_version();
 
+/// The time, UTC, such as 2026-11-22T19:07:49Z.
+std::string now_utc();
+
 /// Writes a text aside and puts it in place. Errors: Error.
 void write_text_file(const std::filesystem::path& file, const std::string& text);
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "io/clock.h"
 #include "io/log.h"
 #include "io/png.h"
@@ -12,18 +14,26 @@
 namespace tessera {
 namespace {
 
+constexpr double kSlowDisk = 50e6;  ///< bytes per second
+
 /// One training on one worker: what must be remembered between iterations.
 class Loop {
  public:
   Loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& setup)
-      : trainer_(trainer), data_(data), setup_(setup), best_(setup.best), begin_s_(seconds_now()) {}
+      : trainer_(trainer),
+        data_(data),
+        setup_(setup),
+        best_(setup.best),
+        begin_s_(seconds_now()),
+        longest_save_s_(static_cast<double>(16 * parameter_count(setup.config.model)) / kSlowDisk) {}
 
   TrainingEnd run() {
     try {
-      return {train(), ""};
+      const bool early = train();
+      return {early, early && for_time_, ""};
     } catch (const NonFiniteLoss& error) {
       tell(event(TrainingEvent::failed));
-      return {false, error.what()};
+      return {false, false, error.what()};
     } catch (const UsageError& error) {
       throw Error(error.what());  // by now one worker's alone: the coordinator waits for the others
     }
@@ -40,20 +50,23 @@ class Loop {
       validate_now(resumed);
     }
     while (trainer_.iteration() < config.iterations && stop == StopWish::none && !patience_is_over()) {
-      const TrainingStep step = trainer_.step(wish(), elapsed_share());
+      const StopWish mine = wish();
+      const double step_begin_s = seconds_now();
+      const TrainingStep step = trainer_.step(mine, elapsed_share());
+      longest_step_s_ = std::max(longest_step_s_, seconds_now() - step_begin_s);
       stop = step.stop;
       tell_step(step);
       const bool last = step.iteration == config.iterations || stop == StopWish::time_is_up;
       // After a signal every second counts: save, no scores.
       validation_due_ = last || step.iteration % config.validate_every == 0;
-      if (stop != StopWish::signal && validation_due_) validate_now(step);
+      if (stop != StopWish::stop_early && validation_due_) validate_now(step);
       if (stop != StopWish::none || last || patience_is_over() || step.iteration % config.checkpoint_every == 0) save(step);
     }
-    TrainingEvent end = event(stop == StopWish::signal ? TrainingEvent::stopped : TrainingEvent::finished);
+    TrainingEvent end = event(stop == StopWish::stop_early ? TrainingEvent::stopped : TrainingEvent::finished);
     end.training.iteration = trainer_.iteration();
     if (patience_is_over()) end.validations_in_vain = best_.without_best();
     tell(end);
-    return stop == StopWish::signal;
+    return stop == StopWish::stop_early;
   }
 
   bool lead() const { return setup_.workers.rank() == 0; }
@@ -71,10 +84,18 @@ class Loop {
     return minutes > 0 && lead() ? elapsed_s() / (60 * minutes) : 0;
   }
 
-  StopWish wish() const {
-    if (setup_.stop_asked()) return StopWish::signal;
+  StopWish wish() {
+    if (setup_.stop_asked()) return StopWish::stop_early;
+    for_time_ = lead() && !setup_.wall_time.allows(seconds_to_next_chance());
+    if (for_time_) return StopWish::stop_early;
     const double minutes = setup_.config.train.minutes;
     return minutes > 0 && lead() && elapsed_s() >= 60 * minutes ? StopWish::time_is_up : StopWish::none;
+  }
+
+  /// If the training does not stop after the coming iteration: until it has stopped after the one behind it.
+  double seconds_to_next_chance() const {
+    const bool validates = (trainer_.iteration() + 1) % setup_.config.train.validate_every == 0;
+    return 2 * longest_step_s_ + 2 * longest_save_s_ + (validates ? longest_validation_s_ : 0);
   }
 
   TrainingEvent event(TrainingEvent::Kind kind) const {
@@ -113,6 +134,7 @@ class Loop {
   void validate_now(const TrainingStep& step) {
     validation_due_ = false;
     if (setup_.validation.empty()) return;
+    const double validation_begin_s = seconds_now();
     ValidationOptions options;
     options.volumes = setup_.validation;
     for (ValidationVolume& one : options.volumes) {
@@ -137,16 +159,19 @@ class Loop {
     if (made.best_so_far && lead()) write_checkpoint_file(setup_.folder.checkpoints().best(), checkpoint());
     made.elapsed_s = elapsed_s();
     tell(made);
+    longest_validation_s_ = std::max(longest_validation_s_, seconds_now() - validation_begin_s);
   }
 
-  void save(const TrainingStep& step) const {
+  void save(const TrainingStep& step) {
     if (!lead()) return;
+    const double save_begin_s = seconds_now();
     tell(event(TrainingEvent::saving));
     const CheckpointFolder folder = setup_.folder.checkpoints();
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
     // Without held-out sections the newest is the best there is.
     if (setup_.validation.empty()) write_checkpoint_file(folder.best(), checkpoint());
+    longest_save_s_ = std::max(longest_save_s_, seconds_now() - save_begin_s);
     TrainingEvent made = event(TrainingEvent::checkpoint);
     made.training = step;
     tell(made);
@@ -156,8 +181,10 @@ class Loop {
   const TrainingSet& data_;
   const TrainingLoop& setup_;
   BestValidation best_;
-  bool validation_due_ = false;
+  bool validation_due_ = false, for_time_ = false;
   double begin_s_;
+  /// Of this start; a checkpoint's first from its size, at a slow disk's rate.
+  double longest_step_s_ = 0, longest_validation_s_ = 0, longest_save_s_ = 0;
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 namespace tessera {
@@ -36,12 +35,7 @@ TrainingRecord start_training_record(const Communicator& world, const std::strin
     if (end == std::string::npos) continue;
     record.workers.push_back({static_cast<int>(rank), all[rank].substr(0, end), all[rank].substr(end + 1)});
   }
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  std::array<char, 32> text{};
-  if (gmtime_r(&now, &utc) != nullptr && std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0) {
-    record.started = text.data();
-  }
+  record.started = now_utc();
   return record;
 }
 

@@ -9,7 +9,7 @@ namespace tessera {
 
 /// The verbs of the command line, a file each. All are collective over `world`: under mpirun every rank
 /// calls the same one with the same arguments (what stands after the verb). Each returns the exit code or
-/// throws UsageError (exit code 2), StoppedBySignal (75) or any other exception (1).
+/// throws UsageError (exit code 2), StoppedEarly (75) or any other exception (1).
 using Arguments = std::vector<std::string>;
 
 int run_train(const Arguments& arguments, const Communicator& world);
@@ -20,6 +20,8 @@ int run_import(const Arguments& arguments, const Communicator& world);
 int run_export(const Arguments& arguments, const Communicator& world);
 int run_export_model(const Arguments& arguments, const Communicator& world);
 int run_report(const Arguments& arguments, const Communicator& world);
+int run_status(const Arguments& arguments, const Communicator& world);
+int run_submit(const Arguments& arguments, const Communicator& world);
 int run_synth(const Arguments& arguments, const Communicator& world);
 int run_verify(const Arguments& arguments, const Communicator& world);
 int run_pack(const Arguments& arguments, const Communicator& world);

@@ -20,6 +20,7 @@
 #include "pipeline/progress.h"
 #include "pipeline/result_state.h"
 #include "pipeline/stop_signal.h"
+#include "pipeline/wall_time.h"
 #include "workers/infer/inference_worker.h"
 #include "workers/mpi/agree.h"
 
@@ -113,7 +114,7 @@ class InferenceRecord {
     report_.starts = result_.contents.starts + 1;
   }
 
-  Coordinator make_coordinator(const StopSignal& signal) {
+  Coordinator make_coordinator(const StopSignal& signal, const WallTime& wall_time) {
     CoordinatorHooks hooks;
     hooks.block_done = [this](const BlockReport& block) {
       result_.journal->append({block.id, block.outcome, block.crc});
@@ -121,6 +122,7 @@ class InferenceRecord {
     };
     hooks.progress = [this](std::int64_t voxels) { progress_.add(static_cast<double>(voxels)); };
     hooks.should_stop = [&signal] { return signal.asked(); };
+    hooks.time_allows = [&wall_time](double seconds) { return wall_time.allows(seconds); };
     hooks.block_text = [this](std::int64_t id) {
       return fmt::format("block {} ({})", id, to_string(blocks_.block(id)));
     };
@@ -131,7 +133,7 @@ class InferenceRecord {
   }
 
   /// Commits the journal, writes the report, and ends in the words that every rank ends with.
-  /// Errors: StoppedBySignal, Error.
+  /// Errors: StoppedEarly, Error.
   void conclude(const Coordinator& coordinator, const RunFolder& folder) {
     report_.elapsed_s = progress_.elapsed_s();
     progress_.finish();
@@ -154,8 +156,11 @@ class InferenceRecord {
       throw Error(
           fmt::format("{}\n{}; start again, when that is mended, to go on", coordinator.failure(), so_far));
     }
-    if (coordinator.stopped())
-      throw StoppedBySignal(fmt::format("stopped by a signal: {}; start again to go on", so_far));
+    if (coordinator.stopped()) {
+      const bool in_vain = report_.blocks_done + report_.blocks_skipped == 0;
+      const char* why = coordinator.stopped_for_time() ? "stopped before the job's time limit" : "stopped by a signal";
+      throw StoppedEarly(fmt::format("{}: {}; start again to go on", why, so_far), in_vain);
+    }
     if (failed) throw Error(report_.failed_text());
     std::cout << "result: " << report_.result << "\n" << std::flush;
   }
@@ -203,6 +208,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
   const bool restart = values->count("restart") + values->count("overwrite") != 0;
   const StopSignal signal;
+  const WallTime wall_time;
   const RunFolder folder(config.run_folder);
   const bool alone = world.size() == 1;
   const bool is_worker = alone || !world.is_root();
@@ -299,7 +305,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     on_root(world, [] {});  // how it ended
     return kExitDone;
   }
-  Coordinator coordinator = record->make_coordinator(signal);
+  Coordinator coordinator = record->make_coordinator(signal, wall_time);
   if (alone) {
     LocalBlockExchange exchange(coordinator, device.text());
     run_inference_worker(work, *predictor, exchange);

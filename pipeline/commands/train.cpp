@@ -78,6 +78,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other");
   ExperimentConfig config = read_experiment(*values, {.training = true}, world);
   const StopSignal signal;
+  const WallTime wall_time;
   const RunFolder folder(config.run_folder);
 
   const bool alone = world.size() == 1;
@@ -189,6 +190,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     loop.elapsed_before_s = number("elapsed_s", 0);
     loop.best = state ? BestValidation(config.train.validation_metric, state->checkpoint)
                       : BestValidation(config.train.validation_metric);
+    loop.wall_time = wall_time;
     loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };
     loop.tell = [&](const TrainingEvent& event) {
       if (alone) {
@@ -204,7 +206,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     follow_training(world, *recorder, signal);
   }
   world.broadcast(end.failure, alone ? 0 : 1);
-  const bool stopped = world.any(end.stopped_by_signal);
+  const bool stopped = world.any(end.stopped_early), for_time = world.any(end.for_time);
   on_root(world, [&] {
     record.end = !end.failure.empty() ? "failed" : stopped ? "stopped" : "done";
     record.ended_early = recorder->ended_early();
@@ -219,7 +221,8 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     std::cout << fmt::format("run folder: {}\n", folder.path().string()) << std::flush;
   }
   if (stopped) {
-    throw StoppedBySignal("stopped by a signal; the state is saved: start again with --resume to go on");
+    throw StoppedEarly(fmt::format("stopped {}; the state is saved: start again with --resume to go on",
+                                   for_time ? "before the job's time limit" : "by a signal"));
   }
   return kExitDone;
 }

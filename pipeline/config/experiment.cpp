@@ -278,17 +278,6 @@ void read_evaluate(ConfigSection evaluate, ExperimentConfig& config) {
   if (!e.sections && !evaluate.has("sections")) e.sections = config.data.validation_sections;
 }
 
-void read_slurm(ConfigSection slurm, SlurmConfig& config) {
-  config.partition = slurm.get<std::string>("partition", "");
-  config.account = slurm.get<std::string>("account", "");
-  config.nodes = slurm.get<std::int64_t>("nodes", 1, between(1, 100000));
-  config.tasks_per_node = slurm.get<std::int64_t>("tasks_per_node", 0, between(0, 4096));
-  config.gpus_per_node = slurm.get<std::int64_t>("gpus_per_node", 0, between(0, 64));
-  config.time = slurm.get<std::string>("time", "");
-  config.memory = slurm.get<std::string>("memory", "");
-  config.constraint = slurm.get<std::string>("constraint", "");
-}
-
 }  // namespace
 
 ExperimentConfig parse_experiment(const std::string& text, const std::string& file,
@@ -308,7 +297,7 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   read_train(root.section("train"), config.train, config.model);
   read_infer(root.section("infer"), config, needs);
   read_evaluate(root.section("evaluate"), config);
-  read_slurm(root.section("slurm"), config.slurm);
+  config.slurm = read_slurm(root.section("slurm"));
 
   if (config.data.ignore_label && config.train.ignore_label && config.data.ignore_label != config.train.ignore_label) {
     root.section("train").problem("ignore_label", fmt::format("is {}, data.ignore_label is {}: take one of them out",

@@ -11,6 +11,7 @@
 #include "io/voxel_type.h"
 #include "pipeline/best_validation.h"
 #include "pipeline/config/data_config.h"
+#include "pipeline/config/slurm_config.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/network/unet_options.h"
@@ -77,12 +78,6 @@ struct EvaluateConfig {
   bool invert_labels = false;
   std::string kind = "auto";                ///< auto, probability, labels, classes
   std::vector<std::string> scores{"auto"};  ///< of a probability; checked where they are used
-};
-
-/// `slurm:` what job scripts need; empty texts are left to the cluster's defaults.
-struct SlurmConfig {
-  std::string partition, account, time, memory, constraint;
-  std::int64_t nodes = 1, gpus_per_node = 0, tasks_per_node = 0;
 };
 
 /// `model:` of a network from elsewhere; what is absent is taken from what the file says of itself.

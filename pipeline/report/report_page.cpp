@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 
 #include "io/error.h"
 #include "pipeline/report/json_reading.h"
@@ -12,6 +11,7 @@
 #include "pipeline/report/report_parts.h"
 #include "pipeline/report/score_words.h"
 #include "pipeline/report/section_pictures.h"
+#include "pipeline/run_folder.h"
 
 namespace tessera {
 namespace {
@@ -68,14 +68,6 @@ std::vector<std::pair<std::int64_t, std::string>> extremes(const Json& evaluatio
   if (worst == nullptr) return {};
   if (worst == best) return {{whole_at(*worst, {"section"}), "the only one"}};
   return {{whole_at(*worst, {"section"}), "the worst"}, {whole_at(*best, {"section"}), "the best"}};
-}
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  char text[64];
-  return gmtime_r(&now, &utc) != nullptr && std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &utc) > 0 ? text
-                                                                                                             : "";
 }
 
 std::string lead(const RunRecord& record) {

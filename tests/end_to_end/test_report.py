@@ -117,7 +117,7 @@ class Report(ReportCase):
 
     def test_the_experiment_names_the_run_on_any_number_of_ranks(self):
         def without_time(text):
-            return re.sub(r"written \d{4}-\d\d-\d\d \d\d:\d\d UTC", "", text)
+            return re.sub(r"written \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "", text)
         _, alone, _ = self.report(["runs/one", "--output", "out/alone.html"])
         _, by_yaml, _ = self.report([self.yaml, "-o", "yaml.html"], ranks=3)
         self.assertEqual(without_time(by_yaml), without_time(alone))

@@ -62,7 +62,7 @@ TEST(Agree, TheRootsErrorIsEverybodys) {
 }
 
 TEST(Agree, KindsSurvive) {
-  EXPECT_THROW(on_every_rank(world(), [] { throw StoppedBySignal("stop"); }), StoppedBySignal);
+  EXPECT_THROW(on_every_rank(world(), [] { throw StoppedEarly("stop"); }), StoppedEarly);
   EXPECT_THROW(on_every_rank(world(), [] { throw std::bad_alloc(); }), Error);
   EXPECT_NO_THROW(on_every_rank(world(), [] {}));
 }

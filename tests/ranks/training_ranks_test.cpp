@@ -268,7 +268,7 @@ TEST(TrainingRanks, AWishToStopOnOneRankReachesAll) {
   Trainer trainer(make_network(network, 3), data, options, {}, world());
   EXPECT_EQ(trainer.step(StopWish::none).stop, StopWish::none);
   const bool last = world().rank() == world().size() - 1;
-  EXPECT_EQ(trainer.step(last ? StopWish::signal : StopWish::none).stop, StopWish::signal);
+  EXPECT_EQ(trainer.step(last ? StopWish::stop_early : StopWish::none).stop, StopWish::stop_early);
   EXPECT_EQ(trainer.step(last ? StopWish::time_is_up : StopWish::none).stop, StopWish::time_is_up);
 }
 

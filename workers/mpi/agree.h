@@ -8,7 +8,7 @@
 namespace tessera {
 
 /// An error that every rank throws at the same place: all can leave quietly, nobody waits. An error that is
-/// none of these (and no UsageError or StoppedBySignal, which are the same everywhere by their nature) may be
+/// none of these (and no UsageError or StoppedEarly, which are the same everywhere by their nature) may be
 /// one rank's alone and ends the job by MPI_Abort.
 class AgreedError : public Error {
  public:

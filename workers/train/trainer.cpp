@@ -195,7 +195,7 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
   SampleSums sums;
   WorkerSums worker;
-  worker.signals = wish == StopWish::signal ? 1 : 0;
+  worker.signals = wish == StopWish::stop_early ? 1 : 0;
   worker.times_up = wish == StopWish::time_is_up ? 1 : 0;
   worker.elapsed_share = workers_.rank() == 0 ? elapsed_share : 0;
   parameters.sums().zero_();
@@ -235,7 +235,7 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   result.pixel_error = sums.wrong_pixels / std::max(sums.pixels, 1.0);
   result.waiting_share = worker.waited_s / std::max(worker.elapsed_s, 1e-9);
   result.exchange_share = worker.exchange_s / std::max(worker.elapsed_s, 1e-9);
-  result.stop = worker.signals > 0    ? StopWish::signal
+  result.stop = worker.signals > 0    ? StopWish::stop_early
                 : worker.times_up > 0 ? StopWish::time_is_up
                                       : StopWish::none;
   at::Tensor mean_gradient = parameters.gradient();

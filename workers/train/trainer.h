@@ -41,7 +41,7 @@ struct TrainerOptions {
 };
 
 /// Why a worker would like a training to end after this iteration.
-enum class StopWish { none, time_is_up, signal };
+enum class StopWish { none, time_is_up, stop_early };
 
 /// What one iteration brought, the same on every worker.
 struct TrainingStep {

@@ -1,0 +1,143 @@
+#include "pipeline/cluster/slurm_client.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "io/error.h"
+#include "pipeline/cluster/child_program.h"
+
+namespace tessera {
+namespace {
+
+/// Slurm's own time-outs are shorter.
+constexpr double kLimit_s = 120;
+
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> fields;
+  std::istringstream in(line);
+  for (std::string field; std::getline(in, field, '|');)
+    fields.push_back(field);
+  return fields;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);)
+    lines.push_back(line);
+  return lines;
+}
+
+std::string trimmed(const std::string& text) {
+  const auto end = text.find_last_not_of(" \n\t");
+  return end == std::string::npos ? "" : text.substr(0, end + 1);
+}
+
+/// "17_3" is of "17".
+std::string job_of(const std::string& id) { return id.substr(0, id.find('_')); }
+
+/// Tasks of an array that wait together are one line, "17_[2-5,7%2]": one state for each.
+std::vector<JobState> each_task(const JobState& state) {
+  const auto open = state.id.find("_[");
+  if (open == std::string::npos) return {state};
+  std::vector<JobState> all;
+  const std::string list = state.id.substr(open + 2, state.id.find_first_of("%]", open) - open - 2);
+  std::istringstream in(list);
+  for (std::string part; std::getline(in, part, ',');) {
+    const auto dash = part.find('-');
+    const long first = std::stol(part), last = dash == std::string::npos ? first : std::stol(part.substr(dash + 1));
+    for (long task = first; task <= last; ++task) {
+      all.push_back(state);
+      all.back().id = fmt::format("{}_{}", state.id.substr(0, open), task);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+bool JobState::active() const {
+  static const std::set<std::string> over{"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY",
+                                          "BOOT_FAIL", "DEADLINE", "REVOKED", "PREEMPTED"};
+  return over.count(state) == 0;
+}
+
+std::string without_patterns(const std::string& path) { return std::regex_replace(path, std::regex("%"), "%%"); }
+
+std::vector<std::string> sbatch_command(const JobRequest& request) {
+  std::vector<std::string> command{"sbatch", "--parsable", "--output=" + request.log};
+  if (!request.after.empty()) {
+    command.push_back("--dependency=afterok:" + request.after);
+    command.push_back("--kill-on-invalid-dep=yes");
+  }
+  command.push_back(request.script.string());
+  command.insert(command.end(), request.arguments.begin(), request.arguments.end());
+  return command;
+}
+
+std::string submit_job(const JobRequest& request) {
+  const ProgramEnd end = run_program(sbatch_command(request), kLimit_s);
+  const std::string id = trimmed(end.output.substr(0, end.output.find(';')));
+  if (end.exit_code != 0 || !std::regex_match(id, std::regex("[0-9]+"))) {
+    throw Error(fmt::format("sbatch did not take {}: {}", request.script.string(), trimmed(end.errors + end.output)));
+  }
+  return id;
+}
+
+void cancel_jobs(const std::vector<std::string>& ids) {
+  if (ids.empty()) return;
+  std::vector<std::string> command{"scancel"};
+  command.insert(command.end(), ids.begin(), ids.end());
+  const ProgramEnd end = run_program(command, kLimit_s);
+  if (end.exit_code != 0) throw Error(fmt::format("cannot cancel job {}: {}", fmt::join(ids, ", "), trimmed(end.errors)));
+}
+
+std::optional<JobState> parse_squeue_line(const std::string& line) {
+  const std::vector<std::string> fields = fields_of(line);
+  if (fields.size() < 6 || fields[0].empty()) return std::nullopt;
+  return JobState{fields[0], fields[1], fields[2] == "None" ? "" : fields[2], fields[3], fields[4], fields[5]};
+}
+
+std::optional<JobState> parse_sacct_line(const std::string& line) {
+  const std::vector<std::string> fields = fields_of(line);
+  if (fields.size() < 4 || fields[0].empty() || fields[0].find('.') != std::string::npos) return std::nullopt;
+  // "CANCELLED by 1000"
+  return JobState{fields[0], fields[1].substr(0, fields[1].find(' ')), "", fields[2], fields[3], ""};
+}
+
+std::vector<JobState> job_states(const std::vector<std::string>& ids) {
+  std::vector<JobState> states;
+  std::set<std::string> known;
+  // One at a time: squeue gives nothing at all of a list with a job that it has forgotten.
+  for (const std::string& id : ids) {
+    const ProgramEnd end = run_program({"squeue", "--noheader", "--states=all", "--jobs=" + id, "--format=%i|%T|%r|%N|%M|%l"}, kLimit_s);
+    if (end.exit_code != 0 && end.errors.find("Invalid job id") == std::string::npos) {
+      throw Error(fmt::format("squeue gives no answer: {}", trimmed(end.errors)));
+    }
+    for (const std::string& line : lines_of(end.output)) {
+      const auto state = parse_squeue_line(line);
+      if (!state) continue;
+      for (JobState& one : each_task(*state))
+        states.push_back(one);
+      known.insert(job_of(state->id));
+    }
+  }
+  std::vector<std::string> forgotten;
+  std::ranges::copy_if(ids, std::back_inserter(forgotten), [&](const std::string& id) { return known.count(id) == 0; });
+  if (forgotten.empty() || !program_exists("sacct")) return states;
+  const ProgramEnd end = run_program({"sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State,NodeList,Elapsed",
+                                      fmt::format("--jobs={}", fmt::join(forgotten, ","))}, kLimit_s);
+  if (end.exit_code != 0) return states;  // no accounting here
+  for (const std::string& line : lines_of(end.output)) {
+    if (const auto state = parse_sacct_line(line)) states.push_back(*state);
+  }
+  return states;
+}
+
+}  // namespace tessera

@@ -1,0 +1,44 @@
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "io/error.h"
+#include "pipeline/cluster/run_status.h"
+#include "pipeline/command_line.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/config/experiment.h"
+#include "workers/mpi/agree.h"
+
+namespace tessera {
+namespace {
+
+constexpr const char* kUsage = "tessera status RUN_FOLDER|CONFIG.yaml [--json]";
+
+/// The run folder, also of an experiment's file.
+RunFolder folder_of(const std::string& argument, const Communicator& world) {
+  const std::filesystem::path path = argument;
+  if (path.extension() != ".yaml" && path.extension() != ".yml") return RunFolder(path);
+  return RunFolder(read_experiment(argument, {}, {}, world).run_folder);
+}
+
+}  // namespace
+
+int run_status(const Arguments& arguments, const Communicator& world) {
+  namespace po = boost::program_options;
+  po::options_description options("options");
+  options.add_options()                                                                      //
+      ("run", po::value<std::string>(), "run folder, or the experiment's file")              //
+      ("json", "for programs");
+  const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
+  if (!values) return kExitDone;
+  if (values->count("run") == 0) throw UsageError(std::string("name a run folder, or its experiment\nusage: ") + kUsage);
+  const RunFolder folder = folder_of((*values)["run"].as<std::string>(), world);
+  bool failed = false;
+  on_root(world, [&] {
+    const RunStatus status = read_run_status(folder);
+    failed = status.failed();
+    std::cout << (values->count("json") != 0 ? status.json().dump(2) + "\n" : status.text()) << std::flush;
+  });
+  return world.any(failed) ? kExitFailed : kExitDone;
+}
+
+}  // namespace tessera

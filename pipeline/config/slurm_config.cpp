@@ -1,0 +1,116 @@
+#include "pipeline/config/slurm_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <regex>
+
+namespace tessera {
+namespace {
+
+/// A kind of text that Slurm takes, and how to write it.
+struct Words {
+  const char* pattern;
+  const char* advice;
+};
+// None of them has a space, a quote, '#', '%', '\' or '$': what stands in a #SBATCH line means itself.
+constexpr Words kName{"[A-Za-z0-9_.,+-]+", "letters, digits and _ . , + - are possible"};
+constexpr Words kConstraint{"[A-Za-z0-9_.,+&|*()\\[\\]:=!-]+", "features joined by & | or ,"};
+constexpr Words kTime{"([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}", "write minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS:MINUTES:SECONDS, in quotes"};
+constexpr Words kMemory{"[0-9]+[KMGT]?", "write a number of MiB, or one with K, M, G or T, such as 64G"};
+constexpr Words kAddress{"[A-Za-z0-9_.+@-]+", "an address or a user's name"};
+constexpr Words kMailType{"[A-Z0-9_]+(,[A-Z0-9_]+)*", "such as END,FAIL"};
+constexpr Words kOption{"--[a-z][a-z0-9-]*(=[A-Za-z0-9_.,:+@&|*()\\[\\]/=!-]+)?", "write --name or --name=value, without spaces and quotes"};
+
+/// What the scripts set themselves.
+constexpr std::array kOwnOptions{"job-name", "output", "error", "open-mode", "requeue", "no-requeue", "signal", "dependency",
+                                 "kill-on-invalid-dep", "array", "parsable", "wait", "wrap", "chdir", "nodes", "ntasks",
+                                 "ntasks-per-node", "input", "test-only", "export", "export-file"};
+
+void require_words(ConfigSection& section, const std::string& key, const std::string& text, const Words& words) {
+  if (!text.empty() && !std::regex_match(text, std::regex(words.pattern))) {
+    section.problem(key, fmt::format("'{}' is nothing that Slurm would take: {}", text, words.advice));
+  }
+}
+
+std::string text(ConfigSection& section, const std::string& key, const Words& words) {
+  std::string value = section.get<std::string>(key, "");
+  require_words(section, key, value, words);
+  return value;
+}
+
+SlurmResources read_resources(ConfigSection& slurm) {
+  SlurmResources r;
+  r.partition = text(slurm, "partition", kName);
+  r.nodes = slurm.get<std::int64_t>("nodes", 1, between(1, 100000));
+  r.tasks_per_node = slurm.get<std::int64_t>("tasks_per_node", 0, between(0, 4096));
+  r.cpus_per_task = slurm.get<std::int64_t>("cpus_per_task", 0, between(0, 4096));
+  r.gpus_per_node = slurm.get<std::int64_t>("gpus_per_node", 0, between(0, 64));
+  r.time = text(slurm, "time", kTime);
+  r.memory = text(slurm, "memory", kMemory);
+  r.constraint = text(slurm, "constraint", kConstraint);
+  return r;
+}
+
+/// `r` with what the stage's own section says in place of it.
+SlurmResources changed(SlurmResources r, ConfigSection stage) {
+  const auto text_of = [&](const char* key, std::string& value, const Words& words) {
+    const auto own = stage.optional<std::string>(key);
+    if (own) require_words(stage, key, *own, words);
+    value = own.value_or(value);
+  };
+  r.nodes = stage.optional<std::int64_t>("nodes", between(1, 100000)).value_or(r.nodes);
+  r.tasks_per_node = stage.optional<std::int64_t>("tasks_per_node", between(0, 4096)).value_or(r.tasks_per_node);
+  r.cpus_per_task = stage.optional<std::int64_t>("cpus_per_task", between(0, 4096)).value_or(r.cpus_per_task);
+  r.gpus_per_node = stage.optional<std::int64_t>("gpus_per_node", between(0, 64)).value_or(r.gpus_per_node);
+  text_of("partition", r.partition, kName);
+  text_of("time", r.time, kTime);
+  text_of("memory", r.memory, kMemory);
+  text_of("constraint", r.constraint, kConstraint);
+  return r;
+}
+
+void check_options(ConfigSection& slurm, const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    require_words(slurm, "options", option, kOption);
+    const std::string name = option.substr(0, option.find('=')).substr(std::min<std::size_t>(2, option.size()));
+    if (std::ranges::find(kOwnOptions, name) != kOwnOptions.end()) {
+      slurm.problem("options", fmt::format("--{} is set by the job scripts themselves", name));
+    }
+  }
+}
+
+}  // namespace
+
+SlurmConfig read_slurm(ConfigSection slurm) {
+  SlurmConfig config;
+  const SlurmResources all = read_resources(slurm);
+  SlurmResources on_one_node = all;
+  on_one_node.nodes = 1;
+  on_one_node.gpus_per_node = 0;
+  // Where GPUs say how many workers there are, as many tasks score the sections, on CPUs.
+  if (all.tasks_per_node == 0) on_one_node.tasks_per_node = all.gpus_per_node;
+  SlurmResources one_task = on_one_node;
+  one_task.tasks_per_node = one_task.cpus_per_task = 1;
+  config.train = changed(all, slurm.section("train"));
+  config.infer = changed(all, slurm.section("infer"));
+  config.evaluate = changed(on_one_node, slurm.section("evaluate"));
+  config.report = changed(one_task, slurm.section("report"));
+  config.account = text(slurm, "account", kName);
+  config.qos = text(slurm, "qos", kName);
+  config.mail_user = text(slurm, "mail_user", kAddress);
+  config.mail_type = text(slurm, "mail_type", kMailType);
+  config.array_limit = slurm.get<std::int64_t>("array_limit", 0, between(0, 100000));
+  config.stop_before = slurm.get<std::int64_t>("stop_before", config.stop_before, between(10, 65535));
+  config.restarts = slurm.get<std::int64_t>("restarts", config.restarts, between(0, 1000));
+  config.mpi = slurm.get<std::string>("mpi", config.mpi);
+  require_words(slurm, "mpi", config.mpi, kName);
+  config.options = slurm.get<std::vector<std::string>>("options", {});
+  check_options(slurm, config.options);
+  config.site_env = slurm.get<std::string>("site_env", "");
+  return config;
+}
+
+}  // namespace tessera

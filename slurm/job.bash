@@ -1,0 +1,187 @@
+# What every job script of Tessera does: lays out the ranks, passes warnings on, restarts what was stopped.
+# Sourced by train.sbatch and its neighbours; `tessera submit` writes it into the scripts that it makes.
+# docs/cluster.md tells how it works. A script calls
+#   tessera_job VERB PROGRAM FOLDER SITE_ENV ARGUMENT ...
+# FOLDER: where the record of the starts goes (VERB-JOB.starts); SITE_ENV: a file to source first, where there is one.
+# Set before the call, or in SITE_ENV:
+#   tessera_stop_before=180   seconds before the time limit when Slurm warns (as in --signal=B:USR2@180)
+#   tessera_restarts=3        how often a job is restarted after a rank died, or after starts that got nothing done
+#   tessera_mpi=pmix          how srun starts MPI ('srun --mpi=list')
+#   tessera_srun=(...)        more options for srun
+#   tessera_wrapper=(...)     a command in front of the program: apptainer exec --nv tessera.sif
+
+tessera_stop_before=${tessera_stop_before:-180} tessera_restarts=${tessera_restarts:-3} tessera_mpi=${tessera_mpi:-pmix}
+tessera_srun=() tessera_wrapper=()
+
+tessera_say() { printf '%s %s: %s\n' "$(date +%FT%T)" "${SLURM_JOB_NAME:-tessera}" "$*"; }
+
+# The starts, one line each when it begins and when it ends: 'begin N TIME NODES' and 'end N TIME CODE WHAT', by tabs.
+tessera_record() {
+  local what=$1 IFS=$'\t'
+  shift
+  printf '%s\n' "$what"$'\t'"${SLURM_RESTART_COUNT:-0}"$'\t'"$(date +%s)"$'\t'"$*" >>"$tessera_starts"
+}
+
+# How many ends of WHAT the record has.
+tessera_ends() { awk -F'\t' -v what="$1" '$1 == "end" && $5 == what {n++} END {print n + 0}' "$tessera_starts"; }
+
+# 2(x3),1 -> 2 2 2 1
+tessera_expand() {
+  local part count
+  for part in ${1//,/ }; do
+    count=1
+    [[ $part == *"(x"*")" ]] && count=${part#*"(x"} && count=${count%")"}
+    while [ "$count" -gt 0 ]; do
+      printf '%s\n' "${part%%"("*}"
+      count=$((count - 1))
+    done
+  done
+}
+
+# Workers on each node where the job does not say: one per GPU, else one per NUMA domain if the node's cores are all ours.
+tessera_workers() {
+  if [ "${SLURM_GPUS_ON_NODE:-0}" -gt 0 ]; then
+    echo "$SLURM_GPUS_ON_NODE"
+    return
+  fi
+  local cores domains
+  cores=$(nproc)
+  domains=$(lscpu --parse=NODE 2>/dev/null | grep -cv '^#' || true)
+  if [ "${SLURM_CPUS_ON_NODE:-0}" = "$cores" ] && [ "$domains" = "$cores" ]; then
+    lscpu --parse=NODE | grep -v '^#' | sort -u | wc -l
+  else
+    echo 1
+  fi
+}
+
+# A line for each task, in the order of the ranks: the coordinator, which needs no GPU and sleeps, on the first node;
+# then the workers, node by node.
+tessera_layout() {
+  local hosts workers i
+  mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+  if [ -n "${SLURM_NTASKS:-}" ]; then
+    mapfile -t workers < <(tessera_expand "$SLURM_TASKS_PER_NODE")
+  else
+    i=$(tessera_workers)
+    mapfile -t workers < <(tessera_expand "$i(x${#hosts[@]})")
+  fi
+  printf '%s\n' "${hosts[0]}"
+  for i in "${!hosts[@]}"; do
+    tessera_expand "${hosts[i]}(x${workers[i]})"
+  done
+}
+
+# When the job's time is over, in seconds since 1970; nothing where Slurm does not say.
+tessera_end_time() {
+  if [ -n "${SLURM_JOB_END_TIME:-}" ]; then
+    echo "$SLURM_JOB_END_TIME"
+  else
+    date -d "$(squeue --noheader --jobs="$tessera_id" --format=%e)" +%s 2>/dev/null || true
+  fi
+}
+
+# Requeues the job, unless somebody cancelled it, and waits for Slurm to end this start. An exit here instead would
+# be the job's end for Slurm: FAILED. Arguments: the exit code and the words for when that is not possible.
+tessera_requeue() {
+  local code=$1 state
+  state=$(squeue --noheader --jobs="$tessera_id" --format=%T 2>/dev/null || true)
+  if [ -n "$state" ] && [ "$state" != RUNNING ]; then
+    tessera_record end "$code" cancelled
+    tessera_say "the job is $state: not started again"
+    exit "$code"
+  fi
+  tessera_record end "$code" "$2"
+  for _ in 1 2 3; do
+    if scontrol requeue "$tessera_id"; then
+      trap - USR2 TERM
+      sleep 600 &
+      wait $!
+      break
+    fi
+    sleep 10
+  done
+  tessera_say "cannot requeue the job (was it submitted with --no-requeue?): submit it again to go on"
+  exit "$code"
+}
+
+tessera_fail() {
+  tessera_record end "$1" failed
+  tessera_say "$2"
+  exit "$1"
+}
+
+tessera_job() {
+  local verb=$1 program=$2 folder=$3 site=$4
+  shift 4
+  # shellcheck source=/dev/null
+  [ -z "$site" ] || [ ! -r "$site" ] || . "$site"
+  set -u
+  tessera_id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+  tessera_id=${tessera_id:-$SLURM_JOB_ID}
+  tessera_starts=$folder/$verb-$tessera_id.starts
+  tessera_record begin "$SLURM_JOB_NODELIST"
+  tessera_say "job $tessera_id, start $((${SLURM_RESTART_COUNT:-0} + 1)), on $SLURM_JOB_NODELIST"
+
+  # Rank 0 writes its exit code there when all ranks end together: srun's is the highest of what -K1 made of them.
+  export TESSERA_END_FILE=$folder/$verb-$tessera_id.end
+  rm -f "$TESSERA_END_FILE"
+  local end reserve=$((tessera_stop_before / 3))
+  end=$(tessera_end_time)
+  [ -z "$end" ] || export TESSERA_DEADLINE=$((end - (reserve < 60 ? reserve : 60)))
+
+  local command=("${tessera_wrapper[@]}" "$program" "$verb" "$@") step code=0 outcome='' progress=''
+  tessera_warned='' tessera_interrupted=''
+  if [ "$verb" = report ]; then
+    "${command[@]}" &
+  else
+    local tasks
+    tessera_hosts=$(mktemp "${TMPDIR:-/tmp}/tessera-XXXXXXXX")
+    trap 'rm -f "$tessera_hosts"' EXIT
+    tessera_layout >"$tessera_hosts"
+    tasks=$(wc -l <"$tessera_hosts")
+    # What the job says of its tasks leaves the coordinator out, and would hold for this step.
+    unset SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE SLURM_CPUS_PER_TASK SLURM_DISTRIBUTION
+    # -K1: when one rank dies, the others must not run on. No binding: the ranks share out the cores themselves.
+    SLURM_HOSTFILE=$tessera_hosts srun --ntasks="$tasks" --distribution=arbitrary --overcommit --whole --kill-on-bad-exit=1 \
+      --mpi="$tessera_mpi" --cpu-bind=none "${tessera_srun[@]}" "${command[@]}" &
+  fi
+  step=$!
+  trap 'tessera_warned=1 tessera_interrupted=1; kill -USR2 "$step" 2>/dev/null' USR2 TERM
+  while :; do  # a signal ends the wait, not the step
+    tessera_interrupted=''
+    code=0
+    wait "$step" || code=$?
+    [ -n "$tessera_interrupted" ] || break
+  done
+  [ ! -s "$TESSERA_END_FILE" ] || read -r code progress <"$TESSERA_END_FILE"
+  rm -f "$TESSERA_END_FILE"
+
+  case $code in
+    0)
+      tessera_record end 0 "done"
+      tessera_say "done"
+      exit 0
+      ;;
+    75) # stopped in order, its state saved
+      outcome=stopped
+      if [ "$progress" = vain ] && [ -n "$end" ] && [ "$(date +%s)" -gt $((end - tessera_stop_before - 90)) ]; then
+        outcome=vain
+        [ "$(tessera_ends vain)" -lt "$tessera_restarts" ] ||
+          tessera_fail 75 "start after start ended at the time limit with nothing done: raise the time limit, or lower infer.block or train.checkpoint_every"
+      fi
+      tessera_say "stopped with its state saved, and requeued to go on"
+      ;;
+    1 | 2) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
+    *)
+      if [ -n "$tessera_warned" ]; then
+        outcome=stopped # too slow to save after a warning: what was saved last is gone on from
+      else
+        outcome=died
+        [ "$(tessera_ends died)" -lt "$tessera_restarts" ] ||
+          tessera_fail "$code" "a rank died (exit code $code), as in $tessera_restarts starts before: out of memory? see 'when things fail' in docs/cluster.md"
+      fi
+      tessera_say "a rank died (exit code $code); requeued to go on from what was saved"
+      ;;
+  esac
+  tessera_requeue "$code" "$outcome"
+}
