@@ -129,8 +129,9 @@ tessera_job() {
   end=$(tessera_end_time)
   [ -z "$end" ] || export TESSERA_DEADLINE=$((end - (reserve < 60 ? reserve : 60)))
 
-  local command=("${tessera_wrapper[@]}" "$program" "$verb" "$@") step code=0 outcome='' progress=''
-  tessera_warned='' tessera_interrupted=''
+  local command=("${tessera_wrapper[@]}" "$program" "$verb" "$@") code=0 outcome='' progress=''
+  tessera_warned='' tessera_interrupted='' tessera_step=''
+  trap 'tessera_warned=1 tessera_interrupted=1; [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null' USR2 TERM
   if [ "$verb" = report ]; then
     "${command[@]}" &
   else
@@ -145,12 +146,12 @@ tessera_job() {
     SLURM_HOSTFILE=$tessera_hosts srun --ntasks="$tasks" --distribution=arbitrary --overcommit --whole --kill-on-bad-exit=1 \
       --mpi="$tessera_mpi" --cpu-bind=none "${tessera_srun[@]}" "${command[@]}" &
   fi
-  step=$!
-  trap 'tessera_warned=1 tessera_interrupted=1; kill -USR2 "$step" 2>/dev/null' USR2 TERM
+  tessera_step=$!
+  [ -z "$tessera_warned" ] || kill -USR2 "$tessera_step"
   while :; do  # a signal ends the wait, not the step
     tessera_interrupted=''
     code=0
-    wait "$step" || code=$?
+    wait "$tessera_step" || code=$?
     [ -n "$tessera_interrupted" ] || break
   done
   [ ! -s "$TESSERA_END_FILE" ] || read -r code progress <"$TESSERA_END_FILE"

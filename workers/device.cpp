@@ -3,7 +3,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <torch/cuda.h>
 #include <unistd.h>
 
@@ -14,27 +13,11 @@
 #include <limits>
 
 #include "io/error.h"
+#include "workers/core_binding.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
 namespace {
-
-/// The cores this process may run on, as text that is equal for equal sets, and their number.
-struct Cores {
-  std::string text;
-  int count = 1;
-};
-
-Cores allowed_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {};
-  Cores cores{"", CPU_COUNT(&set)};
-  for (int i = 0; i < CPU_SETSIZE; ++i) {
-    if (CPU_ISSET(i, &set)) cores.text += fmt::format("{} ", i);
-  }
-  return cores;
-}
 
 std::int64_t read_number(const std::filesystem::path& file) {
   std::ifstream in(file);
@@ -74,16 +57,20 @@ std::int64_t memory_left_by_control_groups() {
 
 std::string Device::text() const {
   if (cuda) return fmt::format("cuda:{}", index);
-  return fmt::format("cpu, {} thread{}", threads, threads == 1 ? "" : "s");
+  return fmt::format("cpu, {} thread{}{}", threads, threads == 1 ? "" : "s", cpus.empty() ? "" : " on " + cpus);
 }
 
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
   Device device;
-  const Cores cores = allowed_cores();
+  const std::vector<Cpu> cpus = allowed_cpus();
+  std::vector<int> ids;
+  for (const Cpu& cpu : cpus)
+    ids.push_back(cpu.id);
+  const std::string mine = cpu_list_text(ids);
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   const std::vector<std::string> ranks =
-      world.all_gather(fmt::format("{}|{}|{}", host.data(), is_worker ? "worker" : "none", cores.text));
+      world.all_gather(fmt::format("{}|{}|{}", host.data(), is_worker ? "worker" : "none", mine));
   const std::string mine_on_node = fmt::format("{}|worker|", host.data());
   int workers_on_node = 0, place = 0, sharing = 0;
   for (int rank = 0; rank < world.size(); ++rank) {
@@ -91,7 +78,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     if (other.rfind(mine_on_node, 0) != 0) continue;
     if (rank < world.rank()) ++place;
     ++workers_on_node;
-    if (other == mine_on_node + cores.text) ++sharing;
+    if (other == mine_on_node + mine) ++sharing;
   }
   on_every_rank(world, [&] {
     if (!is_worker || wanted == "cpu") return;
@@ -116,9 +103,17 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     at::globalContext().setAllowTF32CuDNN(false);
     at::globalContext().setAllowTF32CuBLAS(false);
   }
+  const int job_cpus = slurm_cpus_on_node();
+  if (is_worker && !device.cuda && sharing == workers_on_node && job_cpus == static_cast<int>(cpus.size())) {
+    // The job's own CPUs, as all its workers of this node see them: nobody else is on them, so they can be shared out.
+    const std::vector<int> share = share_of_cpus(cpus, workers_on_node, place);
+    if (!share.empty() && bind_to_cpus(share)) device.cpus = cpu_list_text(share);
+  }
+  int usable = std::max(1, static_cast<int>(cpus.size()));
+  if (job_cpus > 0) usable = std::min(usable, job_cpus);
   device.threads = !is_worker    ? 1
                    : threads > 0 ? threads
-                                 : std::max(1, cores.count / std::max(1, sharing));
+                                 : std::max(1, usable / std::max(1, sharing));
   at::set_num_threads(device.threads);
   return device;
 }

@@ -12,13 +12,16 @@ struct Device {
   int index = 0;    ///< of the CUDA device
   int threads = 1;  ///< CPU threads of this rank
   int workers_on_node = 1;
+  std::string cpus = {};  ///< that this rank is bound to, "0-7"; "" when it is not
 
-  std::string text() const;  ///< "cpu, 2 threads" or "cuda:1"
+  std::string text() const;  ///< "cpu, 2 threads", "cpu, 8 threads on 0-7" or "cuda:1"
 };
 
 /// Collective. Picks this rank's device by its place among the workers of its node: CUDA device = place
 /// modulo visible devices; threads = the cores this rank may use, shared with the other workers that may use
-/// the same ones. `wanted`: "auto", "cpu" or "cuda"; `threads`: 0 for that automatic number.
+/// the same ones. In a Slurm job step that leaves the binding to us (`--cpu-bind=none`) and keeps the job to its own CPUs,
+/// CPU workers are bound to a share of them each (share_of_cpus), before they have memory of any size; elsewhere
+/// nobody is bound, for other jobs may be on the same CPUs. `wanted`: "auto", "cpu" or "cuda"; `threads`: 0 for that automatic number.
 /// Ranks that are no workers (`is_worker` false: the coordinator beside workers) get the CPU and 1 thread.
 /// Sets LibTorch's thread count. Errors: UsageError when CUDA is asked for and absent, or when a node has
 /// more workers than visible devices.

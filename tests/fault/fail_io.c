@@ -1,4 +1,6 @@
-/* Preloaded into a program (LD_PRELOAD), makes its writes to one file fail: full disks and broken ones on demand.
+/* Preloaded into a program (LD_PRELOAD), makes its writes to one file fail: full disks and broken ones on demand. Or
+ * lets them be and, with TESSERA_FAIL_LOG=FILE, appends a line with the place of each pwrite to FILE; with
+ * TESSERA_FAIL_DELAY_MS=N makes each wait for so long first.
  *
  *   TESSERA_FAIL_CALL   pwrite, fdatasync, fsync or fallocate
  *   TESSERA_FAIL_NAME   how the file's path ends
@@ -10,6 +12,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,9 +51,23 @@ static int fails(const char* call, int fd) {
   return (int)number_of("TESSERA_FAIL_ERRNO", EIO);
 }
 
+/* One write of a few bytes at the end of a file: lines of several processes do not mix. */
+static void note(int fd, size_t size, off_t at) {
+  const char* log = getenv("TESSERA_FAIL_LOG");
+  if (!is_named(fd)) return;
+  usleep((useconds_t)(1000 * number_of("TESSERA_FAIL_DELAY_MS", 0)));
+  if (log == NULL) return;
+  char line[64];
+  const int length = snprintf(line, sizeof line, "%lld %zu\n", (long long)at, size);
+  const int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (out < 0 || write(out, line, (size_t)length) != length) abort();
+  close(out);
+}
+
 #define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
 
 ssize_t pwrite(int fd, const void* bytes, size_t size, off_t at) {
+  note(fd, size, at);
   const int reason = fails("pwrite", fd);
   if (reason != 0) {
     errno = reason;

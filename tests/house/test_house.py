@@ -69,11 +69,12 @@ def documented_keys(text):
 
 def keys_read():
     """The keys that pipeline/config reads, by its own words."""
-    text = "".join((SOURCE / f"pipeline/config/{name}.cpp").read_text() for name in ("data_config", "experiment"))
+    text = "".join((SOURCE / f"pipeline/config/{name}.cpp").read_text() for name in ("data_config", "experiment", "slurm_config"))
     reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
-    reads += re.findall(r'\b(?:dataset|sections|shape|pixel|position|number_or_auto)\((\w+), "(\w+)"', text)
+    reads += re.findall(r'\b(?:dataset|sections|shape|pixel|position|number_or_auto|text)\((\w+), "(\w+)"', text)
+    reads += [("stage", key) for key in re.findall(r'\btext_of\("(\w+)"', text)]
     sections = {"root": [""], "augmentation": ["train.augmentation."], "weight_map": ["train.weight_map."],
-                "schedule": ["train.schedule."], "region": ["infer.region."], "skip": ["infer.skip."],
+                "schedule": ["train.schedule."], "stage": ["slurm.infer."], "region": ["infer.region."], "skip": ["infer.skip."],
                 "volume": ["data.", "data.volumes."], "data_region": ["data.region.", "data.volumes.region."]}
     only_in_lists = {"data.sampling_weight"}
     return {section + key for variable, key in reads for section in sections.get(variable, [f"{variable}."])} - only_in_lists

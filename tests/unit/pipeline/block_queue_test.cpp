@@ -175,6 +175,24 @@ TEST(BlockQueue, AJumpLosesNothing) {
   EXPECT_EQ(done.size(), 41U);
 }
 
+TEST(BlockQueue, KnowsHowLongOneMoreBlockTakes) {
+  BlockQueue queue(first(100), 2);
+  EXPECT_EQ(queue.seconds_for_one_more(0), 0) << "nobody has anything";
+  const auto slow = queue.next_for(0, 0), fast = queue.next_for(1, 0);
+  ASSERT_EQ(slow.size(), 1U);
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(3), 2 * 6 - 3) << "the first: as long again as by now";
+  queue.done(1, fast, 2);
+  queue.done(0, slow, 10);
+  for (int worker = 0; worker < 2; ++worker) {
+    queue.next_for(worker, 10);
+    queue.next_for(worker, 10);
+  }
+  ASSERT_EQ(queue.held_by(0).size(), 2U);
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(10), 30) << "two that it has, and one";
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(14), 26);
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(25), 30) << "it has become slower: 15 s by now";
+}
+
 TEST(BlockQueue, DroppingLeavesWhatIsInFlight) {
   BlockQueue queue(first(30), 3);
   const auto batch = queue.next_for(1, 0);

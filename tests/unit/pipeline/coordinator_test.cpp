@@ -177,8 +177,31 @@ TEST(Coordinator, AStopHandsOutNothingMore) {
     coordinator.hear(worker, std::vector{BlockReport{id, 1, 2}});
   });
   EXPECT_TRUE(coordinator.stopped());
+  EXPECT_FALSE(coordinator.stopped_for_time());
   EXPECT_GE(done, 5);
   EXPECT_LT(done, 100);
+}
+
+TEST(Coordinator, TheEndOfTheJobsTimeHandsOutNothingMore) {
+  std::int64_t done = 0;
+  double asked_for = -1;
+  CoordinatorHooks hooks;
+  hooks.block_done = [&](const BlockReport&) { ++done; };
+  hooks.time_allows = [&](double seconds) {
+    asked_for = seconds;
+    return done < 3;
+  };
+  Coordinator coordinator(first(100'000), hooks);
+  coordinator.begin(2, 1);
+  drive(coordinator, 2, [&](int worker, std::int64_t id) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    coordinator.hear(worker, std::vector{BlockReport{id, 1, 2}});
+  });
+  EXPECT_TRUE(coordinator.stopped());
+  EXPECT_TRUE(coordinator.stopped_for_time());
+  EXPECT_GE(done, 3);
+  EXPECT_LT(done, 20'000) << "it is asked about once a second";
+  EXPECT_GE(asked_for, 0);
 }
 
 }  // namespace
