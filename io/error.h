@@ -34,12 +34,7 @@ class WholeJobError : public Error {
 /// code 75.
 class StoppedEarly : public Error {
  public:
-  /// `in_vain`: this start got nothing done, and one like it will not either.
-  explicit StoppedEarly(const std::string& words, bool in_vain = false) : Error(words), in_vain_(in_vain) {}
-  bool in_vain() const { return in_vain_; }
-
- private:
-  bool in_vain_;
+  using Error::Error;
 };
 
 enum ExitCode : int { kExitDone = 0, kExitFailed = 1, kExitUsage = 2, kExitStopped = 75 };

@@ -10,11 +10,11 @@
 
 namespace tessera {
 
-void tell_job_end(int exit_code, bool in_vain) {
+void tell_job_end(int exit_code) {
   const char* file = std::getenv("TESSERA_END_FILE");
   if (file == nullptr || *file == 0) return;
   try {
-    write_text_file(file, fmt::format("{}{}\n", exit_code, in_vain ? " vain" : ""));
+    write_text_file(file, fmt::format("{}\n", exit_code));
   } catch (const Error& error) {
     spdlog::warn("the job script is not told of the end: {}", error.what());
   }

@@ -96,11 +96,11 @@ int run(Arguments arguments, const Communicator& world) {
 }
 
 /// The same error on every rank is said once; the ranks leave quietly, together.
-int leave_together(const Communicator& world, const std::exception& error, int exit_code, bool in_vain = false) {
+int leave_together(const Communicator& world, const std::exception& error, int exit_code) {
   const auto level = exit_code == kExitStopped ? spdlog::level::warn : spdlog::level::err;
   if (!world.is_root()) return exit_code;
   spdlog::log(level, "{}", error.what());
-  tell_job_end(exit_code, in_vain);
+  tell_job_end(exit_code);
   return exit_code;
 }
 
@@ -114,7 +114,7 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
   } catch (const UsageError& error) {
     return leave_together(world, error, kExitUsage);
   } catch (const StoppedEarly& error) {
-    return leave_together(world, error, kExitStopped, error.in_vain());
+    return leave_together(world, error, kExitStopped);
   } catch (const std::exception& error) {
     spdlog::error("{}", words_of(error));
   }

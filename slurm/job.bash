@@ -5,7 +5,7 @@
 # FOLDER: where the record of the starts goes (VERB-JOB.starts); SITE_ENV: a file to source first, where there is one.
 # Set before the call, or in SITE_ENV:
 #   tessera_stop_before=180   seconds before the time limit when Slurm warns (as in --signal=B:USR2@180)
-#   tessera_restarts=3        how often a job is restarted after a rank died, or after starts that got nothing done
+#   tessera_restarts=3        how often a job is restarted after a rank died
 #   tessera_mpi=pmix          how srun starts MPI ('srun --mpi=list')
 #   tessera_srun=(...)        more options for srun
 #   tessera_wrapper=(...)     a command in front of the program: apptainer exec --nv tessera.sif
@@ -22,8 +22,8 @@ tessera_record() {
   printf '%s\n' "$what"$'\t'"${SLURM_RESTART_COUNT:-0}"$'\t'"$(date +%s)"$'\t'"$*" >>"$tessera_starts"
 }
 
-# How many ends of WHAT the record has.
-tessera_ends() { awk -F'\t' -v what="$1" '$1 == "end" && $5 == what {n++} END {print n + 0}' "$tessera_starts"; }
+# How often a rank died, by the record.
+tessera_deaths() { awk -F'\t' '$1 == "end" && $5 == "died" {n++} END {print n + 0}' "$tessera_starts"; }
 
 # 2(x3),1 -> 2 2 2 1
 tessera_expand() {
@@ -91,6 +91,7 @@ tessera_requeue() {
     exit "$code"
   fi
   tessera_record end "$code" "$2"
+  tessera_say "$2 (exit code $code); requeued to go on from what is saved"
   for _ in 1 2 3; do
     if scontrol requeue "$tessera_id"; then
       trap - USR2 TERM
@@ -129,7 +130,7 @@ tessera_job() {
   end=$(tessera_end_time)
   [ -z "$end" ] || export TESSERA_DEADLINE=$((end - (reserve < 60 ? reserve : 60)))
 
-  local command=("${tessera_wrapper[@]}" "$program" "$verb" "$@") code=0 outcome='' progress=''
+  local command=("${tessera_wrapper[@]}" "$program" "$verb" "$@") code=0 in_order='' outcome=
   tessera_warned='' tessera_interrupted='' tessera_step=''
   trap 'tessera_warned=1 tessera_interrupted=1; [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null' USR2 TERM
   if [ "$verb" = report ]; then
@@ -154,34 +155,28 @@ tessera_job() {
     wait "$tessera_step" || code=$?
     [ -n "$tessera_interrupted" ] || break
   done
-  [ ! -s "$TESSERA_END_FILE" ] || read -r code progress <"$TESSERA_END_FILE"
+  if [ -s "$TESSERA_END_FILE" ]; then
+    read -r code <"$TESSERA_END_FILE"
+    in_order=1
+  fi
   rm -f "$TESSERA_END_FILE"
 
-  case $code in
-    0)
+  case $in_order$code in
+    0 | 10)
       tessera_record end 0 "done"
       tessera_say "done"
       exit 0
       ;;
-    75) # stopped in order, its state saved
-      outcome=stopped
-      if [ "$progress" = vain ] && [ -n "$end" ] && [ "$(date +%s)" -gt $((end - tessera_stop_before - 90)) ]; then
-        outcome=vain
-        [ "$(tessera_ends vain)" -lt "$tessera_restarts" ] ||
-          tessera_fail 75 "start after start ended at the time limit with nothing done: raise the time limit, or lower infer.block or train.checkpoint_every"
-      fi
-      tessera_say "stopped with its state saved, and requeued to go on"
-      ;;
-    1 | 2) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
-    *)
+    175) outcome=stopped ;; # its state is saved
+    11 | 12 | 2 | 126 | 127) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
+    *) # a rank died, its node did, or srun could not start it
       if [ -n "$tessera_warned" ]; then
-        outcome=stopped # too slow to save after a warning: what was saved last is gone on from
+        outcome=stopped # too slow to save after a warning
       else
         outcome=died
-        [ "$(tessera_ends died)" -lt "$tessera_restarts" ] ||
+        [ "$(tessera_deaths)" -lt "$tessera_restarts" ] ||
           tessera_fail "$code" "a rank died (exit code $code), as in $tessera_restarts starts before: out of memory? see 'when things fail' in docs/cluster.md"
       fi
-      tessera_say "a rank died (exit code $code); requeued to go on from what was saved"
       ;;
   esac
   tessera_requeue "$code" "$outcome"

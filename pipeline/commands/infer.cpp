@@ -157,9 +157,8 @@ class InferenceRecord {
           fmt::format("{}\n{}; start again, when that is mended, to go on", coordinator.failure(), so_far));
     }
     if (coordinator.stopped()) {
-      const bool in_vain = report_.blocks_done + report_.blocks_skipped == 0;
       const char* why = coordinator.stopped_for_time() ? "stopped before the job's time limit" : "stopped by a signal";
-      throw StoppedEarly(fmt::format("{}: {}; start again to go on", why, so_far), in_vain);
+      throw StoppedEarly(fmt::format("{}: {}; start again to go on", why, so_far));
     }
     if (failed) throw Error(report_.failed_text());
     std::cout << "result: " << report_.result << "\n" << std::flush;

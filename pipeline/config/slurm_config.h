@@ -27,7 +27,7 @@ struct SlurmConfig {
   std::string account, qos, mail_user, mail_type;
   std::int64_t array_limit = 0;    ///< volumes predicted at the same time; 0: as many as the cluster lets
   std::int64_t stop_before = 180;  ///< seconds before the time limit when Slurm warns the job
-  std::int64_t restarts = 3;       ///< after a rank died, or after a start that got nothing done
+  std::int64_t restarts = 3;       ///< after a rank died
   std::string mpi = "pmix";        ///< of `srun --mpi`
   std::vector<std::string> options;  ///< further options of sbatch, such as --reservation=em
   std::string site_env;            ///< sourced by every job first; "": slurm/site.env where it exists

@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import signal
+import time
 import unittest
 
 import h5py
@@ -13,6 +14,9 @@ from harness import Case, run_tessera
 
 STOPPED = 75
 ITERATIONS = 600
+
+
+FAIL_IO = os.environ.get("TESSERA_FAIL_IO", "")
 
 
 class Stopping(Case):
@@ -175,6 +179,30 @@ class Stopping(Case):
             self.assertRegex(result.text, "base_filters is .*3", result)
 
 
+    def test_the_end_of_the_jobs_time(self):
+        """TESSERA_DEADLINE, as the job scripts set it: it stops early enough, alone and on 3 ranks."""
+        for ranks in self.ranks_tried:
+            name = f"deadline{ranks}"
+            yaml = self.long_config(name, iterations=1_000_000)
+            result = run_tessera(["train", yaml], ranks, 60, self.folder, environment={"TESSERA_DEADLINE": str(int(time.time()) + 5)})
+            self.assertEqual(result.code, STOPPED, result)
+            self.assertLess(result.seconds, 7, result)
+            self.assertEqual(len(re.findall("stopped before the job's time limit; the state is saved", result.text)), 1, result)
+            at = max(self.checkpoints(name))
+            self.tessera(["train", yaml, "--resume", "--set", f"train.iterations={at + 3}"], ranks, timeout=120)
+            self.assertEqual([i for i, _ in self.rows(name)], list(range(1, at + 4)))
+
+    def test_a_deadline_that_is_over_does_an_iteration(self):
+        """Every start gets on, however little."""
+        yaml = self.long_config("late")
+        for at in (1, 2):
+            result = run_tessera(["train", yaml, "--resume"], 0, 60, self.folder, environment={"TESSERA_DEADLINE": "1"})
+            self.assertEqual(result.code, STOPPED, result)
+            self.assertEqual(max(self.checkpoints("late")), at)
+        result = run_tessera(["train", yaml, "--resume"], 0, 60, self.folder, environment={"TESSERA_DEADLINE": "soon"})
+        self.assert_one_error(result, 2, ["TESSERA_DEADLINE is 'soon'"])
+
+
 class StoppingInference(Case):
 
     stack_shape = (8, 384, 384)
@@ -192,6 +220,36 @@ class StoppingInference(Case):
             self.assertEqual(result.code, STOPPED, result)
             self.assertRegex(result.text, "stopped by a signal: .* start again to go on", result)
             self.assertEqual(process.left_behind(), [])
+
+    @unittest.skipUnless(FAIL_IO, "needs TESSERA_FAIL_IO, the library that makes writes slow (built by CMake)")
+    def test_the_end_of_the_jobs_time(self):
+        yaml = self.config("timed", {"train": {"iterations": 1}, "data": {
+            "validation_sections": None}, "infer": {"block": [1, 64, 64], "chunk": [1, 64, 64]}})
+        self.tessera(["train", yaml])
+        for ranks in self.ranks_tried:
+            output = ["--set", f"infer.output=timed{ranks}.h5:/p"]
+            end_file = self.folder / f"end{ranks}"
+            result = run_tessera(["infer", yaml, *output], ranks, 60, self.folder, environment={
+                "TESSERA_DEADLINE": str(int(time.time()) + 5), "TESSERA_END_FILE": str(end_file),
+                "LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_NAME": f"/timed{ranks}.h5", "TESSERA_FAIL_DELAY_MS": "200"})
+            self.assertEqual(result.code, STOPPED, result)
+            self.assertLess(result.seconds, 7, result)
+            self.assertRegex(result.text, r"stopped before the job's time limit: [1-9]\d* of 288 blocks are done; start again to go on", result)
+            self.assertEqual(end_file.read_text(), "75\n")
+            # Every start gets on, however late it is.
+            before = result.text
+            result = run_tessera(["infer", yaml, *output], ranks, 60, self.folder, environment={"TESSERA_DEADLINE": "1"})
+            self.assertEqual(result.code, STOPPED, result)
+            done = [int(re.search(r"(\d+) of 288 blocks are done; start", text)[1]) for text in (before, result.text)]
+            self.assertGreater(done[1], done[0])
+
+    def test_a_job_script_hears_of_other_ends_too(self):
+        for arguments, code in ((["infer", "no.yaml"], 2), (["info", "no.h5"], 1)):
+            for ranks in self.ranks_tried:
+                end_file = self.folder / f"end_of_{code}_{ranks}"
+                result = run_tessera(arguments, ranks, 60, self.folder, environment={"TESSERA_END_FILE": str(end_file)})
+                self.assertEqual(result.code, code, result)
+                self.assertEqual(end_file.read_text(), f"{code}\n")
 
 
 if __name__ == "__main__":

@@ -144,6 +144,18 @@ class JobScript(unittest.TestCase):
         self.assertEqual(self.text("requeued"), "")
         self.assertEqual([line[-1] for line in self.starts() if line[0] == "end"], ["failed", "failed"])
 
+    def test_a_program_that_is_not_there(self):
+        self.write("srun.does", "exit 127\n")
+        self.assertEqual(self.run_job()[0], 127)
+        self.assertEqual(self.text("requeued"), "")
+
+    def test_a_node_that_does_not_start_it(self):
+        """srun's own exit code 1, or that of a rank alone: no end of all ranks together."""
+        self.write("srun.does", "exit 1\n")
+        self.run_job()
+        self.assertEqual(self.starts()[-1], ["end", "0", "1", "died"])
+        self.assertEqual(self.text("requeued"), "7\n")
+
     def test_cancelled_is_not(self):
         self.write("srun.does", self.ends("75"))
         self.write("state", "COMPLETING\n")
@@ -160,16 +172,6 @@ class JobScript(unittest.TestCase):
         code, out = self.run_job(before="tessera_restarts=2", restart=2)
         self.assertEqual(code, 137)
         self.assertIn("a rank died (exit code 137), as in 2 starts before", out)
-        self.assertEqual(self.text("requeued"), "7\n7\n")
-
-    def test_starts_in_vain(self):
-        self.write("srun.does", self.ends("75 vain"))
-        for minutes, words in (("60", "stopped"), ("3", "vain"), ("3", "failed")):
-            self.write("minutes", minutes)
-            code, out = self.run_job(before="tessera_restarts=1")
-            self.assertEqual(self.starts()[-1][-1], words, out)
-        self.assertEqual(code, 75)
-        self.assertIn("raise the time limit", out)
         self.assertEqual(self.text("requeued"), "7\n7\n")
 
     def test_the_program_knows_when_all_must_be_saved(self):

@@ -15,7 +15,7 @@ std::string outcome_of(const std::function<void()>& step) {
     step();
     return {};
   } catch (const StoppedEarly& error) {
-    return (error.in_vain() ? "V" : "S") + std::string(error.what());
+    return std::string("S") + error.what();
   } catch (const UsageError& error) {
     return std::string("U") + error.what();
   } catch (const std::exception& error) {
@@ -25,7 +25,7 @@ std::string outcome_of(const std::function<void()>& step) {
 
 void throw_outcome(const std::string& outcome) {
   const std::string words = outcome.substr(1);
-  if (outcome[0] == 'S' || outcome[0] == 'V') throw StoppedEarly(words, outcome[0] == 'V');
+  if (outcome[0] == 'S') throw StoppedEarly(words);
   if (outcome[0] == 'U') throw UsageError(words);
   throw AgreedError(words);
 }
