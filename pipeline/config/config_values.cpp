@@ -1,6 +1,6 @@
 #include "pipeline/config/config_values.h"
 
-#include <vector>
+#include <fmt/format.h>
 
 #include "io/error.h"
 
@@ -28,6 +28,14 @@ std::optional<Sections> sections(ConfigSection& section, const std::string& key,
     return std::nullopt;
   }
   return Sections{range[0], range[1]};
+}
+
+std::string wildcard_mismatch(const std::vector<std::string>& own, const std::string& key,
+                              const std::vector<std::string>& others) {
+  if (own.size() == others.size()) return {};
+  return fmt::format(
+      "has {} wildcards, {} has {}: what those of {} stand for is put in place of these, so there must be as many",
+      own.size(), key, others.size(), key);
 }
 
 }  // namespace tessera
