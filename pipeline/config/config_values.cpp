@@ -7,12 +7,11 @@
 namespace tessera {
 
 std::optional<DatasetName> dataset(ConfigSection& section, const std::string& key, bool required) {
-  if (!required && !section.has(key))
-    return section.optional<std::string>(key), std::nullopt;  // known all the same
-  const auto text = section.require<std::string>(key);
-  if (text.empty()) return std::nullopt;  // noted already
+  if (required && !section.has(key)) return section.require<std::string>(key), std::nullopt;
+  const auto text = section.optional<std::string>(key);  // known all the same where it is absent
+  if (!text) return std::nullopt;
   try {
-    return parse_dataset_name(text);
+    return parse_dataset_name(*text);
   } catch (const UsageError& error) {
     section.problem(key, error.what());
     return std::nullopt;

@@ -305,7 +305,6 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   config.run_folder = root.get<std::string>("run_folder", "runs/" + config.name);
   config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
   std::vector<ConfigSection> volumes = read_data(root.section("data"), config.data, needs.training);
-  config.model_given = root.has("model");
   read_model(root.section("model"), config);
   read_train(root.section("train"), config.train, config.model);
   read_infer(root.section("infer"), config, needs);
