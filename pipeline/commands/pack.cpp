@@ -5,6 +5,7 @@
 
 #include "io/error.h"
 #include "io/packed_volume.h"
+#include "io/volume_reader.h"
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
@@ -102,6 +103,16 @@ void pack(const PackOptions& options, const Communicator& world) {
   });
 }
 
+/// Collective. Whether an earlier start has come so far; says so.
+bool is_packed(const DatasetName& result, const Communicator& world) {
+  bool packed = false;
+  on_root(world, [&] {
+    packed = !VolumeReader(result).info().filters.empty();
+    if (packed) std::cout << result.text() << " is packed already\n" << std::flush;
+  });
+  return world.any(packed);
+}
+
 }  // namespace
 
 int run_pack(const Arguments& arguments, const Communicator& world) {
@@ -122,6 +133,7 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
                                  results.size()));
   }
   for_each_result(results, world, [&](const DatasetName& result) {
+    if (results.size() > 1 && is_packed(result, world)) return;
     PackOptions own = options;
     own.from = result;
     if (own.replace) own.to = result;

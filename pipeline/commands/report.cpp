@@ -52,15 +52,15 @@ void write_page(const std::vector<RunRecord>& runs, const std::optional<std::str
             << std::flush;
 }
 
-/// A page for each volume that has a run folder, and one for the experiment where it was trained. `only`: the page of
-/// this volume.
+/// A page for each volume that has a run folder, and one for the experiment where it was trained or scored as a whole.
+/// `only`: the page of this volume.
 void write_pages_of_volumes(const fs::path& run_folder, const std::vector<VolumeFolder>& volumes,
                             const std::optional<std::string>& output, const std::optional<std::string>& only) {
   if (output && !only) {
     throw UsageError(fmt::format("--output is one page's, and {} has {} volumes: choose one by --volume",
                                  run_folder.string(), volumes.size()));
   }
-  if (!only && holds_training(run_folder)) write_page({read_run(run_folder.string())}, output);
+  if (!only && holds_run(run_folder)) write_page({read_run(run_folder.string())}, output);
   std::vector<std::string> names;
   bool found = false;
   for (const VolumeFolder& one : volumes) {

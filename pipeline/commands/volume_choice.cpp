@@ -34,7 +34,7 @@ std::size_t index_of(std::int64_t index, const std::vector<InferenceVolume>& vol
 
 /// A number is an index only where no volume is called by a number: nobody gets another volume than was meant.
 std::size_t index_of(const std::string& word, const std::vector<InferenceVolume>& volumes) {
-  const auto is_number = [](const std::string& text) { return std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; }); };
+  const auto is_number = [](const std::string& text) { return text.find_first_not_of("0123456789") == std::string::npos; };
   bool numbers_are_names = false;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < volumes.size(); ++i) {
@@ -97,7 +97,7 @@ void for_each_volume(const std::vector<InferenceVolume>& volumes, const Communic
   }
   if (failed.empty()) return;
   if (world.is_root()) close_log_files();  // what follows is no one volume's
-  throw AgreedError(fmt::format("{} of {} volumes failed, the others are done; start again, when that is mended:\n  {}",
+  throw AgreedError(fmt::format("{} of {} volumes failed; start again, when that is mended:\n  {}",
                                 failed.size(), volumes.size(), fmt::join(failed, "\n  ")));
 }
 

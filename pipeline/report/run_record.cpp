@@ -240,17 +240,18 @@ std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
   std::vector<VolumeFolder> found;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(run_folder / kVolumes, missing)) {
-    const auto holds = [&](const char* file) { return fs::exists(entry.path() / file, missing); };
-    if (holds("inference.yaml") || holds("inference.json") || holds("evaluation.json"))
-      found.push_back({entry.path().filename().string(), entry.path()});
+    if (holds_run(entry.path())) found.push_back({entry.path().filename().string(), entry.path()});
   }
   std::ranges::sort(found, {}, &VolumeFolder::name);
   return found;
 }
 
-bool holds_training(const fs::path& run_folder) {
-  std::error_code missing;
-  return fs::exists(run_folder / "config.yaml", missing) || fs::exists(run_folder / "metrics.csv", missing);
+bool holds_run(const fs::path& run_folder) {
+  const auto files = {"config.yaml", "metrics.csv", "inference.yaml", "inference.json", "evaluation.json"};
+  return std::ranges::any_of(files, [&](const char* file) {
+    std::error_code missing;
+    return fs::exists(run_folder / file, missing);
+  });
 }
 
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file) {

@@ -60,8 +60,8 @@ struct VolumeFolder {
 std::filesystem::path run_folder_of(const std::string& argument);
 /// The folders of `run_folder`'s volumes that hold something of a run, sorted.
 std::vector<VolumeFolder> volume_folders(const std::filesystem::path& run_folder);
-/// Whether a training has left its configuration here.
-bool holds_training(const std::filesystem::path& run_folder);
+/// Whether train, infer or evaluate wrote into this very folder.
+bool holds_run(const std::filesystem::path& run_folder);
 
 /// The keys of a YAML file that tessera wrote. Errors: UsageError with the place.
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file);

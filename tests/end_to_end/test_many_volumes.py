@@ -108,7 +108,9 @@ class ManyVolumes(Case):
         self.assertRegex(damaged.text, r"1 of 3 volumes failed.*\n +b: predictions/b\.h5:/p: .* are damaged")
         self.tessera(["infer", self.yaml])
         self.assert_as_single("predictions")
-        self.tessera(["pack", self.yaml, "--replace"])
+        self.tessera(["pack", self.yaml, "--replace", "--volume", "c"])
+        packed = self.tessera(["pack", self.yaml, "--replace"], 2).stdout
+        self.assertRegex(packed, r"a 1\.h5:/p: .* smaller\).*\n.*b\.h5:/p: .*\n.*predictions/c\.h5:/p is packed already")
         self.assert_as_single("predictions")
 
     def test_one_of_many(self):
@@ -126,11 +128,12 @@ class ManyVolumes(Case):
 
     def test_numbers_as_names_are_no_indices(self):
         for number in (1, 2):
-            self.write_volumes(f"number{number}.h5", {"raw": self.read(RAW)[number:number + 1, :96, :90]})
-        where = self.others("numbers", infer__raw="number?.h5:/raw")
-        self.tessera(["infer", self.yaml, *where, *sets(infer__skip__background="[0, 1]"), "--volume", "1"])
-        self.assertTrue((self.folder / "numbers/1.h5").exists())
-        self.assert_one_error(run_tessera(["infer", self.yaml, *where, "--volume", "0"], cwd=self.folder), USAGE, ["no volume is called so"])
+            self.write_volumes(f"number0{number}.h5", {"raw": self.read(RAW)[number:number + 1, :96, :90]})
+        where = self.others("numbers", infer__raw="number*.h5:/raw")
+        self.tessera(["infer", self.yaml, *where, "--volume", "01"])
+        self.assertTrue((self.folder / "numbers/01.h5").exists())
+        self.assert_one_error(run_tessera(["infer", self.yaml, *where, "--volume", "1"], cwd=self.folder), USAGE,
+                              ["--volume 1: no volume is called so.* there are: 01, 02"])
 
     def disturbed(self, folder, disturb, ranks):
         """Starts an inference, lets `disturb` end it within the second volume, and gives back how it ended."""

@@ -106,7 +106,7 @@ infer: {raw: a.h5:/raw, output: "o.h5:/p", skip: {mask: "m.h5:/m", background: [
 slurm: {time: "04:00:00", memory: "010"}
 )";
   expect_stable(text, {}, {.training = true, .inference = true});
-  expect_stable(text, {"data.volumes[1].ignore_label=3", "infer.class=0", "infer.tile=188", "slurm.time=\"12\""},
+  expect_stable(text, {"data.volumes[1].ignore_label=3", "infer.class=0", "model.preset=keras_same", "model.padding=valid", "slurm.time=\"12\""},
                 {.training = true});
 }
 
