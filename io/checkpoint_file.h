@@ -43,6 +43,7 @@ class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
+  const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path best() const { return folder_ / "best.h5"; }
   std::filesystem::path at_iteration(std::int64_t iteration) const;
   /// Checkpoints of iterations, the newest first.

@@ -5,13 +5,17 @@
 
 #include <algorithm>
 #include <cassert>
+#include <filesystem>
 #include <span>
+#include <utility>
 
 #include "io/error.h"
 #include "io/hdf5_handle.h"
 
 namespace tessera {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// One character of a pattern, or one wildcard.
 struct Token {
@@ -49,6 +53,33 @@ std::vector<Token> tokens_of(const std::string& pattern) {
     }
   }
   return tokens;
+}
+
+bool has_wildcard(const std::vector<Token>& tokens) {
+  return std::any_of(tokens.begin(), tokens.end(), [](const Token& one) { return one.is_wildcard; });
+}
+
+/// The tokens of each name between '/'.
+std::vector<std::vector<Token>> parts_of(const std::string& path) {
+  std::vector<std::vector<Token>> parts;
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    if (end > begin) parts.push_back(tokens_of(path.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+/// `pattern` with its wildcards replaced by the texts from `next` on, which moves behind them.
+std::string fill(const std::string& pattern, const std::vector<std::string>& texts, std::size_t& next) {
+  const std::vector<Token> tokens = tokens_of(pattern);
+  if (!has_wildcard(tokens)) return pattern;
+  std::string text;
+  for (const Token& one : tokens) {
+    assert(!one.is_wildcard || next < texts.size());
+    text += one.is_wildcard ? texts[next++] : one.text;
+  }
+  return text;
 }
 
 /// Whether `text`, without '/', matches; `texts` gets what the wildcards stand for, `*` as little as
@@ -102,20 +133,14 @@ std::vector<std::string> names_in(hid_t file, const DatasetName& group) {
   return names;
 }
 
-class Search {
+/// The datasets of one file.
+class DatasetSearch {
  public:
-  Search(const DatasetName& pattern, hid_t file) : file_name_(pattern.file), file_(file) {
-    for (std::size_t begin = 1; begin <= pattern.path.size();) {
-      const std::size_t end = std::min(pattern.path.find('/', begin), pattern.path.size());
-      if (end > begin) parts_.push_back(tokens_of(pattern.path.substr(begin, end - begin)));
-      begin = end + 1;
-    }
-  }
+  DatasetSearch(const DatasetName& pattern, hid_t file)
+      : file_name_(pattern.file), file_(file), parts_(parts_of(pattern.path)) {}
 
   std::vector<WildcardMatch> run() {
     descend("", 0, {});
-    std::sort(found_.begin(), found_.end(),
-              [](const auto& a, const auto& b) { return a.name.path < b.name.path; });
     return std::move(found_);
   }
 
@@ -128,7 +153,7 @@ class Search {
     const std::string here = group.empty() ? "/" : group;
     if (depth > 0 && type_of(file_, here) != H5I_GROUP) return;
     const std::vector<Token>& part = parts_[depth];
-    if (std::none_of(part.begin(), part.end(), [](const Token& one) { return one.is_wildcard; })) {
+    if (!has_wildcard(part)) {
       std::string name;
       for (const Token& one : part)
         name += one.text;
@@ -147,36 +172,125 @@ class Search {
   std::vector<WildcardMatch> found_;
 };
 
+/// A file, and what the wildcards of its name stand for.
+struct FileMatch {
+  fs::path file;
+  std::vector<std::string> texts;
+};
+
+class FileSearch {
+ public:
+  explicit FileSearch(const std::string& pattern) : parts_(parts_of(pattern)) {
+    descend(pattern[0] == '/' ? "/" : "", 0, {});
+  }
+  std::vector<FileMatch> take() { return std::move(found_); }
+
+ private:
+  void descend(const fs::path& folder, std::size_t depth, const std::vector<std::string>& texts) {
+    const std::vector<Token>& part = parts_[depth];
+    if (!has_wildcard(part)) {
+      std::string name;
+      for (const Token& one : part)
+        name += one.text;
+      enter(folder / name, depth, texts);
+      return;
+    }
+    std::error_code error;
+    fs::directory_iterator entries(folder.empty() ? "." : folder, error);
+    for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+      const std::string name = entries->path().filename().string();
+      std::vector<std::string> more = texts;
+      const bool is_hidden = name[0] == '.' && (part[0].is_wildcard || part[0].text != ".");
+      if (!is_hidden && matches(part, name, 0, more)) enter(folder / name, depth, more);
+    }
+    if (error)
+      throw Error(fmt::format("cannot list what is in {}: {}", folder.empty() ? "." : folder.string(), error.message()));
+  }
+
+  void enter(const fs::path& path, std::size_t depth, const std::vector<std::string>& texts) {
+    std::error_code error;
+    const bool is_last = depth + 1 == parts_.size();
+    if (is_last && fs::symlink_status(path, error).type() == fs::file_type::not_found) return;
+    const bool is_folder = fs::is_directory(path, error);
+    if (is_last && !is_folder) found_.push_back({path, texts});
+    if (!is_last && is_folder) descend(path, depth + 1, texts);
+  }
+
+  std::vector<std::vector<Token>> parts_;
+  std::vector<FileMatch> found_;
+};
+
+std::vector<FileMatch> find_files(const fs::path& pattern) {
+  const std::vector<std::string> wildcards = wildcards_of(pattern.string());
+  std::error_code error;
+  if (wildcards.empty() || fs::exists(pattern, error)) return {{pattern, wildcards}};
+  std::vector<FileMatch> found = FileSearch(pattern.string()).take();
+  if (found.empty()) throw Error(fmt::format("no file matches {}", pattern.string()));
+  return found;
+}
+
+/// The datasets of a file, which needs to have none.
+std::vector<WildcardMatch> find_in_file(const FileMatch& in, const std::string& path) {
+  const DatasetName pattern{in.file, path};
+  const std::vector<std::string> wildcards = wildcards_of(path);
+  std::vector<WildcardMatch> found;
+  if (wildcards.empty()) {
+    found = {{pattern, {}}};
+  } else {
+    const Hdf5Handle file = open_hdf5_file(pattern.file);
+    found = hdf5_path_exists(file.get(), path) ? std::vector<WildcardMatch>{{pattern, wildcards}}
+                                               : DatasetSearch(pattern, file.get()).run();
+  }
+  for (WildcardMatch& one : found)
+    one.texts.insert(one.texts.begin(), in.texts.begin(), in.texts.end());
+  return found;
+}
+
 }  // namespace
 
-std::vector<std::string> wildcards_of(const std::string& path) {
+std::vector<std::string> wildcards_of(const std::string& text) {
   std::vector<std::string> found;
-  for (const Token& one : tokens_of(path)) {
+  for (const Token& one : tokens_of(text)) {
     if (one.is_wildcard) found.push_back(one.text);
   }
   return found;
 }
 
+std::vector<std::string> wildcards_of(const DatasetName& name) {
+  std::vector<std::string> found = wildcards_of(name.file.string());
+  for (std::string& one : wildcards_of(name.path))
+    found.push_back(std::move(one));
+  return found;
+}
+
 std::vector<WildcardMatch> find_datasets(const DatasetName& pattern) {
-  if (wildcards_of(pattern.path).empty()) return {{pattern, {}}};
-  const Hdf5Handle file = open_hdf5_file(pattern.file);
-  if (hdf5_path_exists(file.get(), pattern.path)) return {{pattern, wildcards_of(pattern.path)}};
-  std::vector<WildcardMatch> found = Search(pattern, file.get()).run();
-  if (found.empty()) {
-    throw Error(fmt::format("{} has no dataset that matches {}: 'tessera info {}' lists what it holds",
-                            pattern.file.string(), pattern.path, pattern.file.string()));
+  if (wildcards_of(pattern).empty()) return {{pattern, {}}};
+  const std::vector<FileMatch> files = find_files(pattern.file);
+  std::vector<WildcardMatch> found;
+  for (const FileMatch& file : files) {
+    for (WildcardMatch& one : find_in_file(file, pattern.path))
+      found.push_back(std::move(one));
   }
+  if (found.empty()) {
+    const std::string first = files.front().file.string();
+    throw Error(files.size() == 1
+                    ? fmt::format("{} has no dataset that matches {}: 'tessera info {}' lists what it holds",
+                                  first, pattern.path, first)
+                    : fmt::format("none of the {} files that match {} has a dataset that matches {}: 'tessera info {}' "
+                                  "lists what the first of them holds",
+                                  files.size(), pattern.file.string(), pattern.path, first));
+  }
+  std::sort(found.begin(), found.end(), [](const WildcardMatch& a, const WildcardMatch& b) {
+    return std::pair(a.name.file.string(), a.name.path) < std::pair(b.name.file.string(), b.name.path);
+  });
   return found;
 }
 
 DatasetName filled_in(const DatasetName& pattern, const std::vector<std::string>& texts) {
-  std::string path;
+  if (texts.empty()) return pattern;
   std::size_t next = 0;
-  for (const Token& one : tokens_of(pattern.path)) {
-    assert(!one.is_wildcard || next < texts.size());
-    path += one.is_wildcard ? texts[next++] : one.text;
-  }
-  return {pattern.file, path};
+  const std::string file = fill(pattern.file.string(), texts, next);
+  return {file, fill(pattern.path, texts, next)};
 }
 
 }  // namespace tessera

@@ -36,4 +36,6 @@ void add_log_file(const std::filesystem::path& file) {
   }
 }
 
+void close_log_files() { spdlog::default_logger()->sinks().resize(1); }
+
 }  // namespace tessera

@@ -16,4 +16,7 @@ void start_log(const std::string& level, int rank, int ranks);
 /// Adds a file to the log of this process; every message from now on is appended to it.
 void add_log_file(const std::filesystem::path& file);
 
+/// Closes the files that add_log_file added: messages go to standard error alone again.
+void close_log_files();
+
 }  // namespace tessera

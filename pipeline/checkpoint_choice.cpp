@@ -19,13 +19,15 @@ LoadedCheckpoint broadcast_checkpoint(std::vector<std::byte> bytes, std::string 
   return {parse_checkpoint(std::move(bytes), name), name};
 }
 
-}  // namespace
+std::string no_checkpoint_in(const std::filesystem::path& folder) {
+  return fmt::format("infer.checkpoint: {} holds no checkpoint: run 'tessera train' first", folder.string());
+}
 
-std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world) {
+std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, const Communicator& world) {
   std::vector<std::byte> bytes;
   std::string name;
   on_root(world, [&] {
-    const auto files = folder.checkpoints().newest_first();
+    const auto files = folder.newest_first();
     for (const auto& file : files) {
       try {
         bytes = read_file_bytes(file);
@@ -47,24 +49,37 @@ std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, 
   return broadcast_checkpoint(std::move(bytes), std::move(name), world);
 }
 
+}  // namespace
+
+std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world) {
+  return load_newest(folder.checkpoints(), world);
+}
+
+std::filesystem::path checkpoint_path(const std::string& which, const RunFolder& folder) {
+  if (which == "best") return folder.checkpoints().best();
+  if (which == "latest") return folder.checkpoints().path();
+  return which;
+}
+
 LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder, const Communicator& world) {
-  if (which == "latest") {
-    auto newest = load_newest_checkpoint(folder, world);
-    if (newest) return std::move(*newest);
-    throw UsageError(fmt::format("infer.checkpoint: latest, but {} holds no checkpoint: run 'tessera train' first",
-                                 folder.path().string()));
-  }
-  const std::filesystem::path file = which == "best" ? folder.checkpoints().best() : std::filesystem::path(which);
+  const std::filesystem::path path = checkpoint_path(which, folder);
   std::vector<std::byte> bytes;
+  bool is_folder = false;
   on_root(world, [&] {
-    if (!std::filesystem::exists(file)) {
+    is_folder = std::filesystem::is_directory(path);
+    if (is_folder) return;
+    if (which == "latest") throw UsageError(no_checkpoint_in(folder.path()));
+    if (!std::filesystem::exists(path)) {
       throw UsageError(fmt::format("infer.checkpoint: there is no {} (run 'tessera train' first, or name a checkpoint file)",
-                                   file.string()));
+                                   path.string()));
     }
-    bytes = read_file_bytes(file);
-    parse_checkpoint(bytes, file.string());
+    bytes = read_file_bytes(path);
+    parse_checkpoint(bytes, path.string());
   });
-  return broadcast_checkpoint(std::move(bytes), file.string(), world);
+  if (!world.any(is_folder)) return broadcast_checkpoint(std::move(bytes), path.string(), world);
+  auto newest = load_newest(CheckpointFolder(path), world);
+  if (!newest) throw UsageError(no_checkpoint_in(which == "latest" ? folder.path() : path));
+  return std::move(*newest);
 }
 
 }  // namespace tessera

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -19,8 +20,12 @@ struct LoadedCheckpoint {
 /// skipped with a warning. Nothing when there is none. Errors: Error when all there are are damaged.
 std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world);
 
-/// Collective. What `infer.checkpoint` names: `best`, `latest` or a file. Errors: UsageError when there is no
-/// such checkpoint, Error when it is damaged.
+/// `infer.checkpoint` as a path that means the same from any run folder: of `best` the file, of `latest` the
+/// folder of the run's checkpoints. Looks at nothing.
+std::filesystem::path checkpoint_path(const std::string& which, const RunFolder& folder);
+
+/// Collective. What `infer.checkpoint` names: `best`, `latest`, a file, or a folder of a run's checkpoints (the
+/// newest readable one). Errors: UsageError when there is no such checkpoint, Error when it is damaged.
 LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder, const Communicator& world);
 
 }  // namespace tessera

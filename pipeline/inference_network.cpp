@@ -37,7 +37,9 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
       return make_tile_network(*unet, precision, device);
     };
   });
-  if (world.is_root() && config.model_given) {
+  // A file that says nothing of the model reads like one that names the default's every key.
+  const bool says_something = !difference_between(config.model, unet2015_options()).empty();
+  if (world.is_root() && says_something) {
     const std::string difference = difference_between(config.model, *network.traits.unet);
     if (!difference.empty())
       spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);

@@ -7,6 +7,7 @@
 
 #include "io/dataset_wildcards.h"
 #include "io/error.h"
+#include "pipeline/config/config_values.h"
 
 namespace tessera {
 namespace {
@@ -22,7 +23,7 @@ VolumeInfo labels_info(const VolumeConfig& said, const DatasetName& raw, const D
   try {
     return VolumeReader(*said.labels).info();
   } catch (const Error& error) {
-    if (raw.path == pattern.path) throw;
+    if (raw.text() == pattern.text()) throw;
     throw Error(fmt::format("{}.labels: {}; it goes with {}, which {} names", said.key, error.what(),
                             raw.text(), pattern.text()));
   }
@@ -46,9 +47,13 @@ AnnotatedVolume look_up(const VolumeConfig& said, const DatasetName& pattern) {
 void append_volumes(const VolumeConfig& entry, bool of_list, std::vector<AnnotatedVolume>& volumes) {
   const std::size_t first = volumes.size();
   for (const WildcardMatch& match : find_datasets(*entry.raw)) {
+    const std::string mismatch = wildcard_mismatch(wildcards_of(*entry.labels), "raw", match.texts);
+    const bool really_called_so = match.name.text() == entry.raw->text();
+    if (!mismatch.empty() && !really_called_so)
+      throw UsageError(fmt::format("{}.labels: {}", entry.key, mismatch));
     VolumeConfig one = entry;
     one.raw = match.name;
-    one.labels = filled_in(*entry.labels, match.texts);
+    if (mismatch.empty()) one.labels = filled_in(*entry.labels, match.texts);
     volumes.push_back(look_up(one, *entry.raw));
     VolumeConfig& said = volumes.back().said;
     if (of_list && !said.train_sections && !said.validation_sections)

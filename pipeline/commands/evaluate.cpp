@@ -1,9 +1,13 @@
+#include <fmt/format.h>
+
 #include <iostream>
 #include <sstream>
 
 #include "pipeline/command_line.h"
+#include "io/dataset_wildcards.h"
 #include "io/error.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/evaluation.h"
 #include "pipeline/evaluation_report.h"
@@ -16,7 +20,7 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr const char* kUsage =
-    "tessera evaluate CONFIG.yaml [--set key=value ...]\n"
+    "tessera evaluate CONFIG.yaml [--set key=value ...] [--volume NAME | --volume-index N]\n"
     "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw R.h5:/path]\n"
     "                        [--kind auto|probability|labels|classes] [--scores LIST] [--thresholds N] [--class ID]\n"
     "                        [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
@@ -24,6 +28,7 @@ constexpr const char* kUsage =
 po::options_description evaluate_options() {
   po::options_description options("options");
   add_experiment_options(options);
+  add_volume_choice(options);
   options.add_options()                                                                            //
       ("prediction", po::value<std::string>(), "probability of the interior, or labels or classes, FILE.h5:/path")  //
       ("kind", po::value<std::string>(), "what it holds: probability, labels (ids of objects), classes; auto: by its type")  //
@@ -52,7 +57,9 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   request.invert_labels = config.evaluate.invert_labels;
   request.thresholds = config.evaluate.thresholds;
   if (config.evaluate.sections) request.sections = {config.evaluate.sections->begin, config.evaluate.sections->end};
-  request.raw = config.data.raw;
+  const auto& predicted = config.infer.output;
+  const bool is_result = predicted && predicted->text() == request.prediction.text();
+  request.raw = is_result && config.infer.raw ? config.infer.raw : config.data.raw;
   request.raw_may_not_fit = true;
   request.json_file = config.run_folder / "evaluation.json";
   request.picture_folder = config.run_folder / "evaluation";
@@ -73,10 +80,9 @@ std::vector<std::string> split_at_commas(const std::string& text) {
 }
 
 /// The command line has the last word. Collective.
-EvaluationRequest request_of(const po::variables_map& values, const Communicator& world) {
+EvaluationRequest request_of(const po::variables_map& values, const std::optional<ExperimentConfig>& config,
+                             const Communicator& world) {
   EvaluationRequest request;
-  std::optional<ExperimentConfig> config;
-  if (values.count("config") != 0) config = read_experiment(values, {}, world);
   if (config) request = request_of(*config);
   const auto given = [&](const char* name) { return values.count(name) != 0; };
   const auto text = [&](const char* name) { return values[name].as<std::string>(); };
@@ -108,17 +114,52 @@ EvaluationRequest request_of(const po::variables_map& values, const Communicator
   return request;
 }
 
-}  // namespace
-
-int run_evaluate(const Arguments& arguments, const Communicator& world) {
-  const auto values = parse_arguments(arguments, kUsage, evaluate_options(), {"config"}, world.is_root());
-  if (!values) return 0;
-  const EvaluationRequest request = request_of(*values, world);
+/// Collective.
+void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
   std::string text;
   if (request.kind == EvaluationKind::labels) text = evaluation_text(evaluate_labels(request, world));
   else if (request.kind == EvaluationKind::classes) text = evaluation_text(evaluate_classes(request, world));
   else text = evaluation_text(evaluate_volumes(request, world));
   if (world.is_root()) std::cout << text << std::flush;
+}
+
+/// Collective. The volumes that are scored each by itself; without wildcards in the prediction's name it is the
+/// experiment's only one, however many are predicted.
+std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, const ExperimentConfig& config,
+                                              const Communicator& world) {
+  const auto& prediction = config.evaluate.prediction;
+  const bool has_wildcards = prediction && !wildcards_of(*prediction).empty();
+  if (!has_wildcards && !is_volume_chosen(values)) return {{config.name, {}}};
+  std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world);
+  if (volumes.size() == 1) return volumes;
+  if (config.evaluate.labels && wildcards_of(*config.evaluate.labels).empty()) {
+    throw UsageError(fmt::format("evaluate.labels: {} volumes are predicted, and these labels are of one: give it the "
+                                 "wildcards of infer.raw, or choose a volume by --volume",
+                                 volumes.size()));
+  }
+  for (const char* option : {"prediction", "labels", "raw", "json", "pictures"}) {
+    if (values.count(option) != 0)
+      throw UsageError(fmt::format("--{} is one volume's, and there are {}: choose one by --volume", option, volumes.size()));
+  }
+  return volumes;
+}
+
+}  // namespace
+
+int run_evaluate(const Arguments& arguments, const Communicator& world) {
+  const auto values = parse_arguments(arguments, kUsage, evaluate_options(), {"config"}, world.is_root());
+  if (!values) return 0;
+  if (values->count("config") == 0) {
+    evaluate_one(request_of(*values, std::nullopt, world), world);
+    return 0;
+  }
+  const ExperimentConfig config = read_experiment(*values, {}, world);
+  const std::vector<InferenceVolume> volumes = volumes_to_score(*values, config, world);
+  for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
+    const EvaluationRequest request = request_of(*values, experiment_of(config, volume, {}), world);
+    if (world.is_root() && volumes.size() > 1) std::cout << heading(volumes, volume) << "\n" << std::flush;
+    evaluate_one(request, world);
+  });
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "io/log.h"
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/coordinator.h"
 #include "pipeline/inference_network.h"
@@ -29,7 +30,8 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kUsage = "tessera infer CONFIG.yaml [--set key=value ...] [--restart]";
+constexpr const char* kUsage =
+    "tessera infer CONFIG.yaml [--set key=value ...] [--restart] [--volume NAME | --volume-index N]";
 
 /// What the result's values are, in words.
 std::string meaning_of(const InferConfig& infer) {
@@ -195,29 +197,17 @@ PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormali
   return what;
 }
 
-}  // namespace
-
-int run_infer(const Arguments& arguments, const Communicator& world) {
-  po::options_description options("options");
-  add_experiment_options(options);
-  options.add_options()("restart", "start over: replace a result that exists already")("overwrite",
-                                                                                       "the same");
-  const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
-  if (!values) return kExitDone;
-  const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
-  const bool restart = values->count("restart") + values->count("overwrite") != 0;
-  const StopSignal signal;
-  const WallTime wall_time;
+/// Collective. Predicts one volume, whose experiment this is, or goes on with it.
+int predict_volume(const ExperimentConfig& config, const InferenceNetwork& network, const Device& device, bool restart,
+                   const StopSignal& signal, const WallTime& wall_time, const Communicator& world) {
   const RunFolder folder(config.run_folder);
   const bool alone = world.size() == 1;
   const bool is_worker = alone || !world.is_root();
-  const Device device = choose_device(world, is_worker, config.device, config.infer.threads);
 
   // The plan is the workers': the coordinator beside GPUs has none, and would choose another precision.
   Device planned_for = device;
   planned_for.cuda = world.any(device.cuda);
 
-  InferenceNetwork network = load_inference_network(config, folder, world, is_worker);
   std::optional<InferencePlan> plan;
   std::int64_t chunks_stored = 0;
   on_every_rank(world, [&] {
@@ -312,6 +302,42 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
     serve_workers(world, coordinator);
   }
   on_root(world, [&] { record->conclude(coordinator, folder); });
+  return kExitDone;
+}
+
+/// Collective. Heads the messages of a volume, unless a signal came between two of them. Errors: StoppedEarly.
+void begin_volume(const std::string& heading, const ExperimentConfig& config, const StopSignal& signal,
+                  const Communicator& world) {
+  on_root(world, [&] {
+    close_log_files();  // of the volume before
+    if (signal.asked()) throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
+    spdlog::info("{}, {}", heading, config.infer.raw->text());
+  });
+}
+
+}  // namespace
+
+int run_infer(const Arguments& arguments, const Communicator& world) {
+  po::options_description options("options");
+  add_experiment_options(options);
+  add_volume_choice(options);
+  options.add_options()("restart", "start over: replace a result that exists already")("overwrite",
+                                                                                       "the same");
+  const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
+  if (!values) return kExitDone;
+  const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
+  const std::vector<InferenceVolume> volumes = chosen_volumes(*values, config, world);
+  const bool restart = values->count("restart") + values->count("overwrite") != 0;
+  const StopSignal signal;
+  const WallTime wall_time;
+  const bool is_worker = world.size() == 1 || !world.is_root();
+  const Device device = choose_device(world, is_worker, config.device, config.infer.threads);
+  const InferenceNetwork network = load_inference_network(config, RunFolder(config.run_folder), world, is_worker);
+  for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
+    const ExperimentConfig own = experiment_of(config, volume, {.inference = true});
+    if (volumes.size() > 1) begin_volume(heading(volumes, volume), own, signal, world);
+    predict_volume(own, network, device, restart, signal, wall_time, world);
+  });
   return kExitDone;
 }
 

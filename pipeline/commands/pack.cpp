@@ -5,6 +5,7 @@
 
 #include "io/error.h"
 #include "io/packed_volume.h"
+#include "io/volume_reader.h"
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
@@ -18,7 +19,8 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr auto kUsage =
-    "tessera pack RESULT.h5:/path|CONFIG.yaml OUT.h5:/path | --replace [--gzip LEVEL] [--allow-incomplete]";
+    "tessera pack RESULT.h5:/path|CONFIG.yaml OUT.h5:/path | --replace [--gzip LEVEL] [--allow-incomplete]\n"
+    "             [--volume NAME | --volume-index N]";
 
 struct PackOptions {
   DatasetName from, to;
@@ -26,9 +28,9 @@ struct PackOptions {
   int level = 4;
 };
 
-PackOptions read_options(const po::variables_map& values, const Communicator& world) {
+/// What is the same for every result; `from` and `to` are not.
+PackOptions read_options(const po::variables_map& values) {
   PackOptions options;
-  options.from = result_argument(values, world);
   options.replace = values.count("replace") != 0;
   options.allow_incomplete = values.count("allow-incomplete") != 0;
   options.overwrite = values.count("overwrite") != 0;
@@ -40,7 +42,7 @@ PackOptions read_options(const po::variables_map& values, const Communicator& wo
   if (options.replace && options.allow_incomplete) {
     throw UsageError("--replace and --allow-incomplete exclude each other: what is packed cannot be gone on with");
   }
-  options.to = options.replace ? options.from : parse_dataset_name(values["output"].as<std::string>());
+  if (!options.replace) options.to = parse_dataset_name(values["output"].as<std::string>());
   return options;
 }
 
@@ -61,20 +63,8 @@ void require_fit(const PackOptions& options, const JournalContents& journal) {
     throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", options.to.file.string()));
 }
 
-}  // namespace
-
-int run_pack(const Arguments& arguments, const Communicator& world) {
-  po::options_description described("options");
-  add_result_argument(described);
-  auto add = described.add_options();
-  add("output", po::value<std::string>(), "where the packed copy goes, FILE.h5:/path; a file of its own");
-  add("replace", "put the packed copy in the result's place");
-  add("gzip", po::value<int>()->default_value(4), "1 (fast) to 9 (small)");
-  add("allow-incomplete", "pack a result that is not whole");
-  add("overwrite", "replace an output that exists already");
-  const auto values = parse_arguments(arguments, kUsage, described, {"result", "output"}, world.is_root());
-  if (!values) return kExitDone;
-  const PackOptions options = read_options(*values, world);
+/// Collective.
+void pack(const PackOptions& options, const Communicator& world) {
   const JournalContents journal = share_journal(options.from, world);
 
   OutputLayout layout;
@@ -110,6 +100,44 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
                                  static_cast<double>(std::max<std::int64_t>(1, sums.packed_bytes)),
                              check.blocks)
               << std::flush;
+  });
+}
+
+/// Collective. Whether an earlier start has come so far; says so.
+bool is_packed(const DatasetName& result, const Communicator& world) {
+  bool packed = false;
+  on_root(world, [&] {
+    packed = !VolumeReader(result).info().filters.empty();
+    if (packed) std::cout << result.text() << " is packed already\n" << std::flush;
+  });
+  return world.any(packed);
+}
+
+}  // namespace
+
+int run_pack(const Arguments& arguments, const Communicator& world) {
+  po::options_description described("options");
+  add_result_argument(described);
+  auto add = described.add_options();
+  add("output", po::value<std::string>(), "where the packed copy goes, FILE.h5:/path; a file of its own");
+  add("replace", "put the packed copy in the result's place");
+  add("gzip", po::value<int>()->default_value(4), "1 (fast) to 9 (small)");
+  add("allow-incomplete", "pack a result that is not whole");
+  add("overwrite", "replace an output that exists already");
+  const auto values = parse_arguments(arguments, kUsage, described, {"result", "output"}, world.is_root());
+  if (!values) return kExitDone;
+  const PackOptions options = read_options(*values);
+  const std::vector<NamedResult> results = result_argument(*values, world);
+  if (results.size() > 1 && !options.replace) {
+    throw UsageError(fmt::format("{} results do not fit into one output: pass --replace, or choose one by --volume",
+                                 results.size()));
+  }
+  for_each_result(results, world, [&](const DatasetName& result) {
+    if (results.size() > 1 && is_packed(result, world)) return;
+    PackOptions own = options;
+    own.from = result;
+    if (own.replace) own.to = result;
+    pack(own, world);
   });
   return kExitDone;
 }

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
@@ -19,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kUsage =
-    "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html]\n"
+    "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html] [--volume NAME]\n"
     "       tessera report A B [--output compare.html]      A, B: each any of these";
 
 /// A name as part of a file's.
@@ -38,10 +39,7 @@ fs::path default_output(const std::vector<RunRecord>& runs) {
                                                 : fs::path(runs[0].place).replace_extension(".html");
 }
 
-void write_report(const std::vector<std::string>& arguments, const std::optional<std::string>& output) {
-  std::vector<RunRecord> runs;
-  for (const std::string& one : arguments)
-    runs.push_back(read_run(one));
+void write_page(const std::vector<RunRecord>& runs, const std::optional<std::string>& output) {
   for (const RunRecord& run : runs) {
     for (const std::string& problem : run.problems)
       spdlog::warn("{}", problem);
@@ -54,6 +52,43 @@ void write_report(const std::vector<std::string>& arguments, const std::optional
             << std::flush;
 }
 
+/// A page for each volume that has a run folder, and one for the experiment where it was trained or scored as a whole.
+/// `only`: the page of this volume.
+void write_pages_of_volumes(const fs::path& run_folder, const std::vector<VolumeFolder>& volumes,
+                            const std::optional<std::string>& output, const std::optional<std::string>& only) {
+  if (output && !only) {
+    throw UsageError(fmt::format("--output is one page's, and {} has {} volumes: choose one by --volume",
+                                 run_folder.string(), volumes.size()));
+  }
+  if (!only && holds_run(run_folder)) write_page({read_run(run_folder.string())}, output);
+  std::vector<std::string> names;
+  bool found = false;
+  for (const VolumeFolder& one : volumes) {
+    names.push_back(one.name);
+    if (only && *only != one.name) continue;
+    write_page({read_run(one.folder.string())}, output);
+    found = true;
+  }
+  if (!found) {
+    throw UsageError(fmt::format("--volume {}: {} has {}", *only, (run_folder / "volumes").string(),
+                                 names.empty() ? "no volumes" : fmt::format("{}", fmt::join(names, ", "))));
+  }
+}
+
+void write_report(const std::vector<std::string>& arguments, const std::optional<std::string>& output,
+                  const std::optional<std::string>& only) {
+  if (arguments.size() == 1) {
+    const fs::path folder = run_folder_of(arguments[0]);
+    const std::vector<VolumeFolder> volumes = volume_folders(folder);
+    if (only || !volumes.empty()) return write_pages_of_volumes(folder, volumes, output, only);
+  }
+  if (only) throw UsageError("--volume: two runs are compared as wholes; name their run folders' volumes/NAME instead");
+  std::vector<RunRecord> runs;
+  for (const std::string& one : arguments)
+    runs.push_back(read_run(one));
+  write_page(runs, output);
+}
+
 }  // namespace
 
 int run_report(const Arguments& arguments, const Communicator& world) {
@@ -62,6 +97,7 @@ int run_report(const Arguments& arguments, const Communicator& world) {
   options.add_options()  //
       ("run", po::value<std::vector<std::string>>()->multitoken(),
        "run folder, its experiment, or an evaluation's JSON file")  //
+      ("volume", po::value<std::string>(), "of many volumes this one alone: its name")  //
       ("output,o", po::value<std::string>(),
        "the HTML file; default: report.html in the run folder, or "
        "compare_A_B.html here");
@@ -75,7 +111,9 @@ int run_report(const Arguments& arguments, const Communicator& world) {
   }
   std::optional<std::string> output;
   if (values->count("output") != 0) output = (*values)["output"].as<std::string>();
-  on_root(world, [&] { write_report(runs, output); });
+  std::optional<std::string> only;
+  if (values->count("volume") != 0) only = (*values)["volume"].as<std::string>();
+  on_root(world, [&] { write_report(runs, output, only); });
   return kExitDone;
 }
 

@@ -1,6 +1,9 @@
 #include "pipeline/commands/result_argument.h"
 
+#include <algorithm>
+
 #include "io/error.h"
+#include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment.h"
 
 namespace tessera {
@@ -9,16 +12,33 @@ namespace po = boost::program_options;
 
 void add_result_argument(po::options_description& options) {
   options.add_options()("result", po::value<std::string>(), "a result, FILE.h5:/path, or the experiment that made it");
+  add_volume_choice(options);
 }
 
-DatasetName result_argument(const po::variables_map& values, const Communicator& world) {
+std::vector<NamedResult> result_argument(const po::variables_map& values, const Communicator& world) {
   if (values.count("result") == 0)
     throw UsageError("a result is needed, such as prediction.h5:/volumes/predictions/interior");
   const auto text = values["result"].as<std::string>();
   if (text.ends_with(".yaml") || text.ends_with(".yml")) {
-    return *read_experiment(text, {}, {.inference = true}, world).infer.output;
+    const ConfigNeeds needs{.inference = true};
+    const ExperimentConfig config = read_experiment(text, {}, needs, world);
+    std::vector<NamedResult> results;
+    for (const InferenceVolume& one : chosen_volumes(values, config, world))
+      results.push_back({one, *experiment_of(config, one, needs).infer.output});
+    return results;
   }
-  return parse_dataset_name(text);
+  if (is_volume_chosen(values)) throw UsageError("--volume chooses one of an experiment's volumes: name the experiment");
+  return {{{text, {}}, parse_dataset_name(text)}};
+}
+
+void for_each_result(const std::vector<NamedResult>& results, const Communicator& world,
+                     const std::function<void(const DatasetName&)>& step) {
+  std::vector<InferenceVolume> volumes;
+  for (const NamedResult& one : results)
+    volumes.push_back(one.volume);
+  for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
+    step(std::ranges::find(results, volume.name, [](const NamedResult& one) { return one.volume.name; })->result);
+  });
 }
 
 }  // namespace tessera

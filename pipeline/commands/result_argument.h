@@ -1,16 +1,30 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <functional>
+#include <vector>
 
 #include "io/dataset_name.h"
+#include "pipeline/inference_volumes.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
 
-/// Adds the positional `result`: a dataset, or an experiment whose infer.output it is.
+/// Adds the positional `result`: a dataset, or an experiment whose infer.output it is, and --volume for one of many.
 void add_result_argument(boost::program_options::options_description& options);
 
-/// Collective. The result that the arguments name. Errors: UsageError.
-DatasetName result_argument(const boost::program_options::variables_map& values, const Communicator& world);
+/// A result, and the volume of the experiment that it is of.
+struct NamedResult {
+  InferenceVolume volume;
+  DatasetName result;
+};
+
+/// Collective. The results that the arguments name: one, or those of all the experiment's volumes. Errors: UsageError,
+/// and what inference_volumes() throws.
+std::vector<NamedResult> result_argument(const boost::program_options::variables_map& values, const Communicator& world);
+
+/// Collective. for_each_volume() over results.
+void for_each_result(const std::vector<NamedResult>& results, const Communicator& world,
+                     const std::function<void(const DatasetName&)>& step);
 
 }  // namespace tessera

@@ -17,7 +17,8 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr auto kUsage = "tessera verify RESULT.h5:/path|CONFIG.yaml [--forget-damaged]";
+constexpr auto kUsage =
+    "tessera verify RESULT.h5:/path|CONFIG.yaml [--forget-damaged] [--volume NAME | --volume-index N]";
 
 /// Rewrites the journal without these blocks.
 void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged) {
@@ -31,19 +32,10 @@ void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged)
   write_journal(file, contents.head, contents.records, contents.starts);
 }
 
-}  // namespace
-
-int run_verify(const Arguments& arguments, const Communicator& world) {
-  po::options_description options("options");
-  add_result_argument(options);
-  options.add_options()("forget-damaged",
-                        "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
-  const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
-  if (!values) return kExitDone;
-  const DatasetName result = result_argument(*values, world);
+/// Collective. Errors: AgreedError for what is damaged or incomplete.
+void verify(const DatasetName& result, bool forgets, const Communicator& world) {
   const JournalContents journal = share_journal(result, world);
   const ResultCheck check = check_blocks(result, journal, world);
-  const bool forgets = values->count("forget-damaged") != 0;
   on_root(world, [&] {
     const std::int64_t all = journal.head.blocks.count(), known = all - journal.blocks_left();
     const std::int64_t skipped = known - check.blocks;
@@ -70,6 +62,20 @@ int run_verify(const Arguments& arguments, const Communicator& world) {
     }
     throw Error(words);
   });
+}
+
+}  // namespace
+
+int run_verify(const Arguments& arguments, const Communicator& world) {
+  po::options_description options("options");
+  add_result_argument(options);
+  options.add_options()("forget-damaged",
+                        "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
+  const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
+  if (!values) return kExitDone;
+  const bool forgets = values->count("forget-damaged") != 0;
+  for_each_result(result_argument(*values, world), world,
+                  [&](const DatasetName& result) { verify(result, forgets, world); });
   return kExitDone;
 }
 

@@ -1,18 +1,17 @@
 #include "pipeline/config/config_values.h"
 
-#include <vector>
+#include <fmt/format.h>
 
 #include "io/error.h"
 
 namespace tessera {
 
 std::optional<DatasetName> dataset(ConfigSection& section, const std::string& key, bool required) {
-  if (!required && !section.has(key))
-    return section.optional<std::string>(key), std::nullopt;  // known all the same
-  const auto text = section.require<std::string>(key);
-  if (text.empty()) return std::nullopt;  // noted already
+  if (required && !section.has(key)) return section.require<std::string>(key), std::nullopt;
+  const auto text = section.optional<std::string>(key);  // known all the same where it is absent
+  if (!text) return std::nullopt;
   try {
-    return parse_dataset_name(text);
+    return parse_dataset_name(*text);
   } catch (const UsageError& error) {
     section.problem(key, error.what());
     return std::nullopt;
@@ -28,6 +27,14 @@ std::optional<Sections> sections(ConfigSection& section, const std::string& key,
     return std::nullopt;
   }
   return Sections{range[0], range[1]};
+}
+
+std::string wildcard_mismatch(const std::vector<std::string>& own, const std::string& key,
+                              const std::vector<std::string>& others) {
+  if (own.size() == others.size()) return {};
+  return fmt::format(
+      "has {} wildcards, {} has {}: what those of {} stand for is put in place of these, so there must be as many",
+      own.size(), key, others.size(), key);
 }
 
 }  // namespace tessera

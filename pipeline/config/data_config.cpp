@@ -33,16 +33,11 @@ void check_volume(ConfigSection& volume, const VolumeConfig& c) {
       volume.problem("region", "half-open: begin must be below end in y and in x");
     }
   }
-  if (c.raw && c.labels) {
-    const std::vector<std::string> in_raw = wildcards_of(c.raw->path),
-                                   in_labels = wildcards_of(c.labels->path);
-    if (in_raw.size() != in_labels.size()) {
-      volume.problem(
-          "labels",
-          fmt::format("has {} wildcards, raw has {}: what those of raw stand for is put in place of "
-                      "those of labels, so there must be as many",
-                      in_labels.size(), in_raw.size()));
-    }
+  // A file may really have such a name: those with wildcards are looked at before they are judged.
+  const auto is_plain = [](const DatasetName& name) { return wildcards_of(name.file.string()).empty(); };
+  if (c.raw && c.labels && is_plain(*c.raw) && is_plain(*c.labels)) {
+    const std::string mismatch = wildcard_mismatch(wildcards_of(*c.labels), "raw", wildcards_of(*c.raw));
+    if (!mismatch.empty()) volume.problem("labels", mismatch);
   }
 }
 

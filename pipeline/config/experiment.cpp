@@ -224,10 +224,12 @@ void read_normalisation(ConfigSection& infer, InferConfig& i) {
   }
 }
 
-/// Whether no one volume can stand for the training's.
-bool names_several(const DataConfig& data) {
-  return (data.raw && !wildcards_of(data.raw->path).empty()) || (data.labels && !wildcards_of(data.labels->path).empty());
+/// Brackets in a file's name are taken for a part of the name here: many files are really called so.
+bool names_several(const std::optional<DatasetName>& name) {
+  return name && (!wildcards_of(name->path).empty() || name->file.string().find_first_of("*?") != std::string::npos);
 }
+/// Whether no one volume can stand for the training's.
+bool names_several(const DataConfig& data) { return names_several(data.raw) || names_several(data.labels); }
 
 /// A few of the pulses that workers send.
 constexpr double kShortestWatchdog = 0.02;
@@ -292,7 +294,6 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   config.run_folder = root.get<std::string>("run_folder", "runs/" + config.name);
   config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
   std::vector<ConfigSection> volumes = read_data(root.section("data"), config.data, needs.training);
-  config.model_given = root.has("model");
   read_model(root.section("model"), config);
   read_train(root.section("train"), config.train, config.model);
   read_infer(root.section("infer"), config, needs);

@@ -96,7 +96,6 @@ struct ExperimentConfig {
   std::string preset = "unet2015";
   UNetOptions model;
   std::optional<TorchScriptConfig> torchscript;  ///< in place of a checkpoint, for inference
-  bool model_given = false;  ///< whether the file says anything of it
   TrainConfig train;
   InferConfig infer;
   EvaluateConfig evaluate;

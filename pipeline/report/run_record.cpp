@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::int64_t kMostText = std::int64_t{1} << 30, kMostPicture = std::int64_t{64} << 20;
 constexpr std::size_t kMostPictures = 6;
+constexpr auto kVolumes = "volumes";
 
 void add_keys(const YamlNode& node, const std::string& path, std::vector<ConfigKey>& keys) {
   if (node.kind == YamlNode::Kind::map) {
@@ -168,8 +169,10 @@ RunRecord read_folder(const fs::path& folder) {
   }
   read_pictures(record, folder / "evaluation");
   record.name = record.config("experiment");
-  if (record.name.empty()) record.name = fs::absolute(folder).lexically_normal().filename().string();
-  if (record.name.empty()) record.name = fs::absolute(folder).lexically_normal().parent_path().filename().string();
+  fs::path whole = fs::absolute(folder).lexically_normal();
+  if (whole.filename().empty()) whole = whole.parent_path();  // it ended in '/'
+  if (record.name.empty()) record.name = whole.filename().string();
+  else if (whole.parent_path().filename() == kVolumes) record.name += fmt::format(", {}", whole.filename().string());
   return record;
 }
 
@@ -208,13 +211,18 @@ std::vector<ConfigKey> RunRecord::all_config() const {
 }
 
 RunRecord read_run(const std::string& argument) {
+  const fs::path folder = run_folder_of(argument);
+  return folder.empty() ? read_evaluation(argument) : read_folder(folder);
+}
+
+fs::path run_folder_of(const std::string& argument) {
   const fs::path path = argument;
   std::error_code error;
-  if (fs::is_directory(path, error)) return read_folder(path);
+  if (fs::is_directory(path, error)) return path;
   if (!fs::exists(path, error))
     throw UsageError(fmt::format(
         "{} does not exist: name a run folder, its experiment's YAML file or an evaluation's JSON file", argument));
-  if (path.extension() == ".json") return read_evaluation(path);
+  if (path.extension() == ".json") return {};
   if (path.extension() != ".yaml" && path.extension() != ".yml") {
     throw UsageError(fmt::format("{} is neither a run folder nor a .yaml or .json file", argument));
   }
@@ -225,7 +233,25 @@ RunRecord read_run(const std::string& argument) {
                     "folder where that was started",
                     config.run_folder.string(), argument, argument));
   }
-  return read_folder(config.run_folder);
+  return config.run_folder;
+}
+
+std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
+  std::vector<VolumeFolder> found;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(run_folder / kVolumes, missing)) {
+    if (holds_run(entry.path())) found.push_back({entry.path().filename().string(), entry.path()});
+  }
+  std::ranges::sort(found, {}, &VolumeFolder::name);
+  return found;
+}
+
+bool holds_run(const fs::path& run_folder) {
+  const auto files = {"config.yaml", "metrics.csv", "inference.yaml", "inference.json", "evaluation.json"};
+  return std::ranges::any_of(files, [&](const char* file) {
+    std::error_code missing;
+    return fs::exists(run_folder / file, missing);
+  });
 }
 
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file) {

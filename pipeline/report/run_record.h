@@ -27,7 +27,7 @@ struct SectionPicture {
 
 /// What the files of a run say, as far as they are there and can be read.
 struct RunRecord {
-  std::string name;                                          ///< of the experiment, else of the folder or file
+  std::string name;                                          ///< of the experiment (and volume), else of the folder or file
   std::filesystem::path place;                               ///< the run folder, or the evaluation's file
   std::vector<ConfigKey> training_config, inference_config;  ///< config.yaml, inference.yaml
   std::string version;                                       ///< "tessera 0.1.0"
@@ -49,6 +49,19 @@ struct RunRecord {
 /// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote. What is
 /// damaged is told in `problems`. Errors: UsageError where there is nothing of a run.
 RunRecord read_run(const std::string& argument);
+
+/// A volume's run folder inside that of an experiment with many.
+struct VolumeFolder {
+  std::string name;
+  std::filesystem::path folder;
+};
+
+/// The run folder that read_run() would read; empty for an evaluation's file. Errors: UsageError.
+std::filesystem::path run_folder_of(const std::string& argument);
+/// The folders of `run_folder`'s volumes that hold something of a run, sorted.
+std::vector<VolumeFolder> volume_folders(const std::filesystem::path& run_folder);
+/// Whether train, infer or evaluate wrote into this very folder.
+bool holds_run(const std::filesystem::path& run_folder);
 
 /// The keys of a YAML file that tessera wrote. Errors: UsageError with the place.
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file);

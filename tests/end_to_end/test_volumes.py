@@ -104,6 +104,17 @@ class Volumes(Case):
         self.tessera(["export-model", best, "own.pt"])
         self.assertLess(np.abs(as_trained - predicted("script", "model.torchscript=own.pt")).max(), 1e-4)
 
+    def test_wildcards_of_files(self):
+        for i, name in enumerate(("a", "b")):
+            self.write_volumes(f"image_{name}.h5", {"raw": self.read(RAW)[i, :50, :60]})
+            self.write_volumes(f"cells_{name}.h5", {"cells": self.read(LABELS)[i, :50, :60]})
+        self.write_volumes("one[1].h5", {"raw": self.read(RAW)[:1], "cells": self.read(LABELS)[:1]})
+        yaml = self.config("files", {"train": {"iterations": 1}, "infer": {"raw": RAW}, "data": self.data | {"volumes": [
+            {"raw": "image_?.h5:/raw", "labels": "cells_?.h5:/cells"}, {"raw": "one[1].h5:/raw", "labels": "one[1].h5:/cells"}]}})
+        out = self.tessera(["check", yaml]).stdout
+        self.assertEqual(re.findall(r"volume +\d+: (\S+) ", out), ["image_a.h5:/raw", "image_b.h5:/raw", "one[1].h5:/raw"])
+        self.tessera(["train", yaml])
+
     def test_resume_with_another_normalisation_is_refused(self):
         result = run_tessera(["train", self.yaml, "--resume", "--set", "data.normalisation=all", "--set", "train.iterations=6"], 3, 60, self.folder)
         self.assert_one_error(result, 2, [r"trained with data\.normalisation: volume"])
@@ -186,6 +197,10 @@ class BadVolumes(BadInput):
                                      r"it goes with images\.h5:/b/raw, which images\.h5:/\[a-z\]/raw names"], [images], ranks_tried=(0, 3))
         self.refuse_volumes(FAILED, [r"images\.h5 has no dataset that matches /\[0-9\]/raw", "tessera info images.h5"],
                             [{"raw": "images.h5:/[0-9]/raw", "labels": "images.h5:/[0-9]/labels"}])
+        self.write_volumes("other.h5", {"cells": np.ones((40, 40), np.uint8)})
+        self.refuse_volumes(USAGE, [r"data\.volumes\[0\]\.labels: has 0 wildcards, raw has 2"],
+                            [{"raw": "image?.h5:/*/raw", "labels": "other.h5:/cells"}])
+        self.refuse_volumes(FAILED, [r"no file matches q\*\.h5"], [{"raw": "q*.h5:/raw", "labels": "q*.h5:/labels"}])
         self.refuse_infer(USAGE, [r"infer\.raw: is missing"], sets(data__raw=images["raw"], data__labels=images["labels"]))
 
 
