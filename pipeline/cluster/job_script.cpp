@@ -72,9 +72,10 @@ std::string job_script(Stage stage, const SlurmConfig& config, const std::string
   lines.add("account", config.account);
   lines.add("qos", config.qos);
   lines.add("nodes", r.nodes);
-  if (r.tasks_per_node > 0) {
-    lines.add("ntasks-per-node", r.tasks_per_node);
-  } else if (r.gpus_per_node == 0) {
+  const std::int64_t workers = r.tasks_per_node > 0 ? r.tasks_per_node : r.gpus_per_node;
+  if (workers > 0) {
+    lines.add("ntasks-per-node", workers);
+  } else {
     lines.add("--exclusive");  // a worker for each NUMA domain
   }
   lines.add("cpus-per-task", r.cpus_per_task);

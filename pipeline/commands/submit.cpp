@@ -3,7 +3,9 @@
 #include <iostream>
 #include <set>
 #include <sstream>
+#include <tuple>
 
+#include "io/dataset_wildcards.h"
 #include "io/error.h"
 #include "io/log.h"
 #include "pipeline/cluster/child_program.h"
@@ -13,6 +15,7 @@
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
+#include "pipeline/inference_volumes.h"
 #include "pipeline/run_folder.h"
 #include "workers/mpi/agree.h"
 
@@ -34,7 +37,9 @@ std::set<Stage> stages_of(const ExperimentConfig& config) {
   std::set<Stage> stages{Stage::report};
   if (names_training(config)) stages.insert(Stage::train);
   if (config.infer.output) stages.insert(Stage::infer);
-  if (config.evaluate.prediction && config.evaluate.labels) stages.insert(Stage::evaluate);
+  const auto& [prediction, labels] = std::tie(config.evaluate.prediction, config.evaluate.labels);
+  // Of many predictions, each needs labels of its own.
+  if (prediction && labels && wildcards_of(*prediction).size() == wildcards_of(*labels).size()) stages.insert(Stage::evaluate);
   return stages;
 }
 
@@ -52,6 +57,7 @@ struct PlannedJob {
   Stage stage = Stage::train;
   std::string script;
   JobRequest request;
+  std::vector<std::string> volumes;  ///< of a job array
 };
 
 /// The file of the site's environment, as the jobs are told; "" for none.
@@ -64,17 +70,36 @@ std::string site_env(const SlurmConfig& config) {
   return fs::exists(usual) ? fs::absolute(usual).string() : "";
 }
 
-std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set<Stage>& stages, const JobFolder& folder) {
+/// `volumes`: what is predicted; several make the prediction a job array.
+std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set<Stage>& stages,
+                                  const std::vector<InferenceVolume>& volumes, const JobFolder& folder) {
   std::vector<PlannedJob> jobs;
   for (const Stage stage : stages) {
-    PlannedJob job{stage, job_script(stage, config.slurm, config.name, 0), {}};
+    PlannedJob job;
+    job.stage = stage;
     job.request.script = folder.script(stage);
-    job.request.arguments = {fs::read_symlink("/proc/self/exe").string(), folder.path().string(), site_env(config.slurm),
-                             folder.experiment().string()};
-    job.request.log = without_patterns((folder.path() / name_of(stage)).string()) + "-%j.log";
+    job.request.arguments = {fs::read_symlink("/proc/self/exe").string(), folder.path().string(), site_env(config.slurm)};
+    if (stage == Stage::infer && volumes.size() > 1) {
+      for (const InferenceVolume& volume : volumes) {
+        job.volumes.push_back(volume.name);
+        job.request.arguments.push_back(folder.experiment_of(volume.name).string());
+      }
+    } else {
+      job.request.arguments.push_back(folder.experiment().string());
+    }
+    job.script = job_script(stage, config.slurm, config.name, static_cast<std::int64_t>(job.volumes.size()));
+    job.request.log = without_patterns((folder.path() / name_of(stage)).string()) + (job.volumes.empty() ? "-%j.log" : "-%A_%a.log");
     jobs.push_back(job);
   }
   return jobs;
+}
+
+/// The experiment as it is now, each volume's own too: what is changed after `submit` does not reach the jobs.
+void freeze(const ExperimentConfig& config, const std::vector<InferenceVolume>& volumes, const JobFolder& folder) {
+  write_text_file(folder.experiment(), config.resolved_yaml);
+  if (volumes.size() < 2) return;
+  for (const InferenceVolume& volume : volumes)
+    write_text_file(folder.experiment_of(volume.name), experiment_of(config, volume, {.inference = true}).resolved_yaml);
 }
 
 /// An argument as a shell would take it, for people to read.
@@ -124,9 +149,10 @@ void submit_chain(const std::vector<PlannedJob>& jobs, Submission submission, co
       JobRequest request = job.request;
       request.after = before;
       const std::string id = submit_job(request);
-      submission.jobs.push_back({job.stage, id, {}});
+      submission.jobs.push_back({job.stage, id, job.volumes});
       write_submission(folder, submission);
-      std::cout << fmt::format("{:<9} job {}{}\n", name_of(job.stage), id, before.empty() ? "" : fmt::format(", after {}", before))
+      std::cout << fmt::format("{:<9} job {}{}{}\n", name_of(job.stage), id, before.empty() ? "" : fmt::format(", after {}", before),
+                               job.volumes.empty() ? "" : fmt::format(", {} volumes", job.volumes.size()))
                 << std::flush;
       before = id;
     }
@@ -155,7 +181,9 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
   const ExperimentConfig config = read_experiment(*values, needs, world);
   on_root(world, [&] {
     const JobFolder folder(config.run_folder);
-    const std::vector<PlannedJob> jobs = plan_jobs(config, stages, folder);
+    std::vector<InferenceVolume> volumes;
+    if (stages.count(Stage::infer) != 0) volumes = inference_volumes(config);
+    const std::vector<PlannedJob> jobs = plan_jobs(config, stages, volumes, folder);
     if (values->count("dry-run") != 0) {
       show(jobs);
       return;
@@ -164,7 +192,7 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
       throw UsageError("there is no sbatch here: submit from a login node of a Slurm cluster; --dry-run shows the scripts");
     }
     refuse_while_active(folder);
-    write_text_file(folder.experiment(), config.resolved_yaml);
+    freeze(config, volumes, folder);
     submit_chain(jobs, {now_utc(), config.name, fs::current_path(), {}}, folder);
     std::cout << fmt::format("logs: {}\nhow it goes: tessera status {}\n", folder.path().string(), config.run_folder.string())
               << std::flush;

@@ -84,7 +84,7 @@ void for_each_volume(const std::vector<InferenceVolume>& volumes, const Communic
   for (const InferenceVolume& one : volumes) {
     try {
       step(one);
-    } catch (const StoppedBySignal&) {
+    } catch (const StoppedEarly&) {
       throw;
     } catch (const AgreedError& error) {
       note(one, error);

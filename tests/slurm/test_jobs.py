@@ -43,6 +43,39 @@ class Chain(SlurmCase):
         self.assertRegex(result.stdout, r"train +done +\d+ +1 +iteration 6 of 6\n")
 
 
+class ManyVolumes(SlurmCase):
+
+    def test_a_job_array(self):
+        """A task for each volume; one that fails does not stop the others, and is all that the next submission does."""
+        for seed, name in enumerate("abc"):
+            self.tessera(["synth", f"stacks/{name}.h5", "--shape", "3,96,96", "--seed", seed + 1])
+        whole = (self.folder / "stacks/c.h5").read_bytes()
+        (self.folder / "stacks/c.h5").write_bytes(b"no volume")
+        yaml = self.slurm_config("many", {"nodes": 1, "infer": {"nodes": 1, "tasks_per_node": 1}}, {
+            "train": {"iterations": 1, "validate_every": 10},
+            "infer": {"raw": "stacks/*.h5:/volumes/raw", "output": "predictions/*.h5:/p"},
+            "evaluate": {"labels": "stacks/*.h5:/volumes/labels/cells", "sections": [0, 3], "scores": ["pixel"]}})
+        jobs = self.submit(yaml)
+        self.assertEqual(list(jobs), ["train", "infer", "evaluate", "report"])
+        self.assertEqual(self.wait_for_end(jobs["report"], 90, "many"), "CANCELLED", self.story("many"))
+        states = {task: self.cluster.jobs()[f"{jobs['infer']}_{task}"][0] for task in range(3)}
+        self.assertEqual(states, {0: "COMPLETED", 1: "COMPLETED", 2: "FAILED"}, self.story("many"))
+        status = self.status("many")["infer"]
+        self.assertEqual((status["state"], status["done"], status["all"], status["starts"]), ("failed", 2, 3, 3))
+        self.assertEqual(status["work"], "2 of 3 volumes, 1 failed")
+        self.assertRegex(status["why"], r"^volume c: .*stacks/c\.h5")
+
+        (self.folder / "stacks/c.h5").write_bytes(whole)
+        jobs = self.submit(yaml)
+        self.assertEqual(self.wait_for_end(jobs["report"], 90, "many"), "COMPLETED", self.story("many"))
+        self.assertEqual(self.status("many")["infer"]["work"], "3 of 3 volumes")
+        log = (self.folder / f"runs/many/jobs/infer-{jobs['infer']}_0.log").read_text()
+        self.assertIn("blocks is done already", log)
+        for name in "abc":
+            self.assertEqual(self.read(f"predictions/{name}.h5:/p").shape, (3, 96, 96))
+            self.assertTrue((self.folder / f"runs/many/volumes/{name}/report.html").exists())
+
+
 class Failures(SlurmCase):
 
     def test_a_failing_stage_stops_the_chain(self):

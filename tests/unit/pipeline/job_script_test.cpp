@@ -36,7 +36,7 @@ TEST(JobScript, AsksForWhatTheConfigSays) {
   EXPECT_EQ(script.rfind("#!/bin/bash\n", 0), 0U);
   for (const char* line :
        {"#SBATCH --job-name=tessera-train-Cells__2nd_try", "#SBATCH --partition=gpu", "#SBATCH --account=em-lab", "#SBATCH --qos=long",
-        "#SBATCH --nodes=4", "#SBATCH --gpus-per-node=8", "#SBATCH --cpus-per-task=6", "#SBATCH --time=1-04:00:00", "#SBATCH --mem=64G",
+        "#SBATCH --nodes=4", "#SBATCH --ntasks-per-node=8", "#SBATCH --gpus-per-node=8", "#SBATCH --cpus-per-task=6", "#SBATCH --time=1-04:00:00", "#SBATCH --mem=64G",
         "#SBATCH --constraint=a100&nvlink", "#SBATCH --mail-user=me@lab.org", "#SBATCH --mail-type=END,FAIL",
         "#SBATCH --reservation=em", "#SBATCH --requeue", "#SBATCH --open-mode=append", "#SBATCH --signal=B:USR2@300"}) {
     EXPECT_TRUE(has_line(script, line)) << line << " in\n" << script.substr(0, 1500);
