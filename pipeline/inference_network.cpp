@@ -148,15 +148,15 @@ InferenceNetwork load_inference_network(const ExperimentConfig& config, const Ru
                             : from_checkpoint(config, folder, world, is_worker);
 }
 
-ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network,
-                                         const Communicator& world) {
+ChosenNormalisation choose_normalisation(const InferConfig& config, const VolumeInfo& raw,
+                                         const InferenceNetwork& network, const Communicator& world) {
   ChosenNormalisation chosen;
   switch (config.normalisation) {
     case NormalisationKind::volume:
-      chosen.whole = volume_statistics(*config.raw, world);
+      chosen.whole = volume_statistics(raw, world);
       break;
     case NormalisationKind::section:
-      chosen.by_section = section_statistics(*config.raw, world);
+      chosen.by_section = section_statistics(raw, world);
       break;
     case NormalisationKind::fixed:
       chosen.whole = config.fixed_normalisation;
@@ -168,7 +168,7 @@ ChosenNormalisation choose_normalisation(const InferConfig& config, const Infere
             "section, or fixed with infer.mean_and_std",
             network.name));
       }
-      chosen.whole = network.normalised_by_volume ? volume_statistics(*config.raw, world) : *network.normalisation;
+      chosen.whole = network.normalised_by_volume ? volume_statistics(raw, world) : *network.normalisation;
       break;
   }
   return chosen;
