@@ -137,8 +137,9 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   H5Pset_fapl_core(access_list.get(), kGrowBy, /*backing_store=*/0);
   H5Pset_file_image(access_list.get(), bytes.data(), bytes.size());
   const std::string damaged = name + " is no checkpoint, or a damaged one";
-  // The library refuses an image under the name of a file that exists; none lies inside of a file.
-  const std::string image_name = name + "/in memory";
+  // The library refuses an image under the name of a file that exists, and looks for one: here nothing is, and no
+  // shared file system is asked.
+  const std::string image_name = "/dev/null/" + name;
   Hdf5Handle file(check_hdf5(H5Fopen(image_name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged), H5Fclose);
   Hdf5Handle root(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose);
   const auto texts = read_string_attributes(root.get());

@@ -34,14 +34,15 @@ hid_t check_hdf5(hid_t status, const std::string& what) {
   return status;
 }
 
-Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
-  // The library prints its stack to standard error unless told otherwise; we say it in our words.
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  const std::string name = file.string();
+namespace {
+
+/// Why the library could not open a file, in words for whoever named it.
+[[noreturn]] void throw_why_not_opened(const std::filesystem::path& file) {
+  const std::string reason = take_hdf5_error(), name = file.string();
   if (access(name.c_str(), R_OK) != 0) {
-    const int reason = errno;
-    throw Error(fmt::format("cannot open {}: {}{}", name, errno_text(reason),
-                            reason == ENOENT ? " (is the path right, and seen from this node?)" : ""));
+    const int code = errno;
+    throw Error(fmt::format("cannot open {}: {}{}", name, errno_text(code),
+                            code == ENOENT ? " (is the path right, and seen from this node?)" : ""));
   }
   if (std::filesystem::is_directory(file)) {
     throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", name));
@@ -51,12 +52,18 @@ Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
     throw Error(fmt::format(
         "{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
   }
-  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  Hdf5Handle opened(H5Fopen(name.c_str(), H5F_ACC_RDONLY, access_list.get()), H5Fclose);
-  if (!opened) {
-    throw Error(fmt::format("cannot open {}: {} (is the file damaged, truncated, or still being written?)",
-                            name, take_hdf5_error()));
-  }
+  throw Error(
+      fmt::format("cannot open {}: {} (is the file damaged, truncated, or still being written?)", name, reason));
+}
+
+}  // namespace
+
+Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
+  // The library prints its stack to standard error unless told otherwise; we say it in our words.
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  // What may be wrong is looked at afterwards: each question before costs every rank a trip to the file system.
+  Hdf5Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  if (!opened) throw_why_not_opened(file);
   return opened;
 }
 

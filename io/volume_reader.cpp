@@ -61,6 +61,13 @@ std::vector<std::string> filters_of(hid_t creation_list) {
 
 }  // namespace
 
+std::int64_t VolumeInfo::chunks_stored() const {
+  if (!chunk) return 0;
+  std::int64_t count = ceil_div(channels, chunk_channels);
+  for (int axis = 0; axis < 3; ++axis) count *= ceil_div(shape[axis], (*chunk)[axis]);
+  return count;
+}
+
 VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes) : file_(open_hdf5_file(name.file)) {
   info_.name = name;
   if (!hdf5_path_exists(file_.get(), name.path)) {
@@ -116,13 +123,6 @@ void VolumeReader::unpack_on_threads(int threads) {
   parallel_ = std::make_unique<ParallelChunkReader>(
       dataset_.get(), ChunkLayout{info_.rank, info_.shape, *info_.chunk, info_.channels, info_.chunk_channels, info_.type},
       threads);
-}
-
-std::int64_t VolumeReader::chunks_stored() const {
-  if (!info_.chunk) return 0;
-  std::int64_t count = ceil_div(info_.channels, info_.chunk_channels);
-  for (int axis = 0; axis < 3; ++axis) count *= ceil_div(info_.shape[axis], (*info_.chunk)[axis]);
-  return count;
 }
 
 VoxelBuffer VolumeReader::read(const Box& box, std::vector<std::byte> memory) {

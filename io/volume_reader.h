@@ -30,6 +30,9 @@ struct VolumeInfo {
   std::vector<double> resolution_nm;       ///< CREMI's `resolution` (z, y, x); empty when absent
   std::vector<double> offset_nm;           ///< CREMI's `offset` (z, y, x); empty when absent
   std::map<std::string, std::string> attributes;  ///< every string attribute of the dataset
+
+  /// The number of chunks that the dataset stores; 0 for contiguous datasets.
+  std::int64_t chunks_stored() const;
 };
 
 /// Room in the library's chunk cache for one layer of chunks, so that reading section after section
@@ -64,8 +67,6 @@ class VolumeReader {
   /// How many stored chunks the reads so far have touched: each is read and decompressed at most once per
   /// read. 0 for contiguous datasets.
   std::int64_t chunks_read() const { return chunks_read_; }
-  /// The number of chunks that the dataset stores; 0 for contiguous datasets.
-  std::int64_t chunks_stored() const;
 
  private:
   /// False when the library must do it.

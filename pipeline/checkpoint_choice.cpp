@@ -12,10 +12,7 @@ namespace {
 /// The root's bytes and name on every rank, parsed.
 LoadedCheckpoint broadcast_checkpoint(std::vector<std::byte> bytes, std::string name, const Communicator& world) {
   world.broadcast(name);
-  std::uint64_t size = bytes.size();
-  world.broadcast(std::as_writable_bytes(std::span(&size, 1)));
-  bytes.resize(size);
-  world.broadcast(std::span(bytes));
+  world.broadcast(bytes);
   return {parse_checkpoint(std::move(bytes), name), name};
 }
 

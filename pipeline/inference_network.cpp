@@ -52,7 +52,8 @@ TorchScriptModel describe_torchscript(const ExperimentConfig& config,
                                       std::optional<Normalisation>& normalisation, bool& by_volume) {
   const TorchScriptConfig& said = *config.torchscript;
   TorchScriptModel model;
-  if (const auto facts = read_torchscript_facts(said.file)) {
+  const TorchScriptFile file = read_torchscript_file(said.file);
+  if (const auto facts = read_torchscript_facts(file)) {
     model = facts->model;
     normalisation = {facts->mean, facts->std};
     by_volume = facts->by_volume;
@@ -67,29 +68,47 @@ TorchScriptModel describe_torchscript(const ExperimentConfig& config,
     model.classes = config.model.classes;
     model.activation = config.model.classes == 1 ? Activation::sigmoid : Activation::softmax;
   }
-  model.file = said.file;
+  model.file = file;
   if (said.margin) model.margin = *said.margin;
   if (said.alignment) model.alignment = *said.alignment;
   if (said.activation) model.activation = *said.activation;
   return model;
 }
 
-/// What the root's probe found, for the other ranks.
-struct ProbeMessage {
+/// What the root knows of a TorchScript network, for the other ranks.
+struct TorchScriptMessage {
   NetworkGeometry geometry;
   double bytes_per_pixel = 0;
+  std::int64_t in_channels = 1, classes = 1;
+  Activation activation = Activation::softmax;
+  std::optional<Normalisation> normalisation;
+  bool normalised_by_volume = false;
 };
+
+/// Every rank's own copy of the root's file: the file system sees one reader, however many ranks there are.
+TorchScriptFile broadcast_torchscript(const std::filesystem::path& name, const TorchScriptFile& at_root,
+                                      const Communicator& world) {
+  if (world.size() == 1) return at_root;
+  std::vector<std::byte> content;
+  if (world.is_root()) content = *at_root.content;
+  world.broadcast(content);
+  return {name, std::make_shared<const std::vector<std::byte>>(std::move(content))};
+}
 
 InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communicator& world, bool is_worker) {
   InferenceNetwork network;
   TorchScriptModel model;
-  ProbeMessage probed;
-  on_every_rank(world, [&] { model = describe_torchscript(config, network.normalisation, network.normalised_by_volume); });
+  TorchScriptMessage found;
   on_root(world, [&] {
+    model = describe_torchscript(config, found.normalisation, found.normalised_by_volume);
     const TorchScriptProbe probe = probe_torchscript(model);
-    probed = {probe.traits.geometry, probe.traits.bytes_per_pixel};
+    found.geometry = probe.traits.geometry;
+    found.bytes_per_pixel = probe.traits.bytes_per_pixel;
+    found.in_channels = model.in_channels;
+    found.classes = model.classes;
+    found.activation = model.activation;
     spdlog::info("{}: {}; a tile and a larger one around it differ by up to {:.2g} in probability",
-                 model.file.string(), probe.traits.geometry.legal_sides_text(512), probe.tile_dependence);
+                 model.file.name.string(), probe.traits.geometry.legal_sides_text(512), probe.tile_dependence);
     constexpr double kRounding = 1e-3;
     if (probe.tile_dependence > kRounding && config.infer.blending == Blending::crop) {
       throw UsageError(
@@ -97,21 +116,24 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
                       "tiles would show seams: raise "
                       "model.margin or model.alignment, or, for a network that normalises each tile by "
                       "itself, set infer.blend: linear",
-                      model.file.string(), probe.tile_dependence));
+                      model.file.name.string(), probe.tile_dependence));
     }
-    const std::vector<std::byte> bytes = read_file_bytes(model.file);
     Sha256 digest;
-    digest.add(bytes);
+    digest.add(*model.file.content);
     network.digest = digest.hex();
   });
-  world.broadcast(std::as_writable_bytes(std::span(&probed, 1)));
-  network.name = model.file.string();
-  network.traits.geometry = probed.geometry;
-  network.traits.bytes_per_pixel = probed.bytes_per_pixel;
-  network.traits.in_channels = model.in_channels;
-  network.traits.classes = model.classes;
-  network.traits.activation = model.activation;
-  network.traits.weight_bytes = static_cast<std::int64_t>(std::filesystem::file_size(model.file));
+  world.broadcast(std::as_writable_bytes(std::span(&found, 1)));
+  model.file = broadcast_torchscript(config.torchscript->file, model.file, world);
+  network.name = model.file.name.string();
+  network.normalisation = found.normalisation;
+  network.normalised_by_volume = found.normalised_by_volume;
+  network.traits.geometry = found.geometry;
+  network.traits.bytes_per_pixel = found.bytes_per_pixel;
+  network.traits.in_channels = found.in_channels;
+  network.traits.classes = found.classes;
+  network.traits.activation = found.activation;
+  // The file's bytes stay beside the network that is made of them: another may be made, in float32.
+  network.traits.weight_bytes = 2 * static_cast<std::int64_t>(model.file.content->size());
   if (is_worker) {
     network.make = [model](Precision precision, const Device& device) {
       return make_torchscript_network(model, precision, device);
@@ -128,15 +150,15 @@ InferenceNetwork load_inference_network(const ExperimentConfig& config, const Ru
                             : from_checkpoint(config, folder, world, is_worker);
 }
 
-ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network,
-                                         const Communicator& world) {
+ChosenNormalisation choose_normalisation(const InferConfig& config, const VolumeInfo& raw,
+                                         const InferenceNetwork& network, const Communicator& world) {
   ChosenNormalisation chosen;
   switch (config.normalisation) {
     case NormalisationKind::volume:
-      chosen.whole = volume_statistics(*config.raw, world);
+      chosen.whole = volume_statistics(raw, world);
       break;
     case NormalisationKind::section:
-      chosen.by_section = section_statistics(*config.raw, world);
+      chosen.by_section = section_statistics(raw, world);
       break;
     case NormalisationKind::fixed:
       chosen.whole = config.fixed_normalisation;
@@ -148,7 +170,7 @@ ChosenNormalisation choose_normalisation(const InferConfig& config, const Infere
             "section, or fixed with infer.mean_and_std",
             network.name));
       }
-      chosen.whole = network.normalised_by_volume ? volume_statistics(*config.raw, world) : *network.normalisation;
+      chosen.whole = network.normalised_by_volume ? volume_statistics(raw, world) : *network.normalisation;
       break;
   }
   return chosen;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "io/volume_reader.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run_folder.h"
 #include "workers/network/network_traits.h"
@@ -31,14 +32,14 @@ struct InferenceNetwork {
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
                                         const Communicator& world, bool is_worker);
 
-/// Collective. How the raw values of the experiment's inference are normalised: one value, or one for each
+/// Collective. How the values of `raw`, the volume of the inference, are normalised: one value, or one for each
 /// section. Errors, on every rank: UsageError when the network does not say how it was trained and the
 /// experiment neither.
 struct ChosenNormalisation {
   Normalisation whole;
   std::vector<Normalisation> by_section;
 };
-ChosenNormalisation choose_normalisation(const InferConfig& config, const InferenceNetwork& network,
-                                         const Communicator& world);
+ChosenNormalisation choose_normalisation(const InferConfig& config, const VolumeInfo& raw,
+                                         const InferenceNetwork& network, const Communicator& world);
 
 }  // namespace tessera

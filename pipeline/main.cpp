@@ -132,6 +132,7 @@ int main(int argc, char** argv) {
   keep_hdf5_from_cleaning_up();
   // A file beyond 'ulimit -f' is an error to report, like a full disk, and no reason to die without a word.
   std::signal(SIGXFSZ, SIG_IGN);
+  start_log("info", 0, 1);  // until MPI has started
   try {
     MpiSession mpi(argc, argv);
     return run_together(Arguments(argv + 1, argv + argc), mpi);

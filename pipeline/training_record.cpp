@@ -1,9 +1,9 @@
 #include "pipeline/training_record.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <nlohmann/json.hpp>
+
+#include "workers/mpi/mpi_session.h"
 
 namespace tessera {
 
@@ -25,11 +25,9 @@ void TrainingRecord::write(const RunFolder& folder) const {
 }
 
 TrainingRecord start_training_record(const Communicator& world, const std::string& device) {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
   TrainingRecord record;
   record.ranks = world.size();
-  const std::vector<std::string> all = world.all_gather(device.empty() ? "" : std::string(host.data()) + "\n" + device);
+  const std::vector<std::string> all = world.all_gather(device.empty() ? "" : host_name() + "\n" + device);
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     const std::size_t end = all[rank].find('\n');
     if (end == std::string::npos) continue;

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
+#include <span>
+#include <sstream>
 
 #include "io/dataset_wildcards.h"
 #include "io/error.h"
 #include "pipeline/config/config_values.h"
+#include "pipeline/volume_look_up.h"
+#include "workers/mpi/agree.h"
 
 namespace tessera {
 namespace {
@@ -29,11 +32,56 @@ VolumeInfo labels_info(const VolumeConfig& said, const DatasetName& raw, const D
   }
 }
 
-AnnotatedVolume look_up(const VolumeConfig& said, const DatasetName& pattern) {
+/// What the files hold of one volume of an entry.
+struct FoundVolume {
+  std::size_t entry = 0;
+  VolumeInfo raw, labels;
+};
+
+/// Looks into the files of every entry. Errors: Error.
+std::vector<FoundVolume> look_up(const std::vector<VolumeConfig>& entries) {
+  std::vector<FoundVolume> found;
+  for (std::size_t entry = 0; entry < entries.size(); ++entry) {
+    VolumeConfig one = entries[entry];
+    const DatasetName pattern = *one.raw, labels = *one.labels;
+    for (const WildcardMatch& match : find_datasets(pattern)) {
+      const std::string mismatch = wildcard_mismatch(wildcards_of(labels), "raw", match.texts);
+      const bool really_called_so = match.name.text() == pattern.text();
+      if (!mismatch.empty() && !really_called_so) throw UsageError(fmt::format("{}.labels: {}", one.key, mismatch));
+      one.labels = mismatch.empty() ? filled_in(labels, match.texts) : labels;
+      found.push_back({entry, VolumeReader(match.name).info(), labels_info(one, match.name, pattern)});
+    }
+  }
+  return found;
+}
+
+/// Collective: what the root has found, on every rank.
+void broadcast_found(std::vector<FoundVolume>& found, const Communicator& world) {
+  std::vector<VolumeInfo> volumes;
+  std::string entries;  // the number of each one's
+  for (const FoundVolume& one : found) {
+    volumes.insert(volumes.end(), {one.raw, one.labels});
+    entries += std::to_string(one.entry) + " ";
+  }
+  broadcast_volumes(volumes, world);
+  world.broadcast(entries);
+  std::istringstream in(entries);
+  found.resize(volumes.size() / 2);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    in >> found[i].entry;
+    found[i].raw = std::move(volumes[2 * i]);
+    found[i].labels = std::move(volumes[2 * i + 1]);
+  }
+}
+
+AnnotatedVolume annotated(const VolumeConfig& entry, FoundVolume found) {
   AnnotatedVolume volume;
-  volume.said = said;
-  volume.raw = VolumeReader(*said.raw).info();
-  volume.labels = labels_info(said, *said.raw, pattern);
+  VolumeConfig& said = volume.said;
+  said = entry;
+  said.raw = found.raw.name;
+  said.labels = found.labels.name;
+  volume.raw = std::move(found.raw);
+  volume.labels = std::move(found.labels);
   require_same_shape(volume.raw, volume.labels);
   if (said.train_sections) require_sections(*said.train_sections, volume.raw, said.key + ".train_sections");
   if (said.validation_sections)
@@ -43,24 +91,8 @@ AnnotatedVolume look_up(const VolumeConfig& said, const DatasetName& pattern) {
   return volume;
 }
 
-/// The volumes that one entry names.
-void append_volumes(const VolumeConfig& entry, bool of_list, std::vector<AnnotatedVolume>& volumes) {
-  const std::size_t first = volumes.size();
-  for (const WildcardMatch& match : find_datasets(*entry.raw)) {
-    const std::string mismatch = wildcard_mismatch(wildcards_of(*entry.labels), "raw", match.texts);
-    const bool really_called_so = match.name.text() == entry.raw->text();
-    if (!mismatch.empty() && !really_called_so)
-      throw UsageError(fmt::format("{}.labels: {}", entry.key, mismatch));
-    VolumeConfig one = entry;
-    one.raw = match.name;
-    if (mismatch.empty()) one.labels = filled_in(*entry.labels, match.texts);
-    volumes.push_back(look_up(one, *entry.raw));
-    VolumeConfig& said = volumes.back().said;
-    if (of_list && !said.train_sections && !said.validation_sections)
-      said.train_sections = Sections{0, volumes.back().raw.shape.z};
-  }
-  if (!entry.sampling_weight) return;
-  // Shared by the volumes of the entry according to their pixels.
+/// The sampling weight of an entry, shared by its volumes, those from `first` on, according to their pixels.
+void share_sampling_weight(double weight, std::size_t first, std::vector<AnnotatedVolume>& volumes) {
   const auto pixels = [](const AnnotatedVolume& one) {
     const PixelBounds b = one.bounds();
     return static_cast<double>((b.y_end - b.y_begin) * b.width()) *
@@ -70,7 +102,7 @@ void append_volumes(const VolumeConfig& entry, bool of_list, std::vector<Annotat
   for (std::size_t i = first; i < volumes.size(); ++i)
     all += pixels(volumes[i]);
   for (std::size_t i = first; i < volumes.size(); ++i)
-    volumes[i].said.sampling_weight = *entry.sampling_weight * pixels(volumes[i]) / all;
+    volumes[i].said.sampling_weight = weight * pixels(volumes[i]) / all;
 }
 
 bool overlap(const Sections& a, const Sections& b) {
@@ -97,16 +129,50 @@ void require_fair_scores(const std::vector<AnnotatedVolume>& volumes) {
   }
 }
 
+/// Collective over the workers. Of each volume that is held out whole, the mean and deviation of its sections: one
+/// worker reads them, the others add zeros, so that the bits are the same for any number of workers.
+std::vector<Normalisation> own_normalisations(const std::vector<AnnotatedVolume>& volumes, const Communicator& workers) {
+  std::vector<double> values(2 * volumes.size(), 0);
+  on_every_rank(workers, [&] {
+    int turn = 0;
+    for (std::size_t i = 0; i < volumes.size(); ++i) {
+      const AnnotatedVolume& one = volumes[i];
+      if (!one.said.is_held_out() || turn++ % workers.size() != workers.rank()) continue;
+      const Normalisation found = section_normalisation(one.raw.name, *one.validation_sections(), one.region);
+      values[2 * i] = found.mean;
+      values[2 * i + 1] = found.std;
+    }
+  });
+  workers.sum(std::span(values));
+  std::vector<Normalisation> all;
+  for (std::size_t i = 0; i < volumes.size(); ++i)
+    all.push_back({values[2 * i], values[2 * i + 1]});
+  return all;
+}
+
 std::string sections_text(const std::optional<Sections>& sections) {
   return sections ? fmt::format("[{}, {})", sections->begin, sections->end) : "-";
 }
 
 }  // namespace
 
-std::vector<AnnotatedVolume> find_volumes(const DataConfig& config) {
+std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Communicator& world) {
+  const std::vector<VolumeConfig> entries = config.all_volumes();
+  std::vector<FoundVolume> found;
+  on_root(world, [&] { found = look_up(entries); });
+  broadcast_found(found, world);
   std::vector<AnnotatedVolume> volumes;
-  for (const VolumeConfig& entry : config.all_volumes())
-    append_volumes(entry, !config.volumes.empty(), volumes);
+  auto next = found.begin();
+  for (std::size_t entry = 0; entry < entries.size(); ++entry) {
+    const std::size_t first = volumes.size();
+    for (; next != found.end() && next->entry == entry; ++next) {
+      volumes.push_back(annotated(entries[entry], std::move(*next)));
+      VolumeConfig& said = volumes.back().said;
+      if (!config.volumes.empty() && !said.train_sections && !said.validation_sections)
+        said.train_sections = Sections{0, volumes.back().raw.shape.z};
+    }
+    if (entries[entry].sampling_weight) share_sampling_weight(*entries[entry].sampling_weight, first, volumes);
+  }
   for (const AnnotatedVolume& one : volumes) {
     const AnnotatedVolume& first = volumes.front();
     if (one.raw.channels == first.raw.channels) continue;
@@ -140,8 +206,10 @@ TrainingSetOptions training_set_options(const ExperimentConfig& config,
   return options;
 }
 
-std::vector<ValidationVolume> validation_volumes(const std::vector<AnnotatedVolume>& volumes,
-                                                 const TrainingSet& data) {
+std::vector<ValidationVolume> validation_volumes(const std::vector<AnnotatedVolume>& volumes, const TrainingSet& data,
+                                                 const Communicator& workers) {
+  const std::vector<Normalisation> own =
+      data.scope() == NormalisationScope::volume ? own_normalisations(volumes, workers) : std::vector<Normalisation>();
   std::vector<ValidationVolume> held_out;
   std::size_t trained = 0;
   for (std::size_t i = 0; i < volumes.size(); ++i) {
@@ -159,9 +227,7 @@ std::vector<ValidationVolume> validation_volumes(const std::vector<AnnotatedVolu
     volume.region = one.region;
     volume.number = i;
     if (data.scope() == NormalisationScope::volume) {
-      volume.normalisation = one.train_sections()
-                                 ? data.volume(place).normalisation()
-                                 : section_normalisation(volume.raw, volume.sections, volume.region);
+      volume.normalisation = one.train_sections() ? data.volume(place).normalisation() : own[i];
     }
     held_out.push_back(volume);
   }

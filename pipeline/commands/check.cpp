@@ -79,7 +79,7 @@ int run_check(const Arguments& arguments, const Communicator& world) {
       network = load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
     }
     if (!config.data.volumes.empty() || (config.data.raw && config.data.labels)) {
-      const std::vector<AnnotatedVolume> volumes = find_volumes(config.data);
+      const std::vector<AnnotatedVolume> volumes = find_volumes(config.data, Communicator::alone());
       const bool cuda = config.device == "cuda";  // auto is planned for the CPU
       const TrainingResources resources{kAnyMemory, training_precision(config, cuda), cuda};
       std::cout << fmt::format("training: {}; {}\n", name_of(resources.precision),

@@ -12,7 +12,7 @@
 #include "pipeline/evaluation.h"
 #include "pipeline/evaluation_report.h"
 #include "pipeline/label_evaluation.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/volume_look_up.h"
 
 namespace tessera {
 namespace {
@@ -96,7 +96,7 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("kind")) request.kind = evaluation_kind(text("kind"));
   if (given("instances")) request.kind = EvaluationKind::labels;
   if (given("scores")) request.scores = evaluation_scores(split_at_commas(text("scores")));
-  on_every_rank(world, [&] { request.kind = kind_of(request, VolumeReader(request.prediction).info()); });
+  request.kind = kind_of(request, look_up_volume(request.prediction, world));
   if (config && request.kind == EvaluationKind::probability) compare_predicted_class(*config, request);
   if (given("invert-labels")) request.invert_labels = true;
   if (given("thresholds")) request.thresholds = values["thresholds"].as<int>();

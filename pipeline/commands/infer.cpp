@@ -21,6 +21,7 @@
 #include "pipeline/progress.h"
 #include "pipeline/result_state.h"
 #include "pipeline/stop_signal.h"
+#include "pipeline/volume_look_up.h"
 #include "pipeline/wall_time.h"
 #include "workers/infer/inference_worker.h"
 #include "workers/mpi/agree.h"
@@ -208,15 +209,10 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   Device planned_for = device;
   planned_for.cuda = world.any(device.cuda);
 
+  const VolumeInfo raw = look_up_volume(*config.infer.raw, world);
   std::optional<InferencePlan> plan;
-  std::int64_t chunks_stored = 0;
   on_every_rank(world, [&] {
-    const VolumeReader raw(*config.infer.raw);
-    const bool everything = !config.infer.region_begin && !config.infer.region_end && !config.infer.skip_mask &&
-                            !config.infer.background;
-    chunks_stored = everything ? raw.chunks_stored() : 0;  // of a part nobody knows the fair number
-    plan = plan_inference(config.infer, raw.info(), network.traits, planned_for);
-    if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.info().shape);  // for its errors
+    plan = plan_inference(config.infer, raw, network.traits, planned_for);
     const std::int64_t available = available_memory(device);
     if (is_worker && !device.cuda && plan->memory_per_worker() > available) {
       throw UsageError(
@@ -226,7 +222,11 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
     }
   });
 
-  const ChosenNormalisation normalisation = choose_normalisation(config.infer, network, world);
+  on_root(world, [&] {
+    if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.shape);  // for its errors
+  });
+
+  const ChosenNormalisation normalisation = choose_normalisation(config.infer, raw, network, world);
   JobDescription job;
   ResultState state;
   on_root(world, [&] {
@@ -269,7 +269,10 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
       spdlog::info("going on: {} of {} blocks are done, start {}", all - left, all,
                    result.contents.starts + 1);
     }
-    record = std::make_unique<InferenceRecord>(config, *plan, std::move(result), chunks_stored);
+    const bool everything = !config.infer.region_begin && !config.infer.region_end && !config.infer.skip_mask &&
+                            !config.infer.background;  // of a part nobody knows the fair number
+    record = std::make_unique<InferenceRecord>(config, *plan, std::move(result),
+                                               everything ? raw.chunks_stored() : 0);
   });
   world.broadcast(std::as_writable_bytes(std::span(&layout.base, 1)));
 

@@ -88,7 +88,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
 
   // All that can be wrong with the inputs comes out here, on every rank at once.
   std::unique_ptr<TrainingSet> data;
-  std::vector<AnnotatedVolume> volumes;
+  const std::vector<AnnotatedVolume> volumes = find_volumes(config.data, world);
   std::vector<ValidationVolume> validation;
   TrainingPlan plan;
   // One precision for all: the lowest common one.
@@ -96,7 +96,6 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   const Precision precision = world.any(slower_in_half) ? Precision::float32 : Precision::bfloat16;
   config.train.trainer.precision = precision;
   const auto make_plan = [&](std::int64_t available) {
-    volumes = find_volumes(config.data);
     plan = plan_training(config, volumes, {available, precision, device.cuda});
     config.train.trainer.samples.tile_side = plan.tile_side;
   };
@@ -104,7 +103,10 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     if (!is_worker) return;  // memory is judged where the work is
     make_plan(device.cuda ? kAnyMemory : available_memory(device));
     data = std::make_unique<TrainingSet>(training_set_options(config, volumes, plan.context, plan.tile_side, device.threads));
-    validation = validation_volumes(volumes, *data);
+  });
+  // A step of its own: collective over the workers, where nobody may wait for one that failed before.
+  on_every_rank(world, [&] {
+    if (is_worker) validation = validation_volumes(volumes, *data, workers);
   });
   on_every_rank(world, [&] {
     if (!is_worker) make_plan(kAnyMemory);

@@ -1,14 +1,14 @@
 #include "workers/infer/block_exchange.h"
 
-#include <unistd.h>
-
 #include <cstring>
+
+#include "workers/mpi/mpi_session.h"
 
 namespace tessera {
 
 WorkerIdentity identity_of(const std::string& device) {
   WorkerIdentity identity;
-  if (::gethostname(identity.host.data(), identity.host.size() - 1) != 0) identity.host = {'?'};
+  host_name().copy(identity.host.data(), identity.host.size() - 1);
   device.copy(identity.device.data(), identity.device.size() - 1);
   return identity;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
-#include "io/volume_reader.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
@@ -54,21 +54,20 @@ void add_box(VolumeReader& reader, const Box& box, std::vector<Sums>& sections) 
 }
 
 /// Collective. The sums of the sections in so many layers.
-std::vector<Sums> sum_sections(const DatasetName& raw, std::int64_t most_layers, const Communicator& world) {
+std::vector<Sums> sum_sections(const VolumeInfo& raw, std::int64_t most_layers, const Communicator& world) {
   constexpr std::int64_t kPiecesPerLayer = 64;
-  std::vector<Sums> sections;
+  std::vector<Sums> sections(static_cast<std::size_t>(raw.shape.z));
+  const Index3 piece = piece_shape(raw);
+  const std::int64_t rows = ceil_div(raw.shape.y, piece.y), columns = ceil_div(raw.shape.x, piece.x);
+  const auto layers = evenly_spread(ceil_div(raw.shape.z, piece.z), most_layers);
   on_every_rank(world, [&] {
-    VolumeReader reader(raw);
-    const VolumeInfo& info = reader.info();
-    const Index3 piece = piece_shape(info);
-    sections.resize(static_cast<std::size_t>(info.shape.z));
-    const std::int64_t rows = ceil_div(info.shape.y, piece.y), columns = ceil_div(info.shape.x, piece.x);
-    const auto layers = evenly_spread(ceil_div(info.shape.z, piece.z), most_layers);
+    std::optional<VolumeReader> reader;
     for (std::size_t i = static_cast<std::size_t>(world.rank()); i < layers.size();
          i += static_cast<std::size_t>(world.size())) {
+      if (!reader) reader.emplace(raw.name);
       for (const std::int64_t at : evenly_spread(rows * columns, kPiecesPerLayer)) {
         const Index3 begin{layers[i] * piece.z, at / columns * piece.y, at % columns * piece.x};
-        add_box(reader, intersection({begin, begin + piece}, Box::of_shape(info.shape)), sections);
+        add_box(*reader, intersection({begin, begin + piece}, Box::of_shape(raw.shape)), sections);
       }
     }
   });
@@ -91,14 +90,14 @@ Normalisation normalisation_of(const Sums& sums) {
 
 }  // namespace
 
-std::vector<Normalisation> section_statistics(const DatasetName& raw, const Communicator& world) {
+std::vector<Normalisation> section_statistics(const VolumeInfo& raw, const Communicator& world) {
   std::vector<Normalisation> all;
   for (const Sums& sums : sum_sections(raw, INT64_MAX, world))
     all.push_back(normalisation_of(sums));
   return all;
 }
 
-Normalisation volume_statistics(const DatasetName& raw, const Communicator& world) {
+Normalisation volume_statistics(const VolumeInfo& raw, const Communicator& world) {
   Sums total;
   for (const Sums& sums : sum_sections(raw, 256, world)) {
     total.count += sums.count;

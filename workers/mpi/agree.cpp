@@ -1,10 +1,13 @@
 #include "workers/mpi/agree.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <exception>
 #include <string>
 
 #include "io/error_words.h"
-
+#include "workers/mpi/mpi_session.h"
 
 namespace tessera {
 namespace {
@@ -23,8 +26,8 @@ std::string outcome_of(const std::function<void()>& step) {
   }
 }
 
-void throw_outcome(const std::string& outcome) {
-  const std::string words = outcome.substr(1);
+void throw_outcome(const std::string& outcome, const std::string& where = "") {
+  const std::string words = outcome.substr(1) + where;
   if (outcome[0] == 'S') throw StoppedEarly(words);
   if (outcome[0] == 'U') throw UsageError(words);
   throw AgreedError(words);
@@ -35,9 +38,17 @@ void throw_outcome(const std::string& outcome) {
 void on_every_rank(const Communicator& world, const std::function<void()>& step) {
   const std::string mine = outcome_of(step);
   if (!world.any(!mine.empty())) return;
-  for (const std::string& outcome : world.all_gather(mine)) {
-    if (!outcome.empty()) throw_outcome(outcome);
+  const std::vector<std::string> outcomes = world.all_gather(mine);
+  const std::vector<std::string> places = world.all_gather(mine.empty() ? "" : place_name());
+  const auto is_failure = [](const std::string& outcome) { return !outcome.empty(); };
+  const auto failed = std::ranges::count_if(outcomes, is_failure);
+  const auto first = static_cast<std::size_t>(std::ranges::find_if(outcomes, is_failure) - outcomes.begin());
+  std::string where;
+  if (failed < world.size() - 1) {  // a step of all workers fails on all ranks but the coordinator
+    where = failed == 1 ? fmt::format(" (on {} alone)", places[first])
+                        : fmt::format(" (on {} of {} ranks, such as {})", failed, world.size(), places[first]);
   }
+  throw_outcome(outcomes[first], where);
 }
 
 void on_root(const Communicator& world, const std::function<void()>& step) {

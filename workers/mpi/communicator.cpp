@@ -114,6 +114,13 @@ void Communicator::broadcast(std::string& text, int root) const {
   broadcast(std::as_writable_bytes(std::span(text.data(), text.size())), root);
 }
 
+void Communicator::broadcast(std::vector<std::byte>& bytes, int root) const {
+  std::uint64_t size = bytes.size();
+  broadcast(std::as_writable_bytes(std::span(&size, 1)), root);
+  bytes.resize(size);
+  broadcast(std::span(bytes), root);
+}
+
 namespace {
 
 template <class T, class Wait>

@@ -50,6 +50,8 @@ class Communicator {
   /// Collective: the root's text on every rank.
   void broadcast(std::string& text, int root = 0) const;
   void broadcast(std::span<std::byte> bytes, int root = 0) const;
+  /// Collective: the root's bytes, however many, on every rank.
+  void broadcast(std::vector<std::byte>& bytes, int root = 0) const;
   /// Collective: element-wise sums on every rank, in place.
   void sum(std::span<double> values) const;
   void sum(std::span<std::int64_t> values) const;

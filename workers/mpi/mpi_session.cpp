@@ -1,12 +1,59 @@
 #include "workers/mpi/mpi_session.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
 #include <cstdlib>
 #include <exception>
-#include <string_view>
 
+#include "io/clock.h"
 #include "io/error.h"
 
 namespace tessera {
+namespace {
+
+/// The ranks leave MPI_Init together, so this is the time of a few messages.
+double meeting_limit_s() {
+  const char* said = std::getenv("TESSERA_MEETING_SECONDS");
+  const double seconds = said != nullptr ? std::strtod(said, nullptr) : 0;
+  return seconds > 0 ? seconds : 120;
+}
+
+/// Collective: every rank hears of every other. MPI starts without that (the launcher introduces the ranks), and where
+/// they do not reach each other, their first message would be waited for without end.
+void meet_all_ranks() {
+  const double begin_s = seconds_now(), limit_s = meeting_limit_s();
+  MPI_Request request{};
+  check_mpi(MPI_Ibarrier(MPI_COMM_WORLD, &request), "meet the other ranks");
+  PoliteWait waiting;
+  for (int done = 0;;) {
+    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "meet the other ranks");
+    if (done != 0) return;
+    if (seconds_now() - begin_s > limit_s) {
+      throw Error(fmt::format(
+          "MPI started, but {} has not reached the other ranks within {:.0f} s: a network interface that leads to no other "
+          "node (of containers or virtual machines), or a firewall? Name one that all nodes share, such as mpirun --mca "
+          "btl_tcp_if_include eth0 (TESSERA_MEETING_SECONDS sets the limit)",
+          place_name(), limit_s));
+    }
+    waiting.pause();
+  }
+}
+
+}  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
+}
+
+std::string place_name() {
+  int started = 0, rank = 0;
+  MPI_Initialized(&started);
+  if (started != 0) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return fmt::format("rank {} on {}", rank, host_name());
+}
 
 bool started_by_launcher() {
   // Open MPI's mpirun and PMIx (srun --mpi=pmix), PMI-1/2 (srun, MPICH, Intel MPI).
@@ -29,6 +76,7 @@ MpiSession::MpiSession(int& argc, char**& argv) : with_mpi_(started_by_launcher(
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
     throw Error("cannot start MPI with threads (MPI_THREAD_FUNNELED)");
   }
+  meet_all_ranks();
 }
 
 MpiSession::~MpiSession() {

@@ -3,15 +3,19 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
+#include <caffe2/serialize/read_adapter_interface.h>
 #include <fmt/format.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "io/box.h"
+#include "io/checkpoint_file.h"
 #include "io/error.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/torchscript_export.h"
@@ -30,24 +34,38 @@ at::ScalarType scalar_type(Precision precision) {
                                            : at::kFloat;
 }
 
-torch::jit::Module load_module(const std::filesystem::path& file, const at::Device& device,
+/// Lets LibTorch read a file's bytes where they are.
+class BytesInMemory : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  explicit BytesInMemory(std::shared_ptr<const std::vector<std::byte>> bytes) : bytes_(std::move(bytes)) {}
+  std::size_t size() const override { return bytes_->size(); }
+  std::size_t read(std::uint64_t at, void* to, std::size_t count, const char*) const override {
+    const std::size_t begin = std::min<std::size_t>(at, bytes_->size());
+    const std::size_t copied = std::min(count, bytes_->size() - begin);
+    std::memcpy(to, bytes_->data() + begin, copied);
+    return copied;
+  }
+
+ private:
+  std::shared_ptr<const std::vector<std::byte>> bytes_;
+};
+
+torch::jit::Module load_module(const TorchScriptFile& file, const at::Device& device,
                                std::unordered_map<std::string, std::string>& extra) {
-  if (!std::filesystem::exists(file))
-    throw Error(fmt::format("model.torchscript: there is no {}", file.string()));
   try {
-    torch::jit::Module module = torch::jit::load(file.string(), device, extra);
+    torch::jit::Module module = torch::jit::load(std::make_shared<BytesInMemory>(file.content), device, extra);
     module.eval();
     return module;
   } catch (const c10::Error& error) {
-    throw Error(
-        fmt::format("{} cannot be loaded as TorchScript: {}", file.string(), error.what_without_backtrace()));
+    throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.name.string(),
+                            error.what_without_backtrace()));
   }
 }
 
 class TorchScriptNetwork : public TileNetwork {
  public:
   TorchScriptNetwork(const TorchScriptModel& model, Precision precision, const Device& device)
-      : name_(model.file.string()), type_(scalar_type(precision)), precision_(precision) {
+      : name_(model.file.name.string()), type_(scalar_type(precision)), precision_(precision) {
     if (precision == Precision::float16 && !device.cuda) {
       throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
     }
@@ -119,12 +137,18 @@ at::Tensor probability_of(const at::Tensor& answer, Activation activation) {
 
 }  // namespace
 
+TorchScriptFile read_torchscript_file(const std::filesystem::path& name) {
+  if (!std::filesystem::exists(name))
+    throw Error(fmt::format("model.torchscript: there is no {}", name.string()));
+  return {name, std::make_shared<const std::vector<std::byte>>(read_file_bytes(name))};
+}
+
 std::unique_ptr<TileNetwork> make_torchscript_network(const TorchScriptModel& model, Precision precision,
                                                       const Device& device) {
   return std::make_unique<TorchScriptNetwork>(model, precision, device);
 }
 
-std::optional<TorchScriptFacts> read_torchscript_facts(const std::filesystem::path& file) {
+std::optional<TorchScriptFacts> read_torchscript_facts(const TorchScriptFile& file) {
   std::unordered_map<std::string, std::string> extra{{kTorchScriptFacts, ""}};
   load_module(file, at::kCPU, extra);
   if (extra[kTorchScriptFacts].empty()) return std::nullopt;
@@ -145,7 +169,7 @@ std::optional<TorchScriptFacts> read_torchscript_facts(const std::filesystem::pa
     facts.by_volume = json.value("by_volume", false);
     return facts;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: what it says of itself is damaged: {}", file.string(), error.what()));
+    throw Error(fmt::format("{}: what it says of itself is damaged: {}", file.name.string(), error.what()));
   }
 }
 
@@ -172,11 +196,11 @@ TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {
         fmt::format("{}: no input of {} to {} pixels gives the answer that a {} network with a margin of {} "
                     "would; the last gave {}: "
                     "correct model.margin, model.alignment or model.padding",
-                    model.file.string(), first, first + remainder - 1,
+                    model.file.name.string(), first, first + remainder - 1,
                     model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
   }
   if (answer.size(1) != model.classes) {
-    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}", model.file.string(),
+    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}", model.file.name.string(),
                                  answer.size(1), model.classes));
   }
   geometry.side_remainder = remainder;

@@ -1,19 +1,28 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "workers/network/network_traits.h"
 #include "workers/network/tile_network.h"
 
 namespace tessera {
 
+/// A TorchScript file as one rank has read it; the others get its bytes from there.
+struct TorchScriptFile {
+  std::filesystem::path name;
+  std::shared_ptr<const std::vector<std::byte>> content;
+};
+/// Errors: Error when there is none or it cannot be read.
+TorchScriptFile read_torchscript_file(const std::filesystem::path& name);
+
 /// A network from elsewhere, as a TorchScript file. Loading one runs code found in the file: only files from
 /// people one trusts. Its forward() maps (1, in_channels, h, w), float32 normalised, to (1, classes, h', w').
 struct TorchScriptModel {
-  std::filesystem::path file;
+  TorchScriptFile file;
   Padding padding = Padding::valid;  ///< valid: h' = h - 2 margin; same: h' = h
   std::int64_t margin = 0;  ///< pixels of the answer's rim that must not be used (same), or are lost (valid)
   std::int64_t alignment = 1;  ///< tiles start on multiples of it: 2^(number of poolings)
@@ -27,7 +36,7 @@ struct TorchScriptFacts {
   double mean = 0, std = 1;  ///< of the normalisation it was trained with
   bool by_volume = false;    ///< it was trained with each volume's own instead
 };
-std::optional<TorchScriptFacts> read_torchscript_facts(const std::filesystem::path& file);
+std::optional<TorchScriptFacts> read_torchscript_facts(const TorchScriptFile& file);
 
 /// Loads a TorchScript network. Errors: Error, UsageError for a precision that the device lacks.
 std::unique_ptr<TileNetwork> make_torchscript_network(const TorchScriptModel& model, Precision precision,

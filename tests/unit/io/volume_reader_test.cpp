@@ -131,7 +131,7 @@ TEST(VolumeReader, FourDimensionsAreChannels) {
   VolumeReader reader({folder / "a.h5", "/v"});
   EXPECT_EQ(reader.info().channels, 2);
   EXPECT_EQ(reader.info().chunk_channels, 1);
-  EXPECT_EQ(reader.chunks_stored(), 2 * 1 * 1 * 2);
+  EXPECT_EQ(reader.info().chunks_stored(), 2 * 1 * 1 * 2);
   const VoxelBuffer buffer = reader.read({{1, 0, 2}, {2, 2, 3}});
   EXPECT_EQ(buffer.channels, 2);
   EXPECT_THAT(numbers_of(buffer), ElementsAre(8, 11, 20, 23));
@@ -143,7 +143,7 @@ TEST(VolumeReader, CompressedChunksAndTheirCount) {
   VolumeReader reader({folder / "a.h5", "/v"});
   EXPECT_THAT(reader.info().filters, ElementsAre("shuffle", "gzip"));
   EXPECT_EQ(*reader.info().chunk, (Index3{2, 4, 4}));
-  EXPECT_EQ(reader.chunks_stored(), 3 * 2 * 3);
+  EXPECT_EQ(reader.info().chunks_stored(), 3 * 2 * 3);
   const std::vector<double> all = numbers_of(reader.read(Box::of_shape({5, 7, 9})));
   ASSERT_EQ(all.size(), 315U);
   for (std::size_t i = 0; i < all.size(); ++i)

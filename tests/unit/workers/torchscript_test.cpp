@@ -30,7 +30,7 @@ TEST(TorchScript, ExportedNetworksSayTheSame) {
     const UNetOptions options = small(same);
     const auto network = make_network(options, 6);
     export_torchscript(*network, {100, 20}, folder / "n.pt");
-    const auto facts = read_torchscript_facts(folder / "n.pt");
+    const auto facts = read_torchscript_facts(read_torchscript_file(folder / "n.pt"));
     ASSERT_TRUE(facts.has_value());
     EXPECT_EQ(facts->mean, 100);
     EXPECT_EQ(facts->std, 20);
@@ -49,7 +49,7 @@ TEST(TorchScript, TheProbeFindsTheGeometry) {
   for (const bool same : {false, true}) {
     const UNetOptions options = small(same);
     export_torchscript(*make_network(options, 6), {}, folder / "n.pt");
-    const TorchScriptProbe probe = probe_torchscript(read_torchscript_facts(folder / "n.pt")->model);
+    const TorchScriptProbe probe = probe_torchscript(read_torchscript_facts(read_torchscript_file(folder / "n.pt"))->model);
     const NetworkGeometry found = probe.traits.geometry, expected = geometry_of(options);
     EXPECT_EQ(found.margin, expected.margin);
     EXPECT_EQ(found.side_remainder, expected.side_remainder);
@@ -60,11 +60,11 @@ TEST(TorchScript, TheProbeFindsTheGeometry) {
 }
 
 /// A file with a forward() of one's own.
-std::filesystem::path script(const std::filesystem::path& file, const std::string& forward) {
+TorchScriptFile script(const std::filesystem::path& file, const std::string& forward) {
   torch::jit::Module module("Own");
   module.define(forward);
   module.save(file.string());
-  return file;
+  return read_torchscript_file(file);
 }
 
 TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
@@ -96,8 +96,8 @@ TEST(TorchScript, TheProbeSeesWhatDependsOnTheTile) {
 TEST(TorchScript, OtherFilesAreRefusedInWords) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder / "text.pt") << "no network";
-  EXPECT_THROW(read_torchscript_facts(folder / "text.pt"), Error);
-  EXPECT_THROW(read_torchscript_facts(folder / "none.pt"), Error);
+  EXPECT_THROW(read_torchscript_facts(read_torchscript_file(folder / "text.pt")), Error);
+  EXPECT_THROW(read_torchscript_file(folder / "none.pt"), Error);
 }
 
 }  // namespace

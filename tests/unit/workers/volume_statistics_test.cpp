@@ -38,7 +38,7 @@ VoxelBuffer striped(const Index3& shape) {
 
 TEST(VolumeStatistics, AreThoseOfEachSection) {
   const testing::TemporaryFolder folder;
-  const DatasetName raw = write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16});
+  const VolumeInfo raw = VolumeReader(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16})).info();
   const auto sections = section_statistics(raw, Communicator::alone());
   ASSERT_EQ(sections.size(), 5U);
   for (std::size_t z = 0; z < 5; ++z) {
@@ -55,8 +55,8 @@ TEST(VolumeStatistics, OfASectionWithoutContrastOnlyCentre) {
   VoxelBuffer flat(VoxelType::uint8, {2, 20, 20});
   for (auto& v : flat.as<std::uint8_t>())
     v = 7;
-  const auto sections =
-      section_statistics(write_volume(folder / "a.h5", flat, Index3{1, 20, 20}), Communicator::alone());
+  const DatasetName raw = write_volume(folder / "a.h5", flat, Index3{1, 20, 20});
+  const auto sections = section_statistics(VolumeReader(raw).info(), Communicator::alone());
   EXPECT_EQ(sections[0].mean, 7);
   EXPECT_EQ(sections[0].std, 1);
 }
@@ -66,7 +66,7 @@ TEST(VolumeStatistics, NameANaN) {
   VoxelBuffer values(VoxelType::float32, {1, 8, 8});
   values.as<float>()[9] = std::nanf("");
   const DatasetName raw = write_volume(folder / "a.h5", values, Index3{1, 8, 8});
-  EXPECT_THROW(section_statistics(raw, Communicator::alone()), Error);
+  EXPECT_THROW(section_statistics(VolumeReader(raw).info(), Communicator::alone()), Error);
 }
 
 TEST(SkipRule, AMaskMayBeCoarser) {
