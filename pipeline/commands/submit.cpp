@@ -15,6 +15,7 @@
 #include "pipeline/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
+#include "pipeline/experiment_check.h"
 #include "pipeline/inference_volumes.h"
 #include "pipeline/run_folder.h"
 #include "workers/mpi/agree.h"
@@ -26,7 +27,8 @@ namespace po = boost::program_options;
 namespace fs = std::filesystem;
 
 constexpr const char* kUsage =
-    "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,evaluate,report] [--dry-run]";
+    "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,evaluate,report] [--dry-run] "
+    "[--unchecked]";
 
 bool names_training(const ExperimentConfig& config) {
   return !config.data.volumes.empty() || (config.data.raw && config.data.labels);
@@ -171,7 +173,8 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   add_experiment_options(options);
   options.add_options()("stages", po::value<std::string>(), "which of train,infer,evaluate,report; default: all that the experiment is enough for")(
-      "dry-run", "show the scripts, submit nothing");
+      "dry-run", "show the scripts, submit nothing")(
+      "unchecked", "do not look into the volumes first: they are to come");
   const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig first = read_experiment(*values, {}, world);
@@ -192,6 +195,10 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
       throw UsageError("there is no sbatch here: submit from a login node of a Slurm cluster; --dry-run shows the scripts");
     }
     refuse_while_active(folder);
+    if (values->count("unchecked") == 0) {
+      std::ostringstream plan;  // not shown: what is wrong is thrown
+      check_experiment(config, false, plan);
+    }
     freeze(config, volumes, folder);
     submit_chain(jobs, {now_utc(), config.name, fs::current_path(), {}}, folder);
     std::cout << fmt::format("logs: {}\nhow it goes: tessera status {}\n", folder.path().string(), config.run_folder.string())

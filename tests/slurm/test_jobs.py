@@ -55,7 +55,10 @@ class ManyVolumes(SlurmCase):
             "train": {"iterations": 1, "validate_every": 10},
             "infer": {"raw": "stacks/*.h5:/volumes/raw", "output": "predictions/*.h5:/p"},
             "evaluate": {"labels": "stacks/*.h5:/volumes/labels/cells", "sections": [0, 3], "scores": ["pixel"]}})
-        jobs = self.submit(yaml)
+        refused = self.on_cluster(["submit", yaml])
+        self.assertEqual(refused.code, 1, refused)
+        self.assertIn("stacks/c.h5", refused.text)
+        jobs = self.submit(yaml, "--unchecked")
         self.assertEqual(list(jobs), ["train", "infer", "evaluate", "report"])
         self.assertEqual(self.wait_for_end(jobs["report"], 90, "many"), "CANCELLED", self.story("many"))
         states = {task: self.cluster.jobs()[f"{jobs['infer']}_{task}"][0] for task in range(3)}
@@ -80,7 +83,11 @@ class Failures(SlurmCase):
 
     def test_a_failing_stage_stops_the_chain(self):
         yaml = self.slurm_config("failing", {}, {"data": {"labels": "stack.h5:/nothing/here"}})
-        jobs = self.submit(yaml)
+        refused = self.on_cluster(["submit", yaml])
+        self.assertEqual(refused.code, 1, refused)
+        self.assertIn("/nothing/here", refused.errors()[0])
+        self.assertEqual(self.cluster.jobs(), {}, "nothing was submitted")
+        jobs = self.submit(yaml, "--unchecked")
         for stage in ("infer", "evaluate", "report"):
             self.assertEqual(self.wait_for_end(jobs[stage], 60, "failing"), "CANCELLED", stage)
         self.assertEqual(self.cluster.jobs()[jobs["train"]][0], "FAILED")
