@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "io/clock.h"
 #include "pipeline/block_queue.h"
 #include "workers/infer/block_exchange.h"
 #include "workers/mpi/communicator.h"
@@ -32,6 +33,7 @@ struct CoordinatorOptions {
   int max_retries = 2;    ///< how often a block that failed is tried again
   double watchdog_s = 0;  ///< a worker that is silent for so long ends the job; 0: never
   BlockQueueOptions queue;
+  std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
 };
 
 /// A block that failed in every attempt.
@@ -49,7 +51,7 @@ struct WorkerAccount {
   WorkerStatistics statistics;
 };
 
-/// Hands out blocks and hears of their end. Workers count from 0. Times are `seconds_now()`.
+/// Hands out blocks and hears of their end. Workers count from 0.
 class Coordinator {
  public:
   /// `order`: the blocks to do, neighbours together.
