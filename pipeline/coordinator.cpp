@@ -19,6 +19,8 @@ constexpr std::int64_t kHopeless = 24, kHopelessInARow = 300;
 constexpr std::int64_t kElsewhere = 8;
 /// So many failures in a row of one worker, and it may be to blame (a sick device).
 constexpr int kSuspicious = 6;
+/// The watchdog waits for so many pulses at least.
+constexpr double kPulsesMissed = 2;
 /// A worker whose heart beats while nothing gets on, for so many times the watchdog's limit and a minute at least.
 constexpr double kStandStill = 4, kShortestStandStill_s = 60;
 
@@ -34,6 +36,8 @@ void Coordinator::begin(int workers, int first_rank) {
   blocks_ = static_cast<std::int64_t>(order_.size());
   queue_.emplace(std::move(order_), workers, options_.queue);
   seen_.resize(static_cast<std::size_t>(workers));
+  double& watchdog_s = options_.watchdog_s;
+  if (watchdog_s > 0) watchdog_s = std::max(watchdog_s, kPulsesMissed * pulse_interval_s(workers));
   last_watch_s_ = options_.clock();
   for (Seen& one : seen_)
     one.heard_s = last_watch_s_;

@@ -31,7 +31,7 @@ struct CoordinatorHooks {
 
 struct CoordinatorOptions {
   int max_retries = 2;    ///< how often a block that failed is tried again
-  double watchdog_s = 0;  ///< a worker that is silent for so long ends the job; 0: never
+  double watchdog_s = 0;  ///< a worker that is silent for so long (and for some pulses) ends the job; 0: never
   BlockQueueOptions queue;
   std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
 };

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "tests/benchmarks/scheduling_model.h"
+#include "workers/infer/block_exchange.h"
 
 namespace {
 
@@ -44,6 +45,7 @@ SimulatedWorkers measured_workers(int count, std::int64_t blocks_each, double bl
   workers.log_deviation = setting("deviation");
   workers.read = setting("read");
   workers.write = setting("write");
+  workers.pulse_every_s = pulse_interval_s(count);
   return workers;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 
 #include "io/error.h"
@@ -165,6 +166,30 @@ TEST(Coordinator, ASilentWorkerIsNamed) {
   EXPECT_NE(words.find("rank 2 on "), std::string::npos) << words;
   EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
   EXPECT_NE(words.find("it had block " + std::to_string(held[0])), std::string::npos) << words;
+}
+
+/// Thousands of workers send fewer pulses, and the watchdog knows.
+TEST(Coordinator, AShortWatchdogWaitsForTwoPulses) {
+  const double interval_s = pulse_interval_s(5000);
+  ASSERT_NEAR(interval_s, 5, 1e-9);
+  CoordinatorOptions options;
+  options.watchdog_s = 1.2;
+  double now = 0;
+  options.clock = [&now] { return now; };
+  Coordinator coordinator(first(10), {}, options);
+  coordinator.begin(5000, 1);
+  const auto everybody = [&] {
+    for (int worker = 0; worker < 5000; ++worker)
+      coordinator.hear(worker, WorkerPulse{});
+  };
+  for (; now < 60; now += 0.5) {
+    if (std::fmod(now, interval_s) == 0) everybody();
+    EXPECT_NO_THROW(coordinator.look_around()) << now;
+  }
+  std::string words = "no error";
+  for (; now < 80 && words == "no error"; now += 0.5)
+    words = testing::words_of([&] { coordinator.look_around(); });
+  EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
 }
 
 TEST(Coordinator, AStopHandsOutNothingMore) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "workers/infer/block_exchange.h"
+
 namespace tessera {
 namespace {
 
@@ -68,6 +70,19 @@ TEST(SchedulingModel, PulsesFasterThanTheyCanBeHeardAreGivenUpOn) {
   SimulatedCosts costs;
   costs.receive_s = 1e-3;
   EXPECT_FALSE(simulate(workers, costs).finished);
+}
+
+/// However many workers, their signs of life leave rank 0 to its work.
+TEST(SchedulingModel, PulsesAreAtMostAThousandASecond) {
+  for (const int count : {100, 1000, 4096, 10'000}) {
+    SimulatedWorkers workers = ideal(count, 3);
+    workers.pulse_every_s = pulse_interval_s(count);
+    const SimulatedRun run = simulate(workers, {});
+    EXPECT_TRUE(run.finished);
+    const std::int64_t pulses = run.messages - run.blocks - count;
+    EXPECT_GT(pulses, count) << count << " workers";
+    EXPECT_LT(static_cast<double>(pulses) / run.elapsed_s, 1050) << count << " workers";
+  }
 }
 
 TEST(SchedulingModel, AJournalThatSyncsForHalfTheTimeHalvesTheRate) {
