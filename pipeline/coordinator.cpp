@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "io/clock.h"
 #include "io/error.h"
 #include "io/error_words.h"
 #include "io/log.h"
@@ -20,6 +19,8 @@ constexpr std::int64_t kHopeless = 24, kHopelessInARow = 300;
 constexpr std::int64_t kElsewhere = 8;
 /// So many failures in a row of one worker, and it may be to blame (a sick device).
 constexpr int kSuspicious = 6;
+/// The watchdog waits for so many pulses at least.
+constexpr double kPulsesMissed = 2;
 /// A worker whose heart beats while nothing gets on, for so many times the watchdog's limit and a minute at least.
 constexpr double kStandStill = 4, kShortestStandStill_s = 60;
 /// How often the time is looked at, which takes a look at every worker.
@@ -37,7 +38,9 @@ void Coordinator::begin(int workers, int first_rank) {
   blocks_ = static_cast<std::int64_t>(order_.size());
   queue_.emplace(std::move(order_), workers, options_.queue);
   seen_.resize(static_cast<std::size_t>(workers));
-  last_watch_s_ = seconds_now();
+  double& watchdog_s = options_.watchdog_s;
+  if (watchdog_s > 0) watchdog_s = std::max(watchdog_s, kPulsesMissed * pulse_interval_s(workers));
+  last_watch_s_ = options_.clock();
   for (Seen& one : seen_)
     one.heard_s = last_watch_s_;
 }
@@ -48,17 +51,17 @@ std::string Coordinator::name_of(int worker) const {
 }
 
 std::vector<std::int64_t> Coordinator::next_for(int worker) {
-  return queue_->next_for(worker, seconds_now());
+  return queue_->next_for(worker, options_.clock());
 }
 
 void Coordinator::worker_here(int worker, const WorkerIdentity& identity) {
   seen(worker).identity = identity;
-  seen(worker).heard_s = seconds_now();
+  seen(worker).heard_s = options_.clock();
 }
 
 void Coordinator::hear(int worker, const std::vector<BlockReport>& reports) {
   Seen& from = seen(worker);
-  from.heard_s = seconds_now();
+  from.heard_s = options_.clock();
   acquit(worker);
   from.still_s = 0;
   std::vector<std::int64_t> ids;
@@ -77,7 +80,7 @@ void Coordinator::hear(int worker, const std::vector<BlockReport>& reports) {
 
 void Coordinator::hear(int worker, const BlockFailure& failure) {
   Seen& from = seen(worker);
-  from.heard_s = seconds_now();
+  from.heard_s = options_.clock();
   queue_->failed(worker, failure.id, from.heard_s);
   const std::string text = hooks_.block_text(failure.id);
   if (!failure_.empty() || stopped_) {
@@ -142,7 +145,7 @@ void Coordinator::end_if_hopeless(int worker, const std::string& last) {
 }
 
 void Coordinator::hear(int worker, const WorkerPulse& pulse) {
-  seen(worker).heard_s = seconds_now();
+  seen(worker).heard_s = options_.clock();
   seen(worker).still_s = pulse.still_s;
   if (hooks_.progress && pulse.voxels > 0) hooks_.progress(pulse.voxels);
 }
@@ -163,7 +166,7 @@ void Coordinator::look_around() {
     stopped_ = stopped_for_time_ || (hooks_.should_stop && hooks_.should_stop());
     if (stopped_) queue_->drop_waiting();
   }
-  if (options_.watchdog_s > 0) watch(seconds_now());
+  if (options_.watchdog_s > 0) watch(options_.clock());
 }
 
 bool Coordinator::time_is_over(double now_s) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "io/clock.h"
 #include "pipeline/block_queue.h"
 #include "workers/infer/block_exchange.h"
 #include "workers/mpi/communicator.h"
@@ -33,8 +34,9 @@ struct CoordinatorHooks {
 
 struct CoordinatorOptions {
   int max_retries = 2;    ///< how often a block that failed is tried again
-  double watchdog_s = 0;  ///< a worker that is silent for so long ends the job; 0: never
+  double watchdog_s = 0;  ///< a worker that is silent for so long (and for some pulses) ends the job; 0: never
   BlockQueueOptions queue;
+  std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
 };
 
 /// A block that failed in every attempt.
@@ -52,7 +54,7 @@ struct WorkerAccount {
   WorkerStatistics statistics;
 };
 
-/// Hands out blocks and hears of their end. Workers count from 0. Times are `seconds_now()`.
+/// Hands out blocks and hears of their end. Workers count from 0.
 class Coordinator {
  public:
   /// `order`: the blocks to do, neighbours together.

@@ -13,6 +13,11 @@ WorkerIdentity identity_of(const std::string& device) {
   return identity;
 }
 
+double pulse_interval_s(int workers) {
+  constexpr double kShortest_s = 0.5, kLongest_s = 10, kPulsesPerSecond = 1000;
+  return std::clamp(workers / kPulsesPerSecond, kShortest_s, kLongest_s);
+}
+
 std::vector<std::byte> bytes_of(const BlockFailure& failure) {
   const std::array<std::int64_t, 2> front{failure.id, failure.whole_job ? 1 : 0};
   std::vector<std::byte> bytes(sizeof front + failure.words.size());

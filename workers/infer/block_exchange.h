@@ -29,11 +29,14 @@ struct BlockFailure {
   std::string words;
 };
 
-/// A sign of life, many times a minute.
+/// A sign of life, every pulse_interval_s().
 struct WorkerPulse {
   std::int64_t voxels = 0;  ///< predicted since the last pulse
   double still_s = 0;       ///< since when no stage has got on, while there was work; 0 without work
 };
+
+/// How often each of so many workers sends a pulse: together no more than the coordinator hears beside its other work.
+double pulse_interval_s(int workers);
 
 /// Where a worker is. Text is cut to fit.
 struct WorkerIdentity {
@@ -66,6 +69,7 @@ class BlockExchange {
   /// Sends what was reported; to be called before waiting.
   virtual void flush() = 0;
   virtual void pulse(const WorkerPulse& pulse) = 0;
+  virtual double pulse_every_s() const { return pulse_interval_s(1); }
   virtual void leave(const WorkerStatistics& statistics) = 0;
 };
 
@@ -94,6 +98,7 @@ class MpiBlockExchange : public BlockExchange {
   void report(const BlockFailure& failure) override;
   void flush() override;
   void pulse(const WorkerPulse& pulse) override;
+  double pulse_every_s() const override { return pulse_interval_s(world_.size() - 1); }
   void leave(const WorkerStatistics& statistics) override;
 
  private:

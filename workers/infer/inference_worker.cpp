@@ -160,7 +160,8 @@ class WorkerPipeline {
   void got_on() { last_step_s_ = seconds_now(); }
 
   void exchange_blocks() {
-    constexpr double kPulseEvery_s = 0.5, kWait_s = 1e-3;
+    constexpr double kWait_s = 1e-3;
+    const double pulse_every_s = exchange_.pulse_every_s();
     std::int64_t in_flight = 0;
     double last_pulse_s = seconds_now();
     PoliteWait idle;
@@ -180,7 +181,7 @@ class WorkerPipeline {
         }
         exchange_.flush();
       }
-      if (const double now = seconds_now(); now - last_pulse_s >= kPulseEvery_s) {
+      if (const double now = seconds_now(); now - last_pulse_s >= pulse_every_s) {
         exchange_.pulse({voxels_predicted_.exchange(0), in_flight > 0 ? now - last_step_s_ : 0});
         last_pulse_s = now;
       }

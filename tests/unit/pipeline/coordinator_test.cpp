@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
-#include <thread>
 
 #include "io/error.h"
 #include "tests/unit/error_words.h"
@@ -149,21 +149,47 @@ TEST(Coordinator, WhenNothingWorksItEnds) {
 
 TEST(Coordinator, ASilentWorkerIsNamed) {
   CoordinatorOptions options;
-  options.watchdog_s = 0.2;
+  options.watchdog_s = 1800;
+  double now = 1e6;
+  options.clock = [&now] { return now; };
   Coordinator coordinator(first(10), {}, options);
   coordinator.begin(2, 1);
   coordinator.worker_here(1, identity_of("cpu"));
   const auto held = coordinator.next_for(1);
   ASSERT_EQ(held.size(), 1U);
   std::string words = "no error";
-  for (int round = 0; round < 100 && words == "no error"; ++round) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (; now < 1e6 + 3600 && words == "no error"; now += 0.5) {
     coordinator.hear(0, WorkerPulse{});
     words = testing::words_of([&] { coordinator.look_around(); });
   }
+  EXPECT_NEAR(now, 1e6 + 1800, 2) << "neither sooner nor much later";
   EXPECT_NE(words.find("rank 2 on "), std::string::npos) << words;
   EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
   EXPECT_NE(words.find("it had block " + std::to_string(held[0])), std::string::npos) << words;
+}
+
+/// Thousands of workers send fewer pulses, and the watchdog knows.
+TEST(Coordinator, AShortWatchdogWaitsForTwoPulses) {
+  const double interval_s = pulse_interval_s(5000);
+  ASSERT_NEAR(interval_s, 5, 1e-9);
+  CoordinatorOptions options;
+  options.watchdog_s = 1.2;
+  double now = 0;
+  options.clock = [&now] { return now; };
+  Coordinator coordinator(first(10), {}, options);
+  coordinator.begin(5000, 1);
+  const auto everybody = [&] {
+    for (int worker = 0; worker < 5000; ++worker)
+      coordinator.hear(worker, WorkerPulse{});
+  };
+  for (; now < 60; now += 0.5) {
+    if (std::fmod(now, interval_s) == 0) everybody();
+    EXPECT_NO_THROW(coordinator.look_around()) << now;
+  }
+  std::string words = "no error";
+  for (; now < 80 && words == "no error"; now += 0.5)
+    words = testing::words_of([&] { coordinator.look_around(); });
+  EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
 }
 
 TEST(Coordinator, AStopHandsOutNothingMore) {

@@ -59,7 +59,10 @@ std::string meaning_of(const ExperimentConfig& c) {
   say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels, e.kind,
       fmt::format("{}", fmt::join(e.scores, ",")));
   const SlurmConfig& s = c.slurm;
-  say(s.partition, s.account, s.time, s.memory, s.constraint, s.nodes, s.gpus_per_node, s.tasks_per_node);
+  for (const SlurmResources& r : {s.train, s.infer, s.evaluate, s.report})
+    say(r.partition, r.time, r.memory, r.constraint, r.nodes, r.gpus_per_node, r.tasks_per_node, r.cpus_per_task);
+  say(s.account, s.qos, s.mail_user, s.mail_type, s.array_limit, s.stop_before, s.restarts, s.mpi, fmt::format("{}", fmt::join(s.options, ",")),
+      s.site_env);
   return fmt::format("{}", fmt::join(said, "\n"));
 }
 
@@ -127,11 +130,11 @@ TEST(ResolvedExperiment, KeepsOddTexts) {
   for (const std::string& odd : odd_texts()) {
     SCOPED_TRACE(fmt::format("{} bytes: {}", odd.size(), to_yaml(odd)));
     const std::string dataset = fmt::format("f{}:/p{}", odd, odd);
-    const Overrides overrides{"slurm.constraint=" + to_yaml(odd), "infer.raw=" + to_yaml(dataset),
+    const Overrides overrides{"slurm.site_env=" + to_yaml(odd), "infer.raw=" + to_yaml(dataset),
                               "evaluate.labels=" + to_yaml(dataset)};
     const std::string text = "experiment: e\ninfer: {output: o.h5:/p}\n";
     const ExperimentConfig config = parse_experiment(text, "e.yaml", overrides, {.inference = true});
-    EXPECT_EQ(config.slurm.constraint, odd);
+    EXPECT_EQ(config.slurm.site_env, odd);
     EXPECT_EQ(text_of(config.infer.raw), dataset);
     expect_stable(text, overrides, {.inference = true});
   }
