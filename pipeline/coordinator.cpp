@@ -170,6 +170,8 @@ void Coordinator::look_around() {
 }
 
 bool Coordinator::time_is_over(double now_s) {
+  // Every start gets on, however late it is.
+  if (queue_->in_flight() == 0 && blocks_done_ + blocks_skipped_ == 0) return false;
   if (now_s - last_asked_s_ < kAskEvery_s) return false;
   last_asked_s_ = now_s;
   return !hooks_.time_allows(queue_->seconds_for_one_more(now_s));
