@@ -14,6 +14,8 @@ struct SimulatedWorkers {
   double block_s = 4;                     ///< mean over the blocks, on a worker of speed 1
   double log_deviation = 0;               ///< of the blocks' times, log-normal
   double read = 0, write = 0;             ///< of a block, as shares of its prediction's time
+  double background = 0;                  ///< share of the blocks, the first ones: these are skipped
+  double skip_s = 5e-3;                   ///< for each
   double slow_share = 0, slow_speed = 1;  ///< so many of the workers are so fast
   int stragglers = 0;
   double straggler_speed = 0.5;

@@ -17,8 +17,8 @@ using namespace tessera;
 
 /// Measured (docs/performance.md, "Scheduling at scale"), but for latency_us.
 std::map<std::string, double, std::less<>> settings = {
-    {"receive_us", 5}, {"send_us", 5},     {"look_us", 2},     {"look_per_rank_ns", 2}, {"append_us", 3},
-    {"sync_ms", 4},    {"latency_us", 30}, {"deviation", 0.2}, {"read", 0.01},          {"write", 0.05}};
+    {"receive_us", 5},  {"send_us", 5},     {"look_us", 2}, {"look_per_rank_ns", 2}, {"append_us", 3}, {"sync_ms", 4},
+    {"latency_us", 30}, {"deviation", 0.2}, {"seed", 1},    {"read", 0.01},          {"write", 0.05}};
 
 double setting(std::string_view name) {
   return settings.find(name)->second;
@@ -43,6 +43,7 @@ SimulatedWorkers measured_workers(int count, std::int64_t blocks_each, double bl
   workers.blocks = count * blocks_each;
   workers.block_s = block_s;
   workers.log_deviation = setting("deviation");
+  workers.seed = static_cast<std::uint64_t>(setting("seed"));
   workers.read = setting("read");
   workers.write = setting("write");
   workers.pulse_every_s = pulse_interval_s(count);
@@ -96,6 +97,7 @@ void print_scenarios() {
     workers.stragglers = 1;
     workers.straggler_speed = 0.1;
   });
+  scenario("60 % of the volume background", [](auto& workers, auto&) { workers.background = 0.6; });
   scenario("the journal's fdatasync takes 250 ms", [](auto&, auto& costs) { costs.sync_s = 0.25; });
   scenario("a network of 1 ms", [](auto&, auto& costs) { costs.latency_s = 1e-3; });
   scenario("reading and writing take 40 % each", [](auto& workers, auto&) { workers.read = workers.write = 0.4; });
