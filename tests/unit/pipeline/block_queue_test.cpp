@@ -140,6 +140,17 @@ TEST(BlockQueue, LargeBlocksComeOneByOneTwoAhead) {
   EXPECT_TRUE(queue.next_for(0, 10).empty());
 }
 
+TEST(BlockQueue, TheLastOnesGoToWhoeverIsFree) {
+  BlockQueue queue(first(4), 2);
+  ASSERT_EQ(queue.next_for(0, 0).size(), 1U);
+  ASSERT_EQ(queue.next_for(0, 0).size(), 1U) << "there is one for everybody";
+  ASSERT_EQ(queue.next_for(1, 0).size(), 1U);
+  EXPECT_TRUE(queue.next_for(1, 0).empty()) << "none for everybody, and it has one";
+  const std::vector<std::int64_t> both(queue.held_by(0).begin(), queue.held_by(0).end());
+  queue.done(0, both, 1);
+  EXPECT_EQ(queue.next_for(0, 1), std::vector<std::int64_t>{103});
+}
+
 /// Workers that take 1 s for a block, and worker 0, which takes `slow_s`.
 struct OneSlowWorker {
   explicit OneSlowWorker(std::int64_t blocks, double slow_s) : queue(first(blocks), kWorkers), until_s(kWorkers, 0) {
