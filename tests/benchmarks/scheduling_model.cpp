@@ -195,7 +195,6 @@ class Simulation {
     double took = seconds_now() - begin;
     if (took > kInterrupted_s) took = 0;
     run_.policy_s += took;
-    run_.policy_largest_s = std::max(run_.policy_largest_s, took);
     return costs_.policy ? took : 0;
   }
 

@@ -39,18 +39,17 @@ struct SimulatedCosts {
 
 /// How a simulated job went.
 struct SimulatedRun {
-  bool finished = false;        ///< else given up: rank 0 is too slow for its messages, and falls back more and more
-  double elapsed_s = 0;         ///< from the first hand-out to the last worker's end
-  double idle = 0;              ///< share of the workers' time in which they predict nothing: the sum of the next three
-  double idle_start = 0;        ///< before a worker's first block
-  double idle_between = 0;      ///< between its blocks
-  double idle_tail = 0;         ///< after its last one
-  double rank0_busy = 0;        ///< share of the time
-  double policy_s = 0;          ///< all of the coordinator's code
-  double policy_largest_s = 0;  ///< for one message
-  std::int64_t messages = 0;    ///< that rank 0 has heard
-  std::int64_t blocks = 0;      ///< done
-  double predicted_s = 0;       ///< all workers together
+  bool finished = false;      ///< else given up: rank 0 is too slow for its messages, and falls back more and more
+  double elapsed_s = 0;       ///< from the first hand-out to the last worker's end
+  double idle = 0;            ///< share of the workers' time in which they predict nothing: the sum of the next three
+  double idle_start = 0;      ///< before a worker's first block
+  double idle_between = 0;    ///< between its blocks
+  double idle_tail = 0;       ///< after its last one
+  double rank0_busy = 0;      ///< share of the time
+  double policy_s = 0;        ///< all of the coordinator's code
+  std::int64_t messages = 0;  ///< that rank 0 has heard
+  std::int64_t blocks = 0;    ///< done
+  double predicted_s = 0;     ///< all workers together
 };
 
 /// Replays a job with a virtual clock: the real `Coordinator`, served as serve_workers() serves it, and workers that
