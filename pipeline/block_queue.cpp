@@ -24,14 +24,26 @@ std::size_t BlockQueue::batch_of(const Worker& worker) const {
   return static_cast<std::size_t>(std::max(1.0, std::min({wanted, fair, static_cast<double>(options_.largest_batch)})));
 }
 
+/// Whether `worker` had better not get the batch, which the others would have done sooner.
+bool BlockQueue::would_be_late(const Worker& worker) const {
+  double slowness = 1;  // how many blocks each of the others does while this one does one
+  if (worker.block_s > 0 && known_ > 1)
+    slowness = worker.block_s * static_cast<double>(known_ - 1) / std::max(1e-7, sum_block_s_ - worker.block_s);
+  // How many each of them still has before it.
+  const double rounds = static_cast<double>(waiting_) / static_cast<double>(active_);
+  // A second batch ahead only while there is a block for everybody: the last ones go to whoever is free.
+  if (!worker.held.empty() && rounds < 1) return true;
+  // By more than a block's time: speeds are estimates. Never the last one that could do it.
+  return in_flight_ > 0 && slowness * (worker.held.empty() ? 1 : 2) > rounds + 2;
+}
+
 std::vector<std::int64_t> BlockQueue::next_for(int worker, double now_s) {
   Worker& to = at(worker);
   std::vector<std::int64_t> batch;
   if (to.suspended || waiting_ == 0) return batch;
   const std::size_t wanted = batch_of(to);
   if (to.held.size() > wanted) return batch;
-  // A second batch ahead only while there is a block for everybody: the last ones go to whoever is free.
-  if (!to.held.empty() && waiting_ < active_) return batch;
+  if (would_be_late(to)) return batch;
   // What failed elsewhere comes first: it tells whether the block or the worker is to blame. A lone worker tries again
   // at the end: what made it fail may have passed by then.
   while (active_ > 1 && batch.size() < wanted && take_retry(worker, batch)) {
@@ -86,7 +98,10 @@ void BlockQueue::done(int worker, std::span<const std::int64_t> blocks, double n
   for (const std::int64_t block : blocks)
     put_down(by, block);
   const double each = std::max(1e-7, (now_s - by.last_end_s) / static_cast<double>(blocks.size()));
+  sum_block_s_ -= by.block_s;
+  known_ += by.block_s == 0 ? 1 : 0;
   by.block_s = by.block_s == 0 ? each : 0.7 * by.block_s + 0.3 * each;
+  sum_block_s_ += by.block_s;
   by.last_end_s = now_s;
 }
 

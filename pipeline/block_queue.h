@@ -19,7 +19,8 @@ struct BlockQueueOptions {
 /// Every worker has a stretch of the order to itself, so that neighbouring blocks (which share chunks of the
 /// raw volume) go to the same one; whoever has done his takes half of the longest one left. A worker holds up
 /// to two batches, the second one to read while it computes the first. A batch is one block, or as many small
-/// ones as make `batch_s` of work, and shrinks towards the end, so that all workers end together.
+/// ones as make `batch_s` of work, and shrinks towards the end, so that all workers end together. At the end a slow
+/// worker gets no second batch, nor a first one that the others would have done sooner.
 class BlockQueue {
  public:
   /// `order`: block ids, neighbours together.
@@ -70,6 +71,7 @@ class BlockQueue {
   Worker& at(int worker) { return workers_[static_cast<std::size_t>(worker)]; }
   const Worker& at(int worker) const { return workers_[static_cast<std::size_t>(worker)]; }
   void put_down(Worker& worker, std::int64_t block);
+  bool would_be_late(const Worker& worker) const;
   std::size_t batch_of(const Worker& worker) const;
   bool take_retry(int worker, std::vector<std::int64_t>& batch);
   bool take_half_of_longest(Worker& thief);
@@ -79,6 +81,8 @@ class BlockQueue {
   std::vector<Worker> workers_;
   std::deque<Retry> retries_;
   std::int64_t waiting_ = 0, in_flight_ = 0, active_ = 0;
+  double sum_block_s_ = 0;  ///< over the workers whose time per block is known
+  std::int64_t known_ = 0;  ///< so many
 };
 
 }  // namespace tessera

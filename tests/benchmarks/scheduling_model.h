@@ -14,6 +14,8 @@ struct SimulatedWorkers {
   double block_s = 4;                     ///< mean over the blocks, on a worker of speed 1
   double log_deviation = 0;               ///< of the blocks' times, log-normal
   double read = 0, write = 0;             ///< of a block, as shares of its prediction's time
+  double background = 0;                  ///< share of the blocks, the first ones: these are skipped
+  double skip_s = 5e-3;                   ///< for each
   double slow_share = 0, slow_speed = 1;  ///< so many of the workers are so fast
   int stragglers = 0;
   double straggler_speed = 0.5;
@@ -37,18 +39,17 @@ struct SimulatedCosts {
 
 /// How a simulated job went.
 struct SimulatedRun {
-  bool finished = false;        ///< else given up: rank 0 is too slow for its messages, and falls back more and more
-  double elapsed_s = 0;         ///< from the first hand-out to the last worker's end
-  double idle = 0;              ///< share of the workers' time in which they predict nothing: the sum of the next three
-  double idle_start = 0;        ///< before a worker's first block
-  double idle_between = 0;      ///< between its blocks
-  double idle_tail = 0;         ///< after its last one
-  double rank0_busy = 0;        ///< share of the time
-  double policy_s = 0;          ///< all of the coordinator's code
-  double policy_largest_s = 0;  ///< for one message
-  std::int64_t messages = 0;    ///< that rank 0 has heard
-  std::int64_t blocks = 0;      ///< done
-  double predicted_s = 0;       ///< all workers together
+  bool finished = false;      ///< else given up: rank 0 is too slow for its messages, and falls back more and more
+  double elapsed_s = 0;       ///< from the first hand-out to the last worker's end
+  double idle = 0;            ///< share of the workers' time in which they predict nothing: the sum of the next three
+  double idle_start = 0;      ///< before a worker's first block
+  double idle_between = 0;    ///< between its blocks
+  double idle_tail = 0;       ///< after its last one
+  double rank0_busy = 0;      ///< share of the time
+  double policy_s = 0;        ///< all of the coordinator's code
+  std::int64_t messages = 0;  ///< that rank 0 has heard
+  std::int64_t blocks = 0;    ///< done
+  double predicted_s = 0;     ///< all workers together
 };
 
 /// Replays a job with a virtual clock: the real `Coordinator`, served as serve_workers() serves it, and workers that

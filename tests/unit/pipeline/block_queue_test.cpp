@@ -140,6 +140,90 @@ TEST(BlockQueue, LargeBlocksComeOneByOneTwoAhead) {
   EXPECT_TRUE(queue.next_for(0, 10).empty());
 }
 
+TEST(BlockQueue, TheLastOnesGoToWhoeverIsFree) {
+  BlockQueue queue(first(4), 2);
+  ASSERT_EQ(queue.next_for(0, 0).size(), 1U);
+  ASSERT_EQ(queue.next_for(0, 0).size(), 1U) << "there is one for everybody";
+  ASSERT_EQ(queue.next_for(1, 0).size(), 1U);
+  EXPECT_TRUE(queue.next_for(1, 0).empty()) << "none for everybody, and it has one";
+  const std::vector<std::int64_t> both(queue.held_by(0).begin(), queue.held_by(0).end());
+  queue.done(0, both, 1);
+  EXPECT_EQ(queue.next_for(0, 1), std::vector<std::int64_t>{103});
+}
+
+/// Workers that take 1 s for a block, and worker 0, which takes `slow_s`.
+struct OneSlowWorker {
+  explicit OneSlowWorker(std::int64_t blocks, double slow_s) : queue(first(blocks), kWorkers), until_s(kWorkers, 0) {
+    for (int worker = 0; worker < kWorkers; ++worker)
+      block_s.push_back(worker == 0 ? slow_s : 1);
+  }
+  /// Goes on until nothing waits or `enough()`; every worker asks whenever it has done a block.
+  template <class Enough>
+  void run(Enough&& enough) {
+    for (; queue.waiting() > 0 && !enough(); now += 0.5) {
+      for (int worker = 0; worker < kWorkers; ++worker) {
+        double& until = until_s[static_cast<std::size_t>(worker)];
+        const auto& held = queue.held_by(worker);
+        if (!held.empty() && until <= now) {
+          const std::int64_t id = held.front();
+          queue.done(worker, std::span(&id, 1), now);
+          if (!held.empty()) until = now + block_s[static_cast<std::size_t>(worker)];
+        }
+        const bool had_none = held.empty();
+        const bool got = !queue.next_for(worker, now).empty();
+        if (got && worker == 0) last_to_slow_s = now;
+        if (got && had_none) until = now + block_s[static_cast<std::size_t>(worker)];
+      }
+    }
+  }
+  static constexpr int kWorkers = 8;
+  BlockQueue queue;
+  std::vector<double> block_s, until_s;
+  double now = 0, last_to_slow_s = 0;
+};
+
+/// A worker that takes 20 s for what the others do in 1 s must not sit on a block when the others have done all else.
+TEST(BlockQueue, ASlowWorkerDoesNotHoldUpTheEnd) {
+  OneSlowWorker job(700, 20);
+  job.run([] { return false; });
+  EXPECT_GT(job.last_to_slow_s, 35) << "it has its share before";
+  EXPECT_NEAR(job.now, 700 / 7.05, 3) << "nothing waits any more";
+  const auto held = job.queue.held_by(0).size();
+  EXPECT_LE(held, 1U);
+  if (held == 1) {
+    EXPECT_LT(job.until_s[0] - job.now, 5);
+  }
+}
+
+TEST(BlockQueue, ASlowWorkerIsTwoAheadUntilTheEnd) {
+  OneSlowWorker job(700, 20);
+  job.run([&] { return job.now > 45; });
+  EXPECT_EQ(job.queue.held_by(0).size(), 2U);
+}
+
+/// However slow, the last one that could do it gets it.
+TEST(BlockQueue, WhatOnlyASlowWorkerIsLeftForIsDone) {
+  BlockQueue queue(first(4), 2);
+  double now = 0;
+  const auto do_one = [&](int worker, double seconds) {
+    const auto batch = queue.next_for(worker, now);
+    if (batch.empty()) return false;
+    now += seconds;
+    queue.done(worker, batch, now);
+    return true;
+  };
+  ASSERT_TRUE(do_one(0, 100));
+  ASSERT_TRUE(do_one(1, 1));
+  ASSERT_EQ(queue.next_for(1, now).size(), 1U);
+  EXPECT_TRUE(queue.next_for(0, now).empty()) << "worker 1 is a hundred times as fast";
+  const std::int64_t id = queue.held_by(1).front();
+  queue.failed(1, id, now);
+  queue.retry(id, 1);
+  EXPECT_TRUE(do_one(0, 100)) << "nobody else has any";
+  EXPECT_TRUE(do_one(0, 100));
+  EXPECT_EQ(queue.waiting() + queue.in_flight(), 0);
+}
+
 TEST(BlockQueue, ASuspendedWorkersBlocksGoToOthers) {
   BlockQueue queue(first(30), 3);
   EXPECT_TRUE(queue.suspend(1));

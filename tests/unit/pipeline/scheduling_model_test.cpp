@@ -117,6 +117,28 @@ TEST(SchedulingModel, OneLineIsWhatCanBeHadWithoutForesight) {
   EXPECT_LT(idle_of_one_line(workers), 1.0 / 12);
 }
 
+/// What the policy promises for jobs of any size: no more than a little above one line before the blocks.
+TEST(SchedulingModel, ThePolicyIsNearOneLine) {
+  for (const int count : {16, 256, 1024}) {
+    for (const double straggler_speed : {1.0, 0.5, 0.25}) {
+      SimulatedWorkers workers = ideal(count, 100);
+      workers.log_deviation = 0.2;
+      workers.read = 0.01;
+      workers.write = 0.05;
+      workers.pick_up_s = 1e-3;
+      workers.pulse_every_s = pulse_interval_s(count);
+      workers.stragglers = count / 100 + 1;
+      workers.straggler_speed = straggler_speed;
+      const SimulatedRun run = simulate(workers, {});
+      EXPECT_EQ(run.blocks, workers.blocks);
+      EXPECT_LT(run.idle, straggler_speed < 0.5 ? 0.04 : 0.025)
+          << count << " workers, stragglers of speed " << straggler_speed;
+      workers.stragglers = 0;
+      EXPECT_GT(run.idle, 0.3 * idle_of_one_line(workers)) << "too good to be true";
+    }
+  }
+}
+
 TEST(SchedulingModel, EqualArgumentsGiveEqualRuns) {
   SimulatedWorkers workers = ideal(100, 20);
   workers.log_deviation = 0.3;
