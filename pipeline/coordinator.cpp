@@ -162,7 +162,7 @@ void Coordinator::end_job(const std::string& why) {
 
 void Coordinator::look_around() {
   if (!stopped_ && failure_.empty() && queue_->waiting() > 0) {
-    stopped_for_time_ = hooks_.time_allows && time_is_over(seconds_now());
+    stopped_for_time_ = hooks_.time_allows && time_is_over(options_.clock());
     stopped_ = stopped_for_time_ || (hooks_.should_stop && hooks_.should_stop());
     if (stopped_) queue_->drop_waiting();
   }
