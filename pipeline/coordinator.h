@@ -25,7 +25,7 @@ struct CoordinatorHooks {
   /// Called many times a second; returning true hands out no further block, and the run ends when those in
   /// flight are done.
   std::function<bool()> should_stop;
-  /// Called about once a second with the seconds that another block would take behind those in flight: whether the
+  /// Called about twice a second with the seconds that another block would take behind those in flight: whether the
   /// job's time allows that. If not, the run ends as above.
   std::function<bool(double)> time_allows;
   /// A block in words, for messages: "block 12 (z [0, 4) ...)".

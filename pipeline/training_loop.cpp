@@ -94,7 +94,8 @@ class Loop {
 
   /// If the training does not stop after the coming iteration: until it has stopped after the one behind it.
   double seconds_to_next_chance() const {
-    const bool validates = (trainer_.iteration() + 1) % setup_.config.train.validate_every == 0;
+    const std::int64_t next = trainer_.iteration() + 1;
+    const bool validates = next % setup_.config.train.validate_every == 0 || next == setup_.config.train.iterations;
     return 2 * longest_step_s_ + 2 * longest_save_s_ + (validates ? longest_validation_s_ : 0);
   }
 

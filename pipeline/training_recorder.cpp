@@ -109,7 +109,7 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       }
       spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting for samples, "
                    "{:.1f} % for gradients to travel",
-                   stopped_ ? "stopped by a signal" : "trained", event.training.iteration, duration_text(event.elapsed_s),
+                   stopped_ ? "stopped" : "trained", event.training.iteration, duration_text(event.elapsed_s),
                    pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
                    100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),
                    100 * exchange_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));

@@ -25,6 +25,9 @@ tessera_record() {
 # How often a rank died, by the record.
 tessera_deaths() { awk -F'\t' '$1 == "end" && $5 == "died" {n++} END {print n + 0}' "$tessera_starts"; }
 
+# How many ends in a row were late, by the record.
+tessera_late() { awk -F'\t' '$1 == "end" {n = $5 == "late" ? n + 1 : 0} END {print n + 0}' "$tessera_starts"; }
+
 # 2(x3),1 -> 2 2 2 1
 tessera_expand() {
   local part count
@@ -45,7 +48,7 @@ tessera_workers() {
     return
   fi
   local cores domains
-  cores=$(nproc)
+  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
   domains=$(lscpu --parse=NODE 2>/dev/null | grep -cv '^#' || true)
   if [ "${SLURM_CPUS_ON_NODE:-0}" = "$cores" ] && [ "$domains" = "$cores" ]; then
     lscpu --parse=NODE | grep -v '^#' | sort -u | wc -l
@@ -76,32 +79,37 @@ tessera_end_time() {
   if [ -n "${SLURM_JOB_END_TIME:-}" ]; then
     echo "$SLURM_JOB_END_TIME"
   else
-    date -d "$(squeue --noheader --jobs="$tessera_id" --format=%e)" +%s 2>/dev/null || true
+    local end
+    end=$(SLURM_TIME_FORMAT=standard squeue --noheader --jobs="$tessera_id" --format=%e 2>/dev/null) || end=''
+    [ -z "$end" ] || date -d "$end" +%s 2>/dev/null || true
   fi
 }
 
-# Requeues the job, unless somebody cancelled it, and waits for Slurm to end this start. An exit here instead would
-# be the job's end for Slurm: FAILED. Arguments: the exit code and the words for when that is not possible.
+# Requeues the job, unless Slurm is ending it already (it was cancelled, requeued, or its time is over), and waits for the
+# end of this start. An exit here instead would be the job's end for Slurm: FAILED. Arguments: the exit code and how it ended.
 tessera_requeue() {
   local code=$1 state
   state=$(squeue --noheader --jobs="$tessera_id" --format=%T 2>/dev/null || true)
   if [ -n "$state" ] && [ "$state" != RUNNING ]; then
-    tessera_record end "$code" cancelled
-    tessera_say "the job is $state: not started again"
+    tessera_record end "$code" ended
+    tessera_say "the job is $state: whether it starts again is Slurm's to say"
     exit "$code"
   fi
   tessera_record end "$code" "$2"
-  tessera_say "$2 (exit code $code); requeued to go on from what is saved"
-  for _ in 1 2 3; do
-    if scontrol requeue "$tessera_id"; then
+  tessera_say "${2/died/a rank died} (exit code $code); requeued to go on from what is saved"
+  local attempt words
+  for attempt in $(seq 60); do
+    if words=$(scontrol requeue "$tessera_id" 2>&1); then
       trap - USR2 TERM
       sleep 600 &
       wait $!
       break
     fi
+    # A controller that is away comes back; another refusal is one.
+    [[ $words == *contact* || $attempt -lt 3 ]] || break
     sleep 10
   done
-  tessera_say "cannot requeue the job (was it submitted with --no-requeue?): submit it again to go on"
+  tessera_say "cannot requeue the job (was it submitted with --no-requeue?): ${words:-}; submit it again to go on"
   exit "$code"
 }
 
@@ -115,7 +123,7 @@ tessera_job() {
   local verb=$1 program=$2 folder=$3 site=$4
   shift 4
   # shellcheck source=/dev/null
-  [ -z "$site" ] || [ ! -r "$site" ] || . "$site"
+  [ -z "$site" ] || . "$site" || exit
   set -u
   tessera_id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
   tessera_id=${tessera_id:-$SLURM_JOB_ID}
@@ -128,9 +136,13 @@ tessera_job() {
   rm -f "$TESSERA_END_FILE"
   local end reserve=$((tessera_stop_before / 3))
   end=$(tessera_end_time)
-  [ -z "$end" ] || export TESSERA_DEADLINE=$((end - (reserve < 60 ? reserve : 60)))
+  if [ -n "$end" ]; then
+    [ $((end - $(date +%s))) -gt "$tessera_stop_before" ] || tessera_fail 2 "the time limit leaves nothing before the warning, \
+$tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is needed"
+    export TESSERA_DEADLINE=$((end - (reserve < 60 ? reserve : 60)))
+  fi
 
-  local command=("${tessera_wrapper[@]}" "$program" "$verb" "$@") code=0 in_order='' outcome=
+  local command=(${tessera_wrapper[@]+"${tessera_wrapper[@]}"} "$program" "$verb" "$@") code=0 in_order='' outcome=
   tessera_warned='' tessera_interrupted='' tessera_step=''
   trap 'tessera_warned=1 tessera_interrupted=1; [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null' USR2 TERM
   if [ "$verb" = report ]; then
@@ -142,36 +154,40 @@ tessera_job() {
     tessera_layout >"$tessera_hosts"
     tasks=$(wc -l <"$tessera_hosts")
     # What the job says of its tasks leaves the coordinator out, and would hold for this step.
-    unset SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE SLURM_CPUS_PER_TASK SLURM_DISTRIBUTION
+    unset SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE SLURM_CPUS_PER_TASK SLURM_DISTRIBUTION \
+      SRUN_CPUS_PER_TASK SLURM_TRES_PER_TASK SLURM_GPUS_PER_TASK SLURM_NTASKS_PER_GPU SLURM_CPUS_PER_GPU \
+      SLURM_NTASKS_PER_SOCKET SLURM_NTASKS_PER_CORE SLURM_EXACT
     # -K1: when one rank dies, the others must not run on. No binding: the ranks share out the cores themselves.
     SLURM_HOSTFILE=$tessera_hosts srun --ntasks="$tasks" --distribution=arbitrary --overcommit --whole --kill-on-bad-exit=1 \
-      --mpi="$tessera_mpi" --cpu-bind=none "${tessera_srun[@]}" "${command[@]}" &
+      --mpi="$tessera_mpi" --cpu-bind=none --export=ALL ${tessera_srun[@]+"${tessera_srun[@]}"} "${command[@]}" &
   fi
   tessera_step=$!
   [ -z "$tessera_warned" ] || kill -USR2 "$tessera_step"
-  while :; do  # a signal ends the wait, not the step
+  while :; do # a signal ends the wait, not the step
     tessera_interrupted=''
     code=0
     wait "$tessera_step" || code=$?
     [ -n "$tessera_interrupted" ] || break
   done
+  rm -f "${tessera_hosts:-}"
   if [ -s "$TESSERA_END_FILE" ]; then
     read -r code <"$TESSERA_END_FILE"
     in_order=1
   fi
   rm -f "$TESSERA_END_FILE"
 
-  case $in_order$code in
-    0 | 10)
+  case ${in_order:-0}:$code in
+    ?:0)
       tessera_record end 0 "done"
       tessera_say "done"
       exit 0
       ;;
-    175) outcome=stopped ;; # its state is saved
-    11 | 12 | 2 | 126 | 127) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
+    1:75) outcome=stopped ;; # its state is saved
+    1:1 | 1:2 | 0:2 | 0:126 | 0:127) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
     *) # a rank died, its node did, or srun could not start it
-      if [ -n "$tessera_warned" ]; then
-        outcome=stopped # too slow to save after a warning
+      # Too slow to save after a warning is no crash; but not again and again.
+      if [ -n "$tessera_warned" ] && [ "$verb" != evaluate ] && [ "$(tessera_late)" -lt "$tessera_restarts" ]; then
+        outcome=late
       else
         outcome=died
         [ "$(tessera_deaths)" -lt "$tessera_restarts" ] ||

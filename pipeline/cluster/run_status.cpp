@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <regex>
+#include <set>
 #include <sstream>
 
 #include "io/block_journal.h"
@@ -41,6 +42,12 @@ nlohmann::json json_file(const fs::path& file, std::vector<std::string>& problem
   return {};
 }
 
+/// The text of a key; "" where it has none.
+std::string text_at(const nlohmann::json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key) || !object[key].is_string()) return {};
+  return object[key].get<std::string>();
+}
+
 /// The experiment of a run as the file says it; none where there is none.
 std::optional<ExperimentConfig> experiment_in(const fs::path& file, std::vector<std::string>& problems) {
   const std::string text = text_of(file);
@@ -63,7 +70,7 @@ struct Work {
 Work training_work(const RunFolder& folder, const ExperimentConfig* config, std::vector<std::string>& problems) {
   Work work;
   const nlohmann::json record = json_file(folder.path() / "training.json", problems);
-  if (record.is_object()) work.end = record.value("end", "");
+  work.end = text_at(record, "end");
   std::istringstream rows(tail_of(folder.metrics(), 64 << 10));
   for (std::string row; std::getline(rows, row);) {
     const long iteration = std::strtol(row.c_str(), nullptr, 10);
@@ -79,7 +86,7 @@ Work inference_work(const RunFolder& folder, const ExperimentConfig* config, con
                     std::vector<std::string>& problems) {
   Work work;
   const nlohmann::json report = json_file(folder.path() / "inference.json", problems);
-  if (report.is_object()) work.end = report.value("end", "");
+  work.end = text_at(report, "end");
   if (config == nullptr || !config->infer.output) return work;
   const fs::path file = journal_of(directory / config->infer.output->file);
   std::error_code error;
@@ -110,7 +117,7 @@ Work evaluation_work(const RunFolder& folder, std::vector<std::string>& problems
   const nlohmann::json scores = json_file(folder.path() / "evaluation.json", problems);
   if (scores.is_object() && scores.contains("best_pixel_error") && scores["best_pixel_error"].is_object()) {
     const auto& best = scores["best_pixel_error"];
-    if (best.contains("pixel_error")) work.words = fmt::format("pixel error {:.4f}", best["pixel_error"].get<double>());
+    if (best.contains("pixel_error") && best["pixel_error"].is_number()) work.words = fmt::format("pixel error {:.4f}", best["pixel_error"].get<double>());
   }
   return work;
 }
@@ -165,6 +172,11 @@ std::string waiting_words(const std::string& reason, const std::vector<JobStart>
   return fmt::format("waits: {}", reason);
 }
 
+bool runs(const std::string& state) {
+  static const std::set<std::string> running{"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "RESIZING", "SIGNALING"};
+  return running.count(state) != 0;
+}
+
 class StatusReader {
  public:
   explicit StatusReader(const RunFolder& folder) : folder_(folder), jobs_(folder.path()) {
@@ -203,7 +215,8 @@ class StatusReader {
       for (JobState& state : job_states(submission_->ids()))
         slurm_[state.id] = state;
     } catch (const Error& error) {
-      status_.problems.push_back(fmt::format("{}; what follows is by the files of the run", error.what()));
+      slurm_answers_ = false;
+      status_.problems.push_back(fmt::format("{}; what is said here is by the files of the run", error.what()));
     }
   }
 
@@ -224,18 +237,25 @@ class StatusReader {
   }
 
   StageStatus job_status(Stage stage, const std::string& id) const {
-    return judge_job(stage, id, slurm_of(id), read_starts(jobs_.starts(stage, id)), jobs_.log(stage, id));
+    StageStatus status = judge_job(stage, id, slurm_of(id), read_starts(jobs_.starts(stage, id)), jobs_.log(stage, id));
+    if (!slurm_answers_ && status.starts == 0) {
+      status.state = StageState::waiting;
+      status.why = "by its record: it has not begun";
+    } else if (!slurm_answers_ && status.state == StageState::stopped) {
+      status.why = "by its record, for Slurm does not answer: it runs, waits or was killed";
+    }
+    return status;
   }
 
   StageStatus stage_status(Stage stage) {
-    const SubmittedJob* job = nullptr;
+    std::optional<SubmittedJob> job;
     for (const SubmittedJob& one : submission_ ? submission_->jobs : std::vector<SubmittedJob>()) {
-      if (one.stage == stage) job_of_stage_ = one, job = &job_of_stage_;
+      if (one.stage == stage) job = one;
     }
     StageStatus status;
     status.stage = stage;
-    if (job == nullptr || job->volumes.empty()) {
-      if (job != nullptr) status = job_status(stage, job->id);
+    if (!job || job->volumes.empty()) {
+      if (job) status = job_status(stage, job->id);
       add_work(status, work_of(stage, folder_, config_ ? &*config_ : nullptr));
       return status;
     }
@@ -250,7 +270,7 @@ class StatusReader {
   JobFolder jobs_;
   RunStatus status_;
   std::optional<Submission> submission_;
-  SubmittedJob job_of_stage_;
+  bool slurm_answers_ = true;
   std::optional<ExperimentConfig> config_;
   std::map<std::string, JobState> slurm_;  ///< by id
 };
@@ -272,12 +292,15 @@ std::string name_of(StageState state) {
 
 std::string last_error(const fs::path& log) {
   static const std::regex ours("(\\[rank [0-9]+\\] )?(error|critical): (.*)");
+  static const std::regex begins("[-0-9]+T[:0-9]+ .*: job [0-9_]+, start [0-9]+, on .*");
   static const std::regex theirs("(srun|slurmstepd|bash|.*/slurm_script)(: error)?: (.*)");
   std::istringstream lines(tail_of(log, kLogTail));
   std::string own, other;
   std::smatch match;
   for (std::string line; std::getline(lines, line);) {
-    if (std::regex_match(line, match, ours)) {
+    if (std::regex_match(line, begins)) {
+      own = other = "";  // an earlier start's, which another followed
+    } else if (std::regex_match(line, match, ours)) {
       own = match[3];
     } else if (std::regex_match(line, match, theirs) && line.find("error") != std::string::npos) {
       other = line;
@@ -303,7 +326,7 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
     if (slurm->state == "PENDING" && slurm->reason == "DependencyNeverSatisfied") {
       status.state = StageState::cancelled;
       status.why = "the stage before it failed";
-    } else if (slurm->state == "PENDING" || slurm->state == "REQUEUED" || slurm->state == "REQUEUE_HOLD" || slurm->state == "SUSPENDED") {
+    } else if (!runs(slurm->state)) {
       status.state = StageState::waiting;
       status.why = waiting_words(slurm->reason, starts);
     } else {
@@ -315,7 +338,7 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
   const std::string outcome = last != nullptr ? last->outcome : "";
   if (outcome == "done" || (slurm != nullptr && slurm->state == "COMPLETED")) {
     status.state = StageState::done;
-  } else if (outcome == "cancelled" || (slurm != nullptr && slurm->state == "CANCELLED")) {
+  } else if (slurm != nullptr && slurm->state == "CANCELLED") {
     status.state = StageState::cancelled;
     status.why = starts.empty() ? "before it began: the stage before it failed, or somebody cancelled it" : "somebody cancelled it";
   } else if (slurm != nullptr || outcome == "failed") {

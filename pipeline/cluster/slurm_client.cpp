@@ -4,13 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <regex>
 #include <set>
 #include <sstream>
 
 #include "io/error.h"
 #include "pipeline/cluster/child_program.h"
+#include "workers/core_binding.h"
 
 namespace tessera {
 namespace {
@@ -39,23 +39,15 @@ std::string trimmed(const std::string& text) {
   return end == std::string::npos ? "" : text.substr(0, end + 1);
 }
 
-/// "17_3" is of "17".
-std::string job_of(const std::string& id) { return id.substr(0, id.find('_')); }
-
 /// Tasks of an array that wait together are one line, "17_[2-5,7%2]": one state for each.
 std::vector<JobState> each_task(const JobState& state) {
   const auto open = state.id.find("_[");
   if (open == std::string::npos) return {state};
   std::vector<JobState> all;
   const std::string list = state.id.substr(open + 2, state.id.find_first_of("%]", open) - open - 2);
-  std::istringstream in(list);
-  for (std::string part; std::getline(in, part, ',');) {
-    const auto dash = part.find('-');
-    const long first = std::stol(part), last = dash == std::string::npos ? first : std::stol(part.substr(dash + 1));
-    for (long task = first; task <= last; ++task) {
-      all.push_back(state);
-      all.back().id = fmt::format("{}_{}", state.id.substr(0, open), task);
-    }
+  for (const int task : parse_cpu_list(list)) {
+    all.push_back(state);
+    all.back().id = fmt::format("{}_{}", state.id.substr(0, open), task);
   }
   return all;
 }
@@ -114,28 +106,29 @@ std::optional<JobState> parse_sacct_line(const std::string& line) {
 std::vector<JobState> job_states(const std::vector<std::string>& ids) {
   std::vector<JobState> states;
   std::set<std::string> known;
-  // One at a time: squeue gives nothing at all of a list with a job that it has forgotten.
+  const auto add = [&](const JobState& found) {
+    for (const JobState& one : each_task(found)) {
+      if (known.insert(one.id).second) states.push_back(one);
+    }
+  };
+  // One at a time: squeue gives nothing at all of a list with a job that it has forgotten. Long lists of tasks are cut
+  // unless SLURM_BITSTR_LEN is 0.
   for (const std::string& id : ids) {
-    const ProgramEnd end = run_program({"squeue", "--noheader", "--states=all", "--jobs=" + id, "--format=%i|%T|%r|%N|%M|%l"}, kLimit_s);
+    const ProgramEnd end = run_program({"squeue", "--noheader", "--array", "--states=all", "--jobs=" + id, "--format=%i|%T|%r|%N|%M|%l"},
+                                       kLimit_s, {{"SLURM_BITSTR_LEN", "0"}});
     if (end.exit_code != 0 && end.errors.find("Invalid job id") == std::string::npos) {
       throw Error(fmt::format("squeue gives no answer: {}", trimmed(end.errors)));
     }
     for (const std::string& line : lines_of(end.output)) {
-      const auto state = parse_squeue_line(line);
-      if (!state) continue;
-      for (JobState& one : each_task(*state))
-        states.push_back(one);
-      known.insert(job_of(state->id));
+      if (const auto state = parse_squeue_line(line)) add(*state);
     }
   }
-  std::vector<std::string> forgotten;
-  std::ranges::copy_if(ids, std::back_inserter(forgotten), [&](const std::string& id) { return known.count(id) == 0; });
-  if (forgotten.empty() || !program_exists("sacct")) return states;
+  if (!program_exists("sacct")) return states;
   const ProgramEnd end = run_program({"sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State,NodeList,Elapsed",
-                                      fmt::format("--jobs={}", fmt::join(forgotten, ","))}, kLimit_s);
+                                      fmt::format("--jobs={}", fmt::join(ids, ","))}, kLimit_s);
   if (end.exit_code != 0) return states;  // no accounting here
   for (const std::string& line : lines_of(end.output)) {
-    if (const auto state = parse_sacct_line(line)) states.push_back(*state);
+    if (const auto state = parse_sacct_line(line)) add(*state);
   }
   return states;
 }

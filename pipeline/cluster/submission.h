@@ -55,7 +55,7 @@ struct JobStart {
   std::int64_t begin_s = 0, end_s = 0;  ///< since 1970; end 0: not recorded
   std::string nodes;
   int exit_code = -1;    ///< -1: not recorded
-  std::string outcome;   ///< done, stopped, died, failed, cancelled; "": not recorded
+  std::string outcome;   ///< done, stopped, late, died, failed, or ended (by Slurm); "": not recorded
 };
 /// Reads STAGE-JOB.starts, in the order of the file; nothing where there is none. Lines that are cut short are left out.
 std::vector<JobStart> read_starts(const std::filesystem::path& file);

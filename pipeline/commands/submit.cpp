@@ -158,10 +158,13 @@ void submit_chain(const std::vector<PlannedJob>& jobs, Submission submission, co
                 << std::flush;
       before = id;
     }
-  } catch (const Error&) {
-    if (!submission.jobs.empty()) {
-      spdlog::warn("the jobs of the stages before are cancelled");
+  } catch (...) {
+    if (submission.jobs.empty()) throw;
+    spdlog::warn("the jobs of the stages before are cancelled");
+    try {
       cancel_jobs(submission.ids());
+    } catch (const Error& error) {
+      spdlog::warn("{}", error.what());
     }
     throw;
   }

@@ -1,7 +1,6 @@
 #include "pipeline/config/slurm_config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -27,7 +26,8 @@ constexpr Words kOption{"--[a-z][a-z0-9-]*(=[A-Za-z0-9_.,:+@&|*()\\[\\]/=!-]+)?"
 /// What the scripts set themselves.
 constexpr std::array kOwnOptions{"job-name", "output", "error", "open-mode", "requeue", "no-requeue", "signal", "dependency",
                                  "kill-on-invalid-dep", "array", "parsable", "wait", "wrap", "chdir", "nodes", "ntasks",
-                                 "ntasks-per-node", "input", "test-only", "export", "export-file"};
+                                 "ntasks-per-node", "input", "test-only", "export", "export-file", "gpus-per-task", "tres-per-task",
+                                 "ntasks-per-gpu", "clusters"};
 
 void require_words(ConfigSection& section, const std::string& key, const std::string& text, const Words& words) {
   if (!text.empty() && !std::regex_match(text, std::regex(words.pattern))) {

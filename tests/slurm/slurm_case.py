@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import tempfile
 import time
 import unittest
@@ -13,11 +12,10 @@ import h5py
 import numpy as np
 
 import cluster
-from harness import BINARY, Case, clean_environment, run_tessera
+from harness import BINARY, Case, run_tessera
 
 FAIL_IO = os.environ.get("TESSERA_FAIL_IO", "")
 
-# Open MPI between nodes that share a network: by TCP.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

@@ -97,7 +97,7 @@ class JobScript(unittest.TestCase):
         self.run_job(arguments=("a b.yaml", "--set", "x=$(reboot)"), environment={"SLURM_CPUS_PER_TASK": "4"})
         self.assertEqual(self.text("srun.hosts").split(), ["a", "a", "a", "b"], "the coordinator, then the workers")
         arguments = self.text("srun.arguments").splitlines()
-        for option in ("--ntasks=4", "--distribution=arbitrary", "--overcommit", "--kill-on-bad-exit=1", "--mpi=pmix", "--cpu-bind=none"):
+        for option in ("--ntasks=4", "--distribution=arbitrary", "--overcommit", "--kill-on-bad-exit=1", "--mpi=pmix", "--cpu-bind=none", "--export=ALL"):
             self.assertIn(option, arguments)
         self.assertEqual(arguments[-5:], ["tessera", "infer", "a b.yaml", "--set", "x=$(reboot)"])
         environment = self.text("srun.environment")
@@ -111,11 +111,11 @@ class JobScript(unittest.TestCase):
 
     def test_layout_by_memory_domains(self):
         self.write("bin/lscpu", "#!/bin/bash\nprintf '# a comment\\n0\\n0\\n1\\n1\\n'\n")
-        self.write("bin/nproc", "#!/bin/bash\necho 4\n")
+        self.write("bin/nproc", "#!/bin/bash\necho ${OMP_NUM_THREADS:-4}\n")  # as nproc does
         for name in ("lscpu", "nproc"):
             (self.folder / "bin" / name).chmod(0o755)
         layout = {"SLURM_NTASKS": None, "SLURM_TASKS_PER_NODE": "1(x2)"}
-        self.run_job(environment={**layout, "SLURM_CPUS_ON_NODE": "4"})
+        self.run_job(environment={**layout, "SLURM_CPUS_ON_NODE": "4", "OMP_NUM_THREADS": "1"})
         self.assertEqual(self.text("srun.hosts").split(), ["a"] + ["a"] * 2 + ["b"] * 2)
         self.run_job(environment={**layout, "SLURM_CPUS_ON_NODE": "2"})
         self.assertEqual(self.text("srun.hosts").split(), ["a", "a", "b"], "a part of a node: one worker")
@@ -156,13 +156,20 @@ class JobScript(unittest.TestCase):
         self.assertEqual(self.starts()[-1], ["end", "0", "1", "died"])
         self.assertEqual(self.text("requeued"), "7\n")
 
+    def test_an_exit_code_without_an_end(self):
+        """Whatever srun or a wrapper ends with: only the program's own end, or 0, is one in order."""
+        for number, code in enumerate((10, 11, 75)):
+            self.write("srun.does", f"exit {code}\n")
+            self.run_job(restart=number)
+            self.assertEqual(self.starts()[-1], ["end", str(number), str(code), "died"])
+
     def test_cancelled_is_not(self):
         self.write("srun.does", self.ends("75"))
         self.write("state", "COMPLETING\n")
         code, out = self.run_job()
         self.assertEqual(code, 75, out)
         self.assertEqual(self.text("requeued"), "")
-        self.assertEqual(self.starts()[-1][-1], "cancelled")
+        self.assertEqual(self.starts()[-1][-1], "ended")
 
     def test_a_rank_that_dies_now_and_then(self):
         self.write("srun.does", "exit 137\n")
@@ -181,8 +188,33 @@ class JobScript(unittest.TestCase):
             (deadline,) = [int(line.partition("=")[2]) for line in self.text("srun.environment").splitlines()
                            if line.startswith("TESSERA_DEADLINE=")]
             self.assertAlmostEqual(deadline - begin, 3600 - reserve, delta=10)
-        self.run_job(environment={"SLURM_JOB_END_TIME": "5000"})
-        self.assertIn("TESSERA_DEADLINE=4940\n", self.text("srun.environment"))
+        end = int(time.time()) + 5000
+        self.run_job(environment={"SLURM_JOB_END_TIME": str(end)})
+        self.assertIn(f"TESSERA_DEADLINE={end - 60}\n", self.text("srun.environment"))
+
+    def test_a_time_limit_that_leaves_nothing(self):
+        self.write("minutes", "3")
+        code, out = self.run_job()
+        self.assertEqual(code, 2, out)
+        self.assertIn("the time limit leaves nothing before the warning, 180 s", out)
+        self.assertEqual((self.text("srun.arguments"), self.text("requeued")), ("", ""))
+
+    def test_without_squeue_there_is_no_deadline(self):
+        self.write("bin/squeue", "#!/bin/bash\nexit 1\n")
+        self.assertEqual(self.run_job()[0], 0)
+        self.assertNotIn("TESSERA_DEADLINE", self.text("srun.environment"))
+
+    def test_late_again_and_again(self):
+        """A job that never gets as far as to save is not restarted for ever."""
+        (self.folder / "infer-7.starts").write_text("begin\t0\t1\ta\nend\t0\t2\t137\tlate\n")
+        self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 200); do sleep 0.1; done\n")
+        process = self.start(before="tessera_restarts=1")
+        end = time.monotonic() + 20
+        while not (self.folder / "ready").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGUSR2)
+        _, out = self.finish(process)
+        self.assertEqual(self.starts()[-1][-1], "died", out)
 
     def test_warnings_are_passed_on(self):
         for number in (signal.SIGUSR2, signal.SIGTERM):
@@ -200,13 +232,13 @@ class JobScript(unittest.TestCase):
 
     def test_too_slow_after_a_warning_counts_for_no_crash(self):
         self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 200); do sleep 0.1; done\n")
-        process = self.start(before="tessera_restarts=0")
+        process = self.start(before="tessera_restarts=1")
         end = time.monotonic() + 20
         while not (self.folder / "ready").exists() and time.monotonic() < end:
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGUSR2)
         code, out = self.finish(process)
-        self.assertEqual(self.starts()[-1], ["end", "0", "137", "stopped"], out)
+        self.assertEqual(self.starts()[-1], ["end", "0", "137", "late"], out)
         self.assertEqual(self.text("requeued"), "7\n")
 
     def test_the_site_has_its_say(self):

@@ -65,6 +65,8 @@ TEST_F(Status, SaysWhyAJobFailed) {
     EXPECT_EQ(status.why.rfind("no space left on em.h5\nlog: ", 0), 0U) << status.why;
   }
   EXPECT_EQ(judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "", log).why.rfind("TIMEOUT (no space left on em.h5)", 0), 0U);
+  EXPECT_EQ(judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "begin\t0\t1\tn1\nend\t0\t60\t75\tended\n").state, StageState::failed)
+      << "what the script thought of Slurm's end of the job";
   EXPECT_EQ(judge(JobState{"7", "NODE_FAIL", "", "n1", "", ""}, "begin\t0\t1\tn1\n").why.rfind("Slurm says NODE_FAIL", 0), 0U);
   EXPECT_EQ(judge(std::nullopt, failed).why.rfind("exit code 1", 0), 0U);
 }
@@ -83,6 +85,7 @@ TEST_F(Status, TellsTheOtherEndsApart) {
 TEST_F(Status, PrefersTesserasOwnWords) {
   EXPECT_EQ(last_error(write("a", "error: first\n[rank 1] error: second\nsrun: error: third\n")), "second");
   EXPECT_EQ(last_error(write("b", "srun: error: n1: task 2: Killed\n")), "srun: error: n1: task 2: Killed");
+  EXPECT_EQ(last_error(write("d", "error: of the first start\n2026-11-26T16:22:14 tessera-train-e: job 7, start 2, on n[1-2]\nfine\n")), "");
   EXPECT_EQ(last_error(write("c", "all is well, no error: here\n")), "");
   EXPECT_EQ(last_error(folder_.path() / "nothing"), "");
 }
