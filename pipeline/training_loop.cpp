@@ -96,7 +96,9 @@ class Loop {
   double seconds_to_next_chance() const {
     const std::int64_t next = trainer_.iteration() + 1;
     const bool validates = next % setup_.config.train.validate_every == 0 || next == setup_.config.train.iterations;
-    return 2 * longest_step_s_ + 2 * longest_save_s_ + (validates ? longest_validation_s_ : 0);
+    // A validation that nobody has seen yet is taken for ten iterations.
+    const double validation_s = longest_validation_s_ > 0 ? longest_validation_s_ : 10 * longest_step_s_;
+    return 2 * longest_step_s_ + 2 * longest_save_s_ + (validates ? validation_s : 0);
   }
 
   TrainingEvent event(TrainingEvent::Kind kind) const {

@@ -1,0 +1,108 @@
+"""`tessera submit` and `status` where there is no Slurm, or one that refuses: stand-ins note how they were called."""
+
+import json
+import os
+import unittest
+
+from harness import Case, run_tessera
+
+
+class Submit(Case):
+
+    def setUp(self):
+        self.bin = self.folder / f"bin_{self._testMethodName}"
+        self.bin.mkdir()
+        self.calls = self.bin / "calls"
+
+    def stand_in(self, name, text):
+        (self.bin / name).write_text(f'#!/bin/sh\nprintf "%s|" {name} "$@" >>"{self.calls}"\necho >>"{self.calls}"\n{text}\n')
+        (self.bin / name).chmod(0o755)
+
+    def run_here(self, arguments, ranks=0, path=os.environ["PATH"]):
+        """With the stand-ins in front of PATH."""
+        return run_tessera(arguments, ranks, 60, self.folder, environment={"PATH": f"{self.bin}:{path}"})
+
+    def called(self, name):
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [line.split("|")[1:-1] for line in lines if line.startswith(name + "|")]
+
+    def test_a_dry_run_shows_all_and_writes_nothing(self):
+        yaml = self.config("dry", {"slurm": {"nodes": 2, "gpus_per_node": 4, "time": "04:00:00", "infer": {"nodes": 8}}})
+        for ranks in self.ranks_tried:
+            result = self.run_here(["submit", yaml, "--dry-run", "--set", "run_folder=a '$(reboot)' b"], ranks)
+            self.assertEqual(result.code, 0, result)
+            self.assertEqual(result.stdout.count("#!/bin/bash\n"), 4)
+            for line in ("#SBATCH --job-name=tessera-train-dry", "#SBATCH --nodes=8", "#SBATCH --ntasks-per-node=4",
+                         "#SBATCH --gpus-per-node=4", "#SBATCH --time=04:00:00", "nothing was written or submitted"):
+                self.assertIn(line + "\n", result.stdout)
+            scripts = result.stdout.split("==== submitted by\n")
+            self.assertEqual(len(scripts), 5)
+            for script in scripts[:-1]:
+                self.assertNotIn("reboot", script.split("#!/bin/bash\n")[1], "no user's text in a script")
+            self.assertIn("'--output=a '\\''$(reboot)'\\'' b/jobs/train-%j.log'", result.stdout)
+            self.assertIn("'--dependency=afterok:<job of evaluate>' --kill-on-invalid-dep=yes", result.stdout)
+        self.assertFalse(any("reboot" in name for name in os.listdir(self.folder)))
+
+    def test_what_cannot_be_submitted(self):
+        yaml = self.config("cannot")
+        result = self.run_here(["submit", yaml], path="/nowhere")
+        self.assertEqual(result.code, 2, result)
+        self.assertRegex(result.errors()[0], "there is no sbatch here: .*--dry-run")
+        for arguments, code, words in (
+                (["submit", yaml, "--stages", "train,pack"], 2, "'pack' is no stage"),
+                (["submit", yaml, "--stages", ""], 2, "name some of train"),
+                (["submit", yaml, "--set", "slurm.time=a b"], 2, "slurm.time: 'a b' is nothing that Slurm would take"),
+                (["submit", yaml, "--set", "slurm.site_env=no.env", "--dry-run"], 2, "slurm.site_env: no.env does not exist"),
+                (["submit"], 2, "an experiment file is needed"),
+                (["status", "nowhere"], 2, "nowhere is no run folder"),
+                (["status"], 2, "name a run folder")):
+            for ranks in self.ranks_tried if arguments[1:] else (0,):
+                result = self.run_here(arguments, ranks)
+                self.assertEqual(result.code, code, result)
+                self.assertEqual(len(result.errors()), 1, result)
+                self.assertRegex(result.errors()[0], words)
+        self.assertFalse((self.folder / "runs/cannot").exists())
+
+    def test_a_stage_that_is_not_taken_takes_those_before_with_it(self):
+        self.stand_in("sbatch", 'case "$*" in *evaluate.sbatch*) echo "sbatch: error: Invalid qos" >&2; exit 1 ;; esac\n'
+                                f'echo $(($(wc -l <"{self.calls}") + 40))";cluster"')
+        self.stand_in("scancel", "exit 0")
+        yaml = self.config("refused")
+        result = self.run_here(["submit", yaml])
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("sbatch did not take runs/refused/jobs/evaluate.sbatch: sbatch: error: Invalid qos", result.errors()[0])
+        self.assertEqual(self.called("scancel"), [["41", "42"]])
+        train, infer, _ = self.called("sbatch")
+        self.assertFalse([one for one in train if one.startswith("--dependency")])
+        self.assertIn("--dependency=afterok:41", infer)
+        self.assertIn("--kill-on-invalid-dep=yes", infer)
+        self.assertTrue(infer[-1].endswith("runs/refused/jobs/experiment.yaml"))
+
+    def test_slurm_that_gives_no_answer(self):
+        """status says so, and what the files say; submit does not risk two jobs on one result."""
+        self.stand_in("sbatch", f'echo $(($(wc -l <"{self.calls}") + 40))')
+        self.stand_in("squeue", 'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1')
+        yaml = self.config("silent")
+        self.assertEqual(self.run_here(["submit", yaml]).code, 0)
+        result = self.run_here(["status", yaml, "--json"])
+        self.assertEqual(result.code, 0, result)
+        status = json.loads(result.stdout)
+        self.assertEqual({one["state"] for one in status["stages"]}, {"waiting"})
+        self.assertRegex(status["problems"][0], "squeue gives no answer: .*Unable to contact")
+        again = self.run_here(["submit", yaml])
+        self.assertEqual(again.code, 1, again)
+        self.assertIn("squeue gives no answer", again.errors()[0])
+
+    def test_the_jobs_have_the_experiment_as_it_was(self):
+        self.stand_in("sbatch", f'echo $(($(wc -l <"{self.calls}") + 40))')
+        yaml = self.config("frozen")
+        self.assertEqual(self.run_here(["submit", yaml, "--set", "train.iterations=7"]).code, 0)
+        (self.folder / yaml).write_text("experiment: other\n")
+        frozen = self.folder / "runs/frozen/jobs/experiment.yaml"
+        result = self.tessera(["train", frozen])
+        self.assertTrue((self.folder / "runs/frozen/checkpoints/iteration_00000007.h5").exists(), result)
+        self.assertEqual((self.folder / "runs/frozen/config.yaml").read_text(), frozen.read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
