@@ -207,38 +207,33 @@ class JobScript(unittest.TestCase):
     def test_late_again_and_again(self):
         """A job that never gets as far as to save is not restarted for ever."""
         (self.folder / "infer-7.starts").write_text("begin\t0\t1\ta\nend\t0\t2\t137\tlate\n")
-        self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 200); do sleep 0.1; done\n")
-        process = self.start(before="tessera_restarts=1")
-        end = time.monotonic() + 20
-        while not (self.folder / "ready").exists() and time.monotonic() < end:
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGUSR2)
-        _, out = self.finish(process)
-        self.assertEqual(self.starts()[-1][-1], "died", out)
+        self.warned_too_late()
+        self.assertEqual(self.starts()[-1][-1], "died")
 
     def test_warnings_are_passed_on(self):
         for number in (signal.SIGUSR2, signal.SIGTERM):
             self.write("srun.does", 'trap \'echo 75 >"$TESSERA_END_FILE"; exit 75\' USR2\ntouch $FAKE/ready\n'
                                     "for i in $(seq 200); do sleep 0.1; done\n")
-            process = self.start()
-            end = time.monotonic() + 20
-            while not (self.folder / "ready").exists() and time.monotonic() < end:
-                time.sleep(0.02)
-            os.kill(process.pid, number)
-            code, out = self.finish(process)
-            self.assertEqual(self.starts()[-1], ["end", "0", "75", "stopped"], out)
-            (self.folder / "ready").unlink()
+            self.warn_when_ready(self.start(), number)
+            self.assertEqual(self.starts()[-1], ["end", "0", "75", "stopped"])
         self.assertEqual(self.text("requeued"), "7\n7\n")
 
-    def test_too_slow_after_a_warning_counts_for_no_crash(self):
+    def warned_too_late(self):
+        """A program that does not get as far as to save."""
         self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 200); do sleep 0.1; done\n")
-        process = self.start(before="tessera_restarts=1")
+        self.warn_when_ready(self.start(before="tessera_restarts=1"), signal.SIGUSR2)
+
+    def warn_when_ready(self, process, number):
         end = time.monotonic() + 20
         while not (self.folder / "ready").exists() and time.monotonic() < end:
             time.sleep(0.02)
-        os.kill(process.pid, signal.SIGUSR2)
-        code, out = self.finish(process)
-        self.assertEqual(self.starts()[-1], ["end", "0", "137", "late"], out)
+        os.kill(process.pid, number)
+        self.finish(process)
+        (self.folder / "ready").unlink()
+
+    def test_too_slow_after_a_warning_counts_for_no_crash(self):
+        self.warned_too_late()
+        self.assertEqual(self.starts()[-1], ["end", "0", "137", "late"])
         self.assertEqual(self.text("requeued"), "7\n")
 
     def test_the_site_has_its_say(self):
