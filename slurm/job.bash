@@ -113,6 +113,13 @@ tessera_requeue() {
   exit "$code"
 }
 
+# Passes a warning on to those that save and stop; the others use the time that is left.
+tessera_pass_on() {
+  case $tessera_verb in
+    train | infer) [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null ;;
+  esac
+}
+
 tessera_fail() {
   tessera_record end "$1" failed
   tessera_say "$2"
@@ -143,8 +150,8 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
   fi
 
   local command=(${tessera_wrapper[@]+"${tessera_wrapper[@]}"} "$program" "$verb" "$@") code=0 in_order='' outcome=
-  tessera_warned='' tessera_interrupted='' tessera_step=''
-  trap 'tessera_warned=1 tessera_interrupted=1; [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null' USR2 TERM
+  tessera_verb=$verb tessera_warned='' tessera_interrupted='' tessera_step=''
+  trap 'tessera_warned=1 tessera_interrupted=1; tessera_pass_on' USR2 TERM
   if [ "$verb" = report ]; then
     "${command[@]}" &
   else
@@ -162,7 +169,7 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
       --mpi="$tessera_mpi" --cpu-bind=none --export=ALL ${tessera_srun[@]+"${tessera_srun[@]}"} "${command[@]}" &
   fi
   tessera_step=$!
-  [ -z "$tessera_warned" ] || kill -USR2 "$tessera_step"
+  [ -z "$tessera_warned" ] || tessera_pass_on
   while :; do # a signal ends the wait, not the step
     tessera_interrupted=''
     code=0
@@ -186,7 +193,7 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
     1:1 | 1:2 | 0:2 | 0:126 | 0:127) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
     *) # a rank died, its node did, or srun could not start it
       # Too slow to save after a warning is no crash; but not again and again.
-      if [ -n "$tessera_warned" ] && [ "$verb" != evaluate ] && [ "$(tessera_late)" -lt "$tessera_restarts" ]; then
+      if [ -n "$tessera_warned" ] && [ "$(tessera_late)" -lt "$tessera_restarts" ]; then
         outcome=late
       else
         outcome=died

@@ -218,6 +218,11 @@ class JobScript(unittest.TestCase):
             self.assertEqual(self.starts()[-1], ["end", "0", "75", "stopped"])
         self.assertEqual(self.text("requeued"), "7\n7\n")
 
+    def test_a_verb_that_cannot_save_uses_its_time(self):
+        self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 20); do sleep 0.1; done\necho 0 >$TESSERA_END_FILE\n")
+        self.warn_when_ready(self.start(verb="evaluate"), signal.SIGUSR2)
+        self.assertIn("\tdone\n", self.text("evaluate-7.starts"))
+
     def warned_too_late(self):
         """A program that does not get as far as to save."""
         self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 200); do sleep 0.1; done\n")
