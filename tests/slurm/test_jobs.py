@@ -128,15 +128,15 @@ class TimeLimit(SlurmCase):
     stack_shape = (8, 96, 96)
 
     def test_shorter_than_the_work(self):
-        """A minute is the shortest limit that there is; stop_before leaves a part of it."""
-        yaml = self.slurm_config("short", {"nodes": 1, "time": "1", "stop_before": 40}, {
+        """A minute is the shortest limit that there is. stop_before leaves a part of it, half a minute as Slurm counts here."""
+        yaml = self.slurm_config("short", {"nodes": 1, "time": "1", "stop_before": 50}, {
             "train": {"iterations": 1, "validate_every": 10}, "infer": {"block": [1, 32, 32], "chunk": [1, 32, 32]}})
         self.tessera(["train", yaml])
         job = self.submit(yaml, "--stages", "infer,report", environment={
-            "LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_NAME": "/short.h5", "TESSERA_FAIL_DELAY_MS": "600"})
+            "LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_NAME": "/short.h5", "TESSERA_FAIL_DELAY_MS": "1000"})
         self.assertEqual(self.wait_for_end(job["report"], 240, "short"), "COMPLETED", self.story("short"))
         starts = self.starts("short", "infer", job["infer"])
-        self.assertGreater(len(starts), 1)
+        self.assertGreaterEqual(len(starts), 3)
         self.assertEqual(starts, [(75, "stopped")] * (len(starts) - 1) + [(0, "done")])
         self.assertEqual(self.status("short")["infer"]["starts"], len(starts))
         self.assertEqual(sorted(Journal(self.folder / "short.h5.journal").blocks()), list(range(72)))
