@@ -115,9 +115,10 @@ Work file_work(const fs::path& file, const std::string& words) {
 Work evaluation_work(const RunFolder& folder, std::vector<std::string>& problems) {
   Work work = file_work(folder.path() / "evaluation.json", "scored");
   const nlohmann::json scores = json_file(folder.path() / "evaluation.json", problems);
-  if (scores.is_object() && scores.contains("best_pixel_error") && scores["best_pixel_error"].is_object()) {
-    const auto& best = scores["best_pixel_error"];
-    if (best.contains("pixel_error") && best["pixel_error"].is_number()) work.words = fmt::format("pixel error {:.4f}", best["pixel_error"].get<double>());
+  // Only of a probability.
+  const auto least = nlohmann::json::json_pointer("/best/pixel_error/value");
+  if (scores.is_object() && scores.contains(least) && scores[least].is_number()) {
+    work.words = fmt::format("pixel error {:.4f}", scores[least].get<double>());
   }
   return work;
 }

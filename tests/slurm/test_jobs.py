@@ -40,6 +40,7 @@ class Chain(SlurmCase):
                 self.assertRegex(worker["device"], r"^cpu, 1 thread( on \d+)?(;|$)", "two workers share the job's two CPUs")
         result = self.on_cluster(["status", "runs/demo"])
         self.assertEqual(result.code, 0, result)
+        self.assertRegex(result.stdout, r"evaluate +done +\d+ +1 +pixel error 0\.\d{4}\n")
         self.assertRegex(result.stdout, r"train +done +\d+ +1 +iteration 6 of 6\n")
 
 

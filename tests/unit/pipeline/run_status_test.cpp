@@ -106,6 +106,14 @@ TEST_F(Status, OfARunWithoutSlurm) {
   EXPECT_EQ(status.json()["stages"][0]["state"], "stopped");
 }
 
+TEST_F(Status, TellsTheScore) {
+  write("run/config.yaml", "experiment: a\n");
+  write("run/evaluation.json", "{\"best\": {\"pixel_error\": {\"value\": 0.0775, \"threshold\": 0.3}}}\n");
+  EXPECT_EQ(read_run_status(RunFolder(folder_.path() / "run")).stages[2].work, "pixel error 0.0775");
+  write("run/evaluation.json", "{\"best\": {\"pixel_error\": {\"value\": null}}}\n");
+  EXPECT_EQ(read_run_status(RunFolder(folder_.path() / "run")).stages[2].work, "scored");
+}
+
 TEST_F(Status, TellsWhatIsDamaged) {
   write("run/config.yaml", "experiment: a\n");
   write("run/training.json", "{");
