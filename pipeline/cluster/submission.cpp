@@ -13,8 +13,8 @@
 namespace tessera {
 namespace {
 
-std::int64_t number_of(const std::string& text, std::int64_t otherwise) {
-  std::int64_t value = 0;
+int number_of(const std::string& text, int otherwise) {
+  int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() ? value : otherwise;
 }
@@ -67,11 +67,9 @@ std::vector<JobStart> read_starts(const std::filesystem::path& file) {
       fields.push_back(field);
     if (fields.size() >= 4 && fields[0] == "begin") {
       starts.emplace_back();
-      starts.back().begin_s = number_of(fields[2], 0);
       starts.back().nodes = fields[3];
     } else if (fields.size() >= 5 && fields[0] == "end" && !starts.empty()) {
-      starts.back().end_s = number_of(fields[2], 0);
-      starts.back().exit_code = static_cast<int>(number_of(fields[3], -1));
+      starts.back().exit_code = number_of(fields[3], -1);
       starts.back().outcome = fields[4];
     }
   }

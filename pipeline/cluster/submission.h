@@ -52,7 +52,6 @@ std::optional<Submission> read_submission(const JobFolder& folder);
 
 /// A start of a job, as its script recorded it.
 struct JobStart {
-  std::int64_t begin_s = 0, end_s = 0;  ///< since 1970; end 0: not recorded
   std::string nodes;
   int exit_code = -1;    ///< -1: not recorded
   std::string outcome;   ///< done, stopped, late, died, failed, or ended (by Slurm); "": not recorded
