@@ -25,6 +25,8 @@ class Chain(SlurmCase):
         self.assertIn("still in the queue", again.text)
         self.assertEqual(self.wait_for_end(jobs["report"], 200, "demo"), "COMPLETED", self.story("demo"))
 
+        for stage in ("train", "infer", "evaluate", "report"):
+            self.assertEqual(self.starts("demo", stage, jobs[stage]), [(0, "done")], self.story("demo"))
         status = self.status("demo")
         self.assertEqual({one["state"] for one in status.values()}, {"done"}, status)
         self.assertEqual(status["train"]["done"], 6)
