@@ -164,6 +164,9 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
     unset SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE SLURM_CPUS_PER_TASK SLURM_DISTRIBUTION \
       SRUN_CPUS_PER_TASK SLURM_TRES_PER_TASK SLURM_GPUS_PER_TASK SLURM_NTASKS_PER_GPU SLURM_CPUS_PER_GPU \
       SLURM_NTASKS_PER_SOCKET SLURM_NTASKS_PER_CORE SLURM_EXACT
+    # By default Slurm's PMIx plugin lets some ranks out of MPI's start before all are in, once in 70 starts on a loaded
+    # machine: Open MPI then dies at address 0. Not so with the ring (docs/cluster.md).
+    export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
     # -K1: when one rank dies, the others must not run on. No binding: the ranks share out the cores themselves.
     SLURM_HOSTFILE=$tessera_hosts srun --ntasks="$tasks" --distribution=arbitrary --overcommit --whole --kill-on-bad-exit=1 \
       --mpi="$tessera_mpi" --cpu-bind=none --export=ALL ${tessera_srun[@]+"${tessera_srun[@]}"} "${command[@]}" &
