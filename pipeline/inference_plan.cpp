@@ -14,6 +14,14 @@ namespace {
 /// Activations of one tile, where the experiment sets no budget. Not taken from the memory found: the tiles,
 /// and with them every byte of the result, must not depend on how many ranks share a node.
 constexpr std::int64_t kAutomaticBudget = std::int64_t{2} << 30;
+/// On a GPU, enough for the largest tile that LibTorch can address, with the paper's 64 filters in bfloat16; on a card with
+/// less memory, most of that.
+constexpr std::int64_t kAutomaticGpuBudget = std::int64_t{12} << 30;
+
+std::int64_t automatic_budget(const Device& device) {
+  if (!device.cuda) return kAutomaticBudget;
+  return device.memory > 0 ? std::min(kAutomaticGpuBudget, device.memory / 10 * 7) : kAutomaticGpuBudget;
+}
 
 std::int64_t chunks_touched(const Box& box, const Index3& chunk) {
   std::int64_t count = 1;
@@ -81,7 +89,7 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   plan.context = context_sections(network.in_channels, raw.channels);
   plan.demand.precision = config.precision.value_or(device.cuda ? Precision::bfloat16 : Precision::float32);
   plan.demand.cuda = device.cuda;
-  plan.demand.budget = config.memory_budget > 0 ? config.memory_budget : kAutomaticBudget;
+  plan.demand.budget = config.memory_budget > 0 ? config.memory_budget : automatic_budget(device);
   plan.demand.averaging = config.averaging;
   plan.demand.blend_overlap = config.blending == Blending::crop ? 0 : config.blend_overlap;
   const NetworkGeometry& geometry = network.geometry;

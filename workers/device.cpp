@@ -14,6 +14,7 @@
 
 #include "io/error.h"
 #include "workers/core_binding.h"
+#include "workers/cuda_runtime.h"
 #include "workers/mpi/agree.h"
 
 namespace tessera {
@@ -96,6 +97,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     }
     device.cuda = true;
     device.index = place % visible;
+    device.memory = cuda_memory(device.index);
   });
   device.workers_on_node = std::max(1, workers_on_node);
   if (device.cuda) {

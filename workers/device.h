@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "workers/mpi/communicator.h"
@@ -12,6 +13,7 @@ struct Device {
   int index = 0;    ///< of the CUDA device
   int threads = 1;  ///< CPU threads of this rank
   int workers_on_node = 1;
+  std::int64_t memory = 0;  ///< bytes that the CUDA device has
   std::string cpus = {};  ///< that this rank is bound to, "0-7"; "" when it is not
 
   std::string text() const;  ///< "cpu, 2 threads", "cpu, 8 threads on 0-7" or "cuda:1"

@@ -198,6 +198,16 @@ PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormali
   return what;
 }
 
+/// Collective: bytes of the smallest of the workers' GPUs; 0 where there is none.
+std::int64_t least_device_memory(const Device& device, const Communicator& world) {
+  std::int64_t least = 0;
+  for (const std::string& text : world.all_gather(std::to_string(device.memory))) {
+    const std::int64_t bytes = std::stoll(text);
+    if (bytes > 0 && (least == 0 || bytes < least)) least = bytes;
+  }
+  return least;
+}
+
 /// Collective. Predicts one volume, whose experiment this is, or goes on with it.
 int predict_volume(const ExperimentConfig& config, const InferenceNetwork& network, const Device& device, bool restart,
                    const StopSignal& signal, const WallTime& wall_time, const Communicator& world) {
@@ -208,6 +218,7 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   // The plan is the workers': the coordinator beside GPUs has none, and would choose another precision.
   Device planned_for = device;
   planned_for.cuda = world.any(device.cuda);
+  planned_for.memory = least_device_memory(device, world);
 
   const VolumeInfo raw = look_up_volume(*config.infer.raw, world);
   std::optional<InferencePlan> plan;

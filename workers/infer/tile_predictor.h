@@ -17,6 +17,7 @@ namespace tessera {
 
 class TileNetwork;
 class UNetImpl;
+struct DeviceBlockMemory;
 
 /// How overlapping tiles are averaged (TileGridOptions::blend_overlap).
 enum class Blending {
@@ -37,6 +38,13 @@ struct PredictorOptions {
   VoxelType output_type = VoxelType::uint8;  ///< uint8: round(255 p); float16, float32: p
   Averaging averaging = Averaging::none;
   Blending blending = Blending::crop;
+  /// Blocks go to the device whole and come back whole, as they always do where it is a GPU.
+  bool blocks_on_device = false;
+
+  /// Of a section of the volume.
+  const Normalisation& normalisation_of(std::int64_t z) const {
+    return by_section.empty() ? normalisation : by_section[static_cast<std::size_t>(z)];
+  }
 };
 
 /// Runs a network over tiles.
@@ -62,9 +70,9 @@ class TilePredictor {
 
   /// The result over `block` (channel by channel, row-major, of the output type). `raw` holds the voxels of
   /// `raw_box`, which has everything that the tiles read (`Tile::read`), mirrored beyond `volume_shape`.
-  /// `after_tile` is called after each tile with the voxels it made. `memory`: for the result, where the
-  /// caller has some to spare. Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming
-  /// it, too.
+  /// `after_tile` is called after each tile with the voxels it made; on a GPU, which is told ahead what to do, when it has
+  /// been told of the tile. `memory`: for the result, where the caller has some to spare. One block at a time.
+  /// Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming it, too.
   VoxelBuffer predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                       const std::vector<Tile>& tiles, const Box& block,
                       const std::function<void(std::int64_t)>& after_tile,
@@ -76,6 +84,7 @@ class TilePredictor {
   std::unique_ptr<TileNetwork> network_;
   NetworkTraits traits_;
   PredictorOptions options_;
+  std::unique_ptr<DeviceBlockMemory> device_memory_;
 };
 
 }  // namespace tessera

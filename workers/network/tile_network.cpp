@@ -2,6 +2,7 @@
 
 #include "io/error.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/gpu_network.h"
 #include "workers/network/onednn_network.h"
 #include "workers/network/unet.h"
 
@@ -32,13 +33,20 @@ std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precisio
 #ifdef TESSERA_ONEDNN
   if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
 #endif
+  if (device.cuda) return make_gpu_network(network, precision, device);
   return make_libtorch_network(network, precision, device);
 }
 
 std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                          Precision precision, bool cuda) {
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
-  if (cuda || !has_onednn_engine()) return inference_memory(options, height, width, value_bytes);
+  if (cuda) {
+    // Beside the activations: what cuDNN's convolutions use, the allocator's rounding, input and probabilities in float32.
+    constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
+    const std::int64_t planned = plan_forward(options, height, width, value_bytes).bytes;
+    return planned + planned / 4 + kWorkspace + height * width * 4 * (options.in_channels + 3 * options.classes);
+  }
+  if (!has_onednn_engine()) return inference_memory(options, height, width, value_bytes);
   // Beside the activations: the primitives' scratch memory; the input as float32 and in the engine's type;
   // logits, and the probabilities made of them.
   constexpr std::int64_t kConstant = std::int64_t{3} << 20;

@@ -1,0 +1,82 @@
+#include "workers/network/gpu_network.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "random_network.h"
+
+namespace tessera {
+namespace {
+
+using testing::NetworkCase;
+
+// The same operators run on a GPU; what only a GPU has (cuDNN's fused kernels, graphs) is in tests/gpu.
+class GpuNetworkOnCpu : public ::testing::TestWithParam<NetworkCase> {};
+
+TEST_P(GpuNetworkOnCpu, AgreesWithLibTorch) {
+  const UNetOptions options = testing::options_of(GetParam());
+  const auto network = testing::random_network(options);
+  const NetworkGeometry geometry = geometry_of(options);
+  const c10::InferenceMode inference;
+  for (const bool maxima : {false, true}) {
+    GpuNetworkOptions how;
+    how.kernels = GpuKernels{false, maxima};
+    const auto arranged = make_gpu_network(*network, Precision::float32, {}, how),
+               half = make_gpu_network(*network, Precision::bfloat16, {}, how),
+               reference = make_libtorch_network(*network, Precision::float32, {});
+    for (const std::int64_t more : {0, 3, 0}) {
+      const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
+      const at::Tensor x = at::randn({1, options.in_channels, side, side + 2 * geometry.alignment});
+      const at::Tensor a = arranged->logits(x), b = reference->logits(x), h = half->logits(x);
+      ASSERT_EQ(a.sizes(), b.sizes());
+      EXPECT_EQ(a.scalar_type(), at::kFloat);
+      const double scale = b.abs().max().item<double>();
+      ASSERT_GT(scale, 0.01);
+      EXPECT_LE((a - b).abs().max().item<double>() / scale, 1e-5) << "side " << side << ", maxima " << maxima;
+      EXPECT_LE((h - b).abs().max().item<double>() / scale, 0.05) << "side " << side << ", maxima " << maxima;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Options, GpuNetworkOnCpu, ::testing::ValuesIn(testing::kNetworkCases),
+                         [](const auto& test) { return test.param.what; });
+
+TEST(GpuKernels, TheFastestAreTaken) {
+  // By (fused, maxima), in seconds.
+  const auto choose = [](std::map<std::pair<bool, bool>, double> seconds, bool can_fuse) {
+    double now = 0;
+    return fastest_kernels(
+        can_fuse,
+        [&](const GpuKernels& kernels) {
+          now = seconds.at({kernels.fused, kernels.maxima});
+          TORCH_CHECK(now > 0, "not on this card");
+        },
+        [&](const std::function<void()>& kernels) {
+          kernels();
+          return now;
+        });
+  };
+  GpuKernels best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, true);
+  EXPECT_TRUE(best.fused && best.maxima);
+  best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, false);
+  EXPECT_TRUE(!best.fused && best.maxima);
+  best = choose({{{false, false}, 2}, {{true, false}, -1}, {{false, true}, 3}, {{true, true}, -1}}, true);
+  EXPECT_TRUE(!best.fused && !best.maxima) << "what cannot run is not taken";
+  best = choose({{{false, false}, 1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, true);
+  EXPECT_TRUE(!best.fused && !best.maxima) << "the plain ones where nothing is faster";
+  EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, true), c10::Error);
+}
+
+TEST(TileMemory, OnAGpuHoldsThePlannedActivations) {
+  const UNetOptions paper = unet2015_options();
+  EXPECT_LE(tile_memory(paper, 4092, 4092, Precision::bfloat16, true), std::int64_t{12} << 30);
+  EXPECT_GT(tile_memory(paper, 4092, 4092, Precision::bfloat16, true), std::int64_t{7} << 30);
+  EXPECT_GT(tile_memory(paper, 572, 572, Precision::float32, true), tile_memory(paper, 572, 572, Precision::bfloat16, true));
+}
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,158 @@
+#include "workers/infer/staged_copies.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+namespace tessera {
+namespace {
+
+std::span<std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<std::byte*>(tensor.data_ptr()),
+          static_cast<std::size_t>(tensor.numel()) * tensor.element_size()};
+}
+
+/// A dense tensor as its bytes, for pieces of it.
+at::Tensor flat_bytes(const at::Tensor& tensor) {
+  return at::from_blob(tensor.data_ptr(), {static_cast<std::int64_t>(bytes_of(tensor).size())},
+                       tensor.options().dtype(at::kByte));
+}
+
+/// A stream's events cannot be waited for by all versions of LibTorch, but asked.
+void wait_for(const c10::Event& event) {
+  while (!event.query())
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+}
+
+}  // namespace
+
+class StagedCopies::Streams {
+ public:
+  Streams(const at::Device& device, std::int64_t piece_bytes)
+      : device_(device), guard_(device.type()), up_(device, guard_), down_(device, guard_) {
+    for (Way* way : {&up_, &down_}) {
+      for (Piece& piece : way->ring)
+        piece.pinned = at::empty({piece_bytes}, at::TensorOptions(at::kByte).pinned_memory(true));
+    }
+  }
+
+  void to_device(std::span<const std::byte> from, const at::Tensor& to) {
+    const at::Tensor target = flat_bytes(to);
+    for (std::size_t at = 0; at < from.size();) {
+      Piece& piece = next(up_);
+      const std::size_t count = std::min(from.size() - at, bytes_of(piece.pinned).size());
+      std::memcpy(piece.pinned.data_ptr(), from.data() + at, count);
+      const c10::StreamGuard on(up_.stream);
+      target.narrow(0, static_cast<std::int64_t>(at), static_cast<std::int64_t>(count))
+          .copy_(piece.pinned.narrow(0, 0, static_cast<std::int64_t>(count)), /*non_blocking=*/true);
+      piece.event.record(up_.stream);
+      piece.busy = true;
+      at += count;
+    }
+    c10::Event arrived(device_.type());
+    arrived.record(up_.stream);
+    arrived.block(guard_.getStream(device_));
+  }
+
+  void to_host(const at::Tensor& from, std::span<std::byte> to) {
+    c10::Event computed(device_.type());
+    computed.record(guard_.getStream(device_));
+    computed.block(down_.stream);
+    const at::Tensor source = flat_bytes(from);
+    for (std::size_t at = 0; at < to.size();) {
+      Piece& piece = next(down_);
+      const std::size_t count = std::min(to.size() - at, bytes_of(piece.pinned).size());
+      const c10::StreamGuard on(down_.stream);
+      piece.pinned.narrow(0, 0, static_cast<std::int64_t>(count))
+          .copy_(source.narrow(0, static_cast<std::int64_t>(at), static_cast<std::int64_t>(count)), /*non_blocking=*/true);
+      piece.event.record(down_.stream);
+      piece.target = to.subspan(at, count);
+      piece.busy = true;
+      at += count;
+    }
+  }
+
+  void drop() {
+    for (Way* way : {&up_, &down_}) {
+      for (Piece& piece : way->ring)
+        piece.target = {};
+    }
+    wait();
+    c10::Event computed(device_.type());
+    computed.record(guard_.getStream(device_));
+    wait_for(computed);
+  }
+
+  void wait() {
+    for (Way* way : {&up_, &down_}) {
+      // The oldest first.
+      for (std::size_t i = 0; i < way->ring.size(); ++i)
+        next(*way);
+    }
+  }
+
+ private:
+  struct Piece {
+    explicit Piece(c10::DeviceType type) : event(type) {}
+    at::Tensor pinned;
+    c10::Event event;
+    bool busy = false;
+    std::span<std::byte> target;  ///< of a copy to the host
+  };
+  struct Way {
+    Way(const at::Device& device, const c10::impl::VirtualGuardImpl& guard)
+        : stream(guard.getStreamFromGlobalPool(device)), ring{Piece(device.type()), Piece(device.type()), Piece(device.type())} {}
+    c10::Stream stream;
+    std::array<Piece, 3> ring;
+    std::size_t turn = 0;
+  };
+
+  /// The piece whose turn it is, free again.
+  Piece& next(Way& way) {
+    Piece& piece = way.ring[way.turn++ % way.ring.size()];
+    if (piece.busy) {
+      wait_for(piece.event);
+      if (!piece.target.empty()) std::memcpy(piece.target.data(), piece.pinned.data_ptr(), piece.target.size());
+      piece.target = {};
+      piece.busy = false;
+    }
+    return piece;
+  }
+
+  at::Device device_;
+  c10::impl::VirtualGuardImpl guard_;
+  Way up_, down_;
+};
+
+StagedCopies::StagedCopies(const at::Device& device, std::int64_t piece_bytes) {
+  if (!device.is_cpu()) streams_ = std::make_unique<Streams>(device, piece_bytes);
+}
+
+StagedCopies::~StagedCopies() = default;
+
+void StagedCopies::to_device(std::span<const std::byte> from, const at::Tensor& to) {
+  if (streams_) return streams_->to_device(from, to);
+  std::memcpy(bytes_of(to).data(), from.data(), from.size());
+}
+
+void StagedCopies::to_host(const at::Tensor& from, std::span<std::byte> to) {
+  if (streams_) return streams_->to_host(from, to);
+  std::memcpy(to.data(), bytes_of(from).data(), to.size());
+}
+
+void StagedCopies::wait() {
+  if (streams_) streams_->wait();
+}
+
+void StagedCopies::drop() {
+  if (streams_) streams_->drop();
+}
+
+}  // namespace tessera

@@ -1,0 +1,245 @@
+#include "workers/network/gpu_network.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+#include <torch/cuda.h>
+
+#include <list>
+
+#include "io/clock.h"
+#include "workers/cuda_runtime.h"
+#include "workers/network/forward_plan.h"
+#include "workers/network/network_weights.h"
+#include "workers/network/out_of_memory.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+using Layer = FoldedWeights::Layer;
+
+/// The middle of `image`, of a height and width.
+at::Tensor middle_of(const at::Tensor& image, std::int64_t height, std::int64_t width) {
+  return image.narrow(2, (image.size(2) - height) / 2, height).narrow(3, (image.size(3) - width) / 2, width);
+}
+
+/// A copy whose strides say that it is channels_last, which contiguous() does not see to where a side is 1: convolutions
+/// go by the strides.
+at::Tensor channels_last(const at::Tensor& x, at::ScalarType type) {
+  return at::empty(x.sizes(), x.options().dtype(type).memory_format(at::MemoryFormat::ChannelsLast)).copy_(x);
+}
+
+/// Maxima of 2x2 pixels; an odd last row or column is left out.
+at::Tensor pool_by_maxima(const at::Tensor& x) {
+  const std::int64_t height = x.size(2) / 2 * 2, width = x.size(3) / 2 * 2;
+  const auto corner = [&](std::int64_t y, std::int64_t x_begin) {
+    return x.slice(2, y, height, 2).slice(3, x_begin, width, 2);
+  };
+  return at::maximum(at::maximum(corner(0, 0), corner(0, 1)), at::maximum(corner(1, 0), corner(1, 1)));
+}
+
+class GpuNetwork : public TileNetwork {
+ public:
+  GpuNetwork(const UNetImpl& network, Precision precision, const Device& device, const GpuNetworkOptions& options)
+      : unet_(network.options()),
+        precision_(precision),
+        device_(device),
+        options_(options),
+        kernels_(options.kernels),
+        weights_(fold_weights(network)) {
+    for (Layer& layer : weights_.convolutions)
+      to_device(layer);
+    for (Layer& layer : weights_.spreads)
+      to_device(layer);
+    to_device(weights_.to_classes);
+  }
+
+  std::string text() const override {
+    return fmt::format("LibTorch, {}, {}, {}", name_of(precision_), device_.text(),
+                       kernels_ ? kernels_->text() : "kernels not chosen yet");
+  }
+
+  at::Tensor logits(const at::Tensor& input) override {
+    const c10::InferenceMode inference;
+    return named_out_of_memory(input, [&] {
+      if (!kernels_) kernels_ = choose_kernels(input);
+      const bool small = input.size(2) * input.size(3) <= options_.graph_pixels;
+      return device_.cuda && small && CudaGraph::is_available() ? replayed(input) : run(input, *kernels_);
+    });
+  }
+
+ private:
+  at::ScalarType type() const {
+    return precision_ == Precision::bfloat16 ? at::kBFloat16
+           : precision_ == Precision::float16 ? at::kHalf
+                                              : at::kFloat;
+  }
+
+  void to_device(Layer& layer) const {
+    const at::Device device =
+        device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index)) : at::Device(at::kCPU);
+    layer.weight = channels_last(layer.weight.to(device), type());
+    layer.bias = layer.bias.to(device, type());
+  }
+
+  GpuKernels choose_kernels(const at::Tensor& input) const {
+    if (!device_.cuda) return {};
+    return fastest_kernels(
+        true, [&](const GpuKernels& kernels) { run(input, kernels); },
+        [this](const std::function<void()>& kernels) {
+          constexpr int kRuns = 3;
+          kernels();  // cuDNN chooses its algorithms at the first use of a shape
+          torch::cuda::synchronize(device_.index);
+          const double begin_s = seconds_now();
+          for (int i = 0; i < kRuns; ++i)
+            kernels();
+          torch::cuda::synchronize(device_.index);
+          return (seconds_now() - begin_s) / kRuns;
+        });
+  }
+
+  at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
+    const ForwardPlan plan = plan_forward(unet_, input.size(2), input.size(3), 2);
+    std::vector<at::Tensor> images(plan.buffers.size());
+    at::Tensor out, x = channels_last(input, type());
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      const ForwardStep& step = plan.steps[i];
+      const at::Tensor& in = step.in == kInput ? x : images[static_cast<std::size_t>(step.in)];
+      at::Tensor& to = step.out == kOutput ? out : images[static_cast<std::size_t>(step.out)];
+      take(step, kernels, in, to);
+      if (step.in == kInput) x = at::Tensor();
+      for (std::size_t b = 0; b < images.size(); ++b) {
+        if (plan.buffers[b].last_step == static_cast<int>(i)) images[b] = at::Tensor();
+      }
+    }
+    return out.to(at::kFloat);
+  }
+
+  void take(const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
+    const auto layer = static_cast<std::size_t>(step.layer);
+    switch (step.kind) {
+      case ForwardStep::Kind::convolution:
+        out = convolve(weights_.convolutions[layer], in, kernels);
+        return;
+      case ForwardStep::Kind::to_classes:
+        out = at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
+        return;
+      case ForwardStep::Kind::pooling:
+        out = kernels.maxima ? pool_by_maxima(in) : at::max_pool2d(in, 2);
+        return;
+      case ForwardStep::Kind::crop:
+        out = at::empty({1, step.out_channels, step.out_height, step.out_width},
+                        in.options().memory_format(at::MemoryFormat::ChannelsLast));
+        out.narrow(1, 0, step.in_channels).copy_(middle_of(in, step.out_height, step.out_width));
+        return;
+      case ForwardStep::Kind::spread: {
+        const Layer& up = weights_.spreads[layer];
+        // 2x2 taps of a 3x3 kernel see the pixel before.
+        const at::Tensor padded = up.weight.size(2) == 2 ? at::constant_pad_nd(in, {1, 0, 1, 0}) : in;
+        out = at::conv2d(padded, up.weight, up.bias);
+        return;
+      }
+      case ForwardStep::Kind::shuffle: {
+        const std::int64_t filters = step.in_channels / 4;
+        const at::Tensor from = in.contiguous(at::MemoryFormat::ChannelsLast)
+                                    .permute({0, 2, 3, 1})
+                                    .view({in.size(2), in.size(3), 2, 2, filters});
+        at::Tensor to = out.permute({0, 2, 3, 1})
+                            .view({in.size(2), 2, in.size(3), 2, step.out_channels})
+                            .narrow(4, step.out_channels - filters, filters);
+        to.copy_(from.permute({0, 2, 1, 3, 4}));
+        return;
+      }
+    }
+  }
+
+  at::Tensor convolve(const Layer& layer, const at::Tensor& in, const GpuKernels& kernels) const {
+    const std::int64_t padding = unet_.padding == Padding::same ? 1 : 0;
+    if (kernels.fused)
+      return at::cudnn_convolution_relu(in, layer.weight, layer.bias, {1, 1}, {padding, padding}, {1, 1}, 1);
+    at::Tensor y = at::conv2d(in, layer.weight, layer.bias, 1, padding);
+    return at::relu_(y);
+  }
+
+  /// A forward pass recorded for one shape.
+  struct Recorded {
+    at::Tensor input, output;
+    std::unique_ptr<CudaGraph> graph;
+  };
+
+  at::Tensor replayed(const at::Tensor& input) {
+    constexpr std::size_t kKept = 4;  // each has memory of its own
+    for (auto it = recorded_.begin(); it != recorded_.end(); ++it) {
+      if (it->input.sizes() == input.sizes()) {
+        recorded_.splice(recorded_.begin(), recorded_, it);
+        return replay(input);
+      }
+    }
+    // Recording pays only for what comes again and again.
+    if (seen_ != input.sizes().vec()) {
+      seen_ = input.sizes().vec();
+      return run(input, *kernels_);
+    }
+    if (recorded_.size() >= kKept) recorded_.pop_back();
+    recorded_.emplace_front();
+    Recorded& pass = recorded_.front();
+    try {
+      pass.input = input.clone();
+      pass.graph = std::make_unique<CudaGraph>([&] { pass.output = run(pass.input, *kernels_); });
+    } catch (...) {
+      recorded_.pop_front();
+      throw;
+    }
+    return replay(input);
+  }
+
+  at::Tensor replay(const at::Tensor& input) {
+    Recorded& pass = recorded_.front();
+    pass.input.copy_(input);
+    pass.graph->replay();
+    return pass.output.clone();
+  }
+
+  UNetOptions unet_;
+  Precision precision_;
+  Device device_;
+  GpuNetworkOptions options_;
+  std::optional<GpuKernels> kernels_;
+  FoldedWeights weights_;
+  std::list<Recorded> recorded_;  ///< the most recently used first
+  std::vector<std::int64_t> seen_;
+};
+
+}  // namespace
+
+std::string GpuKernels::text() const {
+  return fmt::format("{}, {}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
+                     maxima ? "pooling by maxima" : "LibTorch's pooling");
+}
+
+GpuKernels fastest_kernels(bool can_fuse, const std::function<void(const GpuKernels&)>& run, const KernelTimer& time) {
+  GpuKernels best;
+  double least = time([&] { run(best); });  // which everything can
+  for (int i = 1; i < 4; ++i) {
+    const GpuKernels kernels{(i & 1) != 0, (i & 2) != 0};
+    if (kernels.fused && !can_fuse) continue;
+    double taken = least;
+    try {
+      taken = time([&] { run(kernels); });
+    } catch (const c10::Error&) {
+      continue;  // not on this card, or not in its memory
+    }
+    if (taken >= least) continue;
+    least = taken;
+    best = kernels;
+  }
+  return best;
+}
+
+std::unique_ptr<TileNetwork> make_gpu_network(const UNetImpl& network, Precision precision, const Device& device,
+                                              const GpuNetworkOptions& options) {
+  return std::make_unique<GpuNetwork>(network, precision, device, options);
+}
+
+}  // namespace tessera

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "workers/network/tile_network.h"
+
+namespace tessera {
+
+/// Ways to do the same; which is the fastest depends on the card, the version of cuDNN, the precision and the shapes.
+struct GpuKernels {
+  bool fused = false;   ///< cuDNN's convolution, bias and ReLU in one kernel, in place of one each; CUDA only
+  bool maxima = false;  ///< pooling as three maxima of two; else LibTorch's pooling, which writes 8-byte indices, too
+  std::string text() const;
+};
+
+/// Seconds that some kernels take.
+using KernelTimer = std::function<double(const std::function<void()>&)>;
+/// The fastest of all ways by the timer, of those with `fused` only where `can_fuse`. A way that throws c10::Error is none,
+/// but for the first one, which does without both.
+GpuKernels fastest_kernels(bool can_fuse, const std::function<void(const GpuKernels&)>& run, const KernelTimer& time);
+
+struct GpuNetworkOptions {
+  /// Without them the first input decides, by measuring.
+  std::optional<GpuKernels> kernels = std::nullopt;
+  /// Inputs of at most so many pixels are run as recorded kernels, where CUDA is; 0: none.
+  std::int64_t graph_pixels = std::int64_t{1} << 20;
+};
+
+/// A U-Net for inference on a GPU: channels_last in the device's precision throughout, batch normalisation folded into the
+/// weights, up-convolution as a matrix product whose result goes straight into the concatenated image's place, beside the
+/// cropped copy; an image's memory is given back after its last use. On the CPU it is the same in plain kernels.
+/// Errors: as make_tile_network.
+std::unique_ptr<TileNetwork> make_gpu_network(const UNetImpl& network, Precision precision, const Device& device,
+                                              const GpuNetworkOptions& options = {});
+
+}  // namespace tessera
