@@ -93,3 +93,15 @@ if(tessera_onednn_usable)
 else()
   message(STATUS "predictions on the CPU: LibTorch's own operators (no shared oneDNN that LibTorch is linked with)")
 endif()
+
+# Recorded kernels (CUDA graphs) alone need CUDA's headers, and a LibTorch with CUDA. Everything else that runs on a GPU
+# goes by LibTorch's interfaces for any device.
+find_path(TESSERA_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda ENV CUDA_HOME PATH_SUFFIXES include)
+find_library(TESSERA_TORCH_CUDA_LIBRARY torch_cuda PATHS ${TORCH_INSTALL_PREFIX}/lib ${TESSERA_LIBTORCH}/lib NO_DEFAULT_PATH)
+mark_as_advanced(TESSERA_CUDA_INCLUDE TESSERA_TORCH_CUDA_LIBRARY)
+if(TESSERA_CUDA_INCLUDE AND TESSERA_TORCH_CUDA_LIBRARY)
+  set(tessera_cuda_graphs ON)
+  message(STATUS "CUDA graphs: with CUDA's headers in ${TESSERA_CUDA_INCLUDE}")
+else()
+  set(tessera_cuda_graphs OFF)
+endif()

@@ -1,20 +1,29 @@
 #include "workers/cuda_runtime.h"
 
+#include <dlfcn.h>
+
+#include <cstddef>
+
 #ifdef TESSERA_CUDA
-#include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAGraph.h>
-#include <c10/cuda/CUDAGuard.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/cuda.h>
 #else
 #include "io/error.h"
 #endif
 
 namespace tessera {
 
-#ifdef TESSERA_CUDA
-
-std::int64_t cuda_memory(int index) {
-  return static_cast<std::int64_t>(at::cuda::getDeviceProperties(index)->totalGlobalMem);
+std::int64_t cuda_memory() {
+  // CUDA's runtime, by its documented C interface, which LibTorch has loaded where it has CUDA.
+  using MemGetInfo = int (*)(std::size_t*, std::size_t*);
+  const auto get = reinterpret_cast<MemGetInfo>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
+  std::size_t free = 0, total = 0;
+  return get != nullptr && get(&free, &total) == 0 ? static_cast<std::int64_t>(total) : 0;
 }
+
+#ifdef TESSERA_CUDA
 
 struct CudaGraph::Recording {
   at::cuda::CUDAGraph graph;
@@ -25,22 +34,27 @@ bool CudaGraph::is_available() {
 }
 
 CudaGraph::CudaGraph(const std::function<void()>& kernels) : recording_(std::make_unique<Recording>()) {
-  const c10::cuda::CUDAStream before = c10::cuda::getCurrentCUDAStream();
-  // The default stream cannot be recorded.
-  const c10::cuda::CUDAStream stream = c10::cuda::getStreamFromPool();
-  before.synchronize();
-  const c10::cuda::CUDAStreamGuard on(stream);
-  kernels();  // libraries choose their algorithms, and load them, at the first use
-  kernels();
-  stream.synchronize();
-  recording_->graph.capture_begin();
-  try {
+  const c10::impl::VirtualGuardImpl guard(at::kCUDA);
+  const at::Device device = guard.getDevice();
+  torch::cuda::synchronize(device.index());
+  {
+    // The default stream cannot be recorded.
+    const c10::StreamGuard on(guard.getStreamFromGlobalPool(device));
+    kernels();  // libraries choose their algorithms, and load them, at the first use
     kernels();
-  } catch (...) {
+    torch::cuda::synchronize(device.index());
+    recording_->graph.capture_begin();
+    try {
+      kernels();
+    } catch (...) {
+      try {
+        recording_->graph.capture_end();
+      } catch (...) {  // it is broken off: why, the first one says
+      }
+      throw;
+    }
     recording_->graph.capture_end();
-    throw;
   }
-  recording_->graph.capture_end();
 }
 
 CudaGraph::~CudaGraph() = default;
@@ -51,10 +65,6 @@ void CudaGraph::replay() {
 
 #else
 
-std::int64_t cuda_memory(int) {
-  return 0;
-}
-
 struct CudaGraph::Recording {};
 
 bool CudaGraph::is_available() {
@@ -62,7 +72,7 @@ bool CudaGraph::is_available() {
 }
 
 CudaGraph::CudaGraph(const std::function<void()>&) {
-  throw UsageError("this program was built against a LibTorch without CUDA");
+  throw UsageError("this program was built without CUDA's headers: it cannot record kernels");
 }
 
 CudaGraph::~CudaGraph() = default;

@@ -1,6 +1,7 @@
 #include "workers/device.h"
 
 #include <ATen/Context.h>
+#include <ATen/DeviceGuard.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
@@ -97,7 +98,8 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     }
     device.cuda = true;
     device.index = place % visible;
-    device.memory = cuda_memory(device.index);
+    const at::OptionalDeviceGuard on_device(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
+    device.memory = cuda_memory();
   });
   device.workers_on_node = std::max(1, workers_on_node);
   if (device.cuda) {

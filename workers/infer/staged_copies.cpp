@@ -39,7 +39,7 @@ class StagedCopies::Streams {
       : device_(device), guard_(device.type()), up_(device, guard_), down_(device, guard_) {
     for (Way* way : {&up_, &down_}) {
       for (Piece& piece : way->ring)
-        piece.pinned = at::empty({piece_bytes}, at::TensorOptions(at::kByte).pinned_memory(true));
+        piece.pinned = at::empty({piece_bytes}, at::TensorOptions(at::kByte).pinned_memory(device.is_cuda()));
     }
   }
 
