@@ -10,6 +10,7 @@
 #include "io/clock.h"
 #include "workers/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/unet.h"
@@ -18,26 +19,6 @@ namespace tessera {
 namespace {
 
 using Layer = FoldedWeights::Layer;
-
-/// The middle of `image`, of a height and width.
-at::Tensor middle_of(const at::Tensor& image, std::int64_t height, std::int64_t width) {
-  return image.narrow(2, (image.size(2) - height) / 2, height).narrow(3, (image.size(3) - width) / 2, width);
-}
-
-/// A copy whose strides say that it is channels_last, which contiguous() does not see to where a side is 1: convolutions
-/// go by the strides.
-at::Tensor channels_last(const at::Tensor& x, at::ScalarType type) {
-  return at::empty(x.sizes(), x.options().dtype(type).memory_format(at::MemoryFormat::ChannelsLast)).copy_(x);
-}
-
-/// Maxima of 2x2 pixels; an odd last row or column is left out.
-at::Tensor pool_by_maxima(const at::Tensor& x) {
-  const std::int64_t height = x.size(2) / 2 * 2, width = x.size(3) / 2 * 2;
-  const auto corner = [&](std::int64_t y, std::int64_t x_begin) {
-    return x.slice(2, y, height, 2).slice(3, x_begin, width, 2);
-  };
-  return at::maximum(at::maximum(corner(0, 0), corner(0, 1)), at::maximum(corner(1, 0), corner(1, 1)));
-}
 
 class GpuNetwork : public TileNetwork {
  public:
@@ -79,7 +60,7 @@ class GpuNetwork : public TileNetwork {
   void to_device(Layer& layer) const {
     const at::Device device =
         device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index)) : at::Device(at::kCPU);
-    layer.weight = channels_last(layer.weight.to(device), type());
+    layer.weight = gpu::channels_last(layer.weight.to(device), type());
     layer.bias = layer.bias.to(device, type());
   }
 
@@ -102,7 +83,7 @@ class GpuNetwork : public TileNetwork {
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
     const ForwardPlan plan = plan_forward(unet_, input.size(2), input.size(3), 2);
     std::vector<at::Tensor> images(plan.buffers.size());
-    at::Tensor out, x = channels_last(input, type());
+    at::Tensor out, x = gpu::channels_last(input, type());
     for (std::size_t i = 0; i < plan.steps.size(); ++i) {
       const ForwardStep& step = plan.steps[i];
       const at::Tensor& in = step.in == kInput ? x : images[static_cast<std::size_t>(step.in)];
@@ -120,46 +101,29 @@ class GpuNetwork : public TileNetwork {
     const auto layer = static_cast<std::size_t>(step.layer);
     switch (step.kind) {
       case ForwardStep::Kind::convolution:
-        out = convolve(weights_.convolutions[layer], in, kernels);
+        out = gpu::convolve_and_rectify(in, weights_.convolutions[layer].weight, weights_.convolutions[layer].bias,
+                                        unet_.padding == Padding::same ? 1 : 0, kernels.fused);
         return;
       case ForwardStep::Kind::to_classes:
         out = at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
         return;
       case ForwardStep::Kind::pooling:
-        out = kernels.maxima ? pool_by_maxima(in) : at::max_pool2d(in, 2);
+        out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
       case ForwardStep::Kind::crop:
-        out = at::empty({1, step.out_channels, step.out_height, step.out_width},
-                        in.options().memory_format(at::MemoryFormat::ChannelsLast));
-        out.narrow(1, 0, step.in_channels).copy_(middle_of(in, step.out_height, step.out_width));
+        out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
+        out.narrow(1, 0, step.in_channels).copy_(gpu::middle_of(in, step.out_height, step.out_width));
         return;
       case ForwardStep::Kind::spread: {
         const Layer& up = weights_.spreads[layer];
         // 2x2 taps of a 3x3 kernel see the pixel before.
-        const at::Tensor padded = up.weight.size(2) == 2 ? at::constant_pad_nd(in, {1, 0, 1, 0}) : in;
-        out = at::conv2d(padded, up.weight, up.bias);
+        out = at::conv2d(up.weight.size(2) == 2 ? at::constant_pad_nd(in, {1, 0, 1, 0}) : in, up.weight, up.bias);
         return;
       }
-      case ForwardStep::Kind::shuffle: {
-        const std::int64_t filters = step.in_channels / 4;
-        const at::Tensor from = in.contiguous(at::MemoryFormat::ChannelsLast)
-                                    .permute({0, 2, 3, 1})
-                                    .view({in.size(2), in.size(3), 2, 2, filters});
-        at::Tensor to = out.permute({0, 2, 3, 1})
-                            .view({in.size(2), 2, in.size(3), 2, step.out_channels})
-                            .narrow(4, step.out_channels - filters, filters);
-        to.copy_(from.permute({0, 2, 1, 3, 4}));
+      case ForwardStep::Kind::shuffle:
+        gpu::shuffle_into(in, out);
         return;
-      }
     }
-  }
-
-  at::Tensor convolve(const Layer& layer, const at::Tensor& in, const GpuKernels& kernels) const {
-    const std::int64_t padding = unet_.padding == Padding::same ? 1 : 0;
-    if (kernels.fused)
-      return at::cudnn_convolution_relu(in, layer.weight, layer.bias, {1, 1}, {padding, padding}, {1, 1}, 1);
-    at::Tensor y = at::conv2d(in, layer.weight, layer.bias, 1, padding);
-    return at::relu_(y);
   }
 
   /// A forward pass recorded for one shape.
