@@ -1,10 +1,12 @@
 #include "workers/network/gpu_network.h"
 
+#include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
 
+#include <array>
 #include <list>
 
 #include "io/clock.h"
@@ -65,19 +67,10 @@ class GpuNetwork : public TileNetwork {
   }
 
   GpuKernels choose_kernels(const at::Tensor& input) const {
-    if (!device_.cuda) return {};
-    return fastest_kernels(
-        true, [&](const GpuKernels& kernels) { run(input, kernels); },
-        [this](const std::function<void()>& kernels) {
-          constexpr int kRuns = 3;
-          kernels();  // cuDNN chooses its algorithms at the first use of a shape
-          torch::cuda::synchronize(device_.index);
-          const double begin_s = seconds_now();
-          for (int i = 0; i < kRuns; ++i)
-            kernels();
-          torch::cuda::synchronize(device_.index);
-          return (seconds_now() - begin_s) / kRuns;
-        });
+    // Those that are always the same give the same results every time.
+    if (!device_.cuda || at::globalContext().deterministicCuDNN()) return {};
+    constexpr std::array kWays = {GpuKernels{}, GpuKernels{true, false}, GpuKernels{false, true}, GpuKernels{true, true}};
+    return fastest_kernels(kWays, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
@@ -182,23 +175,35 @@ std::string GpuKernels::text() const {
                      maxima ? "pooling by maxima" : "LibTorch's pooling");
 }
 
-GpuKernels fastest_kernels(bool can_fuse, const std::function<void(const GpuKernels&)>& run, const KernelTimer& time) {
-  GpuKernels best;
-  double least = time([&] { run(best); });  // which everything can
-  for (int i = 1; i < 4; ++i) {
-    const GpuKernels kernels{(i & 1) != 0, (i & 2) != 0};
-    if (kernels.fused && !can_fuse) continue;
+GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function<void(const GpuKernels&)>& run,
+                           const KernelTimer& time) {
+  GpuKernels best = ways.front();
+  double least = time([&] { run(best); });
+  for (const GpuKernels& way : ways.subspan(1)) {
     double taken = least;
     try {
-      taken = time([&] { run(kernels); });
+      taken = time([&] { run(way); });
     } catch (const c10::Error&) {
       continue;  // not on this card, or not in its memory
     }
     if (taken >= least) continue;
     least = taken;
-    best = kernels;
+    best = way;
   }
   return best;
+}
+
+KernelTimer cuda_timer(int index) {
+  return [index](const std::function<void()>& kernels) {
+    constexpr int kRuns = 3;
+    kernels();  // cuDNN chooses its algorithms at the first use of a shape
+    torch::cuda::synchronize(index);
+    const double begin_s = seconds_now();
+    for (int i = 0; i < kRuns; ++i)
+      kernels();
+    torch::cuda::synchronize(index);
+    return (seconds_now() - begin_s) / kRuns;
+  };
 }
 
 std::unique_ptr<TileNetwork> make_gpu_network(const UNetImpl& network, Precision precision, const Device& device,

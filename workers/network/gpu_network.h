@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "workers/network/tile_network.h"
@@ -19,9 +20,12 @@ struct GpuKernels {
 
 /// Seconds that some kernels take.
 using KernelTimer = std::function<double(const std::function<void()>&)>;
-/// The fastest of all ways by the timer, of those with `fused` only where `can_fuse`. A way that throws c10::Error is none,
-/// but for the first one, which does without both.
-GpuKernels fastest_kernels(bool can_fuse, const std::function<void(const GpuKernels&)>& run, const KernelTimer& time);
+/// The fastest of some ways by the timer, the first of equal ones. A way that throws c10::Error is none, but the first,
+/// which must be possible. Errors: c10::Error.
+GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function<void(const GpuKernels&)>& run,
+                           const KernelTimer& time);
+/// Times kernels on a CUDA device.
+KernelTimer cuda_timer(int index);
 
 struct GpuNetworkOptions {
   /// Without them the first input decides, by measuring.

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "random_network.h"
 
@@ -47,10 +49,10 @@ INSTANTIATE_TEST_SUITE_P(Options, GpuNetworkOnCpu, ::testing::ValuesIn(testing::
 
 TEST(GpuKernels, TheFastestAreTaken) {
   // By (fused, maxima), in seconds.
-  const auto choose = [](std::map<std::pair<bool, bool>, double> seconds, bool can_fuse) {
+  const auto choose = [](std::map<std::pair<bool, bool>, double> seconds, std::vector<GpuKernels> ways) {
     double now = 0;
     return fastest_kernels(
-        can_fuse,
+        ways,
         [&](const GpuKernels& kernels) {
           now = seconds.at({kernels.fused, kernels.maxima});
           TORCH_CHECK(now > 0, "not on this card");
@@ -60,15 +62,16 @@ TEST(GpuKernels, TheFastestAreTaken) {
           return now;
         });
   };
-  GpuKernels best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, true);
+  const std::vector<GpuKernels> all = {{false, false}, {true, false}, {false, true}, {true, true}}, unfused = {{false, false}, {false, true}};
+  GpuKernels best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, all);
   EXPECT_TRUE(best.fused && best.maxima);
-  best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, false);
+  best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, unfused);
   EXPECT_TRUE(!best.fused && best.maxima);
-  best = choose({{{false, false}, 2}, {{true, false}, -1}, {{false, true}, 3}, {{true, true}, -1}}, true);
+  best = choose({{{false, false}, 2}, {{true, false}, -1}, {{false, true}, 3}, {{true, true}, -1}}, all);
   EXPECT_TRUE(!best.fused && !best.maxima) << "what cannot run is not taken";
-  best = choose({{{false, false}, 1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, true);
+  best = choose({{{false, false}, 1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all);
   EXPECT_TRUE(!best.fused && !best.maxima) << "the plain ones where nothing is faster";
-  EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, true), c10::Error);
+  EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all), c10::Error);
 }
 
 TEST(TileMemory, OnAGpuHoldsThePlannedActivations) {
