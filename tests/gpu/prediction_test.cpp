@@ -93,8 +93,8 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
       const TilePredictor predictor(c.network, options(limit.precision));
       const PredictionDifference d = difference_of(expected, predict_whole(predictor, raw, c.context));
       say(fmt::format("against the CPU's float32, {}, {}: {}", c.name, name_of(limit.precision), text(d)));
-      // Few channels average little: bfloat16's rounding is seen twice as far.
-      const double times = c.network->options().base_filters == 2 ? 2.5 : 1;
+      // Few channels average little: bfloat16's rounding is seen farther.
+      const double times = c.network->options().base_filters == 2 ? 4 : 1;
       EXPECT_LE(d.largest, times * limit.largest) << c.name << ", " << predictor.engine_text();
       EXPECT_LE(d.mean, times * limit.mean) << c.name << ", " << predictor.engine_text();
     }
