@@ -1,10 +1,12 @@
-// Serves gpu_rate.py: does what a line of standard input asks, and answers with a line of numbers, or "error: WORDS".
+// Serves gpu_rate.py: does what a line of standard input asks, and answers with a line of numbers, or "error:
+// WORDS".
 //   product N REPEATS                            seconds of a product of two N x N matrices in bfloat16
 //   copy MIB REPEATS                             seconds of a copy on the device
-//   network PRECISION SIDE REPEATS               seconds of a forward pass to logits, the output's side, their mean
-//   predict PRECISION TILE CORES SECTIONS        seconds of TilePredictor::predict over a block of CORES^2 tiles a section
-//   train PRECISION TILE BATCH ELASTIC           seconds of an iteration, its loss, the share of waiting for samples
-//   cost SIDE BATCH                              FLOP and bytes, computed: of a forward pass, of a training sample
+//   network PRECISION SIDE REPEATS               seconds of a forward pass to logits, the output's side,
+//   their mean predict PRECISION TILE CORES SECTIONS        seconds of TilePredictor::predict over a block of
+//   CORES^2 tiles a section train PRECISION TILE BATCH ELASTIC           seconds of an iteration, its loss,
+//   the share of waiting for samples cost SIDE BATCH                              FLOP and bytes, computed:
+//   of a forward pass, of a training sample
 // Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
 //        bench_gpu --cost                        prints the computed costs of the paper's network and ends
 #include <ATen/Functions.h>
@@ -64,7 +66,8 @@ class Bench {
 
  private:
   at::Device on() const {
-    return device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index)) : at::Device(at::kCPU);
+    return device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index))
+                        : at::Device(at::kCPU);
   }
   void wait() const {
     if (device_.cuda) torch::cuda::synchronize(device_.index);
@@ -85,7 +88,9 @@ class Bench {
     int repeats = 1;
     in >> n >> repeats;
     const c10::InferenceMode inference;
-    const auto random = [&] { return at::randn({n, n}, at::TensorOptions(at::kFloat).device(on())).to(at::kBFloat16); };
+    const auto random = [&] {
+      return at::randn({n, n}, at::TensorOptions(at::kFloat).device(on())).to(at::kBFloat16);
+    };
     const at::Tensor a = random(), b = random();
     at::Tensor c = at::empty_like(a);
     return fmt::format("{}", seconds_of(repeats, [&] { at::mm_out(c, a, b); }));
@@ -112,7 +117,8 @@ class Bench {
     if (!engine) engine = make_tile_network(*network_, precision_of(precision), device_);
     // No constant, for constants cost a GPU less power; gpu_rate.py makes the same.
     const at::Tensor numbers = at::arange(side * side, at::TensorOptions(at::kLong).device(on()));
-    const at::Tensor input = ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape({1, 1, side, side});
+    const at::Tensor input =
+        ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape({1, 1, side, side});
     at::Tensor logits;
     const double seconds = seconds_of(repeats, [&] { logits = engine->logits(input); });
     return fmt::format("{} {} {}", seconds, logits.size(2), logits.mean().item<double>());
@@ -158,7 +164,8 @@ class Bench {
       options.samples.tile_side = tile;
       options.samples.augmentation.elastic = elastic;
       options.optimizer.learning_rate = 1e-5;
-      trainer = std::make_unique<Trainer>(make_network(network_options_, 1), *data_, options, device_, alone_);
+      trainer =
+          std::make_unique<Trainer>(make_network(network_options_, 1), *data_, options, device_, alone_);
     }
     TrainingStep step;
     const double seconds = seconds_of(1, [&] { step = trainer->step(StopWish::none); });
@@ -171,9 +178,10 @@ class Bench {
     constexpr Index3 shape{2, 1024, 1024};
     const auto disc = [](const Index3& p) { return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12; };
     TrainingDataOptions options;
-    options.raw = tessera::testing::write_volume(folder_ / "v.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
-      return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
-    });
+    options.raw = tessera::testing::write_volume(
+        folder_ / "v.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+          return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
+        });
     options.labels = tessera::testing::write_volume(folder_ / "v.h5", "labels", VoxelType::uint8, shape,
                                                     [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
     options.sections = {0, 2};
@@ -202,14 +210,18 @@ class Bench {
 
 void print_costs() {
   const UNetOptions paper = unet2015_options();
-  fmt::print("computed, 64 filters, activations of 2 bytes; training: one sample of a batch of 8\n"
-             "  input  output   forward GFLOP      GB  FLOP/byte  kFLOP/output px   training GFLOP      GB  FLOP/byte\n");
+  fmt::print(
+      "computed, 64 filters, activations of 2 bytes; training: one sample of a batch of 8\n"
+      "  input  output   forward GFLOP      GB  FLOP/byte  kFLOP/output px   training GFLOP      GB  "
+      "FLOP/byte\n");
   for (const std::int64_t side : {572, 1020, 2044, 4092}) {
-    const auto forward = benchmarks::forward_cost(paper, side, 2), training = benchmarks::training_cost(paper, side, 2, 8);
+    const auto forward = benchmarks::forward_cost(paper, side, 2),
+               training = benchmarks::training_cost(paper, side, 2, 8);
     const auto out = static_cast<double>(side - 184);
-    fmt::print("  {:>5} {:>7} {:>15.1f} {:>7.2f} {:>10.0f} {:>16.0f} {:>16.1f} {:>7.2f} {:>10.0f}\n", side, side - 184,
-               forward.flop / 1e9, forward.bytes / 1e9, forward.flop / forward.bytes, forward.flop / (out * out) / 1e3,
-               training.flop / 1e9, training.bytes / 1e9, training.flop / training.bytes);
+    fmt::print("  {:>5} {:>7} {:>15.1f} {:>7.2f} {:>10.0f} {:>16.0f} {:>16.1f} {:>7.2f} {:>10.0f}\n", side,
+               side - 184, forward.flop / 1e9, forward.bytes / 1e9, forward.flop / forward.bytes,
+               forward.flop / (out * out) / 1e3, training.flop / 1e9, training.bytes / 1e9,
+               training.flop / training.bytes);
   }
 }
 

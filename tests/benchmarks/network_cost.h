@@ -6,9 +6,9 @@
 
 namespace tessera::benchmarks {
 
-/// What one input costs, counted from the layers: a product's multiplication and addition are two operations; every layer
-/// reads its input and writes its output once, in `value_bytes` per value, and reads its weights once. Bias, ReLU and the
-/// copy for the concatenation cost nothing extra where they are part of a layer.
+/// What one input costs, counted from the layers: a product's multiplication and addition are two operations;
+/// every layer reads its input and writes its output once, in `value_bytes` per value, and reads its weights
+/// once. Bias, ReLU and the copy for the concatenation cost nothing extra where they are part of a layer.
 struct NetworkCost {
   double flop = 0, bytes = 0;
 };
@@ -19,7 +19,8 @@ inline double step_flop(const ForwardStep& step) {
   switch (step.kind) {
     case ForwardStep::Kind::convolution:
       return 2 * 9 * channels * pixels_out;
-    case ForwardStep::Kind::spread:  // per input pixel 2 x 2 output pixels' channels, all counted in out_channels
+    case ForwardStep::Kind::spread:  // per input pixel 2 x 2 output pixels' channels, all counted in
+                                     // out_channels
       return 2 * channels * static_cast<double>(step.in_height * step.in_width);
     case ForwardStep::Kind::to_classes:
       return 2 * channels * pixels_out;
@@ -61,10 +62,12 @@ inline NetworkCost forward_cost(const UNetOptions& options, std::int64_t side, d
   return cost;
 }
 
-/// One sample forward and backward: each layer's gradient by its input and by its weights are as many operations as the
-/// layer itself and pass over as much memory; nobody asks for the gradient by the raw image. The optimizer's step (SGD with
-/// momentum: reads weight, gradient and velocity, writes two of them and clears the gradient, float32) is once a batch.
-inline NetworkCost training_cost(const UNetOptions& options, std::int64_t side, double value_bytes, double batch) {
+/// One sample forward and backward: each layer's gradient by its input and by its weights are as many
+/// operations as the layer itself and pass over as much memory; nobody asks for the gradient by the raw
+/// image. The optimizer's step (SGD with momentum: reads weight, gradient and velocity, writes two of them
+/// and clears the gradient, float32) is once a batch.
+inline NetworkCost training_cost(const UNetOptions& options, std::int64_t side, double value_bytes,
+                                 double batch) {
   NetworkCost cost;
   bool first = true;
   for (const ForwardStep& step : plan_forward(options, side, side, 2).steps) {

@@ -1,4 +1,5 @@
-// Two workers, each with a device of its own, train as one does. Run under mpirun; tests/ranks/main.cpp reduces the verdict.
+// Two workers, each with a device of its own, train as one does. Run under mpirun; tests/ranks/main.cpp
+// reduces the verdict.
 #include <ATen/Parallel.h>
 #include <torch/cuda.h>
 
@@ -33,9 +34,11 @@ TEST_P(WorkersOnDevices, TrainAsOneDoes) {
   constexpr Index3 shape{2, 150, 160};
   const auto disc = [](const Index3& p) { return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12; };
   on_root(world(), [&] {
-    testing::write_volume(folder / "v.h5", "raw", VoxelType::uint8, shape,
-                          [&](const Index3& p) { return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50); });
-    testing::write_volume(folder / "v.h5", "labels", VoxelType::uint8, shape, [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
+    testing::write_volume(folder / "v.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+      return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
+    });
+    testing::write_volume(folder / "v.h5", "labels", VoxelType::uint8, shape,
+                          [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
   });
   const TrainingData data({{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 2}});
   UNetOptions network = unet2015_options();

@@ -47,7 +47,8 @@ inline std::string name_of_kind(const ::testing::TestParamInfo<DeviceKind>& info
 }  // namespace tessera::testing
 
 /// The instances of a suite of checks: one on each kind of device.
-#define TESSERA_ON_EVERY_DEVICE(suite)                                                                       \
-  INSTANTIATE_TEST_SUITE_P(Devices, suite,                                                                   \
-                           ::testing::Values(tessera::testing::DeviceKind::cpu, tessera::testing::DeviceKind::cuda), \
-                           tessera::testing::name_of_kind)
+#define TESSERA_ON_EVERY_DEVICE(suite)                                                          \
+  INSTANTIATE_TEST_SUITE_P(                                                                     \
+      Devices, suite,                                                                           \
+      ::testing::Values(tessera::testing::DeviceKind::cpu, tessera::testing::DeviceKind::cuda), \
+      tessera::testing::name_of_kind)

@@ -40,20 +40,35 @@ class Prediction : public testing::OnDevice {
     options.device = device();
     return options;
   }
-  /// Both presets with golden weights; on a GPU with their full width, too. The sections are smaller than tiles and
-  /// blocks in places, so that their mirrored borders are in every tile.
+  /// Both presets with golden weights; on a GPU with their full width, too. The sections are smaller than
+  /// tiles and blocks in places, so that their mirrored borders are in every tile.
   std::vector<Case> cases() const {
     std::vector<Case> all;
-    all.push_back({"unet2015, 2 filters", testing::golden_network("unet2015.h5", testing::small(unet2015_options())),
-                   {2, 151, 203}, {1, 236, 252}, {1, 64, 80}});
-    all.push_back({"keras_same, 2 filters", testing::golden_network("keras_same.h5", testing::small(keras_same_options())),
-                   {1, 301, 403}, {1, 272, 288}, {1, 96, 160}});
+    all.push_back({"unet2015, 2 filters",
+                   testing::golden_network("unet2015.h5", testing::small(unet2015_options())),
+                   {2, 151, 203},
+                   {1, 236, 252},
+                   {1, 64, 80}});
+    all.push_back({"keras_same, 2 filters",
+                   testing::golden_network("keras_same.h5", testing::small(keras_same_options())),
+                   {1, 301, 403},
+                   {1, 272, 288},
+                   {1, 96, 160}});
     if (!is_cuda()) return all;
-    all.push_back({"unet2015, 64 filters", make_network(unet2015_options(), 7), {1, 700, 900}, {1, 572, 572}, {1, 448, 512}});
-    all.push_back({"keras_same, 16 filters", make_network(keras_same_options(), 7), {1, 700, 900}, {1, 576, 640}, {1, 448, 512}});
+    all.push_back({"unet2015, 64 filters",
+                   make_network(unet2015_options(), 7),
+                   {1, 700, 900},
+                   {1, 572, 572},
+                   {1, 448, 512}});
+    all.push_back({"keras_same, 16 filters",
+                   make_network(keras_same_options(), 7),
+                   {1, 700, 900},
+                   {1, 576, 640},
+                   {1, 448, 512}});
     UNetOptions sections = unet2015_options();
     sections.in_channels = 3;
-    all.push_back({"unet2015, 3 sections", make_network(sections, 7), {3, 300, 400}, {1, 316, 300}, {2, 192, 256}, 1});
+    all.push_back(
+        {"unet2015, 3 sections", make_network(sections, 7), {3, 300, 400}, {1, 316, 300}, {2, 192, 256}, 1});
     return all;
   }
   static std::string text(const PredictionDifference& d) {
@@ -67,9 +82,11 @@ TEST_P(Prediction, TiledEqualsTheWholeSection) {
       const TilePredictor predictor(c.network, options(precision));
       const VoxelBuffer raw = testing::random_volume(c.shape);
       const PredictionDifference seam =
-          difference_of(predict_whole(predictor, raw, c.context), predict_tiled(predictor, raw, c.tile, c.block, c.context));
+          difference_of(predict_whole(predictor, raw, c.context),
+                        predict_tiled(predictor, raw, c.tile, c.block, c.context));
       say(fmt::format("tiled against whole, {}, {}: {}", c.name, name_of(precision), text(seam)));
-      EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3) << c.name << ", " << predictor.engine_text();
+      EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3)
+          << c.name << ", " << predictor.engine_text();
     }
   }
 }
@@ -84,8 +101,8 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
   for (const Case& c : cases()) {
     const VoxelBuffer raw = testing::random_volume(c.shape);
     // The reference: LibTorch's own operators, one thread, however the device computes.
-    const TilePredictor reference(make_libtorch_network(*c.network, Precision::float32, {}), NetworkTraits(c.network->options()),
-                                  testing::float_options());
+    const TilePredictor reference(make_libtorch_network(*c.network, Precision::float32, {}),
+                                  NetworkTraits(c.network->options()), testing::float_options());
     const std::vector<float> expected = predict_whole(reference, raw, c.context);
     const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
     ASSERT_GT(*high - *low, 0.01) << "the network must tell pixels apart";
@@ -106,17 +123,19 @@ TEST_P(Prediction, BytesAreTheProbabilitiesWithinOneGreyValue) {
     const VoxelBuffer raw = testing::random_volume(c.shape);
     const Tile tile = whole_section_tile(geometry_of(c.network->options()), c.shape, 0, c.context);
     const auto predict = [&](const PredictorOptions& how) {
-      return TilePredictor(c.network, how).predict(raw, Box::of_shape(c.shape), c.shape, {tile}, tile.core, {});
+      return TilePredictor(c.network, how)
+          .predict(raw, Box::of_shape(c.shape), c.shape, {tile}, tile.core, {});
     };
-    PredictorOptions bytes = options(Precision::float32), half = bytes, labels = bytes, cpu = testing::float_options();
+    PredictorOptions bytes = options(Precision::float32), half = bytes, labels = bytes,
+                     cpu = testing::float_options();
     bytes.output_type = VoxelType::uint8;
     half.output_type = VoxelType::float16;
     labels.labels = true;
     labels.output_type = VoxelType::uint8;
     const VoxelBuffer p = predict(cpu), p8 = predict(bytes), p16 = predict(half), most = predict(labels);
-    const at::Tensor from_half =
-        at::from_blob(const_cast<std::byte*>(p16.bytes.data()), {static_cast<std::int64_t>(p.as<float>().size())}, at::kHalf)
-            .to(at::kFloat);
+    const at::Tensor from_half = at::from_blob(const_cast<std::byte*>(p16.bytes.data()),
+                                               {static_cast<std::int64_t>(p.as<float>().size())}, at::kHalf)
+                                     .to(at::kFloat);
     std::size_t compared = 0;
     for (std::size_t i = 0; i < p.as<float>().size(); ++i, ++compared) {
       const float expected = p.as<float>()[i];
@@ -144,7 +163,8 @@ TEST_P(Prediction, AveragesAndBlendsAsTheCpuDoes) {
     here.averaging = cpu.averaging = averaging;
     const auto predict = [&](const PredictorOptions& how) {
       const VoxelBuffer made =
-          TilePredictor(network, how).predict(raw, Box::of_shape(shape), shape, tiles, Box::of_shape(shape), {});
+          TilePredictor(network, how)
+              .predict(raw, Box::of_shape(shape), shape, tiles, Box::of_shape(shape), {});
       return std::vector<float>(made.as<float>().begin(), made.as<float>().end());
     };
     EXPECT_LE(difference_of(predict(here), predict(cpu)).largest, 1e-4);
@@ -174,20 +194,23 @@ TEST_P(Prediction, TheLargestTileFits) {
   EXPECT_EQ(tile, (Index3{1, largest, largest}));
   if (is_cuda()) {
     const Index3 wider{1, core + 16, core + 16};
-    EXPECT_LT(choose_tile(network_options, wider, wider, demand).y, largest) << "2^31 values in the widest layer";
+    EXPECT_LT(choose_tile(network_options, wider, wider, demand).y, largest)
+        << "2^31 values in the widest layer";
   }
   const auto network = make_network(network_options, 7);
   const TilePredictor predictor(network, options(precision));
   const VoxelBuffer raw = testing::random_volume(shape);
   const PredictionDifference seam =
-      difference_of(predict_tiled(predictor, raw, tile, shape, 0), predict_tiled(predictor, raw, {1, smaller, smaller}, shape, 0));
+      difference_of(predict_tiled(predictor, raw, tile, shape, 0),
+                    predict_tiled(predictor, raw, {1, smaller, smaller}, shape, 0));
   say(fmt::format("tiles of {} against {}: {}", largest, smaller, text(seam)));
   EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3);
 }
 
 TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {
   const c10::InferenceMode inference;
-  const auto device_of_tensors = is_cuda() ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device().index)) : at::Device(at::kCPU);
+  const auto device_of_tensors =
+      is_cuda() ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device().index)) : at::Device(at::kCPU);
   if (!is_cuda()) {
     // More than any address space holds.
     const at::Tensor input = at::zeros({1, 1, 8, 8});
@@ -195,11 +218,20 @@ TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {
     return;
   }
   const auto network = make_tile_network(*make_network(unet2015_options(), 7), Precision::float32, device());
-  // Its first layer alone is 200 GB.
-  constexpr std::int64_t kTooLarge = 28012;
-  const at::Tensor huge = at::zeros({1, 1, kTooLarge, kTooLarge}, at::TensorOptions(at::kFloat).device(device_of_tensors));
-  EXPECT_THROW(network->logits(huge), OutOfMemory);
-  const at::Tensor tile = at::zeros({1, 1, 572, 572}, at::TensorOptions(at::kFloat).device(device_of_tensors));
+  const at::Tensor large =
+      at::zeros({1, 1, 2044, 2044}, at::TensorOptions(at::kFloat).device(device_of_tensors));
+  std::vector<at::Tensor> taken;  // all of the device's memory, but for less than a first layer
+  const auto bytes = at::TensorOptions(at::kByte).device(device_of_tensors);
+  try {
+    while (taken.size() < 4096)
+      taken.push_back(at::empty({std::int64_t{1} << 30}, bytes));
+  } catch (const c10::Error&) {
+  }
+  ASSERT_GT(taken.size(), 1U);
+  EXPECT_THROW(network->logits(large), OutOfMemory);
+  taken.clear();
+  const at::Tensor tile =
+      at::zeros({1, 1, 572, 572}, at::TensorOptions(at::kFloat).device(device_of_tensors));
   EXPECT_TRUE(network->logits(tile).isfinite().all().item<bool>()) << "smaller tiles go on";
 }
 

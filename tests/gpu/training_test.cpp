@@ -20,10 +20,13 @@ class Training : public testing::OnDevice {
   /// Bright discs, which are class 1, on a dark ground.
   Training() {
     constexpr Index3 shape{2, 150, 160};
-    const auto disc = [](const Index3& p) { return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12 + static_cast<double>(p.z); };
-    data_options_.raw = testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
-      return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
-    });
+    const auto disc = [](const Index3& p) {
+      return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12 + static_cast<double>(p.z);
+    };
+    data_options_.raw =
+        testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+          return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
+        });
     data_options_.labels = testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
                                                  [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
     data_options_.sections = {0, 2};
@@ -42,7 +45,9 @@ class Training : public testing::OnDevice {
     options.dropout = 0;
     return options;
   }
-  std::int64_t tile_side(const UNetOptions& network) const { return geometry_of(network).input_side_for(is_cuda() ? 96 : 16); }
+  std::int64_t tile_side(const UNetOptions& network) const {
+    return geometry_of(network).input_side_for(is_cuda() ? 96 : 16);
+  }
 
   struct Run {
     std::vector<double> losses;
@@ -85,8 +90,8 @@ TEST_P(Training, LossesAreThoseOfTheCpu) {
     at::set_num_threads(2);  // the CPU's own instance of this check compares two threads with one
     const std::vector<double> found = train(network(same), options_, device(), 10).losses;
     EXPECT_GT(std::abs(expected.front() - expected.back()), 1e-3) << "it must learn";
-    say(fmt::format("10 losses against the CPU's, {}, {}: {:.2e} apart", same ? "keras_same" : "unet2015", engine_,
-                    apart(found, expected)));
+    say(fmt::format("10 losses against the CPU's, {}, {}: {:.2e} apart", same ? "keras_same" : "unet2015",
+                    engine_, apart(found, expected)));
     EXPECT_LE(apart(found, expected), 1e-3);
   }
 }
@@ -97,8 +102,8 @@ TEST_P(Training, BFloat16StaysNearFloat32) {
     TrainerOptions half = options_;
     half.precision = Precision::bfloat16;
     const std::vector<double> found = train(network(same), half, device(), 10).losses;
-    say(fmt::format("10 losses in bfloat16 against float32, {}, {}: {:.2e} apart", same ? "keras_same" : "unet2015", engine_,
-                    apart(found, expected)));
+    say(fmt::format("10 losses in bfloat16 against float32, {}, {}: {:.2e} apart",
+                    same ? "keras_same" : "unet2015", engine_, apart(found, expected)));
     EXPECT_LE(apart(found, expected), 3e-2);
     EXPECT_NE(found, expected) << "it did compute in bfloat16";
   }
@@ -112,7 +117,8 @@ TEST_P(Training, ReproducibleIsTheSameBitsAgain) {
       options.precision = precision;
       UNetOptions with_dropout = network(same);
       with_dropout.dropout = 0.3;
-      const Run first = train(with_dropout, options, device(), 6), second = train(with_dropout, options, device(), 6);
+      const Run first = train(with_dropout, options, device(), 6),
+                second = train(with_dropout, options, device(), 6);
       EXPECT_EQ(first.losses, second.losses) << engine_;
       ASSERT_GT(first.end.arrays.size(), 10U);
       int differing = 0;

@@ -46,7 +46,8 @@ inline PredictorOptions float_options() {
 }
 
 /// Each section of a volume, predicted as one tile. The options say float32.
-inline std::vector<float> predict_whole(const TilePredictor& predictor, const VoxelBuffer& raw, std::int64_t context) {
+inline std::vector<float> predict_whole(const TilePredictor& predictor, const VoxelBuffer& raw,
+                                        std::int64_t context) {
   const Index3 shape = raw.shape;
   std::vector<float> all(static_cast<std::size_t>(volume_of(shape)));
   for (std::int64_t z = 0; z < shape.z; ++z) {
@@ -57,9 +58,11 @@ inline std::vector<float> predict_whole(const TilePredictor& predictor, const Vo
   return all;
 }
 
-/// The volume in blocks of tiles, as workers predict it: each block is read with its margin once, clipped to the volume.
-inline std::vector<float> predict_tiled(const TilePredictor& predictor, const VoxelBuffer& raw, const Index3& tile_input,
-                                        const Index3& block_shape, std::int64_t context) {
+/// The volume in blocks of tiles, as workers predict it: each block is read with its margin once, clipped to
+/// the volume.
+inline std::vector<float> predict_tiled(const TilePredictor& predictor, const VoxelBuffer& raw,
+                                        const Index3& tile_input, const Index3& block_shape,
+                                        std::int64_t context) {
   const Index3 shape = raw.shape;
   const TileGrid grid(predictor.traits().geometry, shape, tile_input, context);
   const BlockPlan plan(shape, block_shape);
@@ -81,8 +84,8 @@ inline std::vector<float> predict_tiled(const TilePredictor& predictor, const Vo
     const Index3 s = block.shape(), at = block.begin;
     for (std::int64_t z = 0; z < s.z; ++z) {
       for (std::int64_t y = 0; y < s.y; ++y) {
-        std::memcpy(tiled.data() + ((at.z + z) * shape.y + at.y + y) * shape.x + at.x, values.data() + (z * s.y + y) * s.x,
-                    static_cast<std::size_t>(s.x) * sizeof(float));
+        std::memcpy(tiled.data() + ((at.z + z) * shape.y + at.y + y) * shape.x + at.x,
+                    values.data() + (z * s.y + y) * s.x, static_cast<std::size_t>(s.x) * sizeof(float));
       }
     }
   }
@@ -105,8 +108,9 @@ inline PredictionDifference difference_of(const std::vector<float>& a, const std
 }
 
 /// The largest difference between the tiled and the whole-section prediction of a random volume.
-inline double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape, const Index3& tile_input,
-                         const Index3& block_shape, std::int64_t context, const PredictorOptions& options) {
+inline double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape,
+                         const Index3& tile_input, const Index3& block_shape, std::int64_t context,
+                         const PredictorOptions& options) {
   const TilePredictor predictor(network, options);
   const VoxelBuffer raw = random_volume(shape);
   return difference_of(predict_whole(predictor, raw, context),
