@@ -77,15 +77,19 @@ CheckpointArray read_array(hid_t file, const std::string& path) {
   return array;
 }
 
+herr_t note_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths) {
+  if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(paths)->emplace_back(name);
+  return 0;
+}
+
 std::vector<std::string> dataset_paths(hid_t file) {
   std::vector<std::string> paths;
-  check_hdf5(H5Ovisit(file, H5_INDEX_NAME, H5_ITER_INC,
-                      [](hid_t, const char* name, const H5O_info_t* info, void* out) -> herr_t {
-                        if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-                        return 0;
-                      },
-                      &paths),
-             "cannot list the arrays");
+#if H5_VERSION_GE(1, 12, 0)
+  const herr_t status = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, note_dataset, &paths, H5O_INFO_BASIC);
+#else
+  const herr_t status = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, note_dataset, &paths, H5O_INFO_BASIC);
+#endif
+  check_hdf5(status, "cannot list the arrays");
   return paths;
 }
 

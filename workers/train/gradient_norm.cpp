@@ -12,7 +12,7 @@ namespace tessera {
 
 double gradient_norm(const at::Tensor& gradient) {
   if (!gradient.device().is_cpu() || gradient.scalar_type() != at::kFloat) {
-    return at::linalg_vector_norm(gradient, 2, c10::nullopt, false, at::kDouble).item<double>();
+    return at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
   }
   constexpr std::int64_t kBlock = 1 << 16;  // sums of fixed blocks, added in order: threads change nothing
   const std::int64_t count = gradient.numel(), blocks = (count + kBlock - 1) / kBlock;

@@ -3,93 +3,23 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 
-#include "golden_network.h"
-#include "io/block_plan.h"
 #include "io/error.h"
-#include "io/mirror.h"
-#include "io/volume_reader.h"
+#include "tiled_prediction.h"
 
 namespace tessera {
 namespace {
 
-UNetOptions small(UNetOptions options) {
-  options.base_filters = 2;
-  return options;
-}
+using testing::float_options;
+using testing::golden_network;
+using testing::random_volume;
+using testing::small;
 
-std::shared_ptr<UNetImpl> golden_network(const char* file, const UNetOptions& options) {
-  UNet network(options);
-  const Hdf5Handle opened = open_hdf5_file(std::string(TESSERA_GOLDEN) + "/" + file);
-  testing::load_golden_weights(network, opened.get());
-  return network.ptr();
-}
-
-VoxelBuffer random_volume(const Index3& shape) {
-  VoxelBuffer volume(VoxelType::uint8, shape);
-  std::uint32_t state = 12345;
-  for (std::uint8_t& voxel : volume.as<std::uint8_t>()) {
-    state = state * 1664525U + 1013904223U;
-    voxel = static_cast<std::uint8_t>(state >> 24);
-  }
-  return volume;
-}
-
-PredictorOptions float_options() {
-  PredictorOptions options;
-  options.normalisation = {127, 60};
-  options.output_type = VoxelType::float32;
-  return options;
-}
-
-/// The largest difference between the tiled and the whole-section prediction of a volume.
 double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape, const Index3& tile_input,
                   const Index3& block_shape, std::int64_t context, Averaging averaging = Averaging::none) {
-  const NetworkGeometry geometry = geometry_of(network->options());
   PredictorOptions options = float_options();
   options.averaging = averaging;
-  const TilePredictor predictor(network, options);
-  const VoxelBuffer raw = random_volume(shape);
-  const Box whole = Box::of_shape(shape);
-  std::vector<float> expected(static_cast<std::size_t>(volume_of(shape)));
-  for (std::int64_t z = 0; z < shape.z; ++z) {
-    const Tile tile = whole_section_tile(geometry, shape, z, context);
-    const VoxelBuffer section = predictor.predict(raw, whole, shape, {tile}, tile.core, {});
-    std::memcpy(expected.data() + z * shape.y * shape.x, section.bytes.data(), section.bytes.size());
-  }
-  const TileGrid grid(geometry, shape, tile_input, context);
-  const BlockPlan plan(shape, block_shape);
-  std::vector<float> tiled(expected.size(), -1);
-  for (std::int64_t id = 0; id < plan.count(); ++id) {
-    const Box block = plan.block(id);
-    const std::vector<Tile> tiles = grid.tiles_of(block);
-    // What a worker does: read the block with its margin once, clipped to the volume.
-    Box needed = tiles.front().input;
-    for (const Tile& tile : tiles) {
-      for (int axis = 0; axis < 3; ++axis) {
-        needed.begin[axis] = std::min(needed.begin[axis], tile.input.begin[axis]);
-        needed.end[axis] = std::max(needed.end[axis], tile.input.end[axis]);
-      }
-    }
-    const Box held = mirrored_source(needed, shape);
-    const VoxelBuffer part = cut_mirrored(raw, whole, held, shape);
-    const VoxelBuffer result = predictor.predict(part, held, shape, tiles, block, {});
-    const auto values = result.as<float>();
-    const Index3 s = block.shape();
-    for (std::int64_t z = 0; z < s.z; ++z) {
-      for (std::int64_t y = 0; y < s.y; ++y) {
-        const Index3 at = block.begin;
-        std::memcpy(tiled.data() + ((at.z + z) * shape.y + at.y + y) * shape.x + at.x, values.data() + (z * s.y + y) * s.x,
-                    static_cast<std::size_t>(s.x) * sizeof(float));
-      }
-    }
-  }
-  double worst = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    worst = std::max(worst, static_cast<double>(std::abs(expected[i] - tiled[i])));
-  }
-  return worst;
+  return testing::worst_seam(network, shape, tile_input, block_shape, context, options);
 }
 
 struct SeamCase {

@@ -1,0 +1,253 @@
+// Serves gpu_rate.py: does what a line of standard input asks, and answers with a line of numbers, or "error:
+// WORDS".
+//   product N REPEATS                            seconds of a product of two N x N matrices in bfloat16
+//   copy MIB REPEATS                             seconds of a copy on the device
+//   network PRECISION SIDE REPEATS               seconds of a forward pass to logits, the output's side,
+//   their mean predict PRECISION TILE CORES SECTIONS        seconds of TilePredictor::predict over a block of
+//   CORES^2 tiles a section train PRECISION TILE BATCH ELASTIC           seconds of an iteration, its loss,
+//   the share of waiting for samples cost SIDE BATCH                              FLOP and bytes, computed:
+//   of a forward pass, of a training sample
+// Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
+//        bench_gpu --cost                        prints the computed costs of the paper's network and ends
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+#include <torch/cuda.h>
+
+#include <cmath>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "io/clock.h"
+#include "io/mirror.h"
+#include "network_cost.h"
+#include "tests/unit/temporary_folder.h"
+#include "tests/unit/workers/training_volumes.h"
+#include "workers/infer/tile_predictor.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/tile_network.h"
+#include "workers/network/torchscript_export.h"
+#include "workers/network/unet.h"
+#include "workers/train/trainer.h"
+
+namespace {
+
+using namespace tessera;
+
+Precision precision_of(const std::string& name) {
+  for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
+    if (name_of(precision) == name) return precision;
+  }
+  throw UsageError("no precision " + name);
+}
+
+class Bench {
+ public:
+  Bench(const std::string& kind, std::int64_t filters, int threads, const std::string& network_file)
+      : device_(choose_device(Communicator::alone(), true, kind, threads)) {
+    network_options_.base_filters = filters;
+    network_ = make_network(network_options_, 1);
+    export_torchscript(*network_, {}, network_file);
+  }
+
+  std::string text() const { return device_.text(); }
+
+  std::string answer(const std::string& what, std::istream& in) {
+    if (what == "product") return product(in);
+    if (what == "copy") return copy(in);
+    if (what == "network") return forward(in);
+    if (what == "predict") return predict(in);
+    if (what == "train") return train(in);
+    if (what == "cost") return cost(in);
+    throw UsageError("cannot " + what);
+  }
+
+ private:
+  at::Device on() const {
+    return device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index))
+                        : at::Device(at::kCPU);
+  }
+  void wait() const {
+    if (device_.cuda) torch::cuda::synchronize(device_.index);
+  }
+  /// Seconds of one of `repeats` runs in a row; a GPU works through them without waiting in between.
+  template <class Work>
+  double seconds_of(int repeats, const Work& work) const {
+    wait();
+    const double begin_s = seconds_now();
+    for (int i = 0; i < repeats; ++i)
+      work();
+    wait();
+    return (seconds_now() - begin_s) / repeats;
+  }
+
+  std::string product(std::istream& in) const {
+    std::int64_t n = 0;
+    int repeats = 1;
+    in >> n >> repeats;
+    const c10::InferenceMode inference;
+    const auto random = [&] {
+      return at::randn({n, n}, at::TensorOptions(at::kFloat).device(on())).to(at::kBFloat16);
+    };
+    const at::Tensor a = random(), b = random();
+    at::Tensor c = at::empty_like(a);
+    return fmt::format("{}", seconds_of(repeats, [&] { at::mm_out(c, a, b); }));
+  }
+
+  std::string copy(std::istream& in) const {
+    std::int64_t mib = 0;
+    int repeats = 1;
+    in >> mib >> repeats;
+    const c10::InferenceMode inference;
+    const auto bytes = at::TensorOptions(at::kByte).device(on());
+    const at::Tensor from = at::ones({mib << 20}, bytes);
+    at::Tensor to = at::zeros({mib << 20}, bytes);
+    return fmt::format("{}", seconds_of(repeats, [&] { to.copy_(from); }));
+  }
+
+  std::string forward(std::istream& in) {
+    std::string precision;
+    std::int64_t side = 0;
+    int repeats = 1;
+    in >> precision >> side >> repeats;
+    const c10::InferenceMode inference;
+    auto& engine = engines_[precision];
+    if (!engine) engine = make_tile_network(*network_, precision_of(precision), device_);
+    // No constant, for constants cost a GPU less power; gpu_rate.py makes the same.
+    const at::Tensor numbers = at::arange(side * side, at::TensorOptions(at::kLong).device(on()));
+    const at::Tensor input =
+        ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape({1, 1, side, side});
+    at::Tensor logits;
+    const double seconds = seconds_of(repeats, [&] { logits = engine->logits(input); });
+    return fmt::format("{} {} {}", seconds, logits.size(2), logits.mean().item<double>());
+  }
+
+  std::string predict(std::istream& in) {
+    std::string precision;
+    std::int64_t tile = 0, cores = 1, sections = 1;
+    in >> precision >> tile >> cores >> sections;
+    auto& predictor = predictors_[precision];
+    if (!predictor) {
+      PredictorOptions options;
+      options.normalisation = {127, 60};
+      options.precision = precision_of(precision);
+      options.device = device_;
+      predictor = std::make_unique<TilePredictor>(network_, options);
+    }
+    const NetworkGeometry geometry = geometry_of(network_options_);
+    const std::int64_t side = cores * geometry.core_side(tile);
+    const Index3 shape{sections, side, side};
+    VoxelBuffer raw(VoxelType::uint8, shape);
+    std::uint32_t state = 1;
+    for (std::uint8_t& voxel : raw.as<std::uint8_t>())
+      voxel = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
+    const Box block = Box::of_shape(shape);
+    const std::vector<Tile> tiles = TileGrid(geometry, shape, {1, tile, tile}, 0).tiles_of(block);
+    const double seconds = seconds_of(1, [&] { predictor->predict(raw, block, shape, tiles, block, {}); });
+    return fmt::format("{} {} {}", seconds, volume_of(shape), tiles.size());
+  }
+
+  std::string train(std::istream& in) {
+    std::string precision;
+    std::int64_t tile = 0, batch = 1;
+    double elastic = 0;
+    in >> precision >> tile >> batch >> elastic;
+    make_training_data();
+    auto& trainer = trainers_[precision];
+    if (!trainer) {
+      TrainerOptions options;  // the paper's: SGD with a momentum of 0.99
+      options.global_batch = batch;
+      options.prefetch_threads = std::max(1, device_.threads - 1);
+      options.precision = precision_of(precision);
+      options.samples.tile_side = tile;
+      options.samples.augmentation.elastic = elastic;
+      options.optimizer.learning_rate = 1e-5;
+      trainer =
+          std::make_unique<Trainer>(make_network(network_options_, 1), *data_, options, device_, alone_);
+    }
+    TrainingStep step;
+    const double seconds = seconds_of(1, [&] { step = trainer->step(StopWish::none); });
+    return fmt::format("{} {} {}", seconds, step.loss, step.waiting_share);
+  }
+
+  /// Two sections of discs, which are class 1.
+  void make_training_data() {
+    if (data_) return;
+    constexpr Index3 shape{2, 1024, 1024};
+    const auto disc = [](const Index3& p) { return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12; };
+    TrainingDataOptions options;
+    options.raw = tessera::testing::write_volume(
+        folder_ / "v.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+          return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
+        });
+    options.labels = tessera::testing::write_volume(folder_ / "v.h5", "labels", VoxelType::uint8, shape,
+                                                    [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
+    options.sections = {0, 2};
+    data_ = std::make_unique<TrainingData>(options);
+  }
+
+  std::string cost(std::istream& in) const {
+    std::int64_t side = 0;
+    double batch = 1;
+    in >> side >> batch;
+    const auto forward = benchmarks::forward_cost(network_options_, side, 2),
+               training = benchmarks::training_cost(network_options_, side, 2, batch);
+    return fmt::format("{} {} {} {}", forward.flop, forward.bytes, training.flop, training.bytes);
+  }
+
+  Device device_;
+  UNetOptions network_options_ = unet2015_options();
+  std::shared_ptr<UNetImpl> network_;
+  std::map<std::string, std::unique_ptr<TileNetwork>> engines_;
+  std::map<std::string, std::unique_ptr<TilePredictor>> predictors_;
+  tessera::testing::TemporaryFolder folder_;
+  std::unique_ptr<TrainingData> data_;
+  Communicator alone_ = Communicator::alone();
+  std::map<std::string, std::unique_ptr<Trainer>> trainers_;
+};
+
+void print_costs() {
+  const UNetOptions paper = unet2015_options();
+  fmt::print(
+      "computed, 64 filters, activations of 2 bytes; training: one sample of a batch of 8\n"
+      "  input  output   forward GFLOP      GB  FLOP/byte  kFLOP/output px   training GFLOP      GB  "
+      "FLOP/byte\n");
+  for (const std::int64_t side : {572, 1020, 2044, 4092}) {
+    const auto forward = benchmarks::forward_cost(paper, side, 2),
+               training = benchmarks::training_cost(paper, side, 2, 8);
+    const auto out = static_cast<double>(side - 184);
+    fmt::print("  {:>5} {:>7} {:>15.1f} {:>7.2f} {:>10.0f} {:>16.0f} {:>16.1f} {:>7.2f} {:>10.0f}\n", side,
+               side - 184, forward.flop / 1e9, forward.bytes / 1e9, forward.flop / forward.bytes,
+               forward.flop / (out * out) / 1e3, training.flop / 1e9, training.bytes / 1e9,
+               training.flop / training.bytes);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "--cost") {
+    print_costs();
+    return 0;
+  }
+  if (argc != 5) return 2;
+  try {
+    Bench bench(argv[1], std::stoll(argv[2]), std::stoi(argv[3]), argv[4]);
+    std::cout << bench.text() << std::endl;
+    for (std::string line, what; std::getline(std::cin, line);) {
+      std::istringstream words(line);
+      if (!(words >> what) || what == "end") break;
+      try {
+        std::cout << bench.answer(what, words) << std::endl;
+      } catch (const std::exception& error) {
+        std::string text = error.what();
+        std::cout << "error: " << text.substr(0, text.find('\n')) << std::endl;
+      }
+    }
+  } catch (const std::exception& error) {
+    std::cerr << "bench_gpu: " << error.what() << std::endl;
+    return 1;
+  }
+}

@@ -1,0 +1,250 @@
+// Prediction on a device: law 2, and the same probabilities as the CPU's in float32.
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "io/error.h"
+#include "on_device.h"
+#include "tests/unit/workers/tiled_prediction.h"
+#include "workers/infer/tile_choice.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/out_of_memory.h"
+#include "workers/network/tile_network.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+using testing::difference_of;
+using testing::predict_tiled;
+using testing::predict_whole;
+using testing::PredictionDifference;
+
+/// A network and a volume to try it on.
+struct Case {
+  std::string name;
+  std::shared_ptr<UNetImpl> network;
+  Index3 shape, tile, block;
+  std::int64_t context = 0;
+};
+
+class Prediction : public testing::OnDevice {
+ protected:
+  PredictorOptions options(Precision precision) const {
+    PredictorOptions options = testing::float_options();
+    options.precision = precision;
+    options.device = device();
+    return options;
+  }
+  /// Both presets with golden weights; on a GPU with their full width, too. The sections are smaller than
+  /// tiles and blocks in places, so that their mirrored borders are in every tile.
+  std::vector<Case> cases() const {
+    std::vector<Case> all;
+    all.push_back({"unet2015, 2 filters",
+                   testing::golden_network("unet2015.h5", testing::small(unet2015_options())),
+                   {2, 151, 203},
+                   {1, 236, 252},
+                   {1, 64, 80}});
+    all.push_back({"keras_same, 2 filters",
+                   testing::golden_network("keras_same.h5", testing::small(keras_same_options())),
+                   {1, 301, 403},
+                   {1, 272, 288},
+                   {1, 96, 160}});
+    if (!is_cuda()) return all;
+    all.push_back({"unet2015, 64 filters",
+                   make_network(unet2015_options(), 7),
+                   {1, 700, 900},
+                   {1, 572, 572},
+                   {1, 448, 512}});
+    all.push_back({"keras_same, 16 filters",
+                   make_network(keras_same_options(), 7),
+                   {1, 700, 900},
+                   {1, 576, 640},
+                   {1, 448, 512}});
+    UNetOptions sections = unet2015_options();
+    sections.in_channels = 3;
+    all.push_back(
+        {"unet2015, 3 sections", make_network(sections, 7), {3, 300, 400}, {1, 316, 300}, {2, 192, 256}, 1});
+    return all;
+  }
+  static std::string text(const PredictionDifference& d) {
+    return fmt::format("largest {:.2e}, mean {:.2e}", d.largest, d.mean);
+  }
+};
+
+TEST_P(Prediction, TiledEqualsTheWholeSection) {
+  for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    for (const Case& c : cases()) {
+      const TilePredictor predictor(c.network, options(precision));
+      const VoxelBuffer raw = testing::random_volume(c.shape);
+      const PredictionDifference seam =
+          difference_of(predict_whole(predictor, raw, c.context),
+                        predict_tiled(predictor, raw, c.tile, c.block, c.context));
+      say(fmt::format("tiled against whole, {}, {}: {}", c.name, name_of(precision), text(seam)));
+      EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3)
+          << c.name << ", " << predictor.engine_text();
+    }
+  }
+}
+
+TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
+  struct Limit {
+    Precision precision;
+    double largest, mean;
+  };
+  std::vector<Limit> limits{{Precision::float32, 1e-4, 1e-5}, {Precision::bfloat16, 3e-2, 2e-3}};
+  if (is_cuda()) limits.push_back({Precision::float16, 5e-3, 5e-4});
+  for (const Case& c : cases()) {
+    const VoxelBuffer raw = testing::random_volume(c.shape);
+    // The reference: LibTorch's own operators, one thread, however the device computes.
+    const TilePredictor reference(make_libtorch_network(*c.network, Precision::float32, {}),
+                                  NetworkTraits(c.network->options()), testing::float_options());
+    const std::vector<float> expected = predict_whole(reference, raw, c.context);
+    const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
+    ASSERT_GT(*high - *low, 0.01) << "the network must tell pixels apart";
+    for (const Limit& limit : limits) {
+      const TilePredictor predictor(c.network, options(limit.precision));
+      const PredictionDifference d = difference_of(expected, predict_whole(predictor, raw, c.context));
+      say(fmt::format("against the CPU's float32, {}, {}: {}", c.name, name_of(limit.precision), text(d)));
+      // Few channels average little: bfloat16's rounding is seen farther.
+      const double times = c.network->options().base_filters == 2 ? 4 : 1;
+      EXPECT_LE(d.largest, times * limit.largest) << c.name << ", " << predictor.engine_text();
+      EXPECT_LE(d.mean, times * limit.mean) << c.name << ", " << predictor.engine_text();
+    }
+  }
+}
+
+TEST_P(Prediction, BytesAreTheProbabilitiesWithinOneGreyValue) {
+  for (const Case& c : cases()) {
+    const VoxelBuffer raw = testing::random_volume(c.shape);
+    const Tile tile = whole_section_tile(geometry_of(c.network->options()), c.shape, 0, c.context);
+    const auto predict = [&](const PredictorOptions& how) {
+      return TilePredictor(c.network, how)
+          .predict(raw, Box::of_shape(c.shape), c.shape, {tile}, tile.core, {});
+    };
+    PredictorOptions bytes = options(Precision::float32), half = bytes, labels = bytes,
+                     cpu = testing::float_options();
+    bytes.output_type = VoxelType::uint8;
+    half.output_type = VoxelType::float16;
+    labels.labels = true;
+    labels.output_type = VoxelType::uint8;
+    const VoxelBuffer p = predict(cpu), p8 = predict(bytes), p16 = predict(half), most = predict(labels);
+    const at::Tensor from_half = at::from_blob(const_cast<std::byte*>(p16.bytes.data()),
+                                               {static_cast<std::int64_t>(p.as<float>().size())}, at::kHalf)
+                                     .to(at::kFloat);
+    std::size_t compared = 0;
+    for (std::size_t i = 0; i < p.as<float>().size(); ++i, ++compared) {
+      const float expected = p.as<float>()[i];
+      ASSERT_NEAR(p8.as<std::uint8_t>()[i], 255 * expected, 1.0) << c.name << ", voxel " << i;
+      ASSERT_NEAR(from_half.data_ptr<float>()[i], expected, 1e-3) << c.name << ", voxel " << i;
+      if (std::abs(expected - 0.5F) > 1e-3F) {
+        ASSERT_EQ(most.as<std::uint8_t>()[i], expected > 0.5F ? 1 : 0) << c.name << ", voxel " << i;
+      }
+    }
+    EXPECT_EQ(compared, static_cast<std::size_t>(tile.core.voxels()));
+  }
+}
+
+TEST_P(Prediction, AveragesAndBlendsAsTheCpuDoes) {
+  const auto network = testing::golden_network("unet2015.h5", testing::small(unet2015_options()));
+  const Index3 shape{1, 100, 130};
+  const VoxelBuffer raw = testing::random_volume(shape);
+  const NetworkTraits traits(network->options());
+  for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7}) {
+    TileDemand demand;
+    demand.averaging = averaging;
+    const TileGrid grid = make_tile_grid(traits, shape, {1, 236, 236}, 0, demand);
+    const std::vector<Tile> tiles = grid.tiles_of(Box::of_shape(shape));
+    PredictorOptions here = options(Precision::float32), cpu = testing::float_options();
+    here.averaging = cpu.averaging = averaging;
+    const auto predict = [&](const PredictorOptions& how) {
+      const VoxelBuffer made =
+          TilePredictor(network, how)
+              .predict(raw, Box::of_shape(shape), shape, tiles, Box::of_shape(shape), {});
+      return std::vector<float>(made.as<float>().begin(), made.as<float>().end());
+    };
+    EXPECT_LE(difference_of(predict(here), predict(cpu)).largest, 1e-4);
+  }
+}
+
+TEST_P(Prediction, TheSameAgainIsTheSameBits) {
+  const Case c = cases().back();
+  const VoxelBuffer raw = testing::random_volume(c.shape);
+  const TilePredictor predictor(c.network, options(is_cuda() ? Precision::bfloat16 : Precision::float32));
+  const std::vector<float> first = predict_whole(predictor, raw, c.context);
+  EXPECT_EQ(predict_whole(predictor, raw, c.context), first);
+}
+
+/// `tile: auto` with memory enough takes the largest tile that LibTorch's tensors hold, and it runs.
+TEST_P(Prediction, TheLargestTileFits) {
+  const UNetOptions network_options = is_cuda() ? unet2015_options() : testing::small(unet2015_options());
+  const std::int64_t largest = is_cuda() ? 4092 : 572, smaller = is_cuda() ? 1020 : 284;
+  const Precision precision = is_cuda() ? Precision::bfloat16 : Precision::float32;
+  const std::int64_t core = geometry_of(network_options).core_side(largest);
+  const Index3 shape{1, core, core};
+  TileDemand demand;
+  demand.budget = std::int64_t{64} << 30;
+  demand.precision = precision;
+  demand.cuda = is_cuda();
+  const Index3 tile = choose_tile(network_options, shape, shape, demand);
+  EXPECT_EQ(tile, (Index3{1, largest, largest}));
+  if (is_cuda()) {
+    const Index3 wider{1, core + 16, core + 16};
+    EXPECT_LT(choose_tile(network_options, wider, wider, demand).y, largest)
+        << "2^31 values in the widest layer";
+  }
+  const auto network = make_network(network_options, 7);
+  const TilePredictor predictor(network, options(precision));
+  const VoxelBuffer raw = testing::random_volume(shape);
+  const PredictionDifference seam =
+      difference_of(predict_tiled(predictor, raw, tile, shape, 0),
+                    predict_tiled(predictor, raw, {1, smaller, smaller}, shape, 0));
+  say(fmt::format("tiles of {} against {}: {}", largest, smaller, text(seam)));
+  EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3);
+}
+
+TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {
+  const c10::InferenceMode inference;
+  const auto device_of_tensors =
+      is_cuda() ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device().index)) : at::Device(at::kCPU);
+  if (!is_cuda()) {
+    // More than any address space holds.
+    const at::Tensor input = at::zeros({1, 1, 8, 8});
+    EXPECT_THROW(named_out_of_memory(input, [] { return at::empty({std::int64_t{1} << 46}); }), OutOfMemory);
+    return;
+  }
+  const auto network = make_tile_network(*make_network(unet2015_options(), 7), Precision::float32, device());
+  const at::Tensor large =
+      at::zeros({1, 1, 2044, 2044}, at::TensorOptions(at::kFloat).device(device_of_tensors));
+  std::vector<at::Tensor> taken;  // all of the device's memory, but for less than a first layer
+  const auto bytes = at::TensorOptions(at::kByte).device(device_of_tensors);
+  try {
+    while (taken.size() < 4096)
+      taken.push_back(at::empty({std::int64_t{1} << 30}, bytes));
+  } catch (const c10::Error&) {
+  }
+  ASSERT_GT(taken.size(), 1U);
+  EXPECT_THROW(network->logits(large), OutOfMemory);
+  taken.clear();
+  const at::Tensor tile =
+      at::zeros({1, 1, 572, 572}, at::TensorOptions(at::kFloat).device(device_of_tensors));
+  EXPECT_TRUE(network->logits(tile).isfinite().all().item<bool>()) << "smaller tiles go on";
+}
+
+TEST_P(Prediction, Float16NeedsAGpu) {
+  const auto network = testing::golden_network("unet2015.h5", testing::small(unet2015_options()));
+  if (is_cuda()) {
+    EXPECT_NO_THROW(TilePredictor(network, options(Precision::float16)));
+  } else {
+    EXPECT_THROW(TilePredictor(network, options(Precision::float16)), UsageError);
+  }
+}
+
+TESSERA_ON_EVERY_DEVICE(Prediction);
+
+}  // namespace
+}  // namespace tessera

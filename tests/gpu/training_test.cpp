@@ -1,0 +1,155 @@
+// Training on a device: the CPU's losses, bfloat16 near float32, and the same bits again where asked for.
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "on_device.h"
+#include "tests/unit/temporary_folder.h"
+#include "tests/unit/workers/training_volumes.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
+#include "workers/train/trainer.h"
+
+namespace tessera {
+namespace {
+
+class Training : public testing::OnDevice {
+ protected:
+  /// Bright discs, which are class 1, on a dark ground.
+  Training() {
+    constexpr Index3 shape{2, 150, 160};
+    const auto disc = [](const Index3& p) {
+      return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12 + static_cast<double>(p.z);
+    };
+    data_options_.raw =
+        testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+          return static_cast<double>((disc(p) ? 160 : 90) + (p.y * 7 + p.x * 13) % 50);
+        });
+    data_options_.labels = testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
+                                                 [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
+    data_options_.sections = {0, 2};
+    data_options_.weight_map.w0 = 10;
+    options_.samples.augmentation.elastic = 3;
+    options_.global_batch = 2;
+    options_.optimizer.learning_rate = 1e-3;
+    options_.optimizer.momentum = 0.9;
+  }
+
+  /// Dropout draws from the device's own generator, so without it devices can be compared.
+  UNetOptions network(bool same) const {
+    UNetOptions options = same ? keras_same_options() : unet2015_options();
+    options.base_filters = is_cuda() ? 16 : 2;
+    options.depth = is_cuda() ? 4 : 2;
+    options.dropout = 0;
+    return options;
+  }
+  std::int64_t tile_side(const UNetOptions& network) const {
+    return geometry_of(network).input_side_for(is_cuda() ? 96 : 16);
+  }
+
+  struct Run {
+    std::vector<double> losses;
+    Checkpoint end;
+  };
+  Run train(const UNetOptions& network, const TrainerOptions& options, const Device& on, int iterations) {
+    TrainerOptions with = options;
+    with.samples.tile_side = tile_side(network);
+    if (!data_) data_ = std::make_unique<TrainingData>(data_options_);
+    Trainer trainer(make_network(network, 3), *data_, with, on, workers_);
+    Run run;
+    for (int i = 0; i < iterations; ++i)
+      run.losses.push_back(trainer.step(StopWish::none).loss);
+    trainer.store(run.end);
+    engine_ = trainer.engine_text();
+    return run;
+  }
+
+  testing::TemporaryFolder folder_;
+  TrainingDataOptions data_options_;
+  TrainerOptions options_;
+  Communicator workers_ = Communicator::alone();
+  std::unique_ptr<TrainingData> data_;
+  std::string engine_;
+};
+
+/// The largest relative difference.
+double apart(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::isfinite(a[i]) ? std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i])) : 1e30;
+  return worst;
+}
+
+TEST_P(Training, LossesAreThoseOfTheCpu) {
+  for (const bool same : {false, true}) {
+    at::set_num_threads(1);
+    const std::vector<double> expected = train(network(same), options_, Device{}, 10).losses;
+    at::set_num_threads(2);  // the CPU's own instance of this check compares two threads with one
+    const std::vector<double> found = train(network(same), options_, device(), 10).losses;
+    EXPECT_GT(std::abs(expected.front() - expected.back()), 1e-3) << "it must learn";
+    say(fmt::format("10 losses against the CPU's, {}, {}: {:.2e} apart", same ? "keras_same" : "unet2015",
+                    engine_, apart(found, expected)));
+    EXPECT_LE(apart(found, expected), 1e-3);
+  }
+}
+
+TEST_P(Training, BFloat16StaysNearFloat32) {
+  for (const bool same : {false, true}) {
+    const std::vector<double> expected = train(network(same), options_, device(), 10).losses;
+    TrainerOptions half = options_;
+    half.precision = Precision::bfloat16;
+    const std::vector<double> found = train(network(same), half, device(), 10).losses;
+    say(fmt::format("10 losses in bfloat16 against float32, {}, {}: {:.2e} apart",
+                    same ? "keras_same" : "unet2015", engine_, apart(found, expected)));
+    EXPECT_LE(apart(found, expected), 3e-2);
+    EXPECT_NE(found, expected) << "it did compute in bfloat16";
+  }
+}
+
+TEST_P(Training, ReproducibleIsTheSameBitsAgain) {
+  TrainerOptions options = options_;
+  options.reproducible = true;
+  for (const bool same : {false, true}) {
+    for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+      options.precision = precision;
+      UNetOptions with_dropout = network(same);
+      with_dropout.dropout = 0.3;
+      const Run first = train(with_dropout, options, device(), 6),
+                second = train(with_dropout, options, device(), 6);
+      EXPECT_EQ(first.losses, second.losses) << engine_;
+      ASSERT_GT(first.end.arrays.size(), 10U);
+      int differing = 0;
+      for (const auto& [path, array] : first.end.arrays)
+        differing += array.bytes == second.end.arrays.at(path).bytes ? 0 : 1;
+      EXPECT_EQ(differing, 0) << "of " << first.end.arrays.size() << " arrays, " << engine_;
+    }
+  }
+}
+
+TEST_P(Training, AdamAndAllTheRestRunThere) {
+  TrainerOptions options = options_;
+  options.optimizer.kind = OptimizerOptions::Kind::adamw;
+  options.optimizer.weight_decay = 0.01;
+  options.dice_weight = 0.5;
+  options.clip_norm = 0.5;
+  options.average_decay = 0.9;
+  options.precision = Precision::bfloat16;
+  options.optimizer.learning_rate = 1e-2;
+  UNetOptions with_dropout = network(false);
+  with_dropout.base_filters = 8;
+  with_dropout.dropout = 0.1;
+  const std::vector<double> losses = train(with_dropout, options, device(), 60).losses;
+  double begin = 0, end = 0;
+  for (std::size_t i = 0; i < 5; ++i)
+    begin += losses[i] / 5, end += losses[losses.size() - 1 - i] / 5;
+  say(fmt::format("60 iterations of AdamW: the loss from {:.3f} to {:.3f}", begin, end));
+  EXPECT_LT(end, 0.9 * begin);
+}
+
+TESSERA_ON_EVERY_DEVICE(Training);
+
+}  // namespace
+}  // namespace tessera
