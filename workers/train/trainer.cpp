@@ -149,7 +149,7 @@ Trainer::SampleSums Trainer::compute_sample(std::int64_t sample_number, const Gr
       at::from_blob(prepared.weights.data(), {1, output, output}, at::kFloat).to(device);
 
   parameters.restore_statistics();
-  at::Tensor logits = model_->engine->forward(input, prepared.dropout_seed);
+  at::Tensor logits = model_->engine->forward(input, prepared.recipe.dropout_seed);
   logits.requires_grad_(true);
   const at::Tensor loss = energy_sum(logits, classes, weight, options_.dice_weight);
   loss.backward();
