@@ -1,5 +1,7 @@
 #include "workers/train/gradient_engine.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 
 #include "io/error.h"
@@ -45,6 +47,9 @@ std::int64_t training_memory(const UNetOptions& options, std::int64_t height, st
 }
 
 std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision) {
+  // LibTorch chooses a number of threads at its first parallel loop, unless it was given one. oneDNN is not to split its
+  // sums by another number before that.
+  at::get_num_threads();
   if (precision == Precision::float16)
     throw UsageError("training runs in float32 or bfloat16, not in float16");
 #ifdef TESSERA_ONEDNN
