@@ -131,6 +131,10 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   t.wire = train.choice("wire", "float32", {"float32", "bfloat16"}) == "bfloat16" ? Wire::bfloat16 : Wire::float32;
   t.nccl = train.get<bool>("nccl", true);
   t.cuda_aware_mpi = train.get<bool>("cuda_aware_mpi", false);
+  if (t.cuda_aware_mpi && (t.reproducible || t.wire == Wire::bfloat16)) {
+    train.problem("cuda_aware_mpi", "sums float32 in the devices' memory, in MPI's order: leave wire at float32 and reproducible at "
+                                    "false, or cuda_aware_mpi at false");
+  }
   if (t.reproducible && t.wire == Wire::bfloat16) {
     train.problem("wire", "train.reproducible sums in float32, in an order of its own: leave wire at float32, or "
                           "reproducible at false");

@@ -321,6 +321,13 @@ class Best(Training):
                       r"train\.schedule\.warm_up: 2 iterations of warm-up leave nothing of the 2",
                       r"train\.schedule\.floor", r"train\.schedule\.stepevery: unknown key; did you mean 'step_every'"):
             self.assertRegex(result.text, words)
+        bad = self.config("bad", {"train": {"reproducible": True, "samples_at_once": 2, "samples_on": "devise", "report_every": 0,
+                                            "cuda_aware_mpi": True}})
+        result = run_tessera(["train", bad], 0, 60, self.folder)
+        self.assertEqual(result.code, 2, result)
+        for words in (r"train\.samples_at_once: train\.reproducible sums sample by sample",
+                      r"train\.samples_on: 'devise' .*did you mean 'device'", r"train\.report_every", r"train\.cuda_aware_mpi: sums float32"):
+            self.assertRegex(result.text, words)
 
 
 if __name__ == "__main__":
