@@ -242,6 +242,23 @@ class Rates(Training):
             self.assertLess(float(rows[-1]["learning_rate"]), 0.001)
 
 
+class OnTheDevice(Training):
+
+    def test_samples_made_there_and_together_give_the_same_losses(self):
+        """What is automatic on a GPU, asked for on the CPU."""
+        settings = {"iterations": 8, "global_batch": 4, "precision": "float32", "weight_map": {"w0": 10},
+                    "augmentation": {"elastic": 5, "noise": 0.1}}
+        model = {"dropout": 0}
+        self.tessera(["train", self.config("host", {"model": model, "train": settings})])
+        self.tessera(["train", self.config("device", {"model": model, "train": {**settings, "samples_on": "device",
+                                                                                "samples_at_once": 3}})])
+        losses = [[float(r["loss"]) for r in self.rows(name)] for name in ("host", "device")]
+        self.assertEqual(len(losses[0]), 8)
+        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+        record = (self.folder / "runs/device/training.json").read_text()
+        self.assertIn("up to 3 samples at once, samples made on the device", record)
+
+
 class Best(Training):
 
     def test_validation_and_inference_use_the_average(self):
