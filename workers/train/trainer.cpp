@@ -20,6 +20,7 @@
 #include "workers/network/out_of_memory.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
+#include "workers/train/device_sampler.h"
 #include "workers/train/device_sums.h"
 #include "workers/train/flat_parameters.h"
 #include "workers/train/gradient_engine.h"

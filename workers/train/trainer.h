@@ -12,7 +12,6 @@
 #include "workers/device.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
-#include "workers/train/device_sampler.h"
 #include "workers/train/gradient_engine.h"
 #include "workers/train/gradient_reducer.h"
 #include "workers/train/learning_rate_schedule.h"
