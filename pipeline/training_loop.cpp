@@ -15,6 +15,8 @@ namespace tessera {
 namespace {
 
 constexpr double kSlowDisk = 50e6;  ///< bytes per second
+/// Iterations between two waits for the device: a fraction of a second of the paper's network.
+constexpr std::int64_t kReportEveryOnCuda = 20;
 
 /// One training on one worker: what must be remembered between iterations.
 class Loop {
@@ -32,6 +34,7 @@ class Loop {
       const bool early = train();
       return {early, early && for_time_, ""};
     } catch (const NonFiniteLoss& error) {
+      trainer_.report([this](const TrainingStep& step) { tell_step(step); });  // the iterations before
       tell(event(TrainingEvent::failed));
       return {false, false, error.what()};
     } catch (const UsageError& error) {
@@ -52,15 +55,18 @@ class Loop {
     while (trainer_.iteration() < config.iterations && stop == StopWish::none && !patience_is_over()) {
       const StopWish mine = wish();
       const double step_begin_s = seconds_now();
-      const TrainingStep step = trainer_.step(mine, elapsed_share());
-      longest_step_s_ = std::max(longest_step_s_, seconds_now() - step_begin_s);
-      stop = step.stop;
-      tell_step(step);
-      const bool last = step.iteration == config.iterations || stop == StopWish::time_is_up;
+      stop = trainer_.advance(mine, elapsed_share());
+      const std::int64_t iteration = trainer_.iteration();
+      const bool last = iteration == config.iterations || stop == StopWish::time_is_up;
+      const bool saves = stop != StopWish::none || last || iteration % config.checkpoint_every == 0;
       // After a signal every second counts: save, no scores.
-      validation_due_ = last || step.iteration % config.validate_every == 0;
-      if (stop != StopWish::stop_early && validation_due_) validate_now(step);
-      if (stop != StopWish::none || last || patience_is_over() || step.iteration % config.checkpoint_every == 0) save(step);
+      validation_due_ = last || iteration % config.validate_every == 0;
+      // Nothing is validated or saved before it is known to be finite.
+      if (saves || validation_due_ || iteration % report_every() == 0)
+        trainer_.report([this](const TrainingStep& step) { tell_step(step); });
+      longest_step_s_ = std::max(longest_step_s_, seconds_now() - step_begin_s);
+      if (stop != StopWish::stop_early && validation_due_) validate_now(last_step_);
+      if (saves || patience_is_over()) save(last_step_);
     }
     TrainingEvent end = event(stop == StopWish::stop_early ? TrainingEvent::stopped : TrainingEvent::finished);
     end.training.iteration = trainer_.iteration();
@@ -76,6 +82,12 @@ class Loop {
   bool patience_is_over() const {
     const std::int64_t patience = setup_.config.train.patience;
     return patience > 0 && best_.without_best() >= patience;
+  }
+
+  /// Where results are read from a GPU, that waits for it.
+  std::int64_t report_every() const {
+    const std::int64_t wanted = setup_.config.train.report_every;
+    return wanted > 0 ? wanted : setup_.device.cuda ? kReportEveryOnCuda : 1;
   }
 
   /// The lead worker's clock decides for all.
@@ -112,7 +124,8 @@ class Loop {
     if (lead()) setup_.tell(what);
   }
 
-  void tell_step(const TrainingStep& step) const {
+  void tell_step(const TrainingStep& step) {
+    last_step_ = step;
     TrainingEvent made = event(TrainingEvent::step);
     made.training = step;
     const TrainerOptions& options = setup_.config.train.trainer;
@@ -184,6 +197,7 @@ class Loop {
   const TrainingSet& data_;
   const TrainingLoop& setup_;
   BestValidation best_;
+  TrainingStep last_step_;  ///< that was reported
   bool validation_due_ = false, for_time_ = false;
   double begin_s_;
   /// Of this start; a checkpoint's first from its size, at a slow disk's rate.

@@ -14,4 +14,8 @@ std::array<Real, 4> cubic_weights(const Real& t) {
           0.5 * t3 - 0.5 * t2};
 }
 
+/// The same as polynomials: coefficients of t^3, t^2, t and 1, each for the four neighbours.
+constexpr std::array<std::array<float, 4>, 4> kCubicCoefficients{
+    {{-0.5F, 1.5F, -1.5F, 0.5F}, {1, -2.5F, 2, -0.5F}, {-0.5F, 0, 0.5F, 0}, {0, 1, 0, 0}}};
+
 }  // namespace tessera

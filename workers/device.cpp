@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -120,6 +121,16 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
                                  : std::max(1, usable / std::max(1, sharing));
   at::set_num_threads(device.threads);
   return device;
+}
+
+void choose_algorithms(const Device& device, bool reproducible) {
+  if (!device.cuda) return;
+  at::globalContext().setDeterministicCuDNN(reproducible);
+  at::globalContext().setBenchmarkCuDNN(!reproducible);
+  // cuBLAS gives the same bits in one stream only with a workspace of its own (its documentation, "reproducibility").
+  if (reproducible) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  // Context::setDeterministicAlgorithms stays off: it refuses, or at every call warns of, the gradients of max_pool2d
+  // and gather, which add atomically. With windows that do not overlap and one class a pixel every sum has one term.
 }
 
 std::int64_t available_memory(const Device& device) {

@@ -29,6 +29,11 @@ struct Device {
 /// more workers than visible devices.
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads);
 
+/// How LibTorch's CUDA libraries choose their algorithms in a training: those that give the same bits every time where
+/// it is `reproducible`, else the fastest ones for the shapes at hand, found by trying. Call it before the device computes.
+/// Nothing on the CPU.
+void choose_algorithms(const Device& device, bool reproducible);
+
 /// Bytes of host memory that a CPU worker's new allocations can use: the smaller of the node's available
 /// memory and what the control groups of this process leave, divided by the node's workers.
 std::int64_t available_memory(const Device& device);

@@ -85,6 +85,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   const bool is_worker = alone || !world.is_root();
   const Communicator workers = world.split(is_worker ? 1 : 0);
   const Device device = choose_device(world, is_worker, config.device, config.train.threads);
+  choose_algorithms(device, config.train.trainer.reproducible);
 
   // All that can be wrong with the inputs comes out here, on every rank at once.
   std::unique_ptr<TrainingSet> data;

@@ -130,10 +130,26 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   t.reproducible = train.get<bool>("reproducible", false);
   t.wire = train.choice("wire", "float32", {"float32", "bfloat16"}) == "bfloat16" ? Wire::bfloat16 : Wire::float32;
   t.nccl = train.get<bool>("nccl", true);
+  t.cuda_aware_mpi = train.get<bool>("cuda_aware_mpi", false);
+  if (t.cuda_aware_mpi && (t.reproducible || t.wire == Wire::bfloat16)) {
+    train.problem("cuda_aware_mpi", "sums float32 in the devices' memory, in MPI's order: leave wire at float32 and reproducible at "
+                                    "false, or cuda_aware_mpi at false");
+  }
   if (t.reproducible && t.wire == Wire::bfloat16) {
     train.problem("wire", "train.reproducible sums in float32, in an order of its own: leave wire at float32, or "
                           "reproducible at false");
   }
+  const std::string sampling = train.choice("samples_on", "auto", {"auto", "host", "device"});
+  t.sampling = sampling == "host"     ? SamplingPlace::host
+               : sampling == "device" ? SamplingPlace::device
+                                      : SamplingPlace::automatic;
+  t.samples_at_once = number_or_auto(train, "samples_at_once", between(1, 65536));
+  if (t.samples_at_once > 1 && (t.reproducible || model.batch_norm)) {
+    train.problem("samples_at_once", t.reproducible
+                                         ? "train.reproducible sums sample by sample: leave it at auto, or reproducible at false"
+                                         : "batch normalisation takes the statistics of each sample: leave it at auto");
+  }
+  config.report_every = number_or_auto(train, "report_every", at_least(1));
   ConfigSection weight_map = train.section("weight_map");
   t.samples.class_balance = weight_map.get<bool>("class_balance", true);
   config.weight_map.w0 = weight_map.get<double>("w0", config.weight_map.w0, between(0, 1e6));

@@ -30,6 +30,7 @@ struct TrainConfig {
   std::int64_t iterations = 4000;
   double minutes = 0;  ///< 0: no limit
   int threads = 0;     ///< 0: automatic
+  std::int64_t report_every = 0;  ///< iterations whose results are read together; 0: automatic
   std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 3;
   ValidationMetric validation_metric = ValidationMetric::pixel_error;
   std::int64_t patience = 0;  ///< validations without a new best that end the training; 0: any number

@@ -33,6 +33,9 @@ class Training(Case):
         except FileNotFoundError:
             return []
 
+    def timeless_rows(self, name):
+        return [{k: v for k, v in r.items() if k not in ("elapsed_s", "waiting_share", "exchange_share")} for r in self.rows(name)]
+
     def reached(self, name):
         rows = self.rows(name)
         return int(rows[-1]["iteration"]) if rows else 0
@@ -96,8 +99,7 @@ class Killed(Training):
         for file in (last, "best.h5"):
             self.assert_same_state(self.folder / f"runs/{name}/checkpoints/{file}",
                                    self.folder / f"runs/{undisturbed}/checkpoints/{file}")
-        timeless = [[{k: v for k, v in r.items() if k not in ("elapsed_s", "waiting_share", "exchange_share")} for r in self.rows(n)]
-                    for n in (name, undisturbed)]
+        timeless = [self.timeless_rows(n) for n in (name, undisturbed)]
         self.assertEqual(len(timeless[0]), self.ITERATIONS)
         self.assertEqual(timeless[0], timeless[1])
         self.assertEqual(self.leftovers(), [])
@@ -110,6 +112,21 @@ class Killed(Training):
 
     def test_all_settings_on_three_ranks(self):
         self.kill_and_go_on("ranks", 3, 6, ALL)
+
+    def test_rows_that_come_together(self):
+        """train.report_every changes when rows are written, not what is in them; a kill costs none that are kept."""
+        settings = {"iterations": 60, "checkpoint_every": 10, "validate_every": 25, **ALL}
+        self.tessera(["train", self.config("single", {"train": settings})])
+        yaml = self.config("together", {"train": {**settings, "report_every": 7}})
+        for goal in (7, 28):
+            process = self.start(["train", yaml, "--resume"])
+            process.wait_until(lambda goal=goal: self.reached("together") >= goal, 60, f"iteration {goal} is told of")
+            process.kill()
+            self.assertLess(self.reached("together"), 60, "too late to show anything")
+        self.tessera(["train", yaml, "--resume"])
+        self.assertEqual(len(self.rows("together")), 60)
+        self.assertEqual(self.timeless_rows("together"), self.timeless_rows("single"))
+        self.assert_same_state(self.checkpoints("together")[-1], self.checkpoints("single")[-1])
 
     def test_half_written_checkpoints_are_cleared_away(self):
         yaml = self.config("cleared", {"train": {"iterations": 2}})
@@ -184,6 +201,21 @@ class Signals(Training):
                 self.assertIn(f"iteration_{self.reached(name):08d}.h5", self.checkpoints(name)[-1].name)
 
 
+    def test_rows_that_come_together_are_all_there_after_a_stop(self):
+        for ranks in self.ranks_tried:
+            name = f"together{ranks}"
+            yaml = self.config(name, {"train": {"iterations": 1_000_000, "validate_every": 1_000_000, "checkpoint_every": 1_000_000,
+                                                "report_every": 1_000_000}})
+            process = self.start(["train", yaml], ranks)
+            process.wait_until(lambda: "experiment" in process.text(), 60, "the training runs")
+            time.sleep(1)
+            process.signal(signal.SIGUSR2)
+            self.assertEqual(process.finish(60).code, STOPPED)
+            rows = self.rows(name)
+            self.assertEqual([int(r["iteration"]) for r in rows], list(range(1, len(rows) + 1)))
+            self.assertIn(f"iteration_{len(rows):08d}.h5", self.checkpoints(name)[-1].name)
+
+
 class Rates(Training):
 
     def test_each_iterations_rate_is_recorded(self):
@@ -208,6 +240,23 @@ class Rates(Training):
                 self.assertGreaterEqual(float(row["learning_rate"]), 0.01 * (1 + math.cos(math.pi * share)) / 2 - 1e-9)
             self.assertGreater(float(rows[0]["learning_rate"]), 0.009)
             self.assertLess(float(rows[-1]["learning_rate"]), 0.001)
+
+
+class OnTheDevice(Training):
+
+    def test_samples_made_there_and_together_give_the_same_losses(self):
+        """What is automatic on a GPU, asked for on the CPU."""
+        settings = {"iterations": 8, "global_batch": 4, "precision": "float32", "weight_map": {"w0": 10},
+                    "augmentation": {"elastic": 5, "noise": 0.1}}
+        model = {"dropout": 0}
+        self.tessera(["train", self.config("host", {"model": model, "train": settings})])
+        self.tessera(["train", self.config("device", {"model": model, "train": {**settings, "samples_on": "device",
+                                                                                "samples_at_once": 3}})])
+        losses = [[float(r["loss"]) for r in self.rows(name)] for name in ("host", "device")]
+        self.assertEqual(len(losses[0]), 8)
+        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+        record = (self.folder / "runs/device/training.json").read_text()
+        self.assertIn("up to 3 samples at once, samples made on the device", record)
 
 
 class Best(Training):
@@ -288,6 +337,13 @@ class Best(Training):
                       r"train\.schedule\.kind: 'cosin' .*did you mean 'cosine'",
                       r"train\.schedule\.warm_up: 2 iterations of warm-up leave nothing of the 2",
                       r"train\.schedule\.floor", r"train\.schedule\.stepevery: unknown key; did you mean 'step_every'"):
+            self.assertRegex(result.text, words)
+        bad = self.config("bad", {"train": {"reproducible": True, "samples_at_once": 2, "samples_on": "devise", "report_every": 0,
+                                            "cuda_aware_mpi": True}})
+        result = run_tessera(["train", bad], 0, 60, self.folder)
+        self.assertEqual(result.code, 2, result)
+        for words in (r"train\.samples_at_once: train\.reproducible sums sample by sample",
+                      r"train\.samples_on: 'devise' .*did you mean 'device'", r"train\.report_every", r"train\.cuda_aware_mpi: sums float32"):
             self.assertRegex(result.text, words)
 
 

@@ -1,10 +1,12 @@
 #include "workers/mpi/nccl_sum.h"
 
+#include <ATen/Functions.h>
 #include <gmock/gmock.h>
 
 #include <vector>
 
 #include "ranks.h"
+#include "workers/train/nccl_reducer.h"
 
 namespace tessera {
 namespace {
@@ -24,6 +26,29 @@ TEST(NcclSum, SumsInPlaceOnEveryWorker) {
   nccl->sum(values.data(), values.size());
   const auto n = static_cast<float>(world().size());
   EXPECT_EQ(values, (std::vector<float>{n, 2 * n, n * (n - 1) / 2}));
+}
+
+// On the CPU there are no streams: what is tested is that every worker sends the same buckets, each once, whatever
+// was said of its front, and what comes of them.
+TEST(NcclReducer, SumsInBucketsWhileTheFrontGrows) {
+  if (world().size() == 1) GTEST_SKIP() << "one worker sums nothing";
+  std::string reason;
+  auto nccl = NcclSum::create(world(), TESSERA_STAND_IN_NCCL, reason);
+  ASSERT_NE(nccl, nullptr) << reason;
+  NcclReducer reducer(std::move(nccl), at::kCPU, 100);
+  EXPECT_FALSE(reducer.overlaps());
+  const auto n = static_cast<float>(world().size());
+  for (const std::int64_t size : {0, 1, 99, 100, 101, 1234}) {
+    const at::Tensor values = at::arange(size, at::kFloat).add(world().rank());
+    at::Tensor scalars = at::full({3}, 0.1 * world().rank(), at::kDouble);
+    reducer.begin(values);
+    // Each worker at its own pace, one of them not at all.
+    for (std::int64_t front = 0; world().rank() > 0 && front <= size; front += 1 + 61 * world().rank())
+      reducer.ready(front);
+    reducer.finish(scalars);
+    EXPECT_TRUE(values.equal(at::arange(size, at::kFloat).mul(n).add(n * (n - 1) / 2))) << size;
+    EXPECT_NEAR(scalars[2].item<double>(), 0.1 * n * (n - 1) / 2, 1e-12);
+  }
 }
 
 TEST(NcclSum, AWorkerWithoutItMeansNobodyUsesIt) {

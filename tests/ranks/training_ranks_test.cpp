@@ -122,6 +122,36 @@ TEST(TrainingRanks, WeightMapDiceAndAllAugmentation) {
   expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options, 10);
 }
 
+// What GPUs do, on the CPU.
+TEST(TrainingRanks, SeveralSamplesAtOnceMadeAndSummedOnTheDevice) {
+  UNetOptions network;
+  network.base_filters = 4;
+  network.depth = 2;
+  TrainerOptions options;
+  options.global_batch = 7;
+  options.samples_at_once = 3;
+  options.sampling = SamplingPlace::device;
+  options.sums_on_device = true;
+  options.samples.augmentation.elastic = 5;
+  expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options);
+}
+
+// A library in NCCL's place, which sums by MPI.
+TEST(TrainingRanks, GradientsByNccl) {
+  UNetOptions network;
+  network.base_filters = 4;
+  network.depth = 2;
+  TrainerOptions options;
+  options.global_batch = 3;
+  options.sums_on_device = true;
+  options.nccl_library = TESSERA_STAND_IN_NCCL;
+  expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options);
+  UNetOptions keras = keras_same_options();
+  keras.base_filters = 4;
+  keras.depth = 2;
+  expect_same_losses(keras, OptimizerOptions::Kind::adam, 48, options);
+}
+
 // Five samples: ranks that have none, one or two of them, and a tree that is not full.
 TEST(TrainingRanks, ReproducibleToTheBit) {
   TrainerOptions options;

@@ -16,7 +16,7 @@ struct NcclSum::Library {
     std::array<char, 128> bytes;
   };
   using Comm = void*;
-  static constexpr int kSuccess = 0, kFloat32 = 7, kSum = 0;
+  static constexpr int kSuccess = 0, kFloat32 = 7, kFloat64 = 8, kSum = 0;
 
   int (*get_unique_id)(UniqueId*) = nullptr;
   int (*comm_init_rank)(Comm*, int ranks, UniqueId, int rank) = nullptr;
@@ -73,10 +73,18 @@ std::unique_ptr<NcclSum> NcclSum::create(const Communicator& workers, const std:
   return made;
 }
 
-void NcclSum::sum(float* values, std::size_t count) const {
+void NcclSum::sum(void* values, std::size_t count, int type, void* stream) const {
   const Library& nccl = *library_;
-  nccl.check(nccl.all_reduce(values, values, count, Library::kFloat32, Library::kSum, nccl.comm, nullptr),
+  nccl.check(nccl.all_reduce(values, values, count, type, Library::kSum, nccl.comm, stream),
              "sum the gradients over the workers");
+}
+
+void NcclSum::sum(float* values, std::size_t count, void* stream) const {
+  sum(values, count, Library::kFloat32, stream);
+}
+
+void NcclSum::sum(double* values, std::size_t count, void* stream) const {
+  sum(values, count, Library::kFloat64, stream);
 }
 
 }  // namespace tessera

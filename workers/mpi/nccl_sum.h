@@ -24,13 +24,16 @@ class NcclSum {
   /// gone.
   ~NcclSum();
 
-  /// Collective over the workers, with the same count: element-wise sums of float32 in the device's memory,
-  /// in place, in the order of the device's default stream. Errors: Error.
-  void sum(float* values, std::size_t count) const;
+  /// Collective over the workers, with the same count: element-wise sums in the device's memory, in place, in
+  /// the order of a CUDA stream (null: the device's default one), which the host does not wait for. Errors:
+  /// Error.
+  void sum(float* values, std::size_t count, void* stream = nullptr) const;
+  void sum(double* values, std::size_t count, void* stream = nullptr) const;
 
  private:
   struct Library;
   NcclSum();
+  void sum(void* values, std::size_t count, int type, void* stream) const;
 
   std::unique_ptr<Library> library_;
 };

@@ -1,11 +1,15 @@
 #include "workers/network/unet.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <torch/nn/functional/dropout.h>
 #include <torch/utils.h>
 
 #include <cmath>
+#include <mutex>
+
+#include "workers/bit_mix.h"
 
 namespace tessera {
 namespace {
@@ -89,12 +93,26 @@ torch::Tensor UNetImpl::up(int level, const torch::Tensor& x) {
 }
 
 torch::Tensor UNetImpl::drop(const torch::Tensor& x) {
-  return is_training() && options_.dropout > 0 ? at::dropout(x, options_.dropout, true) : x;
+  if (!is_training() || options_.dropout <= 0) return x;
+  if (dropout_seeds_.empty()) return at::dropout(x, options_.dropout, true);
+  at::Generator generator = at::globalContext().defaultGenerator(x.device());
+  const double kept = 1 - options_.dropout;
+  torch::Tensor mask = at::empty_like(x.detach());
+  ++dropouts_;
+  for (std::size_t i = 0; i < dropout_seeds_.size(); ++i) {
+    {
+      const std::lock_guard lock(generator.mutex());
+      generator.set_current_seed(mix_bits(dropout_seeds_[i] + dropouts_));
+    }
+    mask.select(0, static_cast<std::int64_t>(i)).bernoulli_(kept, generator);
+  }
+  return x * mask.div_(kept);
 }
 
 torch::Tensor UNetImpl::forward(torch::Tensor x) {
   const bool at_end = options_.dropout_place == DropoutPlace::end_of_contraction;
   std::vector<torch::Tensor> skips;
+  dropouts_ = 0;
   for (int level = 0; level <= options_.depth; ++level) {
     x = block(level, x);
     // The authors' network drops after the blocks of the two deepest levels, before pooling and copying.

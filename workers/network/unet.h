@@ -26,6 +26,10 @@ class UNetImpl : public torch::nn::Module {
   torch::Tensor forward(torch::Tensor x);
   const UNetOptions& options() const { return options_; }
 
+  /// One for each sample of the batches to come: what a sample drops in training then depends on its seed alone,
+  /// not on the batch that it is in. None: dropout draws from LibTorch's generator.
+  void set_dropout_seeds(std::vector<std::uint64_t> seeds) { dropout_seeds_ = std::move(seeds); }
+
  private:
   static torch::Tensor convolve(torch::nn::Conv2dImpl& layer, const torch::Tensor& x, std::int64_t padding);
   torch::Tensor block(int index, torch::Tensor x);
@@ -33,6 +37,8 @@ class UNetImpl : public torch::nn::Module {
   torch::Tensor drop(const torch::Tensor& x);
 
   UNetOptions options_;
+  std::vector<std::uint64_t> dropout_seeds_;
+  std::uint64_t dropouts_ = 0;  ///< so far in this forward()
   torch::nn::ModuleList convs_, norms_, ups_;
   torch::nn::Conv2d to_classes_{nullptr};
 };

@@ -12,9 +12,6 @@
 namespace tessera {
 namespace {
 
-/// Of a section of low contrast: as gunpowder's DefectAugment has it.
-constexpr float kLowContrast = 0.1F;
-
 std::span<float> plane_of(Sample& sample, std::int64_t channel) {
   const auto plane = static_cast<std::size_t>(sample.input_side * sample.input_side);
   return std::span(sample.input).subspan(static_cast<std::size_t>(channel) * plane, plane);
@@ -35,16 +32,23 @@ void apply_gamma(double exponent, std::vector<float>& values) {
     value = least + range * std::pow((value - least) / range, static_cast<float>(exponent));
 }
 
-/// Gaussian, cut off at 4 standard deviations, mirrored beyond the rim (scipy.ndimage's gaussian_filter, mode
-/// mirror).
-void blur(double sigma, std::int64_t side, std::span<float> plane) {
-  const auto reach = static_cast<std::int64_t>(4 * sigma + 0.5);
-  if (reach == 0) return;
-  std::vector<double> kernel;
-  for (std::int64_t i = -reach; i <= reach; ++i) {
-    kernel.push_back(std::exp(-0.5 * static_cast<double>(i * i) / (sigma * sigma)));
+/// Weights of the pixels from -reach to reach, whose sum is `total`.
+struct BlurKernel {
+  std::int64_t reach;
+  std::vector<double> weights;
+  double total;
+
+  explicit BlurKernel(double sigma) : reach(static_cast<std::int64_t>(4 * sigma + 0.5)) {
+    for (std::int64_t i = -reach; i <= reach; ++i)
+      weights.push_back(sigma > 0 ? std::exp(-0.5 * static_cast<double>(i * i) / (sigma * sigma)) : 1);
+    total = std::accumulate(weights.begin(), weights.end(), 0.0);
   }
-  const double total = std::accumulate(kernel.begin(), kernel.end(), 0.0);
+};
+
+void blur(double sigma, std::int64_t side, std::span<float> plane) {
+  const BlurKernel kernel(sigma);
+  const std::int64_t reach = kernel.reach;
+  if (reach == 0) return;
   std::vector<float> line(static_cast<std::size_t>(side + 2 * reach));
   for (const auto& [step, next] : {std::pair{std::int64_t{1}, side}, std::pair{side, std::int64_t{1}}}) {
     for (std::int64_t l = 0; l < side; ++l) {
@@ -54,33 +58,19 @@ void blur(double sigma, std::int64_t side, std::span<float> plane) {
       }
       for (std::int64_t i = 0; i < side; ++i) {
         double sum = 0;
-        for (std::size_t k = 0; k < kernel.size(); ++k)
-          sum += kernel[k] * static_cast<double>(line[static_cast<std::size_t>(i) + k]);
-        plane[static_cast<std::size_t>(l * next + i * step)] = static_cast<float>(sum / total);
+        for (std::size_t k = 0; k < kernel.weights.size(); ++k)
+          sum += kernel.weights[k] * static_cast<double>(line[static_cast<std::size_t>(i) + k]);
+        plane[static_cast<std::size_t>(l * next + i * step)] = static_cast<float>(sum / kernel.total);
       }
     }
   }
 }
 
-void lower_contrast(Sample& sample, const AugmentationOptions& options, RandomStream& random) {
-  if (options.low_contrast_section <= 0) return;
-  for (std::int64_t s = 0; s < sample.sections; ++s) {
-    if (random.uniform() >= options.low_contrast_section) continue;
-    change_section(sample, s, [](std::span<float> plane) {
-      const double sum = std::accumulate(plane.begin(), plane.end(), 0.0);
-      const auto mean = static_cast<float>(sum / static_cast<double>(plane.size()));
-      for (float& value : plane)
-        value = mean + kLowContrast * (value - mean);
-    });
-  }
-}
-
-void lose_sections(Sample& sample, const AugmentationOptions& options, RandomStream& random) {
-  if (options.missing_section <= 0) return;
-  for (std::int64_t s = 0; s < sample.sections; ++s) {
-    if (random.uniform() >= options.missing_section || s == sample.sections / 2) continue;
-    change_section(sample, s, [&](std::span<float> plane) { std::ranges::fill(plane, sample.black); });
-  }
+void lower_contrast(std::span<float> plane) {
+  const double sum = std::accumulate(plane.begin(), plane.end(), 0.0);
+  const auto mean = static_cast<float>(sum / static_cast<double>(plane.size()));
+  for (float& value : plane)
+    value = mean + kLowContrast * (value - mean);
 }
 
 }  // namespace
@@ -112,36 +102,78 @@ SampleWarp draw_warp(const AugmentationOptions& options, std::int64_t sections, 
   return warp;
 }
 
-void augment(Sample& sample, const AugmentationOptions& options, RandomStream& random) {
-  Symmetry symmetry;
-  symmetry.quarter_turns = options.rotate ? static_cast<int>(random.integer(0, 3)) : 0;
-  symmetry.mirrored = options.mirror && random.integer(0, 1) == 1;
+SampleChanges draw_changes(const AugmentationOptions& options, std::int64_t sections, std::int64_t values,
+                           RandomStream& random) {
+  SampleChanges changes;
+  changes.symmetry.quarter_turns = options.rotate ? static_cast<int>(random.integer(0, 3)) : 0;
+  changes.symmetry.mirrored = options.mirror && random.integer(0, 1) == 1;
+  changes.factor = static_cast<float>(1 + random.uniform(-options.contrast, options.contrast));
+  changes.offset = static_cast<float>(random.uniform(-options.brightness, options.brightness));
+  if (options.gamma > 0) changes.gamma = std::exp(random.uniform(-options.gamma, options.gamma));
+  if (options.blur > 0) changes.blur = random.uniform(0, options.blur);
+  for (std::int64_t s = 0; options.low_contrast_section > 0 && s < sections; ++s)
+    changes.low_contrast.push_back(random.uniform() < options.low_contrast_section ? 1 : 0);
+  changes.noise = static_cast<float>(options.noise);
+  if (changes.noise > 0) {
+    changes.noise_stream = random;
+    random.skip(2 * static_cast<std::uint64_t>(values));
+  }
+  for (std::int64_t s = 0; options.missing_section > 0 && s < sections; ++s) {
+    const bool hit = random.uniform() < options.missing_section;
+    changes.missing.push_back(hit && s != sections / 2 ? 1 : 0);
+  }
+  return changes;
+}
+
+void apply_changes(const SampleChanges& changes, Sample& sample) {
   std::vector<float> scratch;
   for (std::int64_t c = 0; c < sample.channels; ++c) {
-    apply_symmetry(symmetry, sample.input_side,
+    apply_symmetry(changes.symmetry, sample.input_side,
                    sample.input.data() + c * sample.input_side * sample.input_side, scratch);
   }
   std::vector<std::uint8_t> class_scratch;
-  apply_symmetry(symmetry, sample.output_side, sample.classes.data(), class_scratch);
-  if (!sample.border.empty()) apply_symmetry(symmetry, sample.output_side, sample.border.data(), scratch);
+  apply_symmetry(changes.symmetry, sample.output_side, sample.classes.data(), class_scratch);
+  if (!sample.border.empty())
+    apply_symmetry(changes.symmetry, sample.output_side, sample.border.data(), scratch);
 
-  const auto factor = static_cast<float>(1 + random.uniform(-options.contrast, options.contrast));
-  const auto offset = static_cast<float>(random.uniform(-options.brightness, options.brightness));
   for (float& value : sample.input)
-    value = value * factor + offset;
-  if (options.gamma > 0) apply_gamma(std::exp(random.uniform(-options.gamma, options.gamma)), sample.input);
-  if (options.blur > 0) {
-    const double sigma = random.uniform(0, options.blur);
+    value = value * changes.factor + changes.offset;
+  if (changes.gamma > 0) apply_gamma(changes.gamma, sample.input);
+  if (changes.blur > 0) {
     for (std::int64_t c = 0; c < sample.channels; ++c)
-      blur(sigma, sample.input_side, plane_of(sample, c));
+      blur(changes.blur, sample.input_side, plane_of(sample, c));
   }
-  lower_contrast(sample, options, random);
-  const auto noise = static_cast<float>(options.noise);
-  if (noise > 0) {
+  for (std::size_t s = 0; s < changes.low_contrast.size(); ++s) {
+    if (changes.low_contrast[s] != 0) change_section(sample, static_cast<std::int64_t>(s), lower_contrast);
+  }
+  if (changes.noise > 0) {
+    RandomStream random = changes.noise_stream;
     for (float& value : sample.input)
-      value += noise * static_cast<float>(random.normal());
+      value += changes.noise * static_cast<float>(random.normal());
   }
-  lose_sections(sample, options, random);
+  for (std::size_t s = 0; s < changes.missing.size(); ++s) {
+    if (changes.missing[s] == 0) continue;
+    change_section(sample, static_cast<std::int64_t>(s),
+                   [&](std::span<float> plane) { std::ranges::fill(plane, sample.black); });
+  }
+}
+
+void augment(Sample& sample, const AugmentationOptions& options, RandomStream& random) {
+  apply_changes(
+      draw_changes(options, sample.sections, static_cast<std::int64_t>(sample.input.size()), random), sample);
+}
+
+std::vector<float> blur_matrix(double sigma, std::int64_t side) {
+  const BlurKernel kernel(sigma);
+  std::vector<float> matrix(static_cast<std::size_t>(side * side));
+  for (std::int64_t row = 0; row < side; ++row) {
+    std::size_t k = 0;
+    for (std::int64_t i = row - kernel.reach; i <= row + kernel.reach; ++i, ++k) {
+      matrix[static_cast<std::size_t>(row * side + mirror_index(i, side))] +=
+          static_cast<float>(kernel.weights[k] / kernel.total);
+    }
+  }
+  return matrix;
 }
 
 }  // namespace tessera

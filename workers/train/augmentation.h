@@ -58,9 +58,36 @@ void apply_symmetry(const Symmetry& symmetry, std::int64_t side, T* image, std::
 /// coarse 3 x 3 grid, interpolated bicubically. Nothing is drawn for what is off.
 SampleWarp draw_warp(const AugmentationOptions& options, std::int64_t sections, RandomStream& random);
 
-/// Changes a sample that was cut, at random, input, classes and border weights together. Order: a symmetry of
-/// the square, which moves pixels without interpolation; contrast and brightness; gamma; blur; sections of
-/// low contrast; noise; missing sections. Nothing is drawn for what is off beyond the first line of options.
+/// What is changed in a sample beyond its warp, as drawn.
+struct SampleChanges {
+  Symmetry symmetry;
+  float factor = 1, offset = 0;                     ///< of grey values: contrast and brightness
+  double gamma = 0;                                 ///< exponent; 0: none
+  double blur = 0;                                  ///< standard deviation in pixels
+  std::vector<std::uint8_t> low_contrast, missing;  ///< of each section, 1 or 0; empty: none
+  float noise = 0;                                  ///< standard deviation
+  RandomStream noise_stream{0, 0, 0};               ///< two numbers a value, in the order of Sample::input
+};
+
+/// Of a section of low contrast: as gunpowder's DefectAugment has it.
+constexpr float kLowContrast = 0.1F;
+
+/// Draws the changes of a sample of so many sections (the labelled one in the middle, which is never missing)
+/// and so many input values. Nothing is drawn for what is off beyond the first line of options.
+SampleChanges draw_changes(const AugmentationOptions& options, std::int64_t sections, std::int64_t values,
+                           RandomStream& random);
+
+/// Changes a sample that was cut, input, classes and border weights together. Order: a symmetry of the
+/// square, which moves pixels without interpolation; contrast and brightness; gamma; blur; sections of low
+/// contrast; noise; missing sections.
+void apply_changes(const SampleChanges& changes, Sample& sample);
+
+/// Draws and applies.
 void augment(Sample& sample, const AugmentationOptions& options, RandomStream& random);
+
+/// The blur along a line of `side` pixels as a matrix, row-major: what each pixel (column) gives to each
+/// blurred one (row). Gaussian, cut off at 4 standard deviations, mirrored beyond the rim (scipy.ndimage's
+/// gaussian_filter, mode mirror).
+std::vector<float> blur_matrix(double sigma, std::int64_t side);
 
 }  // namespace tessera

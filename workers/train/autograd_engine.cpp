@@ -60,8 +60,9 @@ class NoteFinal : public torch::autograd::FunctionPostHook {
 
 class AutogradEngine : public GradientEngine {
  public:
-  AutogradEngine(FlatParameters& parameters, Precision precision)
+  AutogradEngine(FlatParameters& parameters, Precision precision, std::int64_t samples_at_once)
       : parameters_(parameters),
+        own_dropout_(samples_at_once > 1 || parameters.device().is_cuda()),
         type_(precision == Precision::bfloat16 ? at::kBFloat16 : at::kFloat),
         final_(parameters) {
     std::map<std::string, std::size_t> places;
@@ -73,12 +74,17 @@ class AutogradEngine : public GradientEngine {
     }
   }
 
+  using GradientEngine::forward;
   std::string text() const override {
     return std::string("LibTorch's operators, ") + (type_ == at::kFloat ? "float32" : "bfloat16");
   }
 
-  at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) override {
-    at::manual_seed(dropout_seed);  // dropout draws from LibTorch's generator
+  at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
+    if (own_dropout_) {
+      parameters_.network().set_dropout_seeds({dropout_seeds.begin(), dropout_seeds.end()});
+    } else {
+      at::manual_seed(dropout_seeds.front());  // dropout draws from LibTorch's generator
+    }
     logits_ = parameters_.network().forward(input.to(type_));
     return logits_.detach().to(at::kFloat);
   }
@@ -92,6 +98,7 @@ class AutogradEngine : public GradientEngine {
 
  private:
   FlatParameters& parameters_;
+  bool own_dropout_;  ///< of each sample of a batch
   at::ScalarType type_;
   at::Tensor logits_;
   FinalGradients final_;
@@ -100,8 +107,9 @@ class AutogradEngine : public GradientEngine {
 
 }  // namespace
 
-std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision) {
-  return std::make_unique<AutogradEngine>(parameters, precision);
+std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision,
+                                                     std::int64_t samples_at_once) {
+  return std::make_unique<AutogradEngine>(parameters, precision, samples_at_once);
 }
 
 }  // namespace tessera

@@ -91,7 +91,8 @@ const FlatParameters::Entry& FlatParameters::entry(const std::string& name) cons
 }
 
 void FlatParameters::keep_statistics() {
-  if (!samples_counted_.empty()) kept_count_ = samples_counted_.front().item<std::int64_t>();
+  if (!samples_counted_.empty() && kept_count_ == kUnknown)
+    kept_count_ = samples_counted_.front().item<std::int64_t>();
   std::int64_t at = 0;
   for (const at::Tensor& own : statistics_) {
     kept_statistics_.narrow(0, at, own.numel()).copy_(own.flatten());

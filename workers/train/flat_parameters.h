@@ -43,6 +43,8 @@ class FlatParameters {
   bool has_statistics() const { return !statistics_.empty(); }
   /// Before a batch: remembers the batch statistics, which every sample starts from.
   void keep_statistics();
+  /// The network's buffers have been written from outside.
+  void statistics_changed() { kept_count_ = kUnknown; }
   /// Before a sample: puts back what was kept.
   void restore_statistics();
   /// After a sample: adds the network's statistics to the sums.
@@ -59,7 +61,8 @@ class FlatParameters {
   at::Tensor values_, sums_, kept_statistics_;
   std::vector<at::Tensor> statistics_;       ///< the network's own buffers
   std::vector<at::Tensor> samples_counted_;  ///< likewise: how many samples they are of, over all workers
-  std::int64_t kept_count_ = 0;
+  static constexpr std::int64_t kUnknown = -1;
+  std::int64_t kept_count_ = kUnknown;  ///< known, so that no step reads it from the device
 };
 
 }  // namespace tessera

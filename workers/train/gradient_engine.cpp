@@ -1,5 +1,7 @@
 #include "workers/train/gradient_engine.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 
 #include "io/error.h"
@@ -44,15 +46,19 @@ std::int64_t training_memory(const UNetOptions& options, std::int64_t height, st
          (per_pixel + turned) * height * width + kScratch;
 }
 
-std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision) {
+std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision,
+                                                     std::int64_t samples_at_once) {
+  // LibTorch chooses a number of threads at its first parallel loop, unless it was given one. oneDNN is not to split its
+  // sums by another number before that.
+  at::get_num_threads();
   if (precision == Precision::float16)
     throw UsageError("training runs in float32 or bfloat16, not in float16");
 #ifdef TESSERA_ONEDNN
-  if (parameters.device().is_cpu() && has_onednn_gradients(parameters.network().options())) {
+  if (parameters.device().is_cpu() && samples_at_once == 1 && has_onednn_gradients(parameters.network().options())) {
     return make_onednn_engine(parameters, precision);
   }
 #endif
-  return make_autograd_engine(parameters, precision);
+  return make_autograd_engine(parameters, precision, samples_at_once);
 }
 
 }  // namespace tessera

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "workers/network/precision.h"
@@ -17,15 +18,20 @@ namespace tessera {
 /// another thread than the one that waits for the backward pass.
 using GradientReady = std::function<void(std::int64_t values)>;
 
-/// A network in training: its answer to one sample, and the gradient of a loss of that answer.
+/// A network in training: its answer to samples, and the gradient of a loss of that answer.
 class GradientEngine {
  public:
   virtual ~GradientEngine() = default;
   /// What computes, in words.
   virtual std::string text() const = 0;
-  /// Logits (1, classes, h, w), float32, channels_last, of an input (1, channels, H, W), float32 on the
-  /// parameters' device. Dropout draws from a stream of this seed. Batch statistics move on.
-  virtual at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) = 0;
+  /// Logits (n, classes, h, w), float32, channels_last, of an input (n, channels, H, W), float32 on the
+  /// parameters' device, n at most what the engine was made for. Dropout of each sample draws from a stream of its
+  /// seed. Batch statistics move on.
+  virtual at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) = 0;
+  /// Of one sample.
+  at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) {
+    return forward(input, std::span<const std::uint64_t>(&dropout_seed, 1));
+  }
   /// Adds the parameters' gradient for the last forward() to the flat sums; `logits_gradient` is the loss'
   /// gradient by its logits. `ready` may be empty.
   virtual void backward(const at::Tensor& logits_gradient, const GradientReady& ready) = 0;
@@ -46,15 +52,18 @@ bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda);
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda);
 
-/// The fastest engine of this build for the network and its device: oneDNN's primitives on the CPU for
-/// networks without batch normalisation, else LibTorch. In bfloat16 the parameters, their gradients and all
+/// The fastest engine of this build for the network, its device and so many samples at once: oneDNN's primitives on
+/// the CPU for networks without batch normalisation and one sample, else LibTorch. In bfloat16 the parameters, their gradients and all
 /// sums stay float32; activations and their gradients are bfloat16. `parameters` must outlive it.
 /// Errors: UsageError for a precision that the device lacks, and for float16.
-std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision);
+std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision,
+                                                     std::int64_t samples_at_once = 1);
 
 /// LibTorch's operators and its automatic differentiation, on any device: the engine where there is no
-/// other, and what others are compared with.
-std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision);
+/// other, and what others are compared with. What a sample drops is the same for any number above 1 of samples at
+/// once, and on CUDA for any number.
+std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision,
+                                                     std::int64_t samples_at_once = 1);
 
 /// oneDNN's primitives, forward and backward: convolution, bias and ReLU in one pass; the gradient of ReLU,
 /// dropout, pooling and copy in one pass; weights packed once an iteration; the concatenation and its

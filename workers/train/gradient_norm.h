@@ -16,4 +16,8 @@ inline double clip_factor(double norm, double most) {
   return std::min(1.0, most / (norm + 1e-6));
 }
 
+/// What the weight of a global batch is taken for at least: one in which only classes without weight, or
+/// ignored pixels, occur teaches nothing and harms nothing.
+constexpr double kLeastWeight = 1e-12;
+
 }  // namespace tessera

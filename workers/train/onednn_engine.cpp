@@ -46,18 +46,19 @@ class OneDnnEngine : public GradientEngine {
     }
   }
 
+  using GradientEngine::forward;
   std::string text() const override {
     const dnnl_version_t* version = dnnl::version();
     return fmt::format("oneDNN {}.{}, {}", version->major, version->minor, name_of(precision_));
   }
 
-  at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) override {
+  at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
     at::Tensor logits;
     guarded("forward", [&] {
       const at::NoGradGuard no_grad;
       input_ = input.to(torch_type()).contiguous(at::MemoryFormat::ChannelsLast);
       build(input_.size(2), input_.size(3));
-      generator_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
+      generator_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seeds.front());
       const ForwardStep& last = plan_.forward.back();
       logits = at::empty({1, options_.classes, last.out_height, last.out_width},
                          at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));

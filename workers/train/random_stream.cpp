@@ -6,17 +6,11 @@
 #include "workers/bit_mix.h"
 
 namespace tessera {
-namespace {
-
-constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15ULL;
-
-}  // namespace
-
 RandomStream::RandomStream(std::uint64_t seed, std::uint64_t epoch, std::uint64_t sample)
-    : state_(mix_bits(mix_bits(mix_bits(seed + kGolden) ^ (epoch + kGolden)) ^ (sample + kGolden))) {}
+    : state_(mix_bits(mix_bits(mix_bits(seed + kStep) ^ (epoch + kStep)) ^ (sample + kStep))) {}
 
 std::uint64_t RandomStream::next() {
-  state_ += kGolden;
+  state_ += kStep;
   return mix_bits(state_);
 }
 

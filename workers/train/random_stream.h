@@ -16,8 +16,13 @@ class RandomStream {
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   /// A whole number in [low, high], both included; low <= high.
   std::int64_t integer(std::int64_t low, std::int64_t high);
-  /// Mean 0, standard deviation 1.
+  /// Mean 0, standard deviation 1. Takes two numbers.
   double normal();
+  /// As if so many numbers had been taken.
+  void skip(std::uint64_t numbers) { state_ += numbers * kStep; }
+  /// The number taken after `i` others is mix_bits(state() + (i + 1) kStep), modulo 2^64.
+  std::uint64_t state() const { return state_; }
+  static constexpr std::uint64_t kStep = 0x9E3779B97F4A7C15ULL;
 
  private:
   std::uint64_t state_;

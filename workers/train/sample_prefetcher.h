@@ -10,15 +10,16 @@
 #include <thread>
 #include <vector>
 
+#include "workers/train/sample_recipe.h"
 #include "workers/train/training_data.h"
 
 namespace tessera {
 
-/// A sample ready for the network.
+/// A sample ready for the network, or, with `sample` empty, for what makes it on the network's device.
 struct PreparedSample {
+  SampleRecipe recipe;
   Sample sample;
   std::vector<float> weights;  ///< of its pixels, (output_side, output_side)
-  std::uint64_t dropout_seed = 0;
 };
 
 /// Makes samples on threads of its own, ahead of the one who takes them. What a sample is depends on its

@@ -29,7 +29,7 @@ RandomStream SampleSource::stream_of(std::int64_t number) const {
   return {options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(index)};
 }
 
-SampleSource::Draw SampleSource::draw_once(std::size_t volume, RandomStream& random) const {
+SampleDraw SampleSource::draw_once(std::size_t volume, RandomStream& random) const {
   const TrainingData& data = data_.volume(volume);
   const Sections& sections = data.options().sections;
   const PixelBounds& region = data.region();
@@ -38,7 +38,7 @@ SampleSource::Draw SampleSource::draw_once(std::size_t volume, RandomStream& ran
     const std::int64_t room = end - begin - output;  // below 0: the output hangs over
     return begin + random.integer(std::min<std::int64_t>(0, room), std::max<std::int64_t>(0, room));
   };
-  Draw drawn;
+  SampleDraw drawn;
   drawn.volume = volume;
   drawn.at.z = random.integer(sections.begin, sections.end - 1);
   drawn.at.y = place(region.y_begin, region.y_end);
@@ -47,7 +47,7 @@ SampleSource::Draw SampleSource::draw_once(std::size_t volume, RandomStream& ran
   return drawn;
 }
 
-double SampleSource::foreground(const Draw& draw) const {
+double SampleSource::foreground(const SampleDraw& draw) const {
   const Sample answer =
       data_.volume(draw.volume)
           .cut_answer(draw.at.z, draw.at.y, draw.at.x, options_.tile_side, geometry_, draw.warp);
@@ -61,13 +61,13 @@ double SampleSource::foreground(const Draw& draw) const {
 
 /// Another place of the same volume for a sample with too little foreground, so that volumes keep their
 /// shares.
-SampleSource::Draw SampleSource::draw(RandomStream& random) const {
+SampleDraw SampleSource::draw(RandomStream& random) const {
   const std::size_t volume = data_.count() == 1 ? 0 : data_.volume_at(random.uniform());
-  Draw best = draw_once(volume, random);
+  SampleDraw best = draw_once(volume, random);
   if (options_.min_foreground == 0) return best;
   double most = foreground(best);
   for (int again = 0; again < kForegroundDraws && most < options_.min_foreground; ++again) {
-    Draw drawn = draw_once(volume, random);
+    SampleDraw drawn = draw_once(volume, random);
     const double share = foreground(drawn);
     if (share <= most) continue;
     most = share;
@@ -76,21 +76,33 @@ SampleSource::Draw SampleSource::draw(RandomStream& random) const {
   return best;
 }
 
-SampleSource::Draw SampleSource::draw(std::int64_t number) const {
+SampleDraw SampleSource::draw(std::int64_t number) const {
   RandomStream random = stream_of(number);
   return draw(random);
 }
 
-PreparedSample SampleSource::prepare(std::int64_t number) const {
+SampleRecipe SampleSource::recipe(std::int64_t number) const {
   RandomStream random = stream_of(number);
-  const Draw drawn = draw(random);
+  SampleRecipe recipe;
+  recipe.draw = draw(random);
+  const TrainingData& data = data_.volume(recipe.draw.volume);
+  recipe.changes = draw_changes(options_.augmentation, 2 * data.options().context + 1,
+                                data.network_channels() * options_.tile_side * options_.tile_side, random);
+  recipe.dropout_seed = random.next();
+  return recipe;
+}
+
+PreparedSample SampleSource::prepare(std::int64_t number) const {
+  PreparedSample prepared{recipe(number), {}, {}};
+  const SampleDraw& drawn = prepared.recipe.draw;
   const Normalisation& normalisation = normalisation_of(drawn.volume);
-  Sample sample = data_.volume(drawn.volume)
-                      .cut(drawn.at.z, drawn.at.y, drawn.at.x, options_.tile_side, geometry_,
-                           normalisation.mean, normalisation.std, drawn.warp);
-  augment(sample, options_.augmentation, random);
-  std::vector<float> weights = pixel_weights(sample.classes, class_weights_, sample.border);
-  return {std::move(sample), std::move(weights), random.next()};
+  Sample& sample = prepared.sample;
+  sample = data_.volume(drawn.volume)
+               .cut(drawn.at.z, drawn.at.y, drawn.at.x, options_.tile_side, geometry_, normalisation.mean,
+                    normalisation.std, drawn.warp);
+  apply_changes(prepared.recipe.changes, sample);
+  prepared.weights = pixel_weights(sample.classes, class_weights_, sample.border);
+  return prepared;
 }
 
 }  // namespace tessera

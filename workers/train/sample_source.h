@@ -6,6 +6,7 @@
 #include "workers/network/normalisation.h"
 #include "workers/train/augmentation.h"
 #include "workers/train/sample_prefetcher.h"
+#include "workers/train/sample_recipe.h"
 #include "workers/train/training_set.h"
 
 namespace tessera {
@@ -38,22 +39,21 @@ class SampleSource {
   /// w_c of each class.
   const std::vector<float>& class_weights() const { return class_weights_; }
 
-  /// Where a sample lies and how it is bent.
-  struct Draw {
-    std::size_t volume = 0;
-    Index3 at;  ///< the first output pixel
-    SampleWarp warp;
-  };
   /// What prepare() takes the sample of a number from.
-  Draw draw(std::int64_t number) const;
-  /// The sample of a number, counted from 0 over the whole training.
+  SampleDraw draw(std::int64_t number) const;
+  /// What the sample of a number is made from; numbers count from 0 over the whole training.
+  SampleRecipe recipe(std::int64_t number) const;
+  /// The sample of a number.
   PreparedSample prepare(std::int64_t number) const;
+
+  const SampleOptions& options() const { return options_; }
+  const NetworkGeometry& geometry() const { return geometry_; }
 
  private:
   RandomStream stream_of(std::int64_t number) const;
-  Draw draw_once(std::size_t volume, RandomStream& random) const;
-  Draw draw(RandomStream& random) const;
-  double foreground(const Draw& draw) const;
+  SampleDraw draw_once(std::size_t volume, RandomStream& random) const;
+  SampleDraw draw(RandomStream& random) const;
+  double foreground(const SampleDraw& draw) const;
 
   TrainingSet data_;
   NetworkGeometry geometry_;

@@ -32,6 +32,13 @@ bool SampleWarp::is_identity() const {
          section_shifts.empty();
 }
 
+std::vector<std::array<double, kWarpNodes>> node_weights(std::int64_t side) {
+  std::vector<NodeWeights> along;
+  for (std::int64_t i = 0; i < side; ++i)
+    along.push_back(node_weights(i, side));
+  return along;
+}
+
 std::vector<Place> source_places(const SampleWarp& warp, std::int64_t input_side, std::int64_t begin,
                                  std::int64_t side) {
   const double cosine = std::cos(warp.angle) / warp.scale, sine = std::sin(warp.angle) / warp.scale;

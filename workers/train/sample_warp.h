@@ -35,6 +35,9 @@ struct SampleWarp {
 std::vector<Place> source_places(const SampleWarp& warp, std::int64_t input_side, std::int64_t begin,
                                  std::int64_t side);
 
+/// What each node of a side contributes at each pixel of a line of `side` pixels.
+std::vector<std::array<double, kWarpNodes>> node_weights(std::int64_t side);
+
 /// The smallest box of whole pixels that holds the places with `reach` more on each side: begin y, begin x,
 /// end y, end x.
 struct PixelBounds {

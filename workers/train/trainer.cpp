@@ -3,23 +3,31 @@
 #include <ATen/DeviceGuard.h>
 #include <ATen/Functions.h>
 #include <fmt/format.h>
+#include <torch/cuda.h>
 
+#include <cassert>
 #include <cmath>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "io/clock.h"
 #include "io/error.h"
 #include "workers/mpi/agree.h"
+#include "workers/mpi/cuda_aware.h"
 #include "workers/mpi/nccl_sum.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/network/out_of_memory.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
+#include "workers/train/device_sampler.h"
+#include "workers/train/device_sums.h"
 #include "workers/train/flat_parameters.h"
 #include "workers/train/gradient_engine.h"
 #include "workers/train/gradient_norm.h"
 #include "workers/train/gradient_reducer.h"
 #include "workers/train/loss.h"
+#include "workers/train/nccl_reducer.h"
 #include "workers/train/pixel_weights.h"
 #include "workers/train/sample_tree.h"
 #include "workers/train/weight_average.h"
@@ -51,6 +59,53 @@ at::Device torch_device(const Device& device) {
                      : at::Device(at::kCPU);
 }
 
+/// How many samples go through the network together.
+std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& network, bool cuda) {
+  if (options.reproducible || network.batch_norm) return 1;
+  if (options.samples_at_once > 0) return options.samples_at_once;
+  if (!cuda) return 1;
+  const std::int64_t side = options.samples.tile_side;
+  const std::int64_t activations = training_memory(network, side, side) - 16 * parameter_count(network);
+  // LibTorch counts the elements of a tensor of an activation in 31 bits.
+  const std::int64_t elements = 2 * network.base_filters * side * side;
+  return std::max<std::int64_t>(1, std::min(kSamplesAtOnceBudget / std::max<std::int64_t>(1, activations),
+                                            (std::int64_t{1} << 31) / elements));
+}
+
+/// Samples made on the host as tensors on the device: on the CPU in their own memory.
+SampleTensors tensors_of(std::vector<PreparedSample>& prepared, const at::Device& device) {
+  std::vector<at::Tensor> inputs, classes, weights;
+  for (PreparedSample& one : prepared) {
+    Sample& sample = one.sample;
+    const std::int64_t output = sample.output_side, side = sample.input_side;
+    inputs.push_back(at::from_blob(sample.input.data(), {1, sample.channels, side, side}, at::kFloat));
+    classes.push_back(at::from_blob(sample.classes.data(), {1, output, output}, at::kByte));
+    weights.push_back(at::from_blob(one.weights.data(), {1, output, output}, at::kFloat));
+  }
+  const auto moved = [&](const std::vector<at::Tensor>& parts) {
+    const at::Tensor host = parts.size() == 1 ? parts.front() : at::cat(parts);
+    return device.is_cpu() ? host : host.pin_memory().to(device, true);
+  };
+  return {moved(inputs).contiguous(at::MemoryFormat::ChannelsLast), moved(classes).to(at::kLong),
+          moved(weights)};
+}
+
+/// Runs the passes of so many samples; running out of memory names what to lower.
+template <class Passes>
+void with_memory_named(std::int64_t count, std::int64_t side, const Passes& passes) {
+  struct {
+    std::int64_t side;
+    std::int64_t size(int /*axis*/) const { return side; }
+  } const tile{side};
+  try {
+    named_out_of_memory(tile, passes);
+  } catch (const OutOfMemory& error) {
+    throw OutOfMemory(
+        fmt::format("{}, {} at once: lower train.samples_at_once, train.tile or model.base_filters",
+                    error.what(), count));
+  }
+}
+
 std::span<float> span_of(at::Tensor& vector) {
   return {vector.data_ptr<float>(), static_cast<std::size_t>(vector.numel())};
 }
@@ -62,8 +117,11 @@ struct Trainer::Model {
   /// Of this worker alone: may fail on it alone.
   Model(std::shared_ptr<UNetImpl> network, const Device& device, const TrainerOptions& options)
       : parameters(std::move(network), torch_device(device)),
-        engine(make_gradient_engine(parameters, options.precision)),
+        at_once(choose_at_once(options, parameters.network().options(), device.cuda)),
+        engine(make_gradient_engine(parameters, options.precision, at_once)),
         optimizer(options.optimizer, parameters.values()) {
+    if (!options.reproducible && options.sums_on_device.value_or(device.cuda))
+      sums.emplace(parameters.device());
     if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());
     parameters.network().train();
   }
@@ -72,21 +130,37 @@ struct Trainer::Model {
   void connect(const Communicator& workers, const TrainerOptions& options) {
     reducer.emplace(workers, GradientReducerOptions{.wire = options.wire});
     tree.emplace(workers, options.global_batch);
-    const bool on_gpus = parameters.device().is_cuda() && workers.size() > 1;
-    if (!on_gpus || options.reproducible || options.wire != Wire::float32 || !options.nccl) return;
-    const at::OptionalDeviceGuard on_device(parameters.device());
-    std::string reason;
-    nccl = NcclSum::create(workers, "libnccl.so.2", reason);
-    exchange = nccl ? "NCCL" : "MPI, through the host's memory, without NCCL: " + reason;
+    const bool cuda = parameters.device().is_cuda(), elsewhere = !options.nccl_library.empty();
+    const bool float32 = !options.reproducible && options.wire == Wire::float32;
+    if (workers.size() == 1 || !(cuda || elsewhere)) return;
+    std::string reason = "not asked for";
+    if (float32 && options.nccl && sums) {
+      const at::OptionalDeviceGuard on_device(parameters.device());
+      auto found = NcclSum::create(workers, elsewhere ? options.nccl_library : "libnccl.so.2", reason);
+      if (found) nccl = std::make_unique<NcclReducer>(std::move(found), parameters.device());
+    }
+    if (nccl) {
+      exchange = nccl->overlaps() ? "NCCL, during the backward pass" : "NCCL, after the backward pass";
+    } else if (options.cuda_aware_mpi && float32) {
+      on_every_rank(workers, require_cuda_aware_mpi);
+      cuda_aware = true;
+      exchange = "MPI, in the devices' memory";
+    } else {
+      exchange = "MPI, through the host's memory, without NCCL: " + reason;
+    }
   }
 
   FlatParameters parameters;
+  std::int64_t at_once;  ///< samples that go through the network together
   std::unique_ptr<GradientEngine> engine;
   Optimizer optimizer;
+  std::optional<DeviceSums> sums;
+  std::unique_ptr<DeviceSampler> sampler;  ///< null: the host makes the samples
   std::optional<WeightAverage> average;
   std::optional<GradientReducer> reducer;
   std::optional<SampleTree> tree;
-  std::unique_ptr<NcclSum> nccl;
+  std::unique_ptr<NcclReducer> nccl;
+  bool cuda_aware = false;       ///< MPI sums in the device's memory
   std::string exchange = "MPI";  ///< how gradients travel, in words
 };
 
@@ -94,7 +168,12 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, con
                  const Device& device, const Communicator& workers)
     : options_(options), workers_(workers), source_(data, geometry_of(network->options()), options.samples) {
   // Before anything collective, so that nobody waits for a worker that failed.
-  on_every_rank(workers, [&] { model_ = std::make_unique<Model>(std::move(network), device, options); });
+  on_every_rank(workers, [&] {
+    model_ = std::make_unique<Model>(std::move(network), device, options);
+    const bool fits = device.cuda && DeviceSampler::bytes_of(data) <= kDeviceSamplingBudget;
+    if (options.sampling == SamplingPlace::device || (options.sampling == SamplingPlace::automatic && fits))
+      model_->sampler = std::make_unique<DeviceSampler>(source_, model_->parameters.device());
+  });
   model_->connect(workers, options);
   // This worker's samples: those of its place in every global batch.
   const SampleRange own = samples_of(options.global_batch, workers.rank(), workers.size());
@@ -104,9 +183,14 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, con
   };
   const auto ahead =
       static_cast<std::size_t>(std::max<std::int64_t>(own.count(), 2 * options.prefetch_threads));
-  prefetcher_ =
-      std::make_unique<SamplePrefetcher>([this](std::int64_t number) { return source_.prepare(number); },
-                                         next, own.count() > 0 ? options.prefetch_threads : 0, ahead);
+  const bool on_device = model_->sampler != nullptr;
+  // Drawing alone is too short to be worth a thread, unless it looks for foreground.
+  const bool quick = on_device && options.samples.min_foreground == 0;
+  prefetcher_ = std::make_unique<SamplePrefetcher>(
+      [this, on_device](std::int64_t number) {
+        return on_device ? PreparedSample{source_.recipe(number), {}, {}} : source_.prepare(number);
+      },
+      next, own.count() > 0 && !quick ? options.prefetch_threads : 0, ahead);
 }
 
 Trainer::~Trainer() = default;
@@ -116,7 +200,10 @@ const UNetImpl& Trainer::network() const {
 }
 
 std::string Trainer::engine_text() const {
-  return model_->engine->text();
+  std::string text = model_->engine->text();
+  if (model_->at_once > 1) text += fmt::format(", up to {} samples at once", model_->at_once);
+  if (model_->sampler) text += ", samples made on the device";
+  return text;
 }
 
 const std::string& Trainer::exchange_text() const {
@@ -133,63 +220,112 @@ std::shared_ptr<UNetImpl> Trainer::averaged_network() const {
   return copy;
 }
 
-Trainer::SampleSums Trainer::compute_sample(std::int64_t sample_number, const GradientReady& ready) {
-  PreparedSample prepared = prefetcher_->take(sample_number);
-  Sample& sample = prepared.sample;
-  FlatParameters& parameters = model_->parameters;
-  const at::Device device = parameters.device();
-  const std::int64_t output = sample.output_side;
-  const std::int64_t side = sample.input_side;
-  const at::Tensor input = at::from_blob(sample.input.data(), {1, sample.channels, side, side}, at::kFloat)
-                               .to(device)
-                               .contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor classes =
-      at::from_blob(sample.classes.data(), {1, output, output}, at::kByte).to(device).to(at::kLong);
-  const at::Tensor weight =
-      at::from_blob(prepared.weights.data(), {1, output, output}, at::kFloat).to(device);
+/// What the network answers to some samples.
+struct Trainer::Answer {
+  std::vector<PreparedSample> prepared;  ///< on the CPU the tensors lie in their memory
+  SampleTensors samples;
+  at::Tensor loss, logits;  ///< with the loss' gradient
+  at::Tensor likeliest;     ///< class of each pixel
+};
 
-  parameters.restore_statistics();
-  at::Tensor logits = model_->engine->forward(input, prepared.dropout_seed);
-  logits.requires_grad_(true);
-  const at::Tensor loss = energy_sum(logits, classes, weight, options_.dice_weight);
-  loss.backward();
+Trainer::Answer Trainer::forward(std::int64_t first, std::int64_t count) {
+  Answer answer;
+  std::vector<SampleRecipe> recipes;
+  std::vector<std::uint64_t> dropout_seeds;
+  for (std::int64_t i = 0; i < count; ++i) {
+    answer.prepared.push_back(prefetcher_->take(first + i));
+    recipes.push_back(answer.prepared.back().recipe);
+    dropout_seeds.push_back(recipes.back().dropout_seed);
+  }
+  answer.samples = model_->sampler ? model_->sampler->make(recipes)
+                                   : tensors_of(answer.prepared, model_->parameters.device());
+  model_->parameters.restore_statistics();
+  answer.logits = model_->engine->forward(answer.samples.input, dropout_seeds);
+  answer.logits.requires_grad_(true);
+  answer.loss =
+      energy_sum(answer.logits, answer.samples.classes, answer.samples.weights, options_.dice_weight);
+  answer.loss.backward();
+  torch::NoGradGuard no_grad;
+  answer.loss = answer.loss.detach();
+  answer.likeliest =
+      answer.logits.size(1) == 1 ? answer.logits.select(1, 0).gt(0).to(at::kLong) : answer.logits.argmax(1);
+  return answer;
+}
+
+Trainer::SampleSums Trainer::compute_samples(std::int64_t first, std::int64_t count,
+                                             const GradientReady& ready) {
+  const Answer answer = forward(first, count);
   // Sums first: the other workers wait for what is last.
   torch::NoGradGuard no_grad;
   SampleSums sums;
-  const at::Tensor answer = logits.size(1) == 1 ? logits.select(1, 0).gt(0).to(at::kLong) : logits.argmax(1);
-  sums.loss += loss.item<double>();
-  sums.weight += weight.sum(at::kDouble).item<double>();
-  const at::Tensor judged = classes.ne(kIgnoredClass);
-  sums.wrong_pixels += (answer.ne(classes) & judged).sum().item<double>();
-  sums.pixels += judged.sum().item<double>();
-  sums.samples += 1;
-  parameters.add_statistics();
-  model_->engine->backward(logits.grad(), ready);
+  sums.loss = answer.loss.item<double>();
+  sums.weight = answer.samples.weights.sum(at::kDouble).item<double>();
+  const at::Tensor judged = answer.samples.classes.ne(kIgnoredClass);
+  sums.wrong_pixels = (answer.likeliest.ne(answer.samples.classes) & judged).sum().item<double>();
+  sums.pixels = judged.sum().item<double>();
+  sums.samples = static_cast<double>(count);
+  model_->parameters.add_statistics();
+  model_->engine->backward(answer.logits.grad(), ready);
   return sums;
 }
 
-/// Gradients, batch statistics and `sums`, in place. Where they travel already, only the end is waited for.
-void Trainer::sum_over_workers(SampleSums& sums, bool overlapped) {
+/// The same with the sums left on the device.
+void Trainer::queue_samples(std::int64_t first, std::int64_t count, const GradientReady& ready) {
+  const Answer answer = forward(first, count);
+  torch::NoGradGuard no_grad;
+  model_->sums->add(answer.loss, answer.samples.weights, answer.likeliest, answer.samples.classes);
+  model_->parameters.add_statistics();
+  model_->engine->backward(answer.logits.grad(), ready);
+}
+
+/// Gradients and batch statistics, in place, by MPI. Where they travel already, only the end is waited for.
+void Trainer::sum_vector(bool overlapped) {
   at::Tensor& vector = model_->parameters.sums();
-  if (model_->nccl) {
-    const at::OptionalDeviceGuard on_device(vector.device());
-    model_->nccl->sum(vector.data_ptr<float>(), static_cast<std::size_t>(vector.numel()));
-    workers_.sum(sums.values());
+  if (model_->cuda_aware) {
+    torch::cuda::synchronize(vector.device().index());
+    sum_in_device_memory(workers_, vector.data_ptr<float>(), static_cast<std::size_t>(vector.numel()));
     return;
   }
   at::Tensor host = vector.to(at::kCPU);
-  if (options_.reproducible) {
-    model_->tree->sum(span_of(host), sums.values());
-  } else {
-    if (!overlapped) model_->reducer->begin(span_of(host));
-    model_->reducer->ready(host.numel());
-    model_->reducer->finish();
-    workers_.sum(sums.values());
-  }
+  if (!overlapped) model_->reducer->begin(span_of(host));
+  model_->reducer->ready(host.numel());
+  model_->reducer->finish();
   if (!host.is_alias_of(vector)) vector.copy_(host);
 }
 
-TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
+/// Gradients, batch statistics and the sums, those on the device or `sums`, in place.
+void Trainer::sum_over_workers(SampleSums& sums, bool overlapped) {
+  if (options_.reproducible) {
+    at::Tensor& vector = model_->parameters.sums();
+    at::Tensor host = vector.to(at::kCPU);
+    model_->tree->sum(span_of(host), sums.values());
+    if (!host.is_alias_of(vector)) vector.copy_(host);
+    return;
+  }
+  if (model_->nccl) {
+    model_->nccl->finish(model_->sums->values());
+    return;
+  }
+  if (workers_.size() == 1 && !overlapped) return;
+  sum_vector(overlapped);
+  if (!model_->sums) {
+    workers_.sum(sums.values());
+    return;
+  }
+  at::Tensor host = model_->sums->values().to(at::kCPU);
+  workers_.sum(std::span<double>(host.data_ptr<double>(), static_cast<std::size_t>(host.numel())));
+  if (!host.is_alias_of(model_->sums->values())) model_->sums->values().copy_(host);
+}
+
+void Trainer::require_finite(const TrainingStep& step) const {
+  if (std::isfinite(step.loss) && std::isfinite(step.gradient_norm)) return;
+  throw NonFiniteLoss(
+      fmt::format("the loss or its gradient is not finite at iteration {}: lower train.learning_rate "
+                  "(now {}), or look for damaged training data; the last checkpoint is from before",
+                  step.iteration, options_.optimizer.learning_rate));
+}
+
+StopWish Trainer::advance(StopWish wish, double elapsed_share) {
   FlatParameters& parameters = model_->parameters;
   GradientReducer& reducer = *model_->reducer;
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
@@ -200,14 +336,27 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   worker.elapsed_share = workers_.rank() == 0 ? elapsed_share : 0;
   parameters.sums().zero_();
   parameters.keep_statistics();
-  // On the CPU the flat vector itself travels; from another device it does when all is computed.
-  const bool overlapped = parameters.device().is_cpu() && !options_.reproducible;
+  if (model_->sums) model_->sums->clear();
+  // On the CPU the flat vector itself travels by MPI; from another device it does when all is computed.
+  const bool overlapped = parameters.device().is_cpu() && !options_.reproducible && !model_->nccl;
   if (overlapped) reducer.begin(span_of(parameters.sums()));
+  if (model_->nccl) model_->nccl->begin(parameters.sums());
   const SampleRange own = samples_of(options_.global_batch, workers_.rank(), workers_.size());
-  for (std::int64_t s = own.begin; s < own.end; ++s) {
+  for (std::int64_t s = own.begin; s < own.end; s += model_->at_once) {
+    const std::int64_t count = std::min(model_->at_once, own.end - s);
     GradientReady ready;
-    if (overlapped && s + 1 == own.end) ready = [&](std::int64_t values) { reducer.ready(values); };
-    SampleSums sample = compute_sample(samples_seen_ + s, ready);
+    if (s + count == own.end && model_->nccl)
+      ready = [&](std::int64_t values) { model_->nccl->ready(values); };
+    else if (s + count == own.end && overlapped)
+      ready = [&](std::int64_t values) { reducer.ready(values); };
+    SampleSums sample;
+    with_memory_named(count, options_.samples.tile_side, [&] {
+      if (model_->sums) {
+        queue_samples(samples_seen_ + s, count, ready);
+      } else {
+        sample = compute_samples(samples_seen_ + s, count, ready);
+      }
+    });
     if (options_.reproducible) {
       at::Tensor host = parameters.sums().to(at::kCPU);
       model_->tree->add(span_of(host), sample.values());
@@ -229,36 +378,59 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   result.iteration = iteration_ + 1;
   result.epoch = static_cast<double>(samples_seen_ + options_.global_batch) /
                  static_cast<double>(source_.samples_per_epoch());
-  // A batch in which only classes without weight, or ignored pixels, occur teaches nothing and harms nothing.
-  const double weight = std::max(sums.weight, 1e-12);
-  result.loss = sums.loss / weight;
-  result.pixel_error = sums.wrong_pixels / std::max(sums.pixels, 1.0);
   result.waiting_share = worker.waited_s / std::max(worker.elapsed_s, 1e-9);
   result.exchange_share = worker.exchange_s / std::max(worker.elapsed_s, 1e-9);
   result.stop = worker.signals > 0    ? StopWish::stop_early
                 : worker.times_up > 0 ? StopWish::time_is_up
                                       : StopWish::none;
   at::Tensor mean_gradient = parameters.gradient();
-  mean_gradient.div_(weight);
-  result.gradient_norm = gradient_norm(mean_gradient);
-  const bool finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-  if (!finite) {
-    throw NonFiniteLoss(
-        fmt::format("the loss or its gradient is not finite at iteration {}: lower train.learning_rate "
-                    "(now {}), or look for damaged training data; the last checkpoint is from before",
-                    result.iteration, options_.optimizer.learning_rate));
+  if (model_->sums) {
+    model_->sums->finish(mean_gradient, options_.clip_norm);
+  } else {
+    const double weight = std::max(sums.weight, kLeastWeight);
+    result.loss = sums.loss / weight;
+    result.pixel_error = sums.wrong_pixels / std::max(sums.pixels, 1.0);
+    mean_gradient.div_(weight);
+    result.gradient_norm = gradient_norm(mean_gradient);
+    require_finite(result);
+    const double shorter = options_.clip_norm > 0 ? clip_factor(result.gradient_norm, options_.clip_norm) : 1;
+    if (shorter < 1) mean_gradient.mul_(shorter);
   }
-  const double shorter = options_.clip_norm > 0 ? clip_factor(result.gradient_norm, options_.clip_norm) : 1;
-  if (shorter < 1) mean_gradient.mul_(shorter);
   result.learning_rate = options_.optimizer.learning_rate *
                          (options_.scale_learning_rate ? static_cast<double>(options_.global_batch) : 1.0) *
                          learning_rate_factor(options_.schedule, iteration_ + 1, worker.elapsed_share);
   model_->optimizer.step(parameters.values(), mean_gradient, iteration_ + 1, result.learning_rate);
   if (model_->average) model_->average->update(parameters.values(), iteration_ + 1);
   model_->engine->parameters_changed();
-  parameters.set_statistics(sums.samples);
+  parameters.set_statistics(static_cast<double>(options_.global_batch));
   ++iteration_;
   samples_seen_ += options_.global_batch;
+  unreported_.push_back(result);
+  return result.stop;
+}
+
+void Trainer::report(const std::function<void(const TrainingStep&)>& hear) {
+  std::vector<TrainingStep> steps = std::exchange(unreported_, {});
+  if (model_->sums) {
+    const std::vector<DeviceSums::Row> rows = model_->sums->read();
+    assert(rows.size() == steps.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      steps[i].loss = rows[i].loss;
+      steps[i].pixel_error = rows[i].pixel_error;
+      steps[i].gradient_norm = rows[i].gradient_norm;
+    }
+  }
+  for (const TrainingStep& one : steps) {
+    require_finite(one);
+    hear(one);
+  }
+}
+
+TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
+  assert(unreported_.empty());
+  advance(wish, elapsed_share);
+  TrainingStep result;
+  report([&](const TrainingStep& step) { result = step; });
   return result;
 }
 
@@ -319,7 +491,10 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
       copy_array(checkpoint, from + entry.name, piece, name);
     }
   }
+  model_->parameters.statistics_changed();
   model_->engine->parameters_changed();
+  if (model_->sums) model_->sums->drop();
+  unreported_.clear();
   source_.set_normalisation({normalisation->second[0], normalisation->second[1]});
   iteration_ = iteration->second;
   samples_seen_ = samples_seen->second;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,16 +23,37 @@ namespace tessera {
 
 class UNetImpl;
 
+/// Where samples are cut, warped and changed.
+enum class SamplingPlace {
+  automatic,  ///< on a CUDA device, where it holds the annotated sections in kDeviceSamplingBudget; else on
+              ///< the host
+  host,       ///< on threads, ahead of the training
+  device,     ///< where the network is
+};
+constexpr std::int64_t kDeviceSamplingBudget = std::int64_t{8} << 30;
+/// Bytes of the activations of samples that go through a network at once, where their number is automatic.
+constexpr std::int64_t kSamplesAtOnceBudget = std::int64_t{24} << 30;
+
 struct TrainerOptions {
-  std::int64_t global_batch = 1;             ///< samples per iteration, over all workers
+  std::int64_t global_batch = 1;  ///< samples per iteration, over all workers
+  /// That go through the network together; 0: 1 on the CPU, on CUDA as many as a worker has and
+  /// kSamplesAtOnceBudget allows. Batch normalisation, which takes the statistics of each sample, and
+  /// reproducible trainings have 1.
+  std::int64_t samples_at_once = 0;
+  SamplingPlace sampling = SamplingPlace::automatic;
+  /// The host reads nothing of a step back before report(). None: on CUDA. Not when reproducible.
+  std::optional<bool> sums_on_device = std::nullopt;
   int prefetch_threads = 1;                  ///< that make samples beside the training; 0: none
   double dice_weight = 0;                    ///< of the Dice term beside the cross-entropy; 0: none
   Precision precision = Precision::float32;  ///< of activations; parameters and sums are float32
   /// The same bits for any number of workers (with the same threads each): the sums over samples have a fixed
   /// order, at the price that nothing travels before all is computed.
   bool reproducible = false;
-  Wire wire = Wire::float32;  ///< not used when reproducible
-  bool nccl = true;           ///< on GPUs gradients travel by NCCL where every worker has it
+  Wire wire = Wire::float32;      ///< not used when reproducible
+  bool nccl = true;               ///< on GPUs gradients travel by NCCL where every worker has it
+  std::string nccl_library = {};  ///< another one than NVIDIA's, on any device
+  /// On GPUs without NCCL: MPI sums in the devices' memory, instead of the host's.
+  bool cuda_aware_mpi = false;
   SampleOptions samples;
   OptimizerOptions optimizer;
   LearningRateSchedule schedule;
@@ -63,11 +85,10 @@ class NonFiniteLoss : public Error {
 };
 
 /// Trains a network data-parallel: every worker computes its samples of the global batch, the sums of
-/// gradients, losses and weights are reduced and divided once, and every worker takes the same step. Samples
-/// are computed one at a time (a global batch larger than the number of workers is accumulated) and drawn
-/// from streams keyed by (seed, epoch, sample), so the result does not depend on the number of workers: to
-/// rounding, or to the bit when reproducible. Gradients travel while the backward pass of a worker's last
-/// sample runs.
+/// gradients, losses and weights are reduced and divided once, and every worker takes the same step. A worker
+/// accumulates over its samples, `samples_at_once` at a time, and they are drawn from streams keyed by (seed,
+/// epoch, sample), so the result does not depend on the number of workers: to rounding, or to the bit when
+/// reproducible. Gradients travel while the backward pass of a worker's last samples runs.
 class Trainer {
  public:
   /// Collective over the workers. `network` is moved to the device. The normalisation is part of the state.
@@ -75,15 +96,21 @@ class Trainer {
           const Device& device, const Communicator& workers);
   ~Trainer();
 
-  /// Collective over the workers: one iteration. `wish` is this worker's own. `elapsed_share`, of the first
-  /// worker, is the part of the training's time that is over, for the learning rate; 0 where time is not
-  /// limited. Errors: NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
+  /// Collective over the workers: one iteration. `wish` is this worker's own; returns the strongest of any.
+  /// `elapsed_share`, of the first worker, is the part of the training's time that is over, for the learning
+  /// rate; 0 where time is not limited. With sums on the device it is only queued there. Else errors:
+  /// NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
+  StopWish advance(StopWish wish, double elapsed_share = 0);
+  /// Waits for the iterations since the last report and tells of each, in order. Errors: NonFiniteLoss at the
+  /// first that is not finite; with sums on the device the network is then of no use.
+  void report(const std::function<void(const TrainingStep&)>& hear);
+  /// Collective over the workers: advances and reports. Nothing may wait for a report.
   TrainingStep step(StopWish wish, double elapsed_share = 0);
 
   std::int64_t iteration() const { return iteration_; }
   const SampleSource& samples() const { return source_; }
   const UNetImpl& network() const;
-  /// What computes the gradients, in words.
+  /// What computes the gradients, in words, and from where samples come.
   std::string engine_text() const;
   /// How gradients travel, in words.
   const std::string& exchange_text() const;
@@ -99,13 +126,19 @@ class Trainer {
  private:
   struct SampleSums;
   struct Model;
+  struct Answer;
+  Answer forward(std::int64_t first, std::int64_t count);
+  SampleSums compute_samples(std::int64_t first, std::int64_t count, const GradientReady& ready);
+  void queue_samples(std::int64_t first, std::int64_t count, const GradientReady& ready);
+  void sum_vector(bool overlapped);
   void sum_over_workers(SampleSums& sums, bool overlapped);
-  SampleSums compute_sample(std::int64_t sample_number, const GradientReady& ready);
+  void require_finite(const TrainingStep& step) const;
 
   TrainerOptions options_;
   const Communicator& workers_;
   SampleSource source_;
   std::int64_t iteration_ = 0;
+  std::vector<TrainingStep> unreported_;
   std::int64_t samples_seen_ = 0;  ///< a resumed training may have another global batch
   std::unique_ptr<Model> model_;
   std::unique_ptr<SamplePrefetcher> prefetcher_;  ///< last: its threads end first

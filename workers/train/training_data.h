@@ -89,6 +89,16 @@ class TrainingData {
   const RawSums& raw_sums() const { return raw_sums_; }
   /// Voxels of each class in the training sections, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
+  /// What is held, and of which boxes of the volume.
+  struct Held {
+    const VoxelBuffer& raw;
+    const Box& raw_box;
+    const VoxelBuffer& classes;  ///< uint8
+    const VoxelBuffer& border;   ///< float32; empty where the weight map has no such part
+    const Box& label_box;
+  };
+  Held held() const { return {raw_, raw_box_, classes_, border_, label_box_}; }
+
   /// The first training section, for pictures: (y, x).
   SectionView first_section() const;
 

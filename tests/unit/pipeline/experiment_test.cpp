@@ -48,7 +48,8 @@ std::string meaning_of(const ExperimentConfig& c) {
       static_cast<int>(o.kind), o.learning_rate, o.momentum, o.beta1, o.beta2, o.weight_decay,
       t.trainer.schedule.warm_up, t.trainer.schedule.power, t.trainer.clip_norm, t.trainer.average_decay,
       t.weight_map.w0, t.weight_map.sigma, t.ignore_label.value_or(-1), t.trainer.samples.seed, t.threads,
-      t.precision.has_value(), t.validate_every, t.patience, a.rotate, a.contrast, a.elastic, a.gamma);
+      t.precision.has_value(), t.report_every, t.trainer.samples_at_once, static_cast<int>(t.trainer.sampling), t.validate_every,
+      t.patience, a.rotate, a.contrast, a.elastic, a.gamma);
   const InferConfig& i = c.infer;
   say(text_of(i.raw), text_of(i.output), i.checkpoint, text_of(i.tile), text_of(i.block), text_of(i.chunk),
       i.precision.has_value(), text_of(i.region_begin), text_of(i.region_end), fmt::format("{}", fmt::join(i.classes, ",")),

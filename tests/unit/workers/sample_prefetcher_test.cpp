@@ -12,7 +12,7 @@ namespace {
 
 PreparedSample numbered(std::int64_t number) {
   PreparedSample made;
-  made.dropout_seed = static_cast<std::uint64_t>(number);
+  made.recipe.dropout_seed = static_cast<std::uint64_t>(number);
   return made;
 }
 
@@ -30,12 +30,12 @@ TEST(SamplePrefetcher, OrderDoesNotDependOnThreads) {
         },
         third, threads, 4);
     for (std::int64_t number = 1; number < 150; number += 3) {
-      ASSERT_EQ(samples.take(number).dropout_seed, static_cast<std::uint64_t>(number))
+      ASSERT_EQ(samples.take(number).recipe.dropout_seed, static_cast<std::uint64_t>(number))
           << threads << " threads";
     }
     // A jump, as after a resume.
-    EXPECT_EQ(samples.take(1000).dropout_seed, 1000U);
-    EXPECT_EQ(samples.take(1003).dropout_seed, 1003U);
+    EXPECT_EQ(samples.take(1000).recipe.dropout_seed, 1000U);
+    EXPECT_EQ(samples.take(1003).recipe.dropout_seed, 1003U);
     EXPECT_GE(samples.waited_s(), 0);
   }
 }
@@ -55,21 +55,21 @@ TEST(SamplePrefetcher, AnErrorComesWithItsSample) {
         return numbered(number);
       },
       third, 2, 4);
-  EXPECT_EQ(samples.take(0).dropout_seed, 0U);
-  EXPECT_EQ(samples.take(3).dropout_seed, 3U);
+  EXPECT_EQ(samples.take(0).recipe.dropout_seed, 0U);
+  EXPECT_EQ(samples.take(3).recipe.dropout_seed, 3U);
   EXPECT_THROW(samples.take(6), std::runtime_error);
-  EXPECT_EQ(samples.take(9).dropout_seed, 9U);
+  EXPECT_EQ(samples.take(9).recipe.dropout_seed, 9U);
 }
 
 TEST(SamplePrefetcher, DroppedSamplesAreMadeAgain) {
   std::atomic<std::uint64_t> version{1};
   SamplePrefetcher samples([&](std::int64_t) { return numbered(static_cast<std::int64_t>(version.load())); },
                            third, 2, 3);
-  EXPECT_EQ(samples.take(0).dropout_seed, 1U);
+  EXPECT_EQ(samples.take(0).recipe.dropout_seed, 1U);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   samples.drop();
   version = 2;
-  EXPECT_EQ(samples.take(3).dropout_seed, 2U);
+  EXPECT_EQ(samples.take(3).recipe.dropout_seed, 2U);
 }
 
 }  // namespace

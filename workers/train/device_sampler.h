@@ -1,0 +1,69 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "workers/train/sample_source.h"
+
+namespace tessera {
+
+/// Samples ready for the network, on its device.
+struct SampleTensors {
+  at::Tensor input;    ///< (n, channels, side, side) float32, channels_last
+  at::Tensor classes;  ///< (n, output, output) int64, or kIgnoredClass
+  at::Tensor weights;  ///< likewise, float32
+};
+
+/// Makes the samples of a SampleSource by tensor operators, from annotated sections that it holds on a
+/// device: those that SampleSource::prepare makes of the same recipes on the host, to rounding, noise too.
+/// Nothing waits for the device.
+class DeviceSampler {
+ public:
+  /// Copies the sections to the device. `source` must outlive it; its normalisation may change.
+  DeviceSampler(const SampleSource& source, const at::Device& device);
+
+  /// What the sections of a training take on a device.
+  static std::int64_t bytes_of(const TrainingSet& data);
+
+  SampleTensors make(std::span<const SampleRecipe> recipes) const;
+
+ private:
+  /// The pixels of sections, and where they mirror.
+  struct Grid {
+    Box box;                  ///< what is held
+    at::Tensor last, period;  ///< (2, 1, 1): n - 1 and 2 (n - 1) along y and x, at least 1
+  };
+  struct Volume {
+    at::Tensor raw;      ///< (channels, z, y, x) uint8, or float32 less `centre`
+    at::Tensor classes;  ///< (z, y, x) uint8
+    at::Tensor border;   ///< likewise float32; undefined where there is none
+    float centre = 0;
+    Grid raw_grid, label_grid;
+  };
+
+  Grid grid_of(const Box& box) const;
+  at::Tensor to_device(const at::Tensor& host) const;
+  at::Tensor places(const SampleDraw& draw, const Symmetry& symmetry) const;
+  at::Tensor cut_input(const SampleDraw& draw, const Symmetry& symmetry, const at::Tensor& places) const;
+  void interpolate(const SampleDraw& draw, const at::Tensor& places, at::Tensor& planes) const;
+  void change_greys(const SampleRecipe& recipe, at::Tensor& planes) const;
+  void add_noise(const SampleChanges& changes, at::Tensor& planes) const;
+  void cut_answer(const SampleDraw& draw, const at::Tensor& places, at::Tensor classes,
+                  at::Tensor weights) const;
+
+  const SampleSource& source_;
+  at::Device device_;
+  std::int64_t side_, output_, channels_;
+  std::vector<Volume> volumes_;
+  at::Tensor basis_,
+      basis_back_;  ///< (side, 5): node weights, place from the middle, 1; and from the far end
+  std::vector<at::Tensor> cubic_;  ///< kCubicCoefficients, (4, 1, 1, 1) each
+  at::Tensor taps_;                ///< (4, 1, 1, 1): -1 to 2
+  at::Tensor class_weights_;       ///< of 256 classes
+  at::Tensor noise_steps_;         ///< (2, values of a sample) int64; undefined where there is no noise
+};
+
+}  // namespace tessera
