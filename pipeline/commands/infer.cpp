@@ -346,6 +346,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   const WallTime wall_time;
   const bool is_worker = world.size() == 1 || !world.is_root();
   const Device device = choose_device(world, is_worker, config.device, config.infer.threads);
+  choose_algorithms(device, config.infer.reproducible);
   const InferenceNetwork network = load_inference_network(config, RunFolder(config.run_folder), world, is_worker);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const ExperimentConfig own = experiment_of(config, volume, {.inference = true});

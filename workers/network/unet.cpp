@@ -95,18 +95,21 @@ torch::Tensor UNetImpl::up(int level, const torch::Tensor& x) {
 torch::Tensor UNetImpl::drop(const torch::Tensor& x) {
   if (!is_training() || options_.dropout <= 0) return x;
   if (dropout_seeds_.empty()) return at::dropout(x, options_.dropout, true);
+  return x * dropout_mask(x.detach(), options_.dropout, dropout_seeds_, ++dropouts_);
+}
+
+torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds, std::uint64_t which) {
   at::Generator generator = at::globalContext().defaultGenerator(x.device());
-  const double kept = 1 - options_.dropout;
-  torch::Tensor mask = at::empty_like(x.detach());
-  ++dropouts_;
-  for (std::size_t i = 0; i < dropout_seeds_.size(); ++i) {
+  const double kept = 1 - dropout;
+  torch::Tensor mask = at::empty_like(x);
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
     {
       const std::lock_guard lock(generator.mutex());
-      generator.set_current_seed(mix_bits(dropout_seeds_[i] + dropouts_));
+      generator.set_current_seed(mix_bits(seeds[i] + which));
     }
     mask.select(0, static_cast<std::int64_t>(i)).bernoulli_(kept, generator);
   }
-  return x * mask.div_(kept);
+  return mask.div_(kept);
 }
 
 torch::Tensor UNetImpl::forward(torch::Tensor x) {

@@ -6,6 +6,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "workers/network/unet_options.h"
@@ -43,6 +44,11 @@ class UNetImpl : public torch::nn::Module {
   torch::nn::Conv2d to_classes_{nullptr};
 };
 TORCH_MODULE(UNet);
+
+/// What dropout number `which` of a forward pass, counted from 1, multiplies the images (n, c, h, w) with: 0 with the
+/// probability `dropout`, else 1 / (1 - dropout). Each sample draws by its own seed, in the order in which
+/// its image lies in memory.
+torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds, std::uint64_t which);
 
 /// He initialisation as the paper has it: weights Gaussian with std sqrt(2 / N), N the incoming nodes of one
 /// neuron (for the up-convolution kernel area / stride area * channels); biases 0. The same seed gives the

@@ -32,7 +32,7 @@ bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda) {
 
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda) {
-  if (cuda || !has_onednn_gradients(options)) return training_memory(options, height, width);
+  if (cuda ? !can_plan_gradient(options) : !has_onednn_gradients(options)) return training_memory(options, height, width);
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
   // A parameter itself, its gradient, two values of the optimizer; its layer's weights packed for both passes, and
   // turned.
@@ -42,7 +42,14 @@ std::int64_t training_memory(const UNetOptions& options, std::int64_t height, st
                                  20 * std::max<std::int64_t>(2, options.classes) + 32;
   // Images are rearranged to compute the gradients of weights: by oneDNN in bfloat16, by us in float32.
   const std::int64_t turned = value_bytes == 2 ? 2 * options.base_filters : options.base_filters;
-  return plan_gradient(options, height, width, value_bytes).bytes + per_parameter * parameter_count(options) +
+  const std::int64_t planned = plan_gradient(options, height, width, value_bytes).bytes;
+  if (cuda) {
+    // Beside the images: the places of the maxima, 8 bytes each, half as many on each deeper level; the allocator's rounding.
+    constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
+    return planned + planned / 4 + 4 * options.base_filters * height * width + per_parameter * parameter_count(options) +
+           per_pixel * height * width + kWorkspace;
+  }
+  return planned + per_parameter * parameter_count(options) +
          (per_pixel + turned) * height * width + kScratch;
 }
 
@@ -58,6 +65,8 @@ std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters,
     return make_onednn_engine(parameters, precision);
   }
 #endif
+  if (parameters.device().is_cuda() && can_plan_gradient(parameters.network().options()))
+    return make_gpu_engine(parameters, precision);
   return make_autograd_engine(parameters, precision, samples_at_once);
 }
 

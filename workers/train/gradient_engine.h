@@ -47,13 +47,15 @@ bool has_onednn_gradients(const UNetOptions& options);
 bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda);
 
 /// Bytes that a worker needs for one sample at a time, with parameters, gradients, optimizer and packed weights:
-/// exact for oneDNN but for its primitives' scratch memory, which is estimated; a fitted model for LibTorch
+/// exact for oneDNN but for its primitives' scratch memory, which is estimated; on a GPU the planned images with room
+/// for cuDNN's workspace; a fitted model for LibTorch
 /// (docs/performance.md).
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda);
 
 /// The fastest engine of this build for the network, its device and so many samples at once: oneDNN's primitives on
-/// the CPU for networks without batch normalisation and one sample, else LibTorch. In bfloat16 the parameters, their gradients and all
+/// the CPU for networks without batch normalisation and one sample, on a GPU for the same networks make_gpu_engine's, else
+/// LibTorch. In bfloat16 the parameters, their gradients and all
 /// sums stay float32; activations and their gradients are bfloat16. `parameters` must outlive it.
 /// Errors: UsageError for a precision that the device lacks, and for float16.
 std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision,
@@ -64,6 +66,12 @@ std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters,
 /// once, and on CUDA for any number.
 std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision,
                                                      std::int64_t samples_at_once = 1);
+
+/// LibTorch's kernels on images in channels_last, for a GPU and to be tested on any device: convolution, bias and ReLU in one
+/// kernel where that is measured to be faster, weights cast once an iteration, the concatenation and its gradient
+/// without copies of their own, gradients straight onto the flat sums. Any number of samples at once; what a sample drops is
+/// as in make_autograd_engine for more than one. Only where `can_plan_gradient`.
+std::unique_ptr<GradientEngine> make_gpu_engine(FlatParameters& parameters, Precision precision);
 
 /// oneDNN's primitives, forward and backward: convolution, bias and ReLU in one pass; the gradient of ReLU,
 /// dropout, pooling and copy in one pass; weights packed once an iteration; the concatenation and its

@@ -65,7 +65,7 @@ std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& ne
   if (options.samples_at_once > 0) return options.samples_at_once;
   if (!cuda) return 1;
   const std::int64_t side = options.samples.tile_side;
-  const std::int64_t activations = training_memory(network, side, side) - 16 * parameter_count(network);
+  const std::int64_t activations = training_memory(network, side, side, options.precision, cuda) - 16 * parameter_count(network);
   // LibTorch counts the elements of a tensor of an activation in 31 bits.
   const std::int64_t elements = 2 * network.base_filters * side * side;
   return std::max<std::int64_t>(1, std::min(kSamplesAtOnceBudget / std::max<std::int64_t>(1, activations),

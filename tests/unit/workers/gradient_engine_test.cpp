@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <ostream>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "io/error.h"
+#include "workers/network/gpu_operators.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/loss.h"
@@ -100,6 +102,23 @@ void expect_final_when_said(GradientEngine& engine, FlatParameters& parameters, 
     EXPECT_TRUE(at::equal(copy, parameters.sums().narrow(0, 0, values))) << values;
 }
 
+/// Networks of every option whose backward pass can be planned.
+std::vector<Case> cases() {
+  return {Case{"paper", small(), 20, 36},
+                      Case{"deep", small([](auto& o) { o.depth = 4; }), 4, 20},
+                      Case{"one_class", small([](auto& o) { o.classes = 1; }), 20, 20},
+                      Case{"five_classes_three_channels", small([](auto& o) {
+                             o.classes = 5;
+                             o.in_channels = 3;
+                           }),
+                           20, 20},
+                      Case{"one_convolution", small([](auto& o) { o.block_convs = 1; }), 20, 20},
+                      Case{"three_convolutions", small([](auto& o) { o.block_convs = 3; }), 20, 20},
+                      Case{"sixteen_filters", small([](auto& o) { o.base_filters = 16; }), 36, 20},
+                      Case{"many_channels", small([](auto& o) { o.base_filters = 64; }), 20, 20},
+                      Case{"same_padding", small([](auto& o) { o.padding = Padding::same; }), 48, 64}};
+}
+
 class Gradients : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
@@ -167,20 +186,90 @@ TEST_P(Gradients, AreReadyFromTheFront) {
 
 INSTANTIATE_TEST_SUITE_P(
     Networks, Gradients,
-    ::testing::Values(Case{"paper", small(), 20, 36},
-                      Case{"deep", small([](auto& o) { o.depth = 4; }), 4, 20},
-                      Case{"one_class", small([](auto& o) { o.classes = 1; }), 20, 20},
-                      Case{"five_classes_three_channels", small([](auto& o) {
-                             o.classes = 5;
-                             o.in_channels = 3;
-                           }),
-                           20, 20},
-                      Case{"one_convolution", small([](auto& o) { o.block_convs = 1; }), 20, 20},
-                      Case{"three_convolutions", small([](auto& o) { o.block_convs = 3; }), 20, 20},
-                      Case{"sixteen_filters", small([](auto& o) { o.base_filters = 16; }), 36, 20},
-                      Case{"many_channels", small([](auto& o) { o.base_filters = 64; }), 20, 20},
-                      Case{"same_padding", small([](auto& o) { o.padding = Padding::same; }), 48, 64}),
+    ::testing::ValuesIn(cases()),
     [](const auto& tested) { return std::string(tested.param.name); });
+
+// --- the engine for a GPU, by the same operators on the CPU ------------------------------------------------
+
+class GpuGradients : public ::testing::TestWithParam<Case> {
+ protected:
+  std::int64_t height() const { return geometry_of(GetParam().options).input_side_for(GetParam().height); }
+  std::int64_t width() const { return geometry_of(GetParam().options).input_side_for(GetParam().width); }
+};
+
+TEST_P(GpuGradients, EqualAutomaticDifferentiation) {
+  FlatParameters parameters = parameters_of(GetParam().options);
+  const auto reference = make_autograd_engine(parameters, Precision::float32),
+             engine = make_gpu_engine(parameters, Precision::float32);
+  double least = 1e300;  // as above: rounding may turn a ReLU
+  for (const int seed : {5, 105, 205}) {
+    const Pass expected = run(*reference, parameters, height(), width(), 2, seed);
+    const Pass found = run(*engine, parameters, height(), width(), 2, seed);
+    EXPECT_LT(relative_difference(found.logits, expected.logits), 1e-5);
+    double worst = 0;
+    for (const auto& entry : parameters.entries()) {
+      const double difference = relative_difference(FlatParameters::piece(found.gradient, entry),
+                                                    FlatParameters::piece(expected.gradient, entry));
+      EXPECT_LT(difference, 1e-2) << entry.name << ", seed " << seed;
+      worst = std::max(worst, difference);
+    }
+    least = std::min(least, worst);
+  }
+  EXPECT_LT(least, 1e-4);
+}
+
+TEST_P(GpuGradients, InBfloat16PointTheSameWay) {
+  FlatParameters parameters = parameters_of(GetParam().options);
+  const Pass expected = run(*make_autograd_engine(parameters, Precision::float32), parameters, height(), width());
+  const Pass found = run(*make_gpu_engine(parameters, Precision::bfloat16), parameters, height(), width());
+  EXPECT_EQ(found.gradient.scalar_type(), at::kFloat);
+  EXPECT_LT(relative_difference(found.logits, expected.logits), 0.03);
+  EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
+}
+
+TEST_P(GpuGradients, AreReadyFromTheFront) {
+  FlatParameters parameters = parameters_of(GetParam().options);
+  const auto engine = make_gpu_engine(parameters, Precision::float32);
+  const Pass pass = run(*engine, parameters, height(), width());
+  EXPECT_TRUE(std::is_sorted(pass.ready.begin(), pass.ready.end()));
+  EXPECT_EQ(pass.ready.back(), parameters.values().numel());
+  expect_final_when_said(*engine, parameters, height(), width());
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, GpuGradients, ::testing::ValuesIn(cases()),
+                         [](const auto& tested) { return std::string(tested.param.name); });
+
+// Law 6: sums of samples, however many go through the network at once; with dropout, too.
+TEST(GpuGradients, OfSeveralSamplesAreTheSumOfEach) {
+  const UNetOptions options = small([](auto& o) { o.dropout = 0.5; });
+  FlatParameters parameters = parameters_of(options);
+  const auto engine = make_gpu_engine(parameters, Precision::float32),
+             reference = make_autograd_engine(parameters, Precision::float32, 3);
+  at::manual_seed(9);
+  // As images lie in memory, so they are drawn for.
+  const at::Tensor input = gpu::channels_last(at::randn({3, 1, 60, 60}), at::kFloat);
+  const std::vector<std::uint64_t> seeds = {4, 5, 6};
+  const at::Tensor answer_gradient = at::randn({3, 2, 20, 20});
+  const auto pass = [&](GradientEngine& by, bool together) {
+    std::vector<at::Tensor> logits;
+    parameters.sums().zero_();
+    for (std::int64_t i = 0; i < (together ? 1 : 3); ++i) {
+      const std::int64_t count = together ? 3 : 1;
+      logits.push_back(by.forward(input.narrow(0, i, count), std::span(seeds).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(count))).clone());
+      by.backward(answer_gradient.narrow(0, i, count), {});
+    }
+    return std::pair(at::cat(logits), parameters.gradient().clone());
+  };
+  const auto [logits, gradient] = pass(*engine, true);
+  const auto [one_by_one, summed] = pass(*engine, false);
+  const auto [expected, right] = pass(*reference, true);
+  EXPECT_LT(relative_difference(logits, one_by_one), 1e-5);
+  EXPECT_LT(relative_difference(gradient, summed), 1e-4);
+  EXPECT_LT(relative_difference(logits, expected), 1e-5) << "a sample drops the same in both engines";
+  EXPECT_LT(relative_difference(gradient, right), 1e-4);
+  const std::vector<std::uint64_t> others = {4, 5, 7};
+  EXPECT_GT(relative_difference(engine->forward(input, others), logits), 1e-3);
+}
 
 // Dropout differs from sample to sample by its seed, and only by it.
 TEST(OneDnnGradients, DropoutFollowsItsSeed) {
