@@ -54,7 +54,7 @@ if(tessera_torch_include IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
 else()
   # PyTorch's Python package brings headers of its own fmt and other libraries along: its folders are looked through last, so
   # that headers and libraries of one library are of one version.
-  foreach(target IN ITEMS torch torch_library torch_cpu torch_cuda c10 c10_cuda)
+  foreach(target IN ITEMS torch torch_library torch_cpu torch_cpu_library torch_cuda torch_cuda_library c10 c10_cuda)
     if(TARGET ${target})
       get_target_property(tessera_folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
       if(tessera_folders)

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "workers/train/optimizer_steps.h"
