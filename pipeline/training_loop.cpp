@@ -26,8 +26,12 @@ class Loop {
         data_(data),
         setup_(setup),
         best_(setup.best),
+        report_every_(setup.config.train.report_every),
         begin_s_(seconds_now()),
-        longest_save_s_(static_cast<double>(16 * parameter_count(setup.config.model)) / kSlowDisk) {}
+        longest_save_s_(static_cast<double>(16 * parameter_count(setup.config.model)) / kSlowDisk) {
+    const bool reads_at_once = setup.workers.any(!setup.device.cuda);
+    if (report_every_ == 0) report_every_ = reads_at_once ? 1 : kReportEveryOnCuda;
+  }
 
   TrainingEnd run() {
     try {
@@ -62,7 +66,7 @@ class Loop {
       // After a signal every second counts: save, no scores.
       validation_due_ = last || iteration % config.validate_every == 0;
       // Nothing is validated or saved before it is known to be finite.
-      if (saves || validation_due_ || iteration % report_every() == 0)
+      if (saves || validation_due_ || iteration % report_every_ == 0)
         trainer_.report([this](const TrainingStep& step) { tell_step(step); });
       longest_step_s_ = std::max(longest_step_s_, seconds_now() - step_begin_s);
       if (stop != StopWish::stop_early && validation_due_) validate_now(last_step_);
@@ -82,12 +86,6 @@ class Loop {
   bool patience_is_over() const {
     const std::int64_t patience = setup_.config.train.patience;
     return patience > 0 && best_.without_best() >= patience;
-  }
-
-  /// Where results are read from a GPU, that waits for it.
-  std::int64_t report_every() const {
-    const std::int64_t wanted = setup_.config.train.report_every;
-    return wanted > 0 ? wanted : setup_.device.cuda ? kReportEveryOnCuda : 1;
   }
 
   /// The lead worker's clock decides for all.
@@ -199,6 +197,7 @@ class Loop {
   BestValidation best_;
   TrainingStep last_step_;  ///< that was reported
   bool validation_due_ = false, for_time_ = false;
+  std::int64_t report_every_;  ///< the same on every worker
   double begin_s_;
   /// Of this start; a checkpoint's first from its size, at a slow disk's rate.
   double longest_step_s_ = 0, longest_validation_s_ = 0, longest_save_s_ = 0;

@@ -136,6 +136,44 @@ TEST(TrainingRanks, SeveralSamplesAtOnceMadeAndSummedOnTheDevice) {
   expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options);
 }
 
+// A worker on a CPU among workers on GPUs.
+TEST(TrainingRanks, WhereOneReadsEveryIterationAllDo) {
+  UNetOptions network;
+  network.base_filters = 4;
+  network.depth = 2;
+  TrainerOptions options;
+  options.sums_on_device = world().rank() % 2 == 0;
+  options.sampling = world().rank() % 2 == 0 ? SamplingPlace::device : SamplingPlace::host;
+  expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options);
+}
+
+// However they are summed: every worker ends, none waits.
+TEST(TrainingRanks, ALossThatIsNotFiniteEndsEveryWorker) {
+  const testing::SharedFolder folder;
+  make_volume(folder / "v.h5");
+  const TrainingData data({{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
+  UNetOptions network;
+  network.base_filters = 4;
+  network.depth = 2;
+  TrainerOptions options;
+  options.global_batch = 4;
+  options.samples.tile_side = 76;
+  options.optimizer.learning_rate = 1e30;
+  for (const bool first_on_device : {false, true}) {
+    for (const bool others_on_device : {false, true}) {
+      options.sums_on_device = world().is_root() ? first_on_device : others_on_device;
+      Trainer training(make_network(network, 3), data, options, Device(), world());
+      EXPECT_THROW(
+          {
+            for (int i = 0; i < 6; ++i)
+              training.advance(StopWish::none);
+            training.report([](const TrainingStep&) {});
+          },
+          NonFiniteLoss);
+    }
+  }
+}
+
 // A library in NCCL's place, which sums by MPI.
 TEST(TrainingRanks, GradientsByNccl) {
   UNetOptions network;

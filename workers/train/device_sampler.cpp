@@ -2,6 +2,7 @@
 
 #include <ATen/DeviceGuard.h>
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -291,7 +292,7 @@ void DeviceSampler::change_greys(const SampleRecipe& recipe, at::Tensor& planes)
 }
 
 /// `classes` (output, output) int64 and `weights` float32 are written.
-void DeviceSampler::cut_answer(const SampleDraw& draw, const at::Tensor& places, at::Tensor classes,
+void DeviceSampler::cut_answer(const SampleDraw& draw, const at::Tensor& places, const at::Tensor& classes,
                                at::Tensor weights) const {
   const TrainingData& data = source_.data().volume(draw.volume);
   const Volume& volume = volumes_[draw.volume];

@@ -51,7 +51,7 @@ class DeviceSampler {
   void interpolate(const SampleDraw& draw, const at::Tensor& places, at::Tensor& planes) const;
   void change_greys(const SampleRecipe& recipe, at::Tensor& planes) const;
   void add_noise(const SampleChanges& changes, at::Tensor& planes) const;
-  void cut_answer(const SampleDraw& draw, const at::Tensor& places, at::Tensor classes,
+  void cut_answer(const SampleDraw& draw, const at::Tensor& places, const at::Tensor& classes,
                   at::Tensor weights) const;
 
   const SampleSource& source_;

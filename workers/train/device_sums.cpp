@@ -1,6 +1,7 @@
 #include "workers/train/device_sums.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include "workers/train/gradient_norm.h"
 #include "workers/train/pixel_weights.h"
@@ -23,7 +24,8 @@ void DeviceSums::add(const at::Tensor& loss, const at::Tensor& weights, const at
 
 void DeviceSums::finish(at::Tensor& gradient, double clip_norm) {
   const at::Tensor weight = values_[1].clamp_min(kLeastWeight);
-  const at::Tensor norm = at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef{}, false, at::kDouble).div_(weight);
+  const at::Tensor norm =
+      at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef{}, false, at::kDouble).div_(weight);
   at::Tensor factor = weight.reciprocal();
   // clip_factor, on the device.
   if (clip_norm > 0) factor = factor * norm.add(1e-6).reciprocal_().mul_(clip_norm).clamp_max_(1);

@@ -130,6 +130,7 @@ struct Trainer::Model {
   void connect(const Communicator& workers, const TrainerOptions& options) {
     reducer.emplace(workers, GradientReducerOptions{.wire = options.wire});
     tree.emplace(workers, options.global_batch);
+    if (workers.any(!sums)) sums.reset();  // all find out at the same iteration that a loss is not finite
     const bool cuda = parameters.device().is_cuda(), elsewhere = !options.nccl_library.empty();
     const bool float32 = !options.reproducible && options.wire == Wire::float32;
     if (workers.size() == 1 || !(cuda || elsewhere)) return;

@@ -41,7 +41,8 @@ struct TrainerOptions {
   /// reproducible trainings have 1.
   std::int64_t samples_at_once = 0;
   SamplingPlace sampling = SamplingPlace::automatic;
-  /// The host reads nothing of a step back before report(). None: on CUDA. Not when reproducible.
+  /// The host reads nothing of a step back before report(). None: on CUDA. Not when reproducible, nor where a
+  /// worker does not.
   std::optional<bool> sums_on_device = std::nullopt;
   int prefetch_threads = 1;                  ///< that make samples beside the training; 0: none
   double dice_weight = 0;                    ///< of the Dice term beside the cross-entropy; 0: none
@@ -102,7 +103,8 @@ class Trainer {
   /// NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
   StopWish advance(StopWish wish, double elapsed_share = 0);
   /// Waits for the iterations since the last report and tells of each, in order. Errors: NonFiniteLoss at the
-  /// first that is not finite; with sums on the device the network is then of no use.
+  /// first that is not finite; with sums on the device the network is then of no use. Every worker must ask
+  /// for it after the same iterations, so that all hear of that together.
   void report(const std::function<void(const TrainingStep&)>& hear);
   /// Collective over the workers: advances and reports. Nothing may wait for a report.
   TrainingStep step(StopWish wish, double elapsed_share = 0);
