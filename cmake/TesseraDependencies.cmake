@@ -119,14 +119,22 @@ else()
   message(STATUS "predictions on the CPU: LibTorch's own operators (no shared oneDNN that LibTorch is linked with)")
 endif()
 
-# Recorded kernels (CUDA graphs) alone need CUDA's headers, and a LibTorch with CUDA. Everything else that runs on a GPU
-# goes by LibTorch's interfaces for any device.
+# Recorded kernels (CUDA graphs) alone need CUDA's headers, and a LibTorch with CUDA; without them, or with unfit ones, kernels
+# are started one by one. Everything else that runs on a GPU goes by LibTorch's interfaces for any device.
 find_path(TESSERA_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda ENV CUDA_HOME PATH_SUFFIXES include)
 find_library(TESSERA_TORCH_CUDA_LIBRARY torch_cuda PATHS ${TORCH_INSTALL_PREFIX}/lib ${TESSERA_LIBTORCH}/lib NO_DEFAULT_PATH)
 mark_as_advanced(TESSERA_CUDA_INCLUDE TESSERA_TORCH_CUDA_LIBRARY)
+set(tessera_cuda_graphs OFF)
 if(TESSERA_CUDA_INCLUDE AND TESSERA_TORCH_CUDA_LIBRARY)
-  set(tessera_cuda_graphs ON)
-  message(STATUS "CUDA graphs: with CUDA's headers in ${TESSERA_CUDA_INCLUDE}")
-else()
-  set(tessera_cuda_graphs OFF)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)  # compiled, not linked
+  set(CMAKE_REQUIRED_INCLUDES ${TORCH_INCLUDE_DIRS} ${TESSERA_CUDA_INCLUDE})
+  check_cxx_source_compiles("#include <ATen/cuda/CUDAGraph.h>
+    void record(at::cuda::CUDAGraph& graph) { graph.capture_begin(); graph.capture_end(); graph.replay(); }" TESSERA_CUDA_GRAPHS_COMPILE)
+  unset(CMAKE_TRY_COMPILE_TARGET_TYPE)
+  unset(CMAKE_REQUIRED_INCLUDES)
+  if(TESSERA_CUDA_GRAPHS_COMPILE)
+    set(tessera_cuda_graphs ON)
+  endif()
+  message(STATUS "CUDA graphs: ${tessera_cuda_graphs}")
 endif()

@@ -1,8 +1,8 @@
 #include "workers/device.h"
 
 #include <ATen/Context.h>
-#include <ATen/DeviceGuard.h>
 #include <ATen/Parallel.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
 #include <unistd.h>
@@ -99,7 +99,8 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     }
     device.cuda = true;
     device.index = place % visible;
-    const at::OptionalDeviceGuard on_device(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
+    // Of this thread; others say which device they mean where they use it.
+    c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
     device.memory = cuda_memory();
   });
   device.workers_on_node = std::max(1, workers_on_node);

@@ -113,6 +113,7 @@ class DeviceBlock : public BlockMemory {
     if (!bytes.defined() || bytes.numel() < wanted) {
       bytes = at::Tensor();  // before its successor is there
       bytes = at::empty({wanted}, at::TensorOptions(at::kByte).device(memory_.device));
+      memory_.copies.drop();  // what was computed in this memory before has ended: the copies go by streams of their own
     }
     return at::from_blob(bytes.data_ptr(), {like.channels, like.shape.z, like.shape.y, like.shape.x},
                          at::TensorOptions(type).device(memory_.device));

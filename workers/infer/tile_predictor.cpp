@@ -157,6 +157,7 @@ TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits
                              const PredictorOptions& options)
     : network_(std::move(network)), traits_(std::move(traits)), options_(options) {
   for (const std::int64_t wanted : options.classes) require_class(traits_, wanted);
+  const at::OptionalDeviceGuard on_device(torch_device(options.device));
   if (options.device.cuda || options.blocks_on_device)
     device_memory_ = std::make_unique<DeviceBlockMemory>(torch_device(options.device));
 }

@@ -10,6 +10,7 @@
 #include <list>
 
 #include "io/clock.h"
+#include "io/log.h"
 #include "workers/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_operators.h"
@@ -144,11 +145,14 @@ class GpuNetwork : public TileNetwork {
     try {
       pass.input = input.clone();
       pass.graph = std::make_unique<CudaGraph>([&] { pass.output = run(pass.input, *kernels_); });
-    } catch (...) {
-      recorded_.pop_front();
-      throw;
+      return replay(input);
+    } catch (const c10::Error& error) {
+      spdlog::warn("{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
+                   device_.text(), input.size(2), input.size(3), error.what_without_backtrace());
     }
-    return replay(input);
+    recorded_.clear();
+    options_.graph_pixels = 0;
+    return run(input, *kernels_);
   }
 
   at::Tensor replay(const at::Tensor& input) {
