@@ -48,8 +48,10 @@ endif()
 # Torch's own flags come as a string for the whole directory; here they reach our targets only.
 add_library(tessera_torch INTERFACE)
 target_link_libraries(tessera_torch INTERFACE ${TORCH_LIBRARIES})
-list(GET TORCH_INCLUDE_DIRS 0 tessera_torch_include)
-if(tessera_torch_include IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+find_path(TESSERA_SYSTEM_LIBTORCH ATen/ATen.h PATHS ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES} NO_DEFAULT_PATH)
+mark_as_advanced(TESSERA_SYSTEM_LIBTORCH)
+if(TESSERA_SYSTEM_LIBTORCH)
+  # The system's own, or another one, whose headers must come before the system's.
   target_include_directories(tessera_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 else()
   # PyTorch's Python package brings headers of its own fmt and other libraries along: its folders are looked through last, so
@@ -129,12 +131,19 @@ if(TESSERA_CUDA_INCLUDE AND TESSERA_TORCH_CUDA_LIBRARY)
   include(CheckCXXSourceCompiles)
   set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)  # compiled, not linked
   set(CMAKE_REQUIRED_INCLUDES ${TORCH_INCLUDE_DIRS} ${TESSERA_CUDA_INCLUDE})
+  set(CMAKE_REQUIRED_FLAGS -std=c++20)
   check_cxx_source_compiles("#include <ATen/cuda/CUDAGraph.h>
     void record(at::cuda::CUDAGraph& graph) { graph.capture_begin(); graph.capture_end(); graph.replay(); }" TESSERA_CUDA_GRAPHS_COMPILE)
   unset(CMAKE_TRY_COMPILE_TARGET_TYPE)
   unset(CMAKE_REQUIRED_INCLUDES)
+  unset(CMAKE_REQUIRED_FLAGS)
   if(TESSERA_CUDA_GRAPHS_COMPILE)
     set(tessera_cuda_graphs ON)
   endif()
-  message(STATUS "CUDA graphs: ${tessera_cuda_graphs}")
+endif()
+if(tessera_cuda_graphs)
+  message(STATUS "CUDA graphs: with the headers in ${TESSERA_CUDA_INCLUDE}")
+elseif(TESSERA_TORCH_CUDA_LIBRARY)
+  message(STATUS "CUDA graphs: none; they need cuda_runtime_api.h (TESSERA_CUDA_INCLUDE, here \"${TESSERA_CUDA_INCLUDE}\") that LibTorch's "
+    "ATen/cuda/CUDAGraph.h compiles with")
 endif()

@@ -8,6 +8,7 @@
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <cuda_runtime_api.h>
 #include <torch/cuda.h>
 #else
 #include "io/error.h"
@@ -29,6 +30,22 @@ struct CudaGraph::Recording {
   at::cuda::CUDAGraph graph;
 };
 
+namespace {
+
+/// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and later) can be told.
+void begin(at::cuda::CUDAGraph& recorded) {
+  const auto capture = [](auto& graph) {
+    if constexpr (requires { graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal); }) {
+      graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    } else {
+      graph.capture_begin();
+    }
+  };
+  capture(recorded);
+}
+
+}  // namespace
+
 bool CudaGraph::is_available() {
   return true;
 }
@@ -43,7 +60,7 @@ CudaGraph::CudaGraph(const std::function<void()>& kernels) : recording_(std::mak
     kernels();  // libraries choose their algorithms, and load them, at the first use
     kernels();
     torch::cuda::synchronize(device.index());
-    recording_->graph.capture_begin();
+    begin(recording_->graph);
     try {
       kernels();
     } catch (...) {

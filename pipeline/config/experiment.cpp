@@ -268,7 +268,7 @@ void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds
   read_averaging(infer, i);
   read_normalisation(infer, i);
   i.threads = static_cast<int>(number_or_auto(infer, "threads", between(1, 4096)));
-  i.reproducible = infer.get<bool>("reproducible", false);
+  i.reproducible = infer.get<bool>("reproducible", true);
   i.max_retries = static_cast<int>(infer.get<std::int64_t>("max_retries", i.max_retries, between(0, 100)));
   i.watchdog_minutes = infer.get<double>("watchdog_minutes", i.watchdog_minutes, between(0, 100000));
   if (i.watchdog_minutes > 0 && i.watchdog_minutes < kShortestWatchdog) {

@@ -67,7 +67,7 @@ struct InferConfig {
 
   /// Channels of the result.
   std::int64_t channels() const { return labels ? 1 : static_cast<std::int64_t>(classes.size()); }
-  bool reproducible = false;                      ///< on a GPU: the same bits every time, by fixed kernels
+  bool reproducible = true;                       ///< on a GPU: the same bits every time, by fixed kernels
   int max_retries = 2;                            ///< of a block that fails
   double watchdog_minutes = 30;                   ///< of a worker's silence; 0: no limit
 };

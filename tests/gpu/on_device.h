@@ -26,6 +26,7 @@ class OnDevice : public ::testing::TestWithParam<DeviceKind> {
     // As the program does; it turns TensorFloat-32 off, too.
     device_ = choose_device(Communicator::alone(), true, is_cuda() ? "cuda" : "cpu", is_cuda() ? 0 : 1);
     ASSERT_EQ(device_.cuda, is_cuda());
+    choose_algorithms(device_, true);
   }
 
   bool is_cuda() const { return GetParam() == DeviceKind::cuda; }

@@ -45,7 +45,11 @@ class DeviceBlock : public BlockMemory {
     raw_ = view(memory.raw, held_type(request.raw.type), request.raw);
   }
   ~DeviceBlock() override {
-    if (!finished_) memory_.copies.drop();
+    if (finished_) return;
+    try {
+      memory_.copies.drop();
+    } catch (const std::exception&) {  // the device itself has failed: the exception under way says how
+    }
   }
   DeviceBlock(const DeviceBlock&) = delete;
   DeviceBlock& operator=(const DeviceBlock&) = delete;
@@ -119,15 +123,14 @@ class DeviceBlock : public BlockMemory {
                          at::TensorOptions(type).device(memory_.device));
   }
 
-  /// (channels, z, y, x) of the sections, mirrored; those and the next one are on their way to the device.
+  /// (channels, z, y, x) of the sections, mirrored; they are on their way to the device.
   at::Tensor sections(std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = request_.raw_box.begin.z, held = request_.raw.shape.z, n = request_.volume_shape.z;
+    const std::int64_t first = request_.raw_box.begin.z, n = request_.volume_shape.z;
     std::vector<std::int64_t> wanted;
     for (std::int64_t z = begin; z < end; ++z)
       wanted.push_back(mirror_index(z, n) - first);
     for (const std::int64_t z : wanted)
       upload(z);
-    upload(std::min(std::ranges::max(wanted) + 1, held - 1));
     const bool in_order = wanted.back() - wanted.front() + 1 == static_cast<std::int64_t>(wanted.size()) && std::ranges::is_sorted(wanted);
     if (in_order) return raw_.narrow(1, wanted.front(), end - begin);
     std::vector<at::Tensor> each;

@@ -10,6 +10,7 @@
 #include "io/error.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/block_memory.h"
+#include "workers/network/out_of_memory.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 
@@ -179,6 +180,12 @@ VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, c
   const c10::InferenceMode inference;
   const at::OptionalDeviceGuard on_device(torch_device(options_.device));
   const BlockRequest request{raw, raw_box, volume_shape, block, options_, channels()};
+  return translated_out_of_memory([&] { return fmt::format("memory ran out for block {}", to_string(block)); },
+                                  [&] { return predict(request, tiles, after_tile, std::move(memory)); });
+}
+
+VoxelBuffer TilePredictor::predict(const BlockRequest& request, const std::vector<Tile>& tiles,
+                                   const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const {
   Run run(*this, request, device_memory_ ? make_device_block(request, *device_memory_, std::move(memory))
                                          : make_host_block(request, std::move(memory)));
   for (const Tile& tile : tiles) {
@@ -187,7 +194,7 @@ VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, c
     } catch (const OutOfMemory& error) {
       throw OutOfMemory(fmt::format("tile {}: {}", to_string(tile.core), error.what()));
     }
-    if (after_tile) after_tile(intersection(tile.cell, block).voxels());
+    if (after_tile) after_tile(intersection(tile.cell, request.block).voxels());
   }
   return run.finish();
 }

@@ -17,6 +17,7 @@ namespace tessera {
 
 class TileNetwork;
 class UNetImpl;
+struct BlockRequest;
 struct DeviceBlockMemory;
 
 /// How overlapping tiles are averaged (TileGridOptions::blend_overlap).
@@ -80,6 +81,9 @@ class TilePredictor {
 
  private:
   class Run;
+
+  VoxelBuffer predict(const BlockRequest& request, const std::vector<Tile>& tiles,
+                      const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const;
 
   std::unique_ptr<TileNetwork> network_;
   NetworkTraits traits_;

@@ -10,25 +10,33 @@
 
 namespace tessera {
 
-/// Runs `forward` on `input` (1, channels, h, w) and turns LibTorch's ways to say that memory ran out, on the
-/// host or on a device, into OutOfMemory.
-template <class Tensor, class Forward>
-auto named_out_of_memory(const Tensor& input, const Forward& forward) {
-  const auto words = [&] {
-    return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2),
-                       input.size(3));
-  };
+/// Runs `work` and turns LibTorch's ways to say that memory ran out, on the host or on a device, into OutOfMemory with
+/// the words that `words` makes.
+template <class Words, class Work>
+auto translated_out_of_memory(const Words& words, const Work& work) {
   try {
-    return forward();
+    return work();
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(words());
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
-    for (const char* sign : {"out of memory", "can't allocate memory", "not enough memory"}) {
-      if (what.find(sign) != std::string::npos) throw OutOfMemory(words());
+    // cuDNN's last words are also those for a type that it does not know; smaller tiles then fail, too, and say so.
+    for (const char* sign : {"out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED",
+                             "unable to find an engine to execute"}) {
+      if (what.find(sign) != std::string::npos) throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
     }
     throw;
   }
+}
+
+/// Likewise of a `forward` pass on `input` (n, channels, h, w).
+template <class Tensor, class Forward>
+auto named_out_of_memory(const Tensor& input, const Forward& forward) {
+  return translated_out_of_memory(
+      [&] {
+        return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2), input.size(3));
+      },
+      forward);
 }
 
 }  // namespace tessera

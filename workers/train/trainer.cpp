@@ -59,16 +59,22 @@ at::Device torch_device(const Device& device) {
                      : at::Device(at::kCPU);
 }
 
+/// Bytes of a GPU: so many, or that part of what it has.
+std::int64_t part_of_memory(const Device& device, std::int64_t bytes, std::int64_t part) {
+  return device.memory > 0 ? std::min(bytes, device.memory / part) : bytes;
+}
+
 /// How many samples go through the network together.
-std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& network, bool cuda) {
+std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& network, const Device& device) {
   if (options.reproducible || network.batch_norm) return 1;
   if (options.samples_at_once > 0) return options.samples_at_once;
-  if (!cuda) return 1;
+  if (!device.cuda) return 1;
   const std::int64_t side = options.samples.tile_side;
-  const std::int64_t activations = training_memory(network, side, side, options.precision, cuda) - 16 * parameter_count(network);
+  const std::int64_t activations = training_memory(network, side, side, options.precision, device.cuda) - 16 * parameter_count(network);
   // LibTorch counts the elements of a tensor of an activation in 31 bits.
   const std::int64_t elements = 2 * network.base_filters * side * side;
-  return std::max<std::int64_t>(1, std::min(kSamplesAtOnceBudget / std::max<std::int64_t>(1, activations),
+  const std::int64_t budget = part_of_memory(device, kSamplesAtOnceBudget, 2);
+  return std::max<std::int64_t>(1, std::min(budget / std::max<std::int64_t>(1, activations),
                                             (std::int64_t{1} << 31) / elements));
 }
 
@@ -117,7 +123,7 @@ struct Trainer::Model {
   /// Of this worker alone: may fail on it alone.
   Model(std::shared_ptr<UNetImpl> network, const Device& device, const TrainerOptions& options)
       : parameters(std::move(network), torch_device(device)),
-        at_once(choose_at_once(options, parameters.network().options(), device.cuda)),
+        at_once(choose_at_once(options, parameters.network().options(), device)),
         engine(make_gradient_engine(parameters, options.precision, at_once)),
         optimizer(options.optimizer, parameters.values()) {
     if (!options.reproducible && options.sums_on_device.value_or(device.cuda))
@@ -171,7 +177,7 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, con
   // Before anything collective, so that nobody waits for a worker that failed.
   on_every_rank(workers, [&] {
     model_ = std::make_unique<Model>(std::move(network), device, options);
-    const bool fits = device.cuda && DeviceSampler::bytes_of(data) <= kDeviceSamplingBudget;
+    const bool fits = device.cuda && DeviceSampler::bytes_of(data) <= part_of_memory(device, kDeviceSamplingBudget, 8);
     if (options.sampling == SamplingPlace::device || (options.sampling == SamplingPlace::automatic && fits))
       model_->sampler = std::make_unique<DeviceSampler>(source_, model_->parameters.device());
   });

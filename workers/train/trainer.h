@@ -31,7 +31,8 @@ enum class SamplingPlace {
   device,     ///< where the network is
 };
 constexpr std::int64_t kDeviceSamplingBudget = std::int64_t{8} << 30;
-/// Bytes of the activations of samples that go through a network at once, where their number is automatic.
+/// Bytes of the activations of samples that go through a network at once, where their number is automatic. On smaller cards
+/// half of their memory is the limit, and an eighth of it for the sections.
 constexpr std::int64_t kSamplesAtOnceBudget = std::int64_t{24} << 30;
 
 struct TrainerOptions {
