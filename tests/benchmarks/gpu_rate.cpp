@@ -47,6 +47,7 @@ class Bench {
  public:
   Bench(const std::string& kind, std::int64_t filters, int threads, const std::string& network_file)
       : device_(choose_device(Communicator::alone(), true, kind, threads)) {
+    choose_algorithms(device_, /*reproducible=*/false);  // PyTorch beside it tries algorithms, too
     network_options_.base_filters = filters;
     network_ = make_network(network_options_, 1);
     export_torchscript(*network_, {}, network_file);

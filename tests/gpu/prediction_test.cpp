@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "on_device.h"
 #include "tests/unit/workers/tiled_prediction.h"
 #include "workers/infer/tile_choice.h"
+#include "workers/network/gpu_network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/tile_network.h"
@@ -241,6 +243,53 @@ TEST_P(Prediction, Float16NeedsAGpu) {
     EXPECT_NO_THROW(TilePredictor(network, options(Precision::float16)));
   } else {
     EXPECT_THROW(TilePredictor(network, options(Precision::float16)), UsageError);
+  }
+}
+
+TEST_P(Prediction, EveryKernelAnswersTheSame) {
+  const c10::InferenceMode inference;
+  for (const Case& c : cases()) {
+    const NetworkGeometry geometry = geometry_of(c.network->options());
+    const std::int64_t side = geometry.input_side_for(64), channels = c.network->options().in_channels;
+    for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+      const auto plain = make_gpu_network(*c.network, precision, device(), {GpuKernels{}, 0});
+      at::manual_seed(4);
+      const at::Tensor x = at::randn({1, channels, side, side}).to(is_cuda() ? at::kCUDA : at::kCPU);
+      const at::Tensor right = plain->logits(x);
+      const double scale = right.abs().max().item<double>();
+      ASSERT_GT(scale, 0);
+      for (const bool fused : {false, true}) {
+        if (fused && !is_cuda()) continue;
+        for (const bool maxima : {false, true}) {
+          for (const std::int64_t graph_pixels : {0, 1 << 20}) {
+            const auto network = make_gpu_network(*c.network, precision, device(), {GpuKernels{fused, maxima}, graph_pixels});
+            double worst = 0;
+            // The second time it is recorded, the third time replayed, with another input between them.
+            for (const double factor : {1.0, 1.0, 0.5, 1.0}) {
+              const at::Tensor answer = network->logits(x * factor);
+              if (factor == 1.0) worst = std::max(worst, (answer - right).abs().max().item<double>() / scale);
+            }
+            say(fmt::format("{}, {}: {:.2g} of the largest logit", c.name, network->text(), worst));
+            EXPECT_LE(worst, precision == Precision::float32 ? 1e-4 : 0.05);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Prediction, WhatIsNotFiniteIsSeen) {
+  // cuDNN's fused ReLU could hide it: by default nothing is fused.
+  for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    PredictorOptions what = options(precision);
+    what.blocks_on_device = true;
+    const auto network = testing::golden_network("unet2015.h5", testing::small(unet2015_options()));
+    const TilePredictor predictor(make_gpu_network(*network, precision, device()), NetworkTraits(network->options()), what);
+    const Index3 shape{1, 64, 64};
+    VoxelBuffer raw(VoxelType::float32, shape);
+    raw.as<float>()[2000] = std::nanf("");
+    const Tile whole = whole_section_tile(geometry_of(network->options()), shape, 0, 0);
+    EXPECT_THROW(predictor.predict(raw, Box::of_shape(shape), shape, {whole}, whole.core, {}), Error);
   }
 }
 

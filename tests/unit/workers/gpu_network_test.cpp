@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "random_network.h"
+#include "workers/network/out_of_memory.h"
 
 namespace tessera {
 namespace {
@@ -72,6 +73,25 @@ TEST(GpuKernels, TheFastestAreTaken) {
   best = choose({{{false, false}, 1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all);
   EXPECT_TRUE(!best.fused && !best.maxima) << "the plain ones where nothing is faster";
   EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all), c10::Error);
+}
+
+TEST(OutOfMemory, IsWhatLibTorchAndItsLibrariesSay) {
+  const auto say = [](const char* what) {
+    return [what] {
+      return translated_out_of_memory([] { return std::string("block 7"); }, [&]() -> int { TORCH_CHECK(false, what); });
+    };
+  };
+  for (const char* what : {"CUDA out of memory. Tried to allocate 2 GiB", "CUDNN_STATUS_ALLOC_FAILED",
+                           "FIND was unable to find an engine to execute this computation"}) {
+    try {
+      say(what)();
+      FAIL() << what;
+    } catch (const OutOfMemory& error) {
+      EXPECT_NE(std::string(error.what()).find("block 7"), std::string::npos);
+      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_THROW(say("illegal address")(), c10::Error);
 }
 
 TEST(TileMemory, OnAGpuHoldsThePlannedActivations) {
