@@ -73,7 +73,11 @@ class GpuNetwork : public TileNetwork {
     constexpr std::array kWays = {GpuKernels{}, GpuKernels{false, true}, GpuKernels{true, false}, GpuKernels{true, true}};
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
     const std::span ways(kWays.data(), precision_ == Precision::float16 ? 2 : kWays.size());
-    return fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
+    const GpuKernels best =
+        fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
+    spdlog::info("{}, {}: the fastest for {} x {} pixels is {}", device_.text(), name_of(precision_), input.size(2), input.size(3),
+                 best.text());
+    return best;
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
