@@ -12,18 +12,10 @@
 #include "workers/infer/block_memory.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/tile_network.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
-namespace {
-
-at::Device torch_device(const Device& device) {
-  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
-                     : at::Device(at::kCPU);
-}
-
-}  // namespace
-
 /// The prediction of one block.
 class TilePredictor::Run {
  public:

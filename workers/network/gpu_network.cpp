@@ -16,6 +16,7 @@
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
@@ -54,17 +55,11 @@ class GpuNetwork : public TileNetwork {
   }
 
  private:
-  at::ScalarType type() const {
-    return precision_ == Precision::bfloat16 ? at::kBFloat16
-           : precision_ == Precision::float16 ? at::kHalf
-                                              : at::kFloat;
-  }
+  at::ScalarType type() const { return scalar_type(precision_); }
 
   void to_device(Layer& layer) const {
-    const at::Device device =
-        device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index)) : at::Device(at::kCPU);
-    layer.weight = gpu::channels_last(layer.weight.to(device), type());
-    layer.bias = layer.bias.to(device, type());
+    layer.weight = gpu::channels_last(layer.weight.to(torch_device(device_)), type());
+    layer.bias = layer.bias.to(torch_device(device_), type());
   }
 
   GpuKernels choose_kernels(const at::Tensor& input) const {

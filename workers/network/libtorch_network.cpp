@@ -6,22 +6,11 @@
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/tile_network.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
-
-at::ScalarType scalar_type(Precision precision) {
-  switch (precision) {
-    case Precision::bfloat16:
-      return at::kBFloat16;
-    case Precision::float16:
-      return at::kHalf;
-    case Precision::float32:
-      break;
-  }
-  return at::kFloat;
-}
 
 class LibTorchNetwork : public TileNetwork {
  public:
@@ -29,9 +18,7 @@ class LibTorchNetwork : public TileNetwork {
       : network_(clone_network(network)), precision_(precision), on_(device.text()) {
     const at::NoGradGuard no_grad;
     network_->eval();
-    network_->to(device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
-                             : at::Device(at::kCPU),
-                 scalar_type(precision));
+    network_->to(torch_device(device), scalar_type(precision));
     for (auto& parameter : network_->parameters()) {
       if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
     }

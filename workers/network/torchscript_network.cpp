@@ -18,21 +18,11 @@
 #include "io/checkpoint_file.h"
 #include "io/error.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/torchscript_export.h"
 
 namespace tessera {
 namespace {
-
-at::Device torch_device(const Device& device) {
-  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
-                     : at::Device(at::kCPU);
-}
-
-at::ScalarType scalar_type(Precision precision) {
-  return precision == Precision::bfloat16  ? at::kBFloat16
-         : precision == Precision::float16 ? at::kHalf
-                                           : at::kFloat;
-}
 
 /// Lets LibTorch read a file's bytes where they are.
 class BytesInMemory : public caffe2::serialize::ReadAdapterInterface {

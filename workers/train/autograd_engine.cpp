@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 #include "workers/train/gradient_engine.h"
 
@@ -63,7 +64,7 @@ class AutogradEngine : public GradientEngine {
   AutogradEngine(FlatParameters& parameters, Precision precision, std::int64_t samples_at_once)
       : parameters_(parameters),
         own_dropout_(samples_at_once > 1 || parameters.device().is_cuda()),
-        type_(precision == Precision::bfloat16 ? at::kBFloat16 : at::kFloat),
+        type_(scalar_type(precision)),
         final_(parameters) {
     std::map<std::string, std::size_t> places;
     for (std::size_t i = 0; i < parameters.entries().size(); ++i)

@@ -11,6 +11,7 @@
 #include "workers/network/gpu_network.h"
 #include "workers/network/gpu_operators.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 #include "workers/train/gradient_engine.h"
 
@@ -29,7 +30,7 @@ class GpuEngine : public GradientEngine {
   GpuEngine(FlatParameters& parameters, Precision precision)
       : parameters_(parameters),
         options_(parameters.network().options()),
-        type_(precision == Precision::bfloat16 ? at::kBFloat16 : at::kFloat) {
+        type_(scalar_type(precision)) {
     const int convs = (2 * options_.depth + 1) * options_.block_convs;
     for (int i = 0; i < convs; ++i)
       convs_.push_back(layer_of(fmt::format("convs.{}", i)));

@@ -15,22 +15,13 @@
 #include "io/error.h"
 #include "workers/mpi/agree.h"
 #include "workers/mpi/cuda_aware.h"
-#include "workers/mpi/nccl_sum.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/out_of_memory.h"
-#include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
-#include "workers/train/device_sampler.h"
-#include "workers/train/device_sums.h"
-#include "workers/train/flat_parameters.h"
-#include "workers/train/gradient_engine.h"
 #include "workers/train/gradient_norm.h"
-#include "workers/train/gradient_reducer.h"
 #include "workers/train/loss.h"
-#include "workers/train/nccl_reducer.h"
 #include "workers/train/pixel_weights.h"
-#include "workers/train/sample_tree.h"
-#include "workers/train/weight_average.h"
+#include "workers/train/trainer_model.h"
 
 namespace tessera {
 
@@ -53,30 +44,6 @@ struct WorkerSums {
   static constexpr std::size_t kCount = 6;
   std::span<double> values() { return {&signals, kCount}; }
 };
-
-at::Device torch_device(const Device& device) {
-  return device.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index))
-                     : at::Device(at::kCPU);
-}
-
-/// Bytes of a GPU: so many, or that part of what it has.
-std::int64_t part_of_memory(const Device& device, std::int64_t bytes, std::int64_t part) {
-  return device.memory > 0 ? std::min(bytes, device.memory / part) : bytes;
-}
-
-/// How many samples go through the network together.
-std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& network, const Device& device) {
-  if (options.reproducible || network.batch_norm) return 1;
-  if (options.samples_at_once > 0) return options.samples_at_once;
-  if (!device.cuda) return 1;
-  const std::int64_t side = options.samples.tile_side;
-  const std::int64_t activations = training_memory(network, side, side, options.precision, device.cuda) - 16 * parameter_count(network);
-  // LibTorch counts the elements of a tensor of an activation in 31 bits.
-  const std::int64_t elements = 2 * network.base_filters * side * side;
-  const std::int64_t budget = part_of_memory(device, kSamplesAtOnceBudget, 2);
-  return std::max<std::int64_t>(1, std::min(budget / std::max<std::int64_t>(1, activations),
-                                            (std::int64_t{1} << 31) / elements));
-}
 
 /// Samples made on the host as tensors on the device: on the CPU in their own memory.
 SampleTensors tensors_of(std::vector<PreparedSample>& prepared, const at::Device& device) {
@@ -118,69 +85,11 @@ std::span<float> span_of(at::Tensor& vector) {
 
 }  // namespace
 
-/// The network as the iterations need it, and how its gradients are summed.
-struct Trainer::Model {
-  /// Of this worker alone: may fail on it alone.
-  Model(std::shared_ptr<UNetImpl> network, const Device& device, const TrainerOptions& options)
-      : parameters(std::move(network), torch_device(device)),
-        at_once(choose_at_once(options, parameters.network().options(), device)),
-        engine(make_gradient_engine(parameters, options.precision, at_once)),
-        optimizer(options.optimizer, parameters.values()) {
-    if (!options.reproducible && options.sums_on_device.value_or(device.cuda))
-      sums.emplace(parameters.device());
-    if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());
-    parameters.network().train();
-  }
-
-  /// Collective over the workers.
-  void connect(const Communicator& workers, const TrainerOptions& options) {
-    reducer.emplace(workers, GradientReducerOptions{.wire = options.wire});
-    tree.emplace(workers, options.global_batch);
-    if (workers.any(!sums)) sums.reset();  // all find out at the same iteration that a loss is not finite
-    const bool cuda = parameters.device().is_cuda(), elsewhere = !options.nccl_library.empty();
-    const bool float32 = !options.reproducible && options.wire == Wire::float32;
-    if (workers.size() == 1 || !(cuda || elsewhere)) return;
-    std::string reason = "not asked for";
-    if (float32 && options.nccl && sums) {
-      const at::OptionalDeviceGuard on_device(parameters.device());
-      auto found = NcclSum::create(workers, elsewhere ? options.nccl_library : "libnccl.so.2", reason);
-      if (found) nccl = std::make_unique<NcclReducer>(std::move(found), parameters.device());
-    }
-    if (nccl) {
-      exchange = nccl->overlaps() ? "NCCL, during the backward pass" : "NCCL, after the backward pass";
-    } else if (options.cuda_aware_mpi && float32) {
-      on_every_rank(workers, require_cuda_aware_mpi);
-      cuda_aware = true;
-      exchange = "MPI, in the devices' memory";
-    } else {
-      exchange = "MPI, through the host's memory, without NCCL: " + reason;
-    }
-  }
-
-  FlatParameters parameters;
-  std::int64_t at_once;  ///< samples that go through the network together
-  std::unique_ptr<GradientEngine> engine;
-  Optimizer optimizer;
-  std::optional<DeviceSums> sums;
-  std::unique_ptr<DeviceSampler> sampler;  ///< null: the host makes the samples
-  std::optional<WeightAverage> average;
-  std::optional<GradientReducer> reducer;
-  std::optional<SampleTree> tree;
-  std::unique_ptr<NcclReducer> nccl;
-  bool cuda_aware = false;       ///< MPI sums in the device's memory
-  std::string exchange = "MPI";  ///< how gradients travel, in words
-};
-
 Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
                  const Device& device, const Communicator& workers)
     : options_(options), workers_(workers), source_(data, geometry_of(network->options()), options.samples) {
   // Before anything collective, so that nobody waits for a worker that failed.
-  on_every_rank(workers, [&] {
-    model_ = std::make_unique<Model>(std::move(network), device, options);
-    const bool fits = device.cuda && DeviceSampler::bytes_of(data) <= part_of_memory(device, kDeviceSamplingBudget, 8);
-    if (options.sampling == SamplingPlace::device || (options.sampling == SamplingPlace::automatic && fits))
-      model_->sampler = std::make_unique<DeviceSampler>(source_, model_->parameters.device());
-  });
+  on_every_rank(workers, [&] { model_ = std::make_unique<Model>(std::move(network), source_, device, options); });
   model_->connect(workers, options);
   // This worker's samples: those of its place in every global batch.
   const SampleRange own = samples_of(options.global_batch, workers.rank(), workers.size());
@@ -439,72 +348,6 @@ TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   TrainingStep result;
   report([&](const TrainingStep& step) { result = step; });
   return result;
-}
-
-void Trainer::store(Checkpoint& checkpoint) const {
-  const FlatParameters& parameters = model_->parameters;
-  store_network(parameters.network(), checkpoint);
-  for (const auto& [kind, vector] : model_->optimizer.state()) {
-    for (const auto& entry : parameters.entries())
-      checkpoint.arrays["optimizer/" + kind + "/" + entry.name] =
-          array_of(FlatParameters::piece(vector, entry));
-  }
-  if (model_->average) {
-    for (const auto& entry : parameters.entries())
-      checkpoint.arrays[kAveragePrefix + entry.name] =
-          array_of(FlatParameters::piece(model_->average->values(), entry));
-  }
-  checkpoint.counters["iteration"] = iteration_;
-  checkpoint.counters["samples_seen"] = samples_seen_;
-  checkpoint.numbers["normalisation"] = {source_.normalisation().mean, source_.normalisation().std};
-  if (source_.data().scope() == NormalisationScope::volume) checkpoint.texts["normalisation"] = "volume";
-}
-
-void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
-  torch::NoGradGuard no_grad;
-  UNetImpl& network = model_->parameters.network();
-  const std::string difference =
-      difference_between(network.options(), load_network_options(checkpoint, name));
-  if (!difference.empty()) throw UsageError(fmt::format("{} holds another network: {}", name, difference));
-  const auto normalisation = checkpoint.numbers.find("normalisation");
-  const auto iteration = checkpoint.counters.find("iteration");
-  const auto samples_seen = checkpoint.counters.find("samples_seen");
-  if (normalisation == checkpoint.numbers.end() || normalisation->second.size() != 2 ||
-      iteration == checkpoint.counters.end() || samples_seen == checkpoint.counters.end()) {
-    throw Error(name + " lacks the training's counters: it holds weights only");
-  }
-  const bool by_volume = checkpoint.texts.contains("normalisation");
-  if (by_volume != (source_.data().scope() == NormalisationScope::volume)) {
-    throw UsageError(
-        fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training", name,
-                    by_volume ? "volume" : "all"));
-  }
-  prefetcher_->drop();
-  for (auto& item : network.named_parameters()) {
-    copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
-  }
-  for (auto& item : network.named_buffers())
-    copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
-  for (auto& [kind, vector] : model_->optimizer.state()) {
-    for (const auto& entry : model_->parameters.entries()) {
-      at::Tensor piece = FlatParameters::piece(vector, entry);
-      copy_array(checkpoint, "optimizer/" + kind + "/" + entry.name, piece, name);
-    }
-  }
-  if (model_->average) {
-    const std::string from = has_average(checkpoint) ? kAveragePrefix : "weights/";
-    for (const auto& entry : model_->parameters.entries()) {
-      at::Tensor piece = FlatParameters::piece(model_->average->values(), entry);
-      copy_array(checkpoint, from + entry.name, piece, name);
-    }
-  }
-  model_->parameters.statistics_changed();
-  model_->engine->parameters_changed();
-  if (model_->sums) model_->sums->drop();
-  unreported_.clear();
-  source_.set_normalisation({normalisation->second[0], normalisation->second[1]});
-  iteration_ = iteration->second;
-  samples_seen_ = samples_seen->second;
 }
 
 }  // namespace tessera

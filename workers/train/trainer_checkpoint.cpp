@@ -1,0 +1,77 @@
+#include <fmt/format.h>
+
+#include "io/error.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/tensor_array.h"
+#include "workers/network/unet.h"
+#include "workers/train/trainer_model.h"
+
+namespace tessera {
+
+void Trainer::store(Checkpoint& checkpoint) const {
+  const FlatParameters& parameters = model_->parameters;
+  store_network(parameters.network(), checkpoint);
+  for (const auto& [kind, vector] : model_->optimizer.state()) {
+    for (const auto& entry : parameters.entries())
+      checkpoint.arrays["optimizer/" + kind + "/" + entry.name] =
+          array_of(FlatParameters::piece(vector, entry));
+  }
+  if (model_->average) {
+    for (const auto& entry : parameters.entries())
+      checkpoint.arrays[kAveragePrefix + entry.name] =
+          array_of(FlatParameters::piece(model_->average->values(), entry));
+  }
+  checkpoint.counters["iteration"] = iteration_;
+  checkpoint.counters["samples_seen"] = samples_seen_;
+  checkpoint.numbers["normalisation"] = {source_.normalisation().mean, source_.normalisation().std};
+  if (source_.data().scope() == NormalisationScope::volume) checkpoint.texts["normalisation"] = "volume";
+}
+
+void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
+  torch::NoGradGuard no_grad;
+  UNetImpl& network = model_->parameters.network();
+  const std::string difference =
+      difference_between(network.options(), load_network_options(checkpoint, name));
+  if (!difference.empty()) throw UsageError(fmt::format("{} holds another network: {}", name, difference));
+  const auto normalisation = checkpoint.numbers.find("normalisation");
+  const auto iteration = checkpoint.counters.find("iteration");
+  const auto samples_seen = checkpoint.counters.find("samples_seen");
+  if (normalisation == checkpoint.numbers.end() || normalisation->second.size() != 2 ||
+      iteration == checkpoint.counters.end() || samples_seen == checkpoint.counters.end()) {
+    throw Error(name + " lacks the training's counters: it holds weights only");
+  }
+  const bool by_volume = checkpoint.texts.contains("normalisation");
+  if (by_volume != (source_.data().scope() == NormalisationScope::volume)) {
+    throw UsageError(
+        fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training", name,
+                    by_volume ? "volume" : "all"));
+  }
+  prefetcher_->drop();
+  for (auto& item : network.named_parameters()) {
+    copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
+  }
+  for (auto& item : network.named_buffers())
+    copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
+  for (auto& [kind, vector] : model_->optimizer.state()) {
+    for (const auto& entry : model_->parameters.entries()) {
+      at::Tensor piece = FlatParameters::piece(vector, entry);
+      copy_array(checkpoint, "optimizer/" + kind + "/" + entry.name, piece, name);
+    }
+  }
+  if (model_->average) {
+    const std::string from = has_average(checkpoint) ? kAveragePrefix : "weights/";
+    for (const auto& entry : model_->parameters.entries()) {
+      at::Tensor piece = FlatParameters::piece(model_->average->values(), entry);
+      copy_array(checkpoint, from + entry.name, piece, name);
+    }
+  }
+  model_->parameters.statistics_changed();
+  model_->engine->parameters_changed();
+  if (model_->sums) model_->sums->drop();
+  unreported_.clear();
+  source_.set_normalisation({normalisation->second[0], normalisation->second[1]});
+  iteration_ = iteration->second;
+  samples_seen_ = samples_seen->second;
+}
+
+}  // namespace tessera
