@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "workers/network/forward_plan.h"
-#include "workers/network/gpu_network.h"
+#include "workers/network/gpu_kernels.h"
 #include "workers/network/gpu_operators.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/torch_types.h"

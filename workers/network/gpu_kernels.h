@@ -1,0 +1,25 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+namespace tessera {
+
+/// Ways to do the same; which is the fastest depends on the card, the version of cuDNN, the precision and the shapes.
+struct GpuKernels {
+  bool fused = false;   ///< cuDNN's convolution, bias and ReLU in one kernel, in place of one each; CUDA only
+  bool maxima = false;  ///< pooling as three maxima of two; else LibTorch's pooling, which writes 8-byte indices, too
+  std::string text() const;
+};
+
+/// Seconds that some kernels take.
+using KernelTimer = std::function<double(const std::function<void()>&)>;
+/// The fastest of some ways by the timer, the first of equal ones. A way that throws c10::Error is none, but the first,
+/// which must be possible. Errors: c10::Error.
+GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function<void(const GpuKernels&)>& run,
+                           const KernelTimer& time);
+/// Times kernels on a CUDA device.
+KernelTimer cuda_timer(int index);
+
+}  // namespace tessera
