@@ -10,8 +10,6 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <cuda_runtime_api.h>
 #include <torch/cuda.h>
-#else
-#include "io/error.h"
 #endif
 
 namespace tessera {
@@ -25,10 +23,6 @@ std::int64_t cuda_memory() {
 }
 
 #ifdef TESSERA_CUDA
-
-struct CudaGraph::Recording {
-  at::cuda::CUDAGraph graph;
-};
 
 namespace {
 
@@ -44,57 +38,47 @@ void begin(at::cuda::CUDAGraph& recorded) {
   capture(recorded);
 }
 
-}  // namespace
-
-bool CudaGraph::is_available() {
-  return true;
-}
-
-CudaGraph::CudaGraph(const std::function<void()>& kernels) : recording_(std::make_unique<Recording>()) {
-  const c10::impl::VirtualGuardImpl guard(at::kCUDA);
-  const at::Device device = guard.getDevice();
-  torch::cuda::synchronize(device.index());
-  {
+class CudaGraph : public RecordedKernels {
+ public:
+  explicit CudaGraph(const std::function<void()>& kernels) {
+    const c10::impl::VirtualGuardImpl guard(at::kCUDA);
+    const at::Device device = guard.getDevice();
+    torch::cuda::synchronize(device.index());
     // The default stream cannot be recorded.
     const c10::StreamGuard on(guard.getStreamFromGlobalPool(device));
     kernels();  // libraries choose their algorithms, and load them, at the first use
     kernels();
     torch::cuda::synchronize(device.index());
-    begin(recording_->graph);
+    begin(graph_);
     try {
       kernels();
     } catch (...) {
       try {
-        recording_->graph.capture_end();
+        graph_.capture_end();
       } catch (...) {  // it is broken off: why, the first one says
       }
       throw;
     }
-    recording_->graph.capture_end();
+    graph_.capture_end();
   }
-}
 
-CudaGraph::~CudaGraph() = default;
+  void replay() override { graph_.replay(); }
 
-void CudaGraph::replay() {
-  recording_->graph.replay();
+ private:
+  at::cuda::CUDAGraph graph_;
+};
+
+}  // namespace
+
+KernelRecorder cuda_recorder() {
+  return [](const std::function<void()>& kernels) { return std::make_unique<CudaGraph>(kernels); };
 }
 
 #else
 
-struct CudaGraph::Recording {};
-
-bool CudaGraph::is_available() {
-  return false;
+KernelRecorder cuda_recorder() {
+  return {};
 }
-
-CudaGraph::CudaGraph(const std::function<void()>&) {
-  throw UsageError("this program was built without CUDA's headers: it cannot record kernels");
-}
-
-CudaGraph::~CudaGraph() = default;
-
-void CudaGraph::replay() {}
 
 #endif
 

@@ -10,7 +10,9 @@
 
 #include "io/error.h"
 #include "on_device.h"
+#include "tests/unit/workers/operator_recorder.h"
 #include "tests/unit/workers/tiled_prediction.h"
+#include "workers/cuda_runtime.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/network_checkpoint.h"
@@ -252,7 +254,7 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
     const NetworkGeometry geometry = geometry_of(c.network->options());
     const std::int64_t side = geometry.input_side_for(64), channels = c.network->options().in_channels;
     for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-      const auto plain = make_gpu_network(*c.network, precision, device(), {GpuKernels{}, 0});
+      const auto plain = make_gpu_network(*c.network, precision, device(), {.kernels = GpuKernels{}});
       at::manual_seed(4);
       const at::Tensor x = at::randn({1, channels, side, side}).to(is_cuda() ? at::kCUDA : at::kCPU);
       const at::Tensor right = plain->logits(x);
@@ -261,8 +263,8 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
       for (const bool fused : {false, true}) {
         if (fused && !is_cuda()) continue;
         for (const bool maxima : {false, true}) {
-          for (const std::int64_t graph_pixels : {0, 1 << 20}) {
-            const auto network = make_gpu_network(*c.network, precision, device(), {GpuKernels{fused, maxima}, graph_pixels});
+          for (const KernelRecorder& record : {KernelRecorder{}, is_cuda() ? cuda_recorder() : testing::operator_recorder()}) {
+            const auto network = make_gpu_network(*c.network, precision, device(), {GpuKernels{fused, maxima}, record});
             double worst = 0;
             // The second time it is recorded, the third time replayed, with another input between them.
             for (const double factor : {1.0, 1.0, 0.5, 1.0}) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -21,5 +22,19 @@ GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function
                            const KernelTimer& time);
 /// Times kernels on a CUDA device.
 KernelTimer cuda_timer(int index);
+
+/// Kernels that were recorded once and are started all together: starting them one by one costs the host some microseconds
+/// each, which short kernels do not hide. What they read and write stays at its place: tensors that they use from
+/// outside must live as long, and keep their memory.
+class RecordedKernels {
+ public:
+  virtual ~RecordedKernels() = default;
+  /// Starts them on the current stream.
+  virtual void replay() = 0;
+};
+/// Records what a function starts. It calls it several times; what it made the last time is what replay() writes. The function
+/// must not wait for the device, draw random numbers, nor depend on what its kernels compute; numbers that it hands them stay
+/// those of the recording. Errors: c10::Error.
+using KernelRecorder = std::function<std::unique_ptr<RecordedKernels>(const std::function<void()>& kernels)>;
 
 }  // namespace tessera

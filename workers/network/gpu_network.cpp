@@ -9,7 +9,6 @@
 #include <list>
 
 #include "io/log.h"
-#include "workers/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
@@ -47,8 +46,8 @@ class GpuNetwork : public TileNetwork {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
       if (!kernels_) kernels_ = choose_kernels(input);
-      const bool small = input.size(2) * input.size(3) <= options_.graph_pixels;
-      return device_.cuda && small && CudaGraph::is_available() ? replayed(input) : run(input, *kernels_);
+      const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
+      return options_.record && small ? replayed(input) : run(input, *kernels_);
     });
   }
 
@@ -122,7 +121,7 @@ class GpuNetwork : public TileNetwork {
   /// A forward pass recorded for one shape.
   struct Recorded {
     at::Tensor input, output;
-    std::unique_ptr<CudaGraph> graph;
+    std::unique_ptr<RecordedKernels> kernels;
   };
 
   at::Tensor replayed(const at::Tensor& input) {
@@ -143,21 +142,21 @@ class GpuNetwork : public TileNetwork {
     Recorded& pass = recorded_.front();
     try {
       pass.input = input.clone();
-      pass.graph = std::make_unique<CudaGraph>([&] { pass.output = run(pass.input, *kernels_); });
+      pass.kernels = options_.record([&] { pass.output = run(pass.input, *kernels_); });
       return replay(input);
     } catch (const c10::Error& error) {
       spdlog::warn("{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
                    device_.text(), input.size(2), input.size(3), error.what_without_backtrace());
     }
     recorded_.clear();
-    options_.graph_pixels = 0;
+    options_.record = {};
     return run(input, *kernels_);
   }
 
   at::Tensor replay(const at::Tensor& input) {
     Recorded& pass = recorded_.front();
     pass.input.copy_(input);
-    pass.graph->replay();
+    pass.kernels->replay();
     return pass.output.clone();
   }
 

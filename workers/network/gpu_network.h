@@ -12,8 +12,9 @@ namespace tessera {
 struct GpuNetworkOptions {
   /// Without them the first input decides, by measuring.
   std::optional<GpuKernels> kernels = std::nullopt;
-  /// Inputs of at most so many pixels are run as recorded kernels, where CUDA is; 0: none.
-  std::int64_t graph_pixels = std::int64_t{1} << 20;
+  /// How inputs of at most so many pixels, which come again and again, are recorded; empty: they are not.
+  KernelRecorder record = {};
+  std::int64_t recorded_pixels = std::int64_t{1} << 20;
 };
 
 /// A U-Net for inference on a GPU: channels_last in the device's precision throughout, batch normalisation folded into the

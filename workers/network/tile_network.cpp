@@ -1,6 +1,7 @@
 #include "workers/network/tile_network.h"
 
 #include "io/error.h"
+#include "workers/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/onednn_network.h"
@@ -33,7 +34,7 @@ std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precisio
 #ifdef TESSERA_ONEDNN
   if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
 #endif
-  if (device.cuda) return make_gpu_network(network, precision, device);
+  if (device.cuda) return make_gpu_network(network, precision, device, {.record = cuda_recorder()});
   return make_libtorch_network(network, precision, device);
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator_recorder.h"
 #include "random_network.h"
 #include "workers/network/out_of_memory.h"
 
@@ -43,6 +44,49 @@ TEST_P(GpuNetworkOnCpu, AgreesWithLibTorch) {
       EXPECT_LE((h - b).abs().max().item<double>() / scale, 0.05) << "side " << side << ", maxima " << maxima;
     }
   }
+}
+
+TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
+  const UNetOptions options = testing::options_of(GetParam());
+  const auto network = testing::random_network(options);
+  const NetworkGeometry geometry = geometry_of(options);
+  const c10::InferenceMode inference;
+  int recorded = 0;
+  const KernelRecorder record = [&](const std::function<void()>& kernels) {
+    ++recorded;
+    return testing::operator_recorder()(kernels);
+  };
+  const auto plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}}),
+             replayed = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
+  std::vector<std::pair<at::Tensor, at::Tensor>> answers;
+  for (const std::int64_t more : {0, 0, 0, 1, 0, 1, 1, 1}) {
+    const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
+    const at::Tensor x = at::randn({1, options.in_channels, side, side});
+    answers.emplace_back(replayed->logits(x), plain->logits(x));
+  }
+  EXPECT_EQ(recorded, 2) << "one of each shape, once it comes twice in turn";
+  for (const auto& [found, expected] : answers)
+    EXPECT_TRUE(found.equal(expected)) << "a later answer must not change an earlier one, either";
+}
+
+TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
+  const UNetOptions options = testing::options_of(testing::kNetworkCases.front());
+  const auto network = testing::random_network(options);
+  const c10::InferenceMode inference;
+  int tried = 0;
+  const KernelRecorder record = [&](const std::function<void()>& kernels) -> std::unique_ptr<RecordedKernels> {
+    kernels();
+    ++tried;
+    TORCH_CHECK(false, "operation not permitted when stream is capturing");
+  };
+  const auto gives_up = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record}),
+             plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}});
+  const std::int64_t side = geometry_of(options).input_side_for(16);
+  for (int i = 0; i < 4; ++i) {
+    const at::Tensor x = at::randn({1, options.in_channels, side, side});
+    EXPECT_TRUE(gives_up->logits(x).equal(plain->logits(x)));
+  }
+  EXPECT_EQ(tried, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Options, GpuNetworkOnCpu, ::testing::ValuesIn(testing::kNetworkCases),
