@@ -7,64 +7,50 @@
 #include <optional>
 #include <vector>
 
-#include "workers/network/forward_plan.h"
-#include "workers/network/gpu_kernels.h"
-#include "workers/network/gpu_operators.h"
+#include "io/log.h"
 #include "workers/network/out_of_memory.h"
-#include "workers/network/torch_types.h"
-#include "workers/network/unet.h"
-#include "workers/train/gradient_engine.h"
+#include "workers/train/gpu_passes.h"
 
 namespace tessera {
 namespace {
 
-/// A layer's parameters as the kernels want them, made anew whenever they have changed.
-struct Layer {
-  std::string name;
-  at::Tensor weight, bias;           ///< (out, in, k, k) of the plain convolution, (out); in the engine's type
-  std::int64_t gradients_final = 0;  ///< values of the flat gradient that are final once this layer is done
-};
-
 class GpuEngine : public GradientEngine {
  public:
-  GpuEngine(FlatParameters& parameters, Precision precision)
-      : parameters_(parameters),
-        options_(parameters.network().options()),
-        type_(scalar_type(precision)) {
-    const int convs = (2 * options_.depth + 1) * options_.block_convs;
-    for (int i = 0; i < convs; ++i)
-      convs_.push_back(layer_of(fmt::format("convs.{}", i)));
-    for (int i = 0; i < options_.depth; ++i)
-      ups_.push_back(layer_of(fmt::format("ups.{}", i)));
-    to_classes_ = layer_of("to_classes");
-  }
+  GpuEngine(FlatParameters& parameters, Precision precision, const GpuEngineOptions& options)
+      : parameters_(parameters), options_(options), passes_(parameters, precision) {}
 
   using GradientEngine::forward;
   std::string text() const override {
-    return fmt::format("LibTorch's kernels arranged for a GPU, {}{}", type_ == at::kFloat ? "float32" : "bfloat16",
-                       fused_.value_or(false) ? ", fused" : "");
+    return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}", passes_.type() == at::kFloat ? "float32" : "bfloat16",
+                       fused_.value_or(false) ? ", fused" : "", replayed_ != nullptr ? ", recorded" : "");
   }
 
   at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
     const at::NoGradGuard no_grad;
     return named_out_of_memory(input, [&] {
-      read_parameters();
-      if (!fused_) fused_ = is_faster_fused(input);
-      return pass(input, dropout_seeds, *fused_).to(at::kFloat);
+      if (!read_) passes_.read_parameters();
+      read_ = true;
+      const std::vector<at::Tensor> masks = passes_.dropout_masks(input, dropout_seeds);
+      if (!fused_) fused_ = is_faster_fused(input, masks);
+      replayed_ = recorded(input, masks);
+      if (replayed_ == nullptr) return passes_.forward(input, masks, *fused_, kept_);
+      replayed_->forward->replay();
+      return replayed_->logits.clone();
     });
   }
 
   void backward(const at::Tensor& logits_gradient, const GradientReady& ready) override {
     const at::NoGradGuard no_grad;
-    named_out_of_memory(input_, [&] {
-      logits_gradient_ = gpu::channels_last(logits_gradient, type_);
-      int now = static_cast<int>(plan_.forward.size());
-      for (const BackwardStep& step : plan_.backward) {
-        go_back(step, ready);
-        forget(now++);
+    const at::Tensor input = replayed_ != nullptr ? replayed_->input : kept_.input;
+    named_out_of_memory(input, [&] {
+      if (replayed_ != nullptr) {
+        replay_backward(logits_gradient);
+        if (ready) ready(parameters_.values().numel());
+      } else {
+        passes_.backward(logits_gradient, kept_, ready);
       }
-      logits_gradient_ = input_ = at::Tensor();
-      pooled_from_.clear();
+      // What is recorded ends all at once, and nothing could travel meanwhile.
+      if (ready) record_no_more();
       return 0;
     });
   }
@@ -72,178 +58,128 @@ class GpuEngine : public GradientEngine {
   void parameters_changed() override { read_ = false; }
 
  private:
-  Layer layer_of(const std::string& name) const {
-    const auto& bias = parameters_.entry(name + ".bias");
-    return {name, {}, {}, bias.begin + bias.count()};
-  }
-  at::Tensor value(const Layer& layer, const char* part) const {
-    return FlatParameters::piece(parameters_.values(), parameters_.entry(layer.name + part));
-  }
+  /// Both passes over inputs of one shape.
+  struct Recording {
+    int seen = 0;                     ///< such inputs
+    bool slower = false;              ///< than kernels started one by one
+    at::Tensor input, logits, logits_gradient;
+    std::vector<at::Tensor> masks;
+    KeptImages kept;                  ///< by the forward pass, for the backward pass
+    std::unique_ptr<RecordedKernels> forward, backward;
+  };
 
-  void read_parameters() {
-    if (read_) return;
-    for (Layer& layer : convs_)
-      read(layer, value(layer, ".weight"));
-    read(to_classes_, value(to_classes_, ".weight"));
-    for (Layer& layer : ups_) {
-      // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output pixel (dy, dx).
-      const at::Tensor weight = value(layer, ".weight");
-      read(layer, weight.permute({2, 3, 1, 0}).reshape({4 * weight.size(1), weight.size(0), 1, 1}));
-      layer.bias = layer.bias.repeat({4});
-    }
-    read_ = true;
-  }
-  void read(Layer& layer, const at::Tensor& weight) const {
-    layer.weight = gpu::channels_last(weight, type_);
-    layer.bias = value(layer, ".bias").to(type_);
-  }
+  /// By measuring; never where results are to be the same every time.
+  bool measures() const { return options_.time && !at::globalContext().deterministicCuDNN(); }
 
-  /// By measuring, on CUDA; never where results are to be the same every time.
-  bool is_faster_fused(const at::Tensor& input) {
-    if (!input.is_cuda() || at::globalContext().deterministicCuDNN()) return false;
-    const std::vector<std::uint64_t> seeds(static_cast<std::size_t>(input.size(0)), 1);
+  bool is_faster_fused(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
+    if (!measures()) return false;
     constexpr std::array kWays = {GpuKernels{}, GpuKernels{.fused = true}};
-    const auto run = [&](const GpuKernels& kernels) { pass(input, seeds, kernels.fused); };
-    return fastest_kernels(kWays, run, cuda_timer(input.device().index())).fused;
+    const auto run = [&](const GpuKernels& kernels) {
+      KeptImages kept;
+      passes_.forward(input, masks, kernels.fused, kept);
+    };
+    return fastest_kernels(kWays, run, options_.time).fused;
   }
 
-  at::Tensor& image(int buffer) { return buffer == kOutput ? logits_ : images_[static_cast<std::size_t>(buffer)]; }
-  const at::Tensor& source(int buffer) { return buffer == kInput ? input_ : image(buffer); }
-  /// Gives back what step `now`, counted through both passes, was the last to read.
-  void forget(int now) {
-    for (std::size_t b = 0; b < images_.size(); ++b) {
-      if (plan_.buffers[b].last_step == now) images_[b] = at::Tensor();
+  /// The recording for an input, with this input in it; none where there is to be none, or not yet.
+  Recording* recorded(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
+    constexpr int kPlain = 2;  // recording pays only for what comes again and again
+    const bool small = input.size(0) * input.size(2) * input.size(3) <= options_.recorded_pixels;
+    if (!options_.record || !small || at::globalContext().deterministicCuDNN()) return nullptr;
+    Recording& recording = recordings_[input.sizes().vec()];
+    if (recording.slower || ++recording.seen <= kPlain) return nullptr;
+    if (recording.forward) {
+      recording.input.copy_(input);
+      for (std::size_t i = 0; i < masks.size(); ++i)
+        recording.masks[i].copy_(masks[i]);
+      return &recording;
+    }
+    recording.input = input.clone();
+    recording.masks = masks;
+    const auto pass = [&] { recording.logits = passes_.forward(recording.input, recording.masks, *fused_, recording.kept); };
+    if (tried_to_record(pass, recording.forward)) return &recording;
+    recordings_.clear();
+    return nullptr;
+  }
+
+  void replay_backward(const at::Tensor& logits_gradient) {
+    Recording& recording = *replayed_;
+    if (recording.backward) {
+      recording.logits_gradient.copy_(logits_gradient);
+      recording.backward->replay();
+      return;
+    }
+    recording.logits_gradient = logits_gradient.clone();
+    // What is recorded, and measured, runs several times, onto the sums.
+    const at::Tensor sums = parameters_.sums().clone();
+    const auto pass = [&] {
+      KeptImages kept = recording.kept;
+      passes_.backward(recording.logits_gradient, kept, {});
+    };
+    const bool is_recorded = tried_to_record(pass, recording.backward) && is_faster_recorded(recording);
+    parameters_.sums().copy_(sums);
+    if (is_recorded) {
+      recording.backward->replay();
+      return;
+    }
+    pass();
+    replayed_ = nullptr;
+    recording = Recording();
+    recording.slower = true;
+  }
+
+  bool is_faster_recorded(Recording& recording) {
+    if (!measures()) return true;
+    try {
+      const double plain_s = options_.time([&] {
+        KeptImages kept;
+        passes_.forward(recording.input, recording.masks, *fused_, kept);
+        passes_.backward(recording.logits_gradient, kept, {});
+      });
+      const double recorded_s = options_.time([&] {
+        recording.forward->replay();
+        recording.backward->replay();
+      });
+      spdlog::info("both passes over {} x {} x {} pixels: {:.2f} ms, recorded {:.2f} ms", recording.input.size(0),
+                   recording.input.size(2), recording.input.size(3), 1e3 * plain_s, 1e3 * recorded_s);
+      return recorded_s < plain_s;
+    } catch (const c10::Error&) {  // no memory for both
+      return false;
     }
   }
 
-  /// The logits, in the engine's type; what the backward pass reads is kept.
-  at::Tensor pass(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds, bool fused) {
-    input_ = gpu::channels_last(input, type_);
-    if (height_ != input.size(2) || width_ != input.size(3)) {
-      height_ = input.size(2);
-      width_ = input.size(3);
-      plan_ = plan_gradient(options_, height_, width_, 2);
+  bool tried_to_record(const std::function<void()>& pass, std::unique_ptr<RecordedKernels>& kernels) {
+    try {
+      kernels = options_.record(pass);
+      return true;
+    } catch (const c10::Error& error) {
+      spdlog::warn("kernels cannot be recorded, and are started one by one: {}", error.what_without_backtrace());
     }
-    images_.assign(plan_.buffers.size(), {});
-    pooled_from_.clear();
-    std::uint64_t dropouts = 0;
-    for (std::size_t i = 0; i < plan_.forward.size(); ++i) {
-      const ForwardStep& step = plan_.forward[i];
-      take(step, fused);
-      if (plan_.drop_after[i])
-        image(step.out).mul_(dropout_mask(image(step.out), options_.dropout, dropout_seeds, ++dropouts));
-      forget(static_cast<int>(i));
-    }
-    return std::move(logits_);
+    options_.record = {};
+    return false;
   }
 
-  void take(const ForwardStep& step, bool fused) {
-    const at::Tensor& in = source(step.in);
-    at::Tensor& out = image(step.out);
-    const auto layer = static_cast<std::size_t>(step.layer);
-    switch (step.kind) {
-      case ForwardStep::Kind::convolution:
-        out = gpu::convolve_and_rectify(in, convs_[layer].weight, convs_[layer].bias, padding(), fused);
-        return;
-      case ForwardStep::Kind::to_classes:
-        out = at::conv2d(in, to_classes_.weight, to_classes_.bias);
-        return;
-      case ForwardStep::Kind::pooling: {
-        auto [pooled, places] = at::max_pool2d_with_indices(in, {2, 2}, {2, 2});
-        out = pooled;
-        pooled_from_[step.out] = places;
-        return;
-      }
-      case ForwardStep::Kind::crop:
-        out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
-        out.narrow(1, 0, step.in_channels).copy_(gpu::middle_of(in, step.out_height, step.out_width));
-        return;
-      case ForwardStep::Kind::spread:
-        out = at::conv2d(in, ups_[layer].weight, ups_[layer].bias);
-        return;
-      case ForwardStep::Kind::shuffle:
-        gpu::shuffle_into(in, out);
-        return;
-    }
+  void record_no_more() {
+    options_.record = {};
+    replayed_ = nullptr;
+    recordings_.clear();
   }
-
-  void go_back(const BackwardStep& step, const GradientReady& ready) {
-    const ForwardStep& forward = step.forward;
-    const at::Tensor& given = step.output_gradient == kOutput ? logits_gradient_ : image(step.output_gradient);
-    const auto layer = static_cast<std::size_t>(forward.layer);
-    switch (step.kind) {
-      case BackwardStep::Kind::to_classes:
-        go_through(step, to_classes_, given, 0, ready);
-        return;
-      case BackwardStep::Kind::convolution:
-        go_through(step, convs_[layer], step.rectify ? rectified(given, image(forward.out), step.dropped) : given, padding(),
-                   ready);
-        return;
-      case BackwardStep::Kind::spread:
-        go_through(step, ups_[layer], given, 0, ready);
-        return;
-      case BackwardStep::Kind::gather:
-        image(step.input_gradient) = gpu::gather_from(given, forward.in_channels / 4);
-        return;
-      case BackwardStep::Kind::join: {
-        const at::Tensor& from = image(forward.in);
-        at::Tensor gradient = at::max_pool2d_with_indices_backward(given, from, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false,
-                                                                   pooled_from_.at(forward.out));
-        gpu::middle_of(gradient, step.crop_height, step.crop_width)
-            .add_(image(step.crop_gradient).narrow(1, 0, forward.in_channels));
-        image(step.input_gradient) = rectified(gradient, from, step.dropped);
-        return;
-      }
-    }
-  }
-
-  /// Where ReLU, and dropout behind it, let something through.
-  at::Tensor rectified(const at::Tensor& gradient, const at::Tensor& image, bool dropped) const {
-    at::Tensor through = at::threshold_backward(gradient, image, 0);
-    return dropped ? through.div_(1 - options_.dropout) : through;
-  }
-
-  /// The gradients of a convolution: by its parameters onto the sums, by its input where somebody asks for it.
-  void go_through(const BackwardStep& step, const Layer& layer, const at::Tensor& given, std::int64_t padding,
-                  const GradientReady& ready) {
-    const bool onwards = step.input_gradient != kInput;
-    auto [by_input, by_weight, by_bias] =
-        at::convolution_backward(given, source(step.forward.in), layer.weight, at::IntArrayRef{layer.bias.size(0)}, {1, 1},
-                                 {padding, padding}, {1, 1}, false, {0, 0}, 1, {onwards, true, true});
-    if (onwards) image(step.input_gradient) = by_input;
-    at::Tensor weight = gradient(layer, ".weight"), bias = gradient(layer, ".bias");
-    if (step.kind == BackwardStep::Kind::spread) {
-      by_weight = by_weight.reshape({2, 2, weight.size(1), weight.size(0)}).permute({3, 2, 0, 1});
-      by_bias = by_bias.to(at::kFloat).reshape({4, bias.size(0)}).sum(0);
-    }
-    weight.add_(by_weight);
-    bias.add_(by_bias);
-    if (ready) ready(layer.gradients_final);
-  }
-  at::Tensor gradient(const Layer& layer, const char* part) const {
-    return FlatParameters::piece(parameters_.sums(), parameters_.entry(layer.name + part));
-  }
-
-  std::int64_t padding() const { return options_.padding == Padding::same ? 1 : 0; }
 
   FlatParameters& parameters_;
-  UNetOptions options_;
-  at::ScalarType type_;
-  std::vector<Layer> convs_, ups_;
-  Layer to_classes_;
-  bool read_ = false;
+  GpuEngineOptions options_;
+  GpuPasses passes_;
+  bool read_ = false;  ///< the parameters
   std::optional<bool> fused_;
-  std::int64_t height_ = 0, width_ = 0;
-  GradientPlan plan_;
-  at::Tensor input_, logits_, logits_gradient_;
-  std::vector<at::Tensor> images_;         ///< by buffer: images, and in the backward pass their gradients
-  std::map<int, at::Tensor> pooled_from_;  ///< by the buffer of the pooled image
+  KeptImages kept_;
+  std::map<std::vector<std::int64_t>, Recording> recordings_;  ///< by the input's shape
+  Recording* replayed_ = nullptr;                              ///< in the last forward pass
 };
 
 }  // namespace
 
-std::unique_ptr<GradientEngine> make_gpu_engine(FlatParameters& parameters, Precision precision) {
-  return std::make_unique<GpuEngine>(parameters, precision);
+std::unique_ptr<GradientEngine> make_gpu_engine(FlatParameters& parameters, Precision precision,
+                                                const GpuEngineOptions& options) {
+  return std::make_unique<GpuEngine>(parameters, precision, options);
 }
 
 }  // namespace tessera

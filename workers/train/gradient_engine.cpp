@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "workers/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
@@ -66,7 +67,7 @@ std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters,
   }
 #endif
   if (parameters.device().is_cuda() && can_plan_gradient(parameters.network().options()))
-    return make_gpu_engine(parameters, precision);
+    return make_gpu_engine(parameters, precision, {.time = cuda_timer(parameters.device().index()), .record = cuda_recorder()});
   return make_autograd_engine(parameters, precision, samples_at_once);
 }
 

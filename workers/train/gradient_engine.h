@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "workers/network/gpu_kernels.h"
 #include "workers/network/precision.h"
 #include "workers/network/unet_options.h"
 #include "workers/train/flat_parameters.h"
@@ -67,11 +68,20 @@ std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters,
 std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision,
                                                      std::int64_t samples_at_once = 1);
 
+struct GpuEngineOptions {
+  KernelTimer time = {};  ///< chooses the kernels; empty: plain ones
+  /// How both passes over inputs of at most so many pixels, all samples together, are recorded; empty: they are not.
+  KernelRecorder record = {};
+  std::int64_t recorded_pixels = std::int64_t{1} << 20;
+};
+
 /// LibTorch's kernels on images in channels_last, for a GPU and to be tested on any device: convolution, bias and ReLU in one
 /// kernel where that is measured to be faster, weights cast once an iteration, the concatenation and its gradient
-/// without copies of their own, gradients straight onto the flat sums. Any number of samples at once; what a sample drops is
-/// as in make_autograd_engine for more than one. Only where `can_plan_gradient`.
-std::unique_ptr<GradientEngine> make_gpu_engine(FlatParameters& parameters, Precision precision);
+/// without copies of their own, gradients straight onto the flat sums; passes that come again and again recorded where that
+/// is measured to be faster, unless the gradients are to be ready one by one. Any number of samples at once; what a
+/// sample drops is as in make_autograd_engine for more than one. Only where `can_plan_gradient`.
+std::unique_ptr<GradientEngine> make_gpu_engine(FlatParameters& parameters, Precision precision,
+                                                const GpuEngineOptions& options = {});
 
 /// oneDNN's primitives, forward and backward: convolution, bias and ReLU in one pass; the gradient of ReLU,
 /// dropout, pooling and copy in one pass; weights packed once an iteration; the concatenation and its

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/error.h"
+#include "operator_recorder.h"
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
@@ -238,6 +239,111 @@ TEST_P(GpuGradients, AreReadyFromTheFront) {
 
 INSTANTIATE_TEST_SUITE_P(Networks, GpuGradients, ::testing::ValuesIn(cases()),
                          [](const auto& tested) { return std::string(tested.param.name); });
+
+/// Iterations with other inputs, seeds and parameters each: the flat gradients, which are sums over two groups of samples.
+std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& parameters, const std::vector<std::int64_t>& groups,
+                                     std::vector<bool> told = {}) {
+  const UNetOptions& options = parameters.network().options();
+  const std::int64_t side = geometry_of(options).input_side_for(16);
+  const at::Tensor first_values = parameters.values().clone();
+  at::manual_seed(21);
+  std::vector<at::Tensor> gradients;
+  std::uint64_t seed = 100;
+  for (int iteration = 0; iteration < 6; ++iteration) {
+    parameters.sums().zero_();
+    for (const std::int64_t count : groups) {
+      const at::Tensor input = gpu::channels_last(at::randn({count, options.in_channels, side, side}), at::kFloat);
+      std::vector<std::uint64_t> seeds;
+      for (std::int64_t i = 0; i < count; ++i)
+        seeds.push_back(seed++);
+      const at::Tensor logits = engine.forward(input, seeds);
+      const bool tell = static_cast<std::size_t>(iteration) < told.size() && told[static_cast<std::size_t>(iteration)];
+      std::int64_t final = 0;
+      engine.backward(logits * 0.1 + at::randn_like(logits), tell ? GradientReady([&](std::int64_t n) { final = n; }) : GradientReady());
+      if (tell) {
+        EXPECT_EQ(final, parameters.values().numel());
+      }
+    }
+    gradients.push_back(parameters.gradient().clone());
+    parameters.values().sub_(parameters.gradient() / parameters.gradient().norm(), 0.1);
+    engine.parameters_changed();
+  }
+  parameters.values().copy_(first_values);
+  engine.parameters_changed();
+  return gradients;
+}
+
+bool equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::ranges::equal(a, b, [](const at::Tensor& x, const at::Tensor& y) { return x.equal(y); });
+}
+
+TEST_P(GpuGradients, AreTheSameBitsRecorded) {
+  UNetOptions options = GetParam().options;
+  options.dropout = 0.5;
+  FlatParameters parameters = parameters_of(options);
+  int recorded = 0;
+  const KernelRecorder record = [&](const std::function<void()>& kernels) {
+    ++recorded;
+    return testing::operator_recorder()(kernels);
+  };
+  for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    recorded = 0;
+    const auto plain = make_gpu_engine(parameters, precision), replayed = make_gpu_engine(parameters, precision, {.record = record});
+    const auto expected = gradients_of(*plain, parameters, {2, 1}), found = gradients_of(*replayed, parameters, {2, 1});
+    EXPECT_EQ(recorded, 4) << "two passes of two shapes";
+    EXPECT_NE(replayed->text().find("recorded"), std::string::npos);
+    EXPECT_TRUE(equal(found, expected));
+    EXPECT_TRUE(expected[5].isfinite().all().item<bool>());
+    EXPECT_FALSE(expected[0].equal(expected[5]));
+  }
+}
+
+// What keeps an engine from recording, or from going on with it, leaves the gradients as they are.
+TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
+  FlatParameters parameters = parameters_of(small([](auto& o) { o.dropout = 0.5; }));
+  int recorded = 0, fails_at = 0;
+  const KernelRecorder record = [&](const std::function<void()>& kernels) {
+    if (++recorded == fails_at) {
+      kernels();
+      TORCH_CHECK(false, "operation not permitted when stream is capturing");
+    }
+    return testing::operator_recorder()(kernels);
+  };
+  const auto expected = gradients_of(*make_gpu_engine(parameters, Precision::float32), parameters, {1});
+  for (fails_at = 1; fails_at <= 2; ++fails_at) {
+    recorded = 0;
+    const auto engine = make_gpu_engine(parameters, Precision::float32, {.record = record});
+    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}), expected)) << "fails at the " << fails_at << ". recording";
+    EXPECT_EQ(recorded, fails_at) << "it is not tried again";
+    EXPECT_EQ(engine->text().find("recorded"), std::string::npos);
+  }
+  fails_at = 0;
+  {
+    recorded = 0;
+    const auto engine = make_gpu_engine(parameters, Precision::float32, {.record = record});
+    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}, {false, false, false, false, true, false}), expected));
+    EXPECT_EQ(recorded, 2);
+    EXPECT_EQ(engine->text().find("recorded"), std::string::npos) << "gradients are to travel while the rest is computed";
+  }
+  {
+    recorded = 0;
+    const auto engine = make_gpu_engine(parameters, Precision::float32, {.record = record, .recorded_pixels = 50});
+    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}), expected));
+    EXPECT_EQ(recorded, 0) << "large inputs hide what starting kernels costs";
+  }
+  for (const bool faster : {true, false}) {
+    recorded = 0;
+    int timed = 0;
+    const KernelTimer time = [&](const std::function<void()>& kernels) {
+      kernels();  // throws where they are fused, which the CPU has not
+      return ++timed == 3 && faster ? 1.0 : 2.0;  // first the kernels' choice, then one by one, then recorded
+    };
+    const auto engine = make_gpu_engine(parameters, Precision::float32, {.time = time, .record = record});
+    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}), expected));
+    EXPECT_EQ(engine->text().find("recorded") != std::string::npos, faster);
+    EXPECT_EQ(recorded, 2);
+  }
+}
 
 // Law 6: sums of samples, however many go through the network at once; with dropout, too.
 TEST(GpuGradients, OfSeveralSamplesAreTheSumOfEach) {

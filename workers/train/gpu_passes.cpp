@@ -1,0 +1,232 @@
+#include "workers/train/gpu_passes.h"
+
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+
+#include "workers/network/gpu_operators.h"
+#include "workers/network/torch_types.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+
+GpuPasses::GpuPasses(FlatParameters& parameters, Precision precision)
+    : parameters_(parameters), options_(parameters.network().options()), type_(scalar_type(precision)) {
+  const int convs = (2 * options_.depth + 1) * options_.block_convs;
+  for (int i = 0; i < convs; ++i)
+    convs_.push_back(layer_of(fmt::format("convs.{}", i)));
+  for (int i = 0; i < options_.depth; ++i)
+    ups_.push_back(layer_of(fmt::format("ups.{}", i)));
+  to_classes_ = layer_of("to_classes");
+}
+
+GpuPasses::Layer GpuPasses::layer_of(const std::string& name) const {
+  const auto& bias = parameters_.entry(name + ".bias");
+  return {name, {}, {}, bias.begin + bias.count()};
+}
+
+at::Tensor GpuPasses::value(const Layer& layer, const char* part) const {
+  return FlatParameters::piece(parameters_.values(), parameters_.entry(layer.name + part));
+}
+
+at::Tensor GpuPasses::gradient(const Layer& layer, const char* part) const {
+  return FlatParameters::piece(parameters_.sums(), parameters_.entry(layer.name + part));
+}
+
+void GpuPasses::read_parameters() {
+  for (Layer& layer : convs_)
+    keep(layer, value(layer, ".weight"), value(layer, ".bias"));
+  keep(to_classes_, value(to_classes_, ".weight"), value(to_classes_, ".bias"));
+  for (Layer& layer : ups_) {
+    // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output pixel (dy, dx).
+    const at::Tensor weight = value(layer, ".weight");
+    keep(layer, weight.permute({2, 3, 1, 0}).reshape({4 * weight.size(1), weight.size(0), 1, 1}),
+         value(layer, ".bias").repeat({4}));
+  }
+}
+
+/// At the place of the layer's last parameters.
+void GpuPasses::keep(Layer& layer, const at::Tensor& weight, const at::Tensor& bias) const {
+  if (layer.weight.defined()) {
+    layer.weight.copy_(weight);
+    layer.bias.copy_(bias);
+    return;
+  }
+  layer.weight = gpu::channels_last(weight, type_);
+  layer.bias = at::empty(bias.sizes(), bias.options().dtype(type_)).copy_(bias);
+}
+
+std::shared_ptr<const GradientPlan> GpuPasses::plan_for(const at::Tensor& input) {
+  if (!plan_ || height_ != input.size(2) || width_ != input.size(3)) {
+    height_ = input.size(2);
+    width_ = input.size(3);
+    plan_ = std::make_shared<const GradientPlan>(plan_gradient(options_, height_, width_, 2));
+  }
+  return plan_;
+}
+
+std::vector<at::Tensor> GpuPasses::dropout_masks(const at::Tensor& input, std::span<const std::uint64_t> seeds) {
+  const auto plan = plan_for(input);
+  std::vector<at::Tensor> masks;
+  for (std::size_t i = 0; i < plan->forward.size(); ++i) {
+    if (!plan->drop_after[i]) continue;
+    const ForwardStep& step = plan->forward[i];
+    const at::Tensor dropped = at::empty({input.size(0), step.out_channels, step.out_height, step.out_width},
+                                         input.options().dtype(type_).memory_format(at::MemoryFormat::ChannelsLast));
+    masks.push_back(dropout_mask(dropped, options_.dropout, seeds, masks.size() + 1));
+  }
+  return masks;
+}
+
+/// One forward pass.
+class GpuPasses::Forward {
+ public:
+  Forward(const GpuPasses& passes, bool fused, KeptImages& kept) : passes_(passes), fused_(fused), kept_(kept) {}
+
+  at::Tensor run(const std::vector<at::Tensor>& masks) {
+    const GradientPlan& plan = *kept_.plan;
+    auto mask = masks.begin();
+    for (std::size_t i = 0; i < plan.forward.size(); ++i) {
+      const ForwardStep& step = plan.forward[i];
+      take(step);
+      if (plan.drop_after[i]) image(step.out).mul_(*mask++);
+      for (std::size_t b = 0; b < kept_.images.size(); ++b) {
+        if (plan.buffers[b].last_step == static_cast<int>(i)) kept_.images[b] = at::Tensor();
+      }
+    }
+    return logits_.to(at::kFloat);
+  }
+
+ private:
+  at::Tensor& image(int buffer) { return buffer == kOutput ? logits_ : kept_.images[static_cast<std::size_t>(buffer)]; }
+
+  void take(const ForwardStep& step) {
+    const at::Tensor& in = step.in == kInput ? kept_.input : image(step.in);
+    at::Tensor& out = image(step.out);
+    const auto layer = static_cast<std::size_t>(step.layer);
+    switch (step.kind) {
+      case ForwardStep::Kind::convolution:
+        out = gpu::convolve_and_rectify(in, passes_.convs_[layer].weight, passes_.convs_[layer].bias, passes_.padding(), fused_);
+        return;
+      case ForwardStep::Kind::to_classes:
+        out = at::conv2d(in, passes_.to_classes_.weight, passes_.to_classes_.bias);
+        return;
+      case ForwardStep::Kind::pooling: {
+        auto [pooled, places] = at::max_pool2d_with_indices(in, {2, 2}, {2, 2});
+        out = pooled;
+        kept_.pooled_from[step.out] = places;
+        return;
+      }
+      case ForwardStep::Kind::crop:
+        out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
+        out.narrow(1, 0, step.in_channels).copy_(gpu::middle_of(in, step.out_height, step.out_width));
+        return;
+      case ForwardStep::Kind::spread:
+        out = at::conv2d(in, passes_.ups_[layer].weight, passes_.ups_[layer].bias);
+        return;
+      case ForwardStep::Kind::shuffle:
+        gpu::shuffle_into(in, out);
+        return;
+    }
+  }
+
+  const GpuPasses& passes_;
+  bool fused_;
+  KeptImages& kept_;
+  at::Tensor logits_;
+};
+
+/// One backward pass.
+class GpuPasses::Backward {
+ public:
+  Backward(const GpuPasses& passes, const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready)
+      : passes_(passes), logits_gradient_(gpu::channels_last(logits_gradient, passes.type_)), kept_(kept), ready_(ready) {}
+
+  void run() {
+    const GradientPlan& plan = *kept_.plan;
+    int now = static_cast<int>(plan.forward.size());  // steps are counted through both passes
+    for (const BackwardStep& step : plan.backward) {
+      take(step);
+      for (std::size_t b = 0; b < kept_.images.size(); ++b) {
+        if (plan.buffers[b].last_step == now) kept_.images[b] = at::Tensor();
+      }
+      ++now;
+    }
+  }
+
+ private:
+  at::Tensor& image(int buffer) { return kept_.images[static_cast<std::size_t>(buffer)]; }
+
+  void take(const BackwardStep& step) {
+    const ForwardStep& forward = step.forward;
+    const at::Tensor& given = step.output_gradient == kOutput ? logits_gradient_ : image(step.output_gradient);
+    const auto layer = static_cast<std::size_t>(forward.layer);
+    switch (step.kind) {
+      case BackwardStep::Kind::to_classes:
+        go_through(step, passes_.to_classes_, given, 0);
+        return;
+      case BackwardStep::Kind::convolution:
+        go_through(step, passes_.convs_[layer], step.rectify ? rectified(given, image(forward.out), step.dropped) : given,
+                   passes_.padding());
+        return;
+      case BackwardStep::Kind::spread:
+        go_through(step, passes_.ups_[layer], given, 0);
+        return;
+      case BackwardStep::Kind::gather:
+        image(step.input_gradient) = gpu::gather_from(given, forward.in_channels / 4);
+        return;
+      case BackwardStep::Kind::join: {
+        const at::Tensor& from = image(forward.in);
+        at::Tensor gradient = at::max_pool2d_with_indices_backward(given, from, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false,
+                                                                   kept_.pooled_from.at(forward.out));
+        gpu::middle_of(gradient, step.crop_height, step.crop_width)
+            .add_(image(step.crop_gradient).narrow(1, 0, forward.in_channels));
+        image(step.input_gradient) = rectified(gradient, from, step.dropped);
+        return;
+      }
+    }
+  }
+
+  /// Where ReLU, and dropout behind it, let something through.
+  at::Tensor rectified(const at::Tensor& gradient, const at::Tensor& image, bool dropped) const {
+    at::Tensor through = at::threshold_backward(gradient, image, 0);
+    return dropped ? through.div_(1 - passes_.options_.dropout) : through;
+  }
+
+  /// The gradients of a convolution: by its parameters onto the sums, by its input where somebody asks for it.
+  void go_through(const BackwardStep& step, const Layer& layer, const at::Tensor& given, std::int64_t padding) {
+    const bool onwards = step.input_gradient != kInput;
+    const at::Tensor& in = step.forward.in == kInput ? kept_.input : image(step.forward.in);
+    auto [by_input, by_weight, by_bias] =
+        at::convolution_backward(given, in, layer.weight, at::IntArrayRef{layer.bias.size(0)}, {1, 1}, {padding, padding},
+                                 {1, 1}, false, {0, 0}, 1, {onwards, true, true});
+    if (onwards) image(step.input_gradient) = by_input;
+    at::Tensor weight = passes_.gradient(layer, ".weight"), bias = passes_.gradient(layer, ".bias");
+    if (step.kind == BackwardStep::Kind::spread) {
+      by_weight = by_weight.reshape({2, 2, weight.size(1), weight.size(0)}).permute({3, 2, 0, 1});
+      by_bias = by_bias.to(at::kFloat).reshape({4, bias.size(0)}).sum(0);
+    }
+    weight.add_(by_weight);
+    bias.add_(by_bias);
+    if (ready_) ready_(layer.gradients_final);
+  }
+
+  const GpuPasses& passes_;
+  at::Tensor logits_gradient_;
+  KeptImages& kept_;
+  const GradientReady& ready_;
+};
+
+at::Tensor GpuPasses::forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, bool fused, KeptImages& kept) {
+  kept.plan = plan_for(input);
+  kept.input = gpu::channels_last(input, type_);
+  kept.images.assign(kept.plan->buffers.size(), {});
+  kept.pooled_from.clear();
+  return Forward(*this, fused, kept).run(masks);
+}
+
+void GpuPasses::backward(const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready) const {
+  Backward(*this, logits_gradient, kept, ready).run();
+  kept = {};
+}
+
+}  // namespace tessera
