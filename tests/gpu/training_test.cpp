@@ -1,4 +1,5 @@
 // Training on a device: the CPU's losses, bfloat16 near float32, and the same bits again where asked for.
+#include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
@@ -7,9 +8,13 @@
 
 #include "on_device.h"
 #include "tests/unit/temporary_folder.h"
+#include "tests/unit/workers/operator_recorder.h"
 #include "tests/unit/workers/training_volumes.h"
+#include "workers/cuda_runtime.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
+#include "workers/train/gradient_engine.h"
 #include "workers/train/trainer.h"
 
 namespace tessera {
@@ -126,6 +131,41 @@ TEST_P(Training, ReproducibleIsTheSameBitsAgain) {
         differing += array.bytes == second.end.arrays.at(path).bytes ? 0 : 1;
       EXPECT_EQ(differing, 0) << "of " << first.end.arrays.size() << " arrays, " << engine_;
     }
+  }
+}
+
+TEST_P(Training, RecordedPassesAnswerTheSame) {
+  choose_algorithms(device(), /*reproducible=*/false);  // else nothing is recorded
+  UNetOptions with_dropout = network(false);
+  with_dropout.dropout = 0.3;
+  const at::Device on = torch_device(device());
+  FlatParameters parameters(make_network(with_dropout, 3), on);
+  const std::int64_t side = tile_side(with_dropout);
+  for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    const auto plain = make_gpu_engine(parameters, precision),
+               recorded = make_gpu_engine(parameters, precision, {.record = is_cuda() ? cuda_recorder() : testing::operator_recorder()});
+    for (int iteration = 0; iteration < 5; ++iteration) {
+      at::manual_seed(static_cast<std::uint64_t>(iteration));
+      const at::Tensor input = at::randn({2, 1, side, side}).to(on);
+      const std::vector<std::uint64_t> seeds = {2 * static_cast<std::uint64_t>(iteration), 7};
+      at::Tensor output_gradient;
+      const auto pass = [&](GradientEngine& engine) {
+        engine.parameters_changed();
+        parameters.sums().zero_();
+        const at::Tensor logits = engine.forward(input, seeds);
+        if (!output_gradient.defined()) output_gradient = at::randn(logits.sizes()).to(on);
+        engine.backward(output_gradient, {});
+        return std::pair(logits.clone(), parameters.gradient().clone());
+      };
+      const auto [right, gradient] = pass(*plain);
+      const auto [found, found_gradient] = pass(*recorded);
+      const auto apart = [](const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); };
+      EXPECT_LE(apart(found, right), precision == Precision::float32 ? 1e-5 : 1e-2);
+      EXPECT_LE(apart(found_gradient, gradient), precision == Precision::float32 ? 1e-4 : 3e-2);
+      parameters.values().sub_(gradient / gradient.norm(), 0.1);
+    }
+    say(recorded->text());
+    EXPECT_NE(recorded->text().find("recorded"), std::string::npos);
   }
 }
 
