@@ -32,14 +32,21 @@ TileGrid::TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, 
   }
 }
 
-TileGrid::Range TileGrid::input_range(Range core, std::int64_t side) const {
+TileGrid::Range TileGrid::input_range(Range core, int axis, bool grow_back) const {
+  const std::int64_t full = tile_input_[axis];
   if (geometry_.padding == Padding::valid) {
-    const std::int64_t begin = core.begin - geometry_.margin;
-    return {begin, begin + geometry_.input_side_for(core.end - core.begin)};
+    const std::int64_t begin = core.begin - geometry_.margin,
+                       end = begin + geometry_.input_side_for(core.end - core.begin);
+    if (!options_.equal_inputs) return {begin, end};
+    return grow_back ? Range{end - full, end} : Range{begin, begin + full};
   }
-  const std::int64_t far_end = round_up(side, geometry_.alignment);
-  return {std::max<std::int64_t>(0, core.begin - geometry_.margin),
-          std::min(far_end, round_up(core.end, geometry_.alignment) + geometry_.margin)};
+  const std::int64_t far_end = round_up(volume_shape_[axis], geometry_.alignment);
+  const Range needed{std::max<std::int64_t>(0, core.begin - geometry_.margin),
+                     std::min(far_end, round_up(core.end, geometry_.alignment) + geometry_.margin)};
+  if (!options_.equal_inputs) return needed;
+  // Within the section, for the zero padding is seen at its true border only.
+  const std::int64_t length = std::min(full, far_end), begin = std::min(needed.begin, far_end - length);
+  return {begin, begin + length};
 }
 
 std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
@@ -48,7 +55,9 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
   if (options_.blend_overlap == 0) {
     for (std::int64_t at = round_down(block.begin, geometry_.alignment); at < block.end; at += step) {
       const Range cell{at, std::min(at + step, block.end)};
-      all.push_back({{std::max(cell.begin, block.begin), cell.end}, cell, input_range(cell, side)});
+      // What lies before is read for the tile before, in any case.
+      const bool grow_back = at > block.begin;
+      all.push_back({{std::max(cell.begin, block.begin), cell.end}, cell, input_range(cell, axis, grow_back)});
     }
     return all;
   }
@@ -59,7 +68,7 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
     const Range whole{std::max<std::int64_t>(0, at - grown), std::min(at + step + grown, side)};
     const Range core{std::max(whole.begin, block.begin), std::min(whole.end, block.end)};
     // The input is that of the whole answer, so that the tile gives the same bits to every block.
-    if (core.begin < core.end) all.push_back({core, cell, input_range(whole, side)});
+    if (core.begin < core.end) all.push_back({core, cell, input_range(whole, axis, at > 0)});
   }
   return all;
 }

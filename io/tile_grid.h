@@ -24,6 +24,9 @@ struct TileGridOptions {
   std::int64_t context = 0;        ///< sections read before and after the predicted one
   std::int64_t blend_overlap = 0;  ///< pixels by which neighbouring cores overlap; 0: none, exact cropping
   std::int64_t beyond_core = 0;    ///< pixels beyond the core's sides that are read at least
+  /// Short cores, at the far ends of blocks and volumes, have inputs of the full size, too: where kernels sum in another
+  /// order for other sizes, all tiles answer alike.
+  bool equal_inputs = false;
 };
 
 /// Cuts blocks into tiles. Tiled results equal those of the network run once over the whole section, mirrored
@@ -60,7 +63,8 @@ class TileGrid {
   struct Range {
     std::int64_t begin, end;
   };
-  Range input_range(Range core, std::int64_t side) const;
+  /// `grow_back`: an input that is made larger than needed grows towards the axis' begin.
+  Range input_range(Range core, int axis, bool grow_back) const;
   /// The tiles along one axis: cores, and the cells they are grown from.
   struct Piece {
     Range core, cell, input;

@@ -75,23 +75,54 @@ class Prediction : public testing::OnDevice {
         {"unet2015, 3 sections", make_network(sections, 7), {3, 300, 400}, {1, 316, 300}, {2, 192, 256}, 1});
     return all;
   }
+  /// As the program lays tiles out on this device.
+  TileGridOptions layout_of(const Case& c) const { return {.context = c.context, .equal_inputs = is_cuda()}; }
   static std::string text(const PredictionDifference& d) {
     return fmt::format("largest {:.2e}, mean {:.2e}", d.largest, d.mean);
   }
 };
 
 TEST_P(Prediction, TiledEqualsTheWholeSection) {
+  for (const Case& c : cases()) {
+    const TilePredictor predictor(c.network, options(Precision::float32));
+    const VoxelBuffer raw = testing::random_volume(c.shape);
+    const PredictionDifference seam = difference_of(predict_whole(predictor, raw, c.context),
+                                                    predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
+    say(fmt::format("tiled against whole, {}: {}", c.name, text(seam)));
+    EXPECT_LE(seam.largest, 1e-5) << c.name << ", " << predictor.engine_text();
+  }
+}
+
+/// In bfloat16 another order of summing changes as much as bfloat16 itself (tests/benchmarks/summing_order.py), so a whole
+/// section, which is an input of another size, proves nothing. What makes seams is a pixel that depends on its place in
+/// a tile: tiles of one size, placed otherwise, must say the same.
+TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
+  const std::int64_t core = is_cuda() ? 384 : 208, shift = 48;
+  const UNetOptions network = is_cuda() ? unet2015_options() : testing::small(unet2015_options());
+  const NetworkGeometry geometry = geometry_of(network);
+  const Index3 shape{1, 2 * core + 100, 2 * core + 60}, tile{1, geometry.input_side_for(core), geometry.input_side_for(core)};
+  const VoxelBuffer raw = testing::random_volume(shape);
+  const Box moved{{0, shift, shift}, {1, shape.y, shape.x}};
+  const VoxelBuffer shifted = cut_mirrored(raw, Box::of_shape(shape), moved, shape);
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
-    for (const Case& c : cases()) {
-      const TilePredictor predictor(c.network, options(precision));
-      const VoxelBuffer raw = testing::random_volume(c.shape);
-      const PredictionDifference seam =
-          difference_of(predict_whole(predictor, raw, c.context),
-                        predict_tiled(predictor, raw, c.tile, c.block, c.context));
-      say(fmt::format("tiled against whole, {}, {}: {}", c.name, name_of(precision), text(seam)));
-      EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3)
-          << c.name << ", " << predictor.engine_text();
+    const TilePredictor predictor(make_network(network, 7), options(precision));
+    const TileGridOptions layout{.equal_inputs = true};
+    const std::vector<float> here = predict_tiled(predictor, raw, tile, shape, layout),
+                             there = predict_tiled(predictor, shifted, tile, {1, core, core}, layout);
+    PredictionDifference seam;
+    std::int64_t compared = 0;
+    // Not where the section begins: what is mirrored there is not the same.
+    const std::int64_t begin = geometry.margin + geometry.alignment;
+    for (std::int64_t y = begin; y < moved.shape().y; ++y) {
+      for (std::int64_t x = begin; x < moved.shape().x; ++x, ++compared) {
+        const double one = std::abs(static_cast<double>(there[static_cast<std::size_t>(y * moved.shape().x + x)]) -
+                                    here[static_cast<std::size_t>((y + shift) * shape.x + x + shift)]);
+        seam.largest = std::isfinite(one) ? std::max(seam.largest, one) : 1e30;
+      }
     }
+    EXPECT_GT(compared, core * core);
+    say(fmt::format("tiles of {} placed otherwise, {}: largest {:.2e}", tile.y, name_of(precision), seam.largest));
+    EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3) << predictor.engine_text();
   }
 }
 
@@ -100,8 +131,9 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
     Precision precision;
     double largest, mean;
   };
-  std::vector<Limit> limits{{Precision::float32, 1e-4, 1e-5}, {Precision::bfloat16, 3e-2, 2e-3}};
-  if (is_cuda()) limits.push_back({Precision::float16, 5e-3, 5e-4});
+  // About twice what summing_order.py finds for 64 filters.
+  std::vector<Limit> limits{{Precision::float32, 1e-4, 1e-5}, {Precision::bfloat16, 1e-1, 4e-3}};
+  if (is_cuda()) limits.push_back({Precision::float16, 2e-2, 5e-4});
   for (const Case& c : cases()) {
     const VoxelBuffer raw = testing::random_volume(c.shape);
     // The reference: LibTorch's own operators, one thread, however the device computes.
@@ -114,10 +146,8 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
       const TilePredictor predictor(c.network, options(limit.precision));
       const PredictionDifference d = difference_of(expected, predict_whole(predictor, raw, c.context));
       say(fmt::format("against the CPU's float32, {}, {}: {}", c.name, name_of(limit.precision), text(d)));
-      // Few channels average little: bfloat16's rounding is seen farther.
-      const double times = c.network->options().base_filters == 2 ? 4 : 1;
-      EXPECT_LE(d.largest, times * limit.largest) << c.name << ", " << predictor.engine_text();
-      EXPECT_LE(d.mean, times * limit.mean) << c.name << ", " << predictor.engine_text();
+      EXPECT_LE(d.largest, limit.largest) << c.name << ", " << predictor.engine_text();
+      EXPECT_LE(d.mean, limit.mean) << c.name << ", " << predictor.engine_text();
     }
   }
 }
@@ -205,10 +235,11 @@ TEST_P(Prediction, TheLargestTileFits) {
   const TilePredictor predictor(network, options(precision));
   const VoxelBuffer raw = testing::random_volume(shape);
   const PredictionDifference seam =
-      difference_of(predict_tiled(predictor, raw, tile, shape, 0),
-                    predict_tiled(predictor, raw, {1, smaller, smaller}, shape, 0));
+      difference_of(predict_tiled(predictor, raw, tile, shape, {}),
+                    predict_tiled(predictor, raw, {1, smaller, smaller}, shape, {}));
   say(fmt::format("tiles of {} against {}: {}", largest, smaller, text(seam)));
-  EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3);
+  EXPECT_LE(seam.mean, precision == Precision::float32 ? 1e-6 : 5e-3) << "each size is summed in its own order";
+  EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 0.2);
 }
 
 TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {

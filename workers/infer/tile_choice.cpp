@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "io/durable_file.h"
 #include "io/error.h"
@@ -82,10 +83,19 @@ std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, co
 
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
                    const TileDemand& demand) {
-  const auto fitting = largest_tile(network, block_shape, volume_shape, demand, [&](const Index3& tile) {
-    return fits(network, tile, volume_shape, demand);
+  std::optional<Index3> best;
+  double least = std::numeric_limits<double>::infinity();
+  int fitting = 0;
+  largest_tile(network, block_shape, volume_shape, demand, [&](const Index3& tile) {
+    if (!fits(network, tile, volume_shape, demand)) return false;
+    // Of equal inputs, the largest ones are not always the cheapest: the last block may be short.
+    constexpr int kTried = 12;
+    const double cost = make_tile_grid(network, volume_shape, tile, 0, demand).redundancy(block_shape);
+    if (cost < least) best = tile;
+    least = std::min(least, cost);
+    return !demand.cuda || ++fitting == kTried;
   });
-  if (fitting) return *fitting;
+  if (best) return *best;
   const std::int64_t side = smallest_tile_side(network.geometry, demand.blend_overlap);
   const Index3 tile{1, side, side};
   throw UsageError(fmt::format(
@@ -115,7 +125,7 @@ void require_tile_fits(const NetworkTraits& network, const Index3& tile, const I
 
 TileGrid make_tile_grid(const NetworkTraits& network, const Index3& volume_shape, const Index3& tile_input,
                         std::int64_t context, const TileDemand& demand) {
-  TileGridOptions options{context, demand.blend_overlap, 0};
+  TileGridOptions options{.context = context, .blend_overlap = demand.blend_overlap, .equal_inputs = demand.cuda};
   if (demand.averaging == Averaging::rotations7) {
     const std::int64_t core =
         std::max(network.geometry.core_side(tile_input.y), network.geometry.core_side(tile_input.x));

@@ -47,7 +47,7 @@ class RandomPlan {
 };
 
 /// What every tile must keep, whatever the plan.
-void expect_sound(const Tile& tile, const RandomPlan& plan) {
+void expect_sound(const Tile& tile, const RandomPlan& plan, bool equal_inputs) {
   const NetworkGeometry& g = plan.geometry;
   ASSERT_EQ(tile.core.shape().z, 1);
   ASSERT_EQ(tile.input.begin.z, tile.core.begin.z - plan.context);
@@ -58,7 +58,10 @@ void expect_sound(const Tile& tile, const RandomPlan& plan) {
     const std::int64_t begin = tile.input.begin[axis], side = tile.input.shape()[axis];
     const std::int64_t lost = g.padding == Padding::valid ? g.margin : 0;
     ASSERT_TRUE(g.is_legal_input(side)) << side;
-    ASSERT_LE(side, plan.tile_input[axis]);
+    const std::int64_t full = g.padding == Padding::valid ? plan.tile_input[axis]
+                                                          : std::min(plan.tile_input[axis], round_up(plan.shape[axis], g.alignment));
+    ASSERT_LE(side, full);
+    ASSERT_TRUE(side == full || !equal_inputs) << side;
     ASSERT_EQ((begin + lost) % g.alignment, 0) << "the pooling grid is in another phase";
     ASSERT_EQ(begin + lost + tile.core_in_output.begin[axis], tile.core.begin[axis]);
     ASSERT_GE(tile.core_in_output.begin[axis], 0);
@@ -77,12 +80,13 @@ TEST(TileGrid, CoresCoverEveryVoxelOnce) {
   std::int64_t tiles_seen = 0;
   for (int trial = 0; trial < 400; ++trial) {
     const RandomPlan plan(random);
-    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input, plan.context);
+    const bool equal_inputs = trial % 2 == 1;
+    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input, {.context = plan.context, .equal_inputs = equal_inputs});
     const BlockPlan blocks(plan.shape, plan.block_shape);
     std::vector<int> covered(static_cast<std::size_t>(volume_of(plan.shape)), 0);
     for (std::int64_t id = 0; id < blocks.count(); ++id) {
       for (const Tile& tile : grid.tiles_of(blocks.block(id))) {
-        expect_sound(tile, plan);
+        expect_sound(tile, plan, equal_inputs);
         if (HasFatalFailure()) FAIL() << "trial " << trial << ", shape " << to_string(plan.shape);
         ASSERT_TRUE(Box::of_shape(plan.shape).contains(tile.core));
         for (std::int64_t y = tile.core.begin.y; y < tile.core.end.y; ++y) {
@@ -103,7 +107,8 @@ TEST(TileGrid, RedundancyIsInputPerOutput) {
   std::mt19937 random(11);
   for (int trial = 0; trial < 200; ++trial) {
     const RandomPlan plan(random);
-    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input, plan.context);
+    const bool equal_inputs = trial % 2 == 1;
+    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input, {.context = plan.context, .equal_inputs = equal_inputs});
     const BlockPlan blocks(plan.shape, plan.block_shape);
     double read = 0, written = 0;
     for (std::int64_t id = 0; id < blocks.count(); ++id) {
@@ -127,6 +132,15 @@ TEST(TileGrid, ThePapersTile) {
   EXPECT_EQ(tiles[1].core_in_output, (Box{{0, 0, 0}, {1, 384, 384}}));
   EXPECT_EQ(tiles[2].core, (Box{{0, 768, 0}, {1, 1000, 384}}));
   EXPECT_EQ(tiles[2].input.shape().y, 428) << "232 pixels are left: no need to compute 384";
+}
+
+TEST(TileGrid, EqualInputsReachBackIntoTheBlock) {
+  const TileGrid grid(valid_geometry(4, 2), {1, 1000, 100}, {0, 572, 572}, {.equal_inputs = true});
+  const std::vector<Tile> tiles = grid.tiles_of({{0, 0, 0}, {1, 1000, 100}});
+  ASSERT_EQ(tiles.size(), 3U);
+  EXPECT_EQ(tiles[2].core, (Box{{0, 768, 0}, {1, 1000, 100}}));
+  EXPECT_EQ(tiles[2].input, (Box{{0, 532, -92}, {1, 1104, 480}}));
+  EXPECT_EQ(tiles[2].core_in_output, (Box{{0, 144, 0}, {1, 376, 100}}));
 }
 
 TEST(TileGrid, AWholeSectionIsOneTile) {

@@ -83,10 +83,12 @@ TEST_P(DeviceBlocks, HoldWhatHostBlocksDo) {
   const NetworkGeometry geometry = geometry_of(options);
   const std::int64_t side = geometry.input_side_for(24);
   if (c.averaging == Averaging::rotations7) layout.beyond_core = rotation_reach(geometry, geometry.core_side(side)).beyond_core;
-  const TileGrid grid(geometry, shape, {1, side, side}, layout);
+  const TileGrid plain(geometry, shape, {1, side, side}, layout);
+  layout.equal_inputs = true;
+  const TileGrid equal(geometry, shape, {1, side, side}, layout);
   int steps = 0;
   for (const Box& block : {Box{{0, 0, 0}, {2, 32, 40}}, Box{{0, 0, 0}, {5, 61, 83}}, Box{{2, 16, 40}, {4, 61, 83}}, Box{{4, 40, 0}, {5, 48, 8}}}) {
-    const std::vector<Tile> tiles = grid.tiles_of(block);
+    const std::vector<Tile> tiles = (steps % 2 == 0 ? plain : equal).tiles_of(block);
     const Box held = raw_box_for(tiles, shape);
     const VoxelBuffer raw = cut_mirrored(volume, Box::of_shape(shape), held, shape);
     std::int64_t told = 0;

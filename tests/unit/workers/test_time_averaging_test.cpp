@@ -120,14 +120,14 @@ struct Setting {
 
 /// The prediction of a whole volume by tiles and blocks.
 std::vector<float> predicted(const Setting& setting, const UNetOptions& options, const VoxelBuffer& raw,
-                             std::int64_t core, const Index3& block_shape) {
+                             std::int64_t core, const Index3& block_shape, bool as_on_a_gpu = false) {
   PredictorOptions what;
   what.normalisation = {127, 60};
   what.output_type = VoxelType::float32;
   what.averaging = setting.averaging;
   what.blending = setting.blending;
   const TilePredictor predictor(make_network(options, 21), what);
-  const TileDemand demand{.averaging = setting.averaging, .blend_overlap = setting.overlap};
+  const TileDemand demand{.cuda = as_on_a_gpu, .averaging = setting.averaging, .blend_overlap = setting.overlap};
   const std::int64_t side = predictor.traits().geometry.input_side_for(core);
   const TileGrid grid = make_tile_grid(predictor.traits(), raw.shape, {1, side, side}, 0, demand);
   const BlockPlan plan(raw.shape, block_shape);
@@ -174,7 +174,8 @@ TEST(Rotations, HaveNoSeamsEither) {
     const UNetOptions options = small_network(same);
     const Setting setting{Averaging::rotations7, Blending::crop, 0};
     const auto whole = predicted(setting, options, raw, 160, {2, 120, 150});
-    EXPECT_LE(worst(whole, predicted(setting, options, raw, 32, {1, 48, 64})), 1e-4);
+    for (const bool as_on_a_gpu : {false, true})
+      EXPECT_LE(worst(whole, predicted(setting, options, raw, 32, {1, 48, 64}, as_on_a_gpu)), 1e-4);
     EXPECT_GT(worst(whole, predicted({}, options, raw, 160, {2, 120, 150})), 1e-3)
         << "averaging changed nothing";
   }
@@ -186,7 +187,8 @@ TEST(Blending, DoesNotDependOnBlocks) {
     const Setting setting{Averaging::none, blending, 16};
     const UNetOptions options = small_network(false);
     const auto whole = predicted(setting, options, raw, 64, {1, 150, 170});
-    EXPECT_LE(worst(whole, predicted(setting, options, raw, 64, {1, 40, 56})), 1e-6);
+    for (const bool as_on_a_gpu : {false, true})
+      EXPECT_LE(worst(whole, predicted(setting, options, raw, 64, {1, 40, 56}, as_on_a_gpu)), 1e-6);
     // Of a network without tile statistics all tiles say the same, so blending changes nothing.
     EXPECT_LE(worst(whole, predicted({}, options, raw, 64, {1, 150, 170})), 1e-5);
   }

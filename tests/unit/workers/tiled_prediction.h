@@ -62,9 +62,9 @@ inline std::vector<float> predict_whole(const TilePredictor& predictor, const Vo
 /// the volume.
 inline std::vector<float> predict_tiled(const TilePredictor& predictor, const VoxelBuffer& raw,
                                         const Index3& tile_input, const Index3& block_shape,
-                                        std::int64_t context) {
+                                        const TileGridOptions& layout) {
   const Index3 shape = raw.shape;
-  const TileGrid grid(predictor.traits().geometry, shape, tile_input, context);
+  const TileGrid grid(predictor.traits().geometry, shape, tile_input, layout);
   const BlockPlan plan(shape, block_shape);
   std::vector<float> tiled(static_cast<std::size_t>(volume_of(shape)), -1);
   for (std::int64_t id = 0; id < plan.count(); ++id) {
@@ -107,15 +107,20 @@ inline PredictionDifference difference_of(const std::vector<float>& a, const std
   return difference;
 }
 
-/// The largest difference between the tiled and the whole-section prediction of a random volume.
+/// The largest difference between the tiled and the whole-section prediction of a random volume, with inputs as small as
+/// can be and with equal ones.
 inline double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape,
                          const Index3& tile_input, const Index3& block_shape, std::int64_t context,
                          const PredictorOptions& options) {
   const TilePredictor predictor(network, options);
   const VoxelBuffer raw = random_volume(shape);
-  return difference_of(predict_whole(predictor, raw, context),
-                       predict_tiled(predictor, raw, tile_input, block_shape, context))
-      .largest;
+  const std::vector<float> whole = predict_whole(predictor, raw, context);
+  double worst = 0;
+  for (const bool equal_inputs : {false, true}) {
+    const TileGridOptions layout{.context = context, .equal_inputs = equal_inputs};
+    worst = std::max(worst, difference_of(whole, predict_tiled(predictor, raw, tile_input, block_shape, layout)).largest);
+  }
+  return worst;
 }
 
 }  // namespace tessera::testing
