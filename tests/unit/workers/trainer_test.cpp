@@ -1,7 +1,6 @@
 #include "workers/train/trainer.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
@@ -9,86 +8,17 @@
 
 #include "io/error.h"
 #include "tests/unit/error_words.h"
-#include "tests/unit/temporary_folder.h"
-#include "training_volumes.h"
-#include "workers/network/network_checkpoint.h"
-#include "workers/network/unet.h"
+#include "trainer_fixture.h"
 
 namespace tessera {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using testing::keras_style;
+using testing::paper_style;
+using testing::TrainerTest;
 using testing::words_of;
-
-UNetOptions paper_style() {
-  UNetOptions options = unet2015_options();
-  options.base_filters = 2;
-  options.depth = 2;
-  return options;
-}
-
-UNetOptions keras_style() {
-  UNetOptions options = keras_same_options();
-  options.base_filters = 2;
-  options.depth = 2;
-  return options;
-}
-
-class TrainerTest : public ::testing::Test {
- protected:
-  /// Bright discs, which are class 1, on a dark ground.
-  TrainerTest() {
-    constexpr Index3 shape{2, 50, 60};
-    const auto disc = [](const Index3& p) {
-      return std::hypot(p.y % 25 - 12, p.x % 20 - 10) < 6 + static_cast<double>(p.z);
-    };
-    data_options_.raw =
-        testing::write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
-          return static_cast<double>((disc(p) ? 180 : 60) + (p.y * 7 + p.x * 13) % 30);
-        });
-    data_options_.labels = testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
-                                                 [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
-    data_options_.sections = {0, 2};
-    options_.samples.tile_side = 60;
-    options_.global_batch = 2;
-    options_.optimizer.learning_rate = 1e-3;
-  }
-
-  std::unique_ptr<Trainer> trainer(const UNetOptions& network, std::uint64_t network_seed = 1) const {
-    return std::make_unique<Trainer>(make_network(network, network_seed), data(), options_, Device{},
-                                     workers_);
-  }
-  const TrainingData& data() const {
-    if (!data_) data_ = std::make_unique<TrainingData>(data_options_);
-    return *data_;
-  }
-  static std::vector<double> losses(Trainer& trainer, int steps) {
-    std::vector<double> found;
-    for (int i = 0; i < steps; ++i)
-      found.push_back(trainer.step(StopWish::none).loss);
-    return found;
-  }
-  static Checkpoint state_of(const Trainer& trainer) {
-    Checkpoint checkpoint;
-    trainer.store(checkpoint);
-    return checkpoint;
-  }
-  static void expect_same_state(const Checkpoint& a, const Checkpoint& b) {
-    ASSERT_GT(a.arrays.size(), 10U);
-    ASSERT_EQ(a.arrays.size(), b.arrays.size());
-    for (const auto& [path, array] : a.arrays)
-      EXPECT_EQ(array.bytes, b.arrays.at(path).bytes) << path;
-    EXPECT_EQ(a.counters, b.counters);
-    EXPECT_EQ(a.numbers, b.numbers);
-  }
-
-  testing::TemporaryFolder folder_;
-  TrainingDataOptions data_options_;
-  TrainerOptions options_;
-  Communicator workers_ = Communicator::alone();
-  mutable std::unique_ptr<TrainingData> data_;
-};
 
 TEST_F(TrainerTest, TheLossFalls) {
   for (UNetOptions network : {paper_style(), keras_style()}) {
@@ -350,129 +280,6 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteEndsIt) {
   EXPECT_THAT(words_of([&] { losses(*training, 5); }),
               AllOf(HasSubstr("not finite at iteration"), HasSubstr("train.learning_rate (now 1e+30)"),
                     HasSubstr("checkpoint")));
-}
-
-// What a GPU does, on the CPU.
-class TrainerOnDeviceTest : public TrainerTest {
- protected:
-  TrainerOnDeviceTest() {
-    options_.samples.augmentation.elastic = 3;
-    options_.clip_norm = 0.5;
-    options_.average_decay = 0.9;
-    options_.global_batch = 5;
-  }
-  void stay_on_device(std::int64_t samples_at_once) {
-    options_.sampling = SamplingPlace::device;
-    options_.sums_on_device = true;
-    options_.samples_at_once = samples_at_once;
-  }
-};
-
-TEST_F(TrainerOnDeviceTest, TrainsAsOnTheHost) {
-  for (UNetOptions network : {paper_style(), keras_style()}) {
-    network.dropout = 0;
-    options_.sampling = SamplingPlace::host;
-    options_.sums_on_device = false;
-    options_.samples_at_once = 1;
-    const auto plain = trainer(network);
-    const std::vector<double> expected = losses(*plain, 8);
-    const TrainingStep last = plain->step(StopWish::none);
-    for (const std::int64_t at_once : {1, 2, 8}) {
-      stay_on_device(at_once);
-      const auto training = trainer(network);
-      EXPECT_THAT(training->engine_text(), HasSubstr("samples made on the device"));
-      const std::vector<double> found = losses(*training, 8);
-      for (std::size_t i = 0; i < expected.size(); ++i)
-        EXPECT_NEAR(found[i], expected[i], 1e-5 * expected[i]) << i << ", at once " << at_once;
-      const TrainingStep step = training->step(StopWish::none);
-      EXPECT_NEAR(step.gradient_norm, last.gradient_norm, 1e-3 * last.gradient_norm);
-      EXPECT_NEAR(step.pixel_error, last.pixel_error, 2e-3);
-      EXPECT_EQ(step.learning_rate, last.learning_rate);
-      EXPECT_EQ(step.epoch, last.epoch);
-      if (network.batch_norm) {
-        EXPECT_EQ(state_of(*training).arrays.at("weights/norms.0.num_batches_tracked").bytes,
-                  state_of(*plain).arrays.at("weights/norms.0.num_batches_tracked").bytes);
-      }
-    }
-  }
-}
-
-TEST_F(TrainerOnDeviceTest, WhatASampleDropsDoesNotDependOnItsBatch) {
-  ASSERT_GT(paper_style().dropout, 0);
-  stay_on_device(2);
-  const std::vector<double> expected = losses(*trainer(paper_style()), 5);
-  EXPECT_NEAR(losses(*trainer(paper_style()), 5).back(), expected.back(), 0);
-  for (const std::int64_t at_once : {3, 5}) {
-    options_.samples_at_once = at_once;
-    const std::vector<double> found = losses(*trainer(paper_style()), 5);
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      EXPECT_NEAR(found[i], expected[i], 1e-5 * expected[i]) << i << ", at once " << at_once;
-  }
-  UNetOptions all_kept = paper_style();
-  all_kept.dropout = 0;
-  EXPECT_NE(losses(*trainer(all_kept), 1).front(), expected.front());
-}
-
-TEST_F(TrainerOnDeviceTest, ReportsTellOfAllIterationsSinceTheLast) {
-  for (const bool on_device : {false, true}) {
-    options_.sums_on_device = on_device;
-    const std::vector<double> expected = losses(*trainer(paper_style()), 5);
-    const auto training = trainer(paper_style());
-    std::vector<double> found;
-    const auto hear = [&](const TrainingStep& step) {
-      found.push_back(step.loss);
-      EXPECT_EQ(step.iteration, static_cast<std::int64_t>(found.size()));
-    };
-    for (int i = 0; i < 3; ++i)
-      EXPECT_EQ(training->advance(StopWish::none), StopWish::none);
-    EXPECT_TRUE(found.empty());
-    training->report(hear);
-    EXPECT_EQ(found.size(), 3U);
-    EXPECT_EQ(training->advance(StopWish::none), StopWish::none);
-    EXPECT_EQ(training->advance(StopWish::stop_early), StopWish::stop_early);
-    training->report(hear);
-    training->report(hear);
-    EXPECT_EQ(found, expected);
-  }
-}
-
-TEST_F(TrainerOnDeviceTest, ReportsTellOfTheIterationsBeforeOneThatIsNotFinite) {
-  options_.optimizer.learning_rate = 1e30;
-  options_.clip_norm = 0;
-  options_.average_decay = 0;
-  for (const bool on_device : {false, true}) {
-    options_.sums_on_device = on_device;
-    const auto training = trainer(paper_style());
-    int heard = 0;
-    const auto hear = [&](const TrainingStep& step) {
-      EXPECT_TRUE(std::isfinite(step.loss) && std::isfinite(step.gradient_norm));
-      EXPECT_EQ(step.iteration, ++heard);
-    };
-    const std::string words = words_of([&] {
-      for (int i = 0; i < 5; ++i)
-        training->advance(StopWish::none);
-      training->report(hear);
-    });
-    training->report(hear);
-    EXPECT_GE(heard, 1);
-    EXPECT_LT(heard, 5);
-    EXPECT_THAT(words, HasSubstr("at iteration " + std::to_string(heard + 1)));
-  }
-}
-
-TEST_F(TrainerOnDeviceTest, ResumedEqualsNeverStopped) {
-  for (const UNetOptions& network : {paper_style(), keras_style()}) {
-    stay_on_device(network.batch_norm ? 1 : 2);
-    const auto straight = trainer(network);
-    const std::vector<double> expected = losses(*straight, 6);
-    const auto first = trainer(network);
-    losses(*first, 2);
-    const auto second = trainer(network, 99);
-    second->advance(StopWish::none);
-    second->restore(state_of(*first), "a.h5");
-    EXPECT_EQ(losses(*second, 4), std::vector<double>(expected.begin() + 2, expected.end()));
-    expect_same_state(state_of(*straight), state_of(*second));
-  }
 }
 
 TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
