@@ -221,6 +221,7 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
     PredictorOptions what = predictor_options();
     what.averaging = Averaging::symmetries8;
     what.output_type = VoxelType::float32;
+    what.blocks_on_device = same;  // on a GPU's path, one block is queued behind the other
     const TilePredictor predictor(make_network(options, 4), what);
     const NetworkGeometry geometry = geometry_of(options);
     VolumeReader reader(raw);

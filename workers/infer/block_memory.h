@@ -17,9 +17,9 @@ namespace tessera {
 /// One block to predict: what TilePredictor::predict is given.
 struct BlockRequest {
   const VoxelBuffer& raw;
-  const Box& raw_box;  ///< what `raw` holds of the volume
-  const Index3& volume_shape;
-  const Box& block;
+  Box raw_box;  ///< what `raw` holds of the volume
+  Index3 volume_shape;
+  Box block;
   const PredictorOptions& options;
   std::int64_t channels = 1;  ///< of the result
 };
@@ -36,7 +36,9 @@ class BlockMemory {
   /// Puts probabilities (classes, y, x), float32 on the computing device, into the result over `core`, in its type, and
   /// demands that they are finite. Cores come section by section, each once.
   virtual void store(const at::Tensor& probability, const Box& core) = 0;
-  /// The result; nothing may be stored any more.
+  /// Nothing will be stored any more: what is left of the result sets out for the host.
+  virtual void end() {}
+  /// The result, after end().
   virtual VoxelBuffer finish() = 0;
 };
 
@@ -50,13 +52,14 @@ class BlockMemory {
 /// Voxels stay in the host's memory: for computing on the CPU. `memory`: for the result, where the caller has some.
 std::unique_ptr<BlockMemory> make_host_block(const BlockRequest& request, std::vector<std::byte> memory);
 
-/// A device's memory for blocks, kept from one to the next.
+/// A device's memory for blocks, kept from one to the next; of one at a time.
 struct DeviceBlockMemory {
   explicit DeviceBlockMemory(const at::Device& on) : device(on), copies(on, kPieceBytes) {}
   static constexpr std::int64_t kPieceBytes = std::int64_t{8} << 20;
   at::Device device;
   StagedCopies copies;
   at::Tensor raw, result;  ///< bytes; at least as many as the largest block so far has
+  bool taken = false;      ///< by a block
 };
 
 /// Voxels go to the device in the file's type, section by section just before they are needed; normalising, choosing,

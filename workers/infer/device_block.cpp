@@ -43,8 +43,10 @@ class DeviceBlock : public BlockMemory {
         uploaded_(static_cast<std::size_t>(request.raw.shape.z), false),
         z_(request.block.begin.z) {
     raw_ = view(memory.raw, held_type(request.raw.type), request.raw);
+    memory_.taken = true;
   }
   ~DeviceBlock() override {
+    memory_.taken = false;
     if (finished_) return;
     try {
       memory_.copies.drop();
@@ -96,16 +98,19 @@ class DeviceBlock : public BlockMemory {
     on_device_.select(1, at.z).narrow(1, at.y, shape.y).narrow(2, at.x, shape.x).copy_(values);
   }
 
-  VoxelBuffer finish() override {
+  void end() override {
     while (z_ < request_.block.end.z)
       fetch_section();
+    if (finite_.empty()) return;
+    all_finite_ = at::stack(finite_).to(at::kByte);
+    flags_.resize(cores_.size());
+    memory_.copies.to_host(all_finite_, flags_);
+  }
+
+  VoxelBuffer finish() override {
     memory_.copies.wait();
-    if (!finite_.empty()) {
-      const at::Tensor finite = at::stack(finite_).to(at::kCPU);
-      const bool* flags = finite.data_ptr<bool>();
-      const auto bad = static_cast<std::size_t>(std::find(flags, flags + cores_.size(), false) - flags);
-      if (bad < cores_.size()) throw_not_finite(cores_[bad], request_.options.precision);
-    }
+    const auto bad = static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());
+    if (bad < flags_.size()) throw_not_finite(cores_[bad], request_.options.precision);
     finished_ = true;
     return std::move(result_);
   }
@@ -176,6 +181,8 @@ class DeviceBlock : public BlockMemory {
   std::int64_t z_;  ///< the first section of the result that is not on its way to the host
   std::vector<at::Tensor> finite_;
   std::vector<Box> cores_;  ///< that these are of
+  at::Tensor all_finite_;
+  std::vector<std::byte> flags_;  ///< the same on the host
   bool finished_ = false;
 };
 

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <exception>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -20,7 +20,9 @@
 #include "io/mirror.h"
 #include "io/volume_reader.h"
 #include "workers/infer/bounded_queue.h"
+#include "workers/infer/first_failure.h"
 #include "workers/infer/precision_check.h"
+#include "workers/infer/spare_memory.h"
 
 namespace tessera {
 namespace {
@@ -37,52 +39,16 @@ struct LoadedBlock {
   VoxelBuffer raw;
 };
 
+/// On its way through the device.
+struct QueuedBlock {
+  LoadedBlock loaded;
+  std::unique_ptr<TilePredictor::Queued> prediction;  ///< reads what was loaded
+};
+
 struct PredictedBlock {
   std::int64_t id = 0;
   Box box;
   VoxelBuffer voxels;
-};
-
-/// The first exception of any stage, kept for the thread that runs the worker.
-class Failure {
- public:
-  void keep(std::exception_ptr error) {
-    const std::lock_guard lock(mutex_);
-    if (!error_) error_ = std::move(error);
-    failed_ = true;
-  }
-  void rethrow() const {
-    if (!failed_) return;
-    const std::lock_guard lock(mutex_);
-    std::rethrow_exception(error_);
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::exception_ptr error_;
-  std::atomic<bool> failed_ = false;
-};
-
-/// Memory of blocks that are done with: to get tens of megabytes from the system page by page, for each block
-/// anew, costs as much as to copy them.
-class SpareMemory {
- public:
-  std::vector<std::byte> take() {
-    const std::lock_guard lock(mutex_);
-    if (spare_.empty()) return {};
-    std::vector<std::byte> memory = std::move(spare_.back());
-    spare_.pop_back();
-    return memory;
-  }
-  void give(std::vector<std::byte> memory) {
-    const std::lock_guard lock(mutex_);
-    if (spare_.size() < kMost) spare_.push_back(std::move(memory));
-  }
-
- private:
-  static constexpr std::size_t kMost = 2;
-  std::mutex mutex_;
-  std::vector<std::vector<std::byte>> spare_;
 };
 
 /// The exception being handled, as what the coordinator hears of block `id`.
@@ -246,27 +212,77 @@ class WorkerPipeline {
   }
 
   void predict_blocks() {
+    // On a GPU one block is queued behind the one that is computed.
+    std::unique_ptr<QueuedBlock> ahead;
     for (;;) {
       std::optional<LoadedBlock> block;
-      {
+      if (ahead) {
+        block = loaded_.try_pop();
+      } else {
         const ScopeTimer timer(statistics_.wait_s);
         block = loaded_.pop();
       }
-      if (!block) return;
-      const std::int64_t id = block->id;
-      const int generation = block->generation;
-      try {
-        predict(std::move(*block));
-      } catch (const OutOfMemory& error) {
-        if (take_smaller_tiles(generation, error)) {
-          to_read_.push(id);
-        } else {
-          results_.push(BlockFailure{id, true, out_of_memory_words(error)});
-        }
-      } catch (...) {
-        tell_failure(id);
+      if (!block && !ahead) return;
+      std::unique_ptr<QueuedBlock> next = block ? queue(std::move(*block)) : nullptr;
+      if (ahead) finish(*ahead);
+      ahead = std::move(next);
+      if (ahead && !(predictor_.queues() && compared_with_float32())) {
+        finish(*ahead);
+        ahead.reset();
       }
     }
+  }
+
+  /// Nothing when it did not work out; what becomes of the block is settled then.
+  std::unique_ptr<QueuedBlock> queue(LoadedBlock loaded) {
+    auto block = std::make_unique<QueuedBlock>();
+    block->loaded = std::move(loaded);
+    const LoadedBlock& what = block->loaded;
+    const bool done = settled(what, [&] {
+      const ScopeTimer timer(statistics_.predict_s);
+      block->prediction = predictor_.queue(
+          what.raw, what.raw_box, what.volume_shape, what.tiles, job_.blocks.block(what.id),
+          [this](std::int64_t voxels) {
+            voxels_predicted_ += voxels;
+            got_on();
+          },
+          spare_results_.take());
+    });
+    return done ? std::move(block) : nullptr;
+  }
+
+  void finish(QueuedBlock& block) {
+    settled(block.loaded, [&] {
+      PredictedBlock predicted{block.loaded.id, job_.blocks.block(block.loaded.id), {}};
+      {
+        const ScopeTimer timer(statistics_.predict_s);
+        predicted.voxels = block.prediction->finish();
+      }
+      got_on();
+      check_precision(block.loaded, predicted);
+      for (const Tile& tile : block.loaded.tiles)
+        statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
+      spare_raw_.give(std::move(block.loaded.raw.bytes));
+      const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
+      to_write_.push(std::move(predicted));
+    });
+  }
+
+  /// Whether `work` on a block went well; else the coordinator hears of it, or it is tried with smaller tiles.
+  bool settled(const LoadedBlock& block, const std::function<void()>& work) {
+    try {
+      work();
+      return true;
+    } catch (const OutOfMemory& error) {
+      if (take_smaller_tiles(block.generation, error)) {
+        to_read_.push(block.id);
+      } else {
+        results_.push(BlockFailure{block.id, true, out_of_memory_words(error)});
+      }
+    } catch (...) {
+      tell_failure(block.id);
+    }
+    return false;
   }
 
   /// Whether the block is to be tried again with smaller tiles than those of `generation`: once they get
@@ -295,9 +311,11 @@ class WorkerPipeline {
         error.what());
   }
 
+  bool compared_with_float32() const { return !job_.make_reference || checked_; }
+
   /// Compares the worker's first tile with float32. What goes wrong here is no reason to lose a block.
   void check_precision(const LoadedBlock& block, const PredictedBlock& predicted) {
-    if (!job_.make_reference || checked_) return;
+    if (compared_with_float32()) return;
     checked_ = true;
     const Tile& tile = block.tiles.front();
     const auto predict_tile = [&](const TilePredictor& by) {
@@ -320,27 +338,6 @@ class WorkerPipeline {
       spdlog::warn("the first tile could not be compared with float32: {}", words_of(error));
     }
     got_on();
-  }
-
-  void predict(LoadedBlock block) {
-    const Box box = job_.blocks.block(block.id);
-    PredictedBlock predicted{block.id, box, {}};
-    {
-      const ScopeTimer timer(statistics_.predict_s);
-      predicted.voxels = predictor_.predict(
-          block.raw, block.raw_box, block.volume_shape, block.tiles, box,
-          [this](std::int64_t voxels) {
-            voxels_predicted_ += voxels;
-            got_on();
-          },
-          spare_results_.take());
-    }
-    check_precision(block, predicted);
-    for (const Tile& tile : block.tiles)
-      statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
-    spare_raw_.give(std::move(block.raw.bytes));
-    const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
-    to_write_.push(std::move(predicted));
   }
 
   void write_blocks() {
@@ -372,7 +369,7 @@ class WorkerPipeline {
   std::mutex tiles_mutex_;
   TileGrid tiles_;
   int generation_ = 0;
-  Failure failure_;
+  FirstFailure failure_;
   std::atomic<std::int64_t> voxels_predicted_ = 0;  // since the last pulse
   std::atomic<double> last_step_s_ = 0;
   BoundedQueue<std::int64_t> to_read_{std::numeric_limits<std::size_t>::max()};  // the coordinator bounds it

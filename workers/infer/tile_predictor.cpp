@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <numeric>
+#include <stdexcept>
 
 #include "io/error.h"
 #include "workers/infer/blend_weights.h"
@@ -16,6 +17,16 @@
 #include "workers/network/unet.h"
 
 namespace tessera {
+namespace {
+
+/// Says where memory ran out.
+template <class Work>
+auto with_memory_named(const Box& block, const Work& work) {
+  return translated_out_of_memory([&] { return fmt::format("memory ran out for block {}", to_string(block)); }, work);
+}
+
+}  // namespace
+
 /// The prediction of one block.
 class TilePredictor::Run {
  public:
@@ -43,10 +54,15 @@ class TilePredictor::Run {
     }
   }
 
-  VoxelBuffer finish() {
+  /// After the last tile.
+  void end() {
     end_blended_section();
-    return memory_->finish();
+    memory_->end();
   }
+  VoxelBuffer finish() { return memory_->finish(); }
+
+  const Box& block() const { return block_; }
+  const Device& device() const { return options_.device; }
 
  private:
   /// (wanted classes, y, x) over the tile's core.
@@ -139,7 +155,7 @@ class TilePredictor::Run {
   TileNetwork& network_;
   const NetworkTraits& traits_;
   const PredictorOptions& options_;
-  const Box& block_;
+  Box block_;
   std::unique_ptr<BlockMemory> memory_;
   std::vector<std::int64_t> wanted_;
   at::Tensor sum_, weight_;       // of the section being blended
@@ -151,8 +167,9 @@ TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits
     : network_(std::move(network)), traits_(std::move(traits)), options_(options) {
   for (const std::int64_t wanted : options.classes) require_class(traits_, wanted);
   const at::OptionalDeviceGuard on_device(torch_device(options.device));
-  if (options.device.cuda || options.blocks_on_device)
-    device_memory_ = std::make_unique<DeviceBlockMemory>(torch_device(options.device));
+  if (!options.device.cuda && !options.blocks_on_device) return;
+  for (auto& memory : device_memory_)
+    memory = std::make_unique<DeviceBlockMemory>(torch_device(options.device));
 }
 
 TilePredictor::TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options)
@@ -169,26 +186,58 @@ VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, c
                                    const std::vector<Tile>& tiles, const Box& block,
                                    const std::function<void(std::int64_t)>& after_tile,
                                    std::vector<std::byte> memory) const {
+  return queue(raw, raw_box, volume_shape, tiles, block, after_tile, std::move(memory))->finish();
+}
+
+std::unique_ptr<TilePredictor::Queued> TilePredictor::queue(const VoxelBuffer& raw, const Box& raw_box,
+                                                            const Index3& volume_shape, const std::vector<Tile>& tiles,
+                                                            const Box& block,
+                                                            const std::function<void(std::int64_t)>& after_tile,
+                                                            std::vector<std::byte> memory) const {
   const c10::InferenceMode inference;
   const at::OptionalDeviceGuard on_device(torch_device(options_.device));
   const BlockRequest request{raw, raw_box, volume_shape, block, options_, channels()};
-  return translated_out_of_memory([&] { return fmt::format("memory ran out for block {}", to_string(block)); },
-                                  [&] { return predict(request, tiles, after_tile, std::move(memory)); });
+  return with_memory_named(block, [&] {
+    return std::make_unique<Queued>(start(request, tiles, after_tile, std::move(memory)));
+  });
 }
 
-VoxelBuffer TilePredictor::predict(const BlockRequest& request, const std::vector<Tile>& tiles,
-                                   const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const {
-  Run run(*this, request, device_memory_ ? make_device_block(request, *device_memory_, std::move(memory))
-                                         : make_host_block(request, std::move(memory)));
+std::unique_ptr<TilePredictor::Run> TilePredictor::start(const BlockRequest& request, const std::vector<Tile>& tiles,
+                                                         const std::function<void(std::int64_t)>& after_tile,
+                                                         std::vector<std::byte> memory) const {
+  const auto held = [&] {
+    if (!queues()) return make_host_block(request, std::move(memory));
+    for (const auto& free : device_memory_) {
+      if (!free->taken) return make_device_block(request, *free, std::move(memory));
+    }
+    throw std::logic_error("a third block at a time");
+  };
+  auto run = std::make_unique<Run>(*this, request, held());
   for (const Tile& tile : tiles) {
     try {
-      run.add(tile);
+      run->add(tile);
     } catch (const OutOfMemory& error) {
       throw OutOfMemory(fmt::format("tile {}: {}", to_string(tile.core), error.what()));
     }
     if (after_tile) after_tile(intersection(tile.cell, request.block).voxels());
   }
-  return run.finish();
+  run->end();
+  return run;
+}
+
+TilePredictor::Queued::Queued(std::unique_ptr<Run> run) : run_(std::move(run)) {}
+
+TilePredictor::Queued::~Queued() {
+  if (!run_) return;
+  const at::OptionalDeviceGuard on_device(torch_device(run_->device()));
+  run_.reset();
+}
+
+VoxelBuffer TilePredictor::Queued::finish() {
+  const c10::InferenceMode inference;
+  const at::OptionalDeviceGuard on_device(torch_device(run_->device()));
+  const std::unique_ptr<Run> run = std::move(run_);
+  return with_memory_named(run->block(), [&] { return run->finish(); });
 }
 
 }  // namespace tessera

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -50,6 +51,8 @@ struct PredictorOptions {
 
 /// Runs a network over tiles.
 class TilePredictor {
+  class Run;
+
  public:
   /// Errors: UsageError for an output class that the network lacks.
   TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits, const PredictorOptions& options);
@@ -79,16 +82,35 @@ class TilePredictor {
                       const std::function<void(std::int64_t)>& after_tile,
                       std::vector<std::byte> memory = {}) const;
 
- private:
-  class Run;
+  /// A block on its way.
+  class Queued {
+   public:
+    explicit Queued(std::unique_ptr<Run> run);
+    ~Queued();
+    /// Waits for it: the result, once. Errors: as predict().
+    VoxelBuffer finish();
 
-  VoxelBuffer predict(const BlockRequest& request, const std::vector<Tile>& tiles,
-                      const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const;
+   private:
+    std::unique_ptr<Run> run_;
+  };
+  /// Whether queue() returns before the block is predicted: on a GPU.
+  bool queues() const { return device_memory_.front() != nullptr; }
+  /// predict() in two parts: a GPU has been told of all of the block when this returns, so that it goes on with the next one
+  /// while the host finishes this one. At most two blocks at a time; `raw` and this predictor must outlive it.
+  /// Errors: as predict().
+  std::unique_ptr<Queued> queue(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
+                                const std::vector<Tile>& tiles, const Box& block,
+                                const std::function<void(std::int64_t)>& after_tile,
+                                std::vector<std::byte> memory = {}) const;
+
+ private:
+  std::unique_ptr<Run> start(const BlockRequest& request, const std::vector<Tile>& tiles,
+                             const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const;
 
   std::unique_ptr<TileNetwork> network_;
   NetworkTraits traits_;
   PredictorOptions options_;
-  std::unique_ptr<DeviceBlockMemory> device_memory_;
+  std::array<std::unique_ptr<DeviceBlockMemory>, 2> device_memory_;  ///< where blocks go to a device
 };
 
 }  // namespace tessera

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 
 #include "io/error.h"
 #include "io/mirror.h"
@@ -158,6 +159,34 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
   }
   // The memory that it shares with the next block is in order.
   EXPECT_EQ(predictor.predict(volume, block, shape, tiles, block, {}).bytes, good.bytes);
+}
+
+TEST(DeviceBlock, OneIsQueuedBehindTheOther) {
+  const auto network = testing::random_network(small_network());
+  PredictorOptions options;
+  options.normalisation = {127, 60};
+  EXPECT_FALSE(TilePredictor(network, options).queues());
+  options.blocks_on_device = true;
+  const TilePredictor predictor(network, options);
+  EXPECT_TRUE(predictor.queues());
+  const Index3 shape{3, 40, 60};
+  const VoxelBuffer volume = random_volume(VoxelType::uint8, shape);
+  const NetworkGeometry geometry = geometry_of(network->options());
+  const TileGrid grid(geometry, shape, {1, geometry.input_side_for(20), geometry.input_side_for(20)}, 0);
+  const Box whole = Box::of_shape(shape), first{{0, 0, 0}, {2, 40, 60}}, second{{2, 0, 0}, {3, 40, 40}};
+  const auto queue = [&](const Box& block) { return predictor.queue(volume, whole, shape, grid.tiles_of(block), block, {}); };
+  const VoxelBuffer a = queue(first)->finish(), b = queue(second)->finish();
+  EXPECT_NE(a.bytes[0], b.bytes[0]);
+  auto one = queue(first), two = queue(second);
+  EXPECT_THROW(queue(first), std::logic_error) << "there is memory for two";
+  EXPECT_EQ(one->finish().bytes, a.bytes);
+  one = queue(first);
+  EXPECT_EQ(two->finish().bytes, b.bytes);
+  two = queue(second);
+  two.reset();  // nobody wants it
+  two = queue(second);
+  EXPECT_EQ(one->finish().bytes, a.bytes);
+  EXPECT_EQ(two->finish().bytes, b.bytes);
 }
 
 TEST(DeviceBlock, RefusesRawVoxelsThatItDoesNotKnow) {
