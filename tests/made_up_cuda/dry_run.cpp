@@ -169,6 +169,7 @@ class DryPrediction : public DryRun, public ::testing::WithParamInterface<Predic
     const NetworkTraits traits(network);
     const TilePredictor predictor(make_network(network, 3), options);
     TileDemand demand;
+    demand.cuda = true;
     demand.averaging = c.averaging;
     const std::int64_t side = geometry_of(network).input_side_for(64);
     if (c.blending != Blending::crop) demand.blend_overlap = 8;
