@@ -80,6 +80,20 @@ else()
   target_link_libraries(tessera_yaml INTERFACE yaml-cpp)
 endif()
 
+# LibTorch's library itself, and where it lies.
+set(tessera_torch_cpu "")
+if(TARGET torch_cpu)
+  get_target_property(tessera_torch_configurations torch_cpu IMPORTED_CONFIGURATIONS)
+  get_target_property(tessera_torch_cpu torch_cpu IMPORTED_LOCATION)
+  foreach(configuration IN LISTS tessera_torch_configurations)
+    if(NOT tessera_torch_cpu)
+      get_target_property(tessera_torch_cpu torch_cpu IMPORTED_LOCATION_${configuration})
+    endif()
+  endforeach()
+endif()
+get_filename_component(tessera_torch_folder "${tessera_torch_cpu}" REALPATH)
+get_filename_component(tessera_torch_folder "${tessera_torch_folder}" DIRECTORY)
+
 # oneDNN, the library behind LibTorch's convolutions on the CPU, runs a prediction faster when it is called
 # itself. It must be the very library that LibTorch loads: a second copy in one program would mix symbols. So it
 # is used where LibTorch links a shared one (Debian, Spack), and not where LibTorch carries its own inside.
@@ -92,13 +106,6 @@ if(NOT TESSERA_ONEDNN STREQUAL "OFF")
   if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY AND TARGET torch_cpu)
     file(STRINGS ${ONEDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h tessera_onednn_major REGEX "DNNL_VERSION_MAJOR +[0-9]+")
     string(REGEX REPLACE ".*MAJOR +([0-9]+).*" "\\1" tessera_onednn_major "${tessera_onednn_major}")
-    get_target_property(tessera_torch_configurations torch_cpu IMPORTED_CONFIGURATIONS)
-    get_target_property(tessera_torch_cpu torch_cpu IMPORTED_LOCATION)
-    foreach(configuration IN LISTS tessera_torch_configurations)
-      if(NOT tessera_torch_cpu)
-        get_target_property(tessera_torch_cpu torch_cpu IMPORTED_LOCATION_${configuration})
-      endif()
-    endforeach()
     find_program(READELF_PROGRAM readelf)
     if(tessera_torch_cpu AND READELF_PROGRAM)
       execute_process(COMMAND ${READELF_PROGRAM} -d ${tessera_torch_cpu} OUTPUT_VARIABLE tessera_needed ERROR_QUIET)
@@ -124,7 +131,7 @@ endif()
 # Recorded kernels (CUDA graphs) alone need CUDA's headers, and a LibTorch with CUDA; without them, or with unfit ones, kernels
 # are started one by one. Everything else that runs on a GPU goes by LibTorch's interfaces for any device.
 find_path(TESSERA_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda ENV CUDA_HOME PATH_SUFFIXES include)
-find_library(TESSERA_TORCH_CUDA_LIBRARY torch_cuda PATHS ${TORCH_INSTALL_PREFIX}/lib ${TESSERA_LIBTORCH}/lib NO_DEFAULT_PATH)
+find_library(TESSERA_TORCH_CUDA_LIBRARY torch_cuda PATHS ${tessera_torch_folder} NO_DEFAULT_PATH)
 mark_as_advanced(TESSERA_CUDA_INCLUDE TESSERA_TORCH_CUDA_LIBRARY)
 set(tessera_cuda_graphs OFF)
 if(TESSERA_CUDA_INCLUDE AND TESSERA_TORCH_CUDA_LIBRARY)

@@ -14,8 +14,11 @@ set(TORCH_CXX_FLAGS "")
 add_library(torch_cpu SHARED IMPORTED)
 set_target_properties(torch_cpu PROPERTIES IMPORTED_LOCATION ${TESSERA_LIBTORCH_torch_cpu})
 set(TORCH_LIBRARIES ${TESSERA_LIBTORCH_torch} torch_cpu ${TESSERA_LIBTORCH_c10})
+# In the folder may be links to where they lie, and not to all of them (Debian's python3-torch-cuda).
+get_filename_component(tessera_torch_folder ${TESSERA_LIBTORCH_torch_cpu} REALPATH)
+get_filename_component(tessera_torch_folder ${tessera_torch_folder} DIRECTORY)
 foreach(name IN ITEMS torch_cuda c10_cuda)
-  find_library(TESSERA_LIBTORCH_${name} ${name} PATHS ${TESSERA_LIBTORCH}/lib NO_DEFAULT_PATH)
+  find_library(TESSERA_LIBTORCH_${name} ${name} PATHS ${TESSERA_LIBTORCH}/lib ${tessera_torch_folder} NO_DEFAULT_PATH)
   if(TESSERA_LIBTORCH_${name})
     # Nothing calls it by name: it announces its kernels when it is loaded, so the linker must not leave it out.
     list(APPEND TORCH_LIBRARIES "-Wl,--no-as-needed,${TESSERA_LIBTORCH_${name}},--as-needed")

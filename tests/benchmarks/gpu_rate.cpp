@@ -21,6 +21,7 @@
 #include <sstream>
 
 #include "io/clock.h"
+#include "io/log.h"
 #include "io/mirror.h"
 #include "network_cost.h"
 #include "tests/unit/temporary_folder.h"
@@ -235,6 +236,7 @@ int main(int argc, char** argv) {
   }
   if (argc != 5) return 2;
   try {
+    start_log("info", 0, 1);  // to standard error: standard output is for the answers
     Bench bench(argv[1], std::stoll(argv[2]), std::stoi(argv[3]), argv[4]);
     std::cout << bench.text() << std::endl;
     for (std::string line, what; std::getline(std::cin, line);) {

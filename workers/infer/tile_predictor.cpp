@@ -133,10 +133,11 @@ class TilePredictor::Run {
       weight_ = at::zeros({block_.shape().y, block_.shape().x}, probability.options());
     }
     const auto along = [&](int axis) {
-      return at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
-                                      tile.cell.begin[axis], tile.cell.end[axis], tile.overlap_reach),
-                        at::kFloat)
-          .to(probability.device(), /*non_blocking=*/true);
+      const at::Tensor host = at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
+                                                       tile.cell.begin[axis], tile.cell.end[axis], tile.overlap_reach),
+                                         at::kFloat);
+      // From pinned memory, so that nobody waits for the copy.
+      return probability.device().is_cuda() ? host.pin_memory().to(probability.device(), /*non_blocking=*/true) : host;
     };
     const at::Tensor weight = along(1).unsqueeze(1) * along(2).unsqueeze(0);
     const Index3 at = tile.core.begin - block_.begin, shape = tile.core.shape();

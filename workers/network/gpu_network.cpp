@@ -122,10 +122,13 @@ class GpuNetwork : public TileNetwork {
   struct Recorded {
     at::Tensor input, output;
     std::unique_ptr<RecordedKernels> kernels;
+    std::int64_t last_call = 0;
   };
 
   at::Tensor replayed(const at::Tensor& input) {
     constexpr std::size_t kKept = 4;  // each has memory of its own
+    constexpr std::int64_t kIdle = 256;
+    ++calls_;
     for (auto it = recorded_.begin(); it != recorded_.end(); ++it) {
       if (it->input.sizes() == input.sizes()) {
         recorded_.splice(recorded_.begin(), recorded_, it);
@@ -137,7 +140,11 @@ class GpuNetwork : public TileNetwork {
       seen_ = input.sizes().vec();
       return run(input, *kernels_);
     }
-    if (recorded_.size() >= kKept) recorded_.pop_back();
+    if (recorded_.size() >= kKept) {
+      // Turned tiles of many shapes come in turns: none is to drive out what is in use.
+      if (calls_ - recorded_.back().last_call < kIdle) return run(input, *kernels_);
+      recorded_.pop_back();
+    }
     recorded_.emplace_front();
     Recorded& pass = recorded_.front();
     try {
@@ -155,6 +162,7 @@ class GpuNetwork : public TileNetwork {
 
   at::Tensor replay(const at::Tensor& input) {
     Recorded& pass = recorded_.front();
+    pass.last_call = calls_;
     pass.input.copy_(input);
     pass.kernels->replay();
     return pass.output.clone();
@@ -168,6 +176,7 @@ class GpuNetwork : public TileNetwork {
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first
   std::vector<std::int64_t> seen_;
+  std::int64_t calls_ = 0;
 };
 
 }  // namespace

@@ -243,6 +243,7 @@ void Trainer::require_finite(const TrainingStep& step) const {
 
 StopWish Trainer::advance(StopWish wish, double elapsed_share) {
   FlatParameters& parameters = model_->parameters;
+  const at::OptionalDeviceGuard on_device(parameters.device());
   GradientReducer& reducer = *model_->reducer;
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
   SampleSums sums;

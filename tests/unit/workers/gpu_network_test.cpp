@@ -69,6 +69,27 @@ TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
     EXPECT_TRUE(found.equal(expected)) << "a later answer must not change an earlier one, either";
 }
 
+TEST(GpuNetwork, ShapesThatComeInTurnsDoNotDriveEachOtherOut) {
+  const UNetOptions options = testing::options_of(testing::kNetworkCases.front());
+  const auto network = testing::random_network(options);
+  const NetworkGeometry geometry = geometry_of(options);
+  const c10::InferenceMode inference;
+  int recorded = 0;
+  const KernelRecorder record = [&](const std::function<void()>& kernels) {
+    ++recorded;
+    return testing::operator_recorder()(kernels);
+  };
+  const auto replayed = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
+  for (int round = 0; round < 3; ++round) {
+    for (std::int64_t more = 0; more < 6; ++more) {
+      const at::Tensor x = at::zeros({1, options.in_channels, geometry.input_side_for(16), geometry.input_side_for(16 + geometry.alignment * more)});
+      replayed->logits(x);
+      replayed->logits(x);
+    }
+  }
+  EXPECT_EQ(recorded, 4) << "as many as are kept";
+}
+
 TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
   const UNetOptions options = testing::options_of(testing::kNetworkCases.front());
   const auto network = testing::random_network(options);

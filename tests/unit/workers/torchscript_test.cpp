@@ -75,7 +75,7 @@ TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
              "def forward(self, x):\n    y = x[:, :, 3:-3, 3:-3]\n    return torch.cat([y, -y], 1)\n");
   model.margin = 3;
   model.alignment = 4;
-  EXPECT_EQ(probe_torchscript(model).tile_dependence, 0);
+  EXPECT_LE(probe_torchscript(model).tile_dependence, 1e-6);  // a sigmoid may be rounded by where it lies in memory
   model.classes = 3;
   EXPECT_THROW(probe_torchscript(model), UsageError);
   model.classes = 2;

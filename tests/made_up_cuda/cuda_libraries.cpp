@@ -1,0 +1,140 @@
+// cuDNN, cuBLAS, NCCL and the driver, as far as LibTorch asks them for something: what they make is not empty, their
+// kernels are started on the stream that they were given and do nothing. Everything else of theirs answers 0 (success).
+// Built once for each, with its own part.
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "made_up_cuda.h"
+
+namespace {
+
+struct Handle {
+  void* stream = nullptr;
+  char rest[1024] = {};
+};
+
+[[maybe_unused]] int make(void** made) {
+  *made = new Handle();
+  return 0;
+}
+
+}  // namespace
+
+#define MAKES(name) \
+  int name(void** made) { return make(made); }
+#define STREAM(name)                          \
+  int name(void* handle, void* stream) {      \
+    static_cast<Handle*>(handle)->stream = stream; \
+    return 0;                                 \
+  }
+#define LAUNCHES(name)                                            \
+  int name(void* handle) {                                        \
+    made_up_cuda_launch(#name, static_cast<Handle*>(handle)->stream); \
+    return 0;                                                     \
+  }
+
+extern "C" {
+
+#ifdef MADE_UP_cudnn
+MAKES(cudnnCreate)
+STREAM(cudnnSetStream)
+int cudnnGetStream(void* handle, void** stream) {
+  *stream = static_cast<Handle*>(handle)->stream;
+  return 0;
+}
+std::size_t cudnnGetVersion() { return 90000; }
+int cudnnGetProperty(int which, int* value) {
+  *value = which == 0 ? 9 : 0;
+  return 0;
+}
+std::size_t cudnnGetCudartVersion() { return 12040; }
+const char* cudnnGetErrorString(int) { return "an error"; }
+MAKES(cudnnCreateTensorDescriptor)
+MAKES(cudnnCreateFilterDescriptor)
+MAKES(cudnnCreateConvolutionDescriptor)
+MAKES(cudnnCreateActivationDescriptor)
+LAUNCHES(cudnnBatchNormalizationForwardTrainingEx)
+LAUNCHES(cudnnBatchNormalizationForwardInference)
+LAUNCHES(cudnnBatchNormalizationBackwardEx)
+int cudnnBackendCreateDescriptor(int, void** made) { return make(made); }
+/// One engine, one plan, no notes, a workspace of 1 MiB.
+int cudnnBackendGetAttribute(void*, int, int type, std::int64_t wanted, std::int64_t* count, void* values) {
+  constexpr int kInt64 = 3, kNumericalNote = 11, kDescriptor = 15, kBehaviourNote = 19;
+  const bool notes = type == kNumericalNote || type == kBehaviourNote;
+  if (count != nullptr) *count = notes ? 0 : 1;
+  if (values == nullptr || wanted < 1 || notes || type == kDescriptor) return 0;
+  if (type == kInt64) {
+    *static_cast<std::int64_t*>(values) = std::int64_t{1} << 20;
+  } else {
+    std::memset(values, 0, 4);
+  }
+  return 0;
+}
+LAUNCHES(cudnnBackendExecute)
+int cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(void*, int, int, void*, void*, void*, void*, void*, std::size_t* size) {
+  *size = 1024;
+  return 0;
+}
+int cudnnGetBatchNormalizationBackwardExWorkspaceSize(void*, int, int, void*, void*, void*, void*, void*, void*, void*, std::size_t* size) {
+  *size = 1024;
+  return 0;
+}
+int cudnnGetBatchNormalizationTrainingExReserveSpaceSize(void*, int, int, void*, void*, std::size_t* size) {
+  *size = 1024;
+  return 0;
+}
+#endif
+
+#ifdef MADE_UP_cublas
+MAKES(cublasCreate_v2)
+STREAM(cublasSetStream_v2)
+int cublasGetMathMode(void*, int* mode) {
+  *mode = 0;
+  return 0;
+}
+int cublasGetPointerMode_v2(void*, int* mode) {
+  *mode = 0;
+  return 0;
+}
+LAUNCHES(cublasSgemm_v2)
+LAUNCHES(cublasDgemm_v2)
+LAUNCHES(cublasSgemmStridedBatched)
+LAUNCHES(cublasDgemmStridedBatched)
+LAUNCHES(cublasGemmEx)
+LAUNCHES(cublasGemmStridedBatchedEx)
+LAUNCHES(cublasSgemv_v2)
+LAUNCHES(cublasDgemv_v2)
+LAUNCHES(cublasSdot_v2)
+LAUNCHES(cublasDdot_v2)
+#endif
+
+#ifdef MADE_UP_nccl
+/// Sums over the workers: each keeps its own values.
+int ncclGetUniqueId(void* id) {
+  std::memset(id, 1, 128);
+  return 0;
+}
+struct UniqueId {
+  char bytes[128];
+};
+int ncclCommInitRank(void** made, int, UniqueId, int) { return make(made); }
+int ncclAllReduce(const void*, void*, std::size_t, int, int, void*, void* stream) {
+  made_up_cuda_launch("ncclAllReduce", stream);
+  return 0;
+}
+const char* ncclGetErrorString(int) { return "an error"; }
+#endif
+
+#ifdef MADE_UP_cuda
+int cuDevicePrimaryCtxGetState(int, unsigned* flags, int* active) {
+  *flags = 0, *active = 1;
+  return 0;
+}
+int cuCtxGetCurrent(void** context) {
+  static int made;
+  *context = &made;
+  return 0;
+}
+#endif
+}

@@ -1,0 +1,248 @@
+// Training and prediction on a made-up CUDA device (tests/made_up_cuda/dry-run starts it): what they compute means
+// nothing. No exception, no call that a device would refuse, and nothing that waits for the device where none is promised.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <torch/cuda.h>
+
+#include <cmath>
+#include <thread>
+
+#include "io/tile_grid.h"
+#include "made_up_cuda.h"
+#include "tests/unit/temporary_folder.h"
+#include "tests/unit/workers/training_volumes.h"
+#include "workers/infer/tile_choice.h"
+#include "workers/infer/tile_predictor.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
+#include "workers/train/trainer.h"
+
+namespace tessera {
+namespace {
+
+template <class Function>
+Function* made_up(Function* /*like*/, const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
+}
+#define MADE_UP(name) made_up(name, #name)
+
+/// While it lives, nothing may wait for the device.
+class NobodyWaits {
+ public:
+  NobodyWaits() { MADE_UP(made_up_cuda_forbid_waiting)(true); }
+  ~NobodyWaits() { MADE_UP(made_up_cuda_forbid_waiting)(false); }
+};
+
+Device device_of(int index) {
+  Device device;
+  device.cuda = true;
+  device.index = index;
+  device.memory = std::int64_t{80} << 30;
+  return device;
+}
+
+class DryRun : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (MADE_UP(made_up_cuda_mistakes) == nullptr) GTEST_SKIP() << "start it by tests/made_up_cuda/dry-run";
+    before_ = MADE_UP(made_up_cuda_mistakes)();
+    launched_ = MADE_UP(made_up_cuda_launches)();
+  }
+  void TearDown() override {
+    if (IsSkipped()) return;
+    EXPECT_EQ(MADE_UP(made_up_cuda_mistakes)(), before_) << "see what the made-up CUDA says above";
+    EXPECT_GT(MADE_UP(made_up_cuda_launches)(), launched_) << "no kernel was started";
+  }
+
+ private:
+  long before_ = 0, launched_ = 0;
+};
+
+struct TrainingCase {
+  bool same = false;
+  Precision precision = Precision::float32;
+  SamplingPlace sampling = SamplingPlace::automatic;
+  bool reproducible = false;
+  int index = 0;
+};
+
+class DryTraining : public DryRun, public ::testing::WithParamInterface<TrainingCase> {
+ protected:
+  void train(const TrainingCase& c) {
+    constexpr Index3 shape{2, 150, 160};
+    const testing::TemporaryFolder folder;
+    TrainingDataOptions data;
+    const auto disc = [](const Index3& p) { return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12; };
+    data.raw = testing::write_volume(folder / "v.h5", "raw", VoxelType::uint8, shape,
+                                     [](const Index3& p) { return static_cast<double>((p.y * 7 + p.x * 13) % 200); });
+    data.labels = testing::write_volume(folder / "v.h5", "labels", VoxelType::uint8, shape,
+                                        [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
+    data.sections = {0, 2};
+    data.weight_map.w0 = 10;
+    const TrainingData held(data);
+    UNetOptions network = c.same ? keras_same_options() : unet2015_options();
+    network.base_filters = 8;
+    network.depth = 2;
+    network.dropout = 0.3;
+    TrainerOptions options;
+    options.precision = c.precision;
+    options.sampling = c.sampling;
+    options.reproducible = c.reproducible;
+    options.global_batch = 3;
+    options.clip_norm = 1;
+    options.dice_weight = c.same ? 0.5 : 0;
+    options.average_decay = 0.9;
+    options.optimizer.kind = c.same ? OptimizerOptions::Kind::adamw : OptimizerOptions::Kind::sgd;
+    options.optimizer.weight_decay = 0.01;
+    options.samples.tile_side = geometry_of(network).input_side_for(32);
+    AugmentationOptions& change = options.samples.augmentation;
+    if (!c.same) change.elastic = 3, change.rotation = 180;
+    change.gamma = 0.2;
+    change.blur = 1;
+    change.low_contrast_section = 0.5;
+    const Communicator alone = Communicator::alone();
+    choose_algorithms(device_of(c.index), c.reproducible);
+    Trainer trainer(make_network(network, 3), held, options, device_of(c.index), alone);
+    // Libraries choose their algorithms, and LibTorch's memory grows, in the first iterations.
+    for (int i = 0; i < 4; ++i)
+      trainer.step(StopWish::none);
+    if (c.reproducible) return;  // which adds its sums on the host
+    {
+      const NobodyWaits nobody;
+      for (int i = 0; i < 5; ++i)
+        trainer.advance(StopWish::none);
+    }
+    int told = 0;
+    trainer.report([&](const TrainingStep&) { ++told; });
+    EXPECT_EQ(told, 5);
+    Checkpoint checkpoint;
+    trainer.store(checkpoint);
+    trainer.restore(checkpoint, "itself");
+    EXPECT_NE(trainer.averaged_network(), nullptr);
+  }
+};
+
+TEST_P(DryTraining, NoIterationWaits) {
+  train(GetParam());
+}
+
+std::vector<TrainingCase> training_cases() {
+  std::vector<TrainingCase> all;
+  for (const bool same : {false, true}) {
+    for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+      for (const SamplingPlace sampling : {SamplingPlace::host, SamplingPlace::device})
+        all.push_back({same, precision, sampling});
+      all.push_back({same, precision, SamplingPlace::automatic, true});
+    }
+  }
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(All, DryTraining, ::testing::ValuesIn(training_cases()));
+
+struct PredictionCase {
+  bool same = false;
+  Precision precision = Precision::float32;
+  Averaging averaging = Averaging::none;
+  Blending blending = Blending::crop;
+  VoxelType raw = VoxelType::uint8, output = VoxelType::uint8;
+  bool labels = false;
+  bool reproducible = false;
+  int index = 0;
+};
+
+class DryPrediction : public DryRun, public ::testing::WithParamInterface<PredictionCase> {
+ protected:
+  void predict(const PredictionCase& c) {
+    UNetOptions network = c.same ? keras_same_options() : unet2015_options();
+    network.base_filters = 8;
+    network.depth = 2;
+    PredictorOptions options;
+    options.precision = c.precision;
+    options.averaging = c.averaging;
+    options.blending = c.blending;
+    options.output_type = c.output;
+    options.labels = c.labels;
+    options.device = device_of(c.index);
+    choose_algorithms(options.device, c.reproducible);
+    const Index3 shape{3, 200, 230};
+    VoxelBuffer raw(c.raw, shape);
+    const NetworkTraits traits(network);
+    const TilePredictor predictor(make_network(network, 3), options);
+    TileDemand demand;
+    demand.cuda = true;
+    demand.averaging = c.averaging;
+    const std::int64_t side = geometry_of(network).input_side_for(64);
+    if (c.blending != Blending::crop) demand.blend_overlap = 8;
+    const TileGrid grid = make_tile_grid(traits, shape, {1, side, side}, 0, demand);
+    const Box block = Box::of_shape(shape);
+    const std::vector<Tile> tiles = grid.tiles_of(block);
+    ASSERT_GT(tiles.size(), 6U);
+    for (int round = 0; round < 3; ++round) {
+      // The end of a block is waited for; nothing is between its tiles, once kernels are chosen and recorded.
+      std::unique_ptr<NobodyWaits> nobody;
+      std::size_t done = 0;
+      predictor.predict(raw, block, shape, tiles, block, [&](std::int64_t) {
+        if (++done == tiles.size()) {
+          nobody.reset();
+        } else if (round > 0 && !nobody) {
+          nobody = std::make_unique<NobodyWaits>();
+        }
+      });
+      EXPECT_EQ(done, tiles.size());
+    }
+    engine_ = predictor.engine_text();
+  }
+  std::string engine_;
+};
+
+TEST_P(DryPrediction, NoTileWaits) {
+  predict(GetParam());
+}
+
+std::vector<PredictionCase> prediction_cases() {
+  std::vector<PredictionCase> all;
+  for (const bool same : {false, true}) {
+    for (const bool reproducible : {false, true}) {
+      for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16})
+        all.push_back({same, precision, Averaging::none, Blending::crop, VoxelType::uint8, VoxelType::uint8, false, reproducible});
+    }
+    for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7})
+      all.push_back({same, Precision::bfloat16, averaging});
+    for (const Blending blending : {Blending::linear, Blending::gaussian})
+      all.push_back({same, Precision::bfloat16, Averaging::none, blending});
+    for (const VoxelType type : {VoxelType::uint16, VoxelType::float32})
+      all.push_back({same, Precision::bfloat16, Averaging::none, Blending::crop, type, VoxelType::float16});
+    all.push_back({same, Precision::bfloat16, Averaging::none, Blending::crop, VoxelType::uint8, VoxelType::uint8, true});
+  }
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(All, DryPrediction, ::testing::ValuesIn(prediction_cases()));
+
+// From a thread whose current device is the first: what is computed on the second leaves nothing on the first.
+class DrySecondDevice : public DryTraining {};
+TEST_P(DrySecondDevice, LeavesTheFirstAlone) {
+  if (torch::cuda::device_count() < 2) GTEST_SKIP() << "MADE_UP_CUDA_DEVICES=2";
+  MADE_UP(made_up_cuda_forbid_device)(0);
+  std::jthread([&] { train(GetParam()); }).join();
+  MADE_UP(made_up_cuda_forbid_device)(-1);
+}
+INSTANTIATE_TEST_SUITE_P(All, DrySecondDevice,
+                         ::testing::Values(TrainingCase{false, Precision::bfloat16, SamplingPlace::host, false, 1},
+                                           TrainingCase{true, Precision::bfloat16, SamplingPlace::device, false, 1}));
+
+class DryPredictionSecond : public DryPrediction {};
+TEST_P(DryPredictionSecond, LeavesTheFirstAlone) {
+  if (torch::cuda::device_count() < 2) GTEST_SKIP() << "MADE_UP_CUDA_DEVICES=2";
+  MADE_UP(made_up_cuda_forbid_device)(0);
+  std::jthread([&] { predict(GetParam()); }).join();
+  MADE_UP(made_up_cuda_forbid_device)(-1);
+}
+INSTANTIATE_TEST_SUITE_P(All, DryPredictionSecond, ::testing::Values([] {
+                           PredictionCase c;
+                           c.precision = Precision::bfloat16;
+                           c.index = 1;
+                           return c;
+                         }()));
+
+}  // namespace
+}  // namespace tessera
