@@ -8,6 +8,7 @@
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <cuda_runtime_api.h>
 #include <torch/cuda.h>
 #endif
@@ -49,6 +50,8 @@ class CudaGraph : public RecordedKernels {
     kernels();  // libraries choose their algorithms, and load them, at the first use
     kernels();
     torch::cuda::synchronize(device.index());
+    // What is recorded has memory of its own, and LibTorch gives none back for it meanwhile.
+    c10::cuda::CUDACachingAllocator::emptyCache();
     begin(graph_);
     try {
       kernels();
