@@ -1,6 +1,6 @@
-// cuDNN, cuBLAS, NCCL and the driver, as far as LibTorch asks them for something: what they make is not empty, their
-// kernels are started on the stream that they were given and do nothing. Everything else of theirs answers 0 (success).
-// Built once for each, with its own part.
+// cuDNN, cuBLAS, NCCL and the driver, as far as LibTorch asks them for something: what they make is not
+// empty, their kernels are started on the stream that they were given and do nothing. Everything else of
+// theirs answers 0 (success). Built once for each, with its own part.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -21,17 +21,19 @@ struct Handle {
 
 }  // namespace
 
-#define MAKES(name) \
-  int name(void** made) { return make(made); }
-#define STREAM(name)                          \
-  int name(void* handle, void* stream) {      \
-    static_cast<Handle*>(handle)->stream = stream; \
-    return 0;                                 \
+#define MAKES(name)       \
+  int name(void** made) { \
+    return make(made);    \
   }
-#define LAUNCHES(name)                                            \
-  int name(void* handle) {                                        \
+#define STREAM(name)                               \
+  int name(void* handle, void* stream) {           \
+    static_cast<Handle*>(handle)->stream = stream; \
+    return 0;                                      \
+  }
+#define LAUNCHES(name)                                                \
+  int name(void* handle) {                                            \
     made_up_cuda_launch(#name, static_cast<Handle*>(handle)->stream); \
-    return 0;                                                     \
+    return 0;                                                         \
   }
 
 extern "C" {
@@ -43,13 +45,19 @@ int cudnnGetStream(void* handle, void** stream) {
   *stream = static_cast<Handle*>(handle)->stream;
   return 0;
 }
-std::size_t cudnnGetVersion() { return 90000; }
+std::size_t cudnnGetVersion() {
+  return 90000;
+}
 int cudnnGetProperty(int which, int* value) {
   *value = which == 0 ? 9 : 0;
   return 0;
 }
-std::size_t cudnnGetCudartVersion() { return 12040; }
-const char* cudnnGetErrorString(int) { return "an error"; }
+std::size_t cudnnGetCudartVersion() {
+  return 12040;
+}
+const char* cudnnGetErrorString(int) {
+  return "an error";
+}
 MAKES(cudnnCreateTensorDescriptor)
 MAKES(cudnnCreateFilterDescriptor)
 MAKES(cudnnCreateConvolutionDescriptor)
@@ -57,7 +65,9 @@ MAKES(cudnnCreateActivationDescriptor)
 LAUNCHES(cudnnBatchNormalizationForwardTrainingEx)
 LAUNCHES(cudnnBatchNormalizationForwardInference)
 LAUNCHES(cudnnBatchNormalizationBackwardEx)
-int cudnnBackendCreateDescriptor(int, void** made) { return make(made); }
+int cudnnBackendCreateDescriptor(int, void** made) {
+  return make(made);
+}
 /// One engine, one plan, no notes, a workspace of 1 MiB.
 int cudnnBackendGetAttribute(void*, int, int type, std::int64_t wanted, std::int64_t* count, void* values) {
   constexpr int kInt64 = 3, kNumericalNote = 11, kDescriptor = 15, kBehaviourNote = 19;
@@ -72,11 +82,13 @@ int cudnnBackendGetAttribute(void*, int, int type, std::int64_t wanted, std::int
   return 0;
 }
 LAUNCHES(cudnnBackendExecute)
-int cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(void*, int, int, void*, void*, void*, void*, void*, std::size_t* size) {
+int cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(void*, int, int, void*, void*, void*, void*,
+                                                             void*, std::size_t* size) {
   *size = 1024;
   return 0;
 }
-int cudnnGetBatchNormalizationBackwardExWorkspaceSize(void*, int, int, void*, void*, void*, void*, void*, void*, void*, std::size_t* size) {
+int cudnnGetBatchNormalizationBackwardExWorkspaceSize(void*, int, int, void*, void*, void*, void*, void*,
+                                                      void*, void*, std::size_t* size) {
   *size = 1024;
   return 0;
 }
@@ -118,12 +130,16 @@ int ncclGetUniqueId(void* id) {
 struct UniqueId {
   char bytes[128];
 };
-int ncclCommInitRank(void** made, int, UniqueId, int) { return make(made); }
+int ncclCommInitRank(void** made, int, UniqueId, int) {
+  return make(made);
+}
 int ncclAllReduce(const void*, void*, std::size_t, int, int, void*, void* stream) {
   made_up_cuda_launch("ncclAllReduce", stream);
   return 0;
 }
-const char* ncclGetErrorString(int) { return "an error"; }
+const char* ncclGetErrorString(int) {
+  return "an error";
+}
 #endif
 
 #ifdef MADE_UP_cuda

@@ -1,6 +1,8 @@
-// A CUDA runtime without a device: kernels do nothing, and what is copied back is bytes of 1: true, whole numbers, tiny
-// finite floats. It knows the rules that a device would enforce, and prints a mistake with its place:
-// - a kernel or event on a stream of another device than the thread's current one, or with an impossible grid;
+// A CUDA runtime without a device: kernels do nothing, and what is copied back is bytes of 1: true, whole
+// numbers, tiny finite floats. It knows the rules that a device would enforce, and prints a mistake with its
+// place:
+// - a kernel or event on a stream of another device than the thread's current one, or with an impossible
+// grid;
 // - a copy whose ends are not where its kind says;
 // - while a stream is recorded (captured): what waits, what takes memory, and what goes by another stream;
 // - between made_up_cuda_forbid_waiting(true) and (false): what waits for the device.
@@ -48,6 +50,7 @@ struct Capture {
   cudaStreamCaptureMode mode;
   unsigned long long id;
   long kernels = 0;
+  bool ended = false;
 };
 struct Graph {
   long kernels = 0;
@@ -132,7 +135,8 @@ bool is_recording() {
 /// A call that may not come while something is recorded, unless the thread has said that it knows (relaxed).
 void unsafe(const char* call) {
   count(call);
-  if (self().mode != cudaStreamCaptureModeRelaxed && is_recording()) mistake(std::string(call) + " while kernels are recorded");
+  if (self().mode != cudaStreamCaptureModeRelaxed && is_recording())
+    mistake(std::string(call) + " while kernels are recorded");
 }
 
 /// A call that waits for the device, or for the driver.
@@ -141,9 +145,13 @@ void waits(const char* call) {
   if (waiting_forbidden) mistake(std::string(call) + " where nothing may wait");
 }
 
-Stream* stream_of(cudaStream_t stream) {
-  static Stream legacy;
-  if (reinterpret_cast<std::uintptr_t>(stream) > 2) return reinterpret_cast<Stream*>(stream);
+Stream* stream_of(cudaStream_t handle) {
+  thread_local Stream legacy;
+  if (reinterpret_cast<std::uintptr_t>(handle) > 2) {
+    const auto stream = reinterpret_cast<Stream*>(handle);
+    if (stream->capture && stream->capture->ended) stream->capture.reset();  // it had joined in
+    return stream;
+  }
   legacy.device = self().device;  // every device has its own
   return &legacy;
 }
@@ -171,7 +179,9 @@ const Memory* memory_at(const void* address) {
   --found;
   return at < found->first + found->second.size ? &found->second : nullptr;
 }
-bool on_device(const Memory* found) { return found != nullptr && found->device >= 0; }
+bool on_device(const Memory* found) {
+  return found != nullptr && found->device >= 0;
+}
 
 cudaError_t allocate(void** address, std::size_t size, int device) {
   const std::lock_guard lock(guard);
@@ -207,7 +217,8 @@ cudaError_t release(void* address) {
 void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
   const std::lock_guard lock(guard);
   const bool to_device = on_device(memory_at(to)), from_device = on_device(memory_at(from));
-  if ((kind == cudaMemcpyHostToDevice && (!to_device || from_device)) || (kind == cudaMemcpyDeviceToHost && (to_device || !from_device)) ||
+  if ((kind == cudaMemcpyHostToDevice && (!to_device || from_device)) ||
+      (kind == cudaMemcpyDeviceToHost && (to_device || !from_device)) ||
       (kind == cudaMemcpyDeviceToDevice && !(to_device && from_device)))
     mistake("a copy's ends are not where its kind says");
   if (from_device && !to_device) std::memset(to, 1, size);
@@ -232,15 +243,17 @@ struct Report {
       const std::lock_guard lock(guard);
       int number = 0;
       for (const Thread& thread : threads()) {
-        std::fprintf(stderr, "made-up CUDA: process %d, %s %d, device %d:\n", getpid(), thread.first ? "first thread" : "thread",
-                     number++, thread.device);
+        std::fprintf(stderr, "made-up CUDA: process %d, %s %d, device %d:\n", getpid(),
+                     thread.first ? "first thread" : "thread", number++, thread.device);
         for (const auto& [call, times] : thread.calls)
           std::fprintf(stderr, "made-up CUDA: %10ld %s\n", times, call.c_str());
       }
       for (int i = 0; i < device_count; ++i)
-        std::fprintf(stderr, "made-up CUDA: device %d: %zu MiB in use at the end\n", i, used[static_cast<std::size_t>(i)] >> 20);
+        std::fprintf(stderr, "made-up CUDA: device %d: %zu MiB in use at the end\n", i,
+                     used[static_cast<std::size_t>(i)] >> 20);
     }
-    if (mistakes > 0) std::fprintf(stderr, "made-up CUDA: %ld MISTAKES in process %d\n", mistakes.load(), getpid());
+    if (mistakes > 0)
+      std::fprintf(stderr, "made-up CUDA: %ld MISTAKES in process %d\n", mistakes.load(), getpid());
   }
 } report;
 
@@ -248,10 +261,18 @@ struct Report {
 
 extern "C" {
 
-void made_up_cuda_forbid_waiting(bool forbidden) { waiting_forbidden = forbidden; }
-long made_up_cuda_mistakes() { return mistakes; }
-long made_up_cuda_launches() { return launches; }
-void made_up_cuda_forbid_device(int device) { forbidden_device = device; }
+void made_up_cuda_forbid_waiting(bool forbidden) {
+  waiting_forbidden = forbidden;
+}
+long made_up_cuda_mistakes() {
+  return mistakes;
+}
+long made_up_cuda_launches() {
+  return launches;
+}
+void made_up_cuda_forbid_device(int device) {
+  forbidden_device = device;
+}
 void made_up_cuda_launch(const char* name, void* stream) {
   count(name);
   starts(name, static_cast<cudaStream_t>(stream));
@@ -264,7 +285,8 @@ void** __cudaRegisterFatBinary(void*) {
 }
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
-void __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, void*, void*, void*, void*, int*) {
+void __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, void*, void*, void*,
+                            void*, int*) {
   kernels()[host] = name;
 }
 void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int) {}
@@ -325,13 +347,15 @@ cudaError_t cudaGetDeviceProperties_v2(cudaDeviceProp* p, int device) {
   std::snprintf(p->name, sizeof p->name, "made-up H100 %d", device);
   p->totalGlobalMem = device_bytes;
   p->major = 9, p->minor = 0;
-  p->multiProcessorCount = 132, p->maxThreadsPerMultiProcessor = 2048, p->maxThreadsPerBlock = 1024, p->warpSize = 32;
+  p->multiProcessorCount = 132, p->maxThreadsPerMultiProcessor = 2048, p->maxThreadsPerBlock = 1024,
+  p->warpSize = 32;
   p->maxBlocksPerMultiProcessor = 32, p->regsPerBlock = 65536, p->regsPerMultiprocessor = 65536;
   p->sharedMemPerBlock = 49152, p->sharedMemPerBlockOptin = 232448, p->sharedMemPerMultiprocessor = 233472;
   p->maxThreadsDim[0] = p->maxThreadsDim[1] = 1024, p->maxThreadsDim[2] = 64;
   p->maxGridSize[0] = 2147483647, p->maxGridSize[1] = p->maxGridSize[2] = 65535;
   p->totalConstMem = 65536, p->textureAlignment = 512, p->l2CacheSize = 50 << 20, p->clockRate = 1980000;
-  p->memoryClockRate = 2619000, p->memoryBusWidth = 5120, p->unifiedAddressing = 1, p->concurrentKernels = 1, p->asyncEngineCount = 3;
+  p->memoryClockRate = 2619000, p->memoryBusWidth = 5120, p->unifiedAddressing = 1, p->concurrentKernels = 1,
+  p->asyncEngineCount = 3;
   p->cooperativeLaunch = 1, p->streamPrioritiesSupported = 1;
   return cudaSuccess;
 }
@@ -351,24 +375,35 @@ cudaError_t cudaDriverGetVersion(int* version) {
   *version = 12040;
   return cudaSuccess;
 }
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  return cudaDriverGetVersion(version);
+}
 cudaError_t cudaDeviceSynchronize() {
   waits("cudaDeviceSynchronize");
   return cudaSuccess;
 }
 
 // Errors.
-cudaError_t cudaGetLastError() { return std::exchange(self().error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return self().error; }
-const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "an error";
+cudaError_t cudaGetLastError() {
+  return std::exchange(self().error, cudaSuccess);
 }
-const char* cudaGetErrorName(cudaError_t error) { return cudaGetErrorString(error); }
+cudaError_t cudaPeekAtLastError() {
+  return self().error;
+}
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "out of memory"
+         : error == cudaErrorNoDevice       ? "no CUDA-capable device is detected"
+                                            : "an error";
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return cudaGetErrorString(error);
+}
 
 // Memory.
 cudaError_t cudaMalloc(void** address, size_t size) {
   waits("cudaMalloc");
-  if (self().device == forbidden_device) mistake("memory of device " + std::to_string(forbidden_device) + " is taken");
+  if (self().device == forbidden_device)
+    mistake("memory of device " + std::to_string(forbidden_device) + " is taken");
   return allocate(address, size, self().device);
 }
 cudaError_t cudaFree(void* address) {
@@ -394,7 +429,9 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   const std::lock_guard lock(guard);
   const Memory* found = memory_at(address);
   *attributes = {};
-  attributes->type = found == nullptr ? cudaMemoryTypeUnregistered : on_device(found) ? cudaMemoryTypeDevice : cudaMemoryTypeHost;
+  attributes->type = found == nullptr   ? cudaMemoryTypeUnregistered
+                     : on_device(found) ? cudaMemoryTypeDevice
+                                        : cudaMemoryTypeHost;
   attributes->device = on_device(found) ? found->device : 0;
   attributes->hostPointer = on_device(found) ? nullptr : const_cast<void*>(address);
   attributes->devicePointer = found != nullptr ? const_cast<void*>(address) : nullptr;
@@ -405,7 +442,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind k
   copy(to, from, size, kind);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   count("cudaMemcpyAsync");
   may_wait("cudaMemcpyAsync", to, from);
   starts("cudaMemcpyAsync", stream);
@@ -436,7 +474,9 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   *stream = reinterpret_cast<cudaStream_t>(new Stream{self().device, nullptr});
   return cudaSuccess;
 }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) { return cudaStreamCreateWithPriority(stream, flags, 0); }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return cudaStreamCreateWithPriority(stream, flags, 0);
+}
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete reinterpret_cast<Stream*>(stream);
   return cudaSuccess;
@@ -456,7 +496,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = reinterpret_cast<cudaEvent_t>(new Event{self().device, nullptr, 0});
   return cudaSuccess;
 }
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, 0);
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete reinterpret_cast<Event*>(event);
   return cudaSuccess;
@@ -515,6 +557,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   if (!stream.capture) return done(cudaErrorIllegalState);
   *graph = reinterpret_cast<cudaGraph_t>(new Graph{stream.capture->kernels});
   std::erase(self().recording, stream.capture);
+  stream.capture->ended = true;
   stream.capture.reset();
   return cudaSuccess;
 }
@@ -522,8 +565,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
   *status = stream_of(stream)->capture ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return cudaSuccess;
 }
-cudaError_t cudaStreamGetCaptureInfo_v2(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long* id, cudaGraph_t*,
-                                        const cudaGraphNode_t**, size_t*) {
+cudaError_t cudaStreamGetCaptureInfo_v2(cudaStream_t stream, cudaStreamCaptureStatus* status,
+                                        unsigned long long* id, cudaGraph_t*, const cudaGraphNode_t**,
+                                        size_t*) {
   cudaStreamIsCapturing(stream, status);
   if (id != nullptr && stream_of(stream)->capture) *id = stream_of(stream)->capture->id;
   return cudaSuccess;
@@ -537,7 +581,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsig
   *made = reinterpret_cast<cudaGraphExec_t>(new Graph(*reinterpret_cast<Graph*>(graph)));
   return cudaSuccess;
 }
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long flags) {
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* made, cudaGraph_t graph,
+                                          unsigned long long flags) {
   return cudaGraphInstantiate(made, graph, flags);
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
@@ -556,12 +601,14 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 }
 
 // Kernels.
-cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void**, size_t shared, cudaStream_t stream) {
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void**, size_t shared,
+                             cudaStream_t stream) {
   count("cudaLaunchKernel");
   const auto known = kernels().find(kernel);
   const std::string name = known != kernels().end() ? known->second : "an unknown kernel";
-  const bool possible = grid.x > 0 && grid.y > 0 && grid.z > 0 && block.x > 0 && block.y > 0 && block.z > 0 && grid.x <= 2147483647U &&
-                        grid.y <= 65535 && grid.z <= 65535 && block.x * block.y * block.z <= 1024 && shared <= 232448;
+  const bool possible = grid.x > 0 && grid.y > 0 && grid.z > 0 && block.x > 0 && block.y > 0 && block.z > 0 &&
+                        grid.x <= 2147483647U && grid.y <= 65535 && grid.z <= 65535 &&
+                        block.x * block.y * block.z <= 1024 && shared <= 232448;
   if (!possible) {
     mistake("impossible grid for " + name);
     return done(cudaErrorInvalidConfiguration);
@@ -570,7 +617,8 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void**, 
   return cudaSuccess;
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments) {
-  return cudaLaunchKernel(kernel, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, config->stream);
+  return cudaLaunchKernel(kernel, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes,
+                          config->stream);
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   *attributes = {};
@@ -579,8 +627,11 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   attributes->maxDynamicSharedSizeBytes = 49152;
   return cudaSuccess;
 }
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void*, int, size_t, unsigned) {
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void*, int, size_t,
+                                                                   unsigned) {
   *blocks = 2;
   return cudaSuccess;
 }

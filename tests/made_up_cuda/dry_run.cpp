@@ -1,5 +1,6 @@
-// Training and prediction on a made-up CUDA device (tests/made_up_cuda/dry-run starts it): what they compute means
-// nothing. No exception, no call that a device would refuse, and nothing that waits for the device where none is promised.
+// Training and prediction on a made-up CUDA device (tests/made_up_cuda/dry-run starts it): what they compute
+// means nothing. No exception, no call that a device would refuse, and nothing that waits for the device
+// where none is promised.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
@@ -73,8 +74,9 @@ class DryTraining : public DryRun, public ::testing::WithParamInterface<Training
     const testing::TemporaryFolder folder;
     TrainingDataOptions data;
     const auto disc = [](const Index3& p) { return std::hypot(p.y % 50 - 25, p.x % 40 - 20) < 12; };
-    data.raw = testing::write_volume(folder / "v.h5", "raw", VoxelType::uint8, shape,
-                                     [](const Index3& p) { return static_cast<double>((p.y * 7 + p.x * 13) % 200); });
+    data.raw = testing::write_volume(folder / "v.h5", "raw", VoxelType::uint8, shape, [](const Index3& p) {
+      return static_cast<double>((p.y * 7 + p.x * 13) % 200);
+    });
     data.labels = testing::write_volume(folder / "v.h5", "labels", VoxelType::uint8, shape,
                                         [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
     data.sections = {0, 2};
@@ -178,7 +180,9 @@ class DryPrediction : public DryRun, public ::testing::WithParamInterface<Predic
     const std::vector<Tile> tiles = grid.tiles_of(block);
     ASSERT_GT(tiles.size(), 6U);
     std::size_t done = 0;
-    const auto queued = [&] { return predictor.queue(raw, block, shape, tiles, block, [&](std::int64_t) { ++done; }); };
+    const auto queued = [&] {
+      return predictor.queue(raw, block, shape, tiles, block, [&](std::int64_t) { ++done; });
+    };
     for (int round = 0; round < 3; ++round) {
       // Kernels are chosen and recorded, and memory is taken, in the first round.
       std::unique_ptr<NobodyWaits> nobody;
@@ -201,7 +205,8 @@ std::vector<PredictionCase> prediction_cases() {
   for (const bool same : {false, true}) {
     for (const bool reproducible : {false, true}) {
       for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16})
-        all.push_back({same, precision, Averaging::none, Blending::crop, VoxelType::uint8, VoxelType::uint8, false, reproducible});
+        all.push_back({same, precision, Averaging::none, Blending::crop, VoxelType::uint8, VoxelType::uint8,
+                       false, reproducible});
     }
     for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7})
       all.push_back({same, Precision::bfloat16, averaging});
@@ -209,13 +214,15 @@ std::vector<PredictionCase> prediction_cases() {
       all.push_back({same, Precision::bfloat16, Averaging::none, blending});
     for (const VoxelType type : {VoxelType::uint16, VoxelType::float32})
       all.push_back({same, Precision::bfloat16, Averaging::none, Blending::crop, type, VoxelType::float16});
-    all.push_back({same, Precision::bfloat16, Averaging::none, Blending::crop, VoxelType::uint8, VoxelType::uint8, true});
+    all.push_back({same, Precision::bfloat16, Averaging::none, Blending::crop, VoxelType::uint8,
+                   VoxelType::uint8, true});
   }
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(All, DryPrediction, ::testing::ValuesIn(prediction_cases()));
 
-// From a thread whose current device is the first: what is computed on the second leaves nothing on the first.
+// From a thread whose current device is the first: what is computed on the second leaves nothing on the
+// first.
 class DrySecondDevice : public DryTraining {};
 TEST_P(DrySecondDevice, LeavesTheFirstAlone) {
   if (torch::cuda::device_count() < 2) GTEST_SKIP() << "MADE_UP_CUDA_DEVICES=2";
@@ -223,9 +230,10 @@ TEST_P(DrySecondDevice, LeavesTheFirstAlone) {
   std::jthread([&] { train(GetParam()); }).join();
   MADE_UP(made_up_cuda_forbid_device)(-1);
 }
-INSTANTIATE_TEST_SUITE_P(All, DrySecondDevice,
-                         ::testing::Values(TrainingCase{false, Precision::bfloat16, SamplingPlace::host, false, 1},
-                                           TrainingCase{true, Precision::bfloat16, SamplingPlace::device, false, 1}));
+INSTANTIATE_TEST_SUITE_P(
+    All, DrySecondDevice,
+    ::testing::Values(TrainingCase{false, Precision::bfloat16, SamplingPlace::host, false, 1},
+                      TrainingCase{true, Precision::bfloat16, SamplingPlace::device, false, 1}));
 
 class DryPredictionSecond : public DryPrediction {};
 TEST_P(DryPredictionSecond, LeavesTheFirstAlone) {

@@ -1,6 +1,7 @@
 #pragma once
 
-// What the made-up libraries and the dry run agree on. All in one process; C, so that the dry run finds it by name.
+// What the made-up libraries and the dry run agree on. All in one process; C, so that the dry run finds it by
+// name.
 
 extern "C" {
 
