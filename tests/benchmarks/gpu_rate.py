@@ -42,6 +42,8 @@ try:
     import torch
     from torch.nn import functional as F
 
+    from pytorch_unet import UNet, with_weights
+
     torch.set_num_threads(THREADS)
     if CUDA and not torch.cuda.is_available():
         torch = None
@@ -93,56 +95,17 @@ class Tessera:
         self.process.communicate("end\n", timeout=60)
 
 
-def define_pytorch():
-    class UNet(torch.nn.Module):
-        """The network of Ronneberger et al. 2015, as one writes it in PyTorch."""
-
-        def __init__(self, filters):
-            super().__init__()
-            self.convs, self.ups = torch.nn.ModuleList(), torch.nn.ModuleList()
-            channels = 1
-            for level in list(range(5)) + [3, 2, 1, 0]:
-                width = filters << level
-                if len(self.convs) >= 10:
-                    self.ups.append(torch.nn.ConvTranspose2d(2 * width, width, 2, 2))
-                self.convs.append(torch.nn.Conv2d(channels if len(self.convs) < 10 else 2 * width, width, 3))
-                self.convs.append(torch.nn.Conv2d(width, width, 3))
-                channels = width
-            self.to_classes = torch.nn.Conv2d(filters, 2, 1)
-
-        def forward(self, x):
-            skips = []
-            for block in range(9):
-                if block > 4:
-                    x = self.ups[block - 5](x)
-                    skip = skips[8 - block]
-                    margin = (skip.size(2) - x.size(2)) // 2
-                    x = torch.cat([skip[:, :, margin:margin + x.size(2), margin:margin + x.size(3)], x], 1)
-                x = F.relu(self.convs[2 * block](x), inplace=True)
-                x = F.relu(self.convs[2 * block + 1](x), inplace=True)
-                if block < 4:
-                    skips.append(x)
-                    x = F.max_pool2d(x, 2)
-            return self.to_classes(x)
-
-    return UNet
-
-
 class PyTorch:
     def __init__(self, network_file):
         self.device = torch.device(arguments.device)
         torch.backends.cudnn.benchmark = True
-        self.make = define_pytorch()
-        held = torch.jit.load(network_file, map_location="cpu").state_dict()
-        self.weights = {name: held[name.replace(".", "_")] for name in self.make(FILTERS).state_dict()}
+        self.network_file = network_file
         self.type = getattr(torch, PRECISION)
         self.network = self.fresh().to(self.type).eval()
         self.compiled = None
 
     def fresh(self):
-        network = self.make(FILTERS)
-        network.load_state_dict(self.weights)
-        return network.to(self.device).to(memory_format=torch.channels_last)
+        return with_weights(UNet(FILTERS, dropout=0.5), self.network_file).to(self.device).to(memory_format=torch.channels_last)
 
     def wait(self):
         if CUDA:
