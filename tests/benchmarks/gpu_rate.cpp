@@ -12,12 +12,14 @@
 // WAY is a name of gpu_ways.h.
 // Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
 //        bench_gpu --cost                 prints the computed costs of the paper's network and ends
+//        bench_gpu --volume FILE Z,Y,X GZIP       writes a volume of some texture and ends
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
 
 #include <cmath>
+#include <cstdio>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -27,6 +29,7 @@
 #include "network_cost.h"
 #include "tests/unit/temporary_folder.h"
 #include "tests/unit/workers/training_volumes.h"
+#include "texture_volume.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
@@ -281,6 +284,12 @@ int main(int argc, char** argv) {
   }
   if (argc != 5) return 2;
   try {
+    if (std::string(argv[1]) == "--volume") {
+      Index3 shape;
+      if (std::sscanf(argv[3], "%ld,%ld,%ld", &shape.z, &shape.y, &shape.x) != 3) return 2;
+      benchmarks::write_texture_volume(argv[2], shape, std::stoi(argv[4]));
+      return 0;
+    }
     Bench bench(argv[1], std::stoll(argv[2]), std::stoi(argv[3]), argv[4]);
     std::cout << bench.text() << std::endl;
     for (std::string line, what; std::getline(std::cin, line);) {
