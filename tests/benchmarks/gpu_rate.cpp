@@ -1,34 +1,40 @@
-// Serves gpu_rate.py: does what a line of standard input asks, and answers with a line of numbers, or "error:
-// WORDS".
-//   product N REPEATS                            seconds of a product of two N x N matrices in bfloat16
-//   copy MIB REPEATS                             seconds of a copy on the device
-//   network PRECISION SIDE REPEATS               seconds of a forward pass to logits, the output's side,
-//   their mean predict PRECISION TILE CORES SECTIONS        seconds of TilePredictor::predict over a block of
-//   CORES^2 tiles a section train PRECISION TILE BATCH ELASTIC           seconds of an iteration, its loss,
-//   the share of waiting for samples cost SIDE BATCH                              FLOP and bytes, computed:
-//   of a forward pass, of a training sample
+// Serves the scripts gpu_*.py beside it: does what a line of standard input asks, and answers with a line of numbers, or
+// "error: WORDS".
+//   product N REPEATS                     seconds of a product of two N x N matrices in bfloat16
+//   copy MIB REPEATS                      seconds of a copy on the device
+//   network WAY PRECISION SIDE REPEATS    seconds of a forward pass to logits, the output's side, their mean
+//   passes WAY PRECISION SIDE SAMPLES REPEATS         seconds of a forward and a backward pass, the logits' mean
+//   predict PRECISION TILE CORES SECTIONS seconds of TilePredictor::predict over a block of CORES^2 tiles a section
+//   train PRECISION TILE BATCH ELASTIC STEPS [at_once=N] [samples=host|device] [report=N]
+//                                         seconds of one of STEPS iterations, the last one's loss and share of
+//                                         waiting for samples
+//   cost SIDE BATCH                       FLOP and bytes, computed: of a forward pass, of a training sample
+// WAY is a name of gpu_ways.h.
 // Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
-//        bench_gpu --cost                        prints the computed costs of the paper's network and ends
+//        bench_gpu --cost                 prints the computed costs of the paper's network and ends
+//        bench_gpu --volume FILE Z,Y,X GZIP       writes a volume of some texture and ends
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
 
 #include <cmath>
+#include <cstdio>
 #include <iostream>
 #include <map>
 #include <sstream>
 
+#include "gpu_ways.h"
 #include "io/clock.h"
 #include "io/log.h"
-#include "io/mirror.h"
 #include "network_cost.h"
 #include "tests/unit/temporary_folder.h"
 #include "tests/unit/workers/training_volumes.h"
+#include "texture_volume.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
+#include "workers/network/torch_types.h"
 #include "workers/network/torchscript_export.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"
@@ -60,6 +66,7 @@ class Bench {
     if (what == "product") return product(in);
     if (what == "copy") return copy(in);
     if (what == "network") return forward(in);
+    if (what == "passes") return passes(in);
     if (what == "predict") return predict(in);
     if (what == "train") return train(in);
     if (what == "cost") return cost(in);
@@ -67,10 +74,7 @@ class Bench {
   }
 
  private:
-  at::Device on() const {
-    return device_.cuda ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device_.index))
-                        : at::Device(at::kCPU);
-  }
+  at::Device on() const { return torch_device(device_); }
   void wait() const {
     if (device_.cuda) torch::cuda::synchronize(device_.index);
   }
@@ -109,21 +113,48 @@ class Bench {
     return fmt::format("{}", seconds_of(repeats, [&] { to.copy_(from); }));
   }
 
+  /// No constant, for constants cost a GPU less power; gpu_rate.py makes the same.
+  at::Tensor pixels(std::int64_t side) const {
+    const at::Tensor numbers = at::arange(side * side, at::TensorOptions(at::kLong).device(on()));
+    return ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape({1, 1, side, side});
+  }
+
   std::string forward(std::istream& in) {
-    std::string precision;
+    std::string way, precision;
     std::int64_t side = 0;
     int repeats = 1;
-    in >> precision >> side >> repeats;
+    in >> way >> precision >> side >> repeats;
     const c10::InferenceMode inference;
-    auto& engine = engines_[precision];
-    if (!engine) engine = make_tile_network(*network_, precision_of(precision), device_);
-    // No constant, for constants cost a GPU less power; gpu_rate.py makes the same.
-    const at::Tensor numbers = at::arange(side * side, at::TensorOptions(at::kLong).device(on()));
-    const at::Tensor input =
-        ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape({1, 1, side, side});
+    auto& network = networks_[way + precision];
+    if (!network) network = benchmarks::network_by(way, *network_, precision_of(precision), device_);
+    const at::Tensor input = pixels(side);
     at::Tensor logits;
-    const double seconds = seconds_of(repeats, [&] { logits = engine->logits(input); });
+    const double seconds = seconds_of(repeats, [&] { logits = network->logits(input); });
     return fmt::format("{} {} {}", seconds, logits.size(2), logits.mean().item<double>());
+  }
+
+  std::string passes(std::istream& in) {
+    std::string way, precision;
+    std::int64_t side = 0, samples = 1;
+    int repeats = 1;
+    in >> way >> precision >> side >> samples >> repeats;
+    if (!parameters_) {
+      parameters_ = std::make_unique<FlatParameters>(make_network(network_options_, 1), on());
+      parameters_->network().train();
+    }
+    auto& engine = engines_[fmt::format("{} {} {}", way, precision, samples)];
+    if (!engine) engine = benchmarks::engine_by(way, *parameters_, precision_of(precision), samples);
+    const at::Tensor input = pixels(side).repeat({samples, 1, 1, 1}).contiguous(at::MemoryFormat::ChannelsLast);
+    const std::vector<std::uint64_t> dropout_seeds(static_cast<std::size_t>(samples), 1);
+    at::Tensor logits, gradient;
+    const double seconds = seconds_of(repeats, [&] {
+      parameters_->sums().zero_();
+      engine->parameters_changed();
+      logits = engine->forward(input, dropout_seeds);
+      if (!gradient.defined()) gradient = at::full_like(logits, 1.0 / static_cast<double>(logits.numel()));
+      engine->backward(gradient, {});
+    });
+    return fmt::format("{} {}", seconds, logits.mean().item<double>());
   }
 
   std::string predict(std::istream& in) {
@@ -153,25 +184,41 @@ class Bench {
 
   std::string train(std::istream& in) {
     std::string precision;
-    std::int64_t tile = 0, batch = 1;
-    double elastic = 0;
-    in >> precision >> tile >> batch >> elastic;
+    std::int64_t steps = 1, report_every = 1;
+    TrainerOptions options;  // the paper's: SGD with a momentum of 0.99
+    in >> precision >> options.samples.tile_side >> options.global_batch >> options.samples.augmentation.elastic >> steps;
+    options.prefetch_threads = std::max(1, device_.threads - 1);
+    options.precision = precision_of(precision);
+    options.optimizer.learning_rate = 1e-5;
+    std::string key = fmt::format("{} {} {} {}", precision, options.samples.tile_side, options.global_batch,
+                                  options.samples.augmentation.elastic);
+    for (std::string word; in >> word; key += " " + word) {
+      const auto [name, value] = setting(word);
+      if (name == "at_once") options.samples_at_once = std::stoll(value);
+      else if (name == "samples") options.sampling = value == "host" ? SamplingPlace::host : SamplingPlace::device;
+      else if (name == "report") report_every = std::stoll(value);
+      else throw UsageError("no setting " + word);
+    }
     make_training_data();
-    auto& trainer = trainers_[precision];
+    auto& trainer = trainers_[key];
     if (!trainer) {
-      TrainerOptions options;  // the paper's: SGD with a momentum of 0.99
-      options.global_batch = batch;
-      options.prefetch_threads = std::max(1, device_.threads - 1);
-      options.precision = precision_of(precision);
-      options.samples.tile_side = tile;
-      options.samples.augmentation.elastic = elastic;
-      options.optimizer.learning_rate = 1e-5;
       trainer =
           std::make_unique<Trainer>(make_network(network_options_, 1), *data_, options, device_, alone_);
     }
-    TrainingStep step;
-    const double seconds = seconds_of(1, [&] { step = trainer->step(StopWish::none); });
-    return fmt::format("{} {} {}", seconds, step.loss, step.waiting_share);
+    TrainingStep last;
+    const double seconds = seconds_of(1, [&] {
+      for (std::int64_t i = 1; i <= steps; ++i) {
+        trainer->advance(StopWish::none);
+        if (i % report_every == 0 || i == steps) trainer->report([&](const TrainingStep& step) { last = step; });
+      }
+    });
+    return fmt::format("{} {} {}", seconds / static_cast<double>(steps), last.loss, last.waiting_share);
+  }
+
+  static std::pair<std::string, std::string> setting(const std::string& word) {
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) throw UsageError("no setting " + word);
+    return {word.substr(0, equals), word.substr(equals + 1)};
   }
 
   /// Two sections of discs, which are class 1.
@@ -202,7 +249,9 @@ class Bench {
   Device device_;
   UNetOptions network_options_ = unet2015_options();
   std::shared_ptr<UNetImpl> network_;
-  std::map<std::string, std::unique_ptr<TileNetwork>> engines_;
+  std::map<std::string, std::unique_ptr<TileNetwork>> networks_;
+  std::unique_ptr<FlatParameters> parameters_;  ///< of all engines
+  std::map<std::string, std::unique_ptr<GradientEngine>> engines_;
   std::map<std::string, std::unique_ptr<TilePredictor>> predictors_;
   tessera::testing::TemporaryFolder folder_;
   std::unique_ptr<TrainingData> data_;
@@ -237,6 +286,12 @@ int main(int argc, char** argv) {
   if (argc != 5) return 2;
   try {
     start_log("info", 0, 1);  // to standard error: standard output is for the answers
+    if (std::string(argv[1]) == "--volume") {
+      Index3 shape;
+      if (std::sscanf(argv[3], "%ld,%ld,%ld", &shape.z, &shape.y, &shape.x) != 3) return 2;
+      benchmarks::write_texture_volume(argv[2], shape, std::stoi(argv[4]));
+      return 0;
+    }
     Bench bench(argv[1], std::stoll(argv[2]), std::stoi(argv[3]), argv[4]);
     std::cout << bench.text() << std::endl;
     for (std::string line, what; std::getline(std::cin, line);) {

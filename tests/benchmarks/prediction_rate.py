@@ -24,55 +24,13 @@ arguments = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
 
 import torch  # noqa: E402  (the number of threads must be known before)
-from torch.nn import functional as F  # noqa: E402
+from pytorch_unet import UNet, with_weights  # noqa: E402
 
 torch.set_num_threads(arguments.threads)
 
 
-class UNet(torch.nn.Module):
-    """The network of Ronneberger et al. 2015, as one writes it in PyTorch."""
-
-    def __init__(self, filters, up_in_float32):
-        super().__init__()
-        self.up_in_float32 = up_in_float32
-        self.convs, self.ups = torch.nn.ModuleList(), torch.nn.ModuleList()
-        channels = 1
-        for level in list(range(5)) + [3, 2, 1, 0]:
-            width = filters << level
-            if len(self.convs) >= 10:
-                self.ups.append(torch.nn.ConvTranspose2d(2 * width, width, 2, 2))
-            self.convs.append(torch.nn.Conv2d(channels if len(self.convs) < 10 else 2 * width, width, 3))
-            self.convs.append(torch.nn.Conv2d(width, width, 3))
-            channels = width
-        self.to_classes = torch.nn.Conv2d(filters, 2, 1)
-
-    def up(self, index, x):
-        if not self.up_in_float32:
-            return self.ups[index](x)
-        with torch.autocast("cpu", enabled=False):
-            return self.ups[index](x.float()).to(torch.bfloat16)
-
-    def forward(self, x):
-        skips = []
-        for block in range(9):
-            if block > 4:
-                x = self.up(block - 5, x)
-                skip = skips[8 - block]
-                margin = (skip.size(2) - x.size(2)) // 2
-                x = torch.cat([skip[:, :, margin:margin + x.size(2), margin:margin + x.size(3)], x], 1)
-            x = F.relu(self.convs[2 * block](x))
-            x = F.relu(self.convs[2 * block + 1](x))
-            if block < 4:
-                skips.append(x)
-                x = F.max_pool2d(x, 2)
-        return self.to_classes(x)
-
-
 def load(network_file, up_in_float32, channels_last):
-    network = UNet(arguments.filters, up_in_float32)
-    held = torch.jit.load(network_file).state_dict()
-    network.load_state_dict({name: held[name.replace(".", "_")] for name in network.state_dict()})
-    network.eval()
+    network = with_weights(UNet(arguments.filters, up_in_float32=up_in_float32), network_file).eval()
     return network.to(memory_format=torch.channels_last) if channels_last else network
 
 

@@ -33,53 +33,10 @@ import torch  # noqa: E402
 from scipy import ndimage  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from pytorch_unet import UNet  # noqa: E402
+
 torch.set_num_threads(arguments.threads)
 LOST = 184
-
-
-class UNet(torch.nn.Module):
-    """The network of Ronneberger et al. 2015, as one writes it in PyTorch."""
-
-    def __init__(self, filters, up_in_float32):
-        super().__init__()
-        self.up_in_float32 = up_in_float32
-        self.convs, self.ups = torch.nn.ModuleList(), torch.nn.ModuleList()
-        self.drop = torch.nn.Dropout(0.2)
-        channels = 1
-        for level in list(range(5)) + [3, 2, 1, 0]:
-            width = filters << level
-            if len(self.convs) >= 10:
-                self.ups.append(torch.nn.ConvTranspose2d(2 * width, width, 2, 2))
-            self.convs.append(torch.nn.Conv2d(channels if len(self.convs) < 10 else 2 * width, width, 3))
-            self.convs.append(torch.nn.Conv2d(width, width, 3))
-            channels = width
-        self.to_classes = torch.nn.Conv2d(filters, 2, 1)
-        for p in self.parameters():
-            if p.dim() == 4:
-                torch.nn.init.normal_(p, 0, (2 / (p.size(1) * p.size(2) * p.size(3))) ** 0.5)
-
-    def up(self, index, x):
-        if not self.up_in_float32:
-            return self.ups[index](x)
-        with torch.autocast("cpu", enabled=False):
-            return self.ups[index](x.float())
-
-    def forward(self, x):
-        skips = []
-        for block in range(9):
-            if block > 4:
-                x = self.up(block - 5, x)
-                skip = skips[8 - block]
-                margin = (skip.size(2) - x.size(2)) // 2
-                x = torch.cat([skip[:, :, margin:margin + x.size(2), margin:margin + x.size(3)], x], 1)
-            x = F.relu(self.convs[2 * block](x), inplace=True)
-            x = F.relu(self.convs[2 * block + 1](x), inplace=True)
-            if block in (3, 4):
-                x = self.drop(x)
-            if block < 4:
-                skips.append(x)
-                x = F.max_pool2d(x, 2)
-        return self.to_classes(x)
 
 
 class Samples(torch.utils.data.Dataset):
@@ -115,7 +72,10 @@ class Samples(torch.utils.data.Dataset):
 
 class PyTorch:
     def __init__(self, samples, class_weights, autocast, channels_last):
-        self.network = UNet(arguments.filters, autocast)
+        self.network = UNet(arguments.filters, 0.2, up_in_float32=autocast)
+        for p in self.network.parameters():
+            if p.dim() == 4:
+                torch.nn.init.normal_(p, 0, (2 / (p.size(1) * p.size(2) * p.size(3))) ** 0.5)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.layout).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-3)

@@ -1,0 +1,68 @@
+#include "gpu_ways.h"
+
+#include <c10/util/Exception.h>
+
+#include <map>
+
+#include "io/error.h"
+#include "workers/cuda_runtime.h"
+#include "workers/network/gpu_network.h"
+#include "workers/network/unet.h"
+
+namespace tessera::benchmarks {
+namespace {
+
+/// Records, or says why not.
+KernelRecorder strict_recorder(bool cuda) {
+  const KernelRecorder record = cuda ? cuda_recorder() : KernelRecorder();
+  if (!record) throw Error("not on this device, or not in this build");
+  return [record](const std::function<void()>& kernels) {
+    try {
+      return record(kernels);
+    } catch (const c10::Error& error) {
+      throw Error(std::string("cannot be recorded: ") + error.what_without_backtrace());
+    }
+  };
+}
+
+/// Finds whatever it times last to be the fastest, or says why that cannot be.
+KernelTimer timer_for_the_last() {
+  return [seconds = 1.0](const std::function<void()>& kernels) mutable {
+    try {
+      kernels();
+    } catch (const c10::Error& error) {
+      throw Error(error.what_without_backtrace());
+    }
+    return seconds /= 2;
+  };
+}
+
+}  // namespace
+
+std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& network, Precision precision,
+                                        const Device& device) {
+  static const std::map<std::string, GpuKernels> kKernels = {{"plain", {}},
+                                                             {"maxima", {.fused = false, .maxima = true}},
+                                                             {"fused", {.fused = true, .maxima = false}},
+                                                             {"both", {.fused = true, .maxima = true}},
+                                                             {"recorded", {}}};
+  if (way == "fastest") return make_tile_network(network, precision, device);
+  if (way == "libtorch") return make_libtorch_network(network, precision, device);
+  const auto kernels = kKernels.find(way);
+  if (kernels == kKernels.end()) throw UsageError("no way " + way);
+  GpuNetworkOptions options{.kernels = kernels->second};
+  if (way == "recorded") options.record = strict_recorder(device.cuda);
+  return make_gpu_network(network, precision, device, options);
+}
+
+std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters& parameters, Precision precision,
+                                          std::int64_t samples_at_once) {
+  if (way == "libtorch") return make_autograd_engine(parameters, precision, samples_at_once);
+  GpuEngineOptions options;
+  if (way == "fused") options.time = timer_for_the_last();
+  else if (way == "recorded") options.record = strict_recorder(parameters.device().is_cuda());
+  else if (way != "plain") throw UsageError("no way " + way);
+  return make_gpu_engine(parameters, precision, options);
+}
+
+}  // namespace tessera::benchmarks
