@@ -52,8 +52,9 @@ void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t res
     const std::vector<Tile> of_block = tiles.tiles_of(box);
     for (const Tile& tile : of_block) computed += tile.input.shape().y * tile.input.shape().x;
     const Box held = raw_box_for(of_block, raw.shape);
-    // One block is read, one predicted and one written at a time.
-    largest = std::max(largest, 2 * held.voxels() * voxel_bytes + 2 * box.voxels() * result_bytes);
+    // One block is read, one predicted and one written at a time; on a GPU another one is queued.
+    const std::int64_t more = plan.demand.cuda ? 1 : 0;
+    largest = std::max(largest, (2 + more) * held.voxels() * voxel_bytes + (2 + more) * box.voxels() * result_bytes);
     if (raw.chunk) touched += chunks_touched(held, *raw.chunk);
     predicted += box.voxels();
   }

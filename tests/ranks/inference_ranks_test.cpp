@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "io/checkpoint_file.h"
 #include "io/error.h"
@@ -325,6 +327,59 @@ TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
     EXPECT_NE(ended.failure().find("no room"), std::string::npos) << ended.failure();
     EXPECT_NE(ended.failure().find("infer.memory_budget_mib"), std::string::npos) << ended.failure();
   }
+}
+
+/// A network that fails at one call.
+class FailsOnce : public TileNetwork {
+ public:
+  FailsOnce(std::unique_ptr<TileNetwork> network, int at_call, bool for_memory)
+      : network_(std::move(network)), at_call_(at_call), for_memory_(for_memory) {}
+  at::Tensor logits(const at::Tensor& input) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the next block has been read meanwhile
+    if (++calls_ == at_call_) {
+      if (for_memory_) throw OutOfMemory("no room");
+      throw Error("a kernel failed");
+    }
+    return network_->logits(input);
+  }
+  std::string text() const override { return network_->text(); }
+
+ private:
+  std::unique_ptr<TileNetwork> network_;
+  int at_call_, calls_ = 0;
+  bool for_memory_;
+};
+
+// As on a GPU: one block is queued behind the other, and either may fail.
+TEST(InferenceRanks, ABlockThatFailsBehindAnotherIsDoneAllTheSame) {
+  const testing::SharedFolder folder;
+  const Shapes shapes{{6, 48, 64}, {1, 48, 64}, {1, 16, 16}, {1, 136, 136}};
+  const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
+  if (!world().is_root()) return;
+  const UNetOptions options = small_network();
+  PredictorOptions what = predictor_options();
+  what.blocks_on_device = true;
+  std::vector<std::byte> expected;
+  std::int64_t shrinks = 0;
+  for (int at_call = 0; at_call <= 6; ++at_call) {
+    for (const bool for_memory : {false, true}) {
+      const auto network = make_network(options, 4);
+      const TilePredictor predictor(
+          std::make_unique<FailsOnce>(make_tile_network(*network, Precision::float32, {}), at_call, for_memory),
+          NetworkTraits(options), what);
+      InferenceJob job = make_job(raw, folder / fmt::format("{}{}.h5", at_call, for_memory), shapes, options, true);
+      job.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> { return tiles; };
+      Coordinator coordinator(job.blocks.hand_out_order(), {});
+      LocalBlockExchange exchange(coordinator);
+      shrinks += run_inference_worker(job, predictor, exchange).tile_shrinks;
+      EXPECT_EQ(coordinator.blocks_done(), job.blocks.count()) << coordinator.failure();
+      const std::vector<std::byte> bytes = voxels_of(job.output_file);
+      if (expected.empty()) expected = bytes;
+      EXPECT_EQ(bytes, expected) << "call " << at_call << (for_memory ? ", memory" : "");
+    }
+  }
+  EXPECT_GE(shrinks, 1) << "the first block has nothing ahead of it";
+  EXPECT_LT(shrinks, 6) << "two blocks that do not fit are no reason for smaller tiles";
 }
 
 TEST(InferenceRanks, StoppingHandsOutNothingMore) {

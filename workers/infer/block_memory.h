@@ -38,6 +38,8 @@ class BlockMemory {
   virtual void store(const at::Tensor& probability, const Box& core) = 0;
   /// Nothing will be stored any more: what is left of the result sets out for the host.
   virtual void end() {}
+  /// Whether finish() would not have to wait.
+  virtual bool is_done() { return true; }
   /// The result, after end().
   virtual VoxelBuffer finish() = 0;
 };

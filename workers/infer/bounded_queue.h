@@ -42,6 +42,10 @@ class BoundedQueue {
     const std::lock_guard lock(mutex_);
     return take();
   }
+  bool is_closed() {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
   /// No more values go in; those inside can still be taken.
   void close() {
     const std::lock_guard lock(mutex_);

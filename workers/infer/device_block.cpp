@@ -107,6 +107,8 @@ class DeviceBlock : public BlockMemory {
     memory_.copies.to_host(all_finite_, flags_);
   }
 
+  bool is_done() override { return memory_.copies.is_idle(); }
+
   VoxelBuffer finish() override {
     memory_.copies.wait();
     const auto bad = static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());

@@ -215,40 +215,57 @@ class WorkerPipeline {
     // On a GPU one block is queued behind the one that is computed.
     std::unique_ptr<QueuedBlock> ahead;
     for (;;) {
-      std::optional<LoadedBlock> block;
-      if (ahead) {
-        block = loaded_.try_pop();
-      } else {
-        const ScopeTimer timer(statistics_.wait_s);
-        block = loaded_.pop();
-      }
+      std::optional<LoadedBlock> block = next_block(ahead.get());
       if (!block && !ahead) return;
-      std::unique_ptr<QueuedBlock> next = block ? queue(std::move(*block)) : nullptr;
+      std::unique_ptr<QueuedBlock> next = block ? std::make_unique<QueuedBlock>() : nullptr;
+      if (next) {
+        next->loaded = std::move(*block);
+        if (!settled(next->loaded, [&] { queue_behind(ahead, *next); })) next = nullptr;
+      }
       if (ahead) finish(*ahead);
       ahead = std::move(next);
-      if (ahead && !(predictor_.queues() && compared_with_float32())) {
-        finish(*ahead);
-        ahead.reset();
-      }
+      if (ahead && (one_at_a_time_ || !predictor_.queues() || !compared_with_float32()))
+        finish(*std::exchange(ahead, nullptr));
     }
   }
 
-  /// Nothing when it did not work out; what becomes of the block is settled then.
-  std::unique_ptr<QueuedBlock> queue(LoadedBlock loaded) {
-    auto block = std::make_unique<QueuedBlock>();
-    block->loaded = std::move(loaded);
-    const LoadedBlock& what = block->loaded;
-    const bool done = settled(what, [&] {
-      const ScopeTimer timer(statistics_.predict_s);
-      block->prediction = predictor_.queue(
-          what.raw, what.raw_box, what.volume_shape, what.tiles, job_.blocks.block(what.id),
-          [this](std::int64_t voxels) {
-            voxels_predicted_ += voxels;
-            got_on();
-          },
-          spare_results_.take());
-    });
-    return done ? std::move(block) : nullptr;
+  /// With a block ahead: nothing, when that is computed before the next one has been read.
+  std::optional<LoadedBlock> next_block(const QueuedBlock* ahead) {
+    if (ahead == nullptr) {
+      const ScopeTimer timer(statistics_.wait_s);
+      return loaded_.pop();
+    }
+    constexpr double kLook_s = 5e-4;
+    const ScopeTimer timer(statistics_.predict_s);
+    std::optional<LoadedBlock> block;
+    while (!block && !loaded_.is_closed() && !ahead->prediction->is_done())
+      block = loaded_.pop_within(kLook_s);
+    return block ? std::move(block) : loaded_.try_pop();
+  }
+
+  void queue(QueuedBlock& block) {
+    const ScopeTimer timer(statistics_.predict_s);
+    const LoadedBlock& what = block.loaded;
+    block.prediction = predictor_.queue(
+        what.raw, what.raw_box, what.volume_shape, what.tiles, job_.blocks.block(what.id),
+        [this](std::int64_t voxels) {
+          voxels_predicted_ += voxels;
+          got_on();
+        },
+        spare_results_.take());
+  }
+
+  /// That two blocks do not fit the device's memory is no reason for smaller tiles: then the one ahead is finished first.
+  void queue_behind(std::unique_ptr<QueuedBlock>& ahead, QueuedBlock& block) {
+    try {
+      return queue(block);
+    } catch (const OutOfMemory& error) {
+      if (!ahead) throw;
+      spdlog::warn("{}: from now on one block at a time is on the device", error.what());
+    }
+    one_at_a_time_ = true;
+    finish(*std::exchange(ahead, nullptr));
+    queue(block);
   }
 
   void finish(QueuedBlock& block) {
@@ -365,7 +382,8 @@ class WorkerPipeline {
   BlockExchange& exchange_;
   WorkerStatistics statistics_;  // each field is written by one stage only
   SpareMemory spare_raw_, spare_results_;
-  bool checked_ = false;  // by the predicting thread
+  bool checked_ = false;        // by the predicting thread
+  bool one_at_a_time_ = false;  // likewise
   std::mutex tiles_mutex_;
   TileGrid tiles_;
   int generation_ = 0;

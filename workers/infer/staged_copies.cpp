@@ -9,6 +9,8 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <deque>
+#include <optional>
 #include <thread>
 
 namespace tessera {
@@ -64,19 +66,18 @@ class StagedCopies::Streams {
   void to_host(const at::Tensor& from, std::span<std::byte> to) {
     c10::Event computed(device_.type());
     computed.record(guard_.getStream(device_));
-    computed.block(down_.stream);
-    const at::Tensor source = flat_bytes(from);
-    for (std::size_t at = 0; at < to.size();) {
-      Piece& piece = next(down_);
-      const std::size_t count = std::min(to.size() - at, bytes_of(piece.pinned).size());
-      const c10::StreamGuard on(down_.stream);
-      piece.pinned.narrow(0, 0, static_cast<std::int64_t>(count))
-          .copy_(source.narrow(0, static_cast<std::int64_t>(at), static_cast<std::int64_t>(count)), /*non_blocking=*/true);
-      piece.event.record(down_.stream);
-      piece.target = to.subspan(at, count);
-      piece.busy = true;
-      at += count;
-    }
+    downs_.push_back({flat_bytes(from), to, std::move(computed)});
+    advance();
+  }
+
+  void advance() {
+    while (!downs_.empty() && is_free(down_.ring[down_.turn % down_.ring.size()]))
+      copy_down();
+  }
+
+  bool is_idle() {
+    advance();
+    return downs_.empty() && std::ranges::all_of(down_.ring, is_free);
   }
 
   void drop() {
@@ -84,6 +85,7 @@ class StagedCopies::Streams {
       for (Piece& piece : way->ring)
         piece.target = {};
     }
+    downs_.clear();
     wait();
     c10::Event computed(device_.type());
     computed.record(guard_.getStream(device_));
@@ -91,6 +93,8 @@ class StagedCopies::Streams {
   }
 
   void wait() {
+    while (!downs_.empty())
+      copy_down();
     for (Way* way : {&up_, &down_}) {
       // The oldest first.
       for (std::size_t i = 0; i < way->ring.size(); ++i)
@@ -114,6 +118,33 @@ class StagedCopies::Streams {
     std::size_t turn = 0;
   };
 
+  /// A copy to the host, or what is left of it.
+  struct Down {
+    at::Tensor from;
+    std::span<std::byte> to;
+    std::optional<c10::Event> computed;  ///< to be waited for before its first piece
+  };
+
+  static bool is_free(const Piece& piece) { return !piece.busy || piece.event.query(); }
+
+  /// The next piece of the copies to the host sets out, as soon as the ring has room for it.
+  void copy_down() {
+    Down& down = downs_.front();
+    Piece& piece = next(down_);
+    const std::size_t count = std::min(down.to.size(), bytes_of(piece.pinned).size());
+    const auto bytes = static_cast<std::int64_t>(count);
+    if (down.computed) down.computed->block(down_.stream);
+    down.computed.reset();
+    const c10::StreamGuard on(down_.stream);
+    piece.pinned.narrow(0, 0, bytes).copy_(down.from.narrow(0, 0, bytes), /*non_blocking=*/true);
+    piece.event.record(down_.stream);
+    piece.target = down.to.first(count);
+    piece.busy = true;
+    down.from = down.from.narrow(0, bytes, down.from.numel() - bytes);
+    down.to = down.to.subspan(count);
+    if (down.to.empty()) downs_.pop_front();
+  }
+
   /// The piece whose turn it is, free again.
   Piece& next(Way& way) {
     Piece& piece = way.ring[way.turn++ % way.ring.size()];
@@ -129,6 +160,7 @@ class StagedCopies::Streams {
   at::Device device_;
   c10::impl::VirtualGuardImpl guard_;
   Way up_, down_;
+  std::deque<Down> downs_;  ///< without room in the ring yet
 };
 
 StagedCopies::StagedCopies(const at::Device& device, std::int64_t piece_bytes) {
@@ -145,6 +177,10 @@ void StagedCopies::to_device(std::span<const std::byte> from, const at::Tensor& 
 void StagedCopies::to_host(const at::Tensor& from, std::span<std::byte> to) {
   if (streams_) return streams_->to_host(from, to);
   std::memcpy(to.data(), bytes_of(from).data(), to.size());
+}
+
+bool StagedCopies::is_idle() {
+  return !streams_ || streams_->is_idle();
 }
 
 void StagedCopies::wait() {

@@ -23,8 +23,11 @@ class StagedCopies {
   /// What is computed from now on sees `from` in `to`, of as many bytes. `from` may change when this returns.
   /// `to` must not be read or written by anything that was computed before and may not have ended yet.
   void to_device(std::span<const std::byte> from, const at::Tensor& to);
-  /// What has been computed so far leaves `from` in `to`, of as many bytes, when wait() has returned.
+  /// What has been computed so far leaves `from` in `to`, of as many bytes, when wait() has returned. Waits for nothing:
+  /// what finds no room in the ring stays in `from` until later calls find some.
   void to_host(const at::Tensor& from, std::span<std::byte> to);
+  /// Whether wait() would not have to: brings on what to_host() had no room for, as far as that goes.
+  bool is_idle();
   /// Until all copies have arrived.
   void wait();
   /// Until the device has ended all that it was given; copies that have not arrived yet are lost. For when their targets

@@ -19,9 +19,9 @@
 namespace tessera {
 namespace {
 
-/// Says where memory ran out.
+/// What fails for want of memory in `work` names the block.
 template <class Work>
-auto with_memory_named(const Box& block, const Work& work) {
+auto with_block_named(const Box& block, const Work& work) {
   return translated_out_of_memory([&] { return fmt::format("memory ran out for block {}", to_string(block)); }, work);
 }
 
@@ -59,6 +59,7 @@ class TilePredictor::Run {
     end_blended_section();
     memory_->end();
   }
+  bool is_done() { return memory_->is_done(); }
   VoxelBuffer finish() { return memory_->finish(); }
 
   const Box& block() const { return block_; }
@@ -198,7 +199,7 @@ std::unique_ptr<TilePredictor::Queued> TilePredictor::queue(const VoxelBuffer& r
   const c10::InferenceMode inference;
   const at::OptionalDeviceGuard on_device(torch_device(options_.device));
   const BlockRequest request{raw, raw_box, volume_shape, block, options_, channels()};
-  return with_memory_named(block, [&] {
+  return with_block_named(block, [&] {
     return std::make_unique<Queued>(start(request, tiles, after_tile, std::move(memory)));
   });
 }
@@ -230,15 +231,23 @@ TilePredictor::Queued::Queued(std::unique_ptr<Run> run) : run_(std::move(run)) {
 
 TilePredictor::Queued::~Queued() {
   if (!run_) return;
+  try {
+    const at::OptionalDeviceGuard on_device(torch_device(run_->device()));
+    run_.reset();
+  } catch (const std::exception&) {  // the device itself has failed: the exception under way says how
+  }
+}
+
+bool TilePredictor::Queued::is_done() const {
   const at::OptionalDeviceGuard on_device(torch_device(run_->device()));
-  run_.reset();
+  return run_->is_done();
 }
 
 VoxelBuffer TilePredictor::Queued::finish() {
-  const c10::InferenceMode inference;
-  const at::OptionalDeviceGuard on_device(torch_device(run_->device()));
   const std::unique_ptr<Run> run = std::move(run_);
-  return with_memory_named(run->block(), [&] { return run->finish(); });
+  const c10::InferenceMode inference;
+  const at::OptionalDeviceGuard on_device(torch_device(run->device()));
+  return with_block_named(run->block(), [&] { return run->finish(); });
 }
 
 }  // namespace tessera

@@ -87,6 +87,8 @@ class TilePredictor {
    public:
     explicit Queued(std::unique_ptr<Run> run);
     ~Queued();
+    /// Whether finish() would not have to wait.
+    bool is_done() const;
     /// Waits for it: the result, once. Errors: as predict().
     VoxelBuffer finish();
 
