@@ -130,7 +130,9 @@ endif()
 
 # Recorded kernels (CUDA graphs) alone need CUDA's headers, and a LibTorch with CUDA; without them, or with unfit ones, kernels
 # are started one by one. Everything else that runs on a GPU goes by LibTorch's interfaces for any device.
-find_path(TESSERA_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda ENV CUDA_HOME PATH_SUFFIXES include)
+find_path(TESSERA_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda ENV CUDA_HOME PATH_SUFFIXES include
+  # PyTorch's Python package brings NVIDIA's packages along.
+  PATHS ${tessera_torch_folder}/../../nvidia/cuda_runtime ${tessera_torch_folder}/../../nvidia/cu13)
 find_library(TESSERA_TORCH_CUDA_LIBRARY torch_cuda PATHS ${tessera_torch_folder} NO_DEFAULT_PATH)
 mark_as_advanced(TESSERA_CUDA_INCLUDE TESSERA_TORCH_CUDA_LIBRARY)
 set(tessera_cuda_graphs OFF)
@@ -140,7 +142,16 @@ if(TESSERA_CUDA_INCLUDE AND TESSERA_TORCH_CUDA_LIBRARY)
   set(CMAKE_REQUIRED_INCLUDES ${TORCH_INCLUDE_DIRS} ${TESSERA_CUDA_INCLUDE})
   set(CMAKE_REQUIRED_FLAGS -std=c++20)
   check_cxx_source_compiles("#include <ATen/cuda/CUDAGraph.h>
-    void record(at::cuda::CUDAGraph& graph) { graph.capture_begin(); graph.capture_end(); graph.replay(); }" TESSERA_CUDA_GRAPHS_COMPILE)
+    #include <c10/cuda/CUDACachingAllocator.h>
+    void record(at::cuda::CUDAGraph& graph) {
+      c10::cuda::CUDACachingAllocator::emptyCache();
+      graph.capture_begin(at::cuda::graph_pool_handle());
+      graph.capture_end();
+      graph.replay();
+    }" TESSERA_CUDA_GRAPHS_COMPILE)
+  check_cxx_source_compiles("#include <ATen/cuda/CUDAGraph.h>
+    #include <c10/cuda/CUDACachingAllocator.h>
+    void end(at::cuda::MempoolId_t pool) { c10::cuda::CUDACachingAllocator::endAllocateToPool(0, pool); }" TESSERA_CUDA_POOLS_COMPILE)
   unset(CMAKE_TRY_COMPILE_TARGET_TYPE)
   unset(CMAKE_REQUIRED_INCLUDES)
   unset(CMAKE_REQUIRED_FLAGS)

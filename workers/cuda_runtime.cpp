@@ -6,6 +6,7 @@
 
 #ifdef TESSERA_CUDA
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -28,15 +29,34 @@ std::int64_t cuda_memory() {
 namespace {
 
 /// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and later) can be told.
-void begin(at::cuda::CUDAGraph& recorded) {
-  const auto capture = [](auto& graph) {
-    if constexpr (requires { graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal); }) {
-      graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+void begin(at::cuda::CUDAGraph& recorded, const at::cuda::MempoolId_t& pool) {
+  // LibTorch keeps a tensor of the first recording for the later ones, which may be made outside inference.
+  const c10::InferenceMode normal(false);
+  const auto capture = [&pool](auto& graph) {
+    if constexpr (requires { graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal); }) {
+      graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     } else {
-      graph.capture_begin();
+      graph.capture_begin(pool);
     }
   };
   capture(recorded);
+}
+
+/// A recording has failed: why, its own exception says.
+void break_off(at::cuda::CUDAGraph& graph, [[maybe_unused]] const at::Device& device,
+               [[maybe_unused]] const at::cuda::MempoolId_t& pool) {
+  try {
+    graph.capture_end();
+    return;
+  } catch (...) {
+  }
+#ifdef TESSERA_CUDA_POOLS
+  try {
+    // Else LibTorch takes the recording to go on, and frees no memory that it keeps for later.
+    c10::cuda::CUDACachingAllocator::endAllocateToPool(device.index(), pool);
+  } catch (...) {  // capture_end() got that far
+  }
+#endif
 }
 
 class CudaGraph : public RecordedKernels {
@@ -52,17 +72,15 @@ class CudaGraph : public RecordedKernels {
     torch::cuda::synchronize(device.index());
     // What is recorded has memory of its own, and LibTorch gives none back for it meanwhile.
     c10::cuda::CUDACachingAllocator::emptyCache();
-    begin(graph_);
+    const at::cuda::MempoolId_t pool = at::cuda::graph_pool_handle();
+    begin(graph_, pool);
     try {
       kernels();
+      graph_.capture_end();
     } catch (...) {
-      try {
-        graph_.capture_end();
-      } catch (...) {  // it is broken off: why, the first one says
-      }
+      break_off(graph_, device, pool);
       throw;
     }
-    graph_.capture_end();
   }
 
   void replay() override { graph_.replay(); }

@@ -7,7 +7,6 @@
 #include <torch/utils.h>
 
 #include <cmath>
-#include <mutex>
 
 #include "workers/bit_mix.h"
 
@@ -99,14 +98,12 @@ torch::Tensor UNetImpl::drop(const torch::Tensor& x) {
 }
 
 torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds, std::uint64_t which) {
-  at::Generator generator = at::globalContext().defaultGenerator(x.device());
+  // A generator of its own: a CUDA graph takes hold of the default one, and a recording that fails leaves it unusable.
+  at::Generator generator = at::globalContext().defaultGenerator(x.device()).clone();
   const double kept = 1 - dropout;
   torch::Tensor mask = at::empty_like(x);
   for (std::size_t i = 0; i < seeds.size(); ++i) {
-    {
-      const std::lock_guard lock(generator.mutex());
-      generator.set_current_seed(mix_bits(seeds[i] + which));
-    }
+    generator.set_current_seed(mix_bits(seeds[i] + which));
     mask.select(0, static_cast<std::int64_t>(i)).bernoulli_(kept, generator);
   }
   return mask.div_(kept);
