@@ -64,6 +64,7 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["infer.tile"] = plan.tile_input.y == plan.tile_input.x
                           ? std::to_string(plan.tile_input.y)
                           : fmt::format("{} x {}", plan.tile_input.y, plan.tile_input.x);
+  if (plan.demand.cuda) job["infer.inputs"] = "of one size";  // make_tile_grid
   job["infer.block"] = to_string(plan.blocks.block_shape());
   job["infer.chunk"] = to_string(plan.output_chunk);
   job["infer.precision"] = name_of(plan.demand.precision);

@@ -140,6 +140,8 @@ def main():
             row(what, "input", f"{held / 1e9:.4g} GB", f"made in {made_s:.3g} s")
             first, text = place.infer(FIRST_SECTIONS)
             tile = re.search(r"tile +input (\d+) x \1, core (\d+) x", text)
+            if tile is None:
+                raise SystemExit("the tiles of this --shape are not square: name another one")
             side, core = int(tile[1]), int(tile[2])
             bare, whole, running, accounts = [], [], [], []
             for _ in range(rounds):

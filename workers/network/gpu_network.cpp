@@ -7,6 +7,7 @@
 
 #include <array>
 #include <list>
+#include <map>
 
 #include "io/log.h"
 #include "workers/network/forward_plan.h"
@@ -136,10 +137,7 @@ class GpuNetwork : public TileNetwork {
       }
     }
     // Recording pays only for what comes again and again.
-    if (seen_ != input.sizes().vec()) {
-      seen_ = input.sizes().vec();
-      return run(input, *kernels_);
-    }
+    if (++seen_[input.sizes().vec()] < 2) return run(input, *kernels_);
     if (recorded_.size() >= kKept) {
       // Turned tiles of many shapes come in turns: none is to drive out what is in use.
       if (calls_ - recorded_.back().last_call < kIdle) return run(input, *kernels_);
@@ -175,7 +173,7 @@ class GpuNetwork : public TileNetwork {
   std::optional<GpuKernels> kernels_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first
-  std::vector<std::int64_t> seen_;
+  std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded
   std::int64_t calls_ = 0;
 };
 

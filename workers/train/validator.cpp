@@ -123,7 +123,7 @@ class Validation {
     box.end.y = band.end;
     const TileGrid grid(geometry_of(unet_), shape,
                         choose_tile(unet_, box.shape(), shape, {.budget = options_.memory_budget}),
-                        options_.context);
+                        TileGridOptions{.context = options_.context, .equal_inputs = predictor_.options().device.cuda});
     const std::vector<Tile> tiles = grid.tiles_of(box);
     const Box raw_box = raw_box_for(tiles, shape);
     const VoxelBuffer voxels = raw_->read(raw_box);

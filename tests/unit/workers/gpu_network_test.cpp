@@ -64,7 +64,7 @@ TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
     const at::Tensor x = at::randn({1, options.in_channels, side, side});
     answers.emplace_back(replayed->logits(x), plain->logits(x));
   }
-  EXPECT_EQ(recorded, 2) << "one of each shape, once it comes twice in turn";
+  EXPECT_EQ(recorded, 2) << "one of each shape, once it comes again";
   for (const auto& [found, expected] : answers)
     EXPECT_TRUE(found.equal(expected)) << "a later answer must not change an earlier one, either";
 }

@@ -23,7 +23,8 @@ thread_local Recording* recording = nullptr;
 void require_recordable(const std::string& name) {
   for (const char* not_recorded : {"aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal", "aten::nonzero",
                                    "aten::masked_select", "aten::bernoulli", "aten::bernoulli_", "aten::normal_", "aten::uniform_",
-                                   "aten::random_", "aten::rand", "aten::randn", "aten::dropout"})
+                                   "aten::random_", "aten::rand", "aten::randn", "aten::randint", "aten::rand_like", "aten::randn_like",
+                                   "aten::exponential_", "aten::multinomial", "aten::randperm", "aten::dropout", "aten::unique2"})
     TORCH_CHECK(name != not_recorded, name, " cannot be recorded");
 }
 
@@ -84,7 +85,11 @@ class RecordedOperators : public RecordedKernels {
     }
   }
   static void spoil(const at::Tensor& tensor) {
-    if (tensor.is_floating_point()) tensor.fill_(1e30);
+    if (tensor.is_floating_point()) {
+      tensor.fill_(1e30);
+    } else {
+      tensor.zero_();  // places of maxima must stay places
+    }
   }
 
   Recording recording_;
