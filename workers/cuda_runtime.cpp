@@ -6,6 +6,7 @@
 
 #ifdef TESSERA_CUDA
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -29,6 +30,8 @@ namespace {
 
 /// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and later) can be told.
 void begin(at::cuda::CUDAGraph& recorded) {
+  // The random generator keeps tensors for all recordings, which a training writes to outside InferenceMode.
+  const c10::InferenceMode normal(false);
   const auto capture = [](auto& graph) {
     if constexpr (requires { graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal); }) {
       graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
