@@ -30,7 +30,7 @@ namespace {
 
 /// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and later) can be told.
 void begin(at::cuda::CUDAGraph& recorded, const at::cuda::MempoolId_t& pool) {
-  // LibTorch keeps a tensor of the first recording for the later ones, which may be made outside inference.
+  // The random generator keeps tensors for all recordings, which a training writes to outside InferenceMode.
   const c10::InferenceMode normal(false);
   const auto capture = [&pool](auto& graph) {
     if constexpr (requires { graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal); }) {

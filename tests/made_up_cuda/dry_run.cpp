@@ -1,6 +1,7 @@
 // Training and prediction on a made-up CUDA device (tests/made_up_cuda/dry-run starts it): what they compute
 // means nothing. No exception, no call that a device would refuse, and nothing that waits for the device
 // where none is promised.
+#include <ATen/Functions.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
@@ -15,6 +16,7 @@
 #include "workers/infer/tile_choice.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"
 
@@ -220,6 +222,23 @@ std::vector<PredictionCase> prediction_cases() {
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(All, DryPrediction, ::testing::ValuesIn(prediction_cases()));
+
+// As in a validation, or a benchmark: what both recordings share is made by the first.
+class DryTrainingAfterPrediction : public DryTraining {};
+TEST_P(DryTrainingAfterPrediction, IsRecordedToo) {
+  choose_algorithms(device_of(0), false);
+  UNetOptions network = unet2015_options();
+  network.base_filters = 8;
+  network.depth = 2;
+  const auto predicting = make_tile_network(*make_network(network, 3), Precision::bfloat16, device_of(0));
+  const std::int64_t side = geometry_of(network).input_side_for(32);
+  const at::Tensor input = at::zeros({1, 1, side, side}, at::TensorOptions(at::kFloat).device(at::kCUDA));
+  for (int i = 0; i < 3; ++i)
+    predicting->logits(input);
+  train(GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(All, DryTrainingAfterPrediction,
+                         ::testing::Values(TrainingCase{false, Precision::bfloat16, SamplingPlace::device}));
 
 // From a thread whose current device is the first: what is computed on the second leaves nothing on the
 // first.
