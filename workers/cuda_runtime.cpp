@@ -73,8 +73,8 @@ class CudaGraph : public RecordedKernels {
     // What is recorded has memory of its own, and LibTorch gives none back for it meanwhile.
     c10::cuda::CUDACachingAllocator::emptyCache();
     const at::cuda::MempoolId_t pool = at::cuda::graph_pool_handle();
-    begin(graph_, pool);
     try {
+      begin(graph_, pool);
       kernels();
       graph_.capture_end();
     } catch (...) {

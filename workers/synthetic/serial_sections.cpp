@@ -47,7 +47,7 @@ float cell_tone(std::uint64_t seed, std::uint64_t cell) {
 
 /// Gaussian blur of standard deviation 0.8 px; the outer kMargin pixels of the result are not meant to be
 /// used.
-void blur(std::vector<float>& values, std::int64_t height, std::int64_t width) {
+void blur(std::vector<float>& values, [[maybe_unused]] std::int64_t height, std::int64_t width) {
   constexpr std::array<float, 3> kWeights{0.4968F, 0.2275F, 0.0241F};
   std::vector<float> half(values.size());
   const auto pass = [&](const std::vector<float>& from, std::vector<float>& to, std::int64_t stride) {
