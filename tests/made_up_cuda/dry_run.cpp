@@ -168,7 +168,7 @@ class DryPrediction : public DryRun, public ::testing::WithParamInterface<Predic
     options.labels = c.labels;
     options.device = device_of(c.index);
     choose_algorithms(options.device, c.reproducible);
-    const Index3 shape{3, 200, 230};
+    const Index3 shape{8, 200, 230};
     VoxelBuffer raw(c.raw, shape);
     const NetworkTraits traits(network);
     const TilePredictor predictor(make_network(network, 3), options);

@@ -21,6 +21,7 @@ struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
   };
   static inline std::vector<std::string> log;
   static inline c10::StreamId current = 0, made = 0;
+  static inline bool busy = false;  ///< no event is over
 
   c10::Stream stream(c10::StreamId id) const { return c10::Stream(c10::Stream::UNSAFE, {at::kPrivateUse1, 0}, id); }
   at::DeviceType type() const override { return at::kPrivateUse1; }
@@ -43,7 +44,7 @@ struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
   void block(void* event, const c10::Stream& on) const override {
     log.push_back(std::to_string(on.id()) + " waits for " + std::to_string(static_cast<Event*>(event)->stream));
   }
-  bool queryEvent(void* event) const override { return ++static_cast<Event*>(event)->asked > 2; }
+  bool queryEvent(void* event) const override { return !busy && ++static_cast<Event*>(event)->asked > 2; }
   void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override { delete static_cast<Event*>(event); }
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, MadeUpDevice);
@@ -98,6 +99,24 @@ TEST(StagedCopies, ComputingWaitsForWhatItNeedsAndCopiesForWhatWasComputed) {
   EXPECT_EQ(MadeUpDevice::log.back(), "12 waits for 0") << "the copy back for what has been computed";
   EXPECT_EQ(MadeUpDevice::log.size(), 2U);
   EXPECT_EQ(MadeUpDevice::current, 0) << "who computes keeps his stream";
+}
+
+TEST(StagedCopies, NothingWaitsForTheRingOnTheWayBack) {
+  StagedCopies copies(at::Device(at::kPrivateUse1, 0), 16);
+  std::vector<at::Tensor> there;
+  std::vector<std::vector<std::byte>> back(6, std::vector<std::byte>(40));
+  MadeUpDevice::busy = true;
+  for (int i = 0; i < 6; ++i) {
+    there.push_back(at::full({40}, i + 1, at::kByte));
+    copies.to_host(there.back(), back[static_cast<std::size_t>(i)]);  // of 18 pieces the ring holds 3
+  }
+  EXPECT_FALSE(copies.is_idle());
+  MadeUpDevice::busy = false;
+  while (!copies.is_idle()) {
+  }
+  copies.wait();
+  for (int i = 0; i < 6; ++i)
+    EXPECT_EQ(back[static_cast<std::size_t>(i)], std::vector<std::byte>(40, static_cast<std::byte>(i + 1)));
 }
 
 TEST(StagedCopies, WhatIsDroppedGoesNowhere) {
