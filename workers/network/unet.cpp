@@ -7,6 +7,9 @@
 #include <torch/utils.h>
 
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "workers/bit_mix.h"
 
@@ -97,13 +100,30 @@ torch::Tensor UNetImpl::drop(const torch::Tensor& x) {
   return x * dropout_mask(x.detach(), options_.dropout, dropout_seeds_, ++dropouts_);
 }
 
+namespace {
+
+/// A device's generator for dropout alone: a CUDA graph takes hold of the default one, and a recording that fails leaves that
+/// unusable. Made once, for LibTorch 1.13 never frees a clone, and never destroyed, for CUDA may end before.
+at::Generator& dropout_generator(const at::Device& device) {
+  static std::mutex mutex;
+  static auto& made = *new std::map<std::pair<at::DeviceType, int>, at::Generator>();
+  const std::lock_guard lock(mutex);
+  at::Generator& generator = made[{device.type(), device.index()}];
+  if (!generator.defined()) generator = at::globalContext().defaultGenerator(device).clone();
+  return generator;
+}
+
+}  // namespace
+
 torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds, std::uint64_t which) {
-  // A generator of its own: a CUDA graph takes hold of the default one, and a recording that fails leaves it unusable.
-  at::Generator generator = at::globalContext().defaultGenerator(x.device()).clone();
+  at::Generator& generator = dropout_generator(x.device());
   const double kept = 1 - dropout;
   torch::Tensor mask = at::empty_like(x);
   for (std::size_t i = 0; i < seeds.size(); ++i) {
-    generator.set_current_seed(mix_bits(seeds[i] + which));
+    {
+      const std::lock_guard lock(generator.mutex());
+      generator.set_current_seed(mix_bits(seeds[i] + which));
+    }
     mask.select(0, static_cast<std::int64_t>(i)).bernoulli_(kept, generator);
   }
   return mask.div_(kept);
