@@ -52,10 +52,7 @@ TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
   const NetworkGeometry geometry = geometry_of(options);
   const c10::InferenceMode inference;
   int recorded = 0;
-  const KernelRecorder record = [&](const std::function<void()>& kernels) {
-    ++recorded;
-    return testing::operator_recorder()(kernels);
-  };
+  const KernelRecorder record = testing::counted_recorder(recorded);
   const auto plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}}),
              replayed = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
   std::vector<std::pair<at::Tensor, at::Tensor>> answers;
@@ -75,10 +72,7 @@ TEST(GpuNetwork, ShapesThatComeInTurnsDoNotDriveEachOtherOut) {
   const NetworkGeometry geometry = geometry_of(options);
   const c10::InferenceMode inference;
   int recorded = 0;
-  const KernelRecorder record = [&](const std::function<void()>& kernels) {
-    ++recorded;
-    return testing::operator_recorder()(kernels);
-  };
+  const KernelRecorder record = testing::counted_recorder(recorded);
   const auto replayed = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
   for (int round = 0; round < 3; ++round) {
     for (std::int64_t more = 0; more < 6; ++more) {

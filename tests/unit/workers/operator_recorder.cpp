@@ -101,6 +101,13 @@ KernelRecorder operator_recorder() {
   return [](const std::function<void()>& kernels) { return std::make_unique<RecordedOperators>(kernels); };
 }
 
+KernelRecorder counted_recorder(int& recorded) {
+  return [&recorded, record = operator_recorder()](const std::function<void()>& kernels) {
+    ++recorded;
+    return record(kernels);
+  };
+}
+
 TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, m) {
   m.fallback(torch::CppFunction::makeFromBoxedFunction<&record>());
 }

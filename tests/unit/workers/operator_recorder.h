@@ -9,5 +9,7 @@ namespace tessera::testing {
 /// device could not record throws c10::Error: reading a value, drawing random numbers. Not seen are memory that is given back
 /// too early, for the recording keeps all of it, and what an operator does to its arguments while it is recorded.
 KernelRecorder operator_recorder();
+/// The same, counting its recordings.
+KernelRecorder counted_recorder(int& recorded);
 
 }  // namespace tessera::testing
