@@ -1,0 +1,205 @@
+#include "device_state.h"
+
+#include <execinfo.h>
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <list>
+
+namespace made_up {
+namespace {
+
+long setting(const char* name, long otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::atol(text) : otherwise;
+}
+
+std::map<std::uintptr_t, Memory> memory;  ///< by its first byte
+
+std::list<Thread>& threads() {
+  static auto* all = new std::list<Thread>;
+  return *all;
+}
+
+/// Whether this thread records, or another one with a say over all threads.
+bool is_recording() {
+  const std::lock_guard lock(guard);
+  for (const Thread& thread : threads()) {
+    for (const auto& capture : thread.recording) {
+      if (&thread == &self() || capture->mode == cudaStreamCaptureModeGlobal) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+const int device_count = static_cast<int>(setting("MADE_UP_CUDA_DEVICES", 1));
+const long questions = setting("MADE_UP_CUDA_SLOW", 0);
+const std::size_t device_bytes = static_cast<std::size_t>(setting("MADE_UP_CUDA_GIB", 80)) << 30;
+
+std::recursive_mutex guard;
+std::vector<std::size_t> used(64, 0);
+std::unordered_map<const void*, const char*>& kernels() {
+  static auto* names = new std::unordered_map<const void*, const char*>;
+  return *names;
+}
+std::atomic<bool> waiting_forbidden{false};
+std::atomic<int> forbidden_device{-1};
+std::atomic<long> mistakes{0}, launches{0};
+
+Thread& self() {
+  thread_local Thread* mine = [] {
+    const std::lock_guard lock(guard);
+    return &threads().emplace_back();
+  }();
+  return *mine;
+}
+
+void mistake(const std::string& what) {
+  const std::lock_guard lock(guard);
+  ++mistakes;
+  std::fprintf(stderr, "made-up CUDA: MISTAKE: %s\n", what.c_str());
+  void* frames[48];
+  backtrace_symbols_fd(frames, backtrace(frames, 48), 2);
+  if (std::getenv("MADE_UP_CUDA_ABORT") != nullptr) std::abort();
+}
+
+cudaError_t done(cudaError_t error) {
+  if (error != cudaSuccess) self().error = error;
+  return error;
+}
+
+void count(const char* call) {
+  Thread& thread = self();
+  const std::lock_guard lock(guard);
+  ++thread.calls[call];
+}
+
+void unsafe(const char* call) {
+  count(call);
+  if (self().mode != cudaStreamCaptureModeRelaxed && is_recording())
+    mistake(std::string(call) + " while kernels are recorded");
+}
+
+void waits(const char* call) {
+  unsafe(call);
+  if (waiting_forbidden) mistake(std::string(call) + " where nothing may wait");
+}
+
+Stream* stream_of(cudaStream_t handle) {
+  thread_local Stream legacy;
+  if (reinterpret_cast<std::uintptr_t>(handle) > 2) {
+    const auto stream = reinterpret_cast<Stream*>(handle);
+    if (stream->capture && stream->capture->ended) stream->capture.reset();  // it had joined in
+    return stream;
+  }
+  legacy.device = self().device;  // every device has its own
+  return &legacy;
+}
+
+void starts(const char* what, cudaStream_t handle) {
+  Stream& stream = *stream_of(handle);
+  if (stream.device != self().device) {
+    mistake(std::string(what) + " on a stream of device " + std::to_string(stream.device) + ", current is " +
+            std::to_string(self().device));
+  }
+  const std::lock_guard lock(guard);
+  if (stream.capture) {
+    ++stream.capture->kernels;
+  } else {
+    ++launches;
+    if (!self().recording.empty()) mistake(std::string(what) + " beside what this thread records");
+  }
+}
+
+const Memory* memory_at(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  auto found = memory.upper_bound(at);
+  if (found == memory.begin()) return nullptr;
+  --found;
+  return at < found->first + found->second.size ? &found->second : nullptr;
+}
+bool on_device(const Memory* found) {
+  return found != nullptr && found->device >= 0;
+}
+
+cudaError_t allocate(void** address, std::size_t size, int device) {
+  const std::lock_guard lock(guard);
+  *address = nullptr;
+  if (size == 0) return cudaSuccess;
+  size = (size + 4095) / 4096 * 4096;
+  if (device >= 0) {
+    if (used[static_cast<std::size_t>(device)] + size > device_bytes) return done(cudaErrorMemoryAllocation);
+    used[static_cast<std::size_t>(device)] += size;
+  }
+  // What the host reads or writes in a device's memory is a segmentation fault.
+  const int access = device >= 0 ? PROT_NONE : PROT_READ | PROT_WRITE;
+  *address = mmap(nullptr, size, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  memory[reinterpret_cast<std::uintptr_t>(*address)] = {size, device};
+  return cudaSuccess;
+}
+
+cudaError_t release(void* address) {
+  if (address == nullptr) return cudaSuccess;
+  const std::lock_guard lock(guard);
+  const auto found = memory.find(reinterpret_cast<std::uintptr_t>(address));
+  if (found == memory.end()) {
+    mistake("memory is freed that is not there");
+    return done(cudaErrorInvalidValue);
+  }
+  if (found->second.device >= 0) used[static_cast<std::size_t>(found->second.device)] -= found->second.size;
+  munmap(address, found->second.size);
+  memory.erase(found);
+  return cudaSuccess;
+}
+
+void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
+  const std::lock_guard lock(guard);
+  const bool to_device = on_device(memory_at(to)), from_device = on_device(memory_at(from));
+  if ((kind == cudaMemcpyHostToDevice && (!to_device || from_device)) ||
+      (kind == cudaMemcpyDeviceToHost && (to_device || !from_device)) ||
+      (kind == cudaMemcpyDeviceToDevice && !(to_device && from_device)))
+    mistake("a copy's ends are not where its kind says");
+  if (from_device && !to_device) std::memset(to, 1, size);
+  if (!from_device && !to_device) std::memmove(to, from, size);
+}
+
+void may_wait(const char* call, const void* to, const void* from) {
+  bool pageable = false;
+  {
+    const std::lock_guard lock(guard);
+    pageable = memory_at(to) == nullptr || memory_at(from) == nullptr;
+  }
+  if (!pageable) return;
+  count("cudaMemcpyAsync of pageable memory");
+  if (waiting_forbidden) mistake(std::string(call) + " of pageable memory where nothing may wait");
+}
+
+namespace {
+
+struct Report {
+  ~Report() {
+    if (std::getenv("MADE_UP_CUDA_COUNTS") != nullptr && !threads().empty()) {
+      const std::lock_guard lock(guard);
+      int number = 0;
+      for (const Thread& thread : threads()) {
+        std::fprintf(stderr, "made-up CUDA: process %d, %s %d, device %d:\n", getpid(),
+                     thread.first ? "first thread" : "thread", number++, thread.device);
+        for (const auto& [call, times] : thread.calls)
+          std::fprintf(stderr, "made-up CUDA: %10ld %s\n", times, call.c_str());
+      }
+      for (int i = 0; i < device_count; ++i)
+        std::fprintf(stderr, "made-up CUDA: device %d: %zu MiB in use at the end\n", i,
+                     used[static_cast<std::size_t>(i)] >> 20);
+    }
+    if (mistakes > 0)
+      std::fprintf(stderr, "made-up CUDA: %ld MISTAKES in process %d\n", mistakes.load(), getpid());
+  }
+} report;
+
+}  // namespace
+}  // namespace made_up
