@@ -35,6 +35,7 @@ class GpuNetwork : public TileNetwork {
       to_device(layer);
     for (Layer& layer : weights_.spreads)
       to_device(layer);
+    weights_.to_classes = {gpu::padded_rows(weights_.to_classes.weight), gpu::padded_rows(weights_.to_classes.bias)};
     to_device(weights_.to_classes);
   }
 
@@ -87,7 +88,7 @@ class GpuNetwork : public TileNetwork {
         if (plan.buffers[b].last_step == static_cast<int>(i)) images[b] = at::Tensor();
       }
     }
-    return out.to(at::kFloat);
+    return out.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
   }
 
   void take(const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
@@ -98,19 +99,20 @@ class GpuNetwork : public TileNetwork {
                                         unet_.padding == Padding::same ? 1 : 0, kernels.fused);
         return;
       case ForwardStep::Kind::to_classes:
-        out = at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
+        out = gpu::product(in, weights_.to_classes.weight, weights_.to_classes.bias).narrow(1, 0, unet_.classes);
         return;
       case ForwardStep::Kind::pooling:
         out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
-        out.narrow(1, 0, step.in_channels).copy_(gpu::middle_of(in, step.out_height, step.out_width));
+        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width), out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread: {
         const Layer& up = weights_.spreads[layer];
         // 2x2 taps of a 3x3 kernel see the pixel before.
-        out = at::conv2d(up.weight.size(2) == 2 ? at::constant_pad_nd(in, {1, 0, 1, 0}) : in, up.weight, up.bias);
+        out = up.weight.size(2) == 2 ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias)
+                                     : gpu::product(in, up.weight, up.bias);
         return;
       }
       case ForwardStep::Kind::shuffle:
