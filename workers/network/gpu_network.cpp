@@ -5,15 +5,18 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <list>
 #include <map>
 
+#include "io/error.h"
 #include "io/log.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/place_check.h"
 #include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
@@ -31,6 +34,7 @@ class GpuNetwork : public TileNetwork {
         options_(options),
         kernels_(options.kernels),
         weights_(fold_weights(network)) {
+    require_finite_weights();
     for (Layer& layer : weights_.convolutions)
       to_device(layer);
     for (Layer& layer : weights_.spreads)
@@ -40,14 +44,14 @@ class GpuNetwork : public TileNetwork {
   }
 
   std::string text() const override {
-    return fmt::format("LibTorch, {}, {}, {}", name_of(precision_), device_.text(),
-                       kernels_ ? kernels_->text() : "kernels not chosen yet");
+    return fmt::format("LibTorch, {}, {}, {}{}", name_of(precision_), device_.text(),
+                       kernels_ ? kernels_->text() : "kernels not chosen yet", independent_of_place_ ? kIndependentOfPlace : "");
   }
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
-      if (!kernels_) kernels_ = choose_kernels(input);
+      if (!kernels_) choose_kernels(input);
       const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
       return options_.record && small ? replayed(input) : run(input, *kernels_);
     });
@@ -56,22 +60,52 @@ class GpuNetwork : public TileNetwork {
  private:
   at::ScalarType type() const { return scalar_type(precision_); }
 
+  /// cuDNN's fused ReLU would hide a NaN among them.
+  void require_finite_weights() const {
+    const auto is_finite = [](const Layer& layer) {
+      return layer.weight.isfinite().all().item<bool>() && layer.bias.isfinite().all().item<bool>();
+    };
+    if (std::ranges::all_of(weights_.convolutions, is_finite) && std::ranges::all_of(weights_.spreads, is_finite) &&
+        is_finite(weights_.to_classes))
+      return;
+    throw Error("the network's weights are not finite: take another checkpoint");
+  }
+
   void to_device(Layer& layer) const {
     layer.weight = gpu::channels_last(layer.weight.to(torch_device(device_)), type());
     layer.bias = layer.bias.to(torch_device(device_), type());
   }
 
-  GpuKernels choose_kernels(const at::Tensor& input) const {
-    // Those that are always the same give the same results every time.
-    if (!device_.cuda || at::globalContext().deterministicCuDNN()) return {};
-    constexpr std::array kWays = {GpuKernels{}, GpuKernels{false, true}, GpuKernels{true, false}, GpuKernels{true, true}};
+  void choose_kernels(const at::Tensor& input) {
+    kernels_ = GpuKernels{};
+    if (!device_.cuda) return;
+    const std::vector<GpuKernels> ways = ways_for(input);
+    // Where results are to be the same every time the clock must not decide: those come first that are mostly the fastest.
+    kernels_ = at::globalContext().deterministicCuDNN()
+                   ? ways.front()
+                   : fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
+    spdlog::info("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
+                 independent_of_place_ ? "" : ": cuDNN sums by place, so a pixel is the same but for rounding wherever it is in a tile");
+  }
+
+  /// Those that are possible for an input. Where some say the same of a pixel wherever it is, these alone: no seam then, be it of
+  /// rounding, between tiles.
+  std::vector<GpuKernels> ways_for(const at::Tensor& input) {
+    constexpr std::array kWays = {GpuKernels{true, true}, GpuKernels{true, false}, GpuKernels{false, true}, GpuKernels{}};
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
-    const std::span ways(kWays.data(), precision_ == Precision::float16 ? 2 : kWays.size());
-    const GpuKernels best =
-        fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
-    spdlog::info("{}, {}: the fastest for {} x {} pixels is {}", device_.text(), name_of(precision_), input.size(2), input.size(3),
-                 best.text());
-    return best;
+    const std::span ways = std::span(kWays).subspan(precision_ == Precision::float16 ? 2 : 0);
+    std::vector<GpuKernels> possible, independent;
+    for (const GpuKernels& way : ways) {
+      try {
+        const bool same = is_independent_of_place(geometry_of(unet_), input, [&](const at::Tensor& x) { return run(x, way); });
+        possible.push_back(way);
+        if (same) independent.push_back(way);
+      } catch (const c10::Error&) {
+        if (&way == &ways.back()) throw;  // the plain one must be possible
+      }
+    }
+    independent_of_place_ = !independent.empty();
+    return independent_of_place_ ? independent : possible;
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
@@ -173,6 +207,7 @@ class GpuNetwork : public TileNetwork {
   Device device_;
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
+  bool independent_of_place_ = false;  ///< known of kernels that were chosen here
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first
   std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded
