@@ -5,7 +5,6 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
-#include <array>
 #include <list>
 #include <map>
 
@@ -14,6 +13,7 @@
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/own_kernels.h"
 #include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
@@ -30,6 +30,7 @@ class GpuNetwork : public TileNetwork {
         device_(device),
         options_(options),
         kernels_(options.kernels),
+        own_(options.launch),
         weights_(fold_weights(network)) {
     for (Layer& layer : weights_.convolutions)
       to_device(layer);
@@ -63,9 +64,10 @@ class GpuNetwork : public TileNetwork {
   GpuKernels choose_kernels(const at::Tensor& input) const {
     // Those that are always the same give the same results every time.
     if (!device_.cuda || at::globalContext().deterministicCuDNN()) return {};
-    constexpr std::array kWays = {GpuKernels{}, GpuKernels{false, true}, GpuKernels{true, false}, GpuKernels{true, true}};
+    std::vector<GpuKernels> ways = {{}, {.maxima = true}};
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
-    const std::span ways(kWays.data(), precision_ == Precision::float16 ? 2 : kWays.size());
+    if (precision_ != Precision::float16) ways.insert(ways.end(), {{.fused = true}, {.fused = true, .maxima = true}});
+    if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
     const GpuKernels best =
         fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
     spdlog::info("{}, {}: the fastest for {} x {} pixels is {}", device_.text(), name_of(precision_), input.size(2), input.size(3),
@@ -93,15 +95,20 @@ class GpuNetwork : public TileNetwork {
   void take(const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
     const auto layer = static_cast<std::size_t>(step.layer);
     switch (step.kind) {
-      case ForwardStep::Kind::convolution:
-        out = gpu::convolve_and_rectify(in, weights_.convolutions[layer].weight, weights_.convolutions[layer].bias,
-                                        unet_.padding == Padding::same ? 1 : 0, kernels.fused);
+      case ForwardStep::Kind::convolution: {
+        const Layer& by = weights_.convolutions[layer];
+        const std::int64_t padding = unet_.padding == Padding::same ? 1 : 0;
+        out = kernels.own && own_.can_convolve(in, by.weight, by.bias)
+                  ? own_.convolve_and_rectify(in, by.weight, by.bias, padding)
+                  : gpu::convolve_and_rectify(in, by.weight, by.bias, padding, kernels.fused);
         return;
+      }
       case ForwardStep::Kind::to_classes:
         out = at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
         return;
       case ForwardStep::Kind::pooling:
-        out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
+        if (kernels.own && own_.can_take(in)) out = own_.pool(in);
+        else out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
@@ -171,6 +178,7 @@ class GpuNetwork : public TileNetwork {
   Device device_;
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
+  gpu::OwnKernels own_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first
   std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded
