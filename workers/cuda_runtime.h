@@ -15,4 +15,8 @@ std::int64_t cuda_memory();
 /// a LibTorch without CUDA.
 KernelRecorder cuda_recorder();
 
+/// Starts Tessera's own kernels on the current CUDA device. The first start on a device compiles them, by NVRTC, so it must not
+/// be in a recording. Where that fails, a warning says so once, and every start is an error. Empty as cuda_recorder().
+KernelLauncher cuda_launcher();
+
 }  // namespace tessera

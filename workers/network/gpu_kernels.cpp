@@ -9,8 +9,8 @@
 namespace tessera {
 
 std::string GpuKernels::text() const {
-  return fmt::format("{}, {}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
-                     maxima ? "pooling by maxima" : "LibTorch's pooling");
+  return fmt::format("{}, {}{}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
+                     maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", own kernels where there are some" : "");
 }
 
 GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function<void(const GpuKernels&)>& run,

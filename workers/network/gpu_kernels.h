@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -11,6 +12,7 @@ namespace tessera {
 struct GpuKernels {
   bool fused = false;   ///< cuDNN's convolution, bias and ReLU in one kernel, in place of one each; CUDA only
   bool maxima = false;  ///< pooling as three maxima of two; else LibTorch's pooling, which writes 8-byte indices, too
+  bool own = false;     ///< Tessera's own kernels (own_kernels.h) for the steps that they know; bfloat16 on CUDA only
   std::string text() const;
 };
 
@@ -22,6 +24,16 @@ GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function
                            const KernelTimer& time);
 /// Times kernels on a CUDA device.
 KernelTimer cuda_timer(int index);
+
+/// How one of the kernels in device_kernels.cu is started.
+struct KernelStart {
+  const char* name;
+  std::int64_t blocks_x = 1, blocks_y = 1;  ///< of kKernelThreads threads
+  bool loops = false;                       ///< any number of blocks does: no more than run at once
+};
+constexpr int kKernelThreads = 256;
+/// Starts a kernel on the current device's current stream; `arguments` point to the values that it takes. Errors: c10::Error.
+using KernelLauncher = std::function<void(const KernelStart& start, std::span<void*> arguments)>;
 
 /// Kernels that were recorded once and are started all together: starting them one by one costs the host some microseconds
 /// each, which short kernels do not hide. What they read and write stays at its place: tensors that they use from

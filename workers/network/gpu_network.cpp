@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <list>
 #include <map>
 
@@ -16,6 +15,7 @@
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/own_kernels.h"
 #include "workers/network/place_check.h"
 #include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
@@ -33,6 +33,7 @@ class GpuNetwork : public TileNetwork {
         device_(device),
         options_(options),
         kernels_(options.kernels),
+        own_(options.launch),
         weights_(fold_weights(network)) {
     require_finite_weights();
     for (Layer& layer : weights_.convolutions)
@@ -91,10 +92,10 @@ class GpuNetwork : public TileNetwork {
   /// Those that are possible for an input. Where some say the same of a pixel wherever it is, these alone: no seam then, be it of
   /// rounding, between tiles.
   std::vector<GpuKernels> ways_for(const at::Tensor& input) {
-    constexpr std::array kWays = {GpuKernels{true, true}, GpuKernels{true, false}, GpuKernels{false, true}, GpuKernels{}};
+    std::vector<GpuKernels> ways = {{.maxima = true}, {}}, possible, independent;
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
-    const std::span ways = std::span(kWays).subspan(precision_ == Precision::float16 ? 2 : 0);
-    std::vector<GpuKernels> possible, independent;
+    if (precision_ != Precision::float16) ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
+    if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
     for (const GpuKernels& way : ways) {
       try {
         const bool same = is_independent_of_place(geometry_of(unet_), input, [&](const at::Tensor& x) { return run(x, way); });
@@ -128,15 +129,20 @@ class GpuNetwork : public TileNetwork {
   void take(const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
     const auto layer = static_cast<std::size_t>(step.layer);
     switch (step.kind) {
-      case ForwardStep::Kind::convolution:
-        out = gpu::convolve_and_rectify(in, weights_.convolutions[layer].weight, weights_.convolutions[layer].bias,
-                                        unet_.padding == Padding::same ? 1 : 0, kernels.fused);
+      case ForwardStep::Kind::convolution: {
+        const Layer& by = weights_.convolutions[layer];
+        const std::int64_t padding = unet_.padding == Padding::same ? 1 : 0;
+        out = kernels.own && own_.can_convolve(in, by.weight, by.bias)
+                  ? own_.convolve_and_rectify(in, by.weight, by.bias, padding)
+                  : gpu::convolve_and_rectify(in, by.weight, by.bias, padding, kernels.fused);
         return;
+      }
       case ForwardStep::Kind::to_classes:
         out = gpu::product(in, weights_.to_classes.weight, weights_.to_classes.bias).narrow(1, 0, unet_.classes);
         return;
       case ForwardStep::Kind::pooling:
-        out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
+        if (kernels.own && own_.can_take(in)) out = own_.pool(in);
+        else out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
@@ -208,6 +214,7 @@ class GpuNetwork : public TileNetwork {
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
   bool independent_of_place_ = false;  ///< known of kernels that were chosen here
+  gpu::OwnKernels own_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first
   std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded

@@ -19,6 +19,8 @@ struct GpuNetworkOptions {
   /// How inputs of at most so many pixels, which come again and again, are recorded; empty: they are not.
   KernelRecorder record = {};
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
+  /// Starts Tessera's own kernels; empty: LibTorch's do their work.
+  KernelLauncher launch = {};
 };
 
 /// A U-Net for inference on a GPU: channels_last in the device's precision throughout, batch normalisation folded into the

@@ -34,7 +34,7 @@ std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precisio
 #ifdef TESSERA_ONEDNN
   if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
 #endif
-  if (device.cuda) return make_gpu_network(network, precision, device, {.record = cuda_recorder()});
+  if (device.cuda) return make_gpu_network(network, precision, device, {.record = cuda_recorder(), .launch = cuda_launcher()});
   return make_libtorch_network(network, precision, device);
 }
 

@@ -2,7 +2,6 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
-#include <array>
 #include <map>
 #include <optional>
 #include <vector>
@@ -17,12 +16,12 @@ namespace {
 class GpuEngine : public GradientEngine {
  public:
   GpuEngine(FlatParameters& parameters, Precision precision, const GpuEngineOptions& options)
-      : parameters_(parameters), options_(options), passes_(parameters, precision) {}
+      : parameters_(parameters), options_(options), passes_(parameters, precision, options.launch), kernels_(options.kernels) {}
 
   using GradientEngine::forward;
   std::string text() const override {
-    return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}", passes_.type() == at::kFloat ? "float32" : "bfloat16",
-                       fused_.value_or(false) ? ", fused" : "", replayed_ != nullptr ? ", recorded" : "");
+    return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}{}", passes_.type() == at::kFloat ? "float32" : "bfloat16",
+                       kernels_.value_or(GpuKernels()).fused ? ", fused" : "", kernels_.value_or(GpuKernels()).own ? ", own kernels" : "", replayed_ != nullptr ? ", recorded" : "");
   }
 
   at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
@@ -31,9 +30,9 @@ class GpuEngine : public GradientEngine {
       if (!read_) passes_.read_parameters();
       read_ = true;
       const std::vector<at::Tensor> masks = passes_.dropout_masks(input, dropout_seeds);
-      if (!fused_) fused_ = is_faster_fused(input, masks);
+      if (!kernels_) kernels_ = choose_kernels(input, masks);
       replayed_ = recorded(input, masks);
-      if (replayed_ == nullptr) return passes_.forward(input, masks, *fused_, kept_);
+      if (replayed_ == nullptr) return passes_.forward(input, masks, *kernels_, kept_);
       replayed_->forward->replay();
       return replayed_->logits.clone();
     });
@@ -71,14 +70,15 @@ class GpuEngine : public GradientEngine {
   /// By measuring; never where results are to be the same every time.
   bool measures() const { return options_.time && !at::globalContext().deterministicCuDNN(); }
 
-  bool is_faster_fused(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
-    if (!measures()) return false;
-    constexpr std::array kWays = {GpuKernels{}, GpuKernels{.fused = true}};
+  GpuKernels choose_kernels(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
+    if (!measures()) return {};
+    std::vector<GpuKernels> ways = {{}, {.fused = true}};
+    if (options_.launch && passes_.type() == at::kBFloat16) ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
     const auto run = [&](const GpuKernels& kernels) {
       KeptImages kept;
-      passes_.forward(input, masks, kernels.fused, kept);
+      passes_.forward(input, masks, kernels, kept);
     };
-    return fastest_kernels(kWays, run, options_.time).fused;
+    return fastest_kernels(ways, run, options_.time);
   }
 
   /// The recording for an input, with this input in it; none where there is to be none, or not yet.
@@ -96,7 +96,7 @@ class GpuEngine : public GradientEngine {
     }
     recording.input = input.clone();
     recording.masks = masks;
-    const auto pass = [&] { recording.logits = passes_.forward(recording.input, recording.masks, *fused_, recording.kept); };
+    const auto pass = [&] { recording.logits = passes_.forward(recording.input, recording.masks, *kernels_, recording.kept); };
     if (tried_to_record(pass, recording.forward)) return &recording;
     recordings_.clear();
     return nullptr;
@@ -133,7 +133,7 @@ class GpuEngine : public GradientEngine {
     try {
       const double plain_s = options_.time([&] {
         KeptImages kept;
-        passes_.forward(recording.input, recording.masks, *fused_, kept);
+        passes_.forward(recording.input, recording.masks, *kernels_, kept);
         passes_.backward(recording.logits_gradient, kept, {});
       });
       const double recorded_s = options_.time([&] {
@@ -173,7 +173,7 @@ class GpuEngine : public GradientEngine {
   GpuEngineOptions options_;
   GpuPasses passes_;
   bool read_ = false;  ///< the parameters
-  std::optional<bool> fused_;
+  std::optional<GpuKernels> kernels_;
   KeptImages kept_;
   std::map<std::vector<std::int64_t>, Recording> recordings_;  ///< by the input's shape
   Recording* replayed_ = nullptr;                              ///< in the last forward pass

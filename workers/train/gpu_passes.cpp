@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-GpuPasses::GpuPasses(FlatParameters& parameters, Precision precision)
-    : parameters_(parameters), options_(parameters.network().options()), type_(scalar_type(precision)) {
+GpuPasses::GpuPasses(FlatParameters& parameters, Precision precision, const KernelLauncher& launch)
+    : parameters_(parameters), options_(parameters.network().options()), own_(launch), type_(scalar_type(precision)) {
   const int convs = (2 * options_.depth + 1) * options_.block_convs;
   for (int i = 0; i < convs; ++i)
     convs_.push_back(layer_of(fmt::format("convs.{}", i)));
@@ -80,7 +80,7 @@ std::vector<at::Tensor> GpuPasses::dropout_masks(const at::Tensor& input, std::s
 /// One forward pass.
 class GpuPasses::Forward {
  public:
-  Forward(const GpuPasses& passes, bool fused, KeptImages& kept) : passes_(passes), fused_(fused), kept_(kept) {}
+  Forward(const GpuPasses& passes, const GpuKernels& kernels, KeptImages& kept) : passes_(passes), kernels_(kernels), kept_(kept) {}
 
   at::Tensor run(const std::vector<at::Tensor>& masks) {
     const GradientPlan& plan = *kept_.plan;
@@ -104,13 +104,21 @@ class GpuPasses::Forward {
     at::Tensor& out = image(step.out);
     const auto layer = static_cast<std::size_t>(step.layer);
     switch (step.kind) {
-      case ForwardStep::Kind::convolution:
-        out = gpu::convolve_and_rectify(in, passes_.convs_[layer].weight, passes_.convs_[layer].bias, passes_.padding(), fused_);
+      case ForwardStep::Kind::convolution: {
+        const Layer& by = passes_.convs_[layer];
+        out = kernels_.own && passes_.own_.can_convolve(in, by.weight, by.bias)
+                  ? passes_.own_.convolve_and_rectify(in, by.weight, by.bias, passes_.padding())
+                  : gpu::convolve_and_rectify(in, by.weight, by.bias, passes_.padding(), kernels_.fused);
         return;
+      }
       case ForwardStep::Kind::to_classes:
         out = gpu::product(in, passes_.to_classes_.weight, passes_.to_classes_.bias).narrow(1, 0, step.out_channels);
         return;
       case ForwardStep::Kind::pooling: {
+        if (kernels_.own && passes_.own_.can_take(in)) {
+          out = passes_.own_.pool(in);
+          return;
+        }
         auto [pooled, places] = at::max_pool2d_with_indices(in, {2, 2}, {2, 2});
         out = pooled;
         kept_.pooled_from[step.out] = places;
@@ -130,7 +138,7 @@ class GpuPasses::Forward {
   }
 
   const GpuPasses& passes_;
-  bool fused_;
+  GpuKernels kernels_;
   KeptImages& kept_;
   at::Tensor logits_;
 };
@@ -179,6 +187,11 @@ class GpuPasses::Backward {
         return;
       case BackwardStep::Kind::join: {
         const at::Tensor& from = image(forward.in);
+        if (!kept_.pooled_from.contains(forward.out)) {
+          image(step.input_gradient) = passes_.own_.join(from, given, image(step.crop_gradient), step.crop_height, step.crop_width,
+                                                         step.dropped ? 1 - passes_.options_.dropout : 1);
+          return;
+        }
         at::Tensor gradient = at::max_pool2d_with_indices_backward(given, from, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false,
                                                                    kept_.pooled_from.at(forward.out));
         gpu::middle_of(gradient, step.crop_height, step.crop_width)
@@ -241,12 +254,13 @@ class GpuPasses::Backward {
   const GradientReady& ready_;
 };
 
-at::Tensor GpuPasses::forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, bool fused, KeptImages& kept) {
+at::Tensor GpuPasses::forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, const GpuKernels& kernels,
+                              KeptImages& kept) {
   kept.plan = plan_for(input);
   kept.input = gpu::channels_last(input, type_);
   kept.images.assign(kept.plan->buffers.size(), {});
   kept.pooled_from.clear();
-  return Forward(*this, fused, kept).run(masks);
+  return Forward(*this, kernels, kept).run(masks);
 }
 
 void GpuPasses::backward(const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "workers/network/forward_plan.h"
+#include "workers/network/own_kernels.h"
 #include "workers/network/precision.h"
 #include "workers/train/gradient_engine.h"
 
@@ -19,7 +20,7 @@ struct KeptImages {
   std::shared_ptr<const GradientPlan> plan;
   at::Tensor input;
   std::vector<at::Tensor> images;         ///< by buffer: images, and in the backward pass their gradients
-  std::map<int, at::Tensor> pooled_from;  ///< places of the maxima, by the buffer of the pooled image
+  std::map<int, at::Tensor> pooled_from;  ///< places of the maxima, by the buffer of the pooled image; own kernels need none
 };
 
 /// The kernels of both passes of a U-Net in training: LibTorch's, on images in channels_last, in one precision. They wait
@@ -27,15 +28,15 @@ struct KeptImages {
 class GpuPasses {
  public:
   /// Only where `can_plan_gradient`.
-  GpuPasses(FlatParameters& parameters, Precision precision);
+  GpuPasses(FlatParameters& parameters, Precision precision, const KernelLauncher& launch);
 
   at::ScalarType type() const { return type_; }
   /// Casts and arranges the parameters; to be called before a pass when they have changed.
   void read_parameters();
   /// For each dropout of a pass over `input`, what it multiplies by, a seed for each sample.
   std::vector<at::Tensor> dropout_masks(const at::Tensor& input, std::span<const std::uint64_t> seeds);
-  /// Logits (n, classes, h, w), float32, of an input (n, channels, H, W). `fused` as GpuKernels has it.
-  at::Tensor forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, bool fused, KeptImages& kept);
+  /// Logits (n, classes, h, w), float32, of an input (n, channels, H, W).
+  at::Tensor forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, const GpuKernels& kernels, KeptImages& kept);
   /// Adds the parameters' gradient to the flat sums. What was kept is used up.
   void backward(const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready) const;
 
@@ -58,6 +59,7 @@ class GpuPasses {
 
   FlatParameters& parameters_;
   UNetOptions options_;
+  gpu::OwnKernels own_;
   at::ScalarType type_;
   std::vector<Layer> convs_, ups_;
   Layer to_classes_;

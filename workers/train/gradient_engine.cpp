@@ -67,7 +67,8 @@ std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters,
   }
 #endif
   if (parameters.device().is_cuda() && can_plan_gradient(parameters.network().options()))
-    return make_gpu_engine(parameters, precision, {.time = cuda_timer(parameters.device().index()), .record = cuda_recorder()});
+    return make_gpu_engine(parameters, precision,
+                           {.time = cuda_timer(parameters.device().index()), .record = cuda_recorder(), .launch = cuda_launcher()});
   return make_autograd_engine(parameters, precision, samples_at_once);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -73,6 +74,10 @@ struct GpuEngineOptions {
   /// How both passes over inputs of at most so many pixels, all samples together, are recorded; empty: they are not.
   KernelRecorder record = {};
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
+  /// Starts Tessera's own kernels; empty: LibTorch's do their work.
+  KernelLauncher launch = {};
+  /// The kernels themselves, in place of a choice.
+  std::optional<GpuKernels> kernels = std::nullopt;
 };
 
 /// LibTorch's kernels on images in channels_last, for a GPU and to be tested on any device: convolution, bias and ReLU in one

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gradient_cases.h"
+#include "host_launcher.h"
 #include "operator_recorder.h"
 #include "workers/network/gpu_operators.h"
 
@@ -60,6 +61,23 @@ TEST_P(GpuGradients, InBfloat16PointTheSameWay) {
   EXPECT_EQ(found.gradient.scalar_type(), at::kFloat);
   EXPECT_LT(relative_difference(found.logits, expected.logits), 0.03);
   EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
+}
+
+TEST_P(GpuGradients, AreTheSameByOwnKernels) {
+  UNetOptions options = GetParam().options;
+  options.base_filters = std::max<std::int64_t>(8, options.base_filters);
+  for (const double dropout : {0.0, 0.5}) {
+    options.dropout = dropout;
+    FlatParameters parameters = parameters_of(options);
+    int started = 0;
+    const KernelLauncher launch = testing::host_launcher(started);
+    const auto plain = make_gpu_engine(parameters, Precision::bfloat16),
+               own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = launch, .kernels = GpuKernels{.own = true}});
+    const Pass expected = run(*plain, parameters, height(), width(), 2), found = run(*own, parameters, height(), width(), 2);
+    EXPECT_LT(relative_difference(found.logits, expected.logits), 0.02);
+    EXPECT_LT(relative_difference(found.gradient, expected.gradient), 0.03);
+    EXPECT_GE(started, 2 * 2 * options.depth) << "pooling and joining, twice";
+  }
 }
 
 TEST_P(GpuGradients, AreReadyFromTheFront) {

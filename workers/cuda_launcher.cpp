@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <type_traits>
+
+#include "io/log.h"
+#include "workers/cuda_runtime.h"
+#include "workers/network/nvrtc.h"
+
+#ifdef TESSERA_CUDA
+#include <c10/cuda/CUDAStream.h>
+#include <c10/util/Exception.h>
+#include <dlfcn.h>
+#endif
+
+namespace tessera {
+
+#ifdef TESSERA_CUDA
+
+extern const char* const kDeviceKernels;  // device_kernels.cu, as text
+
+namespace {
+
+/// CUDA's driver, by its documented C interface: LibTorch does not link with it. Results are 0 where all went well.
+struct Driver {
+  using Handle = void*;
+  int (*get_context)(Handle*);
+  int (*get_device)(int*);
+  int (*get_attribute)(int*, int attribute, int device);
+  int (*load)(Handle* module, const void* code);
+  int (*get_function)(Handle* function, Handle module, const char* name);
+  int (*get_blocks)(int*, Handle function, int threads, std::size_t shared_bytes);
+  int (*launch)(Handle function, unsigned int blocks_x, unsigned int blocks_y, unsigned int blocks_z, unsigned int threads_x,
+                unsigned int threads_y, unsigned int threads_z, unsigned int shared_bytes, Handle stream, void** arguments,
+                void** extra);
+  int (*get_error)(int error, const char** text);
+  int (*make_context)(void*);  ///< cudaFree, which makes the device's context this thread's
+
+  Driver() {
+    void* const library = loaded_library({"libcuda.so.1"});
+    TORCH_CHECK(library != nullptr, "CUDA's driver (libcuda.so.1) is not found");
+    const auto find = [](void* in, auto& function, const char* name) {
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(in, name));
+      TORCH_CHECK(function != nullptr, "CUDA has no ", name);
+    };
+    find(library, get_context, "cuCtxGetCurrent");
+    find(library, get_device, "cuCtxGetDevice");
+    find(library, get_attribute, "cuDeviceGetAttribute");
+    find(library, load, "cuModuleLoadData");
+    find(library, get_function, "cuModuleGetFunction");
+    find(library, get_blocks, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+    find(library, launch, "cuLaunchKernel");
+    find(library, get_error, "cuGetErrorString");
+    find(RTLD_DEFAULT, make_context, "cudaFree");
+  }
+
+  void check(int result, const std::string& what) const {
+    if (result == 0) return;
+    const char* text = nullptr;
+    get_error(result, &text);
+    TORCH_CHECK(false, what, " failed: ", text != nullptr ? text : "unknown error", " (", result, ")");
+  }
+
+  /// The current device's number. A thread that has only reused LibTorch's memory may lack a context.
+  int device() const {
+    Handle context = nullptr;
+    check(get_context(&context), "cuCtxGetCurrent");
+    if (context == nullptr) TORCH_CHECK(make_context(nullptr) == 0, "cudaFree failed");
+    int number = 0;
+    check(get_device(&number), "cuCtxGetDevice");
+    return number;
+  }
+
+  int attribute(int which, int device) const {
+    int found = 0;
+    check(get_attribute(&found, which, device), "cuDeviceGetAttribute");
+    return found;
+  }
+};
+
+/// The kernels, compiled for one device; they stay loaded until the program ends.
+class DeviceKernels {
+ public:
+  DeviceKernels(const Driver& driver, int device) : driver_(driver) {
+    constexpr int kProcessors = 16, kMajor = 75, kMinor = 76;  // CUdevice_attribute
+    processors_ = driver_.attribute(kProcessors, device);
+    const std::string code = compiled_for_cuda(kDeviceKernels, 10 * driver_.attribute(kMajor, device) + driver_.attribute(kMinor, device));
+    driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
+    for (const char* name : {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes"}) {
+      Function& function = functions_[name];
+      driver_.check(driver_.get_function(&function.handle, module_, name), std::string("cuModuleGetFunction of ") + name);
+      driver_.check(driver_.get_blocks(&function.blocks, function.handle, kKernelThreads, 0), std::string("the occupancy of ") + name);
+    }
+  }
+
+  void launch(const KernelStart& start, void** arguments) const {
+    const Function& function = functions_.at(start.name);
+    const std::int64_t at_once = std::int64_t{processors_} * std::max(1, function.blocks);
+    const std::int64_t blocks = start.loops ? std::min(start.blocks_x, at_once) : start.blocks_x;
+    const c10::cuda::CUDAStream stream = c10::cuda::getCurrentCUDAStream();
+    driver_.check(driver_.launch(function.handle, static_cast<unsigned int>(blocks), static_cast<unsigned int>(start.blocks_y), 1,
+                                 kKernelThreads, 1, 1, 0, stream.stream(), arguments, nullptr),
+                  std::string("cuLaunchKernel of ") + start.name);
+  }
+
+ private:
+  struct Function {
+    Driver::Handle handle = nullptr;
+    int blocks = 0;  ///< that run at once on a multiprocessor
+  };
+  const Driver& driver_;
+  Driver::Handle module_ = nullptr;
+  int processors_ = 0;
+  std::map<std::string, Function> functions_;
+};
+
+/// The kernels of all devices that have used them.
+class CudaLauncher {
+ public:
+  void launch(const KernelStart& start, void** arguments) {
+    const DeviceKernels* kernels = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      TORCH_CHECK(failure_.empty(), failure_);
+      kernels = &current();
+    }
+    kernels->launch(start, arguments);
+  }
+
+ private:
+  const DeviceKernels& current() {
+    try {
+      if (!driver_) driver_ = std::make_unique<Driver>();
+      auto& kernels = devices_[driver_->device()];
+      if (!kernels) kernels = std::make_unique<DeviceKernels>(*driver_, driver_->device());
+      return *kernels;
+    } catch (const c10::Error& error) {
+      failure_ = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
+      spdlog::warn("{}; LibTorch's do their work", failure_);
+      throw;
+    }
+  }
+
+  std::mutex mutex_;
+  std::string failure_;
+  std::unique_ptr<Driver> driver_;
+  std::map<int, std::unique_ptr<DeviceKernels>> devices_;
+};
+
+}  // namespace
+
+KernelLauncher cuda_launcher() {
+  // One for the program, for compiling takes a while. It is never taken down: CUDA may be gone by then.
+  static CudaLauncher& launcher = *new CudaLauncher;
+  return [](const KernelStart& start, std::span<void*> arguments) { launcher.launch(start, arguments.data()); };
+}
+
+#else
+
+KernelLauncher cuda_launcher() {
+  return {};
+}
+
+#endif
+
+}  // namespace tessera
