@@ -19,7 +19,7 @@ namespace tessera {
 
 #ifdef TESSERA_CUDA
 
-extern const char* const kDeviceKernels;  // device_kernels.cu, as text
+extern const char* const kDeviceKernels;  // device_kernels.cu and sample_kernels.cu, as text
 
 namespace {
 
@@ -88,7 +88,8 @@ class DeviceKernels {
     processors_ = driver_.attribute(kProcessors, device);
     const std::string code = compiled_for_cuda(kDeviceKernels, 10 * driver_.attribute(kMajor, device) + driver_.attribute(kMinor, device));
     driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
-    for (const char* name : {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes"}) {
+    for (const char* name : {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input",
+                             "tessera_bend_answer"}) {
       Function& function = functions_[name];
       driver_.check(driver_.get_function(&function.handle, module_, name), std::string("cuModuleGetFunction of ") + name);
       driver_.check(driver_.get_blocks(&function.blocks, function.handle, kKernelThreads, 0), std::string("the occupancy of ") + name);

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   options.augmentation.elastic = std::stod(argv[2]);
   const int samples = std::stoi(argv[3]);
   const SampleSource source(data, geometry_of(unet2015_options()), options);
-  const DeviceSampler sampler(source, at::kCPU);
+  DeviceSampler sampler(source, at::kCPU);
   const auto time = [&](const char* what_it_is, const auto& make) {
     make(0);
     const std::clock_t begin = std::clock();  // of the processor: the machine may do other work

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,7 +26,7 @@ GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function
 /// Times kernels on a CUDA device.
 KernelTimer cuda_timer(int index);
 
-/// How one of the kernels in device_kernels.cu is started.
+/// How one of Tessera's own kernels (device_kernels.cu, sample_kernels.cu) is started.
 struct KernelStart {
   const char* name;
   std::int64_t blocks_x = 1, blocks_y = 1;  ///< of kKernelThreads threads
@@ -34,6 +35,16 @@ struct KernelStart {
 constexpr int kKernelThreads = 256;
 /// Starts a kernel on the current device's current stream; `arguments` point to the values that it takes. Errors: c10::Error.
 using KernelLauncher = std::function<void(const KernelStart& start, std::span<void*> arguments)>;
+/// Blocks for so many threads.
+constexpr std::int64_t blocks_for(std::int64_t threads) {
+  return (threads + kKernelThreads - 1) / kKernelThreads;
+}
+/// The same with the values themselves, of the types that the kernel takes.
+template <class... Arguments>
+void start_kernel(const KernelLauncher& launch, const KernelStart& start, Arguments... arguments) {
+  std::array<void*, sizeof...(Arguments)> places = {const_cast<void*>(static_cast<const void*>(&arguments))...};
+  launch(start, places);
+}
 
 /// Kernels that were recorded once and are started all together: starting them one by one costs the host some microseconds
 /// each, which short kernels do not hide. What they read and write stays at its place: tensors that they use from

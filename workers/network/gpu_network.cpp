@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <list>
 #include <map>
+#include <mutex>
+#include <set>
+#include <string>
 
 #include "io/error.h"
 #include "io/log.h"
@@ -24,6 +27,14 @@ namespace tessera {
 namespace {
 
 using Layer = FoldedWeights::Layer;
+
+/// A training's validations each make a network.
+void say_once(const std::string& what) {
+  static std::mutex mutex;
+  static std::set<std::string> said;
+  const std::lock_guard lock(mutex);
+  if (said.insert(what).second) spdlog::info(what);
+}
 
 class GpuNetwork : public TileNetwork {
  public:
@@ -85,8 +96,8 @@ class GpuNetwork : public TileNetwork {
     kernels_ = at::globalContext().deterministicCuDNN()
                    ? ways.front()
                    : fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
-    spdlog::info("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
-                 independent_of_place_ ? "" : ": cuDNN sums by place, so a pixel is the same but for rounding wherever it is in a tile");
+    say_once(fmt::format("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
+                         independent_of_place_ ? "" : ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile"));
   }
 
   /// Those that are possible for an input. Where some say the same of a pixel wherever it is, these alone: no seam then, be it of

@@ -3,7 +3,6 @@
 #include <ATen/Functions.h>
 #include <c10/core/DeviceGuard.h>
 
-#include <array>
 #include <limits>
 #include <utility>
 
@@ -14,10 +13,6 @@ namespace {
 
 constexpr std::int64_t kEight = 8;            // channels that a thread takes at a time
 constexpr std::int64_t kMostBlocksY = 65535;  // CUDA's limit
-
-std::int64_t blocks_for(std::int64_t threads) {
-  return (threads + kKernelThreads - 1) / kKernelThreads;
-}
 
 int eights_of(const at::Tensor& image) {
   return static_cast<int>(image.size(1) / kEight);
@@ -42,8 +37,7 @@ OwnKernels::OwnKernels(KernelLauncher launch) : launch_(std::move(launch)) {}
 template <class... Arguments>
 void OwnKernels::start(const at::Tensor& on, const KernelStart& how, Arguments... arguments) const {
   const c10::DeviceGuard guard(on.device());
-  std::array<void*, sizeof...(Arguments)> places = {const_cast<void*>(static_cast<const void*>(&arguments))...};
-  launch_(how, places);
+  start_kernel(launch_, how, arguments...);
 }
 
 bool OwnKernels::fits(const at::Tensor& tensor) const {

@@ -4,6 +4,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,14 @@ namespace {
 constexpr std::int64_t kStrip = std::int64_t{1} << 19;
 /// Columns of the basis: the nodes, the place from the middle, 1.
 constexpr std::int64_t kBasis = static_cast<std::int64_t>(kWarpNodes) + 2;
+
+/// What of a section is held, and where a sample's first pixel is there, as the kernels have it.
+struct HeldPixels {
+  int height, width, first_y, first_x;
+};
+HeldPixels held_pixels(const Index3& shape, std::int64_t first_y, std::int64_t first_x) {
+  return {static_cast<int>(shape.y), static_cast<int>(shape.x), static_cast<int>(first_y), static_cast<int>(first_x)};
+}
 
 /// Which line of a square a line of its symmetric image comes from.
 struct Turn {
@@ -79,12 +88,13 @@ std::int64_t DeviceSampler::bytes_of(const TrainingSet& data) {
   return bytes;
 }
 
-DeviceSampler::DeviceSampler(const SampleSource& source, const at::Device& device)
+DeviceSampler::DeviceSampler(const SampleSource& source, const at::Device& device, KernelLauncher launch)
     : source_(source),
       device_(device),
       side_(source.options().tile_side),
       output_(source.geometry().output_side(side_)),
-      channels_(source.data().volume(0).network_channels()) {
+      channels_(source.data().volume(0).network_channels()),
+      launch_(std::move(launch)) {
   const at::NoGradGuard no_grad;
   const at::OptionalDeviceGuard on_device(device_);
   for (std::size_t i = 0; i < source.data().count(); ++i) {
@@ -144,30 +154,33 @@ at::Tensor DeviceSampler::to_device(const at::Tensor& host) const {
   return device_.is_cpu() ? host : host.pin_memory().to(device_, true);
 }
 
-/// Where the sample's pixels come from, relative to its first input pixel, (2, side, side): source_places,
-/// seen through the symmetry. Each coordinate is a sum of products of a function of the row and one of the
-/// column.
-at::Tensor DeviceSampler::places(const SampleDraw& draw, const Symmetry& symmetry) const {
-  const SampleWarp& warp = draw.warp;
+/// source_places of sample_warp.h as sums of products of a function of the row and one of the column.
+DeviceSampler::Bend DeviceSampler::bend_of(const SampleWarp& warp) const {
+  static_assert(kBasis == 5);
   const double cosine = std::cos(warp.angle) / warp.scale, sine = std::sin(warp.angle) / warp.scale;
   const double middle = static_cast<double>(side_ - 1) / 2;
-  at::Tensor factors = at::zeros({2, kBasis, kBasis}, at::kDouble);
-  auto at_factor = factors.accessor<double, 3>();
-  constexpr auto kNodes = static_cast<std::int64_t>(kWarpNodes);
-  for (std::int64_t i = 0; i < kNodes; ++i) {
-    for (std::int64_t j = 0; j < kNodes; ++j) {
-      const Place& node = warp.nodes[static_cast<std::size_t>(i * kNodes + j)];
-      at_factor[0][i][j] = node.y;
-      at_factor[1][i][j] = node.x;
+  Bend bend;
+  for (std::size_t i = 0; i < kWarpNodes; ++i) {
+    for (std::size_t j = 0; j < kWarpNodes; ++j) {
+      const Place& node = warp.nodes[i * kWarpNodes + j];
+      bend.y[i][j] = node.y;
+      bend.x[i][j] = node.x;
     }
   }
-  constexpr std::int64_t kFromMiddle = kNodes, kOne = kNodes + 1;
-  at_factor[0][kFromMiddle][kOne] = cosine;
-  at_factor[0][kOne][kFromMiddle] = sine;
-  at_factor[0][kOne][kOne] = middle + warp.shift.y;
-  at_factor[1][kFromMiddle][kOne] = -sine;
-  at_factor[1][kOne][kFromMiddle] = cosine;
-  at_factor[1][kOne][kOne] = middle + warp.shift.x;
+  constexpr std::size_t kFromMiddle = kWarpNodes, kOne = kFromMiddle + 1;
+  bend.y[kFromMiddle][kOne] = cosine;
+  bend.y[kOne][kFromMiddle] = sine;
+  bend.y[kOne][kOne] = middle + warp.shift.y;
+  bend.x[kFromMiddle][kOne] = -sine;
+  bend.x[kOne][kFromMiddle] = cosine;
+  bend.x[kOne][kOne] = middle + warp.shift.x;
+  return bend;
+}
+
+/// Where the sample's pixels come from, relative to its first input pixel, (2, side, side): seen through the symmetry.
+at::Tensor DeviceSampler::places(const SampleDraw& draw, const Symmetry& symmetry) const {
+  Bend bend = bend_of(draw.warp);
+  const at::Tensor factors = at::from_blob(&bend, {2, kBasis, kBasis}, at::kDouble).clone();
   const Turn turn(symmetry);
   const at::Tensor &down = turn.y_back ? basis_back_ : basis_, &across = turn.x_back ? basis_back_ : basis_;
   if (turn.swapped) return at::matmul(at::matmul(across, to_device(factors).transpose(1, 2)), down.t());
@@ -313,7 +326,59 @@ void DeviceSampler::cut_answer(const SampleDraw& draw, const at::Tensor& places,
   }
 }
 
-SampleTensors DeviceSampler::make(std::span<const SampleRecipe> recipes) const {
+at::Tensor DeviceSampler::bent_input(const SampleDraw& draw, const Symmetry& symmetry) const {
+  const TrainingData& data = source_.data().volume(draw.volume);
+  const Volume& volume = volumes_[draw.volume];
+  const Normalisation& normalisation = source_.normalisation_of(draw.volume);
+  const std::int64_t context = data.options().context, sections = 2 * context + 1, lost = (side_ - output_) / 2;
+  const Index3 held = volume.raw_grid.box.begin, shape = volume.raw_grid.box.shape();
+  const Turn turn(symmetry);
+  const at::Tensor planes = at::empty({channels_, side_, side_}, basis_.options().dtype(at::kFloat));
+  for (std::int64_t c = 0; c < channels_; ++c) {
+    const auto& shifts = draw.warp.section_shifts;
+    const std::array<std::int64_t, 2> shift = shifts.empty() ? std::array<std::int64_t, 2>{0, 0} : shifts[static_cast<std::size_t>(c % sections)];
+    const std::int64_t z = mirror_index(draw.at.z - context + c % sections, data.raw_info().shape.z) - held.z;
+    const void* const plane = volume.raw.select(0, c / sections).select(0, z).data_ptr();
+    const bool bytes = volume.raw.scalar_type() == at::kByte;
+    start_kernel(launch_, {.name = "tessera_bend_input", .blocks_x = blocks_for(side_ * side_)}, bytes ? plane : nullptr,
+                 bytes ? nullptr : plane,
+                 held_pixels(shape, draw.at.y - lost - held.y + shift[0], draw.at.x - lost - held.x + shift[1]),
+                 (turn.y_back ? basis_back_ : basis_).data_ptr(), (turn.x_back ? basis_back_ : basis_).data_ptr(), bend_of(draw.warp),
+                 static_cast<int>(turn.swapped), static_cast<int>(side_), static_cast<float>(normalisation.mean) - volume.centre,
+                 static_cast<float>(1 / normalisation.std), planes.select(0, c).data_ptr());
+  }
+  return planes;
+}
+
+void DeviceSampler::bend_answer(const SampleDraw& draw, const Symmetry& symmetry, const at::Tensor& classes,
+                                const at::Tensor& weights) const {
+  const TrainingData& data = source_.data().volume(draw.volume);
+  const Volume& volume = volumes_[draw.volume];
+  const std::int64_t lost = (side_ - output_) / 2;
+  const Index3 first = draw.at - Index3{0, lost, lost} - volume.label_grid.box.begin, shape = volume.label_grid.box.shape();
+  const Turn turn(symmetry);
+  start_kernel(launch_, {.name = "tessera_bend_answer", .blocks_x = blocks_for(output_ * output_)},
+               volume.classes.select(0, first.z).data_ptr(),
+               volume.border.defined() ? volume.border.select(0, first.z).data_ptr() : nullptr, class_weights_.data_ptr(),
+               held_pixels(shape, first.y, first.x),
+               (turn.y_back ? basis_back_ : basis_).data_ptr(), (turn.x_back ? basis_back_ : basis_).data_ptr(), bend_of(draw.warp),
+               static_cast<int>(turn.swapped), static_cast<int>(output_), static_cast<int>(lost),
+               static_cast<int>(data.options().region.has_value()), static_cast<int>(kIgnoredClass), classes.data_ptr(),
+               weights.data_ptr());
+}
+
+bool DeviceSampler::has_kernels(const SampleRecipe& recipe) {
+  if (!launch_ || launched_) return static_cast<bool>(launch_);
+  try {
+    bent_input(recipe.draw, recipe.changes.symmetry);
+    launched_ = true;
+  } catch (const c10::Error&) {  // why, the launcher has said
+    launch_ = {};
+  }
+  return launched_;
+}
+
+SampleTensors DeviceSampler::make(std::span<const SampleRecipe> recipes) {
   const at::NoGradGuard no_grad;
   const at::OptionalDeviceGuard on_device(device_);
   const auto count = static_cast<std::int64_t>(recipes.size());
@@ -324,11 +389,18 @@ SampleTensors DeviceSampler::make(std::span<const SampleRecipe> recipes) const {
   made.weights = at::empty({count, output_, output_}, options);
   for (std::int64_t i = 0; i < count; ++i) {
     const SampleRecipe& recipe = recipes[static_cast<std::size_t>(i)];
-    const at::Tensor from = places(recipe.draw, recipe.changes.symmetry);
-    at::Tensor planes = cut_input(recipe.draw, recipe.changes.symmetry, from);
+    const at::Tensor classes = made.classes.select(0, i), weights = made.weights.select(0, i);
+    at::Tensor planes;
+    if (has_kernels(recipe)) {
+      planes = bent_input(recipe.draw, recipe.changes.symmetry);
+      bend_answer(recipe.draw, recipe.changes.symmetry, classes, weights);
+    } else {
+      const at::Tensor from = places(recipe.draw, recipe.changes.symmetry);
+      planes = cut_input(recipe.draw, recipe.changes.symmetry, from);
+      cut_answer(recipe.draw, from, classes, weights);
+    }
     change_greys(recipe, planes);
     made.input.select(0, i).copy_(planes);
-    cut_answer(recipe.draw, from, made.classes.select(0, i), made.weights.select(0, i));
   }
   return made;
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "workers/network/gpu_kernels.h"
 #include "workers/train/sample_source.h"
 
 namespace tessera {
@@ -17,18 +18,19 @@ struct SampleTensors {
   at::Tensor weights;  ///< likewise, float32
 };
 
-/// Makes the samples of a SampleSource by tensor operators, from annotated sections that it holds on a
-/// device: those that SampleSource::prepare makes of the same recipes on the host, to rounding, noise too.
-/// Nothing waits for the device.
+/// Makes the samples of a SampleSource on a device, from annotated sections that it holds there: those that
+/// SampleSource::prepare makes of the same recipes on the host, to rounding, noise too. Pixels are looked up and interpolated
+/// by the kernels of sample_kernels.cu, or, without them, by some forty of LibTorch's operators. Nothing waits for the device.
 class DeviceSampler {
  public:
-  /// Copies the sections to the device. `source` must outlive it; its normalisation may change.
-  DeviceSampler(const SampleSource& source, const at::Device& device);
+  /// Copies the sections to the device. `source` must outlive it; its normalisation may change. `launch` starts the kernels;
+  /// should that fail at the first sample, and where it is empty, LibTorch's operators do their work.
+  DeviceSampler(const SampleSource& source, const at::Device& device, KernelLauncher launch = {});
 
   /// What the sections of a training take on a device.
   static std::int64_t bytes_of(const TrainingSet& data);
 
-  SampleTensors make(std::span<const SampleRecipe> recipes) const;
+  SampleTensors make(std::span<const SampleRecipe> recipes);
 
  private:
   /// The pixels of sections, and where they mirror.
@@ -44,6 +46,12 @@ class DeviceSampler {
     Grid raw_grid, label_grid;
   };
 
+  /// The coefficients of a warp as sample_kernels.cu has them: for y and for x, of each pair of the basis' columns.
+  struct Bend {
+    double y[5][5] = {}, x[5][5] = {};
+  };
+  Bend bend_of(const SampleWarp& warp) const;
+
   Grid grid_of(const Box& box) const;
   at::Tensor to_device(const at::Tensor& host) const;
   at::Tensor places(const SampleDraw& draw, const Symmetry& symmetry) const;
@@ -53,6 +61,11 @@ class DeviceSampler {
   void add_noise(const SampleChanges& changes, at::Tensor& planes) const;
   void cut_answer(const SampleDraw& draw, const at::Tensor& places, const at::Tensor& classes,
                   at::Tensor weights) const;
+  /// The same by the kernels.
+  at::Tensor bent_input(const SampleDraw& draw, const Symmetry& symmetry) const;
+  void bend_answer(const SampleDraw& draw, const Symmetry& symmetry, const at::Tensor& classes, const at::Tensor& weights) const;
+  /// Whether the kernels can be started: tries it once.
+  bool has_kernels(const SampleRecipe& recipe);
 
   const SampleSource& source_;
   at::Device device_;
@@ -64,6 +77,8 @@ class DeviceSampler {
   at::Tensor taps_;                ///< (4, 1, 1, 1): -1 to 2
   at::Tensor class_weights_;       ///< of 256 classes
   at::Tensor noise_steps_;         ///< (2, values of a sample) int64; undefined where there is no noise
+  KernelLauncher launch_;
+  bool launched_ = false;  ///< at least once, so it can be done
 };
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "workers/cuda_runtime.h"
 #include "workers/mpi/agree.h"
 #include "workers/mpi/cuda_aware.h"
 #include "workers/mpi/nccl_sum.h"
@@ -45,7 +46,7 @@ Trainer::Model::Model(std::shared_ptr<UNetImpl> network, const SampleSource& sou
   parameters.network().train();
   const bool fits = device.cuda && DeviceSampler::bytes_of(source.data()) <= part_of_memory(device, kDeviceSamplingBudget, 8);
   if (options.sampling == SamplingPlace::device || (options.sampling == SamplingPlace::automatic && fits))
-    sampler = std::make_unique<DeviceSampler>(source, parameters.device());
+    sampler = std::make_unique<DeviceSampler>(source, parameters.device(), device.cuda ? cuda_launcher() : KernelLauncher());
 }
 
 void Trainer::Model::connect(const Communicator& workers, const TrainerOptions& options) {

@@ -1,10 +1,12 @@
 #include "workers/train/device_sampler.h"
 
+#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
 
+#include "host_launcher.h"
 #include "tests/unit/temporary_folder.h"
 #include "training_volumes.h"
 #include "workers/network/unet_options.h"
@@ -51,8 +53,17 @@ class DeviceSamplerTest : public ::testing::Test {
     UNetOptions network;
     network.depth = 2;
     SampleSource source(data, geometry_of(network), options_);
-    const DeviceSampler sampler(source, at::kCPU);
     Differences found;
+    DeviceSampler sampler(source, at::kCPU);
+    compare(source, sampler, samples, found);
+    int started = 0;
+    DeviceSampler by_kernels(source, at::kCPU, testing::host_launcher(started));
+    compare(source, by_kernels, samples, found);
+    EXPECT_GE(started, 2 * samples) << "input and answer by a kernel each";
+    return found;
+  }
+
+  static void compare(SampleSource& source, DeviceSampler& sampler, int samples, Differences& found) {
     for (std::int64_t number = 0; number < samples; number += 2) {
       const std::vector<SampleRecipe> recipes{source.recipe(number), source.recipe(number + 1)};
       const SampleTensors made = sampler.make(recipes);
@@ -63,7 +74,6 @@ class DeviceSamplerTest : public ::testing::Test {
         add_differences(expected, made.input[i].contiguous(), made.classes[i], made.weights[i], found);
       }
     }
-    return found;
   }
 
   static void add_differences(PreparedSample& expected, const at::Tensor& input, const at::Tensor& classes,
@@ -128,6 +138,25 @@ TEST_F(DeviceSamplerTest, EqualsTheHostsSamples) {
     one.set(options_.augmentation);
     expect_equal(data, one.what);
   }
+}
+
+TEST_F(DeviceSamplerTest, WithoutItsKernelsLibTorchsOperatorsDoTheirWork) {
+  const TrainingData data(volume());
+  options_.augmentation.elastic = 4;
+  UNetOptions network;
+  network.depth = 2;
+  SampleSource source(data, geometry_of(network), options_);
+  int tried = 0;
+  const KernelLauncher fails = [&](const KernelStart&, std::span<void*>) {
+    ++tried;
+    TORCH_CHECK(false, "no NVRTC");
+  };
+  DeviceSampler plain(source, at::kCPU), without(source, at::kCPU, fails);
+  for (std::int64_t number = 0; number < 4; ++number) {
+    const std::vector<SampleRecipe> recipes{source.recipe(number)};
+    EXPECT_TRUE(without.make(recipes).input.equal(plain.make(recipes).input));
+  }
+  EXPECT_EQ(tried, 1);
 }
 
 TEST_F(DeviceSamplerTest, EqualsTheHostsSamplesOfSerialSections) {

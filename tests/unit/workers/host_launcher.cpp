@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -29,6 +30,7 @@ unsigned int __float_as_uint(float x) {
 #define __device__
 #define __launch_bounds__(...)
 #include "workers/network/device_kernels.cu"
+#include "workers/train/sample_kernels.cu"
 
 template <class Value>
 Value read(const void* place) {
@@ -50,6 +52,8 @@ void call(const std::string& name, std::span<void*> arguments) {
   else if (name == "tessera_join") call(tessera_join, arguments);
   else if (name == "tessera_first_convolution") call(tessera_first_convolution, arguments);
   else if (name == "tessera_classes") call(tessera_classes, arguments);
+  else if (name == "tessera_bend_input") call(tessera_bend_input, arguments);
+  else if (name == "tessera_bend_answer") call(tessera_bend_answer, arguments);
   else TORCH_CHECK(false, "no kernel ", name);
 }
 
