@@ -75,7 +75,10 @@ TEST_P(GpuGradients, AreTheSameByOwnKernels) {
                own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = launch, .kernels = GpuKernels{.own = true}});
     const Pass expected = run(*plain, parameters, height(), width(), 2), found = run(*own, parameters, height(), width(), 2);
     EXPECT_LT(relative_difference(found.logits, expected.logits), 0.02);
-    EXPECT_LT(relative_difference(found.gradient, expected.gradient), 0.03);
+    // Rounding may turn a ReLU: by no more than LibTorch's kernels do.
+    const Pass exact = run(*make_gpu_engine(parameters, Precision::float32), parameters, height(), width(), 2);
+    EXPECT_LT(relative_difference(found.gradient, exact.gradient), 1.3 * relative_difference(expected.gradient, exact.gradient) + 0.01);
+    EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
     EXPECT_GE(started, 2 * 2 * options.depth) << "pooling and joining, twice";
   }
 }
