@@ -104,7 +104,9 @@ class GpuNetwork : public TileNetwork {
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
+        out = kernels.own && own_.can_classify(in, weights_.to_classes.weight, weights_.to_classes.bias)
+                  ? own_.classify(in, weights_.to_classes.weight, weights_.to_classes.bias)
+                  : at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
         return;
       case ForwardStep::Kind::pooling:
         if (kernels.own && own_.can_take(in)) out = own_.pool(in);

@@ -112,7 +112,9 @@ class GpuPasses::Forward {
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = at::conv2d(in, passes_.to_classes_.weight, passes_.to_classes_.bias);
+        out = kernels_.own && passes_.own_.can_classify(in, passes_.to_classes_.weight, passes_.to_classes_.bias)
+                  ? passes_.own_.classify(in, passes_.to_classes_.weight, passes_.to_classes_.bias)
+                  : at::conv2d(in, passes_.to_classes_.weight, passes_.to_classes_.bias);
         return;
       case ForwardStep::Kind::pooling: {
         if (kernels_.own && passes_.own_.can_take(in)) {
