@@ -25,8 +25,9 @@ clock = Clock(arguments.seconds)
 # A way's name for bench_gpu: in words, and what it replaces.
 ARRANGED = {"libtorch": ("LibTorch's operators", None), "plain": ("arranged for a GPU", "libtorch")}
 RECORDED = {"plain": ("kernels one by one", None), "recorded": ("recorded", "plain")}
-NETWORK = ARRANGED | {"maxima": ("pooling by maxima", "plain"), "fused": ("fused", "plain"), "both": ("both", "plain")}
-PASSES = ARRANGED | {"fused": ("fused", "plain")}
+NETWORK = ARRANGED | {"maxima": ("pooling by maxima", "plain"), "fused": ("fused", "plain"), "both": ("both", "plain"),
+                      "own": ("own kernels", "plain"), "all": ("fused and own kernels", "both")}
+PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("own kernels", "plain"), "all": ("fused and own kernels", "fused")}
 
 
 def compare(what, ways, ask, amount, unit):

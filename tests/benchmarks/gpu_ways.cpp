@@ -25,6 +25,20 @@ KernelRecorder strict_recorder(bool cuda) {
   };
 }
 
+/// Tessera's own kernels, or says why not.
+KernelLauncher strict_launcher(bool cuda, Precision precision) {
+  if (precision != Precision::bfloat16) throw Error("in bfloat16 only");
+  const KernelLauncher launch = cuda ? cuda_launcher() : KernelLauncher();
+  if (!launch) throw Error("not on this device, or not in this build");
+  return [launch](const KernelStart& start, std::span<void*> arguments) {
+    try {
+      launch(start, arguments);
+    } catch (const c10::Error& error) {
+      throw Error(error.what_without_backtrace());
+    }
+  };
+}
+
 /// Finds whatever it times last to be the fastest, or says why that cannot be.
 KernelTimer timer_for_the_last() {
   return [seconds = 1.0](const std::function<void()>& kernels) mutable {
@@ -45,6 +59,8 @@ std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& 
                                                              {"maxima", {.fused = false, .maxima = true}},
                                                              {"fused", {.fused = true, .maxima = false}},
                                                              {"both", {.fused = true, .maxima = true}},
+                                                             {"own", {.own = true}},
+                                                             {"all", {.fused = true, .own = true}},
                                                              {"recorded", {}}};
   if (way == "fastest") return make_tile_network(network, precision, device);
   if (way == "libtorch") return make_libtorch_network(network, precision, device);
@@ -52,6 +68,7 @@ std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& 
   if (kernels == kKernels.end()) throw UsageError("no way " + way);
   GpuNetworkOptions options{.kernels = kernels->second};
   if (way == "recorded") options.record = strict_recorder(device.cuda);
+  if (kernels->second.own) options.launch = strict_launcher(device.cuda, precision);
   return make_gpu_network(network, precision, device, options);
 }
 
@@ -59,7 +76,10 @@ std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters
                                           std::int64_t samples_at_once) {
   if (way == "libtorch") return make_autograd_engine(parameters, precision, samples_at_once);
   GpuEngineOptions options;
-  if (way == "fused") options.time = timer_for_the_last();
+  if (way == "own" || way == "all") {
+    options.launch = strict_launcher(parameters.device().is_cuda(), precision);
+    options.kernels = GpuKernels{.fused = way == "all", .own = true};
+  } else if (way == "fused") options.time = timer_for_the_last();
   else if (way == "recorded") options.record = strict_recorder(parameters.device().is_cuda());
   else if (way != "plain") throw UsageError("no way " + way);
   return make_gpu_engine(parameters, precision, options);

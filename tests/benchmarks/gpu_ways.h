@@ -14,12 +14,13 @@ namespace tessera::benchmarks {
 // build lacks is an Error here or at the first passes, where Tessera itself would go on in the plain way.
 
 /// "fastest" (what make_tile_network makes), "libtorch" (the network as one writes it with LibTorch), "plain" (the
-/// arrangement of gpu_network.h alone), or plain but for "maxima", "fused", "both" of them, "recorded".
+/// arrangement of gpu_network.h alone), or plain but for "maxima", "fused", "both" of them, "own" (Tessera's own
+/// kernels), "all" (fused and own), "recorded".
 std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& network, Precision precision,
                                         const Device& device);
 
 /// For so many samples at once: "libtorch" (its automatic differentiation), "plain" (the arrangement of make_gpu_engine
-/// alone), or plain but "fused" or "recorded".
+/// alone), or plain but "fused", "own", "all" (fused and own) or "recorded".
 std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters& parameters, Precision precision,
                                           std::int64_t samples_at_once);
 

@@ -323,6 +323,40 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
   }
 }
 
+TEST_P(Prediction, OwnKernelsAnswerTheSame) {
+  const KernelLauncher launch = is_cuda() ? cuda_launcher() : KernelLauncher();
+  if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels of Tessera's own";
+  const c10::InferenceMode inference;
+  int started = 0;
+  const KernelLauncher counted = [&](const KernelStart& start, std::span<void*> arguments) {
+    ++started;
+    launch(start, arguments);
+  };
+  for (const Case& c : cases()) {
+    const std::int64_t side = geometry_of(c.network->options()).input_side_for(64), channels = c.network->options().in_channels;
+    const auto plain = make_gpu_network(*c.network, Precision::bfloat16, device(), {.kernels = GpuKernels{}});
+    at::manual_seed(4);
+    const at::Tensor x = at::randn({2, channels, side, side}).to(at::kCUDA);
+    const at::Tensor right = plain->logits(x);
+    const double scale = right.abs().max().item<double>();
+    ASSERT_GT(scale, 0);
+    for (const bool fused : {false, true}) {
+      for (const KernelRecorder& record : {KernelRecorder{}, cuda_recorder()}) {
+        const auto network = make_gpu_network(*c.network, Precision::bfloat16, device(),
+                                              {.kernels = GpuKernels{.fused = fused, .own = true}, .record = record, .launch = counted});
+        double worst = 0;
+        for (const double factor : {1.0, 1.0, 0.5, 1.0}) {
+          const at::Tensor answer = network->logits(x * factor);
+          if (factor == 1.0) worst = std::max(worst, (answer - right).abs().max().item<double>() / scale);
+        }
+        say(fmt::format("{}, {}: {:.2g} of the largest logit", c.name, network->text(), worst));
+        EXPECT_LE(worst, 0.05);
+      }
+    }
+  }
+  EXPECT_GT(started, 50);
+}
+
 TEST_P(Prediction, WhatIsNotFiniteIsSeen) {
   // cuDNN's fused ReLU hides it: what goes into the network is looked at, too.
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {

@@ -171,6 +171,49 @@ TEST_P(Training, RecordedPassesAnswerTheSame) {
   }
 }
 
+TEST_P(Training, OwnKernelsHaveTheSameGradients) {
+  const KernelLauncher launch = is_cuda() ? cuda_launcher() : KernelLauncher();
+  if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels of Tessera's own";
+  int started = 0;
+  const KernelLauncher counted = [&](const KernelStart& start, std::span<void*> arguments) {
+    ++started;
+    launch(start, arguments);
+  };
+  const at::Device on = torch_device(device());
+  for (const bool same : {false, true}) {
+    // Batch normalisation has no engine of this kind.
+    UNetOptions with_dropout = network(false);
+    if (same) with_dropout.padding = Padding::same;
+    with_dropout.dropout = 0.3;
+    FlatParameters parameters(make_network(with_dropout, 3), on);
+    const std::int64_t side = geometry_of(with_dropout).input_side_for(96);
+    at::manual_seed(1);
+    const at::Tensor input = at::randn({2, 1, side, side}).to(on);
+    at::Tensor output_gradient;
+    const auto pass = [&](GradientEngine& engine) {
+      parameters.sums().zero_();
+      const std::vector<std::uint64_t> seeds = {3, 7};
+      const at::Tensor logits = engine.forward(input, seeds);
+      if (!output_gradient.defined()) output_gradient = at::randn(logits.sizes()).to(on);
+      engine.backward(output_gradient, {});
+      return std::pair(logits.clone(), parameters.gradient().clone());
+    };
+    const auto exact = make_gpu_engine(parameters, Precision::float32), plain = make_gpu_engine(parameters, Precision::bfloat16),
+               own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = counted, .kernels = GpuKernels{.own = true}});
+    const auto [right, right_gradient] = pass(*exact);
+    const auto [rounded, rounded_gradient] = pass(*plain);
+    const auto [found, found_gradient] = pass(*own);
+    const auto apart = [](const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); };
+    const double logits = apart(found, right), gradient = apart(found_gradient, right_gradient);
+    say(fmt::format("{}: logits {:.2e}, gradients {:.2e} from float32, {:.2e} from LibTorch's kernels", own->text(), logits, gradient,
+                    apart(found_gradient, rounded_gradient)));
+    // Another rounding turns some ReLUs: as far from float32 as bfloat16 is by LibTorch's kernels.
+    EXPECT_LE(logits, 1.5 * apart(rounded, right));
+    EXPECT_LE(gradient, 1.5 * apart(rounded_gradient, right_gradient));
+  }
+  EXPECT_GE(started, 2 * (2 * 4 + 1)) << "pooling, joining and the first convolution";
+}
+
 TEST_P(Training, AdamAndAllTheRestRunThere) {
   TrainerOptions options = options_;
   options.optimizer.kind = OptimizerOptions::Kind::adamw;

@@ -89,8 +89,10 @@ class GpuNetwork : public TileNetwork {
   }
 
   void choose_kernels(const at::Tensor& input) {
-    kernels_ = GpuKernels{};
-    if (!device_.cuda) return;
+    if (!device_.cuda) {
+      kernels_ = GpuKernels{};
+      return;
+    }
     const std::vector<GpuKernels> ways = ways_for(input);
     // Where results are to be the same every time the clock must not decide: those come first that are mostly the fastest.
     kernels_ = at::globalContext().deterministicCuDNN()
@@ -149,7 +151,7 @@ class GpuNetwork : public TileNetwork {
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = gpu::product(in, weights_.to_classes.weight, weights_.to_classes.bias).narrow(1, 0, unet_.classes);
+        out = classified(in, kernels);
         return;
       case ForwardStep::Kind::pooling:
         if (kernels.own && own_.can_take(in)) out = own_.pool(in);
@@ -170,6 +172,13 @@ class GpuNetwork : public TileNetwork {
         gpu::shuffle_into(in, out);
         return;
     }
+  }
+
+  at::Tensor classified(const at::Tensor& in, const GpuKernels& kernels) const {
+    const auto& [weight, bias] = weights_.to_classes;  // in rows of eight
+    const at::Tensor rows = weight.narrow(0, 0, unet_.classes), biases = bias.narrow(0, 0, unet_.classes);
+    if (kernels.own && own_.can_classify(in, rows, biases)) return own_.classify(in, rows, biases);
+    return gpu::product(in, weight, bias).narrow(1, 0, unet_.classes);
   }
 
   /// A forward pass recorded for one shape.

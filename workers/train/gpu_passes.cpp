@@ -112,7 +112,7 @@ class GpuPasses::Forward {
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = gpu::product(in, passes_.to_classes_.weight, passes_.to_classes_.bias).narrow(1, 0, step.out_channels);
+        out = classified(in, step.out_channels);
         return;
       case ForwardStep::Kind::pooling: {
         if (kernels_.own && passes_.own_.can_take(in)) {
@@ -135,6 +135,13 @@ class GpuPasses::Forward {
         gpu::shuffle_into(in, out);
         return;
     }
+  }
+
+  at::Tensor classified(const at::Tensor& in, std::int64_t classes) const {
+    const Layer& layer = passes_.to_classes_;  // in rows of eight
+    const at::Tensor rows = layer.weight.narrow(0, 0, classes), biases = layer.bias.narrow(0, 0, classes);
+    if (kernels_.own && passes_.own_.can_classify(in, rows, biases)) return passes_.own_.classify(in, rows, biases);
+    return gpu::product(in, layer.weight, layer.bias).narrow(1, 0, classes);
   }
 
   const GpuPasses& passes_;
