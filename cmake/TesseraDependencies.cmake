@@ -48,6 +48,11 @@ endif()
 # Torch's own flags come as a string for the whole directory; here they reach our targets only.
 add_library(tessera_torch INTERFACE)
 target_link_libraries(tessera_torch INTERFACE ${TORCH_LIBRARIES})
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # PyTorch's Python package exports an older std::filesystem of its own. What comes first is taken: with LibTorch in front,
+  # remove_all() ended with a segmentation fault.
+  target_link_options(tessera_torch INTERFACE LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state)
+endif()
 find_path(TESSERA_SYSTEM_LIBTORCH ATen/ATen.h PATHS ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES} NO_DEFAULT_PATH)
 mark_as_advanced(TESSERA_SYSTEM_LIBTORCH)
 if(TESSERA_SYSTEM_LIBTORCH)

@@ -56,6 +56,12 @@ std::int64_t memory_left_by_control_groups() {
   return left;
 }
 
+/// Partial sums of a product stay in float32; LibTorch before 2.0 knows nothing else.
+void sum_products_in_float32(auto& context) {
+  context.setAllowFP16ReductionCuBLAS(false);
+  if constexpr (requires { context.setAllowBF16ReductionCuBLAS(false); }) context.setAllowBF16ReductionCuBLAS(false);
+}
+
 }  // namespace
 
 std::string Device::text() const {
@@ -108,6 +114,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     // TensorFloat-32 keeps 10 bits of the mantissa: float32 is to mean float32.
     at::globalContext().setAllowTF32CuDNN(false);
     at::globalContext().setAllowTF32CuBLAS(false);
+    sum_products_in_float32(at::globalContext());
   }
   const int job_cpus = slurm_cpus_on_node();
   if (is_worker && !device.cuda && sharing == workers_on_node && job_cpus == static_cast<int>(cpus.size())) {

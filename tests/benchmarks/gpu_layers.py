@@ -147,17 +147,64 @@ def widened(x, w, b):
     return fused(x8, F.pad(w.permute(0, 2, 3, 1), (0, 7)).permute(0, 3, 1, 2), b)
 
 
+def pool_and_back(x):
+    pooled, places = torch.ops.aten.max_pool2d_with_indices(x, [2, 2], [2, 2])
+    return torch.ops.aten.max_pool2d_with_indices_backward(pooled, x, [2, 2], [2, 2], [0, 0], [1, 1], False, places)
+
+
 def maxima(x):
     corners = [x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)]
     return torch.maximum(torch.maximum(corners[0], corners[1]), torch.maximum(corners[2], corners[3]))
 
 
-def shuffle(product, both):
+def copied(to, source, wide):
+    """As they are, or in pieces of 16 bytes, for each of which a GPU computes a place."""
+    return to.view(torch.complex128).copy_(source.view(torch.complex128)) if wide else to.copy_(source)
+
+
+def shuffle(product, both, wide):
     n, c, h, w = product.shape
     filters = c // 4
     to = both.permute(0, 2, 3, 1).view(n, h, 2, w, 2, 2 * filters)[..., filters:].permute(0, 1, 3, 2, 4, 5)
-    to.copy_(product.permute(0, 2, 3, 1).reshape(to.shape))
-    return both
+    return copied(to, product.permute(0, 2, 3, 1).reshape(to.shape), wide)
+
+
+def crop(skip, both, wide):
+    margin, side, channels = (skip.size(2) - both.size(2)) // 2, both.size(2), skip.size(1)
+    return copied(both.permute(0, 2, 3, 1)[..., :channels],
+                  skip.permute(0, 2, 3, 1)[:, margin:margin + side, margin:margin + side], wide)
+
+
+def pieces_of(x, pieces):
+    return x.permute(0, 2, 3, 1).reshape(x.size(0) * pieces, -1, x.size(1))
+
+
+def weight_gradient(g, x):
+    """Of a 1x1 convolution: a product for each of some pieces of the image, then their sum."""
+    pieces = max(1, min(x.size(2), 2**22 // (x.size(0) * g.size(1) * x.size(1))))
+    while x.size(2) % pieces:
+        pieces -= 1
+    return torch.bmm(pieces_of(g, pieces).transpose(1, 2), pieces_of(x, pieces)).sum(0, dtype=torch.float32)
+
+
+def input_gradient(g, w):
+    return (g.permute(0, 2, 3, 1).reshape(-1, g.size(1)) @ w.flatten(1)).reshape(*g.shape[:1], *g.shape[2:], -1)
+
+
+def gradients(w, mask):
+    """By cuDNN, of a convolution without padding."""
+    return lambda x, g: torch.ops.aten.convolution_backward(g, x, w, [w.size(0)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask)
+
+
+def bias_gradient(x, g):
+    return torch.ones(1, g.numel() // g.size(1), device=g.device, dtype=g.dtype) @ g.permute(0, 2, 3, 1).reshape(-1, g.size(1))
+
+
+def product_gradients(w):
+    """Ways to the gradients of a 1x1 convolution."""
+    return {"by input, conv": gradients(w, [True, False, False]), "product": lambda x, g: input_gradient(g, w),
+            "by weight, conv": gradients(w, [False, True, False]), "products": lambda x, g: weight_gradient(g, x),
+            "by bias": bias_gradient}
 
 
 def steps(table, filters):
@@ -174,12 +221,15 @@ def steps(table, filters):
             table.step(f"up {block - 5}: {2 * width} to {width}, {both}", flop, 2 * n * (before**2 * 2 * width + both**2 * width),
                        lambda: (image(2 * width, before),),
                        {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b)})
-            table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width, both)),
-                       {"copy": shuffle})
+            if arguments.backward:
+                table.step(f"back through up {block - 5}", 2 * flop, 4 * n * (before**2 * 2 * width + both**2 * width),
+                           lambda: (image(2 * width, before), image(4 * width, before)), product_gradients(w))
+            two = {"copy": lambda a, b: two_ways(a, b, False), "wide copy": lambda a, b: two_ways(a, b, True)}
+            two_ways = shuffle
+            table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width, both)), two)
+            two_ways = crop
             cropped = crops.pop()
-            margin = (cropped - both) // 2
-            table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)),
-                       {"copy": lambda skip, to: to[:, :width].copy_(skip[:, :, margin:margin + both, margin:margin + both])})
+            table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)), two)
             side, channels = both, 2 * width
         for _ in range(2):
             out = side - 2
@@ -197,31 +247,33 @@ def steps(table, filters):
             if not arguments.backward:
                 table.step(name, flop, moved, lambda: (image(into, before),), ways)
             else:
-                def gradients(mask):
-                    return lambda x, g: torch.ops.aten.convolution_backward(g, x, w, [width], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask)
-                of = {"by weight": gradients([False, True, False]), "by bias": gradients([False, False, True]),
-                      "by bias, product": lambda x, g: torch.ones(1, g.numel() // width, device=g.device, dtype=g.dtype)
-                      @ g.permute(0, 2, 3, 1).reshape(-1, width)}
+                of = {"by weight": gradients(w, [False, True, False]), "by bias": gradients(w, [False, False, True]),
+                      "by bias, product": bias_gradient}
                 if channels > 1:
-                    of = {"by input": gradients([True, False, False]), **of}
+                    of = {"by input": gradients(w, [True, False, False]), **of}
+                else:
+                    of["by weight and bias, taps"] = lambda x, g: weight_gradient(g, taps_of(x).permute(0, 3, 1, 2))
                 of["ReLU"] = lambda x, g: torch.ops.aten.threshold_backward(g, g, 0)
-                table.step(name, 2 * flop, 2 * moved, lambda: (image(into, before), image(width, out)), {"fused": ways["fused"], "bias, ReLU": ways["bias, ReLU"], **of})
+                of = {"forward, fused": ways["fused"], "bias, ReLU": ways["bias, ReLU"], **of}
+                table.step(name, 3 * flop, 3 * moved, lambda: (image(into, before), image(width, out)), of)
             side, channels = out, width
         if block < 4:
             before = side
             ways = {"LibTorch": lambda x: F.max_pool2d(x, 2), "maxima": maxima}
             if arguments.backward:
                 ways = {"with places": lambda x: F.max_pool2d_with_indices(x, 2),
-                        "both ways": lambda x: (lambda y: torch.ops.aten.max_pool2d_with_indices_backward(y[0], x, [2, 2], [2, 2], [0, 0], [1, 1], False, y[1]))(
-                            torch.ops.aten.max_pool2d_with_indices(x, [2, 2], [2, 2]))}
+                        "and back": lambda x: pool_and_back(x)}
             table.step(f"pooling {block}: {side // 2}", 0, 2.5 * n * side**2 * width, lambda: (image(width, before),), ways)
             crops.append(side)
             side //= 2
     w, b = weight(2, filters, 1), torch.zeros(2, device=arguments.device, dtype=torch.bfloat16)
     w8, b8 = weight(8, filters, 1), torch.zeros(8, device=arguments.device, dtype=torch.bfloat16)
     table.step(f"classes: {side}", 2 * n * side**2 * filters * 2, 2 * n * side**2 * (filters + 2), lambda: (image(filters, side),),
-               {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b), "8 classes": lambda x: F.conv2d(x, w8, b8),
-                "product, 8 classes": lambda x: product_of(x, w8, b8), "float": lambda x: F.conv2d(x, w, b).float()})
+               {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b), "conv, 8 classes": lambda x: F.conv2d(x, w8, b8),
+                "product, 8 classes": lambda x: product_of(x, w8, b8)})
+    if arguments.backward:
+        table.step("back through classes", 4 * n * side**2 * filters * 8, 4 * n * side**2 * (filters + 8),
+                   lambda: (image(filters, side), image(8, side)), product_gradients(w8))
 
 
 def main():

@@ -1,13 +1,28 @@
-// Compiled, linked and run by scripts/gpu-check before all else: says what LibTorch this is and whether it
-// computes.
+// Compiled, linked and run by scripts/gpu-check before all else: says what LibTorch this is, whether it computes, and whether it
+// leaves std::filesystem alone: PyTorch's Python package exports an older one of its own.
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <string>
+
+namespace {
+
+/// Folders are removed by the compiler's own library.
+bool removes_folders() {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("torch_here." + std::to_string(getpid()));
+  std::filesystem::create_directories(folder / "a" / "b");
+  std::filesystem::create_directories(folder / "c");
+  return std::filesystem::remove_all(folder) == 4 && !std::filesystem::exists(folder);
+}
+
+}  // namespace
 
 int main() {
   try {
@@ -21,7 +36,9 @@ int main() {
         at::ones({kSide, kSide}, at::TensorOptions(at::kFloat).device(devices > 0 ? at::kCUDA : at::kCPU));
     const double sum = at::mm(ones, ones).sum().item<double>();
     std::puts(fmt::format("a product of ones sums up to {}", sum).c_str());
-    return sum == kSide * kSide * kSide ? 0 : 1;
+    const bool removed = removes_folders();
+    std::puts(removed ? "folders are removed" : "std::filesystem does not remove folders");
+    return sum == kSide * kSide * kSide && removed ? 0 : 1;
   } catch (const std::exception& error) {
     std::puts(error.what());
     return 1;

@@ -64,6 +64,8 @@ class DeviceBlock : public BlockMemory {
     at::Tensor x = cut.to(at::kFloat);
     if (request_.raw.type == VoxelType::uint16) x = at::where(x < 0, x + 65536, x);
     if (x.is_alias_of(raw_)) x = x.clone();
+    // The network may hide it: cuDNN's fused ReLU makes 0 of a NaN.
+    if (request_.raw.type == VoxelType::float32) require_finite(x, box);
     if (request_.options.by_section.empty()) {
       const Normalisation& all = request_.options.normalisation;
       x.sub_(all.mean).div_(all.std);

@@ -5,15 +5,18 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <list>
 #include <map>
 
+#include "io/error.h"
 #include "io/log.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_operators.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/own_kernels.h"
+#include "workers/network/place_check.h"
 #include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
@@ -32,22 +35,24 @@ class GpuNetwork : public TileNetwork {
         kernels_(options.kernels),
         own_(options.launch),
         weights_(fold_weights(network)) {
+    require_finite_weights();
     for (Layer& layer : weights_.convolutions)
       to_device(layer);
     for (Layer& layer : weights_.spreads)
       to_device(layer);
+    weights_.to_classes = {gpu::padded_rows(weights_.to_classes.weight), gpu::padded_rows(weights_.to_classes.bias)};
     to_device(weights_.to_classes);
   }
 
   std::string text() const override {
-    return fmt::format("LibTorch, {}, {}, {}", name_of(precision_), device_.text(),
-                       kernels_ ? kernels_->text() : "kernels not chosen yet");
+    return fmt::format("LibTorch, {}, {}, {}{}", name_of(precision_), device_.text(),
+                       kernels_ ? kernels_->text() : "kernels not chosen yet", independent_of_place_ ? kIndependentOfPlace : "");
   }
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
-      if (!kernels_) kernels_ = choose_kernels(input);
+      if (!kernels_) choose_kernels(input);
       const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
       return options_.record && small ? replayed(input) : run(input, *kernels_);
     });
@@ -56,23 +61,52 @@ class GpuNetwork : public TileNetwork {
  private:
   at::ScalarType type() const { return scalar_type(precision_); }
 
+  /// cuDNN's fused ReLU would hide a NaN among them.
+  void require_finite_weights() const {
+    const auto is_finite = [](const Layer& layer) {
+      return layer.weight.isfinite().all().item<bool>() && layer.bias.isfinite().all().item<bool>();
+    };
+    if (std::ranges::all_of(weights_.convolutions, is_finite) && std::ranges::all_of(weights_.spreads, is_finite) &&
+        is_finite(weights_.to_classes))
+      return;
+    throw Error("the network's weights are not finite: take another checkpoint");
+  }
+
   void to_device(Layer& layer) const {
     layer.weight = gpu::channels_last(layer.weight.to(torch_device(device_)), type());
     layer.bias = layer.bias.to(torch_device(device_), type());
   }
 
-  GpuKernels choose_kernels(const at::Tensor& input) const {
-    // Those that are always the same give the same results every time.
-    if (!device_.cuda || at::globalContext().deterministicCuDNN()) return {};
-    std::vector<GpuKernels> ways = {{}, {.maxima = true}};
+  void choose_kernels(const at::Tensor& input) {
+    kernels_ = GpuKernels{};
+    if (!device_.cuda) return;
+    const std::vector<GpuKernels> ways = ways_for(input);
+    // Where results are to be the same every time the clock must not decide: those come first that are mostly the fastest.
+    kernels_ = at::globalContext().deterministicCuDNN()
+                   ? ways.front()
+                   : fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
+    spdlog::info("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
+                 independent_of_place_ ? "" : ": cuDNN sums by place, so a pixel is the same but for rounding wherever it is in a tile");
+  }
+
+  /// Those that are possible for an input. Where some say the same of a pixel wherever it is, these alone: no seam then, be it of
+  /// rounding, between tiles.
+  std::vector<GpuKernels> ways_for(const at::Tensor& input) {
+    std::vector<GpuKernels> ways = {{.maxima = true}, {}}, possible, independent;
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
-    if (precision_ != Precision::float16) ways.insert(ways.end(), {{.fused = true}, {.fused = true, .maxima = true}});
-    if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
-    const GpuKernels best =
-        fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
-    spdlog::info("{}, {}: the fastest for {} x {} pixels is {}", device_.text(), name_of(precision_), input.size(2), input.size(3),
-                 best.text());
-    return best;
+    if (precision_ != Precision::float16) ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
+    if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
+    for (const GpuKernels& way : ways) {
+      try {
+        const bool same = is_independent_of_place(geometry_of(unet_), input, [&](const at::Tensor& x) { return run(x, way); });
+        possible.push_back(way);
+        if (same) independent.push_back(way);
+      } catch (const c10::Error&) {
+        if (&way == &ways.back()) throw;  // the plain one must be possible
+      }
+    }
+    independent_of_place_ = !independent.empty();
+    return independent_of_place_ ? independent : possible;
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
@@ -89,7 +123,7 @@ class GpuNetwork : public TileNetwork {
         if (plan.buffers[b].last_step == static_cast<int>(i)) images[b] = at::Tensor();
       }
     }
-    return out.to(at::kFloat);
+    return out.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
   }
 
   void take(const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
@@ -103,23 +137,26 @@ class GpuNetwork : public TileNetwork {
                   : gpu::convolve_and_rectify(in, by.weight, by.bias, padding, kernels.fused);
         return;
       }
-      case ForwardStep::Kind::to_classes:
-        out = kernels.own && own_.can_classify(in, weights_.to_classes.weight, weights_.to_classes.bias)
-                  ? own_.classify(in, weights_.to_classes.weight, weights_.to_classes.bias)
-                  : at::conv2d(in, weights_.to_classes.weight, weights_.to_classes.bias);
+      case ForwardStep::Kind::to_classes: {
+        const Layer& by = weights_.to_classes;  // padded for LibTorch's product
+        const at::Tensor weight = by.weight.narrow(0, 0, unet_.classes), bias = by.bias.narrow(0, 0, unet_.classes);
+        out = kernels.own && own_.can_classify(in, weight, bias) ? own_.classify(in, weight, bias)
+                                                                 : gpu::product(in, by.weight, by.bias).narrow(1, 0, unet_.classes);
         return;
+      }
       case ForwardStep::Kind::pooling:
         if (kernels.own && own_.can_take(in)) out = own_.pool(in);
         else out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
-        out.narrow(1, 0, step.in_channels).copy_(gpu::middle_of(in, step.out_height, step.out_width));
+        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width), out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread: {
         const Layer& up = weights_.spreads[layer];
         // 2x2 taps of a 3x3 kernel see the pixel before.
-        out = at::conv2d(up.weight.size(2) == 2 ? at::constant_pad_nd(in, {1, 0, 1, 0}) : in, up.weight, up.bias);
+        out = up.weight.size(2) == 2 ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias)
+                                     : gpu::product(in, up.weight, up.bias);
         return;
       }
       case ForwardStep::Kind::shuffle:
@@ -180,6 +217,7 @@ class GpuNetwork : public TileNetwork {
   Device device_;
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
+  bool independent_of_place_ = false;  ///< known of kernels that were chosen here
   gpu::OwnKernels own_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first

@@ -9,8 +9,12 @@
 
 namespace tessera {
 
+/// In the text() of a network that says the same of a pixel, bit for bit, wherever it is in a tile.
+constexpr const char* kIndependentOfPlace = ", alike at every place";
+
 struct GpuNetworkOptions {
-  /// Without them the first input decides, by measuring.
+  /// Without them the first input decides: those that are alike at every place, if some are (is_independent_of_place); of these the
+  /// fastest, by measuring, or, where results are to be the same every time (choose_algorithms), the first by rule.
   std::optional<GpuKernels> kernels = std::nullopt;
   /// How inputs of at most so many pixels, which come again and again, are recorded; empty: they are not.
   KernelRecorder record = {};

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "io/box.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
@@ -52,8 +53,9 @@ FlatParameters::FlatParameters(std::shared_ptr<UNetImpl> network, const at::Devi
   std::int64_t count = 0;
   for (const std::string& name : backward_order(network_->options())) {
     const at::Tensor& p = parameters.at(name);
-    entries_.push_back({name, count, p.sizes().vec()});
-    count += p.numel();
+    const std::int64_t begin = round_up(count, kEntryAlignment);
+    entries_.push_back({name, begin, p.sizes().vec()});
+    count = begin + p.numel();
   }
   if (entries_.size() != parameters.size())
     throw std::logic_error("a parameter has no place in the flat vector");

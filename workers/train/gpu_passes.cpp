@@ -35,7 +35,7 @@ at::Tensor GpuPasses::gradient(const Layer& layer, const char* part) const {
 void GpuPasses::read_parameters() {
   for (Layer& layer : convs_)
     keep(layer, value(layer, ".weight"), value(layer, ".bias"));
-  keep(to_classes_, value(to_classes_, ".weight"), value(to_classes_, ".bias"));
+  keep(to_classes_, gpu::padded_rows(value(to_classes_, ".weight")), gpu::padded_rows(value(to_classes_, ".bias")));
   for (Layer& layer : ups_) {
     // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output pixel (dy, dx).
     const at::Tensor weight = value(layer, ".weight");
@@ -111,11 +111,14 @@ class GpuPasses::Forward {
                   : gpu::convolve_and_rectify(in, by.weight, by.bias, passes_.padding(), kernels_.fused);
         return;
       }
-      case ForwardStep::Kind::to_classes:
-        out = kernels_.own && passes_.own_.can_classify(in, passes_.to_classes_.weight, passes_.to_classes_.bias)
-                  ? passes_.own_.classify(in, passes_.to_classes_.weight, passes_.to_classes_.bias)
-                  : at::conv2d(in, passes_.to_classes_.weight, passes_.to_classes_.bias);
+      case ForwardStep::Kind::to_classes: {
+        const Layer& by = passes_.to_classes_;  // padded for LibTorch's product
+        const at::Tensor weight = by.weight.narrow(0, 0, step.out_channels), bias = by.bias.narrow(0, 0, step.out_channels);
+        out = kernels_.own && passes_.own_.can_classify(in, weight, bias)
+                  ? passes_.own_.classify(in, weight, bias)
+                  : gpu::product(in, by.weight, by.bias).narrow(1, 0, step.out_channels);
         return;
+      }
       case ForwardStep::Kind::pooling: {
         if (kernels_.own && passes_.own_.can_take(in)) {
           out = passes_.own_.pool(in);
@@ -128,10 +131,10 @@ class GpuPasses::Forward {
       }
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
-        out.narrow(1, 0, step.in_channels).copy_(gpu::middle_of(in, step.out_height, step.out_width));
+        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width), out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread:
-        out = at::conv2d(in, passes_.ups_[layer].weight, passes_.ups_[layer].bias);
+        out = gpu::product(in, passes_.ups_[layer].weight, passes_.ups_[layer].bias);
         return;
       case ForwardStep::Kind::shuffle:
         gpu::shuffle_into(in, out);
@@ -149,7 +152,11 @@ class GpuPasses::Forward {
 class GpuPasses::Backward {
  public:
   Backward(const GpuPasses& passes, const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready)
-      : passes_(passes), logits_gradient_(gpu::channels_last(logits_gradient, passes.type_)), kept_(kept), ready_(ready) {}
+      : passes_(passes), kept_(kept), ready_(ready) {
+    logits_gradient_ = at::zeros({logits_gradient.size(0), passes.to_classes_.bias.size(0), logits_gradient.size(2), logits_gradient.size(3)},
+                                 logits_gradient.options().dtype(passes.type_).memory_format(at::MemoryFormat::ChannelsLast));
+    logits_gradient_.narrow(1, 0, logits_gradient.size(1)).copy_(logits_gradient);
+  }
 
   void run() {
     const GradientPlan& plan = *kept_.plan;
@@ -172,14 +179,13 @@ class GpuPasses::Backward {
     const auto layer = static_cast<std::size_t>(forward.layer);
     switch (step.kind) {
       case BackwardStep::Kind::to_classes:
-        go_through(step, passes_.to_classes_, given, 0);
+        go_through_product(step, passes_.to_classes_, given);
         return;
       case BackwardStep::Kind::convolution:
-        go_through(step, passes_.convs_[layer], step.rectify ? rectified(given, image(forward.out), step.dropped) : given,
-                   passes_.padding());
+        go_through(step, passes_.convs_[layer], step.rectify ? rectified(given, image(forward.out), step.dropped) : given);
         return;
       case BackwardStep::Kind::spread:
-        go_through(step, passes_.ups_[layer], given, 0);
+        go_through_product(step, passes_.ups_[layer], given);
         return;
       case BackwardStep::Kind::gather:
         image(step.input_gradient) = gpu::gather_from(given, forward.in_channels / 4);
@@ -207,24 +213,46 @@ class GpuPasses::Backward {
     return dropped ? through.div_(1 - passes_.options_.dropout) : through;
   }
 
+  const at::Tensor& input_of(const BackwardStep& step) { return step.forward.in == kInput ? kept_.input : image(step.forward.in); }
+
   /// The gradients of a convolution: by its parameters onto the sums, by its input where somebody asks for it.
-  void go_through(const BackwardStep& step, const Layer& layer, const at::Tensor& given, std::int64_t padding) {
-    const bool onwards = step.input_gradient != kInput;
-    const at::Tensor& in = step.forward.in == kInput ? kept_.input : image(step.forward.in);
-    auto [by_input, by_weight, by_bias] =
-        at::convolution_backward(given, in, layer.weight, at::IntArrayRef{layer.bias.size(0)}, {1, 1}, {padding, padding},
-                                 {1, 1}, false, {0, 0}, 1, {onwards, true, true});
-    if (onwards) image(step.input_gradient) = by_input;
+  void go_through(const BackwardStep& step, const Layer& layer, const at::Tensor& given) {
+    const at::Tensor& in = input_of(step);
     at::Tensor weight = passes_.gradient(layer, ".weight"), bias = passes_.gradient(layer, ".bias");
-    if (step.kind == BackwardStep::Kind::spread) {
-      by_weight = by_weight.reshape({2, 2, weight.size(1), weight.size(0)}).permute({3, 2, 0, 1});
-      by_bias = by_bias.to(at::kFloat).reshape({4, bias.size(0)}).sum(0);
+    if (step.input_gradient == kInput && in.size(1) <= kFewChannels) {
+      // Convolutions of so few channels are slow on a GPU.
+      const at::Tensor by_taps = gpu::product_gradient_by_weight(given, gpu::taps_of(in, passes_.padding()));
+      weight.add_(by_taps.narrow(1, 0, 9 * in.size(1)).reshape(weight.sizes()));
+      bias.add_(by_taps.select(1, 9 * in.size(1)));
+    } else {
+      const bool onwards = step.input_gradient != kInput;
+      auto [by_input, by_weight, by_bias] =
+          at::convolution_backward(given, in, layer.weight, at::OptionalIntArrayRef(), {1, 1}, {passes_.padding(), passes_.padding()},
+                                   {1, 1}, false, {0, 0}, 1, {onwards, true, false});
+      if (onwards) image(step.input_gradient) = by_input;
+      weight.add_(by_weight);
+      bias.add_(gpu::sum_over_pixels(given));
     }
-    weight.add_(by_weight);
-    bias.add_(by_bias);
     if (ready_) ready_(layer.gradients_final);
   }
 
+  /// The same of what the forward pass computed as a product.
+  void go_through_product(const BackwardStep& step, const Layer& layer, const at::Tensor& given) {
+    image(step.input_gradient) = gpu::product_gradient_by_x(given, layer.weight);
+    const at::Tensor by_weight = gpu::product_gradient_by_weight(given, input_of(step)),
+                     by_bias = gpu::sum_over_pixels(given).to(at::kFloat);
+    at::Tensor weight = passes_.gradient(layer, ".weight"), bias = passes_.gradient(layer, ".bias");
+    if (step.kind == BackwardStep::Kind::spread) {
+      weight.add_(by_weight.reshape({2, 2, weight.size(1), weight.size(0)}).permute({3, 2, 0, 1}));
+      bias.add_(by_bias.reshape({4, bias.size(0)}).sum(0));
+    } else {
+      weight.add_(by_weight.narrow(0, 0, weight.size(0)).reshape(weight.sizes()));
+      bias.add_(by_bias.narrow(0, 0, bias.size(0)));
+    }
+    if (ready_) ready_(layer.gradients_final);
+  }
+
+  static constexpr std::int64_t kFewChannels = 7;
   const GpuPasses& passes_;
   at::Tensor logits_gradient_;
   KeptImages& kept_;

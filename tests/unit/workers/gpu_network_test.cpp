@@ -5,10 +5,12 @@
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <utility>
 #include <vector>
 
+#include "io/error.h"
 #include "operator_recorder.h"
 #include "random_network.h"
 #include "workers/network/out_of_memory.h"
@@ -102,6 +104,13 @@ TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
     EXPECT_TRUE(gives_up->logits(x).equal(plain->logits(x)));
   }
   EXPECT_EQ(tried, 1);
+}
+
+TEST(GpuNetwork, WeightsThatAreNotFiniteAreRefused) {
+  const auto network = testing::random_network(testing::options_of(testing::kNetworkCases.front()));
+  EXPECT_NO_THROW(make_gpu_network(*network, Precision::bfloat16, {}));
+  network->parameters().front().data().fill_(NAN);
+  EXPECT_THROW(make_gpu_network(*network, Precision::bfloat16, {}), Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Options, GpuNetworkOnCpu, ::testing::ValuesIn(testing::kNetworkCases),
