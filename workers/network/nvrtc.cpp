@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstddef>
-#include <filesystem>
 #include <type_traits>
 
 namespace tessera {
@@ -18,10 +17,10 @@ void* beside_the_runtime() {
   Dl_info runtime{};
   void* const function = dlsym(RTLD_DEFAULT, "cudaMemGetInfo");
   if (function == nullptr || dladdr(function, &runtime) == 0 || runtime.dli_fname == nullptr) return nullptr;
-  const std::filesystem::path folder = std::filesystem::path(runtime.dli_fname).parent_path();
-  for (const std::filesystem::path& where : {folder, folder / "../../cuda_nvrtc/lib"}) {
+  const std::string path = runtime.dli_fname, folder = path.substr(0, path.rfind('/') + 1);
+  for (const char* where : {"", "../../cuda_nvrtc/lib/"}) {
     for (const char* name : kNames) {
-      if (void* const library = dlopen((where / name).c_str(), RTLD_NOW)) return library;
+      if (void* const library = dlopen((folder + where + name).c_str(), RTLD_NOW)) return library;
     }
   }
   return nullptr;
