@@ -198,14 +198,18 @@ TEST_P(Training, OwnKernelsHaveTheSameGradients) {
       engine.backward(output_gradient, {});
       return std::pair(logits.clone(), parameters.gradient().clone());
     };
-    const auto plain = make_gpu_engine(parameters, Precision::bfloat16),
+    const auto exact = make_gpu_engine(parameters, Precision::float32), plain = make_gpu_engine(parameters, Precision::bfloat16),
                own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = counted, .kernels = GpuKernels{.own = true}});
-    const auto [right, gradient] = pass(*plain);
+    const auto [right, right_gradient] = pass(*exact);
+    const auto [rounded, rounded_gradient] = pass(*plain);
     const auto [found, found_gradient] = pass(*own);
     const auto apart = [](const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); };
-    say(fmt::format("{}: logits {:.2e}, gradients {:.2e} apart", own->text(), apart(found, right), apart(found_gradient, gradient)));
-    EXPECT_LE(apart(found, right), 1e-2);
-    EXPECT_LE(apart(found_gradient, gradient), 3e-2);
+    const double logits = apart(found, right), gradient = apart(found_gradient, right_gradient);
+    say(fmt::format("{}: logits {:.2e}, gradients {:.2e} from float32, {:.2e} from LibTorch's kernels", own->text(), logits, gradient,
+                    apart(found_gradient, rounded_gradient)));
+    // Another rounding turns some ReLUs: as far from float32 as bfloat16 is by LibTorch's kernels.
+    EXPECT_LE(logits, 1.5 * apart(rounded, right));
+    EXPECT_LE(gradient, 1.5 * apart(rounded_gradient, right_gradient));
   }
   EXPECT_GE(started, 2 * (2 * 4 + 1)) << "pooling, joining and the first convolution";
 }

@@ -73,9 +73,11 @@ TEST_P(GpuGradients, AreTheSameByOwnKernels) {
     const KernelLauncher launch = testing::host_launcher(started);
     const auto plain = make_gpu_engine(parameters, Precision::bfloat16),
                own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = launch, .kernels = GpuKernels{.own = true}});
-    const Pass expected = run(*plain, parameters, height(), width(), 2), found = run(*own, parameters, height(), width(), 2);
-    EXPECT_LT(relative_difference(found.logits, expected.logits), 0.02);
-    EXPECT_LT(relative_difference(found.gradient, expected.gradient), 0.03);
+    const Pass right = run(*make_gpu_engine(parameters, Precision::float32), parameters, height(), width(), 2),
+               rounded = run(*plain, parameters, height(), width(), 2), found = run(*own, parameters, height(), width(), 2);
+    // Another rounding turns some ReLUs: as far from float32 as bfloat16 is by LibTorch's kernels.
+    EXPECT_LT(relative_difference(found.logits, right.logits), 1.5 * relative_difference(rounded.logits, right.logits));
+    EXPECT_LT(relative_difference(found.gradient, right.gradient), 1.5 * relative_difference(rounded.gradient, right.gradient));
     EXPECT_GE(started, 2 * 2 * options.depth) << "pooling and joining, twice";
   }
 }
