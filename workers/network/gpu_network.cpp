@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "io/error.h"
 #include "io/log.h"
@@ -64,8 +65,9 @@ class GpuNetwork : public TileNetwork {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
       if (!kernels_) choose_kernels(input);
+      const GpuKernels kernels = kernels_for(input);
       const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
-      return options_.record && small ? replayed(input) : run(input, *kernels_);
+      return options_.record && small ? replayed(input, kernels) : run(input, kernels);
     });
   }
 
@@ -95,11 +97,20 @@ class GpuNetwork : public TileNetwork {
     }
     const std::vector<GpuKernels> ways = ways_for(input);
     // Where results are to be the same every time the clock must not decide: those come first that are mostly the fastest.
+    chosen_for_ = {input.size(2), input.size(3)};
     kernels_ = at::globalContext().deterministicCuDNN()
                    ? ways.front()
                    : fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
     say_once(fmt::format("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
                          independent_of_place_ ? "" : ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile"));
+  }
+
+  /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones too, have the time.
+  GpuKernels kernels_for(const at::Tensor& input) const {
+    GpuKernels kernels = *kernels_;
+    const std::pair size(input.size(2), input.size(3));
+    if (chosen_for_ && size != *chosen_for_ && size != std::pair(chosen_for_->second, chosen_for_->first)) kernels.fused = false;
+    return kernels;
   }
 
   /// Those that are possible for an input. Where some say the same of a pixel wherever it is, these alone: no seam then, be it of
@@ -188,7 +199,7 @@ class GpuNetwork : public TileNetwork {
     std::int64_t last_call = 0;
   };
 
-  at::Tensor replayed(const at::Tensor& input) {
+  at::Tensor replayed(const at::Tensor& input, const GpuKernels& kernels) {
     constexpr std::size_t kKept = 4;  // each has memory of its own
     constexpr std::int64_t kIdle = 256;
     ++calls_;
@@ -199,17 +210,17 @@ class GpuNetwork : public TileNetwork {
       }
     }
     // Recording pays only for what comes again and again.
-    if (++seen_[input.sizes().vec()] < 2) return run(input, *kernels_);
+    if (++seen_[input.sizes().vec()] < 2) return run(input, kernels);
     if (recorded_.size() >= kKept) {
       // Turned tiles of many shapes come in turns: none is to drive out what is in use.
-      if (calls_ - recorded_.back().last_call < kIdle) return run(input, *kernels_);
+      if (calls_ - recorded_.back().last_call < kIdle) return run(input, kernels);
       recorded_.pop_back();
     }
     recorded_.emplace_front();
     Recorded& pass = recorded_.front();
     try {
       pass.input = input.clone();
-      pass.kernels = options_.record([&] { pass.output = run(pass.input, *kernels_); });
+      pass.kernels = options_.record([&] { pass.output = run(pass.input, kernels); });
       return replay(input);
     } catch (const c10::Error& error) {
       spdlog::warn("{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
@@ -217,7 +228,7 @@ class GpuNetwork : public TileNetwork {
     }
     recorded_.clear();
     options_.record = {};
-    return run(input, *kernels_);
+    return run(input, kernels);
   }
 
   at::Tensor replay(const at::Tensor& input) {
@@ -233,6 +244,7 @@ class GpuNetwork : public TileNetwork {
   Device device_;
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
+  std::optional<std::pair<std::int64_t, std::int64_t>> chosen_for_;  ///< height and width of the first input
   bool independent_of_place_ = false;  ///< known of kernels that were chosen here
   gpu::OwnKernels own_;
   FoldedWeights weights_;
