@@ -36,6 +36,7 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     network.make = [unet](Precision precision, const Device& device) {
       return make_tile_network(*unet, precision, device);
     };
+    network.make_reference = [unet](const Device& device) { return make_reference_network(*unet, device); };
   });
   // A file that says nothing of the model reads like one that names the default's every key.
   const bool says_something = !difference_between(config.model, unet2015_options()).empty();
@@ -137,6 +138,9 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   if (is_worker) {
     network.make = [model](Precision precision, const Device& device) {
       return make_torchscript_network(model, precision, device);
+    };
+    network.make_reference = [model](const Device& device) {
+      return make_torchscript_network(model, Precision::float32, device);
     };
   }
   return network;

@@ -24,6 +24,8 @@ struct InferenceNetwork {
   bool normalised_by_volume = false;           ///< it was trained with each volume's own instead
   /// Makes it ready to predict; may be called several times, on ranks that are workers only.
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&)> make;
+  /// The same in float32, for the comparison of one tile.
+  std::function<std::unique_ptr<TileNetwork>(const Device&)> make_reference;
 };
 
 /// Collective. Loads what the experiment names: `model.torchscript`, else `infer.checkpoint`. A TorchScript

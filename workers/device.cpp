@@ -141,6 +141,19 @@ void choose_algorithms(const Device& device, bool reproducible) {
   // and gather, which add atomically. With windows that do not overlap and one class a pixel every sum has one term.
 }
 
+AlgorithmsByRule::AlgorithmsByRule(const Device& device)
+    : cuda_(device.cuda),
+      deterministic_(at::globalContext().deterministicCuDNN()),
+      benchmark_(at::globalContext().benchmarkCuDNN()) {
+  choose_algorithms(device, true);
+}
+
+AlgorithmsByRule::~AlgorithmsByRule() {
+  if (!cuda_) return;
+  at::globalContext().setDeterministicCuDNN(deterministic_);
+  at::globalContext().setBenchmarkCuDNN(benchmark_);
+}
+
 std::int64_t available_memory(const Device& device) {
   std::int64_t available = std::numeric_limits<std::int64_t>::max();
   std::ifstream meminfo("/proc/meminfo");

@@ -257,12 +257,13 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   if (world.any(state.kind == ResultState::Kind::complete)) return kExitDone;
 
   std::unique_ptr<TilePredictor> predictor;
-  const auto make_predictor = [&](Precision precision) {
-    return std::make_unique<TilePredictor>(network.make(precision, device), network.traits,
+  const auto make_predictor = [&](std::unique_ptr<TileNetwork> by, Precision precision) {
+    return std::make_unique<TilePredictor>(std::move(by), network.traits,
                                            predictor_options(config.infer, normalisation, precision, device));
   };
   on_every_rank(world, [&] {
-    if (is_worker) predictor = make_predictor(plan->demand.precision);
+    const Precision precision = plan->demand.precision;
+    if (is_worker) predictor = make_predictor(network.make(precision, device), precision);
   });
 
   OutputLayout layout{0, config.infer.type, plan->region.shape(), plan->output_chunk,
@@ -300,7 +301,7 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   };
   // One worker's word is enough, and costs the others no time.
   if (plan->demand.precision != Precision::float32 && !config.infer.labels && world.rank() <= 1) {
-    work.make_reference = [&] { return make_predictor(Precision::float32); };
+    work.make_reference = [&] { return make_predictor(network.make_reference(device), Precision::float32); };
   }
   if (!world.is_root()) {
     MpiBlockExchange exchange(world, device.text());

@@ -3,7 +3,7 @@
 
 Usage: gpu_end_to_end.py BENCH_GPU TESSERA [--device cuda] [--mpirun mpirun] [--filters 64] [--shape 96,4096,4096] [--rounds 2]
                          [--folder DIR] [--memory /dev/shm] [--goal 85] [--library-path DIR]
-A volume of some texture is predicted by one worker (`infer.reproducible: false`, all else by default; once as `true`), in turns with the
+A volume of some texture is predicted by one worker (`infer.reproducible: false`, all else by default), in turns with the
 forward pass of the tile that it takes, for some seconds, for a card that is warm computes more slowly. Rates are voxels over the
 worker's own time (inference.json). "Once it runs" is without the start, in which kernels are chosen and checked: what the
 whole volume takes beyond its first sections, which are predicted by themselves before. Where that is below the goal's share
@@ -37,6 +37,7 @@ arguments = parser.parse_args()
 CUDA = arguments.device == "cuda"
 SHAPE = [int(n) for n in (arguments.shape or ("96,4096,4096" if CUDA else "16,512,512")).split(",")]
 FIRST_SECTIONS = max(1, SHAPE[0] // 8)
+KINDS = (("plain chunks", 0), ("gzip chunks", 4))
 BARE_S, DISK_MIB = (3, 2048) if CUDA else (0.3, 64)
 TESSERA, BENCH = (str(pathlib.Path(program).resolve()) for program in (arguments.tessera, arguments.bench))
 ENVIRONMENT = dict(environment(arguments.library_path), OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
@@ -102,16 +103,19 @@ class Place:
         self.tessera("synth", "small.h5", "--shape", "2,256,256", "--seed", "1", ranks=1)
         self.tessera("train", "rate.yaml")
 
-    def write_volume(self, gzip):
-        begin = time.perf_counter()
-        self.run(BENCH, "--volume", "raw.h5", ",".join(map(str, SHAPE)), str(gzip))
-        return time.perf_counter() - begin
+    def begin_volume(self, gzip):
+        """Writes it beside what else is done."""
+        return subprocess.Popen([BENCH, "--volume", self.raw(gzip), ",".join(map(str, SHAPE)), str(gzip)], cwd=self.folder,
+                                env=ENVIRONMENT)
 
-    def infer(self, sections, reproducible="false"):
+    @staticmethod
+    def raw(gzip):
+        return f"raw{gzip}.h5"
+
+    def infer(self, sections, gzip):
         """The worker's account of a prediction of so many sections, and what was printed."""
-        forget(self.folder / "raw.h5")
-        text = self.tessera("infer", "rate.yaml", "--restart", "--set", "infer.raw=raw.h5:/volumes/raw",
-                            "--set", f"infer.reproducible={reproducible}",
+        forget(self.folder / self.raw(gzip))
+        text = self.tessera("infer", "rate.yaml", "--restart", "--set", f"infer.raw={self.raw(gzip)}:/volumes/raw",
                             "--set", f"infer.region.end=[{sections},{SHAPE[1]},{SHAPE[2]}]")
         report = json.loads((self.folder / "runs/rate/inference.json").read_text())
         return report["workers"][0], text
@@ -121,7 +125,10 @@ def main():
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         bench = BenchGpu(arguments, os.path.join(folder, "network.pt"))
         disk = Place(folder, bench.filters, bench.precision)
+        volumes = [disk.begin_volume(gzip) for _, gzip in KINDS]
         disk.train()
+        if any(volume.wait() != 0 for volume in volumes):
+            raise SystemExit("a volume could not be written")
         print(f"{bench.text}; {bench.filters} filters, {bench.precision}, {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]} voxels, median of "
               f"{arguments.rounds} rounds")
 
@@ -136,10 +143,9 @@ def main():
 
         def measure(place, what, gzip, rounds):
             """Rows of one kind of chunks. Returns the share of the network's rate, in per cent, and the input's bytes."""
-            made_s = place.write_volume(gzip)
-            held = (place.folder / "raw.h5").stat().st_size
-            row(what, "input", f"{held / 1e9:.4g} GB", f"made in {made_s:.3g} s")
-            first, text = place.infer(FIRST_SECTIONS)
+            held = (place.folder / place.raw(gzip)).stat().st_size
+            row(what, "input", f"{held / 1e9:.4g} GB")
+            first, text = place.infer(FIRST_SECTIONS, gzip)
             tile = re.search(r"tile +input (\d+) x \1, core (\d+) x", text)
             if tile is None:
                 raise SystemExit("the tiles of this --shape are not square: name another one")
@@ -147,7 +153,7 @@ def main():
             bare, whole, running, accounts = [], [], [], []
             for _ in range(rounds):
                 bare.append(bare_rate(side, core))
-                account, _ = place.infer(SHAPE[0])
+                account, _ = place.infer(SHAPE[0], gzip)
                 whole.append(account["voxels"] / account["elapsed_s"])
                 running.append((account["voxels"] - first["voxels"]) / max(1e-9, account["elapsed_s"] - first["elapsed_s"]))
                 accounts.append(account)
@@ -155,11 +161,6 @@ def main():
             for words, rates in (("tessera infer", whole), ("tessera infer, once it runs", running)):
                 share = 100 * statistics.median(a / b for a, b in zip(rates, bare))
                 row(what, words, f"{statistics.median(rates) / 1e6:.4g} Mvoxels/s", f"{share:.1f} % of the network alone")
-            if not gzip:
-                first, _ = place.infer(FIRST_SECTIONS, "true")
-                account, _ = place.infer(SHAPE[0], "true")
-                rate = (account["voxels"] - first["voxels"]) / max(1e-9, account["elapsed_s"] - first["elapsed_s"])
-                row(what, "reproducible, once it runs", f"{rate / 1e6:.4g} Mvoxels/s")
             shares = [f"{stage} {statistics.median(100 * a[stage + '_s'] / a['elapsed_s'] for a in accounts):.1f} %"
                       for stage in ("read", "predict", "wait", "write")]
             row(what, "the worker's time", f"{statistics.median(a['elapsed_s'] for a in accounts):.3g} s", *shares)
@@ -168,7 +169,7 @@ def main():
         written, read = disk_rates(disk.folder)
         row("disk", "written and synced", f"{written / 1e6:.4g} MB/s")
         row("disk", "read", f"{read / 1e6:.4g} MB/s")
-        for kind, gzip in (("plain chunks", 0), ("gzip chunks", 4)):
+        for kind, gzip in KINDS:
             share, held = measure(disk, kind, gzip, arguments.rounds)
             voxels = SHAPE[0] * SHAPE[1] * SHAPE[2]
             row(kind, "the disk alone allows", f"{min(written, read * voxels / held) / 1e6:.4g} Mvoxels/s")
@@ -180,6 +181,7 @@ def main():
                 continue
             with tempfile.TemporaryDirectory(dir=arguments.memory) as other:
                 shutil.copytree(disk.folder / "runs", f"{other}/runs")
+                shutil.copy(disk.folder / disk.raw(gzip), other)
                 measure(Place(other, bench.filters, bench.precision), f"{kind}, in memory", gzip, 1)
         bench.end()
 

@@ -22,6 +22,7 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include "gpu_ways.h"
@@ -129,6 +130,8 @@ class Bench {
     if (!network) network = benchmarks::network_by(way, *network_, precision_of(precision), device_);
     const at::Tensor input = pixels(side);
     at::Tensor logits;
+    std::optional<AlgorithmsByRule> by_rule;
+    if (way == "by_rule") by_rule.emplace(device_);
     const double seconds = seconds_of(repeats, [&] { logits = network->logits(input); });
     return fmt::format("{} {} {}", seconds, logits.size(2), logits.mean().item<double>());
   }

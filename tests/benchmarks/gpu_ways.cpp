@@ -62,7 +62,7 @@ std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& 
                                                              {"own", {.own = true}},
                                                              {"all", {.fused = true, .own = true}},
                                                              {"recorded", {}}};
-  if (way == "fastest") return make_tile_network(network, precision, device);
+  if (way == "fastest" || way == "by_rule") return make_tile_network(network, precision, device);
   if (way == "libtorch") return make_libtorch_network(network, precision, device);
   const auto kernels = kKernels.find(way);
   if (kernels == kKernels.end()) throw UsageError("no way " + way);

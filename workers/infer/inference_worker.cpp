@@ -338,6 +338,8 @@ class WorkerPipeline {
     const auto predict_tile = [&](const TilePredictor& by) {
       return by.predict(block.raw, block.raw_box, block.volume_shape, {tile}, tile.core, [this](std::int64_t) { got_on(); });
     };
+    // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in float32.
+    const AlgorithmsByRule by_rule(predictor_.options().device);
     try {
       // With blending the block's voxels are those of several tiles.
       const bool own = predictor_.options().blending == Blending::crop;

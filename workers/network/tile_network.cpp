@@ -38,6 +38,11 @@ std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precisio
   return make_libtorch_network(network, precision, device);
 }
 
+std::unique_ptr<TileNetwork> make_reference_network(const UNetImpl& network, const Device& device) {
+  if (device.cuda) return make_gpu_network(network, Precision::float32, device, {.kernels = GpuKernels{}});
+  return make_tile_network(network, Precision::float32, device);
+}
+
 std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                          Precision precision, bool cuda) {
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;

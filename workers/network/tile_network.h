@@ -35,6 +35,9 @@ bool has_onednn_engine();
 std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
                                                const Device& device);
 
+/// The same network in float32 for a comparison: at hand at once, for no kernels are chosen by measuring.
+std::unique_ptr<TileNetwork> make_reference_network(const UNetImpl& network, const Device& device);
+
 /// LibTorch's own operators, on any device: the engine where there is no other, and what others are compared
 /// with. Errors: UsageError for a precision that the device lacks.
 std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision,
