@@ -126,7 +126,7 @@ class Bench {
     int repeats = 1;
     in >> way >> precision >> side >> repeats;
     const c10::InferenceMode inference;
-    auto& network = networks_[way + precision];
+    auto& network = networks_[fmt::format("{} {} {}", way, precision, side)];  // each chooses kernels for the first size it sees
     if (!network) network = benchmarks::network_by(way, *network_, precision_of(precision), device_);
     const at::Tensor input = pixels(side);
     at::Tensor logits;
@@ -164,7 +164,7 @@ class Bench {
     std::string precision;
     std::int64_t tile = 0, cores = 1, sections = 1;
     in >> precision >> tile >> cores >> sections;
-    auto& predictor = predictors_[precision];
+    auto& predictor = predictors_[fmt::format("{} {}", precision, tile)];
     if (!predictor) {
       PredictorOptions options;
       options.normalisation = {127, 60};

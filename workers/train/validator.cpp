@@ -7,6 +7,7 @@
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 #include "workers/train/pixel_weights.h"
 #include "workers/train/validation_share.h"
@@ -40,7 +41,8 @@ class Validation {
         workers_(workers),
         show_(show),
         sections_(held_out(options)),
-        predictor_(clone_network(network), predictor_options(options.device)),
+        by_rule_(options.device),
+        predictor_(make_reference_network(network, options.device), NetworkTraits(network.options()), predictor_options(options.device)),
         table_(accumulated_thresholds(21), static_cast<std::int64_t>(sections_.size())) {
     std::vector<SectionRows> rows;
     for (const HeldOut& one : sections_)
@@ -205,6 +207,7 @@ class Validation {
   const std::function<void(const PredictedSection&)>& show_;
   std::vector<HeldOut> sections_;
   std::vector<SectionBand> bands_;
+  AlgorithmsByRule by_rule_;  ///< some sections are not worth a search, which took 16 s
   TilePredictor predictor_;
   ThresholdTable table_;
   std::size_t opened_ = static_cast<std::size_t>(-1);
