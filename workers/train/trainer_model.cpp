@@ -56,8 +56,12 @@ void Trainer::Model::connect(const Communicator& workers, const TrainerOptions& 
   const bool cuda = parameters.device().is_cuda(), elsewhere = !options.nccl_library.empty();
   const bool float32 = !options.reproducible && options.wire == Wire::float32;
   if (workers.size() == 1 || !(cuda || elsewhere)) return;
-  std::string reason = "not asked for";
-  if (float32 && options.nccl && sums) {
+  std::string reason = options.reproducible               ? "not with train.reproducible"
+                       : options.wire != Wire::float32     ? "not with train.wire: bfloat16"
+                       : !options.nccl                     ? "not asked for"
+                       : !sums                             ? "a worker keeps its sums on the host"
+                                                           : "";
+  if (reason.empty()) {
     const at::OptionalDeviceGuard on_device(parameters.device());
     auto found = NcclSum::create(workers, elsewhere ? options.nccl_library : "libnccl.so.2", reason);
     if (found) nccl = std::make_unique<NcclReducer>(std::move(found), parameters.device());
