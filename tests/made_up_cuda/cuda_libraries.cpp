@@ -121,6 +121,54 @@ LAUNCHES(cublasSdot_v2)
 LAUNCHES(cublasDdot_v2)
 #endif
 
+#ifdef MADE_UP_cublaslt
+MAKES(cublasLtMatmulPreferenceCreate)
+int cublasLtMatmulDescCreate(void** made, int, int) {
+  return make(made);
+}
+int cublasLtMatrixLayoutCreate(void** made, int, std::uint64_t, std::uint64_t, std::int64_t) {
+  return make(made);
+}
+/// One algorithm, which needs no workspace.
+int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void*, int, void*, int* found) {
+  *found = 1;
+  return 0;
+}
+int cublasLtMatmul(void*, void*, const void*, const void*, void*, const void*, void*, const void*, const void*, void*, void*, void*,
+                   const void*, void*, std::size_t, void* stream) {
+  made_up_cuda_launch("cublasLtMatmul", stream);
+  return 0;
+}
+#endif
+
+#ifdef MADE_UP_nvrtc
+int nvrtcCreateProgram(void** made, const char*, const char*, int, const char* const*, const char* const*) {
+  return make(made);
+}
+int nvrtcDestroyProgram(void** made) {
+  delete static_cast<Handle*>(*made);
+  return 0;
+}
+int nvrtcCompileProgram(void*, int, const char* const*) {
+  return 0;
+}
+int nvrtcGetProgramLogSize(void*, std::size_t* size) {
+  *size = 0;
+  return 0;
+}
+int nvrtcGetProgramLog(void*, char*) {
+  return 0;
+}
+int nvrtcGetCUBINSize(void*, std::size_t* size) {
+  *size = 1;
+  return 0;
+}
+int nvrtcGetCUBIN(void*, char* code) {
+  *code = 'x';
+  return 0;
+}
+#endif
+
 #ifdef MADE_UP_nccl
 /// Sums over the workers: each keeps its own values.
 int ncclGetUniqueId(void* id) {
@@ -150,6 +198,36 @@ int cuDevicePrimaryCtxGetState(int, unsigned* flags, int* active) {
 int cuCtxGetCurrent(void** context) {
   static int made;
   *context = &made;
+  return 0;
+}
+int cudaGetDevice(int* device);
+int cuCtxGetDevice(int* device) {
+  return cudaGetDevice(device);
+}
+/// Of an H100: its multiprocessors, and compute capability 9.0.
+int cuDeviceGetAttribute(int* value, int attribute, int) {
+  *value = attribute == 16 ? 132 : attribute == 75 ? 9 : 0;
+  return 0;
+}
+int cuModuleLoadData(void** made, const void*) {
+  return make(made);
+}
+/// A function's name is what its launches are called by.
+int cuModuleGetFunction(void** made, void*, const char* name) {
+  make(made);
+  std::strncpy(static_cast<Handle*>(*made)->rest, name, sizeof Handle::rest - 1);
+  return 0;
+}
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int, std::size_t) {
+  *blocks = 2;
+  return 0;
+}
+int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void* stream, void**, void**) {
+  made_up_cuda_launch(static_cast<Handle*>(function)->rest, stream);
+  return 0;
+}
+int cuGetErrorString(int, const char** text) {
+  *text = "an error";
   return 0;
 }
 #endif
