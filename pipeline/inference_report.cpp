@@ -25,7 +25,8 @@ nlohmann::json json_of(const WorkerStatistics& w) {
           {"voxels", w.voxels},           {"input_pixels", w.input_pixels},
           {"chunks_read", w.chunks_read}, {"tile_shrinks", w.tile_shrinks}, {"read_s", w.read_s},
           {"predict_s", w.predict_s},     {"write_s", w.write_s},
-          {"wait_s", w.wait_s},           {"elapsed_s", w.elapsed_s}};
+          {"wait_s", w.wait_s},           {"elapsed_s", w.elapsed_s},
+          {"start_s", w.start_s},         {"start_voxels", w.start_voxels}};
 }
 
 /// What the workers' comparison of their first tiles with float32 gave; "" where there was none.

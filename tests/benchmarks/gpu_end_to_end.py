@@ -5,8 +5,8 @@ Usage: gpu_end_to_end.py BENCH_GPU TESSERA [--device cuda] [--mpirun mpirun] [--
                          [--folder DIR] [--memory /dev/shm] [--goal 85] [--library-path DIR]
 A volume of some texture is predicted by one worker (`infer.reproducible: false`, all else by default), in turns with the
 forward pass of the tile that it takes, for some seconds, for a card that is warm computes more slowly. Rates are voxels over the
-worker's own time (inference.json). "Once it runs" is without the start, in which kernels are chosen and checked: what the
-whole volume takes beyond its first sections, which are predicted by themselves before. Where that is below the goal's share
+worker's own time (inference.json). "Once it runs" is without the start, in which kernels are chosen and checked: from the
+fourth block that is on the disk to the last one. Where that is below the goal's share
 of the network's rate, the same is done once in --memory: what is reached there and not in --folder is the disk's limit. The
 disk's own rates are of a plain file; nothing that is read from it lies in memory yet.
 With --device cpu the sizes are small and the precision is float32.
@@ -36,7 +36,6 @@ parser.add_argument("--goal", type=float, default=85, help="per cent of the netw
 arguments = parser.parse_args()
 CUDA = arguments.device == "cuda"
 SHAPE = [int(n) for n in (arguments.shape or ("96,4096,4096" if CUDA else "16,512,512")).split(",")]
-FIRST_SECTIONS = max(1, SHAPE[0] // 8)
 KINDS = (("plain chunks", 0), ("gzip chunks", 4))
 BARE_S, DISK_MIB = (3, 2048) if CUDA else (0.3, 64)
 TESSERA, BENCH = (str(pathlib.Path(program).resolve()) for program in (arguments.tessera, arguments.bench))
@@ -112,11 +111,10 @@ class Place:
     def raw(gzip):
         return f"raw{gzip}.h5"
 
-    def infer(self, sections, gzip):
-        """The worker's account of a prediction of so many sections, and what was printed."""
+    def infer(self, gzip):
+        """The worker's account, and what was printed."""
         forget(self.folder / self.raw(gzip))
-        text = self.tessera("infer", "rate.yaml", "--restart", "--set", f"infer.raw={self.raw(gzip)}:/volumes/raw",
-                            "--set", f"infer.region.end=[{sections},{SHAPE[1]},{SHAPE[2]}]")
+        text = self.tessera("infer", "rate.yaml", "--restart", "--set", f"infer.raw={self.raw(gzip)}:/volumes/raw")
         report = json.loads((self.folder / "runs/rate/inference.json").read_text())
         return report["workers"][0], text
 
@@ -145,17 +143,16 @@ def main():
             """Rows of one kind of chunks. Returns the share of the network's rate, in per cent, and the input's bytes."""
             held = (place.folder / place.raw(gzip)).stat().st_size
             row(what, "input", f"{held / 1e9:.4g} GB")
-            first, text = place.infer(FIRST_SECTIONS, gzip)
-            tile = re.search(r"tile +input (\d+) x \1, core (\d+) x", text)
-            if tile is None:
-                raise SystemExit("the tiles of this --shape are not square: name another one")
-            side, core = int(tile[1]), int(tile[2])
             bare, whole, running, accounts = [], [], [], []
             for _ in range(rounds):
+                account, text = place.infer(gzip)
+                tile = re.search(r"tile +input (\d+) x \1, core (\d+) x", text)
+                if tile is None:
+                    raise SystemExit("the tiles of this --shape are not square: name another one")
+                side, core = int(tile[1]), int(tile[2])
                 bare.append(bare_rate(side, core))
-                account, _ = place.infer(SHAPE[0], gzip)
                 whole.append(account["voxels"] / account["elapsed_s"])
-                running.append((account["voxels"] - first["voxels"]) / max(1e-9, account["elapsed_s"] - first["elapsed_s"]))
+                running.append((account["voxels"] - account["start_voxels"]) / (account["elapsed_s"] - account["start_s"]))
                 accounts.append(account)
             row(what, f"network alone, input {side}", f"{statistics.median(bare) / 1e6:.4g} Mvoxels/s")
             for words, rates in (("tessera infer", whole), ("tessera infer, once it runs", running)):

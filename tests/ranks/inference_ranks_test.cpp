@@ -121,7 +121,12 @@ void expect_same_bytes(const Shapes& shapes) {
   const InferenceJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
   Coordinator own(alone.blocks.hand_out_order(), {});
   LocalBlockExchange exchange(own);
-  run_inference_worker(alone, predictor, exchange);
+  const WorkerStatistics told = run_inference_worker(alone, predictor, exchange);
+  // What came after the start tells the worker's rate.
+  const bool has_more = told.blocks >= WorkerStatistics::kStartBlocks;
+  EXPECT_EQ(told.start_s > 0, has_more);
+  EXPECT_LE(told.start_s, told.elapsed_s);
+  EXPECT_EQ(told.start_voxels > 0 && told.start_voxels <= told.voxels, has_more);
   const auto together = voxels_of(folder / "together.h5");
   EXPECT_EQ(together, voxels_of(folder / "alone.h5"));
   const std::set<std::byte> values(together.begin(), together.end());

@@ -51,6 +51,11 @@ struct WorkerStatistics {
   std::int64_t chunks_read = 0;  ///< stored chunks of the raw volume read and decompressed
   std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were taken
   double read_s = 0, predict_s = 0, write_s = 0, wait_s = 0, elapsed_s = 0;
+  /// Until the first `kStartBlocks` were on the disk, and their voxels: kernels are chosen, memory is taken, the first tile is
+  /// compared. What comes after it is the rate at which the worker runs. 0: there were no more.
+  double start_s = 0;
+  std::int64_t start_voxels = 0;
+  static constexpr std::int64_t kStartBlocks = 4;  ///< more than are on their way through a worker
   /// How far the probabilities of the worker's first tile are from float32, the share of its voxels beyond
   /// `kPrecisionLimit`; below 0: not compared.
   double check_largest = -1, check_mean = -1, check_share_beyond = -1;

@@ -85,7 +85,7 @@ class WorkerPipeline {
       : job_(job), predictor_(predictor), exchange_(exchange), tiles_(job.tiles) {}
 
   WorkerStatistics run() {
-    const double begin = seconds_now();
+    begin_s_ = seconds_now();
     const int threads = at::get_num_threads();  // each thread has a number of its own
     std::jthread reader([this] { guarded([this] { read_blocks(); }); });
     std::jthread predictor([this, threads] {
@@ -99,7 +99,7 @@ class WorkerPipeline {
     predictor.join();
     writer.join();
     failure_.rethrow();
-    statistics_.elapsed_s = seconds_now() - begin;
+    statistics_.elapsed_s = seconds_now() - begin_s_;
     return statistics_;
   }
 
@@ -370,6 +370,10 @@ class WorkerPipeline {
         writer->sync();  // only then may the coordinator call it done
         statistics_.blocks += 1;
         statistics_.voxels += block->box.voxels();
+        if (statistics_.blocks == WorkerStatistics::kStartBlocks) {
+          statistics_.start_s = seconds_now() - begin_s_;
+          statistics_.start_voxels = statistics_.voxels;
+        }
         got_on();
         tell({block->id, block->box.voxels(), crc});
         spare_results_.give(std::move(block->voxels.bytes));
@@ -383,6 +387,7 @@ class WorkerPipeline {
   const TilePredictor& predictor_;
   BlockExchange& exchange_;
   WorkerStatistics statistics_;  // each field is written by one stage only
+  double begin_s_ = 0;
   SpareMemory spare_raw_, spare_results_;
   bool checked_ = false;        // by the predicting thread
   bool one_at_a_time_ = false;  // likewise
