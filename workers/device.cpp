@@ -145,7 +145,10 @@ AlgorithmsByRule::AlgorithmsByRule(const Device& device)
     : cuda_(device.cuda),
       deterministic_(at::globalContext().deterministicCuDNN()),
       benchmark_(at::globalContext().benchmarkCuDNN()) {
-  choose_algorithms(device, true);
+  if (!cuda_) return;
+  // Not cuBLAS's workspace, as choose_algorithms() does: LibTorch would tell it of more memory than it has been given.
+  at::globalContext().setDeterministicCuDNN(true);
+  at::globalContext().setBenchmarkCuDNN(false);
 }
 
 AlgorithmsByRule::~AlgorithmsByRule() {

@@ -38,7 +38,7 @@ void choose_algorithms(const Device& device, bool reproducible);
 /// memory and what the control groups of this process leave, divided by the node's workers.
 std::int64_t available_memory(const Device& device);
 
-/// While it lives, cuDNN's algorithms are chosen as by choose_algorithms(device, true); then as before.
+/// While it lives, cuDNN's algorithms are those that give the same bits every time, not found by trying; then as before.
 class AlgorithmsByRule {
  public:
   explicit AlgorithmsByRule(const Device& device);

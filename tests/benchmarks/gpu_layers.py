@@ -181,6 +181,10 @@ def crop(skip, both, wide):
                   skip.permute(0, 2, 3, 1)[:, margin:margin + side, margin:margin + side], wide)
 
 
+def copies(work):
+    return {"copy": lambda a, b: work(a, b, False), "wide copy": lambda a, b: work(a, b, True)}
+
+
 def pieces_of(x, pieces):
     return x.permute(0, 2, 3, 1).reshape(x.size(0) * pieces, -1, x.size(1))
 
@@ -230,12 +234,11 @@ def steps(table, filters):
             if arguments.backward:
                 table.step(f"back through up {block - 5}", 2 * flop, 4 * n * (before**2 * 2 * width + both**2 * width),
                            lambda: (image(2 * width, before), image(4 * width, before)), product_gradients(w))
-            two = {"copy": lambda a, b: two_ways(a, b, False), "wide copy": lambda a, b: two_ways(a, b, True)}
-            two_ways = shuffle
-            table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width, both)), two)
-            two_ways = crop
+            table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width, both)),
+                       copies(shuffle))
             cropped = crops.pop()
-            table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)), two)
+            table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)),
+                       copies(crop))
             side, channels = both, 2 * width
         for _ in range(2):
             out = side - 2

@@ -65,7 +65,10 @@ class DeviceBlock : public BlockMemory {
     if (request_.raw.type == VoxelType::uint16) x = at::where(x < 0, x + 65536, x);
     if (x.is_alias_of(raw_)) x = x.clone();
     // The network may hide it: cuDNN's fused ReLU makes 0 of a NaN.
-    if (request_.raw.type == VoxelType::float32) require_finite(x, box);
+    if (request_.raw.type == VoxelType::float32) {
+      finite_.push_back(x.isfinite().all());
+      judged_.push_back({box, true});
+    }
     if (request_.options.by_section.empty()) {
       const Normalisation& all = request_.options.normalisation;
       x.sub_(all.mean).div_(all.std);
@@ -80,7 +83,7 @@ class DeviceBlock : public BlockMemory {
 
   void require_finite(const at::Tensor& probability, const Box& core) override {
     finite_.push_back(probability.isfinite().all());
-    cores_.push_back(core);
+    judged_.push_back({core, false});
   }
 
   void store(const at::Tensor& probability, const Box& core) override {
@@ -105,7 +108,7 @@ class DeviceBlock : public BlockMemory {
       fetch_section();
     if (finite_.empty()) return;
     all_finite_ = at::stack(finite_).to(at::kByte);
-    flags_.resize(cores_.size());
+    flags_.resize(judged_.size());
     memory_.copies.to_host(all_finite_, flags_);
   }
 
@@ -114,7 +117,9 @@ class DeviceBlock : public BlockMemory {
   VoxelBuffer finish() override {
     memory_.copies.wait();
     const auto bad = static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());
-    if (bad < flags_.size()) throw_not_finite(cores_[bad], request_.options.precision);
+    if (bad < flags_.size() && judged_[bad].is_raw)
+      throw Error(fmt::format("the raw voxels over {} are not finite: one is a NaN or an infinity", to_string(judged_[bad].box)));
+    if (bad < flags_.size()) throw_not_finite(judged_[bad].box, request_.options.precision);
     finished_ = true;
     return std::move(result_);
   }
@@ -184,7 +189,12 @@ class DeviceBlock : public BlockMemory {
   std::vector<bool> uploaded_;
   std::int64_t z_;  ///< the first section of the result that is not on its way to the host
   std::vector<at::Tensor> finite_;
-  std::vector<Box> cores_;  ///< that these are of
+  /// What these are of: raw voxels, or a tile's core.
+  struct Judged {
+    Box box;
+    bool is_raw;
+  };
+  std::vector<Judged> judged_;
   at::Tensor all_finite_;
   std::vector<std::byte> flags_;  ///< the same on the host
   bool finished_ = false;

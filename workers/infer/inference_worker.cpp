@@ -19,6 +19,7 @@
 #include "io/log.h"
 #include "io/mirror.h"
 #include "io/volume_reader.h"
+#include "workers/device.h"
 #include "workers/infer/bounded_queue.h"
 #include "workers/infer/first_failure.h"
 #include "workers/infer/precision_check.h"
@@ -338,13 +339,13 @@ class WorkerPipeline {
     const auto predict_tile = [&](const TilePredictor& by) {
       return by.predict(block.raw, block.raw_box, block.volume_shape, {tile}, tile.core, [this](std::int64_t) { got_on(); });
     };
-    // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in float32.
-    const AlgorithmsByRule by_rule(predictor_.options().device);
     try {
       // With blending the block's voxels are those of several tiles.
       const bool own = predictor_.options().blending == Blending::crop;
       const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, block.volume_shape)
                                    : predict_tile(predictor_);
+      // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in float32.
+      const AlgorithmsByRule by_rule(predictor_.options().device);
       const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
       statistics_.check_largest = check.largest;
       statistics_.check_mean = check.mean;

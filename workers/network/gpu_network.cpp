@@ -6,10 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <list>
 #include <map>
-#include <mutex>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -28,14 +27,6 @@ namespace tessera {
 namespace {
 
 using Layer = FoldedWeights::Layer;
-
-/// A training's validations each make a network.
-void say_once(const std::string& what) {
-  static std::mutex mutex;
-  static std::set<std::string> said;
-  const std::lock_guard lock(mutex);
-  if (said.insert(what).second) spdlog::info(what);
-}
 
 class GpuNetwork : public TileNetwork {
  public:
@@ -63,12 +54,19 @@ class GpuNetwork : public TileNetwork {
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
-    return named_out_of_memory(input, [&] {
-      if (!kernels_) choose_kernels(input);
-      const GpuKernels kernels = kernels_for(input);
-      const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
-      return options_.record && small ? replayed(input, kernels) : run(input, kernels);
-    });
+    try {
+      return named_out_of_memory(input, [&] {
+        if (!kernels_) choose_kernels(input);
+        const GpuKernels kernels = kernels_for(input);
+        const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
+        return options_.record && small ? replayed(input, kernels) : run(input, kernels);
+      });
+    } catch (const OutOfMemory&) {
+      // Tiles will be smaller: their kernels are chosen anew.
+      if (chosen_for_) kernels_.reset();
+      chosen_for_.reset();
+      throw;
+    }
   }
 
  private:
@@ -101,8 +99,8 @@ class GpuNetwork : public TileNetwork {
     kernels_ = at::globalContext().deterministicCuDNN()
                    ? ways.front()
                    : fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
-    say_once(fmt::format("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
-                         independent_of_place_ ? "" : ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile"));
+    spdlog::info("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
+                 depends_on_place_ ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile" : "");
   }
 
   /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones too, have the time.
@@ -120,18 +118,27 @@ class GpuNetwork : public TileNetwork {
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
     if (precision_ != Precision::float16) ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
     if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
+    const bool by_rule = at::globalContext().deterministicCuDNN();
+    independent_of_place_ = depends_on_place_ = false;
+    std::exception_ptr failure;
     for (const GpuKernels& way : ways) {
       try {
-        const bool same = is_independent_of_place(geometry_of(unet_), input, [&](const at::Tensor& x) { return run(x, way); });
+        const auto alike = is_independent_of_place(geometry_of(unet_), input, [&](const at::Tensor& x) { return run(x, way); });
         possible.push_back(way);
-        if (same) independent.push_back(way);
-        if (same && at::globalContext().deterministicCuDNN()) break;  // the first is taken
-      } catch (const c10::Error&) {
-        if (&way == &ways.back()) throw;  // the plain one must be possible
+        depends_on_place_ = depends_on_place_ || alike == false;
+        if (alike == true) independent.push_back(way);
+        if (by_rule && alike != false) break;  // the first is taken
+      } catch (const c10::Error& error) {
+        // By rule all workers take the same: what is short of memory on one of them must not decide.
+        if (by_rule && says_out_of_memory(error)) throw;
+        failure = std::current_exception();
       }
     }
-    independent_of_place_ = !independent.empty();
-    return independent_of_place_ ? independent : possible;
+    if (possible.empty()) std::rethrow_exception(failure);
+    if (independent.empty()) return possible;
+    independent_of_place_ = true;
+    depends_on_place_ = false;
+    return independent;
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
@@ -156,14 +163,11 @@ class GpuNetwork : public TileNetwork {
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
         const Layer& by = weights_.convolutions[layer];
-        const std::int64_t padding = unet_.padding == Padding::same ? 1 : 0;
-        out = kernels.own && own_.can_convolve(in, by.weight, by.bias)
-                  ? own_.convolve_and_rectify(in, by.weight, by.bias, padding)
-                  : gpu::convolve_and_rectify(in, by.weight, by.bias, padding, kernels.fused);
+        out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, unet_.padding == Padding::same ? 1 : 0);
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = classified(in, kernels);
+        out = gpu::classify(own_, kernels, in, weights_.to_classes.weight, weights_.to_classes.bias, unet_.classes);
         return;
       case ForwardStep::Kind::pooling:
         if (kernels.own && own_.can_take(in)) out = own_.pool(in);
@@ -184,13 +188,6 @@ class GpuNetwork : public TileNetwork {
         gpu::shuffle_into(in, out);
         return;
     }
-  }
-
-  at::Tensor classified(const at::Tensor& in, const GpuKernels& kernels) const {
-    const auto& [weight, bias] = weights_.to_classes;  // in rows of eight
-    const at::Tensor rows = weight.narrow(0, 0, unet_.classes), biases = bias.narrow(0, 0, unet_.classes);
-    if (kernels.own && own_.can_classify(in, rows, biases)) return own_.classify(in, rows, biases);
-    return gpu::product(in, weight, bias).narrow(1, 0, unet_.classes);
   }
 
   /// A forward pass recorded for one shape.
@@ -246,7 +243,7 @@ class GpuNetwork : public TileNetwork {
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
   std::optional<std::pair<std::int64_t, std::int64_t>> chosen_for_;  ///< height and width of the first input
-  bool independent_of_place_ = false;  ///< known of kernels that were chosen here
+  bool independent_of_place_ = false, depends_on_place_ = false;  ///< known of kernels that were chosen here; neither: not known
   gpu::OwnKernels own_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first

@@ -70,7 +70,7 @@ class Program {
     const std::array options = {architecture.c_str(), "--std=c++17"};
     const int result = nvrtc_.compile(program_, static_cast<int>(options.size()), options.data());
     TORCH_CHECK(result == 0, "nvrtcCompileProgram failed for ", architecture, " with ", result, ": ",
-                text(nvrtc_.log_size, nvrtc_.log));
+                text(nvrtc_.log_size, nvrtc_.log).c_str());  // a C string, its end included
     const std::string code = text(nvrtc_.code_size, nvrtc_.code);
     TORCH_CHECK(!code.empty(), "nvrtcGetCUBIN gave nothing for ", architecture);
     return code;

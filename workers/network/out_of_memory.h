@@ -10,6 +10,15 @@
 
 namespace tessera {
 
+/// Whether LibTorch's own words are that memory ran out.
+inline bool says_out_of_memory(const c10::Error& error) {
+  const std::string what = error.what_without_backtrace();
+  for (const char* sign : {"out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED"}) {
+    if (what.find(sign) != std::string::npos) return true;
+  }
+  return false;
+}
+
 /// Runs `work` and turns LibTorch's ways to say that memory ran out, on the host or on a device, into OutOfMemory with
 /// the words that `words` makes.
 template <class Words, class Work>
@@ -21,10 +30,8 @@ auto translated_out_of_memory(const Words& words, const Work& work) {
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     // cuDNN's last words are also those for a type that it does not know; smaller tiles then fail, too, and say so.
-    for (const char* sign : {"out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED",
-                             "unable to find an engine to execute"}) {
-      if (what.find(sign) != std::string::npos) throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
-    }
+    const bool no_engine = what.find("unable to find an engine to execute") != std::string::npos;
+    if (no_engine || says_out_of_memory(error)) throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
     throw;
   }
 }

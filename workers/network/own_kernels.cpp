@@ -106,4 +106,17 @@ at::Tensor OwnKernels::classify(const at::Tensor& image, const at::Tensor& weigh
   return logits;
 }
 
+at::Tensor convolve_and_rectify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& bias, std::int64_t padding) {
+  return kernels.own && own.can_convolve(x, weight, bias) ? own.convolve_and_rectify(x, weight, bias, padding)
+                                                          : convolve_and_rectify(x, weight, bias, padding, kernels.fused);
+}
+
+at::Tensor classify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& image, const at::Tensor& weight,
+                    const at::Tensor& bias, std::int64_t classes) {
+  const at::Tensor rows = weight.narrow(0, 0, classes), biases = bias.narrow(0, 0, classes);
+  if (kernels.own && own.can_classify(image, rows, biases)) return own.classify(image, rows, biases);
+  return product(image, weight, bias).narrow(1, 0, classes);
+}
+
 }  // namespace tessera::gpu

@@ -46,4 +46,11 @@ class OwnKernels {
   KernelLauncher launch_;
 };
 
+/// relu(convolution + bias): by an own kernel where `kernels` say so and there is one, else as gpu_operators.h has it.
+at::Tensor convolve_and_rectify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& bias, std::int64_t padding);
+/// Likewise the logits (n, classes, h, w) of a layer in padded_rows().
+at::Tensor classify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& image, const at::Tensor& weight,
+                    const at::Tensor& bias, std::int64_t classes);
+
 }  // namespace tessera::gpu

@@ -13,6 +13,7 @@
 
 #include "io/mirror.h"
 #include "workers/cubic_kernel.h"
+#include "workers/network/out_of_memory.h"
 #include "workers/train/pixel_weights.h"
 
 namespace tessera {
@@ -336,7 +337,8 @@ at::Tensor DeviceSampler::bent_input(const SampleDraw& draw, const Symmetry& sym
   const at::Tensor planes = at::empty({channels_, side_, side_}, basis_.options().dtype(at::kFloat));
   for (std::int64_t c = 0; c < channels_; ++c) {
     const auto& shifts = draw.warp.section_shifts;
-    const std::array<std::int64_t, 2> shift = shifts.empty() ? std::array<std::int64_t, 2>{0, 0} : shifts[static_cast<std::size_t>(c % sections)];
+    std::array<std::int64_t, 2> shift{0, 0};
+    if (!shifts.empty()) shift = shifts[static_cast<std::size_t>(c % sections)];
     const std::int64_t z = mirror_index(draw.at.z - context + c % sections, data.raw_info().shape.z) - held.z;
     const void* const plane = volume.raw.select(0, c / sections).select(0, z).data_ptr();
     const bool bytes = volume.raw.scalar_type() == at::kByte;
@@ -372,7 +374,8 @@ bool DeviceSampler::has_kernels(const SampleRecipe& recipe) {
   try {
     bent_input(recipe.draw, recipe.changes.symmetry);
     launched_ = true;
-  } catch (const c10::Error&) {  // why, the launcher has said
+  } catch (const c10::Error& error) {  // why, the launcher has said
+    if (says_out_of_memory(error)) throw;
     launch_ = {};
   }
   return launched_;

@@ -20,8 +20,9 @@ class GpuEngine : public GradientEngine {
 
   using GradientEngine::forward;
   std::string text() const override {
+    const GpuKernels kernels = kernels_.value_or(GpuKernels());
     return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}{}", passes_.type() == at::kFloat ? "float32" : "bfloat16",
-                       kernels_.value_or(GpuKernels()).fused ? ", fused" : "", kernels_.value_or(GpuKernels()).own ? ", own kernels" : "", replayed_ != nullptr ? ", recorded" : "");
+                       kernels.fused ? ", fused" : "", kernels.own ? ", own kernels" : "", replayed_ != nullptr ? ", recorded" : "");
   }
 
   at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
@@ -74,11 +75,16 @@ class GpuEngine : public GradientEngine {
     if (!measures()) return {};
     std::vector<GpuKernels> ways = {{}, {.fused = true}};
     if (options_.launch && passes_.type() == at::kBFloat16) ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
+    // What is measured runs several times, onto the sums.
+    const at::Tensor sums = parameters_.sums().clone();
     const auto run = [&](const GpuKernels& kernels) {
       KeptImages kept;
-      passes_.forward(input, masks, kernels, kept);
+      const at::Tensor logits = passes_.forward(input, masks, kernels, kept);
+      passes_.backward(at::full_like(logits, 1e-3), kept, {});
     };
-    return fastest_kernels(ways, run, options_.time);
+    const GpuKernels best = fastest_kernels(ways, run, options_.time);
+    parameters_.sums().copy_(sums);
+    return best;
   }
 
   /// The recording for an input, with this input in it; none where there is to be none, or not yet.

@@ -106,13 +106,11 @@ class GpuPasses::Forward {
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
         const Layer& by = passes_.convs_[layer];
-        out = kernels_.own && passes_.own_.can_convolve(in, by.weight, by.bias)
-                  ? passes_.own_.convolve_and_rectify(in, by.weight, by.bias, passes_.padding())
-                  : gpu::convolve_and_rectify(in, by.weight, by.bias, passes_.padding(), kernels_.fused);
+        out = gpu::convolve_and_rectify(passes_.own_, kernels_, in, by.weight, by.bias, passes_.padding());
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = classified(in, step.out_channels);
+        out = gpu::classify(passes_.own_, kernels_, in, passes_.to_classes_.weight, passes_.to_classes_.bias, step.out_channels);
         return;
       case ForwardStep::Kind::pooling: {
         if (kernels_.own && passes_.own_.can_take(in)) {
@@ -137,13 +135,6 @@ class GpuPasses::Forward {
     }
   }
 
-  at::Tensor classified(const at::Tensor& in, std::int64_t classes) const {
-    const Layer& layer = passes_.to_classes_;  // in rows of eight
-    const at::Tensor rows = layer.weight.narrow(0, 0, classes), biases = layer.bias.narrow(0, 0, classes);
-    if (kernels_.own && passes_.own_.can_classify(in, rows, biases)) return passes_.own_.classify(in, rows, biases);
-    return gpu::product(in, layer.weight, layer.bias).narrow(1, 0, classes);
-  }
-
   const GpuPasses& passes_;
   GpuKernels kernels_;
   KeptImages& kept_;
@@ -155,8 +146,9 @@ class GpuPasses::Backward {
  public:
   Backward(const GpuPasses& passes, const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready)
       : passes_(passes), kept_(kept), ready_(ready) {
-    logits_gradient_ = at::zeros({logits_gradient.size(0), passes.to_classes_.bias.size(0), logits_gradient.size(2), logits_gradient.size(3)},
-                                 logits_gradient.options().dtype(passes.type_).memory_format(at::MemoryFormat::ChannelsLast));
+    const auto options = logits_gradient.options().dtype(passes.type_).memory_format(at::MemoryFormat::ChannelsLast);
+    const std::int64_t rows = passes.to_classes_.bias.size(0);
+    logits_gradient_ = at::zeros({logits_gradient.size(0), rows, logits_gradient.size(2), logits_gradient.size(3)}, options);
     logits_gradient_.narrow(1, 0, logits_gradient.size(1)).copy_(logits_gradient);
   }
 

@@ -26,7 +26,7 @@ class GradientEngine {
   virtual ~GradientEngine() = default;
   /// What computes, in words.
   virtual std::string text() const = 0;
-  /// Logits (n, classes, h, w), float32, channels_last, of an input (n, channels, H, W), float32 on the
+  /// Logits (n, classes, h, w), float32, in any memory order, of an input (n, channels, H, W), float32 on the
   /// parameters' device, n at most what the engine was made for. Dropout of each sample draws from a stream of its
   /// seed. Batch statistics move on.
   virtual at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) = 0;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "workers/device.h"
 #include "workers/infer/inference_worker.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
-#include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 #include "workers/train/pixel_weights.h"

@@ -155,6 +155,7 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
     FAIL() << "a NaN went unnoticed";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("over z [1, 2) "), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("raw voxels"), std::string::npos) << "it is not the network's fault: " << error.what();
     EXPECT_NE(std::string(error.what()).find("not finite"), std::string::npos) << error.what();
   }
   // The memory that it shares with the next block is in order.

@@ -24,5 +24,27 @@ TEST(ChooseAlgorithms, SetsWhatCudaIsToDo) {
   context.setBenchmarkCuDNN(benchmark);
 }
 
+TEST(AlgorithmsByRule, LeaveThingsAsTheyWere) {
+  auto& context = at::globalContext();
+  const bool deterministic = context.deterministicCuDNN(), benchmark = context.benchmarkCuDNN();
+  unsetenv("CUBLAS_WORKSPACE_CONFIG");
+  for (const bool found_by_trying : {true, false}) {
+    context.setDeterministicCuDNN(!found_by_trying);
+    context.setBenchmarkCuDNN(found_by_trying);
+    {
+      const AlgorithmsByRule by_rule(Device{.cuda = true});
+      EXPECT_TRUE(context.deterministicCuDNN());
+      EXPECT_FALSE(context.benchmarkCuDNN());
+      EXPECT_EQ(std::getenv("CUBLAS_WORKSPACE_CONFIG"), nullptr) << "LibTorch reads it at every product";
+    }
+    EXPECT_EQ(context.deterministicCuDNN(), !found_by_trying);
+    EXPECT_EQ(context.benchmarkCuDNN(), found_by_trying);
+    const AlgorithmsByRule nothing(Device{});
+    EXPECT_EQ(context.benchmarkCuDNN(), found_by_trying) << "on the CPU";
+  }
+  context.setDeterministicCuDNN(deterministic);
+  context.setBenchmarkCuDNN(benchmark);
+}
+
 }  // namespace
 }  // namespace tessera
