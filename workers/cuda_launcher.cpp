@@ -8,6 +8,7 @@
 #include "io/log.h"
 #include "workers/cuda_runtime.h"
 #include "workers/network/nvrtc.h"
+#include "workers/network/out_of_memory.h"
 
 #ifdef TESSERA_CUDA
 #include <c10/cuda/CUDAStream.h>
@@ -138,6 +139,7 @@ class CudaLauncher {
       if (!kernels) kernels = std::make_unique<DeviceKernels>(*driver_, driver_->device());
       return *kernels;
     } catch (const c10::Error& error) {
+      if (says_out_of_memory(error)) throw;  // there may be some the next time
       failure_ = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
       spdlog::warn("{}; LibTorch's do their work", failure_);
       throw;

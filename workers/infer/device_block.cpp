@@ -118,7 +118,7 @@ class DeviceBlock : public BlockMemory {
     memory_.copies.wait();
     const auto bad = static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());
     if (bad < flags_.size() && judged_[bad].is_raw)
-      throw Error(fmt::format("the raw voxels over {} are not finite: one is a NaN or an infinity", to_string(judged_[bad].box)));
+      throw Error(fmt::format("the raw voxels over {} are not finite: replace NaN and infinity by a number", to_string(judged_[bad].box)));
     if (bad < flags_.size()) throw_not_finite(judged_[bad].box, request_.options.precision);
     finished_ = true;
     return std::move(result_);

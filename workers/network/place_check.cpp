@@ -5,7 +5,6 @@
 #include <array>
 
 namespace tessera {
-
 namespace {
 
 /// No constant: what is the same everywhere shows nothing.
@@ -17,7 +16,7 @@ at::Tensor pattern_like(const at::Tensor& like) {
 }  // namespace
 
 std::optional<bool> is_independent_of_place(const NetworkGeometry& geometry, const at::Tensor& like,
-                             const std::function<at::Tensor(const at::Tensor&)>& run) {
+                                            const std::function<at::Tensor(const at::Tensor&)>& run) {
   const at::Tensor pattern = pattern_like(like), here = run(pattern);
   if (!here.isfinite().all().item<bool>()) return std::nullopt;
   // Where zeros around the input can be seen a pixel depends on its place.

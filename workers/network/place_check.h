@@ -15,6 +15,6 @@ namespace tessera {
 /// that it is asked for. It is tried with a pattern, as it is and moved by some steps of the pooling grid. Nothing, where inputs
 /// are too small to be moved, or logits are not finite.
 std::optional<bool> is_independent_of_place(const NetworkGeometry& geometry, const at::Tensor& like,
-                             const std::function<at::Tensor(const at::Tensor&)>& run);
+                                            const std::function<at::Tensor(const at::Tensor&)>& run);
 
 }  // namespace tessera

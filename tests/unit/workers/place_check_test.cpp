@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <memory>
 
 #include "random_network.h"
 #include "workers/network/tile_network.h"
@@ -12,36 +14,35 @@
 namespace tessera {
 namespace {
 
-class PlaceCheck : public ::testing::TestWithParam<testing::NetworkCase> {};
+class PlaceCheck : public ::testing::TestWithParam<testing::NetworkCase> {
+ protected:
+  /// Logits in whole numbers: what the CPU's own kernels differ by from place to place is rounded away.
+  at::Tensor whole_logits(const at::Tensor& x) { return (network_->logits(x) * 1e3).round(); }
+  std::optional<bool> check(const std::function<at::Tensor(const at::Tensor&)>& run) const {
+    const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
+    return is_independent_of_place(geometry_, at::zeros({1, options_.in_channels, side, side}), run);
+  }
+
+ private:
+  const UNetOptions options_ = testing::options_of(GetParam());
+  const NetworkGeometry geometry_ = geometry_of(options_);
+  const std::unique_ptr<TileNetwork> network_ = make_libtorch_network(*testing::random_network(options_), Precision::float32, {});
+  const c10::InferenceMode inference_;
+};
 
 TEST_P(PlaceCheck, KernelsThatSumAlikeEverywherePass) {
-  const UNetOptions options = testing::options_of(GetParam());
-  const NetworkGeometry geometry = geometry_of(options);
-  const auto network = make_libtorch_network(*testing::random_network(options), Precision::float32, {});
-  const c10::InferenceMode inference;
-  const std::int64_t side = geometry.input_side_for(9 * geometry.alignment);
   int runs = 0;
-  // In float64's stead: what the CPU's own kernels differ by from place to place is rounded away.
-  const auto run = [&](const at::Tensor& x) {
-    ++runs;
-    return (network->logits(x) * 1e3).round();
-  };
-  EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, options.in_channels, side, side}), run), true);
+  EXPECT_EQ(check([&](const at::Tensor& x) { return ++runs, whole_logits(x); }), true);
   EXPECT_GE(runs, 3) << "as it is, and moved";
 }
 
 TEST_P(PlaceCheck, OnePixelThatDependsOnItsPlaceFails) {
-  const UNetOptions options = testing::options_of(GetParam());
-  const NetworkGeometry geometry = geometry_of(options);
-  const auto network = make_libtorch_network(*testing::random_network(options), Precision::float32, {});
-  const c10::InferenceMode inference;
-  const std::int64_t side = geometry.input_side_for(9 * geometry.alignment);
-  const auto run = [&](const at::Tensor& x) {
-    at::Tensor logits = (network->logits(x) * 1e3).round();
-    logits.select(2, logits.size(2) / 2).select(2, logits.size(3) / 2).add_(1e-1);
-    return logits;
-  };
-  EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, options.in_channels, side, side}), run), false);
+  EXPECT_EQ(check([&](const at::Tensor& x) {
+              const at::Tensor logits = whole_logits(x);
+              logits.select(2, logits.size(2) / 2).select(2, logits.size(3) / 2).add_(0.1);
+              return logits;
+            }),
+            false);
 }
 
 TEST(PlaceCheckOfSmallInputs, ThereIsNothingToCompare) {
