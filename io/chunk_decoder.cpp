@@ -1,10 +1,12 @@
 #include "io/chunk_decoder.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include <array>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "io/error.h"
 
@@ -23,12 +25,17 @@ std::vector<H5Z_filter_t> filters_of(hid_t creation_list) {
   return filters;
 }
 
+struct FreeDecompressor {
+  void operator()(libdeflate_decompressor* decompressor) const { libdeflate_free_decompressor(decompressor); }
+};
+
 std::vector<std::byte> inflate_chunk(const std::vector<std::byte>& stored, std::size_t chunk_bytes) {
+  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> decompressor(libdeflate_alloc_decompressor());
+  if (!decompressor) throw std::bad_alloc();
   std::vector<std::byte> values(chunk_bytes);
-  uLongf size = chunk_bytes;
-  const int status = uncompress(reinterpret_cast<Bytef*>(values.data()), &size,
-                                reinterpret_cast<const Bytef*>(stored.data()), stored.size());
-  if (status != Z_OK || size != chunk_bytes) {
+  // Without a place for the size only that of the whole chunk is a success.
+  if (libdeflate_zlib_decompress(decompressor.get(), stored.data(), stored.size(), values.data(), values.size(), nullptr) !=
+      LIBDEFLATE_SUCCESS) {
     throw Error(fmt::format("a chunk of {} compressed bytes does not unpack to its {} (is the file damaged?)",
                             stored.size(), chunk_bytes));
   }
