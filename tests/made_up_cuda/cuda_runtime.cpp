@@ -11,6 +11,9 @@
 // MADE_UP_CUDA_DEVICES    how many there are (1)
 // MADE_UP_CUDA_GIB        memory of each (80)
 // MADE_UP_CUDA_SLOW       so often an event is not there yet when it is asked for (0)
+// MADE_UP_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    how long a kernel of cuDNN's backend and any other takes, how fast
+//                         copies between host and device are: the devices take their time, and who waits for them sleeps
+//                         (nothing takes time)
 // MADE_UP_CUDA_COUNTS=1   counts of all calls, by thread, at the end
 // MADE_UP_CUDA_ABORT=1    the first mistake aborts
 #include <algorithm>
@@ -43,7 +46,7 @@ void made_up_cuda_forbid_device(int device) {
 }
 void made_up_cuda_launch(const char* name, void* stream) {
   count(name);
-  starts(name, static_cast<cudaStream_t>(stream));
+  starts(name, static_cast<cudaStream_t>(stream), kernel_work(name));
 }
 
 // The compiler's part.
@@ -148,6 +151,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 cudaError_t cudaDeviceSynchronize() {
   waits("cudaDeviceSynchronize");
+  sleep_until(device_done_s(self().device));
   return cudaSuccess;
 }
 
@@ -175,7 +179,10 @@ cudaError_t cudaMalloc(void** address, size_t size) {
   return allocate(address, size, self().device);
 }
 cudaError_t cudaFree(void* address) {
-  if (address != nullptr) waits("cudaFree");
+  if (address != nullptr) {
+    waits("cudaFree");
+    sleep_until(device_done_s(self().device));
+  }
   return release(address);
 }
 cudaError_t cudaHostAlloc(void** address, size_t size, unsigned) {
@@ -207,31 +214,34 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
   waits("cudaMemcpy");
+  sleep_until(device_done_s(self().device));
   copy(to, from, size, kind);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   count("cudaMemcpyAsync");
-  may_wait("cudaMemcpyAsync", to, from);
-  starts("cudaMemcpyAsync", stream);
+  const bool pageable = may_wait("cudaMemcpyAsync", to, from);
+  starts("cudaMemcpyAsync", stream, copy_work(to, from, size));
+  if (pageable && !stream_of(stream)->capture) sleep_until(stream_of(stream)->done_s);
   copy(to, from, size, kind);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) {
   count("cudaMemcpyPeerAsync");
-  starts("cudaMemcpyPeerAsync", stream);
+  starts("cudaMemcpyPeerAsync", stream, copy_work(to, from, size));
   copy(to, from, size, cudaMemcpyDeviceToDevice);
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* to, int, size_t size) {
   waits("cudaMemset");
+  sleep_until(device_done_s(self().device));
   copy(to, to, size, cudaMemcpyDeviceToDevice);
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int, size_t size, cudaStream_t stream) {
   count("cudaMemsetAsync");
-  starts("cudaMemsetAsync", stream);
+  starts("cudaMemsetAsync", stream, kernel_work("memset"));
   copy(to, to, size, cudaMemcpyDeviceToDevice);
   return cudaSuccess;
 }
@@ -239,7 +249,7 @@ cudaError_t cudaMemsetAsync(void* to, int, size_t size, cudaStream_t stream) {
 // Streams and events.
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   count("cudaStreamCreate");
-  *stream = reinterpret_cast<cudaStream_t>(new Stream{self().device, nullptr});
+  *stream = reinterpret_cast<cudaStream_t>(new Stream{.device = self().device});
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
@@ -252,16 +262,17 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   waits("cudaStreamSynchronize");
   if (stream_of(stream)->capture) return done(cudaErrorStreamCaptureUnsupported);
+  sleep_until(stream_of(stream)->done_s);
   return cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   count("cudaStreamQuery");
   if (stream_of(stream)->capture) mistake("cudaStreamQuery of a stream that is recorded");
-  return cudaSuccess;
+  return now_s() < stream_of(stream)->done_s ? done(cudaErrorNotReady) : cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   count("cudaEventCreate");
-  *event = reinterpret_cast<cudaEvent_t>(new Event{self().device, nullptr, 0});
+  *event = reinterpret_cast<cudaEvent_t>(new Event{.device = self().device});
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
@@ -277,18 +288,21 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream) {
   if (event.device != stream_of(stream)->device) mistake("an event of one device on a stream of another");
   event.captured = stream_of(stream)->capture;
   event.questions = questions;
+  event.done_s = stream_of(stream)->done_s;
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
   unsafe("cudaEventQuery");
   Event& event = *reinterpret_cast<Event*>(handle);
   if (event.captured) mistake("cudaEventQuery of an event that is recorded");
-  return event.questions-- > 0 ? done(cudaErrorNotReady) : cudaSuccess;
+  return event.questions-- > 0 || now_s() < event.done_s ? done(cudaErrorNotReady) : cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   waits("cudaEventSynchronize");
-  if (reinterpret_cast<Event*>(event)->captured) mistake("cudaEventSynchronize of an event that is recorded");
-  reinterpret_cast<Event*>(event)->questions = 0;
+  Event& event = *reinterpret_cast<Event*>(handle);
+  if (event.captured) mistake("cudaEventSynchronize of an event that is recorded");
+  event.questions = 0;
+  sleep_until(event.done_s);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) {
@@ -299,6 +313,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   count("cudaStreamWaitEvent");
   Stream& stream = *stream_of(handle);
   const auto& captured = reinterpret_cast<Event*>(event)->captured;
+  if (!captured) stream.done_s = std::max(stream.done_s, reinterpret_cast<Event*>(event)->done_s);
   if (stream.capture && !captured) mistake("a recorded stream waits for what is not recorded");
   if (captured && !stream.capture) stream.capture = captured;
   return cudaSuccess;
@@ -323,7 +338,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   Stream& stream = *stream_of(handle);
   const std::lock_guard lock(guard);
   if (!stream.capture) return done(cudaErrorIllegalState);
-  *graph = reinterpret_cast<cudaGraph_t>(new Graph{stream.capture->kernels});
+  *graph = reinterpret_cast<cudaGraph_t>(new Graph{stream.capture->kernels, stream.capture->seconds});
   std::erase(self().recording, stream.capture);
   stream.capture->ended = true;
   stream.capture.reset();
@@ -355,7 +370,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* made, cudaGraph_t gra
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   count("cudaGraphLaunch");
-  starts("cudaGraphLaunch", stream);
+  starts("cudaGraphLaunch", stream, {Engine::kernels, reinterpret_cast<Graph*>(graph)->seconds});
   launches += reinterpret_cast<Graph*>(graph)->kernels - 1;
   return cudaSuccess;
 }
@@ -381,7 +396,7 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void**, 
     mistake("impossible grid for " + name);
     return done(cudaErrorInvalidConfiguration);
   }
-  starts(name.c_str(), stream);
+  starts(name.c_str(), stream, kernel_work(name));
   return cudaSuccess;
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments) {

@@ -3,11 +3,15 @@
 #include <execinfo.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <list>
+#include <thread>
 
 namespace made_up {
 namespace {
@@ -17,7 +21,12 @@ long setting(const char* name, long otherwise) {
   return text != nullptr ? std::atol(text) : otherwise;
 }
 
+const double kernel_s = 1e-6 * static_cast<double>(setting("MADE_UP_CUDA_KERNEL_US", 0));
+const double convolution_s = 1e-6 * static_cast<double>(setting("MADE_UP_CUDA_CONVOLUTION_US", 0));
+const double copied_bytes_per_s = 1e9 * static_cast<double>(setting("MADE_UP_CUDA_COPY_GB_PER_S", 0));
+
 std::map<std::uintptr_t, Memory> memory;  ///< by its first byte
+std::vector<std::array<double, 3>> engine_done_s(64);  ///< by device and engine
 
 std::list<Thread>& threads() {
   static auto* all = new std::list<Thread>;
@@ -101,7 +110,29 @@ Stream* stream_of(cudaStream_t handle) {
   return &legacy;
 }
 
-void starts(const char* what, cudaStream_t handle) {
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+void sleep_until(double s) {
+  const double left_s = s - now_s();
+  if (left_s > 0) std::this_thread::sleep_for(std::chrono::duration<double>(left_s));
+}
+double device_done_s(int device) {
+  const std::lock_guard lock(guard);
+  return std::ranges::max(engine_done_s[static_cast<std::size_t>(device)]);
+}
+
+Work kernel_work(const std::string& name) {
+  return {Engine::kernels, name == "cudnnBackendExecute" ? convolution_s : kernel_s};
+}
+Work copy_work(const void* to, const void* from, std::size_t size) {
+  const std::lock_guard lock(guard);
+  const bool to_device = on_device(memory_at(to)), from_device = on_device(memory_at(from));
+  if (to_device && from_device) return {Engine::kernels, kernel_s};
+  return {to_device ? Engine::up : Engine::down, copied_bytes_per_s > 0 ? static_cast<double>(size) / copied_bytes_per_s : 0};
+}
+
+void starts(const char* what, cudaStream_t handle, const Work& work) {
   Stream& stream = *stream_of(handle);
   if (stream.device != self().device) {
     mistake(std::string(what) + " on a stream of device " + std::to_string(stream.device) + ", current is " +
@@ -110,8 +141,11 @@ void starts(const char* what, cudaStream_t handle) {
   const std::lock_guard lock(guard);
   if (stream.capture) {
     ++stream.capture->kernels;
+    stream.capture->seconds += work.seconds;
   } else {
     ++launches;
+    double& engine_s = engine_done_s[static_cast<std::size_t>(stream.device)][static_cast<std::size_t>(work.engine)];
+    stream.done_s = engine_s = std::max({now_s(), stream.done_s, engine_s}) + work.seconds;
     if (!self().recording.empty()) mistake(std::string(what) + " beside what this thread records");
   }
 }
@@ -168,15 +202,16 @@ void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
   if (!from_device && !to_device) std::memmove(to, from, size);
 }
 
-void may_wait(const char* call, const void* to, const void* from) {
+bool may_wait(const char* call, const void* to, const void* from) {
   bool pageable = false;
   {
     const std::lock_guard lock(guard);
     pageable = memory_at(to) == nullptr || memory_at(from) == nullptr;
   }
-  if (!pageable) return;
+  if (!pageable) return false;
   count("cudaMemcpyAsync of pageable memory");
   if (waiting_forbidden) mistake(std::string(call) + " of pageable memory where nothing may wait");
+  return true;
 }
 
 namespace {

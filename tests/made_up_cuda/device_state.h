@@ -20,24 +20,38 @@ extern const int device_count;
 extern const long questions;
 extern const std::size_t device_bytes;
 
+/// What a device does at the same time: kernels, and a copy each way.
+enum class Engine { kernels, up, down };
+/// Something that a device does, and how long it takes.
+struct Work {
+  Engine engine = Engine::kernels;
+  double seconds = 0;
+};
+Work kernel_work(const std::string& name);
+Work copy_work(const void* to, const void* from, std::size_t size);
+
 /// A recording in progress.
 struct Capture {
   cudaStreamCaptureMode mode;
   unsigned long long id;
   long kernels = 0;
+  double seconds = 0;
   bool ended = false;
 };
 struct Graph {
   long kernels = 0;
+  double seconds = 0;
 };
 struct Stream {
   int device = 0;
-  std::shared_ptr<Capture> capture;
+  std::shared_ptr<Capture> capture = {};
+  double done_s = 0;  ///< when all that was started on it has ended
 };
 struct Event {
   int device = 0;
-  std::shared_ptr<Capture> captured;
+  std::shared_ptr<Capture> captured = {};
   long questions = 0;  ///< that are to be answered with "not yet"
+  double done_s = 0;
 };
 struct Memory {
   std::size_t size = 0;
@@ -72,11 +86,17 @@ void count(const char* call);
 void unsafe(const char* call);
 /// A call that waits for the device, or for the driver.
 void waits(const char* call);
-/// Copies to or from memory that is not pinned may wait.
-void may_wait(const char* call, const void* to, const void* from);
+/// Copies to or from memory that is not pinned may wait. Whether this is one.
+bool may_wait(const char* call, const void* to, const void* from);
 Stream* stream_of(cudaStream_t handle);
-/// What is started on a stream: belongs to a recording or runs at once.
-void starts(const char* what, cudaStream_t handle);
+/// What is started on a stream: belongs to a recording, or runs when what is before it on the stream and its engine's last work
+/// have ended.
+void starts(const char* what, cudaStream_t handle, const Work& work);
+/// Of a clock that the devices' time is counted by.
+double now_s();
+void sleep_until(double s);
+/// When all that was started on a device has ended.
+double device_done_s(int device);
 
 /// Nothing where no memory of ours is.
 const Memory* memory_at(const void* address);
