@@ -1,10 +1,12 @@
 #include "io/parallel_chunk_reader.h"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <fstream>
 #include <random>
 
+#include "io/chunk_decoder.h"
 #include "io/error.h"
 #include "io/hdf5_handle.h"
 #include "io/volume_reader.h"
@@ -101,6 +103,28 @@ TEST(Unpacking, OfDamagedChunksIsAnError) {
     EXPECT_NE(std::string(error.what()).find("is the file damaged?"), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find("cannot read z [0, 8)"), std::string::npos) << error.what();
   }
+}
+
+TEST(Unpacking, TakesStreamsOfAWholeChunkOnly) {
+  const Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_deflate(list.get(), 6);
+  const ChunkDecoder decoder(list.get(), 1, 1000);
+  const auto packed = [](std::size_t bytes) {
+    const std::vector<std::byte> values(bytes, std::byte{7});
+    std::vector<std::byte> stream(compressBound(bytes));
+    uLongf size = stream.size();
+    compress(reinterpret_cast<Bytef*>(stream.data()), &size, reinterpret_cast<const Bytef*>(values.data()), bytes);
+    stream.resize(size);
+    return stream;
+  };
+  EXPECT_EQ(decoder.decode(packed(1000), 0), std::vector<std::byte>(1000, std::byte{7}));
+  for (const std::size_t bytes : {0, 999, 1001}) {
+    EXPECT_THROW(decoder.decode(packed(bytes), 0), Error) << bytes;
+  }
+  std::vector<std::byte> wrong_sum = packed(1000);
+  wrong_sum.back() ^= std::byte{1};
+  EXPECT_THROW(decoder.decode(wrong_sum, 0), Error);
+  EXPECT_THROW(decoder.decode({}, 0), Error);
 }
 
 TEST(Unshuffle, PutsBytesTogetherAgain) {
