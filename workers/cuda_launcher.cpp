@@ -3,7 +3,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "io/log.h"
 #include "workers/cuda_runtime.h"
@@ -20,7 +23,9 @@ namespace tessera {
 
 #ifdef TESSERA_CUDA
 
-extern const char* const kDeviceKernels;  // device_kernels.cu and sample_kernels.cu, as text
+// bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or convolution_kernels.cu; as text.
+extern const char* const kDeviceKernels;
+extern const char* const kConvolutionKernels;
 
 namespace {
 
@@ -81,16 +86,41 @@ struct Driver {
   }
 };
 
-/// The kernels, compiled for one device; they stay loaded until the program ends.
+/// Kernels that are compiled together, when the first of them is started.
+struct KernelGroup {
+  const char* source;
+  std::vector<const char*> names;
+};
+
+const std::vector<KernelGroup>& kernel_groups() {
+  static const std::vector<KernelGroup> groups = {
+      {kDeviceKernels,
+       {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input", "tessera_bend_answer"}},
+      {kConvolutionKernels,
+       {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_small",
+        "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}}};
+  return groups;
+}
+
+/// The number of a kernel's group.
+std::size_t group_of(const char* name) {
+  const auto has_it = [name](const KernelGroup& group) {
+    return std::ranges::any_of(group.names, [name](const char* one) { return std::string_view(one) == name; });
+  };
+  const auto group = std::ranges::find_if(kernel_groups(), has_it);
+  TORCH_CHECK(group != kernel_groups().end(), "no kernel ", name);
+  return static_cast<std::size_t>(group - kernel_groups().begin());
+}
+
+/// A group's kernels, compiled for one device; they stay loaded until the program ends.
 class DeviceKernels {
  public:
-  DeviceKernels(const Driver& driver, int device) : driver_(driver) {
+  DeviceKernels(const Driver& driver, const KernelGroup& group, int device) : driver_(driver) {
     constexpr int kProcessors = 16, kMajor = 75, kMinor = 76;  // CUdevice_attribute
     processors_ = driver_.attribute(kProcessors, device);
-    const std::string code = compiled_for_cuda(kDeviceKernels, 10 * driver_.attribute(kMajor, device) + driver_.attribute(kMinor, device));
+    const std::string code = compiled_for_cuda(group.source, 10 * driver_.attribute(kMajor, device) + driver_.attribute(kMinor, device));
     driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
-    for (const char* name : {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input",
-                             "tessera_bend_answer"}) {
+    for (const char* name : group.names) {
       Function& function = functions_[name];
       driver_.check(driver_.get_function(&function.handle, module_, name), std::string("cuModuleGetFunction of ") + name);
       driver_.check(driver_.get_blocks(&function.blocks, function.handle, kKernelThreads, 0), std::string("the occupancy of ") + name);
@@ -122,34 +152,36 @@ class DeviceKernels {
 class CudaLauncher {
  public:
   void launch(const KernelStart& start, void** arguments) {
+    const std::size_t group = group_of(start.name);
     const DeviceKernels* kernels = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      TORCH_CHECK(failure_.empty(), failure_);
-      kernels = &current();
+      TORCH_CHECK(failures_[group].empty(), failures_[group]);
+      kernels = &current(group);
     }
     kernels->launch(start, arguments);
   }
 
  private:
-  const DeviceKernels& current() {
+  const DeviceKernels& current(std::size_t group) {
     try {
       if (!driver_) driver_ = std::make_unique<Driver>();
-      auto& kernels = devices_[driver_->device()];
-      if (!kernels) kernels = std::make_unique<DeviceKernels>(*driver_, driver_->device());
+      const int device = driver_->device();
+      auto& kernels = devices_[{device, group}];
+      if (!kernels) kernels = std::make_unique<DeviceKernels>(*driver_, kernel_groups()[group], device);
       return *kernels;
     } catch (const c10::Error& error) {
       if (says_out_of_memory(error)) throw;  // there may be some the next time
-      failure_ = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
-      spdlog::warn("{}; LibTorch's do their work", failure_);
+      failures_[group] = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
+      spdlog::warn("{}; LibTorch's do their work", failures_[group]);
       throw;
     }
   }
 
   std::mutex mutex_;
-  std::string failure_;
+  std::map<std::size_t, std::string> failures_;  ///< by group
   std::unique_ptr<Driver> driver_;
-  std::map<int, std::unique_ptr<DeviceKernels>> devices_;
+  std::map<std::pair<int, std::size_t>, std::unique_ptr<DeviceKernels>> devices_;  ///< by device and group
 };
 
 }  // namespace

@@ -1,51 +1,7 @@
-// Tessera's own kernels for CUDA. NVRTC compiles this file where the program runs; a test compiles it as plain C++ and runs
-// all threads in turns, so no kernel has shared memory or barriers.
+// Tessera's own kernels for CUDA, of which memory sets the pace. NVRTC compiles this file, behind bfloat16.cu, where the program
+// runs; a test compiles it as plain C++. A thread needs no other.
 // Images are (n, height, width, channels) in bfloat16; a thread takes eight channels at a time, `eights` make a pixel. A block
 // has 256 threads.
-
-#ifdef __CUDACC__
-#define TESSERA_UNROLL _Pragma("unroll")
-#define TESSERA_UNROLL_SOME _Pragma("unroll 8")
-#else
-#define TESSERA_UNROLL
-#define TESSERA_UNROLL_SOME
-#endif
-
-/// Eight values of bfloat16, the first in the lower half of the first pair.
-struct alignas(16) Eight {
-  unsigned int pairs[4];
-};
-
-__device__ inline float low(unsigned int pair) { return __uint_as_float(pair << 16); }
-__device__ inline float high(unsigned int pair) { return __uint_as_float(pair & 0xffff0000U); }
-__device__ inline float value(const Eight& eight, int i) { return i % 2 == 0 ? low(eight.pairs[i / 2]) : high(eight.pairs[i / 2]); }
-
-/// To the nearest bfloat16, ties to even; a NaN stays one.
-__device__ inline unsigned int rounded(float x) {
-  const unsigned int bits = __float_as_uint(x);
-  return x != x ? 0x7fc0U : (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-}
-
-__device__ inline unsigned int rounded_pair(float first, float second) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  unsigned int pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-  return pair;
-#else
-  return rounded(first) | (rounded(second) << 16);
-#endif
-}
-
-/// The same of ReLU's values; a NaN stays one.
-__device__ inline unsigned int rectified_pair(float first, float second) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  unsigned int pair;
-  asm("cvt.rn.relu.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-  return pair;
-#else
-  return rounded_pair(first < 0 ? 0 : first, second < 0 ? 0 : second);
-#endif
-}
 
 /// Which of four values is the first maximum. A NaN is larger than all before it, as LibTorch's pooling has it.
 __device__ inline int first_maximum(float a, float b, float c, float d) {

@@ -59,7 +59,7 @@ struct Nvrtc {
 class Program {
  public:
   Program(const Nvrtc& nvrtc, const char* source) : nvrtc_(nvrtc) {
-    TORCH_CHECK(nvrtc_.create(&program_, source, "device_kernels.cu", 0, nullptr, nullptr) == 0, "nvrtcCreateProgram failed");
+    TORCH_CHECK(nvrtc_.create(&program_, source, "tessera.cu", 0, nullptr, nullptr) == 0, "nvrtcCreateProgram failed");
   }
   ~Program() { nvrtc_.destroy(&program_); }
   Program(const Program&) = delete;

@@ -4,7 +4,13 @@
 
 namespace tessera::testing {
 
-/// Runs the kernels of device_kernels.cu and sample_kernels.cu, compiled as plain C++, on the CPU: all threads in turns. Counts the starts.
-KernelLauncher host_launcher(int& started);
+/// How threads of a block that work together are run, within what CUDA allows.
+struct HostThreads {
+  bool backwards = false;    ///< the last first
+  bool late_copies = false;  ///< copies to shared memory are made when they are waited for, else when they begin
+};
+
+/// Runs the kernels of workers/network and workers/train, compiled as plain C++, on the CPU. Counts the starts.
+KernelLauncher host_launcher(int& started, HostThreads threads = {});
 
 }  // namespace tessera::testing

@@ -1,0 +1,197 @@
+// The kernels' own source, on the CPU, against a sum term by term and LibTorch's convolution.
+#include "workers/network/ordered_convolution.h"
+
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "host_launcher.h"
+#include "workers/network/gpu_operators.h"
+
+namespace tessera {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct Case {
+  std::int64_t samples, channels, filters, height, width, side, before, after;
+};
+// 3x3 without and with zeros around, 1x1, and 2x2 with zeros before; pixels and filters that fill no block, several blocks, many
+// steps, channels that are no whole pieces.
+constexpr std::array<Case, 9> kCases = {{{1, 8, 8, 3, 3, 3, 0, 0},
+                                         {1, 1, 16, 9, 14, 3, 0, 0},
+                                         {2, 16, 72, 7, 12, 3, 1, 1},
+                                         {1, 3, 8, 20, 19, 3, 1, 1},
+                                         {1, 72, 136, 5, 4, 3, 0, 0},
+                                         {3, 24, 200, 5, 9, 1, 0, 0},
+                                         {1, 40, 64, 6, 5, 2, 1, 0},
+                                         {1, 4, 8, 7, 7, 5, 2, 2},
+                                         {1, 64, 64, 18, 17, 3, 0, 0}}};
+constexpr std::array<const char*, 3> kParts = {"large", "narrow", "small"};
+const std::array<testing::HostThreads, 2> kOrders = {testing::HostThreads{}, {.backwards = true, .late_copies = true}};
+
+struct Tensors {
+  at::Tensor x, weight, bias;
+};
+
+Tensors tensors_of(const Case& c, at::ScalarType type) {
+  at::manual_seed(5);
+  return {gpu::channels_last(at::randn({c.samples, c.channels, c.height, c.width}), type),
+          gpu::channels_last(at::randn({c.filters, c.channels, c.side, c.side}), type), at::randn({c.filters}).to(type)};
+}
+
+/// One of the kernels, whatever the size.
+KernelLauncher by_part(const std::string& part, testing::HostThreads order, int& started) {
+  return [launch = testing::host_launcher(started, order), part](const KernelStart& start, std::span<void*> arguments) {
+    const std::string name = start.name, of_type = name.substr(0, name.rfind('_') + 1) + part;
+    const auto* const convolution = static_cast<const int*>(arguments[4]);
+    const int pixels = convolution[0], filters = convolution[6];
+    const int down = part == "large" ? 128 : part == "narrow" ? 256 : 64, across = part == "large" ? 128 : 64;
+    launch({.name = of_type.c_str(), .blocks_x = (pixels + down - 1) / down, .blocks_y = (filters + across - 1) / across}, arguments);
+  };
+}
+
+at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order, bool rectify) {
+  int started = 0;
+  const gpu::OrderedConvolution by(by_part(part, order, started));
+  EXPECT_TRUE(by.can_take(t.x, t.weight));
+  at::Tensor found = by.convolve(t.x, t.weight, t.bias, c.before, c.after, rectify);
+  EXPECT_EQ(started, 1);
+  EXPECT_TRUE(found.is_contiguous(at::MemoryFormat::ChannelsLast));
+  return found;
+}
+
+/// One multiplication and addition after the other.
+at::Tensor term_by_term(const Tensors& t, const Case& c, bool rectify) {
+  const at::Tensor padded = at::constant_pad_nd(t.x, {c.before, c.after, c.before, c.after}).contiguous();
+  const std::int64_t height = padded.size(2) - c.side + 1, width = padded.size(3) - c.side + 1;
+  at::Tensor out = at::empty({c.samples, c.filters, height, width});
+  const auto in = padded.accessor<float, 4>(), weight = t.weight.accessor<float, 4>();
+  const auto bias = t.bias.accessor<float, 1>();
+  auto to = out.accessor<float, 4>();
+  for (std::int64_t n = 0; n < c.samples; ++n) {
+    for (std::int64_t f = 0; f < c.filters; ++f) {
+      for (std::int64_t y = 0; y < height; ++y) {
+        for (std::int64_t x = 0; x < width; ++x) {
+          float sum = 0;
+          for (std::int64_t tap = 0; tap < c.side * c.side; ++tap) {
+            for (std::int64_t channel = 0; channel < c.channels; ++channel)
+              sum = std::fma(in[n][channel][y + tap / c.side][x + tap % c.side], weight[f][channel][tap / c.side][tap % c.side], sum);
+          }
+          sum += bias[f];
+          to[n][f][y][x] = rectify && sum < 0 ? 0 : sum;
+        }
+      }
+    }
+  }
+  return out;
+}
+
+std::string text(const Case& c) {
+  return std::to_string(c.channels) + " to " + std::to_string(c.filters) + " channels, " + std::to_string(c.side) + " taps";
+}
+
+TEST(OrderedConvolution, SumsFloat32TermByTerm) {
+  for (const Case& c : kCases) {
+    for (const bool rectify : {false, true}) {
+      const Tensors t = tensors_of(c, at::kFloat);
+      const at::Tensor expected = term_by_term(t, c, rectify);
+      const at::Tensor likewise = at::conv2d(at::constant_pad_nd(t.x, {c.before, c.after, c.before, c.after}), t.weight, t.bias);
+      ASSERT_TRUE(expected.allclose(rectify ? likewise.relu() : likewise, 1e-4, 1e-4)) << text(c);
+      for (const char* part : kParts) {
+        for (const auto& order : kOrders)
+          EXPECT_TRUE(convolved(t, c, part, order, rectify).equal(expected)) << text(c) << ", " << part;
+      }
+    }
+  }
+}
+
+TEST(OrderedConvolution, SumsBfloat16InFloat32) {
+  int compared = 0;
+  bool rectify = false;
+  for (const Case& c : kCases) {
+    const Tensors t = tensors_of(c, at::kBFloat16);
+    const at::Tensor in = at::constant_pad_nd(t.x.to(at::kDouble), {c.before, c.after, c.before, c.after});
+    at::Tensor expected = at::conv2d(in, t.weight.to(at::kDouble), t.bias.to(at::kDouble));
+    if (rectify) expected = expected.relu();
+    const at::Tensor first = convolved(t, c, kParts.front(), kOrders.front(), rectify);
+    ASSERT_EQ(first.scalar_type(), at::kBFloat16);
+    // Half of bfloat16's last place, and float32's sum.
+    EXPECT_TRUE(first.to(at::kDouble).allclose(expected, 1.0 / 256, 1e-4)) << text(c);
+    for (const char* part : kParts) {
+      for (const auto& order : kOrders) {
+        if (part == kParts.front() && &order == kOrders.data()) continue;
+        EXPECT_TRUE(convolved(t, c, part, order, rectify).equal(first)) << text(c) << ", " << part;
+        ++compared;
+      }
+    }
+    rectify = !rectify;
+  }
+  EXPECT_EQ(compared, static_cast<int>(kCases.size() * (kParts.size() * kOrders.size() - 1)));
+}
+
+TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
+  constexpr Case kWhole = {1, 16, 8, 40, 50, 3, 0, 0};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Tensors t = tensors_of(kWhole, type);
+    int started = 0;
+    const gpu::OrderedConvolution by(testing::host_launcher(started));
+    const at::Tensor whole = by.convolve(t.x, t.weight, t.bias, 0, 0, true);
+    for (const auto& [y, x, height, width] : std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 39, 48}}) {
+      const at::Tensor part = t.x.narrow(2, y, height).narrow(3, x, width);
+      EXPECT_TRUE(by.convolve(part, t.weight, t.bias, 0, 0, true).equal(whole.narrow(2, y, height - 2).narrow(3, x, width - 2)));
+    }
+    EXPECT_EQ(started, 4);
+  }
+}
+
+TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
+  std::vector<std::string> names;
+  const gpu::OrderedConvolution by([&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); });
+  const auto convolve = [&](std::int64_t channels, std::int64_t filters, std::int64_t side) {
+    by.convolve(gpu::channels_last(at::zeros({1, channels, side, side}), at::kBFloat16),
+                gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16), at::zeros({filters}).to(at::kBFloat16), 0, 0, true);
+  };
+  convolve(8, 64, 300);
+  convolve(8, 128, 300);
+  convolve(8, 64, 30);
+  convolve(8, 512, 30);
+  EXPECT_EQ(names, (std::vector<std::string>{"tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_large",
+                                             "tessera_convolve_bfloat16_small", "tessera_convolve_bfloat16_small"}));
+}
+
+TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
+  constexpr Case kCase = {1, 8, 8, 9, 9, 3, 1, 1};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Tensors t = tensors_of(kCase, type);
+    t.x.select(2, 4).select(2, 5).fill_(kNan);
+    const at::Tensor expected = at::relu(at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1));
+    ASSERT_TRUE(expected.isnan().any().item<bool>());
+    EXPECT_TRUE(convolved(t, kCase, "small", {}, true).isnan().equal(expected.isnan()));
+  }
+}
+
+TEST(OrderedConvolution, KnowsWhatItCannot) {
+  int started = 0;
+  const gpu::OrderedConvolution by(testing::host_launcher(started)), none({});
+  const auto can = [&](const gpu::OrderedConvolution& one, std::int64_t filters, at::ScalarType type, std::int64_t side = 3) {
+    const at::Tensor x = at::zeros({1, 6, 9, 9}).to(type), weight = at::zeros({filters, 6, side, side}).to(type);
+    if (one.can_take(x, weight)) return true;
+    EXPECT_THROW(one.convolve(x, weight, at::zeros({filters}).to(type), 0, 0, false), c10::Error);
+    return false;
+  };
+  EXPECT_TRUE(can(by, 5, at::kFloat));
+  EXPECT_TRUE(can(by, 8, at::kBFloat16));
+  EXPECT_FALSE(can(none, 8, at::kBFloat16));
+  EXPECT_FALSE(can(by, 5, at::kBFloat16)) << "a pixel that is no whole pieces";
+  EXPECT_FALSE(can(by, 8, at::kHalf));
+  EXPECT_FALSE(can(by, 8, at::kFloat, 6));
+}
+
+}  // namespace
+}  // namespace tessera
