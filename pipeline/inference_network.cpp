@@ -33,8 +33,8 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;
     const std::shared_ptr<UNetImpl> unet = load_network(checkpoint, loaded.name);
-    network.make = [unet](Precision precision, const Device& device) {
-      return make_tile_network(*unet, precision, device);
+    network.make = [unet](Precision precision, const Device& device, ExactTiles exact_tiles) {
+      return make_tile_network(*unet, precision, device, exact_tiles);
     };
     network.make_reference = [unet](const Device& device) { return make_reference_network(*unet, device); };
   });
@@ -136,7 +136,7 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   // The file's bytes stay beside the network that is made of them: another may be made, in float32.
   network.traits.weight_bytes = 2 * static_cast<std::int64_t>(model.file.content->size());
   if (is_worker) {
-    network.make = [model](Precision precision, const Device& device) {
+    network.make = [model](Precision precision, const Device& device, ExactTiles) {
       return make_torchscript_network(model, precision, device);
     };
     network.make_reference = [model](const Device& device) {

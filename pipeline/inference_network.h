@@ -22,8 +22,8 @@ struct InferenceNetwork {
   NetworkTraits traits;
   std::optional<Normalisation> normalisation;  ///< that it was trained with, when known
   bool normalised_by_volume = false;           ///< it was trained with each volume's own instead
-  /// Makes it ready to predict; may be called several times, on ranks that are workers only.
-  std::function<std::unique_ptr<TileNetwork>(Precision, const Device&)> make;
+  /// Makes it ready to predict; may be called several times, on ranks that are workers only. Errors: as make_tile_network.
+  std::function<std::unique_ptr<TileNetwork>(Precision, const Device&, ExactTiles)> make;
   /// The same in float32, for the comparison of one tile.
   std::function<std::unique_ptr<TileNetwork>(const Device&)> make_reference;
 };

@@ -263,7 +263,7 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   };
   on_every_rank(world, [&] {
     const Precision precision = plan->demand.precision;
-    if (is_worker) predictor = make_predictor(network.make(precision, device), precision);
+    if (is_worker) predictor = make_predictor(network.make(precision, device, config.infer.exact_tiles), precision);
   });
 
   OutputLayout layout{0, config.infer.type, plan->region.shape(), plan->output_chunk,

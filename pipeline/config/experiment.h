@@ -68,6 +68,7 @@ struct InferConfig {
   /// Channels of the result.
   std::int64_t channels() const { return labels ? 1 : static_cast<std::int64_t>(classes.size()); }
   bool reproducible = true;                       ///< on a GPU: the same bits every time, by fixed kernels
+  ExactTiles exact_tiles = ExactTiles::automatic; ///< on a GPU: the same bits in tiles of every size
   int max_retries = 2;                            ///< of a block that fails
   double watchdog_minutes = 30;                   ///< of a worker's silence; 0: no limit
 };

@@ -131,7 +131,7 @@ class Bench {
     const at::Tensor input = pixels(side);
     at::Tensor logits;
     std::optional<AlgorithmsByRule> by_rule;
-    if (way == "by_rule") by_rule.emplace(device_);
+    if (way == "by_rule" || way == "library" || way == "exact") by_rule.emplace(device_);
     const double seconds = seconds_of(repeats, [&] { logits = network->logits(input); });
     return fmt::format("{} {} {}", seconds, logits.size(2), logits.mean().item<double>());
   }

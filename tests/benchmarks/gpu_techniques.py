@@ -27,6 +27,8 @@ ARRANGED = {"libtorch": ("LibTorch's operators", None), "plain": ("arranged for 
 RECORDED = {"plain": ("kernels one by one", None), "recorded": ("recorded", "plain")}
 NETWORK = ARRANGED | {"maxima": ("pooling by maxima", "plain"), "fused": ("fused", "plain"), "both": ("both", "plain"),
                       "own": ("own kernels", "plain"), "all": ("fused and own kernels", "both")}
+ORDERED = {"library": ("by rule, the libraries' kernels", None), "by_rule": ("alike at every place", "library"),
+           "exact": ("all layers summed in one order", "library")}
 PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("own kernels", "plain"), "all": ("fused and own kernels", "fused")}
 
 
@@ -53,9 +55,9 @@ def main():
             """So many that the clock sees them."""
             return max(5, min(100, int(5e13 / (tessera.ask("cost", side, 1)[0] * samples * passes)))) if CUDA else 5
 
-        def network(side):
+        def network(side, precision=tessera.precision):
             times = calls(side)
-            return lambda way: tessera.ask("network", way, tessera.precision, side, times)
+            return lambda way: tessera.ask("network", way, precision, side, times)
 
         def passes(side, samples):
             times = calls(side, samples, 3)
@@ -66,6 +68,10 @@ def main():
 
         for side in SIDES:
             compare(f"network, input {side}", NETWORK, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
+        for side in SIDES:
+            compare(f"network, input {side}, {tessera.precision}", ORDERED, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
+        if CUDA:
+            compare("network, input 572, float32", ORDERED, network(572, "float32"), 388**2 / 1e6, "Mpx/s")
         for side in SMALL_SIDES:
             compare(f"network, input {side}", RECORDED, network(side), 1, "tiles/s")
         compare(f"both passes, {TRAIN_SIDE}, {BATCH} samples", PASSES, passes(TRAIN_SIDE, BATCH), BATCH, "images/s")

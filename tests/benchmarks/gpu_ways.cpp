@@ -63,6 +63,8 @@ std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& 
                                                              {"all", {.fused = true, .own = true}},
                                                              {"recorded", {}}};
   if (way == "fastest" || way == "by_rule") return make_tile_network(network, precision, device);
+  if (way == "exact") return make_tile_network(network, precision, device, ExactTiles::yes);
+  if (way == "library") return make_tile_network(network, precision, device, ExactTiles::no);
   if (way == "libtorch") return make_libtorch_network(network, precision, device);
   const auto kernels = kKernels.find(way);
   if (kernels == kKernels.end()) throw UsageError("no way " + way);

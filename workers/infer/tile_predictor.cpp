@@ -175,7 +175,7 @@ TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits
 }
 
 TilePredictor::TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options)
-    : TilePredictor(make_tile_network(*network, options.precision, options.device),
+    : TilePredictor(make_tile_network(*network, options.precision, options.device, options.exact_tiles),
                     NetworkTraits(network->options()), options) {}
 
 TilePredictor::~TilePredictor() = default;

@@ -33,6 +33,7 @@ struct PredictorOptions {
   std::vector<Normalisation> by_section;  ///< in place of `normalisation`, one for each section of the volume
   Precision precision = Precision::float32;
   Device device;
+  ExactTiles exact_tiles = ExactTiles::automatic;  ///< of a network that is made here
   /// Classes whose probabilities are the result, a channel each; for one-class networks 1 is that class, 0
   /// its complement.
   std::vector<std::int64_t> classes = {1};

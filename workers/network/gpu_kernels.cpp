@@ -9,8 +9,9 @@
 namespace tessera {
 
 std::string GpuKernels::text() const {
-  return fmt::format("{}, {}{}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
-                     maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", own kernels where there are some" : "");
+  return fmt::format("{}, {}{}{}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
+                     maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", own kernels where there are some" : "",
+                     ordered.empty() ? "" : fmt::format(", {} layer(s) summed in one order", ordered.size()));
 }
 
 GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function<void(const GpuKernels&)>& run,

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
 #include <list>
 #include <map>
 #include <string>
@@ -16,10 +15,11 @@
 #include "io/log.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_operators.h"
+#include "workers/network/kernel_choice.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/out_of_memory.h"
+#include "workers/network/ordered_convolution.h"
 #include "workers/network/own_kernels.h"
-#include "workers/network/place_check.h"
 #include "workers/network/torch_types.h"
 #include "workers/network/unet.h"
 
@@ -37,6 +37,7 @@ class GpuNetwork : public TileNetwork {
         options_(options),
         kernels_(options.kernels),
         own_(options.launch),
+        ordered_(options.launch),
         weights_(fold_weights(network)) {
     require_finite_weights();
     for (Layer& layer : weights_.convolutions)
@@ -45,18 +46,19 @@ class GpuNetwork : public TileNetwork {
       to_device(layer);
     weights_.to_classes = {gpu::padded_rows(weights_.to_classes.weight), gpu::padded_rows(weights_.to_classes.bias)};
     to_device(weights_.to_classes);
+    if (options_.exact_tiles == ExactTiles::yes) require_ordered();
   }
 
   std::string text() const override {
     return fmt::format("LibTorch, {}, {}, {}{}", name_of(precision_), device_.text(),
-                       kernels_ ? kernels_->text() : "kernels not chosen yet", independent_of_place_ ? kIndependentOfPlace : "");
+                       kernels_ ? kernels_->text() : "kernels not chosen yet", alike_);
   }
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
     try {
       return named_out_of_memory(input, [&] {
-        if (!kernels_) choose_kernels(input);
+        if (!kernels_) choose(input);
         const GpuKernels kernels = kernels_for(input);
         const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
         return options_.record && small ? replayed(input, kernels) : run(input, kernels);
@@ -88,19 +90,67 @@ class GpuNetwork : public TileNetwork {
     layer.bias = layer.bias.to(torch_device(device_), type());
   }
 
-  void choose_kernels(const at::Tensor& input) {
-    if (!device_.cuda) {
+  /// Before the first tile: what cannot be is no tile's failure.
+  void require_ordered() const {
+    const auto cannot = [&](const std::string& why) {
+      return Error(fmt::format("infer.exact_tiles: {} cannot sum all layers in one order: {}; set it to false", device_.text(), why));
+    };
+    const c10::InferenceMode inference;
+    const Layer& by = weights_.convolutions.back();
+    const at::Tensor image = at::zeros({1, by.weight.size(1), 4, 4}, by.weight.options());
+    if (!options_.launch) throw cannot("this build has no CUDA kernels of Tessera's own");
+    if (!ordered_.can_take(image, by.weight))
+      throw cannot(fmt::format("that takes float32, or bfloat16 with filters by eights, not {} with {}", name_of(precision_), by.weight.size(0)));
+    try {
+      ordered_.convolve(image, by.weight, by.bias, 1, 1, true);
+    } catch (const c10::Error& error) {
+      if (!says_out_of_memory(error)) throw cannot(error.what_without_backtrace());
+    }
+  }
+
+  void choose(const at::Tensor& input) {
+    if (!device_.cuda && options_.exact_tiles != ExactTiles::yes) {
       kernels_ = GpuKernels{};
       return;
     }
-    const std::vector<GpuKernels> ways = ways_for(input);
-    // Where results are to be the same every time the clock must not decide: those come first that are mostly the fastest.
+    // Where results are to be the same every time the clock must not decide.
+    const bool by_rule = !device_.cuda || at::globalContext().deterministicCuDNN();
+    KernelTrial trial{.geometry = geometry_of(unet_),
+                      .type = type(),
+                      .input = input,
+                      .plan = plan_forward(unet_, input.size(2), input.size(3), 2),
+                      .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
+                      .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },
+                      .ways = ways(),
+                      .can_order = options_.launch && options_.exact_tiles != ExactTiles::no};
+    if (!by_rule) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
-    kernels_ = at::globalContext().deterministicCuDNN()
-                   ? ways.front()
-                   : fastest_kernels(ways, [&](const GpuKernels& kernels) { run(input, kernels); }, cuda_timer(device_.index));
+    const KernelChoice choice = choice_for(trial);
+    kernels_ = choice.kernels;
+    alike_ = choice.independent_of_place ? kIndependentOfPlace : "";
+    if (choice.independent_of_size) alike_ += kIndependentOfSize;
     spdlog::info("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
-                 depends_on_place_ ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile" : "");
+                 choice.depends_on_place ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile" : "");
+  }
+
+  KernelChoice choice_for(const KernelTrial& trial) const {
+    if (options_.exact_tiles == ExactTiles::yes) {
+      try {
+        return choose_ordered_kernels(trial);
+      } catch (const c10::Error& error) {
+        if (says_out_of_memory(error)) throw;
+        throw Error(fmt::format("infer.exact_tiles: {}; set it to false", error.what_without_backtrace()));
+      }
+    }
+    if (options_.exact_tiles == ExactTiles::automatic && precision_ == Precision::float32 && trial.can_order && !trial.time) {
+      try {
+        return choose_ordered_kernels(trial);
+      } catch (const c10::Error& error) {
+        if (says_out_of_memory(error)) throw;
+        spdlog::warn("tiles of other sizes may differ in rounding: {}", error.what_without_backtrace());
+      }
+    }
+    return choose_kernels(trial);
   }
 
   /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones too, have the time.
@@ -111,34 +161,14 @@ class GpuNetwork : public TileNetwork {
     return kernels;
   }
 
-  /// Those that are possible for an input. Where some say the same of a pixel wherever it is, these alone: no seam then, be it of
-  /// rounding, between tiles.
-  std::vector<GpuKernels> ways_for(const at::Tensor& input) {
-    std::vector<GpuKernels> ways = {{.maxima = true}, {}}, possible, independent;
+  /// Those that may be possible, the mostly fastest first.
+  std::vector<GpuKernels> ways() const {
+    std::vector<GpuKernels> ways = {{.maxima = true}, {}};
+    if (!device_.cuda) return ways;
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
     if (precision_ != Precision::float16) ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
     if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
-    const bool by_rule = at::globalContext().deterministicCuDNN();
-    independent_of_place_ = depends_on_place_ = false;
-    std::exception_ptr failure;
-    for (const GpuKernels& way : ways) {
-      try {
-        const auto alike = is_independent_of_place(geometry_of(unet_), input, [&](const at::Tensor& x) { return run(x, way); });
-        possible.push_back(way);
-        depends_on_place_ = depends_on_place_ || alike == false;
-        if (alike == true) independent.push_back(way);
-        if (by_rule && alike != false) break;  // the first is taken
-      } catch (const c10::Error& error) {
-        // By rule all workers take the same: what is short of memory on one of them must not decide.
-        if (by_rule && says_out_of_memory(error)) throw;
-        failure = std::current_exception();
-      }
-    }
-    if (possible.empty()) std::rethrow_exception(failure);
-    if (independent.empty()) return possible;
-    independent_of_place_ = true;
-    depends_on_place_ = false;
-    return independent;
+    return ways;
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
@@ -149,7 +179,7 @@ class GpuNetwork : public TileNetwork {
       const ForwardStep& step = plan.steps[i];
       const at::Tensor& in = step.in == kInput ? x : images[static_cast<std::size_t>(step.in)];
       at::Tensor& to = step.out == kOutput ? out : images[static_cast<std::size_t>(step.out)];
-      take(step, kernels, in, to);
+      take(i, step, kernels, in, to);
       if (step.in == kInput) x = at::Tensor();
       for (std::size_t b = 0; b < images.size(); ++b) {
         if (plan.buffers[b].last_step == static_cast<int>(i)) images[b] = at::Tensor();
@@ -158,17 +188,33 @@ class GpuNetwork : public TileNetwork {
     return out.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
   }
 
-  void take(const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
+  /// A step that multiplies by weights, of the first plan at hand: all have the same steps.
+  at::Tensor run_step(std::size_t number, const at::Tensor& in, const GpuKernels& kernels) const {
+    const std::int64_t side = geometry_of(unet_).smallest_input;
+    at::Tensor out;
+    take(number, plan_forward(unet_, side, side, 2).steps.at(number), kernels, in, out);
+    return out;
+  }
+
+  void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
     const auto layer = static_cast<std::size_t>(step.layer);
+    const bool ordered = kernels.ordered.contains(number);
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
         const Layer& by = weights_.convolutions[layer];
-        out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, unet_.padding == Padding::same ? 1 : 0);
+        const std::int64_t zeros = unet_.padding == Padding::same ? 1 : 0;
+        if (ordered && !(kernels.own && own_.can_convolve(in, by.weight, by.bias)))
+          out = ordered_.convolve(in, by.weight, by.bias, zeros, zeros, true);
+        else out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, zeros);
         return;
       }
-      case ForwardStep::Kind::to_classes:
-        out = gpu::classify(own_, kernels, in, weights_.to_classes.weight, weights_.to_classes.bias, unet_.classes);
+      case ForwardStep::Kind::to_classes: {
+        const Layer& by = weights_.to_classes;
+        const bool own = kernels.own && own_.can_classify(in, by.weight.narrow(0, 0, unet_.classes), by.bias.narrow(0, 0, unet_.classes));
+        out = ordered && !own ? ordered_.convolve(in, by.weight, by.bias, 0, 0, false).narrow(1, 0, unet_.classes)
+                              : gpu::classify(own_, kernels, in, by.weight, by.bias, unet_.classes);
         return;
+      }
       case ForwardStep::Kind::pooling:
         if (kernels.own && own_.can_take(in)) out = own_.pool(in);
         else out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
@@ -179,9 +225,9 @@ class GpuNetwork : public TileNetwork {
         return;
       case ForwardStep::Kind::spread: {
         const Layer& up = weights_.spreads[layer];
-        // 2x2 taps of a 3x3 kernel see the pixel before.
-        out = up.weight.size(2) == 2 ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias)
-                                     : gpu::product(in, up.weight, up.bias);
+        const bool sees_before = up.weight.size(2) == 2;  // 2x2 taps of a 3x3 kernel see the pixel before
+        if (ordered) out = ordered_.convolve(in, up.weight, up.bias, sees_before ? 1 : 0, 0, false);
+        else out = sees_before ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias) : gpu::product(in, up.weight, up.bias);
         return;
       }
       case ForwardStep::Kind::shuffle:
@@ -243,8 +289,9 @@ class GpuNetwork : public TileNetwork {
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
   std::optional<std::pair<std::int64_t, std::int64_t>> chosen_for_;  ///< height and width of the first input
-  bool independent_of_place_ = false, depends_on_place_ = false;  ///< known of kernels that were chosen here; neither: not known
+  std::string alike_;  ///< what is known of kernels that were chosen here
   gpu::OwnKernels own_;
+  gpu::OrderedConvolution ordered_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;  ///< the most recently used first
   std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded

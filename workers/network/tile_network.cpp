@@ -29,12 +29,15 @@ bool has_onednn_engine() {
 #endif
 }
 
-std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
-                                               const Device& device) {
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device,
+                                               ExactTiles exact_tiles) {
 #ifdef TESSERA_ONEDNN
   if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
 #endif
-  if (device.cuda) return make_gpu_network(network, precision, device, {.record = cuda_recorder(), .launch = cuda_launcher()});
+  if (device.cuda) {
+    return make_gpu_network(network, precision, device,
+                            {.exact_tiles = exact_tiles, .record = cuda_recorder(), .launch = cuda_launcher()});
+  }
   return make_libtorch_network(network, precision, device);
 }
 

@@ -31,9 +31,9 @@ bool has_onednn_engine();
 
 /// The fastest engine of this build for a U-Net on `device`: on the CPU oneDNN's fused primitives, on a GPU LibTorch's
 /// kernels as gpu_network.h arranges them, else LibTorch's own operators. `network` is copied, not changed.
-/// Errors: UsageError for a precision that the device lacks.
-std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
-                                               const Device& device);
+/// Errors: UsageError for a precision that the device lacks; Error for exact tiles that it cannot make.
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device,
+                                               ExactTiles exact_tiles = ExactTiles::automatic);
 
 /// The same network in float32 for a comparison: at hand at once, for no kernels are chosen by measuring.
 std::unique_ptr<TileNetwork> make_reference_network(const UNetImpl& network, const Device& device);

@@ -88,6 +88,7 @@ class Validation {
   static PredictorOptions predictor_options(const Device& device) {
     PredictorOptions options;
     options.device = device;
+    options.exact_tiles = ExactTiles::no;
     options.output_type = VoxelType::float32;
     return options;
   }

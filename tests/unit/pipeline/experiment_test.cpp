@@ -55,7 +55,7 @@ std::string meaning_of(const ExperimentConfig& c) {
       i.precision.has_value(), text_of(i.region_begin), text_of(i.region_end), fmt::format("{}", fmt::join(i.classes, ",")),
       i.labels, name_of(i.type), static_cast<int>(i.averaging), static_cast<int>(i.blending), i.blend_overlap,
       static_cast<int>(i.normalisation), i.fixed_normalisation.mean, i.fixed_normalisation.std, text_of(i.skip_mask),
-      i.background ? i.background->second : -1, i.threads, i.reproducible, i.memory_budget, i.max_retries, i.watchdog_minutes);
+      i.background ? i.background->second : -1, i.threads, i.reproducible, static_cast<int>(i.exact_tiles), i.memory_budget, i.max_retries, i.watchdog_minutes);
   const EvaluateConfig& e = c.evaluate;
   say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels, e.kind,
       fmt::format("{}", fmt::join(e.scores, ",")));

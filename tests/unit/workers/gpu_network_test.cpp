@@ -7,12 +7,16 @@
 
 #include <cmath>
 #include <map>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "io/error.h"
+#include "host_launcher.h"
 #include "operator_recorder.h"
 #include "random_network.h"
+#include "tests/unit/error_words.h"
 #include "workers/network/out_of_memory.h"
 
 namespace tessera {
@@ -104,6 +108,52 @@ TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
     EXPECT_TRUE(gives_up->logits(x).equal(plain->logits(x)));
   }
   EXPECT_EQ(tried, 1);
+}
+
+TEST(GpuNetwork, ExactTilesAreTheWholeBitForBit) {
+  const c10::InferenceMode inference;
+  for (const NetworkCase& c : {NetworkCase{"flat", false, 8, 1, 2, 1, 1}, NetworkCase{"context_and_depth", false, 8, 3, 3, 2, 1},
+                               NetworkCase{"keras", true, 8, 2, 1, 1, 1, 3, true}}) {
+    const UNetOptions options = testing::options_of(c);
+    const NetworkGeometry geometry = geometry_of(options);
+    const auto network = testing::random_network(options);
+    const auto reference = make_libtorch_network(*network, Precision::float32, {});
+    const std::int64_t core = 2 * geometry.alignment, side = geometry.input_side_for(core), larger = geometry.input_side_for(2 * core);
+    const at::Tensor section = at::randn({1, options.in_channels, larger, larger + geometry.alignment});
+    for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+      int started = 0;
+      const auto exact = make_gpu_network(*network, precision, {}, {.exact_tiles = ExactTiles::yes, .launch = testing::host_launcher(started)});
+      const at::Tensor whole = exact->logits(section), tile = exact->logits(section.narrow(2, 0, side).narrow(3, 0, side));
+      EXPECT_NE(exact->text().find(std::string(kIndependentOfPlace) + kIndependentOfSize), std::string::npos) << exact->text();
+      EXPECT_GT(started, 20);
+      const std::int64_t border = options.padding == Padding::same ? geometry.margin : 0;
+      const auto first = [&](const at::Tensor& of) {
+        return of.narrow(2, 0, tile.size(2) - border).narrow(3, 0, tile.size(3) - border);
+      };
+      EXPECT_TRUE(first(tile).equal(first(whole))) << c.what << ", " << name_of(precision);
+      const at::Tensor expected = reference->logits(section);
+      const double off = (whole - expected).abs().max().item<double>() / expected.abs().max().item<double>();
+      EXPECT_LE(off, precision == Precision::float32 ? 1e-5 : 0.05) << c.what;
+    }
+  }
+}
+
+TEST(GpuNetwork, TilesThatCannotBeExactAreRefused) {
+  const auto network = testing::random_network(testing::options_of(testing::kNetworkCases.front())),
+             odd = testing::random_network(testing::options_of({.what = "odd", .filters = 5}));
+  int started = 0;
+  const KernelLauncher launch = testing::host_launcher(started);
+  const KernelLauncher fails = [](const KernelStart&, std::span<void*>) { TORCH_CHECK(false, "NVRTC is not found"); };
+  const auto make = [](const UNetImpl& of, Precision precision, const KernelLauncher& by) {
+    return make_gpu_network(of, precision, {}, {.exact_tiles = ExactTiles::yes, .launch = by});
+  };
+  EXPECT_NO_THROW(make(*network, Precision::bfloat16, launch));
+  EXPECT_NO_THROW(make(*odd, Precision::float32, launch));
+  EXPECT_THROW(make(*odd, Precision::bfloat16, launch), Error);
+  EXPECT_THROW(make(*network, Precision::float32, {}), Error);
+  const std::string words = testing::words_of([&] { make(*network, Precision::float32, fails); });
+  for (const char* part : {"infer.exact_tiles", "NVRTC is not found", "set it to false"})
+    EXPECT_NE(words.find(part), std::string::npos) << words;
 }
 
 TEST(GpuNetwork, WeightsThatAreNotFiniteAreRefused) {

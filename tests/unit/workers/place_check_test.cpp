@@ -7,6 +7,8 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "random_network.h"
 #include "workers/network/tile_network.h"
@@ -23,9 +25,9 @@ class PlaceCheck : public ::testing::TestWithParam<testing::NetworkCase> {
     return is_independent_of_place(geometry_, at::zeros({1, options_.in_channels, side, side}), run);
   }
 
- private:
   const UNetOptions options_ = testing::options_of(GetParam());
   const NetworkGeometry geometry_ = geometry_of(options_);
+ private:
   const std::unique_ptr<TileNetwork> network_ = make_libtorch_network(*testing::random_network(options_), Precision::float32, {});
   const c10::InferenceMode inference_;
 };
@@ -43,6 +45,58 @@ TEST_P(PlaceCheck, OnePixelThatDependsOnItsPlaceFails) {
               return logits;
             }),
             false);
+}
+
+TEST_P(PlaceCheck, KernelsThatSumAlikeInEverySizePass) {
+  const auto check_size = [&](const std::function<at::Tensor(const at::Tensor&)>& run) {
+    const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
+    return is_independent_of_size(geometry_, at::zeros({1, options_.in_channels, side, side + geometry_.alignment}), run);
+  };
+  // A network in whole numbers, which the CPU's kernels sum alike in every size.
+  const auto network = [&](const at::Tensor& x) {
+    const bool same = geometry_.padding == Padding::same;
+    const at::Tensor sums = at::conv2d((x * 1009).round(), at::ones({2, options_.in_channels, 3, 3}), {}, 1, 1);
+    const std::int64_t margin = same ? 0 : geometry_.margin;
+    return sums.narrow(2, margin, x.size(2) - 2 * margin).narrow(3, margin, x.size(3) - 2 * margin);
+  };
+  EXPECT_EQ(check_size(network), true);
+  EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) + static_cast<double>(x.size(3)); }), false);
+  EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) / 0.0; }), std::nullopt);
+}
+
+TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
+  const c10::InferenceMode inference;
+  const LayerInput input = {.samples = 2, .channels = 3, .height = 40, .width = 61, .options = at::TensorOptions(at::kFloat)};
+  const at::Tensor weight = at::ones({4, 3, 3, 3});
+  int runs = 0;
+  const auto convolved = [&](const at::Tensor& x, int padding) {
+    ++runs;
+    EXPECT_EQ(x.sizes(), (std::vector<std::int64_t>{2, 3, 40, 61}));
+    EXPECT_TRUE(x.is_contiguous(at::MemoryFormat::ChannelsLast));
+    return at::conv2d((x * 1009).round(), weight, {}, 1, padding);
+  };
+  EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, [&](const at::Tensor& x) { return convolved(x, 0); }), true);
+  EXPECT_EQ(runs, 2) << "two periods";
+  EXPECT_EQ(is_layer_independent_of_place(input, 1, 1, [&](const at::Tensor& x) { return convolved(x, 1); }), true);
+  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 1); }), false) << "zeros around";
+  for (const auto& [y, x] : {std::pair{0, 0}, {37, 58}, {20, 3}}) {
+    const auto one_more = [&, y = y, x = x](const at::Tensor& image) {
+      at::Tensor out = convolved(image, 0);
+      out.select(0, 1).select(0, 3).select(0, y).select(0, x).add_(1);
+      return out;
+    };
+    EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, one_more), false) << y << ", " << x;
+  }
+  // Every other column otherwise, which steps of even length do not see, nor need to.
+  const auto by_column = [&](const at::Tensor& image) {
+    at::Tensor out = convolved(image, 0);
+    out.slice(3, 0, at::nullopt, 2).add_(1);
+    return out;
+  };
+  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, by_column), false);
+  EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, by_column), true);
+  EXPECT_EQ(is_layer_independent_of_place(input, 16, 0, [&](const at::Tensor& x) { return convolved(x, 0); }), std::nullopt) << "too small";
+  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 0) / 0.0; }), std::nullopt);
 }
 
 TEST(PlaceCheckOfSmallInputs, ThereIsNothingToCompare) {

@@ -1,0 +1,175 @@
+// Which kernels are chosen, by a network on the CPU some of whose layers are made to depend on a pixel's place.
+#include "workers/network/kernel_choice.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+namespace {
+
+/// Convolutions of 3x3 ones, poolings and what else the plan has, in whole numbers, which any order sums alike.
+class KernelChoice : public ::testing::Test {
+ protected:
+  KernelChoice() {
+    options_.depth = 2;
+    options_.base_filters = 2;
+    trial_.geometry = geometry_of(options_);
+    const std::int64_t side = trial_.geometry.input_side_for(20 * trial_.geometry.alignment);
+    trial_.input = at::zeros({1, 1, side, side});
+    trial_.plan = plan_forward(options_, side, side, 4);
+    trial_.ways = {fused(), plain()};
+    trial_.can_order = true;
+    trial_.run_step = [this](std::size_t step, const at::Tensor& image, const GpuKernels& kernels) { return layer(step, image, kernels); };
+    trial_.run = [this](const at::Tensor& input, const GpuKernels& kernels) { return network(input, kernels); };
+  }
+
+  static GpuKernels fused() { return {.fused = true}; }
+  static GpuKernels plain() { return {}; }
+  std::size_t step_of(ForwardStep::Kind kind, int layer) const {
+    for (std::size_t i = 0; i < trial_.plan.steps.size(); ++i) {
+      if (trial_.plan.steps[i].kind == kind && trial_.plan.steps[i].layer == layer) return i;
+    }
+    throw std::out_of_range("no such step");
+  }
+  std::size_t convolution(int layer) const { return step_of(ForwardStep::Kind::convolution, layer); }
+
+  at::Tensor layer(std::size_t number, const at::Tensor& image, const GpuKernels& kernels) const {
+    const ForwardStep& step = trial_.plan.steps[number];
+    const bool ordered = kernels.ordered.contains(number);
+    TORCH_CHECK(!ordered || !no_ordered_, "not on this device");
+    const std::int64_t taps = step.kind == ForwardStep::Kind::convolution ? 3 : 1;
+    at::Tensor out = at::conv2d((image * 64).ceil(), at::ones({step.out_channels, step.in_channels, taps, taps})).remainder(8191) / 64;
+    const bool at_fault = !ordered && (kernels.fused ? fused_at_fault_ : plain_at_fault_).contains(number);
+    if (at_fault) out.select(2, out.size(2) / 2).select(2, out.size(3) / 3).add_(1.0 / 128);  // within what rounding may do
+    if (ordered) out.add_(wrong_);
+    return out;
+  }
+
+  at::Tensor network(const at::Tensor& input, const GpuKernels& kernels) const {
+    TORCH_CHECK(!kernels.fused || !no_fused_, "not on this device");
+    const ForwardPlan plan = plan_forward(options_, input.size(2), input.size(3), 4);
+    std::map<int, at::Tensor> images{{kInput, input}};
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      const ForwardStep& step = plan.steps[i];
+      const at::Tensor& in = images.at(step.in);
+      at::Tensor& out = images[step.out];
+      if (step.kind == ForwardStep::Kind::pooling) {
+        out = at::max_pool2d(in, 2);
+      } else if (step.kind == ForwardStep::Kind::crop) {
+        out = at::zeros({1, step.out_channels, step.out_height, step.out_width});
+        const std::int64_t y = (in.size(2) - out.size(2)) / 2, x = (in.size(3) - out.size(3)) / 2;
+        out.narrow(1, 0, step.in_channels).copy_(in.narrow(2, y, out.size(2)).narrow(3, x, out.size(3)));
+      } else if (step.kind == ForwardStep::Kind::shuffle) {
+        out.narrow(1, out.size(1) / 2, out.size(1) / 2).copy_(at::pixel_shuffle(in, 2));
+      } else {
+        out = layer(i, in, kernels);
+      }
+    }
+    if (kernels.ordered.size() > 6) return images.at(kOutput) + size_matters_ * static_cast<double>(input.size(2));
+    return images.at(kOutput);
+  }
+
+  UNetOptions options_;
+  KernelTrial trial_;
+  std::set<std::size_t> fused_at_fault_, plain_at_fault_;
+  double wrong_ = 0, size_matters_ = 0;
+  bool no_ordered_ = false, no_fused_ = false;
+  const c10::InferenceMode inference_;
+};
+
+TEST_F(KernelChoice, WhatIsAlikeEverywhereIsTakenAsItIs) {
+  const tessera::KernelChoice choice = choose_kernels(trial_);
+  EXPECT_TRUE(choice.kernels.fused);
+  EXPECT_TRUE(choice.kernels.ordered.empty());
+  EXPECT_TRUE(choice.independent_of_place);
+  EXPECT_FALSE(choice.independent_of_size);
+  EXPECT_FALSE(choice.depends_on_place);
+}
+
+TEST_F(KernelChoice, LayersAtFaultAloneAreSummedInOneOrder) {
+  const std::set<std::size_t> faults = {convolution(1), convolution(5), step_of(ForwardStep::Kind::spread, 0),
+                                        step_of(ForwardStep::Kind::to_classes, 0)};
+  fused_at_fault_ = plain_at_fault_ = faults;
+  const tessera::KernelChoice choice = choose_kernels(trial_);
+  EXPECT_TRUE(choice.kernels.fused);
+  EXPECT_EQ(choice.kernels.ordered, faults);
+  EXPECT_TRUE(choice.independent_of_place);
+  EXPECT_FALSE(choice.depends_on_place);
+  for (const std::size_t fault : faults) {
+    fused_at_fault_ = {fault};
+    EXPECT_EQ(choose_kernels(trial_).kernels.ordered, fused_at_fault_);
+  }
+}
+
+TEST_F(KernelChoice, TheNextWayIsTakenWhereLayersCannotBeOrdered) {
+  fused_at_fault_ = {convolution(3)};
+  for (const bool wrong : {false, true}) {
+    wrong_ = wrong ? 5 : 0;
+    no_ordered_ = !wrong;
+    const tessera::KernelChoice choice = choose_kernels(trial_);
+    EXPECT_FALSE(choice.kernels.fused) << "what sums wrongly, or not at all, is not taken";
+    EXPECT_TRUE(choice.kernels.ordered.empty());
+    EXPECT_TRUE(choice.independent_of_place);
+  }
+  plain_at_fault_ = {convolution(2)};
+  const tessera::KernelChoice choice = choose_kernels(trial_);
+  EXPECT_TRUE(choice.kernels.fused) << "the first where none is alike";
+  EXPECT_TRUE(choice.depends_on_place);
+  EXPECT_FALSE(choice.independent_of_place);
+  wrong_ = 0;
+  trial_.can_order = false;
+  EXPECT_TRUE(choose_kernels(trial_).depends_on_place);
+}
+
+TEST_F(KernelChoice, TheClockDecidesAmongThoseThatAreAlike) {
+  // A timer in whose seconds the ways come: fused and mended, then plain.
+  const auto timer = [](std::vector<double> seconds) {
+    return [seconds, next = std::size_t{0}](const std::function<void()>& kernels) mutable {
+      kernels();
+      return seconds.at(next++);
+    };
+  };
+  fused_at_fault_ = {convolution(0)};
+  trial_.time = timer({1, 2});
+  EXPECT_EQ(choose_kernels(trial_).kernels.ordered, fused_at_fault_);
+  trial_.time = timer({2, 1});
+  EXPECT_FALSE(choose_kernels(trial_).kernels.fused);
+  no_ordered_ = true;
+  trial_.time = timer({2});
+  EXPECT_FALSE(choose_kernels(trial_).kernels.fused) << "one alone is alike";
+}
+
+TEST_F(KernelChoice, WhatIsNotPossibleIsLeftOut) {
+  no_fused_ = true;
+  EXPECT_FALSE(choose_kernels(trial_).kernels.fused);
+  trial_.ways = {fused()};
+  EXPECT_THROW(choose_kernels(trial_), c10::Error);
+}
+
+TEST_F(KernelChoice, AllLayersSummedInOneOrder) {
+  fused_at_fault_ = {convolution(0), convolution(4)};
+  const tessera::KernelChoice choice = choose_ordered_kernels(trial_);
+  // Depth 2: ten convolutions, two up-convolutions, the classes.
+  EXPECT_EQ(choice.kernels.ordered.size(), 13U);
+  EXPECT_TRUE(choice.independent_of_place && choice.independent_of_size);
+  wrong_ = 5;
+  EXPECT_THROW(choose_ordered_kernels(trial_), c10::Error);
+  wrong_ = 0;
+  no_ordered_ = true;
+  EXPECT_THROW(choose_ordered_kernels(trial_), c10::Error);
+  no_ordered_ = false;
+  size_matters_ = 1;
+  EXPECT_THROW(choose_ordered_kernels(trial_), c10::Error) << "it is tried out";
+}
+
+}  // namespace
+}  // namespace tessera
