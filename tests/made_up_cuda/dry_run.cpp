@@ -152,6 +152,7 @@ struct PredictionCase {
   bool labels = false;
   bool reproducible = false;
   int index = 0;
+  ExactTiles exact_tiles = ExactTiles::automatic;
 };
 
 class DryPrediction : public DryRun, public ::testing::WithParamInterface<PredictionCase> {
@@ -167,6 +168,7 @@ class DryPrediction : public DryRun, public ::testing::WithParamInterface<Predic
     options.output_type = c.output;
     options.labels = c.labels;
     options.device = device_of(c.index);
+    options.exact_tiles = c.exact_tiles;
     choose_algorithms(options.device, c.reproducible);
     const Index3 shape{8, 200, 230};
     VoxelBuffer raw(c.raw, shape);
@@ -210,8 +212,10 @@ std::vector<PredictionCase> prediction_cases() {
         all.push_back({same, precision, Averaging::none, Blending::crop, VoxelType::uint8, VoxelType::uint8,
                        false, reproducible});
     }
-    for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7})
-      all.push_back({same, Precision::bfloat16, averaging});
+    for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7}) {
+      for (const ExactTiles exact : {ExactTiles::automatic, ExactTiles::yes})
+        all.push_back({.same = same, .precision = Precision::bfloat16, .averaging = averaging, .exact_tiles = exact});
+    }
     for (const Blending blending : {Blending::linear, Blending::gaussian})
       all.push_back({same, Precision::bfloat16, Averaging::none, blending});
     for (const VoxelType type : {VoxelType::uint16, VoxelType::float32})
