@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/progress.h"
@@ -70,14 +72,18 @@ std::string InferenceReport::text() const {
       mega(t.voxels), duration_text(elapsed_s), rate(t.voxels, elapsed_s),
       blocks_before > 0 ? fmt::format(" ({} blocks were done before, start {})", blocks_before, starts) : "");
   if (blocks_skipped > 0) words += fmt::format("skipped {} block{}\n", blocks_skipped, blocks_skipped == 1 ? "" : "s");
-  words += fmt::format("{:>6}  {:<16} {:<20} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host", "device",
+  const std::size_t shown = std::min(workers.size(), kRowsShown);
+  std::size_t device_width = 20;
+  for (std::size_t i = 0; i < shown; ++i)
+    device_width = std::max(device_width, std::strlen(workers[i].identity.device.data()));
+  words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host", "device", device_width,
                        "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
-  for (std::size_t i = 0; i < std::min(workers.size(), kRowsShown); ++i) {
+  for (std::size_t i = 0; i < shown; ++i) {
     const WorkerAccount& worker = workers[i];
     const WorkerStatistics& w = worker.statistics;
     const auto share = [&](double part) { return fmt::format("{:.0f} %", 100 * part / std::max(1e-9, w.elapsed_s)); };
-    words += fmt::format("{:>6}  {:<16} {:<20} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n", worker.rank,
-                         worker.identity.host.data(), worker.identity.device.data(), w.blocks, mega(w.voxels),
+    words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n", worker.rank,
+                         worker.identity.host.data(), worker.identity.device.data(), device_width, w.blocks, mega(w.voxels),
                          rate(w.voxels, w.elapsed_s), share(w.read_s), share(w.predict_s), share(w.write_s),
                          share(w.wait_s));
   }
@@ -90,7 +96,24 @@ std::string InferenceReport::text() const {
     words += fmt::format("memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to rounding, "
                          "not to the last bit\n", t.tile_shrinks, t.tile_shrinks == 1 ? "" : "s");
   }
-  return words + check_text(t);
+  return words + ways_text() + check_text(t);
+}
+
+std::string InferenceReport::ways_text() const {
+  std::map<std::string, int> ways;
+  for (const WorkerAccount& worker : workers) {
+    if (worker.statistics.voxels == 0) continue;
+    // Not its number on the node: "cuda:1, NVIDIA H200".
+    const std::string device = worker.identity.device.data();
+    const std::size_t comma = device.find(", ");
+    const bool cuda = device.starts_with("cuda:");
+    ++ways[fmt::format("{}{}", cuda && comma != std::string::npos ? device.substr(comma + 2) + ", " : "", worker.statistics.engine.data())];
+  }
+  if (ways.size() < 2) return {};
+  std::string words = "workers computed in different ways, so that where their blocks meet pixels may differ by rounding:\n";
+  for (const auto& [way, count] : ways)
+    words += fmt::format("  {} worker{}: {}\n", count, count == 1 ? "" : "s", way);
+  return words;
 }
 
 std::string InferenceReport::failed_text() const {
@@ -119,6 +142,7 @@ nlohmann::json InferenceReport::json() const {
     entry["rank"] = worker.rank;
     entry["host"] = worker.identity.host.data();
     entry["device"] = worker.identity.device.data();
+    entry["engine"] = worker.statistics.engine.data();
     all.push_back(entry);
   }
   for (std::size_t i = 0; i < failed.size(); ++i) {

@@ -2,7 +2,10 @@
 
 #include <dlfcn.h>
 
+#include <array>
 #include <cstddef>
+
+#include "workers/network/nvrtc.h"
 
 #ifdef TESSERA_CUDA
 #include <ATen/cuda/CUDAGraph.h>
@@ -22,6 +25,17 @@ std::int64_t cuda_memory() {
   const auto get = reinterpret_cast<MemGetInfo>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
   std::size_t free = 0, total = 0;
   return get != nullptr && get(&free, &total) == 0 ? static_cast<std::int64_t>(total) : 0;
+}
+
+std::string cuda_name(int index) {
+  void* const driver = loaded_library({"libcuda.so.1"});
+  if (driver == nullptr) return {};
+  const auto get = reinterpret_cast<int (*)(int*, int)>(dlsym(driver, "cuDeviceGet"));
+  const auto get_name = reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
+  std::array<char, 128> name{};
+  int device = 0;
+  if (get == nullptr || get_name == nullptr || get(&device, index) != 0) return {};
+  return get_name(name.data(), static_cast<int>(name.size()) - 1, device) == 0 ? name.data() : "";
 }
 
 #ifdef TESSERA_CUDA

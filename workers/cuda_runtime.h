@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "workers/network/gpu_kernels.h"
 
@@ -10,6 +11,8 @@ namespace tessera {
 
 /// Bytes of the current CUDA device's memory, free or not; 0 without CUDA.
 std::int64_t cuda_memory();
+/// A CUDA device's name, such as "NVIDIA H200"; "" without CUDA's driver.
+std::string cuda_name(int index);
 
 /// Records on the current CUDA device, as CUDA graphs; empty where this program was built without CUDA's headers or against
 /// a LibTorch without CUDA.

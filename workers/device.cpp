@@ -65,7 +65,7 @@ void sum_products_in_float32(auto& context) {
 }  // namespace
 
 std::string Device::text() const {
-  if (cuda) return fmt::format("cuda:{}", index);
+  if (cuda) return fmt::format("cuda:{}{}{}", index, name.empty() ? "" : ", ", name);
   return fmt::format("cpu, {} thread{}{}", threads, threads == 1 ? "" : "s", cpus.empty() ? "" : " on " + cpus);
 }
 
@@ -108,6 +108,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     // Of this thread; others say which device they mean where they use it.
     c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
     device.memory = cuda_memory();
+    device.name = cuda_name(device.index);
   });
   device.workers_on_node = std::max(1, workers_on_node);
   if (device.cuda) {

@@ -14,9 +14,10 @@ struct Device {
   int threads = 1;  ///< CPU threads of this rank
   int workers_on_node = 1;
   std::int64_t memory = 0;  ///< bytes that the CUDA device has
+  std::string name = {};    ///< of the CUDA device; "" where its driver does not say
   std::string cpus = {};  ///< that this rank is bound to, "0-7"; "" when it is not
 
-  std::string text() const;  ///< "cpu, 2 threads", "cpu, 8 threads on 0-7" or "cuda:1"
+  std::string text() const;  ///< "cpu, 2 threads", "cpu, 8 threads on 0-7" or "cuda:1, NVIDIA H200"
 };
 
 /// Collective. Picks this rank's device by its place among the workers of its node: CUDA device = place

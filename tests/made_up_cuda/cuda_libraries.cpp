@@ -2,6 +2,7 @@
 // empty, their kernels are started on the stream that they were given and do nothing. Everything else of
 // theirs answers 0 (success). Built once for each, with its own part.
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -203,6 +204,14 @@ int cuCtxGetCurrent(void** context) {
 int cudaGetDevice(int* device);
 int cuCtxGetDevice(int* device) {
   return cudaGetDevice(device);
+}
+int cuDeviceGet(int* device, int ordinal) {
+  *device = ordinal;
+  return 0;
+}
+int cuDeviceGetName(char* name, int size, int) {
+  std::snprintf(name, static_cast<std::size_t>(size), "made-up H100");
+  return 0;
 }
 /// Of an H100: its multiprocessors, and compute capability 9.0.
 int cuDeviceGetAttribute(int* value, int attribute, int) {

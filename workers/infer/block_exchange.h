@@ -59,6 +59,7 @@ struct WorkerStatistics {
   /// How far the probabilities of the worker's first tile are from float32, the share of its voxels beyond
   /// `kPrecisionLimit`; below 0: not compared.
   double check_largest = -1, check_mean = -1, check_share_beyond = -1;
+  std::array<char, 256> engine{};  ///< TilePredictor::engine_text(), cut to fit
 };
 
 /// A worker's view of the coordinator.

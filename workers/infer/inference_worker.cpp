@@ -101,6 +101,7 @@ class WorkerPipeline {
     writer.join();
     failure_.rethrow();
     statistics_.elapsed_s = seconds_now() - begin_s_;
+    predictor_.engine_text().copy(statistics_.engine.data(), statistics_.engine.size() - 1);
     return statistics_;
   }
 

@@ -50,7 +50,7 @@ class GpuNetwork : public TileNetwork {
   }
 
   std::string text() const override {
-    return fmt::format("LibTorch, {}, {}, {}{}", name_of(precision_), device_.text(),
+    return fmt::format("LibTorch, {}, {}{}", name_of(precision_),
                        kernels_ ? kernels_->text() : "kernels not chosen yet", alike_);
   }
 
@@ -129,7 +129,7 @@ class GpuNetwork : public TileNetwork {
     kernels_ = choice.kernels;
     alike_ = choice.independent_of_place ? kIndependentOfPlace : "";
     if (choice.independent_of_size) alike_ += kIndependentOfSize;
-    spdlog::info("{}: for {} x {} pixels{}", text(), input.size(2), input.size(3),
+    spdlog::info("{}: {}: for {} x {} pixels{}", device_.text(), text(), input.size(2), input.size(3),
                  choice.depends_on_place ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile" : "");
   }
 
