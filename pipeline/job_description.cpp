@@ -68,6 +68,8 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["infer.block"] = to_string(plan.blocks.block_shape());
   job["infer.chunk"] = to_string(plan.output_chunk);
   job["infer.precision"] = name_of(plan.demand.precision);
+  // One job's voxels are to have the section's bits all of them.
+  if (plan.demand.cuda && config.infer.exact_tiles == ExactTiles::yes) job["infer.exact_tiles"] = "true";
   job["infer.region"] = to_string(plan.region);
   if (!config.infer.labels) job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));
   job["infer.write"] = config.infer.labels ? "labels" : "probability";

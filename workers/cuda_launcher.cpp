@@ -89,14 +89,15 @@ struct Driver {
 /// Kernels that are compiled together, when the first of them is started.
 struct KernelGroup {
   const char* source;
+  int capability;  ///< that a device needs
   std::vector<const char*> names;
 };
 
 const std::vector<KernelGroup>& kernel_groups() {
   static const std::vector<KernelGroup> groups = {
-      {kDeviceKernels,
+      {kDeviceKernels, 0,
        {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input", "tessera_bend_answer"}},
-      {kConvolutionKernels,
+      {kConvolutionKernels, 80,
        {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_small",
         "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}}};
   return groups;
@@ -118,7 +119,10 @@ class DeviceKernels {
   DeviceKernels(const Driver& driver, const KernelGroup& group, int device) : driver_(driver) {
     constexpr int kProcessors = 16, kMajor = 75, kMinor = 76;  // CUdevice_attribute
     processors_ = driver_.attribute(kProcessors, device);
-    const std::string code = compiled_for_cuda(group.source, 10 * driver_.attribute(kMajor, device) + driver_.attribute(kMinor, device));
+    const int major = driver_.attribute(kMajor, device), minor = driver_.attribute(kMinor, device), capability = 10 * major + minor;
+    TORCH_CHECK(capability >= group.capability, "compute capability ", group.capability / 10, ".", group.capability % 10,
+                " is needed, this device has ", major, ".", minor);
+    const std::string code = compiled_for_cuda(group.source, capability);
     driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
     for (const char* name : group.names) {
       Function& function = functions_[name];
@@ -156,32 +160,39 @@ class CudaLauncher {
     const DeviceKernels* kernels = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      TORCH_CHECK(failures_[group].empty(), failures_[group]);
-      kernels = &current(group);
+      made(driver_, [] { return std::make_unique<Driver>(); });
+      const int device = driver_.value->device();
+      kernels = &made(groups_[{device, group}],
+                      [&] { return std::make_unique<DeviceKernels>(*driver_.value, kernel_groups()[group], device); });
     }
     kernels->launch(start, arguments);
   }
 
  private:
-  const DeviceKernels& current(std::size_t group) {
+  /// What is made once, or why it cannot be.
+  template <class Value>
+  struct Once {
+    std::unique_ptr<Value> value;
+    std::string failure;
+  };
+
+  template <class Value, class Make>
+  static const Value& made(Once<Value>& once, const Make& make) {
+    TORCH_CHECK(once.failure.empty(), once.failure);
     try {
-      if (!driver_) driver_ = std::make_unique<Driver>();
-      const int device = driver_->device();
-      auto& kernels = devices_[{device, group}];
-      if (!kernels) kernels = std::make_unique<DeviceKernels>(*driver_, kernel_groups()[group], device);
-      return *kernels;
+      if (!once.value) once.value = make();
+      return *once.value;
     } catch (const c10::Error& error) {
       if (says_out_of_memory(error)) throw;  // there may be some the next time
-      failures_[group] = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
-      spdlog::warn("{}; LibTorch's do their work", failures_[group]);
+      once.failure = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
+      spdlog::warn("{}; LibTorch's do their work", once.failure);
       throw;
     }
   }
 
   std::mutex mutex_;
-  std::map<std::size_t, std::string> failures_;  ///< by group
-  std::unique_ptr<Driver> driver_;
-  std::map<std::pair<int, std::size_t>, std::unique_ptr<DeviceKernels>> devices_;  ///< by device and group
+  Once<Driver> driver_;
+  std::map<std::pair<int, std::size_t>, Once<DeviceKernels>> groups_;  ///< by device and number
 };
 
 }  // namespace

@@ -18,8 +18,8 @@ std::string cuda_name(int index);
 /// a LibTorch without CUDA.
 KernelRecorder cuda_recorder();
 
-/// Starts Tessera's own kernels on the current CUDA device. The first start on a device compiles them, by NVRTC, so it must not
-/// be in a recording. Where that fails, a warning says so once, and every start is an error. Empty as cuda_recorder().
+/// Starts Tessera's own kernels on the current CUDA device. The first start on a device compiles them, the convolutions by themselves,
+/// by NVRTC, so it must not be in a recording. Where that fails, a warning says so once for each, and every start is an error. Empty as cuda_recorder().
 KernelLauncher cuda_launcher();
 
 }  // namespace tessera

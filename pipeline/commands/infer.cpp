@@ -263,6 +263,8 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   };
   on_every_rank(world, [&] {
     const Precision precision = plan->demand.precision;
+    if (is_worker && world.rank() <= 1 && !device.cuda && config.infer.exact_tiles == ExactTiles::yes)
+      spdlog::warn("infer.exact_tiles: is of no effect on the CPU");
     if (is_worker) predictor = make_predictor(network.make(precision, device, config.infer.exact_tiles), precision);
   });
 

@@ -252,6 +252,20 @@ class Memory(BadInput):
                           sets(infer__tile=1020, infer__memory_budget_mib=16))
 
 
+class ExactTiles(BadInput):
+
+    def test_where_they_cannot_be(self):
+        self.refuse_infer(USAGE, ["infer.exact_tiles: sums float32 or bfloat16 in one order"],
+                          sets(infer__exact_tiles="true", infer__precision="float16"))
+        self.refuse_infer(USAGE, ["infer.exact_tiles: 'exactly' is none of auto, true, false"], sets(infer__exact_tiles="exactly"))
+        self.refuse_infer(USAGE, ["infer.exact_tiles: is for Tessera's own networks"],
+                          sets(infer__exact_tiles="true", model__torchscript="elsewhere.pt"))
+
+    def test_on_the_cpu_they_are_said_to_be_of_no_effect(self):
+        result = self.tessera(["infer", self.yaml, *sets(infer__exact_tiles="true", infer__output="exact.h5:/p")], timeout=120)
+        self.assertIn("infer.exact_tiles: is of no effect on the CPU", result.text)
+
+
 class Checkpoints(BadInput):
 
     def test_missing(self):

@@ -30,7 +30,7 @@ GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function
 /// Times kernels on a CUDA device.
 KernelTimer cuda_timer(int index);
 
-/// How one of Tessera's own kernels (device_kernels.cu, sample_kernels.cu) is started.
+/// How one of Tessera's own kernels (device_kernels.cu, convolution_kernels.cu, sample_kernels.cu) is started.
 struct KernelStart {
   const char* name;
   std::int64_t blocks_x = 1, blocks_y = 1;  ///< of kKernelThreads threads

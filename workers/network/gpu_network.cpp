@@ -65,7 +65,10 @@ class GpuNetwork : public TileNetwork {
       });
     } catch (const OutOfMemory&) {
       // Tiles will be smaller: their kernels are chosen anew.
-      if (chosen_for_) kernels_.reset();
+      if (chosen_for_) {
+        kernels_.reset();
+        alike_.clear();
+      }
       chosen_for_.reset();
       throw;
     }
@@ -99,8 +102,10 @@ class GpuNetwork : public TileNetwork {
     const Layer& by = weights_.convolutions.back();
     const at::Tensor image = at::zeros({1, by.weight.size(1), 4, 4}, by.weight.options());
     if (!options_.launch) throw cannot("this build has no CUDA kernels of Tessera's own");
-    if (!ordered_.can_take(image, by.weight))
-      throw cannot(fmt::format("that takes float32, or bfloat16 with filters by eights, not {} with {}", name_of(precision_), by.weight.size(0)));
+    if (!ordered_.can_take(image, by.weight, by.bias)) {
+      throw cannot(fmt::format("that takes float32, or bfloat16 with filters by eights, not {} with {} (or set infer.precision: float32)",
+                               name_of(precision_), by.weight.size(0)));
+    }
     try {
       ordered_.convolve(image, by.weight, by.bias, 1, 1, true);
     } catch (const c10::Error& error) {
@@ -122,7 +127,7 @@ class GpuNetwork : public TileNetwork {
                       .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
                       .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },
                       .ways = ways(),
-                      .can_order = options_.launch && options_.exact_tiles != ExactTiles::no};
+                      .can_order = static_cast<bool>(options_.launch)};
     if (!by_rule) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
     const KernelChoice choice = choice_for(trial);
@@ -134,23 +139,16 @@ class GpuNetwork : public TileNetwork {
   }
 
   KernelChoice choice_for(const KernelTrial& trial) const {
-    if (options_.exact_tiles == ExactTiles::yes) {
-      try {
-        return choose_ordered_kernels(trial);
-      } catch (const c10::Error& error) {
-        if (says_out_of_memory(error)) throw;
-        throw Error(fmt::format("infer.exact_tiles: {}; set it to false", error.what_without_backtrace()));
-      }
+    try {
+      return choose_kernels(trial, options_.exact_tiles);
+    } catch (const c10::Error& error) {
+      // Of the first tile as of all others.
+      const std::string what = error.what_without_backtrace();
+      const bool broken = says_device_failed(what) && trial.can_order && options_.exact_tiles != ExactTiles::no;
+      if (says_out_of_memory(error) || says_no_engine(error) || (options_.exact_tiles != ExactTiles::yes && !broken)) throw;
+      throw WholeJobError(fmt::format("{}: {} (infer.exact_tiles: false does without kernels of Tessera's own for convolutions)",
+                                      device_.text(), what.substr(0, what.find('\n'))));
     }
-    if (options_.exact_tiles == ExactTiles::automatic && precision_ == Precision::float32 && trial.can_order && !trial.time) {
-      try {
-        return choose_ordered_kernels(trial);
-      } catch (const c10::Error& error) {
-        if (says_out_of_memory(error)) throw;
-        spdlog::warn("tiles of other sizes may differ in rounding: {}", error.what_without_backtrace());
-      }
-    }
-    return choose_kernels(trial);
   }
 
   /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones too, have the time.

@@ -3,11 +3,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "io/network_geometry.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_kernels.h"
+#include "workers/network/precision.h"
 
 namespace tessera {
 
@@ -22,24 +24,26 @@ struct KernelTrial {
   /// One step that multiplies by weights, of an image that it reads.
   std::function<at::Tensor(std::size_t step, const at::Tensor& image, const GpuKernels&)> run_step;
   std::vector<GpuKernels> ways;  ///< the mostly fastest first
-  bool can_order = false;        ///< whether there is a launcher for GpuKernels::ordered
+  bool can_order = false;        ///< whether there is a launcher for GpuKernels::ordered; not used with ExactTiles::no
   /// Seconds; without it the first way that does is taken, for the same choice every time.
   KernelTimer time = {};
 };
 
 struct KernelChoice {
   GpuKernels kernels;
-  bool independent_of_place = false, independent_of_size = false;
-  bool depends_on_place = false;      ///< none was found that is not; neither: the input is too small to tell
+  bool independent_of_place = false, independent_of_size = false;  ///< found to be so
+  bool depends_on_place = false;  ///< none was found that is not; neither: the input is too small to tell
 };
 
 /// The fastest of those ways that say the same of a pixel wherever it is in an input, so that there is no seam, be it of rounding, between
-/// tiles. A way that does not is tried again with the layers at fault summed in one order. Where there is none, the fastest of all.
-/// Errors: c10::Error where none is possible; without a timer also where memory runs out, which must not decide.
-KernelChoice choose_kernels(const KernelTrial& trial);
+/// tiles; where there is none, the fastest of all. `can_order`: a way that does not is tried again with the layers at fault summed in one
+/// order. ExactTiles::yes, and in float32 without a timer automatic, too: all layers are summed so, and a pixel is the same in
+/// tiles of every size. Every kernel that sums in one order is compared with LibTorch's before.
+/// Errors: c10::Error where no way is possible, or `yes` is not; where memory runs out, if that decided between ways by rule; and
+/// what CUDA has failed with for good.
+KernelChoice choose_kernels(const KernelTrial& trial, ExactTiles exact_tiles);
 
-/// All layers summed in one order: a pixel is the same in tiles of every size, too. It is tried nevertheless, where the input is large
-/// enough. Errors: c10::Error where it is not so, or the device cannot.
-KernelChoice choose_ordered_kernels(const KernelTrial& trial);
+/// Whether these are CUDA's words for what leaves a device of no use to the process.
+bool says_device_failed(const std::string& what);
 
 }  // namespace tessera

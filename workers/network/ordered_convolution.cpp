@@ -62,16 +62,24 @@ at::Tensor in_pieces(const at::Tensor& image) {
 
 OrderedConvolution::OrderedConvolution(KernelLauncher launch) : launch_(std::move(launch)) {}
 
-bool OrderedConvolution::can_take(const at::Tensor& x, const at::Tensor& weight) const {
+std::int64_t side_of_large_parts(std::int64_t filters) {
+  std::int64_t side = 1;
+  while (&part_for(side * side, filters) == &kSmall) ++side;
+  return side + 2;  // of the image: 3x3 taps
+}
+
+bool OrderedConvolution::can_take(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
   constexpr std::int64_t kMostTaps = 5;  // 25 bits of 32
   const auto type = x.scalar_type();
   const bool known = type == at::kFloat || (type == at::kBFloat16 && weight.size(0) % values_of_a_piece(type) == 0);
-  return launch_ && known && weight.scalar_type() == type && weight.size(2) == weight.size(3) && weight.size(2) <= kMostTaps;
+  const bool match = weight.scalar_type() == type && bias.scalar_type() == type && weight.size(1) == x.size(1) &&
+                     bias.numel() == weight.size(0);
+  return launch_ && known && match && weight.size(2) == weight.size(3) && weight.size(2) <= kMostTaps;
 }
 
 at::Tensor OrderedConvolution::convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, std::int64_t before,
                                         std::int64_t after, bool rectify) const {
-  TORCH_CHECK(can_take(x, weight), "no ordered convolution of ", x.sizes(), " and ", weight.sizes(), " in ", x.scalar_type());
+  TORCH_CHECK(can_take(x, weight, bias), "no ordered convolution of ", x.sizes(), " and ", weight.sizes(), " in ", x.scalar_type());
   const std::int64_t side = weight.size(2), filters = weight.size(0), less = side - 1 - before - after;
   const at::Tensor image = in_pieces(x), taps = in_pieces(weight), biases = bias.contiguous();
   at::Tensor out = empty_image(image, filters, image.size(2) - less, image.size(3) - less);

@@ -19,6 +19,11 @@ inline bool says_out_of_memory(const c10::Error& error) {
   return false;
 }
 
+/// Whether they are cuDNN's last ones, for want of memory or of such a kernel.
+inline bool says_no_engine(const c10::Error& error) {
+  return std::string(error.what_without_backtrace()).find("unable to find an engine to execute") != std::string::npos;
+}
+
 /// Runs `work` and turns LibTorch's ways to say that memory ran out, on the host or on a device, into OutOfMemory with
 /// the words that `words` makes.
 template <class Words, class Work>
@@ -30,8 +35,7 @@ auto translated_out_of_memory(const Words& words, const Work& work) {
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     // cuDNN's last words are also those for a type that it does not know; smaller tiles then fail, too, and say so.
-    const bool no_engine = what.find("unable to find an engine to execute") != std::string::npos;
-    if (no_engine || says_out_of_memory(error)) throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
+    if (says_no_engine(error) || says_out_of_memory(error)) throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
     throw;
   }
 }

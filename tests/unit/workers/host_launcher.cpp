@@ -6,6 +6,9 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -42,6 +45,17 @@ float __fmaf_rn(float a, float b, float c) {
 #include "workers/network/device_kernels.cu"
 #include "workers/train/sample_kernels.cu"
 
+/// What a GPU would end with. No exception leaves a thread of BlockOfThreads.
+void require(bool condition, const char* otherwise) {
+  if (condition) return;
+  std::fprintf(stderr, "%s\n", otherwise);
+  std::abort();
+}
+
+void require_piece(const void* place) {
+  require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0, "an access of 16 bytes that is not aligned to them");
+}
+
 /// A thread's copies to shared memory that have begun.
 struct Copies {
   struct Copy {
@@ -54,11 +68,13 @@ struct Piece;
 
 /// The block that runs, for what its threads do together.
 struct Block {
+  enum class Together { load_matrices, multiply };
   static constexpr std::size_t kWarp = BlockOfThreads::kWarp;
   BlockOfThreads threads{kKernelThreads};
   HostThreads how;
   std::array<Copies, kKernelThreads> copies;
   struct Shown {  ///< by a thread to its warp
+    Together what = Together::multiply;
     const Piece* row = nullptr;
     std::array<unsigned int, 4> pixels = {};
     std::array<unsigned int, 2> filters = {};
@@ -72,12 +88,15 @@ struct Block {
     threads.meet(group);
     threadIdx.x = thread;
   }
-  /// What all threads of this one's warp show.
+  /// What all threads of this one's warp show, which do the same.
   const Shown* show(const Shown& mine) {
     auto& turn = shown[turns[threadIdx.x]++ % 2];
     turn[threadIdx.x] = mine;
     meet(kWarp);
-    return turn.data() + threadIdx.x / kWarp * kWarp;
+    const Shown* const warp = turn.data() + threadIdx.x / kWarp * kWarp;
+    for (std::size_t i = 0; i < kWarp; ++i)
+      require(warp[i].what == mine.what, "a warp's threads do different things together");
+    return warp;
   }
 };
 Block& block() {
@@ -95,6 +114,8 @@ void copy(const Copies::Copy& copy) {
 }
 
 void copy_piece(Piece* to, const Piece* from, bool inside) {
+  require_piece(to);
+  require_piece(from);
   const Copies::Copy one = {to, inside ? from : nullptr};
   if (block().how.late_copies) block().copies[threadIdx.x].steps.back().push_back(one);
   else copy(one);
@@ -114,8 +135,9 @@ void wait_for_copies() {
 }
 
 void load_matrices(unsigned int (&to)[4], const Piece* row) {
+  require_piece(row);
   const unsigned int lane = threadIdx.x % Block::kWarp;
-  const Block::Shown* const warp = block().show({.row = row});
+  const Block::Shown* const warp = block().show({.what = Block::Together::load_matrices, .row = row});
   for (unsigned int i = 0; i < 4; ++i)
     std::memcpy(&to[i], reinterpret_cast<const char*>(warp[8 * i + lane / 4].row) + lane % 4 * 4, 4);
 }
@@ -181,6 +203,10 @@ void run_together(const std::string& name, std::span<void*> arguments, HostThrea
     call(name, arguments);
   };
   block().threads.run(thread, how.backwards);
+  for (const Copies& copies : block().copies) {
+    for (const auto& step : copies.steps)
+      require(step.empty(), "a block has ended before its copies");
+  }
 }
 
 }  // namespace

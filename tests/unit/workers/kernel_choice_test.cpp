@@ -6,6 +6,8 @@
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -28,6 +30,7 @@ class KernelChoice : public ::testing::Test {
     trial_.plan = plan_forward(options_, side, side, 4);
     trial_.ways = {fused(), plain()};
     trial_.can_order = true;
+    trial_.type = at::kBFloat16;
     trial_.run_step = [this](std::size_t step, const at::Tensor& image, const GpuKernels& kernels) { return layer(step, image, kernels); };
     trial_.run = [this](const at::Tensor& input, const GpuKernels& kernels) { return network(input, kernels); };
   }
@@ -46,8 +49,9 @@ class KernelChoice : public ::testing::Test {
     const ForwardStep& step = trial_.plan.steps[number];
     const bool ordered = kernels.ordered.contains(number);
     TORCH_CHECK(!ordered || !no_ordered_, "not on this device");
+    TORCH_CHECK(!ordered || ordered_fails_ == nullptr, ordered_fails_);
     const std::int64_t taps = step.kind == ForwardStep::Kind::convolution ? 3 : 1;
-    at::Tensor out = at::conv2d((image * 64).ceil(), at::ones({step.out_channels, step.in_channels, taps, taps})).remainder(8191) / 64;
+    at::Tensor out = at::conv2d((image.to(at::kFloat) * 64).ceil(), at::ones({step.out_channels, step.in_channels, taps, taps})).remainder(8191) / 64;
     const bool at_fault = !ordered && (kernels.fused ? fused_at_fault_ : plain_at_fault_).contains(number);
     if (at_fault) out.select(2, out.size(2) / 2).select(2, out.size(3) / 3).add_(1.0 / 128);  // within what rounding may do
     if (ordered) out.add_(wrong_);
@@ -56,6 +60,7 @@ class KernelChoice : public ::testing::Test {
 
   at::Tensor network(const at::Tensor& input, const GpuKernels& kernels) const {
     TORCH_CHECK(!kernels.fused || !no_fused_, "not on this device");
+    TORCH_CHECK(kernels.fused || plain_fails_ == nullptr, plain_fails_);
     const ForwardPlan plan = plan_forward(options_, input.size(2), input.size(3), 4);
     std::map<int, at::Tensor> images{{kInput, input}};
     for (std::size_t i = 0; i < plan.steps.size(); ++i) {
@@ -83,11 +88,13 @@ class KernelChoice : public ::testing::Test {
   std::set<std::size_t> fused_at_fault_, plain_at_fault_;
   double wrong_ = 0, size_matters_ = 0;
   bool no_ordered_ = false, no_fused_ = false;
+  const char* ordered_fails_ = nullptr;
+  const char* plain_fails_ = nullptr;
   const c10::InferenceMode inference_;
 };
 
 TEST_F(KernelChoice, WhatIsAlikeEverywhereIsTakenAsItIs) {
-  const tessera::KernelChoice choice = choose_kernels(trial_);
+  const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
   EXPECT_TRUE(choice.kernels.fused);
   EXPECT_TRUE(choice.kernels.ordered.empty());
   EXPECT_TRUE(choice.independent_of_place);
@@ -99,14 +106,14 @@ TEST_F(KernelChoice, LayersAtFaultAloneAreSummedInOneOrder) {
   const std::set<std::size_t> faults = {convolution(1), convolution(5), step_of(ForwardStep::Kind::spread, 0),
                                         step_of(ForwardStep::Kind::to_classes, 0)};
   fused_at_fault_ = plain_at_fault_ = faults;
-  const tessera::KernelChoice choice = choose_kernels(trial_);
+  const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
   EXPECT_TRUE(choice.kernels.fused);
   EXPECT_EQ(choice.kernels.ordered, faults);
   EXPECT_TRUE(choice.independent_of_place);
   EXPECT_FALSE(choice.depends_on_place);
   for (const std::size_t fault : faults) {
     fused_at_fault_ = {fault};
-    EXPECT_EQ(choose_kernels(trial_).kernels.ordered, fused_at_fault_);
+    EXPECT_EQ(choose_kernels(trial_, ExactTiles::automatic).kernels.ordered, fused_at_fault_);
   }
 }
 
@@ -115,19 +122,20 @@ TEST_F(KernelChoice, TheNextWayIsTakenWhereLayersCannotBeOrdered) {
   for (const bool wrong : {false, true}) {
     wrong_ = wrong ? 5 : 0;
     no_ordered_ = !wrong;
-    const tessera::KernelChoice choice = choose_kernels(trial_);
+    const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
     EXPECT_FALSE(choice.kernels.fused) << "what sums wrongly, or not at all, is not taken";
     EXPECT_TRUE(choice.kernels.ordered.empty());
     EXPECT_TRUE(choice.independent_of_place);
   }
   plain_at_fault_ = {convolution(2)};
-  const tessera::KernelChoice choice = choose_kernels(trial_);
+  const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
   EXPECT_TRUE(choice.kernels.fused) << "the first where none is alike";
   EXPECT_TRUE(choice.depends_on_place);
   EXPECT_FALSE(choice.independent_of_place);
   wrong_ = 0;
+  EXPECT_TRUE(choose_kernels(trial_, ExactTiles::no).depends_on_place);
   trial_.can_order = false;
-  EXPECT_TRUE(choose_kernels(trial_).depends_on_place);
+  EXPECT_TRUE(choose_kernels(trial_, ExactTiles::automatic).depends_on_place);
 }
 
 TEST_F(KernelChoice, TheClockDecidesAmongThoseThatAreAlike) {
@@ -140,35 +148,84 @@ TEST_F(KernelChoice, TheClockDecidesAmongThoseThatAreAlike) {
   };
   fused_at_fault_ = {convolution(0)};
   trial_.time = timer({1, 2});
-  EXPECT_EQ(choose_kernels(trial_).kernels.ordered, fused_at_fault_);
+  EXPECT_EQ(choose_kernels(trial_, ExactTiles::automatic).kernels.ordered, fused_at_fault_);
   trial_.time = timer({2, 1});
-  EXPECT_FALSE(choose_kernels(trial_).kernels.fused);
+  EXPECT_FALSE(choose_kernels(trial_, ExactTiles::automatic).kernels.fused);
   no_ordered_ = true;
   trial_.time = timer({2});
-  EXPECT_FALSE(choose_kernels(trial_).kernels.fused) << "one alone is alike";
+  EXPECT_FALSE(choose_kernels(trial_, ExactTiles::automatic).kernels.fused) << "one alone is alike";
 }
 
 TEST_F(KernelChoice, WhatIsNotPossibleIsLeftOut) {
   no_fused_ = true;
-  EXPECT_FALSE(choose_kernels(trial_).kernels.fused);
+  EXPECT_FALSE(choose_kernels(trial_, ExactTiles::automatic).kernels.fused);
   trial_.ways = {fused()};
-  EXPECT_THROW(choose_kernels(trial_), c10::Error);
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error);
+}
+
+TEST_F(KernelChoice, MemoryThatRunsOutDecidesNothingByRule) {
+  constexpr std::array kMemory = {"CUDA out of memory", "FIND was unable to find an engine to execute this computation"};
+  const auto second = [](double first_s) {
+    return [first_s, next = 0](const std::function<void()>& kernels) mutable { return kernels(), next++ == 0 ? first_s : 1.0; };
+  };
+  fused_at_fault_ = {convolution(3)};
+  for (const char* words : kMemory) {
+    ordered_fails_ = words;
+    trial_.time = {};
+    EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error) << words;
+    EXPECT_FALSE(choose_kernels(trial_, ExactTiles::no).kernels.fused);
+    trial_.type = at::kFloat;
+    EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error) << words;
+    trial_.type = at::kBFloat16;
+    trial_.time = second(2);
+    EXPECT_FALSE(choose_kernels(trial_, ExactTiles::automatic).kernels.fused) << "the clock may decide otherwise each time";
+    ordered_fails_ = nullptr;
+    plain_fails_ = words;
+    EXPECT_TRUE(choose_kernels(trial_, ExactTiles::no).kernels.fused);
+    trial_.time = {};
+    EXPECT_THROW(choose_kernels(trial_, ExactTiles::no), c10::Error) << words;
+    plain_fails_ = nullptr;
+  }
+}
+
+TEST_F(KernelChoice, AfterAFailureOfTheDeviceNothingIsTried) {
+  fused_at_fault_ = {convolution(3)};
+  ordered_fails_ = "CUDA error: an illegal memory access was encountered";
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error);
+  trial_.time = [](const std::function<void()>&) { return 1.0; };
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error);
+  EXPECT_FALSE(choose_kernels(trial_, ExactTiles::no).kernels.fused);
+}
+
+TEST_F(KernelChoice, InFloat32AllLayersAreOrderedByRule) {
+  trial_.type = at::kFloat;
+  EXPECT_EQ(choose_kernels(trial_, ExactTiles::automatic).kernels.ordered.size(), 13U);
+  EXPECT_TRUE(choose_kernels(trial_, ExactTiles::no).kernels.ordered.empty());
+  no_ordered_ = true;
+  tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
+  EXPECT_TRUE(choice.kernels.ordered.empty() && choice.kernels.fused && choice.independent_of_place);
+  no_ordered_ = false;
+  trial_.time = [](const std::function<void()>&) { return 1.0; };
+  EXPECT_TRUE(choose_kernels(trial_, ExactTiles::automatic).kernels.ordered.empty()) << "the fastest";
 }
 
 TEST_F(KernelChoice, AllLayersSummedInOneOrder) {
   fused_at_fault_ = {convolution(0), convolution(4)};
-  const tessera::KernelChoice choice = choose_ordered_kernels(trial_);
+  const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::yes);
   // Depth 2: ten convolutions, two up-convolutions, the classes.
   EXPECT_EQ(choice.kernels.ordered.size(), 13U);
   EXPECT_TRUE(choice.independent_of_place && choice.independent_of_size);
+  trial_.can_order = false;
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::yes), c10::Error);
+  trial_.can_order = true;
   wrong_ = 5;
-  EXPECT_THROW(choose_ordered_kernels(trial_), c10::Error);
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::yes), c10::Error);
   wrong_ = 0;
   no_ordered_ = true;
-  EXPECT_THROW(choose_ordered_kernels(trial_), c10::Error);
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::yes), c10::Error);
   no_ordered_ = false;
   size_matters_ = 1;
-  EXPECT_THROW(choose_ordered_kernels(trial_), c10::Error) << "it is tried out";
+  EXPECT_THROW(choose_kernels(trial_, ExactTiles::yes), c10::Error) << "it is tried out";
 }
 
 }  // namespace

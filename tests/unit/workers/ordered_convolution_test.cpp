@@ -59,7 +59,7 @@ KernelLauncher by_part(const std::string& part, testing::HostThreads order, int&
 at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order, bool rectify) {
   int started = 0;
   const gpu::OrderedConvolution by(by_part(part, order, started));
-  EXPECT_TRUE(by.can_take(t.x, t.weight));
+  EXPECT_TRUE(by.can_take(t.x, t.weight, t.bias));
   at::Tensor found = by.convolve(t.x, t.weight, t.bias, c.before, c.after, rectify);
   EXPECT_EQ(started, 1);
   EXPECT_TRUE(found.is_contiguous(at::MemoryFormat::ChannelsLast));
@@ -150,6 +150,37 @@ TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
   }
 }
 
+TEST(OrderedConvolution, ImagesLieAnywhere) {
+  constexpr Case kCase = {1, 8, 8, 7, 6, 3, 0, 0};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Tensors t = tensors_of(kCase, type);
+    const at::Tensor expected = convolved(t, kCase, "small", {}, true);
+    // One value further on, so that no piece starts there; the channels' part of an image; channels that lie apart.
+    const at::Tensor further = at::empty({t.x.numel() + 1}, t.x.options()).narrow(0, 1, t.x.numel()).view({1, 7, 6, 8}).permute({0, 3, 1, 2});
+    further.copy_(t.x);
+    const at::Tensor part = gpu::channels_last(at::cat({t.x, t.x}, 1), type).narrow(1, 8, 8), apart = t.x.contiguous();
+    for (const at::Tensor& x : {further, part, apart})
+      EXPECT_TRUE(convolved({x, t.weight.contiguous(), t.bias}, kCase, "small", {}, true).equal(expected));
+  }
+}
+
+TEST(OrderedConvolution, NothingIsSeenOfTheBlockBefore) {
+  // Enough to leave NaN in all of shared memory.
+  constexpr Case kBefore = {1, 32, 128, 18, 18, 3, 0, 0}, kCase = {1, 8, 8, 5, 5, 3, 0, 0};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Tensors before = tensors_of(kBefore, type), t = tensors_of(kCase, type);
+    before.x.fill_(kNan);
+    before.weight.fill_(kNan);
+    const at::Tensor expected = at::conv2d(t.x.to(at::kDouble), t.weight.to(at::kDouble), t.bias.to(at::kDouble));
+    for (const char* part : kParts) {
+      for (const auto& order : kOrders) {
+        EXPECT_TRUE(convolved(before, kBefore, part, order, false).isnan().all().item<bool>());
+        EXPECT_TRUE(convolved(t, kCase, part, order, false).to(at::kDouble).allclose(expected, 1.0 / 256, 1e-4)) << part;
+      }
+    }
+  }
+}
+
 TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
   std::vector<std::string> names;
   const gpu::OrderedConvolution by([&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); });
@@ -163,6 +194,14 @@ TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
   convolve(8, 512, 30);
   EXPECT_EQ(names, (std::vector<std::string>{"tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_large",
                                              "tessera_convolve_bfloat16_small", "tessera_convolve_bfloat16_small"}));
+  for (const std::int64_t filters : {8, 64, 72, 128, 1024}) {
+    names.clear();
+    const std::int64_t side = gpu::side_of_large_parts(filters);
+    convolve(8, filters, side);
+    convolve(8, filters, side - 1);
+    EXPECT_EQ(names, (std::vector<std::string>{filters > 64 ? "tessera_convolve_bfloat16_large" : "tessera_convolve_bfloat16_narrow",
+                                               "tessera_convolve_bfloat16_small"}));
+  }
 }
 
 TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
@@ -180,9 +219,15 @@ TEST(OrderedConvolution, KnowsWhatItCannot) {
   int started = 0;
   const gpu::OrderedConvolution by(testing::host_launcher(started)), none({});
   const auto can = [&](const gpu::OrderedConvolution& one, std::int64_t filters, at::ScalarType type, std::int64_t side = 3) {
-    const at::Tensor x = at::zeros({1, 6, 9, 9}).to(type), weight = at::zeros({filters, 6, side, side}).to(type);
-    if (one.can_take(x, weight)) return true;
-    EXPECT_THROW(one.convolve(x, weight, at::zeros({filters}).to(type), 0, 0, false), c10::Error);
+    const at::Tensor x = at::zeros({1, 6, 9, 9}).to(type), weight = at::zeros({filters, 6, side, side}).to(type),
+                     bias = at::zeros({filters}).to(type);
+    if (one.can_take(x, weight, bias)) {
+      EXPECT_FALSE(one.can_take(x, weight, bias.narrow(0, 0, filters - 1)));
+      EXPECT_FALSE(one.can_take(x, weight, bias.to(at::kDouble)));
+      EXPECT_FALSE(one.can_take(x.narrow(1, 0, 5), weight, bias)) << "other channels";
+      return true;
+    }
+    EXPECT_THROW(one.convolve(x, weight, bias, 0, 0, false), c10::Error);
     return false;
   };
   EXPECT_TRUE(can(by, 5, at::kFloat));
