@@ -93,21 +93,28 @@ class GpuNetwork : public TileNetwork {
     layer.bias = layer.bias.to(torch_device(device_), type());
   }
 
+  /// The convolution of the fewest filters.
+  const Layer& narrowest() const { return weights_.convolutions.back(); }
+
+  bool can_order() const {
+    const Layer& by = narrowest();
+    return ordered_.can_take(at::empty({1, by.weight.size(1), 1, 1}, by.weight.options()), by.weight, by.bias);
+  }
+
   /// Before the first tile: what cannot be is no tile's failure.
   void require_ordered() const {
     const auto cannot = [&](const std::string& why) {
       return Error(fmt::format("infer.exact_tiles: {} cannot sum all layers in one order: {}; set it to false", device_.text(), why));
     };
     const c10::InferenceMode inference;
-    const Layer& by = weights_.convolutions.back();
-    const at::Tensor image = at::zeros({1, by.weight.size(1), 4, 4}, by.weight.options());
+    const Layer& by = narrowest();
     if (!options_.launch) throw cannot("this build has no CUDA kernels of Tessera's own");
-    if (!ordered_.can_take(image, by.weight, by.bias)) {
+    if (!can_order()) {
       throw cannot(fmt::format("that takes float32, or bfloat16 with filters by eights, not {} with {} (or set infer.precision: float32)",
                                name_of(precision_), by.weight.size(0)));
     }
     try {
-      ordered_.convolve(image, by.weight, by.bias, 1, 1, true);
+      ordered_.convolve(at::zeros({1, by.weight.size(1), 4, 4}, by.weight.options()), by.weight, by.bias, 1, 1, true);
     } catch (const c10::Error& error) {
       if (!says_out_of_memory(error)) throw cannot(error.what_without_backtrace());
     }
@@ -127,7 +134,7 @@ class GpuNetwork : public TileNetwork {
                       .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
                       .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },
                       .ways = ways(),
-                      .can_order = static_cast<bool>(options_.launch)};
+                      .can_order = can_order()};
     if (!by_rule) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
     const KernelChoice choice = choice_for(trial);

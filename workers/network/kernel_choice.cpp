@@ -69,8 +69,10 @@ void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step) {
   if (large > kSmall) require_that_ordered_agrees(trial, step, large);
 }
 
-/// A way that depends on a pixel's place, with the layers at fault summed in one order; nothing where that does not help.
-std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels) {
+/// A way that depends on a pixel's place, with the layers at fault summed in one order; nothing where that does not help. Where it
+/// cannot be done, that is said, and not tried again.
+std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, bool& can_order) {
+  if (!can_order) return std::nullopt;
   try {
     int level = 0;  // poolings before
     for (std::size_t i = 0; i < trial.plan.steps.size(); ++i) {
@@ -91,6 +93,7 @@ std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels) {
   } catch (const c10::Error& error) {
     if (must_be_told(error, !trial.time, true)) throw;
     spdlog::warn("no layer is summed in one order: {}", error.what_without_backtrace());
+    can_order = false;
   }
   return std::nullopt;
 }
@@ -136,7 +139,7 @@ KernelChoice alike_at_places(const KernelTrial& trial, bool can_order) {
     possible.push_back(way);
     std::optional<GpuKernels> alike_everywhere;
     if (alike == true) alike_everywhere = way;
-    if (alike == false && can_order) alike_everywhere = mended(trial, way);
+    if (alike == false) alike_everywhere = mended(trial, way, can_order);
     choice.depends_on_place = choice.depends_on_place || (alike == false && !alike_everywhere);
     if (alike_everywhere) independent.push_back(*alike_everywhere);
     if (!trial.time && (alike_everywhere || alike != false)) break;  // the first is taken
