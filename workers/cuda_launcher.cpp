@@ -99,6 +99,7 @@ const std::vector<KernelGroup>& kernel_groups() {
        {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input", "tessera_bend_answer"}},
       {kConvolutionKernels, 80,
        {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_small",
+        "tessera_convolve_float16_large", "tessera_convolve_float16_narrow", "tessera_convolve_float16_small",
         "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}}};
   return groups;
 }

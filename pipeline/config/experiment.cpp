@@ -271,8 +271,6 @@ void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds
   i.reproducible = infer.get<bool>("reproducible", true);
   const std::string exact_tiles = infer.choice("exact_tiles", "auto", {"auto", "true", "false"});
   if (exact_tiles != "auto") i.exact_tiles = exact_tiles == "true" ? ExactTiles::yes : ExactTiles::no;
-  if (i.exact_tiles == ExactTiles::yes && i.precision == Precision::float16)
-    infer.problem("exact_tiles", "sums float32 or bfloat16 in one order: set precision to one of them, or exact_tiles to false");
   if (i.exact_tiles == ExactTiles::yes && config.torchscript)
     infer.problem("exact_tiles", "is for Tessera's own networks, not model.torchscript: set it to false");
   i.max_retries = static_cast<int>(infer.get<std::int64_t>("max_retries", i.max_retries, between(0, 100)));

@@ -255,8 +255,6 @@ class Memory(BadInput):
 class ExactTiles(BadInput):
 
     def test_where_they_cannot_be(self):
-        self.refuse_infer(USAGE, ["infer.exact_tiles: sums float32 or bfloat16 in one order"],
-                          sets(infer__exact_tiles="true", infer__precision="float16"))
         self.refuse_infer(USAGE, ["infer.exact_tiles: 'exactly' is none of auto, true, false"], sets(infer__exact_tiles="exactly"))
         self.refuse_infer(USAGE, ["infer.exact_tiles: is for Tessera's own networks"],
                           sets(infer__exact_tiles="true", model__torchscript="elsewhere.pt"))

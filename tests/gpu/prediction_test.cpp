@@ -101,11 +101,11 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
   if (!is_cuda() || !cuda_launcher()) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels that sum in one order";
   int compared = 0;
   for (const Case& c : cases()) {
-    for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+    for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
       PredictorOptions exact = options(precision);
       exact.exact_tiles = ExactTiles::yes;
       const std::int64_t filters = c.network->options().base_filters;
-      if (precision == Precision::bfloat16 && filters % 8 != 0) continue;
+      if (precision != Precision::float32 && filters % 8 != 0) continue;
       const TilePredictor predictor(c.network, exact);
       const VoxelBuffer raw = testing::random_volume(c.shape);
       const std::vector<float> whole = predict_whole(predictor, raw, c.context);
@@ -117,12 +117,12 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
       other.exact_tiles = ExactTiles::no;
       const PredictionDifference rounding = difference_of(whole, predict_whole(TilePredictor(c.network, other), raw, c.context));
       say(fmt::format("summed in one order against LibTorch, {}, {}: {}", c.name, name_of(precision), text(rounding)));
-      EXPECT_LE(rounding.largest, precision == Precision::float32 ? 1e-4 : 0.1) << c.name;
-      EXPECT_LE(rounding.mean, precision == Precision::float32 ? 1e-5 : 4e-3) << c.name;
+      EXPECT_LE(rounding.largest, precision == Precision::float32 ? 1e-4 : precision == Precision::float16 ? 2e-2 : 0.1) << c.name;
+      EXPECT_LE(rounding.mean, precision == Precision::float32 ? 1e-5 : precision == Precision::float16 ? 1e-3 : 4e-3) << c.name;
       ++compared;
     }
   }
-  EXPECT_GE(compared, 8);
+  EXPECT_GE(compared, 11);
 }
 
 /// In bfloat16 another order of summing changes as much as bfloat16 itself (tests/benchmarks/summing_order.py), so a whole

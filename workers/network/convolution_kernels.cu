@@ -46,10 +46,27 @@ __device__ inline void load_matrices(unsigned int (&to)[4], const Piece* row) {
 /// Adds the product of 16 pixels' and 8 filters' 16 terms. Of the pixels a thread i of the warp has terms 2 (i % 4) and the next of
 /// pixels i / 4 and i / 4 + 8, then both of the second eight terms; of the filters the same terms of filter i / 4; of the sums those
 /// of pixel i / 4 and filters 2 (i % 4) and the next, then both of pixel i / 4 + 8.
-__device__ inline void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(pixels[0]), "r"(pixels[1]), "r"(pixels[2]), "r"(pixels[3]), "r"(filter), "r"(filter_later));
+#define TESSERA_MULTIPLY(type)                                                                                                  \
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "    \
+               "{%0, %1, %2, %3};"                                                                                             \
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                                    \
+               : "r"(pixels[0]), "r"(pixels[1]), "r"(pixels[2]), "r"(pixels[3]), "r"(filter), "r"(filter_later))
+__device__ inline void multiply_bfloat16(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  TESSERA_MULTIPLY("bf16");
+}
+__device__ inline void multiply_float16(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  TESSERA_MULTIPLY("f16");
+}
+/// Of float16; to the nearest, the first in the lower half.
+__device__ inline float half_value(unsigned short bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+__device__ inline unsigned int half_pair(float first, float second) {
+  unsigned int pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
 }
 #endif
 
@@ -70,8 +87,27 @@ struct Term {
   }
 };
 
-/// Sums of bfloat16 in float32 by tensor cores: eight warps, kWarpsDown of them along the pixels.
-template <int kPixelsOfBlock, int kFiltersOfBlock, int kWarpsDown>
+struct Bfloat16 {
+  static __device__ void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+    multiply_bfloat16(sums, pixels, filter, filter_later);
+  }
+  static __device__ float value(unsigned short bits) { return low(bits); }
+  static __device__ unsigned int pair(float first, float second) { return rounded_pair(first, second); }
+};
+
+struct Float16 {
+  static __device__ void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+    multiply_float16(sums, pixels, filter, filter_later);
+  }
+  static __device__ float value(unsigned short bits) { return half_value(bits); }
+  static __device__ unsigned int pair(float first, float second) { return half_pair(first, second); }
+};
+
+/// ReLU; a NaN stays one.
+__device__ inline float rectified(float x) { return x < 0 ? 0 : x; }
+
+/// Sums of Bfloat16 or Float16 in float32 by tensor cores: eight warps, kWarpsDown of them along the pixels.
+template <class Type, int kPixelsOfBlock, int kFiltersOfBlock, int kWarpsDown>
 struct TensorSums {
   using Value = unsigned short;
   static constexpr int kPixels = kPixelsOfBlock, kFilters = kFiltersOfBlock;
@@ -99,7 +135,7 @@ struct TensorSums {
         load_matrices(of_pixels, some_pixels + 64 * i);
         TESSERA_UNROLL
         for (int j = 0; j < kAcross / 8; ++j)
-          multiply(sums[i][j], of_pixels, of_filters[j / 2][j % 2 * 2], of_filters[j / 2][j % 2 * 2 + 1]);
+          Type::multiply(sums[i][j], of_pixels, of_filters[j / 2][j % 2 * 2], of_filters[j / 2][j % 2 * 2 + 1]);
       }
     }
   }
@@ -112,12 +148,14 @@ struct TensorSums {
     TESSERA_UNROLL
     for (int j = 0; j < kAcross / 8; ++j) {
       const int filter = static_cast<int>(blockIdx.y) * kFilters + across + 8 * j + lane % 4 * 2;
-      const float first = filter < c.filters ? low(bias[filter]) : 0, second = filter < c.filters ? low(bias[filter + 1]) : 0;
+      const float first = filter < c.filters ? Type::value(bias[filter]) : 0;
+      const float second = filter < c.filters ? Type::value(bias[filter + 1]) : 0;
       TESSERA_UNROLL
       for (int i = 0; i < kDown / 16 * 2; ++i) {
         const int pixel = down + 8 * i;
         const float a = sums[i / 2][j][i % 2 * 2] + first, b = sums[i / 2][j][i % 2 * 2 + 1] + second;
-        shared[pixel * kPieces + ((across / 8 + j) ^ (pixel % 8))].words[lane % 4] = c.rectify != 0 ? rectified_pair(a, b) : rounded_pair(a, b);
+        const unsigned int pair = c.rectify != 0 ? Type::pair(rectified(a), rectified(b)) : Type::pair(a, b);
+        shared[pixel * kPieces + ((across / 8 + j) ^ (pixel % 8))].words[lane % 4] = pair;
       }
     }
     __syncthreads();
@@ -168,7 +206,7 @@ struct FloatSums {
       for (int i = 0; i < kPixels / 16; ++i) {
         const int pixel = static_cast<int>(blockIdx.x) * kPixels + down + 16 * i;
         const float sum = sums[i][j] + bias[filter];
-        if (pixel < c.pixels) out[static_cast<long long>(pixel) * c.filters + filter] = c.rectify != 0 && sum < 0 ? 0 : sum;
+        if (pixel < c.pixels) out[static_cast<long long>(pixel) * c.filters + filter] = c.rectify != 0 ? rectified(sum) : sum;
       }
     }
   }
@@ -245,35 +283,21 @@ __device__ inline void convolve(const Piece* __restrict__ image, const Piece* __
   all.store(steps[0], bias, out, c);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2)
-    tessera_convolve_bfloat16_large(const Piece* __restrict__ image, const Piece* __restrict__ weight,
-                                    const unsigned short* __restrict__ bias, unsigned short* __restrict__ out, Convolution c) {
-  convolve<TensorSums<128, 128, 2>, 3>(image, weight, bias, out, c);
-}
-extern "C" __global__ void __launch_bounds__(256, 2)
-    tessera_convolve_bfloat16_narrow(const Piece* __restrict__ image, const Piece* __restrict__ weight,
-                                     const unsigned short* __restrict__ bias, unsigned short* __restrict__ out, Convolution c) {
-  convolve<TensorSums<256, 64, 4>, 2>(image, weight, bias, out, c);
-}
-extern "C" __global__ void __launch_bounds__(256, 3)
-    tessera_convolve_bfloat16_small(const Piece* __restrict__ image, const Piece* __restrict__ weight,
-                                    const unsigned short* __restrict__ bias, unsigned short* __restrict__ out, Convolution c) {
-  convolve<TensorSums<64, 64, 2>, 4>(image, weight, bias, out, c);
-}
-extern "C" __global__ void __launch_bounds__(256, 2)
-    tessera_convolve_float32_large(const Piece* __restrict__ image, const Piece* __restrict__ weight, const float* __restrict__ bias,
-                                   float* __restrict__ out, Convolution c) {
-  convolve<FloatSums<128, 128>, 3>(image, weight, bias, out, c);
-}
-extern "C" __global__ void __launch_bounds__(256, 2)
-    tessera_convolve_float32_narrow(const Piece* __restrict__ image, const Piece* __restrict__ weight, const float* __restrict__ bias,
-                                    float* __restrict__ out, Convolution c) {
-  convolve<FloatSums<256, 64>, 2>(image, weight, bias, out, c);
-}
-extern "C" __global__ void __launch_bounds__(256, 3)
-    tessera_convolve_float32_small(const Piece* __restrict__ image, const Piece* __restrict__ weight, const float* __restrict__ bias,
-                                   float* __restrict__ out, Convolution c) {
-  convolve<FloatSums<64, 64>, 4>(image, weight, bias, out, c);
-}
+#define TESSERA_CONVOLUTION(name, blocks, Value, Sums, stages)                                                                   \
+  extern "C" __global__ void __launch_bounds__(256, blocks)                                                                    \
+      name(const Piece* __restrict__ image, const Piece* __restrict__ weight, const Value* __restrict__ bias,                  \
+           Value* __restrict__ out, Convolution c) {                                                                           \
+    convolve<Sums, stages>(image, weight, bias, out, c);                                                                       \
+  }
+#define TESSERA_TYPE(...) __VA_ARGS__
+TESSERA_CONVOLUTION(tessera_convolve_bfloat16_large, 2, unsigned short, TESSERA_TYPE(TensorSums<Bfloat16, 128, 128, 2>), 3)
+TESSERA_CONVOLUTION(tessera_convolve_bfloat16_narrow, 2, unsigned short, TESSERA_TYPE(TensorSums<Bfloat16, 256, 64, 4>), 2)
+TESSERA_CONVOLUTION(tessera_convolve_bfloat16_small, 3, unsigned short, TESSERA_TYPE(TensorSums<Bfloat16, 64, 64, 2>), 4)
+TESSERA_CONVOLUTION(tessera_convolve_float16_large, 2, unsigned short, TESSERA_TYPE(TensorSums<Float16, 128, 128, 2>), 3)
+TESSERA_CONVOLUTION(tessera_convolve_float16_narrow, 2, unsigned short, TESSERA_TYPE(TensorSums<Float16, 256, 64, 4>), 2)
+TESSERA_CONVOLUTION(tessera_convolve_float16_small, 3, unsigned short, TESSERA_TYPE(TensorSums<Float16, 64, 64, 2>), 4)
+TESSERA_CONVOLUTION(tessera_convolve_float32_large, 2, float, TESSERA_TYPE(FloatSums<128, 128>), 3)
+TESSERA_CONVOLUTION(tessera_convolve_float32_narrow, 2, float, TESSERA_TYPE(FloatSums<256, 64>), 2)
+TESSERA_CONVOLUTION(tessera_convolve_float32_small, 3, float, TESSERA_TYPE(FloatSums<64, 64>), 4)
 
 #endif

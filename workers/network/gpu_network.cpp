@@ -110,7 +110,7 @@ class GpuNetwork : public TileNetwork {
     const Layer& by = narrowest();
     if (!options_.launch) throw cannot("this build has no CUDA kernels of Tessera's own");
     if (!can_order()) {
-      throw cannot(fmt::format("that takes float32, or bfloat16 with filters by eights, not {} with {} (or set infer.precision: float32)",
+      throw cannot(fmt::format("that takes float32, or bfloat16 and float16 with filters by eights, not {} with {} (or set infer.precision: float32)",
                                name_of(precision_), by.weight.size(0)));
     }
     try {

@@ -25,12 +25,15 @@ struct Convolution {
 /// A kernel's part of the product.
 struct Part {
   const char* bfloat16;
+  const char* float16;
   const char* float32;
   std::int64_t pixels, filters;
+
+  const char* kernel(at::ScalarType type) const { return type == at::kBFloat16 ? bfloat16 : type == at::kHalf ? float16 : float32; }
 };
-constexpr Part kLarge = {"tessera_convolve_bfloat16_large", "tessera_convolve_float32_large", 128, 128},
-               kNarrow = {"tessera_convolve_bfloat16_narrow", "tessera_convolve_float32_narrow", 256, 64},
-               kSmall = {"tessera_convolve_bfloat16_small", "tessera_convolve_float32_small", 64, 64};
+constexpr Part kLarge = {"tessera_convolve_bfloat16_large", "tessera_convolve_float16_large", "tessera_convolve_float32_large", 128, 128},
+               kNarrow = {"tessera_convolve_bfloat16_narrow", "tessera_convolve_float16_narrow", "tessera_convolve_float32_narrow", 256, 64},
+               kSmall = {"tessera_convolve_bfloat16_small", "tessera_convolve_float16_small", "tessera_convolve_float32_small", 64, 64};
 
 std::int64_t parts(std::int64_t of, std::int64_t size) {
   return (of + size - 1) / size;
@@ -44,7 +47,7 @@ const Part& part_for(std::int64_t pixels, std::int64_t filters) {
 }
 
 std::int64_t values_of_a_piece(at::ScalarType type) {
-  return type == at::kBFloat16 ? 8 : 4;
+  return type == at::kFloat ? 4 : 8;
 }
 
 /// Channels up to whole pieces, with zeros; dense in channels_last, at a place that pieces start at.
@@ -71,7 +74,8 @@ std::int64_t side_of_large_parts(std::int64_t filters) {
 bool OrderedConvolution::can_take(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
   constexpr std::int64_t kMostTaps = 5;  // 25 bits of 32
   const auto type = x.scalar_type();
-  const bool known = type == at::kFloat || (type == at::kBFloat16 && weight.size(0) % values_of_a_piece(type) == 0);
+  const bool halves = type == at::kBFloat16 || type == at::kHalf;
+  const bool known = type == at::kFloat || (halves && weight.size(0) % values_of_a_piece(type) == 0);
   const bool match = weight.scalar_type() == type && bias.scalar_type() == type && weight.size(1) == x.size(1) &&
                      bias.numel() == weight.size(0);
   return launch_ && known && match && weight.size(2) == weight.size(3) && weight.size(2) <= kMostTaps;
@@ -99,7 +103,7 @@ at::Tensor OrderedConvolution::convolve(const at::Tensor& x, const at::Tensor& w
                                    .rectify = rectify ? 1 : 0};
   const c10::DeviceGuard guard(x.device());
   start_kernel(launch_,
-               {.name = x.scalar_type() == at::kFloat ? part.float32 : part.bfloat16,
+               {.name = part.kernel(x.scalar_type()),
                 .blocks_x = parts(pixels, part.pixels),
                 .blocks_y = parts(filters, part.filters)},
                image.data_ptr(), taps.data_ptr(), biases.data_ptr(), out.data_ptr(), convolution);

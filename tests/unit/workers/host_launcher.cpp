@@ -1,6 +1,7 @@
 #include "host_launcher.h"
 
 #include <c10/util/Exception.h>
+#include <c10/util/Half.h>
 
 #include <algorithm>
 #include <array>
@@ -142,7 +143,17 @@ void load_matrices(unsigned int (&to)[4], const Piece* row) {
     std::memcpy(&to[i], reinterpret_cast<const char*>(warp[8 * i + lane / 4].row) + lane % 4 * 4, 4);
 }
 
+float half_value(unsigned short bits) {
+  return c10::detail::fp16_ieee_to_fp32_value(bits);
+}
+
+unsigned int half_pair(float first, float second) {
+  const unsigned int low_half = c10::detail::fp16_ieee_from_fp32_value(first);
+  return low_half | (static_cast<unsigned int>(c10::detail::fp16_ieee_from_fp32_value(second)) << 16);
+}
+
 /// As the matrices of PTX's mma.m16n8k16 for values of two bytes lie in a warp's registers.
+template <float (*value)(unsigned int pair, bool second)>
 void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
   const unsigned int lane = threadIdx.x % Block::kWarp;
   const Block::Shown* const warp = block().show({.pixels = {pixels[0], pixels[1], pixels[2], pixels[3]}, .filters = {filter, filter_later}});
@@ -151,9 +162,25 @@ void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int fi
     for (unsigned int k = 0; k < 16; ++k) {
       const unsigned int of_pixel = warp[row % 8 * 4 + k % 8 / 2].pixels[row / 8 + k / 8 * 2];
       const unsigned int of_filter = warp[column * 4 + k % 8 / 2].filters[k / 8];
-      sums[i] += k % 2 == 0 ? low(of_pixel) * low(of_filter) : high(of_pixel) * high(of_filter);
+      sums[i] += value(of_pixel, k % 2 != 0) * value(of_filter, k % 2 != 0);
     }
   }
+}
+
+float bfloat16_of(unsigned int pair, bool second) {
+  return second ? high(pair) : low(pair);
+}
+
+float float16_of(unsigned int pair, bool second) {
+  return half_value(static_cast<unsigned short>(second ? pair >> 16 : pair));
+}
+
+void multiply_bfloat16(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  multiply<bfloat16_of>(sums, pixels, filter, filter_later);
+}
+
+void multiply_float16(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  multiply<float16_of>(sums, pixels, filter, filter_later);
 }
 
 #include "workers/network/convolution_kernels.cu"
@@ -183,6 +210,9 @@ void call(const std::string& name, std::span<void*> arguments) {
   else if (name == "tessera_convolve_bfloat16_large") call(tessera_convolve_bfloat16_large, arguments);
   else if (name == "tessera_convolve_bfloat16_narrow") call(tessera_convolve_bfloat16_narrow, arguments);
   else if (name == "tessera_convolve_bfloat16_small") call(tessera_convolve_bfloat16_small, arguments);
+  else if (name == "tessera_convolve_float16_large") call(tessera_convolve_float16_large, arguments);
+  else if (name == "tessera_convolve_float16_narrow") call(tessera_convolve_float16_narrow, arguments);
+  else if (name == "tessera_convolve_float16_small") call(tessera_convolve_float16_small, arguments);
   else if (name == "tessera_convolve_float32_large") call(tessera_convolve_float32_large, arguments);
   else if (name == "tessera_convolve_float32_narrow") call(tessera_convolve_float32_narrow, arguments);
   else if (name == "tessera_convolve_float32_small") call(tessera_convolve_float32_small, arguments);

@@ -111,18 +111,19 @@ TEST(OrderedConvolution, SumsFloat32TermByTerm) {
   }
 }
 
-TEST(OrderedConvolution, SumsBfloat16InFloat32) {
+/// Values of two bytes, whose last place is `last_place` of them.
+void sums_in_float32(at::ScalarType type, double last_place) {
   int compared = 0;
   bool rectify = false;
   for (const Case& c : kCases) {
-    const Tensors t = tensors_of(c, at::kBFloat16);
+    const Tensors t = tensors_of(c, type);
     const at::Tensor in = at::constant_pad_nd(t.x.to(at::kDouble), {c.before, c.after, c.before, c.after});
     at::Tensor expected = at::conv2d(in, t.weight.to(at::kDouble), t.bias.to(at::kDouble));
     if (rectify) expected = expected.relu();
     const at::Tensor first = convolved(t, c, kParts.front(), kOrders.front(), rectify);
-    ASSERT_EQ(first.scalar_type(), at::kBFloat16);
-    // Half of bfloat16's last place, and float32's sum.
-    EXPECT_TRUE(first.to(at::kDouble).allclose(expected, 1.0 / 256, 1e-4)) << text(c);
+    ASSERT_EQ(first.scalar_type(), type);
+    // Half of the last place, and float32's sum.
+    EXPECT_TRUE(first.to(at::kDouble).allclose(expected, last_place / 2, 1e-4)) << text(c);
     for (const char* part : kParts) {
       for (const auto& order : kOrders) {
         if (part == kParts.front() && &order == kOrders.data()) continue;
@@ -133,6 +134,14 @@ TEST(OrderedConvolution, SumsBfloat16InFloat32) {
     rectify = !rectify;
   }
   EXPECT_EQ(compared, static_cast<int>(kCases.size() * (kParts.size() * kOrders.size() - 1)));
+}
+
+TEST(OrderedConvolution, SumsBfloat16InFloat32) {
+  sums_in_float32(at::kBFloat16, 1.0 / 128);
+}
+
+TEST(OrderedConvolution, SumsFloat16InFloat32) {
+  sums_in_float32(at::kHalf, 1.0 / 1024);
 }
 
 TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
@@ -206,7 +215,7 @@ TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
 
 TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
   constexpr Case kCase = {1, 8, 8, 9, 9, 3, 1, 1};
-  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     Tensors t = tensors_of(kCase, type);
     t.x.select(2, 4).select(2, 5).fill_(kNan);
     const at::Tensor expected = at::relu(at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1));
@@ -234,7 +243,9 @@ TEST(OrderedConvolution, KnowsWhatItCannot) {
   EXPECT_TRUE(can(by, 8, at::kBFloat16));
   EXPECT_FALSE(can(none, 8, at::kBFloat16));
   EXPECT_FALSE(can(by, 5, at::kBFloat16)) << "a pixel that is no whole pieces";
-  EXPECT_FALSE(can(by, 8, at::kHalf));
+  EXPECT_TRUE(can(by, 8, at::kHalf));
+  EXPECT_FALSE(can(by, 12, at::kHalf));
+  EXPECT_FALSE(can(by, 8, at::kDouble));
   EXPECT_FALSE(can(by, 8, at::kFloat, 6));
 }
 
