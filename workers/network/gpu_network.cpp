@@ -130,6 +130,7 @@ class GpuNetwork : public TileNetwork {
     KernelTrial trial{.geometry = geometry_of(unet_),
                       .type = type(),
                       .input = input,
+                      .device = device_,
                       .plan = plan_forward(unet_, input.size(2), input.size(3), 2),
                       .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
                       .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/network_geometry.h"
+#include "workers/device.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_kernels.h"
 #include "workers/network/precision.h"
@@ -18,6 +19,7 @@ struct KernelTrial {
   NetworkGeometry geometry;
   at::ScalarType type = at::kFloat;  ///< of its images and weights
   at::Tensor input;                  ///< float32 (n, channels, h, w)
+  Device device;
   ForwardPlan plan;                  ///< for that size
   /// Logits of an input of whichever legal size.
   std::function<at::Tensor(const at::Tensor& input, const GpuKernels&)> run;
@@ -43,7 +45,7 @@ struct KernelChoice {
 /// what CUDA has failed with for good.
 KernelChoice choose_kernels(const KernelTrial& trial, ExactTiles exact_tiles);
 
-/// Whether these are CUDA's words for what leaves a device of no use to the process.
+/// Whether these are CUDA's words for a failure that leaves a device of no use to the process.
 bool says_device_failed(const std::string& what);
 
 }  // namespace tessera
