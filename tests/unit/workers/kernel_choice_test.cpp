@@ -6,6 +6,7 @@
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <map>
@@ -14,6 +15,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "workers/network/ordered_convolution.h"
 
 namespace tessera {
 namespace {
@@ -47,6 +50,7 @@ class KernelChoice : public ::testing::Test {
 
   at::Tensor layer(std::size_t number, const at::Tensor& image, const GpuKernels& kernels) const {
     const ForwardStep& step = trial_.plan.steps[number];
+    if (kernels.ordered == std::set<std::size_t>{number}) compared_[number].push_back({image.size(2), image.size(3)});
     const bool ordered = kernels.ordered.contains(number);
     TORCH_CHECK(!ordered || !no_ordered_, "not on this device");
     TORCH_CHECK(!ordered || ordered_fails_ == nullptr, ordered_fails_);
@@ -86,6 +90,7 @@ class KernelChoice : public ::testing::Test {
   UNetOptions options_;
   KernelTrial trial_;
   std::set<std::size_t> fused_at_fault_, plain_at_fault_;
+  mutable std::map<std::size_t, std::vector<std::pair<std::int64_t, std::int64_t>>> compared_;  ///< sizes of a step's comparisons
   double wrong_ = 0, size_matters_ = 0;
   bool no_ordered_ = false, no_fused_ = false;
   const char* ordered_fails_ = nullptr;
@@ -195,6 +200,19 @@ TEST_F(KernelChoice, AfterAFailureOfTheDeviceNothingIsTried) {
   trial_.time = [](const std::function<void()>&) { return 1.0; };
   EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error);
   EXPECT_FALSE(choose_kernels(trial_, ExactTiles::no).kernels.fused);
+}
+
+TEST_F(KernelChoice, KernelsForSmallAndForLargeImagesAreCompared) {
+  const std::int64_t high = trial_.geometry.smallest_input, wide = trial_.geometry.input_side_for(600 * trial_.geometry.alignment);
+  trial_.input = at::zeros({1, 1, high, wide});
+  trial_.plan = plan_forward(options_, high, wide, 4);
+  choose_kernels(trial_, ExactTiles::yes);
+  const std::int64_t side = gpu::side_of_large_parts(2);
+  const auto& sizes = compared_.at(convolution(0));
+  ASSERT_EQ(sizes.size(), 2U);
+  EXPECT_LE(sizes[0].first * sizes[0].second, 40 * 40 * 9 / 8 + high);
+  EXPECT_EQ(sizes[1].first, high);
+  EXPECT_GE(sizes[1].first * sizes[1].second, std::min(side * side, high * wide)) << "as many pixels, though it is not square";
 }
 
 TEST_F(KernelChoice, InFloat32AllLayersAreOrderedByRule) {
