@@ -23,9 +23,10 @@ namespace tessera {
 
 #ifdef TESSERA_CUDA
 
-// bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or convolution_kernels.cu; as text.
+// bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or pieces.cu with convolution_kernels.cu or hopper_kernels.cu; as text.
 extern const char* const kDeviceKernels;
 extern const char* const kConvolutionKernels;
+extern const char* const kHopperKernels;
 
 namespace {
 
@@ -37,6 +38,7 @@ struct Driver {
   int (*get_attribute)(int*, int attribute, int device);
   int (*load)(Handle* module, const void* code);
   int (*get_function)(Handle* function, Handle module, const char* name);
+  int (*set_function_attribute)(Handle function, int attribute, int value);
   int (*get_blocks)(int*, Handle function, int threads, std::size_t shared_bytes);
   int (*launch)(Handle function, unsigned int blocks_x, unsigned int blocks_y, unsigned int blocks_z, unsigned int threads_x,
                 unsigned int threads_y, unsigned int threads_z, unsigned int shared_bytes, Handle stream, void** arguments,
@@ -56,6 +58,7 @@ struct Driver {
     find(library, get_attribute, "cuDeviceGetAttribute");
     find(library, load, "cuModuleLoadData");
     find(library, get_function, "cuModuleGetFunction");
+    find(library, set_function_attribute, "cuFuncSetAttribute");
     find(library, get_blocks, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     find(library, launch, "cuLaunchKernel");
     find(library, get_error, "cuGetErrorString");
@@ -84,23 +87,37 @@ struct Driver {
     check(get_attribute(&found, which, device), "cuDeviceGetAttribute");
     return found;
   }
+
+  /// Compute capability: 90 is 9.0.
+  int capability(int device) const {
+    constexpr int kMajor = 75, kMinor = 76;  // CUdevice_attribute
+    return 10 * attribute(kMajor, device) + attribute(kMinor, device);
+  }
 };
+
+constexpr int kHopperCapability = 90;
 
 /// Kernels that are compiled together, when the first of them is started.
 struct KernelGroup {
   const char* source;
   int capability;  ///< that a device needs
+  bool alone;      ///< no later one's will do, for it has what only this one has
   std::vector<const char*> names;
 };
 
 const std::vector<KernelGroup>& kernel_groups() {
   static const std::vector<KernelGroup> groups = {
-      {kDeviceKernels, 0,
+      {kDeviceKernels, 0, false,
        {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input", "tessera_bend_answer"}},
-      {kConvolutionKernels, 80,
+      {kConvolutionKernels, 80, false,
        {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_small",
         "tessera_convolve_float16_large", "tessera_convolve_float16_narrow", "tessera_convolve_float16_small",
-        "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}}};
+        "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}},
+      {kHopperKernels, kHopperCapability, true,
+       {"tessera_hopper_bfloat16_lines_64", "tessera_hopper_bfloat16_lines_128", "tessera_hopper_bfloat16_lines_128_deep",
+        "tessera_hopper_bfloat16_patches_64", "tessera_hopper_bfloat16_patches_64_deep", "tessera_hopper_bfloat16_patches_128",
+        "tessera_hopper_float16_lines_64", "tessera_hopper_float16_lines_128", "tessera_hopper_float16_lines_128_deep",
+        "tessera_hopper_float16_patches_64", "tessera_hopper_float16_patches_64_deep", "tessera_hopper_float16_patches_128"}}};
   return groups;
 }
 
@@ -118,12 +135,12 @@ std::size_t group_of(const char* name) {
 class DeviceKernels {
  public:
   DeviceKernels(const Driver& driver, const KernelGroup& group, int device) : driver_(driver) {
-    constexpr int kProcessors = 16, kMajor = 75, kMinor = 76;  // CUdevice_attribute
+    constexpr int kProcessors = 16;  // CUdevice_attribute
     processors_ = driver_.attribute(kProcessors, device);
-    const int major = driver_.attribute(kMajor, device), minor = driver_.attribute(kMinor, device), capability = 10 * major + minor;
-    TORCH_CHECK(capability >= group.capability, "compute capability ", group.capability / 10, ".", group.capability % 10,
-                " is needed, this device has ", major, ".", minor);
-    const std::string code = compiled_for_cuda(group.source, capability);
+    const int capability = driver_.capability(device);
+    TORCH_CHECK(group.alone ? capability == group.capability : capability >= group.capability, "compute capability ", group.capability / 10, ".",
+                group.capability % 10, " is needed, this device has ", capability / 10, ".", capability % 10);
+    const std::string code = compiled_for_cuda(group.source, capability, group.alone);
     driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
     for (const char* name : group.names) {
       Function& function = functions_[name];
@@ -137,8 +154,14 @@ class DeviceKernels {
     const std::int64_t at_once = std::int64_t{processors_} * std::max(1, function.blocks);
     const std::int64_t blocks = start.loops ? std::min(start.blocks_x, at_once) : start.blocks_x;
     const c10::cuda::CUDAStream stream = c10::cuda::getCurrentCUDAStream();
+    const auto shared_bytes = static_cast<unsigned int>(start.shared_bytes);
+    constexpr int kMostSharedBytes = 8;  // CUfunction_attribute; what is more than 48 KiB must be asked for
+    if (shared_bytes > 0) {
+      driver_.check(driver_.set_function_attribute(function.handle, kMostSharedBytes, static_cast<int>(shared_bytes)),
+                    std::string("shared memory for ") + start.name);
+    }
     driver_.check(driver_.launch(function.handle, static_cast<unsigned int>(blocks), static_cast<unsigned int>(start.blocks_y), 1,
-                                 kKernelThreads, 1, 1, 0, stream.stream(), arguments, nullptr),
+                                 kKernelThreads, 1, 1, shared_bytes, stream.stream(), arguments, nullptr),
                   std::string("cuLaunchKernel of ") + start.name);
   }
 
@@ -167,6 +190,17 @@ class CudaLauncher {
                       [&] { return std::make_unique<DeviceKernels>(*driver_.value, kernel_groups()[group], device); });
     }
     kernels->launch(start, arguments);
+  }
+
+  bool has_hopper_kernels(int device) {
+    constexpr int kFirstVersion = 12;  // of NVRTC that knows them
+    const std::lock_guard lock(mutex_);
+    try {
+      const Driver& driver = made(driver_, [] { return std::make_unique<Driver>(); });
+      return driver.capability(device) == kHopperCapability && nvrtc_version() >= kFirstVersion;
+    } catch (const c10::Error&) {
+      return false;
+    }
   }
 
  private:
@@ -198,16 +232,30 @@ class CudaLauncher {
 
 }  // namespace
 
-KernelLauncher cuda_launcher() {
-  // One for the program, for compiling takes a while. It is never taken down: CUDA may be gone by then.
+namespace {
+/// One for the program, for compiling takes a while. It is never taken down: CUDA may be gone by then.
+CudaLauncher& the_launcher() {
   static CudaLauncher& launcher = *new CudaLauncher;
-  return [](const KernelStart& start, std::span<void*> arguments) { launcher.launch(start, arguments.data()); };
+  return launcher;
+}
+}  // namespace
+
+KernelLauncher cuda_launcher() {
+  return [](const KernelStart& start, std::span<void*> arguments) { the_launcher().launch(start, arguments.data()); };
+}
+
+bool has_hopper_kernels(int index) {
+  return the_launcher().has_hopper_kernels(index);
 }
 
 #else
 
 KernelLauncher cuda_launcher() {
   return {};
+}
+
+bool has_hopper_kernels(int) {
+  return false;
 }
 
 #endif

@@ -21,5 +21,7 @@ KernelRecorder cuda_recorder();
 /// Starts Tessera's own kernels on the current CUDA device. The first start on a device compiles them, the convolutions by themselves,
 /// by NVRTC, so it must not be in a recording. Where that fails, a warning says so once for each, and every start is an error. Empty as cuda_recorder().
 KernelLauncher cuda_launcher();
+/// Whether that device is a Hopper card and NVRTC knows it, so that it can start hopper_kernels.cu.
+bool has_hopper_kernels(int index);
 
 }  // namespace tessera

@@ -1,39 +1,8 @@
-// Convolutions that sum in one order. NVRTC compiles this file, behind bfloat16.cu, where the program runs, for devices from compute
-// capability 8.0 on; a test compiles it as plain C++, with functions of its own for what a block's threads do together.
-//
-// A convolution is a product of matrices: a row for each pixel of the output, the terms that its taps see; a column for each filter.
-// Images are (n, height, width, channels), weights (filters, taps down, taps across, channels), so that the terms of a row and of a
-// column follow each other, in pieces of 16 bytes. A block of 256 threads makes a part of the product, of so many pixels and filters:
-// step by step it has four pieces of each in shared memory, several steps at once, so that copies go on beside the sums. A sum is one
-// thread's, or one tensor core's, from the first term to the last. So neither the size of the image, nor the place of a pixel, nor the
-// size of the blocks is seen in it.
+// Convolutions that sum in one order: by the taps' rows, their columns, the channels. NVRTC compiles this file, behind bfloat16.cu and pieces.cu, where the
+// program runs, for devices from compute capability 8.0 on; a test compiles it as plain C++. Steps are of four pieces.
 #if !defined(__CUDACC__) || __CUDA_ARCH__ >= 800
 
-struct alignas(16) Piece {
-  unsigned int words[4];
-};
-
-struct Convolution {
-  int pixels;                  ///< of the output, all samples'
-  int height, width, pieces;   ///< of the image; so many pieces make a pixel
-  int out_height, out_width, filters;
-  int side, before;            ///< taps down and across; pixels of 0 above and left of the image
-  int rectify;
-};
-
 #ifdef __CUDACC__
-/// Begins to copy to shared memory, or makes zeros there.
-__device__ inline void copy_piece(Piece* to, const Piece* from, bool inside) {
-  const unsigned int place = static_cast<unsigned int>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from), "r"(inside ? 16 : 0) : "memory");
-}
-/// What this thread has begun to copy since the last one is a step's.
-__device__ inline void end_step() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Waits for this thread's copies but those of the newest steps.
-template <int kNewest>
-__device__ inline void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kNewest) : "memory");
-}
 /// Four matrices of 8 x 8 values of 2 bytes: thread i of a warp names row i % 8 of matrix i / 8, and gets of each matrix the values
 /// 2 (i % 4) and the next in row i / 4.
 __device__ inline void load_matrices(unsigned int (&to)[4], const Piece* row) {
@@ -51,22 +20,11 @@ __device__ inline void load_matrices(unsigned int (&to)[4], const Piece* row) {
                "{%0, %1, %2, %3};"                                                                                             \
                : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                                    \
                : "r"(pixels[0]), "r"(pixels[1]), "r"(pixels[2]), "r"(pixels[3]), "r"(filter), "r"(filter_later))
-__device__ inline void multiply_bfloat16(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+__device__ inline void multiply(Bfloat16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
   TESSERA_MULTIPLY("bf16");
 }
-__device__ inline void multiply_float16(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+__device__ inline void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
   TESSERA_MULTIPLY("f16");
-}
-/// Of float16; to the nearest, the first in the lower half.
-__device__ inline float half_value(unsigned short bits) {
-  float value;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-  return value;
-}
-__device__ inline unsigned int half_pair(float first, float second) {
-  unsigned int pair;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-  return pair;
 }
 #endif
 
@@ -86,25 +44,6 @@ struct Term {
     }
   }
 };
-
-struct Bfloat16 {
-  static __device__ void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
-    multiply_bfloat16(sums, pixels, filter, filter_later);
-  }
-  static __device__ float value(unsigned short bits) { return low(bits); }
-  static __device__ unsigned int pair(float first, float second) { return rounded_pair(first, second); }
-};
-
-struct Float16 {
-  static __device__ void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
-    multiply_float16(sums, pixels, filter, filter_later);
-  }
-  static __device__ float value(unsigned short bits) { return half_value(bits); }
-  static __device__ unsigned int pair(float first, float second) { return half_pair(first, second); }
-};
-
-/// ReLU; a NaN stays one.
-__device__ inline float rectified(float x) { return x < 0 ? 0 : x; }
 
 /// Sums of Bfloat16 or Float16 in float32 by tensor cores: eight warps, kWarpsDown of them along the pixels.
 template <class Type, int kPixelsOfBlock, int kFiltersOfBlock, int kWarpsDown>
@@ -135,7 +74,7 @@ struct TensorSums {
         load_matrices(of_pixels, some_pixels + 64 * i);
         TESSERA_UNROLL
         for (int j = 0; j < kAcross / 8; ++j)
-          Type::multiply(sums[i][j], of_pixels, of_filters[j / 2][j % 2 * 2], of_filters[j / 2][j % 2 * 2 + 1]);
+          multiply(Type(), sums[i][j], of_pixels, of_filters[j / 2][j % 2 * 2], of_filters[j / 2][j % 2 * 2 + 1]);
       }
     }
   }
@@ -222,21 +161,10 @@ __device__ inline void convolve(const Piece* __restrict__ image, const Piece* __
   __shared__ Piece steps[kStages][(kPixels + kFilters) * 4];
   const int line = static_cast<int>(threadIdx.x) / 4, piece = static_cast<int>(threadIdx.x) % 4;
 
-  const Piece* seen[kPixels / kLines];       // by the pixel's first tap
-  unsigned int inside[kPixels / kLines];  // of the image: a bit for each tap
+  Seen seen[kPixels / kLines];
   TESSERA_UNROLL
-  for (int i = 0; i < kPixels / kLines; ++i) {
-    const int pixel = static_cast<int>(blockIdx.x) * kPixels + i * kLines + line, size = c.out_height * c.out_width;
-    const int sample = pixel / size, row = (pixel - sample * size) / c.out_width;
-    const int y = row - c.before, x = pixel - sample * size - row * c.out_width - c.before;
-    seen[i] = image + ((static_cast<long long>(sample) * c.height + y) * c.width + x) * c.pieces;
-    inside[i] = 0;
-    for (int tap = 0; tap < c.side * c.side; ++tap) {
-      const bool in_height = static_cast<unsigned int>(y + tap / c.side) < static_cast<unsigned int>(c.height);
-      const bool in_width = static_cast<unsigned int>(x + tap % c.side) < static_cast<unsigned int>(c.width);
-      if (pixel < c.pixels && in_height && in_width) inside[i] |= 1U << tap;
-    }
-  }
+  for (int i = 0; i < kPixels / kLines; ++i)
+    seen[i] = seen_by(static_cast<int>(blockIdx.x) * kPixels + i * kLines + line, image, c);
   const int terms = c.side * c.side * c.pieces;
   const Piece* filters[kFilters / kLines];
   bool is_filter[kFilters / kLines];
@@ -256,7 +184,7 @@ __device__ inline void convolve(const Piece* __restrict__ image, const Piece* __
       const bool is_term = 4 * begun + piece < terms;
       TESSERA_UNROLL
       for (int i = 0; i < kPixels / kLines; ++i)
-        copy_piece(to + placed(line, piece) + i * kLines * 4, seen[i] + next.offset, ((inside[i] >> next.tap) & 1U) != 0);
+        copy_piece(to + placed(line, piece) + i * kLines * 4, seen[i].first + next.offset, ((seen[i].inside >> next.tap) & 1U) != 0);
       TESSERA_UNROLL
       for (int i = 0; i < kFilters / kLines; ++i)
         copy_piece(to + placed(line, piece) + (kPixels + i * kLines) * 4, filters[i] + 4 * begun, is_term && is_filter[i]);

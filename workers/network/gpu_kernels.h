@@ -30,11 +30,12 @@ GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function
 /// Times kernels on a CUDA device.
 KernelTimer cuda_timer(int index);
 
-/// How one of Tessera's own kernels (device_kernels.cu, convolution_kernels.cu, sample_kernels.cu) is started.
+/// How one of Tessera's own kernels (device_kernels.cu, convolution_kernels.cu, hopper_kernels.cu, sample_kernels.cu) is started.
 struct KernelStart {
   const char* name;
   std::int64_t blocks_x = 1, blocks_y = 1;  ///< of kKernelThreads threads
   bool loops = false;                       ///< any number of blocks does: no more than run at once
+  std::int64_t shared_bytes = 0;            ///< of a block's shared memory, beside what the kernel names itself
 };
 constexpr int kKernelThreads = 256;
 /// Starts a kernel on the current device's current stream; `arguments` point to the values that it takes. Errors: c10::Error.

@@ -37,7 +37,7 @@ class GpuNetwork : public TileNetwork {
         options_(options),
         kernels_(options.kernels),
         own_(options.launch),
-        ordered_(options.launch),
+        ordered_(options.launch, options.hopper),
         weights_(fold_weights(network)) {
     require_finite_weights();
     for (Layer& layer : weights_.convolutions)
@@ -135,6 +135,7 @@ class GpuNetwork : public TileNetwork {
                       .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
                       .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },
                       .ways = ways(),
+                      .ordered_sides = [this](std::size_t step) { return ordered_.sides_of_kernels(weights_of(step)); },
                       .can_order = can_order()};
     if (!by_rule) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
@@ -194,12 +195,23 @@ class GpuNetwork : public TileNetwork {
     return out.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
   }
 
-  /// A step that multiplies by weights, of the first plan at hand: all have the same steps.
-  at::Tensor run_step(std::size_t number, const at::Tensor& in, const GpuKernels& kernels) const {
+  /// A step of the first plan at hand: all have the same steps.
+  ForwardStep step_of(std::size_t number) const {
     const std::int64_t side = geometry_of(unet_).smallest_input;
+    return plan_forward(unet_, side, side, 2).steps.at(number);
+  }
+
+  /// A step that multiplies by weights.
+  at::Tensor run_step(std::size_t number, const at::Tensor& in, const GpuKernels& kernels) const {
     at::Tensor out;
-    take(number, plan_forward(unet_, side, side, 2).steps.at(number), kernels, in, out);
+    take(number, step_of(number), kernels, in, out);
     return out;
+  }
+  const at::Tensor& weights_of(std::size_t number) const {
+    const ForwardStep step = step_of(number);
+    const auto layer = static_cast<std::size_t>(step.layer);
+    if (step.kind == ForwardStep::Kind::to_classes) return weights_.to_classes.weight;
+    return step.kind == ForwardStep::Kind::spread ? weights_.spreads.at(layer).weight : weights_.convolutions.at(layer).weight;
   }
 
   void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {

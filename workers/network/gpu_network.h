@@ -23,6 +23,7 @@ struct GpuNetworkOptions {
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
   /// Starts Tessera's own kernels; empty: LibTorch's do their work.
   KernelLauncher launch = {};
+  bool hopper = false;  ///< those of hopper_kernels.cu, too
 };
 
 /// A U-Net for inference on a GPU: channels_last in the device's precision throughout, batch normalisation folded into the

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "io/log.h"
-#include "workers/network/ordered_convolution.h"
 #include "workers/network/out_of_memory.h"
 #include "workers/network/place_check.h"
 
@@ -65,10 +64,8 @@ void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step, std
 
 /// By each kernel that may take the step: which, depends on the number of pixels.
 void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step) {
-  constexpr std::int64_t kSmall = 40;
-  require_that_ordered_agrees(trial, step, kSmall);
-  const std::int64_t large = gpu::side_of_large_parts(trial.plan.steps[step].out_channels);
-  if (large > kSmall) require_that_ordered_agrees(trial, step, large);
+  for (const std::int64_t side : trial.ordered_sides(step))
+    require_that_ordered_agrees(trial, step, side);
 }
 
 /// A way that depends on a pixel's place, with the layers at fault summed in one order; nothing where that does not help. Where it

@@ -29,6 +29,7 @@ void* beside_the_runtime() {
 /// NVRTC's documented C interface. Results are 0 where all went well.
 struct Nvrtc {
   using Program = void*;
+  int (*version)(int* major, int* minor);
   int (*create)(Program*, const char* source, const char* name, int headers, const char* const*, const char* const*);
   int (*destroy)(Program*);
   int (*compile)(Program, int count, const char* const* options);
@@ -45,6 +46,7 @@ struct Nvrtc {
       function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
       TORCH_CHECK(function != nullptr, "this NVRTC has no ", name);
     };
+    find(version, "nvrtcVersion");
     find(create, "nvrtcCreateProgram");
     find(destroy, "nvrtcDestroyProgram");
     find(compile, "nvrtcCompileProgram");
@@ -65,8 +67,8 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  std::string code_for(int capability) const {
-    const std::string architecture = "--gpu-architecture=sm_" + std::to_string(capability);
+  std::string code_for(int capability, bool alone) const {
+    const std::string architecture = "--gpu-architecture=sm_" + std::to_string(capability) + (alone ? "a" : "");
     const std::array options = {architecture.c_str(), "--std=c++17"};
     const int result = nvrtc_.compile(program_, static_cast<int>(options.size()), options.data());
     TORCH_CHECK(result == 0, "nvrtcCompileProgram failed for ", architecture, " with ", result, ": ",
@@ -99,9 +101,15 @@ void* loaded_library(std::initializer_list<const char*> names) {
   return nullptr;
 }
 
-std::string compiled_for_cuda(const char* source, int capability) {
+std::string compiled_for_cuda(const char* source, int capability, bool alone) {
   const Nvrtc nvrtc;
-  return Program(nvrtc, source).code_for(capability);
+  return Program(nvrtc, source).code_for(capability, alone);
+}
+
+int nvrtc_version() {
+  int major = 0, minor = 0;
+  TORCH_CHECK(Nvrtc().version(&major, &minor) == 0, "nvrtcVersion failed");
+  return major;
 }
 
 }  // namespace tessera

@@ -4,7 +4,10 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <limits>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "io/box.h"
@@ -13,7 +16,7 @@
 namespace tessera::gpu {
 namespace {
 
-/// As in convolution_kernels.cu.
+/// As in pieces.cu.
 struct Convolution {
   int pixels;
   int height, width, pieces;
@@ -22,28 +25,79 @@ struct Convolution {
   int rectify;
 };
 
-/// A kernel's part of the product.
-struct Part {
+constexpr std::int64_t kProcessors = 132;  // of a large GPU
+
+/// A kernel, and the part of the product that a block of it makes.
+struct Kernel {
   const char* bfloat16;
   const char* float16;
   const char* float32;
   std::int64_t pixels, filters;
+  std::int64_t shared_pieces = 0;  ///< of 16 bytes
+  bool squares = false;            ///< of the pixels; else they follow each other
 
-  const char* kernel(at::ScalarType type) const { return type == at::kBFloat16 ? bfloat16 : type == at::kHalf ? float16 : float32; }
+  const char* name(at::ScalarType type) const { return type == at::kBFloat16 ? bfloat16 : type == at::kHalf ? float16 : float32; }
 };
-constexpr Part kLarge = {"tessera_convolve_bfloat16_large", "tessera_convolve_float16_large", "tessera_convolve_float32_large", 128, 128},
-               kNarrow = {"tessera_convolve_bfloat16_narrow", "tessera_convolve_float16_narrow", "tessera_convolve_float32_narrow", 256, 64},
-               kSmall = {"tessera_convolve_bfloat16_small", "tessera_convolve_float16_small", "tessera_convolve_float32_small", 64, 64};
+#define TESSERA_KERNEL(kernel) "tessera_convolve_bfloat16_" kernel, "tessera_convolve_float16_" kernel, "tessera_convolve_float32_" kernel
+constexpr Kernel kLarge = {TESSERA_KERNEL("large"), 128, 128}, kNarrow = {TESSERA_KERNEL("narrow"), 256, 64}, kSmall = {TESSERA_KERNEL("small"), 64, 64};
+#undef TESSERA_KERNEL
+
+// hopper_kernels.cu: steps of eight pieces a line; patches of eight planes.
+#define TESSERA_KERNEL(kernel) "tessera_hopper_bfloat16_" kernel, "tessera_hopper_float16_" kernel, nullptr
+constexpr std::int64_t lines_of_pieces(std::int64_t filters, std::int64_t stages) {
+  return (128 + filters) * 8 * stages;
+}
+constexpr std::int64_t patches_of_pieces(std::int64_t filters, std::int64_t stages, std::int64_t patches) {
+  constexpr std::int64_t kPlane = 18 * 18 + 5;
+  return filters * 8 * stages + patches * 8 * kPlane;
+}
+constexpr Kernel kLines64 = {TESSERA_KERNEL("lines_64"), 128, 64, lines_of_pieces(64, 4)},
+                 kLines128 = {TESSERA_KERNEL("lines_128"), 128, 128, lines_of_pieces(128, 3)},
+                 kLines128Deep = {TESSERA_KERNEL("lines_128_deep"), 128, 128, lines_of_pieces(128, 4)},
+                 kPatches64 = {TESSERA_KERNEL("patches_64"), 256, 64, patches_of_pieces(64, 4, 1), true},
+                 kPatches64Deep = {TESSERA_KERNEL("patches_64_deep"), 256, 64, patches_of_pieces(64, 3, 2), true},
+                 kPatches128 = {TESSERA_KERNEL("patches_128"), 256, 128, patches_of_pieces(128, 4, 2), true};
+#undef TESSERA_KERNEL
+constexpr std::int64_t kGroup = 64;  // channels
+
+/// Images and weights of a layer.
+struct Layer {
+  at::ScalarType type;
+  std::int64_t channels, filters, side;
+};
+struct Image {
+  std::int64_t samples, height, width;
+};
 
 std::int64_t parts(std::int64_t of, std::int64_t size) {
   return (of + size - 1) / size;
 }
 
+/// Blocks along the pixels.
+std::int64_t blocks_of(const Kernel& kernel, const Image& out) {
+  constexpr std::int64_t kSide = 16;
+  if (kernel.squares) return out.samples * parts(out.height, kSide) * parts(out.width, kSide);
+  return parts(out.samples * out.height * out.width, kernel.pixels);
+}
+std::int64_t all_blocks_of(const Kernel& kernel, const Image& out, std::int64_t filters) {
+  return blocks_of(kernel, out) * parts(filters, kernel.filters);
+}
+
+/// By what was measured on an H100 (docs/performance.md).
+const Kernel& hopper_kernel_for(const Layer& layer, const Image& out) {
+  const bool wide = layer.filters > kPatches64.filters;
+  const Kernel& patches = wide ? kPatches128 : layer.channels == kGroup ? kPatches64 : kPatches64Deep;
+  if (layer.side == 3 && all_blocks_of(patches, out, layer.filters) > 3 * kProcessors) return patches;
+  const std::int64_t blocks = all_blocks_of(kLines128, out, layer.filters);
+  if (!wide || blocks < kProcessors * 3 / 5) return kLines64;
+  return blocks > kProcessors ? kLines128 : kLines128Deep;
+}
+
 /// Large parts read less; small ones give all of a GPU's processors work. Which of them it is does not show in the sums.
-const Part& part_for(std::int64_t pixels, std::int64_t filters) {
-  constexpr std::int64_t kProcessors = 132;
-  const Part& part = filters > kNarrow.filters ? kLarge : kNarrow;
-  return parts(pixels, part.pixels) * parts(filters, part.filters) < kProcessors ? kSmall : part;
+const Kernel& kernel_for(const Layer& layer, const Image& out, bool hopper) {
+  if (hopper && layer.type != at::kFloat && layer.channels % kGroup == 0) return hopper_kernel_for(layer, out);
+  const Kernel& kernel = layer.filters > kNarrow.filters ? kLarge : kNarrow;
+  return all_blocks_of(kernel, out, layer.filters) < kProcessors ? kSmall : kernel;
 }
 
 std::int64_t values_of_a_piece(at::ScalarType type) {
@@ -63,12 +117,18 @@ at::Tensor in_pieces(const at::Tensor& image) {
 
 }  // namespace
 
-OrderedConvolution::OrderedConvolution(KernelLauncher launch) : launch_(std::move(launch)) {}
+OrderedConvolution::OrderedConvolution(KernelLauncher launch, bool hopper) : launch_(std::move(launch)), hopper_(hopper) {}
 
-std::int64_t side_of_large_parts(std::int64_t filters) {
-  std::int64_t side = 1;
-  while (&part_for(side * side, filters) == &kSmall) ++side;
-  return side + 2;  // of the image: 3x3 taps
+std::vector<std::int64_t> OrderedConvolution::sides_of_kernels(const at::Tensor& weight) const {
+  constexpr std::int64_t kMost = 1024;  // more than any kernel waits for
+  const Layer layer = {weight.scalar_type(), weight.size(1), weight.size(0), weight.size(2)};
+  std::vector<std::int64_t> sides;
+  std::set<const Kernel*> kernels;
+  for (std::int64_t side = kSmallestSide; side <= kMost; ++side) {
+    const std::int64_t out = side - layer.side + 1;
+    if (kernels.insert(&kernel_for(layer, {1, out, out}, hopper_)).second) sides.push_back(side);
+  }
+  return sides;
 }
 
 bool OrderedConvolution::can_take(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
@@ -89,7 +149,8 @@ at::Tensor OrderedConvolution::convolve(const at::Tensor& x, const at::Tensor& w
   at::Tensor out = empty_image(image, filters, image.size(2) - less, image.size(3) - less);
   const std::int64_t pixels = out.size(0) * out.size(2) * out.size(3);
   TORCH_CHECK(pixels <= std::numeric_limits<int>::max() - kNarrow.pixels, "too many pixels: ", out.sizes());
-  const Part& part = part_for(pixels, filters);
+  const Image result = {out.size(0), out.size(2), out.size(3)};
+  const Kernel& kernel = kernel_for({x.scalar_type(), weight.size(1), filters, side}, result, hopper_);
   const auto value = [](std::int64_t size) { return static_cast<int>(size); };
   const Convolution convolution = {.pixels = value(pixels),
                                    .height = value(image.size(2)),
@@ -103,9 +164,10 @@ at::Tensor OrderedConvolution::convolve(const at::Tensor& x, const at::Tensor& w
                                    .rectify = rectify ? 1 : 0};
   const c10::DeviceGuard guard(x.device());
   start_kernel(launch_,
-               {.name = part.kernel(x.scalar_type()),
-                .blocks_x = parts(pixels, part.pixels),
-                .blocks_y = parts(filters, part.filters)},
+               {.name = kernel.name(x.scalar_type()),
+                .blocks_x = blocks_of(kernel, result),
+                .blocks_y = parts(filters, kernel.filters),
+                .shared_bytes = kernel.shared_pieces * 16},
                image.data_ptr(), taps.data_ptr(), biases.data_ptr(), out.data_ptr(), convolution);
   return out;
 }

@@ -36,7 +36,10 @@ std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precisio
 #endif
   if (device.cuda) {
     return make_gpu_network(network, precision, device,
-                            {.exact_tiles = exact_tiles, .record = cuda_recorder(), .launch = cuda_launcher()});
+                            {.exact_tiles = exact_tiles,
+                             .record = cuda_recorder(),
+                             .launch = cuda_launcher(),
+                             .hopper = has_hopper_kernels(device.index)});
   }
   return make_libtorch_network(network, precision, device);
 }

@@ -16,7 +16,6 @@
 #include <utility>
 #include <vector>
 
-#include "workers/network/ordered_convolution.h"
 
 namespace tessera {
 namespace {
@@ -33,6 +32,7 @@ class KernelChoice : public ::testing::Test {
     trial_.plan = plan_forward(options_, side, side, 4);
     trial_.ways = {fused(), plain()};
     trial_.can_order = true;
+    trial_.ordered_sides = [](std::size_t) { return std::vector<std::int64_t>{40, 93}; };
     trial_.type = at::kBFloat16;
     trial_.run_step = [this](std::size_t step, const at::Tensor& image, const GpuKernels& kernels) { return layer(step, image, kernels); };
     trial_.run = [this](const at::Tensor& input, const GpuKernels& kernels) { return network(input, kernels); };
@@ -207,7 +207,7 @@ TEST_F(KernelChoice, KernelsForSmallAndForLargeImagesAreCompared) {
   trial_.input = at::zeros({1, 1, high, wide});
   trial_.plan = plan_forward(options_, high, wide, 4);
   choose_kernels(trial_, ExactTiles::yes);
-  const std::int64_t side = gpu::side_of_large_parts(2);
+  constexpr std::int64_t side = 93;
   const auto& sizes = compared_.at(convolution(0));
   ASSERT_EQ(sizes.size(), 2U);
   EXPECT_LE(sizes[0].first * sizes[0].second, 40 * 40 * 9 / 8 + high);

@@ -7,6 +7,8 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,28 @@ constexpr std::array<Case, 9> kCases = {{{1, 8, 8, 3, 3, 3, 0, 0},
 constexpr std::array<const char*, 3> kParts = {"large", "narrow", "small"};
 const std::array<testing::HostThreads, 2> kOrders = {testing::HostThreads{}, {.backwards = true, .late_copies = true}};
 
+// Of hopper_kernels.cu: channels by 64s. Squares that are not full, and several, with zeros around.
+constexpr std::array<Case, 7> kHopperCases = {{{1, 64, 8, 3, 3, 3, 0, 0},
+                                               {1, 64, 64, 18, 17, 3, 0, 0},
+                                               {2, 128, 72, 7, 21, 3, 1, 1},
+                                               {1, 192, 136, 5, 4, 3, 0, 0},
+                                               {3, 64, 200, 5, 9, 1, 0, 0},
+                                               {1, 128, 64, 6, 5, 2, 1, 0},
+                                               {1, 64, 8, 7, 7, 5, 2, 2}}};
+struct HopperKernel {
+  const char* name;
+  int pixels, filters;  ///< of a block; 256 pixels are a square of 3x3 taps
+  std::int64_t shared_bytes;
+};
+constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 98304},
+                                                         {"lines_128", 128, 128, 98304},
+                                                         {"lines_128_deep", 128, 128, 131072},
+                                                         {"patches_64", 256, 64, 74880},
+                                                         {"patches_64_deep", 256, 64, 108800},
+                                                         {"patches_128", 256, 128, 149760}}};
+const std::vector<testing::HostThreads> kHopperOrders = {
+    {}, {.backwards = true, .late_copies = true, .late_products = true}, {.late_products = true}};
+
 struct Tensors {
   at::Tensor x, weight, bias;
 };
@@ -56,13 +80,41 @@ KernelLauncher by_part(const std::string& part, testing::HostThreads order, int&
   };
 }
 
-at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order, bool rectify) {
-  int started = 0;
-  const gpu::OrderedConvolution by(by_part(part, order, started));
+/// One of hopper_kernels.cu's, whatever the size.
+KernelLauncher by_hopper_kernel(const HopperKernel& kernel, testing::HostThreads order, int& started) {
+  return [launch = testing::host_launcher(started, order), kernel](const KernelStart& start, std::span<void*> arguments) {
+    const std::string name = start.name, type = name.find("_float16_") == std::string::npos ? "bfloat16_" : "float16_";
+    EXPECT_TRUE(name.starts_with("tessera_hopper_" + type)) << name;
+    const auto* const c = static_cast<const int*>(arguments[4]);
+    const int pixels = c[0], height = c[4], width = c[5], filters = c[6];
+    const auto parts = [](int of, int size) { return (of + size - 1) / size; };
+    const int blocks = kernel.pixels == 256 ? pixels / (height * width) * parts(height, 16) * parts(width, 16) : parts(pixels, kernel.pixels);
+    launch({.name = ("tessera_hopper_" + type + kernel.name).c_str(),
+            .blocks_x = blocks,
+            .blocks_y = parts(filters, kernel.filters),
+            .shared_bytes = kernel.shared_bytes},
+           arguments);
+  };
+}
+
+at::Tensor convolved_by(const gpu::OrderedConvolution& by, const Tensors& t, const Case& c, bool rectify) {
   EXPECT_TRUE(by.can_take(t.x, t.weight, t.bias));
   at::Tensor found = by.convolve(t.x, t.weight, t.bias, c.before, c.after, rectify);
-  EXPECT_EQ(started, 1);
   EXPECT_TRUE(found.is_contiguous(at::MemoryFormat::ChannelsLast));
+  return found;
+}
+
+at::Tensor convolved_on_hopper(const Tensors& t, const Case& c, const HopperKernel& kernel, testing::HostThreads order, bool rectify) {
+  int started = 0;
+  at::Tensor found = convolved_by(gpu::OrderedConvolution(by_hopper_kernel(kernel, order, started), true), t, c, rectify);
+  EXPECT_EQ(started, 1);
+  return found;
+}
+
+at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order, bool rectify) {
+  int started = 0;
+  at::Tensor found = convolved_by(gpu::OrderedConvolution(by_part(part, order, started)), t, c, rectify);
+  EXPECT_EQ(started, 1);
   return found;
 }
 
@@ -144,6 +196,86 @@ TEST(OrderedConvolution, SumsFloat16InFloat32) {
   sums_in_float32(at::kHalf, 1.0 / 1024);
 }
 
+bool can_take(const HopperKernel& kernel, const Case& c) {
+  const std::string name = kernel.name;
+  return kernel.pixels == 128 || (c.side == 3 && (name != "patches_64" || c.channels == 64));
+}
+
+/// Values of two bytes by a warpgroup's products, all kernels alike.
+void sums_on_hopper(at::ScalarType type, double last_place, std::span<const testing::HostThreads> orders) {
+  int compared = 0;
+  bool rectify = false;
+  for (const Case& c : kHopperCases) {
+    const Tensors t = tensors_of(c, type);
+    const at::Tensor in = at::constant_pad_nd(t.x.to(at::kDouble), {c.before, c.after, c.before, c.after});
+    at::Tensor expected = at::conv2d(in, t.weight.to(at::kDouble), t.bias.to(at::kDouble));
+    if (rectify) expected = expected.relu();
+    at::Tensor first;
+    for (const HopperKernel& kernel : kHopperKernels) {
+      if (!can_take(kernel, c)) continue;
+      for (const auto& order : orders) {
+        const at::Tensor found = convolved_on_hopper(t, c, kernel, order, rectify);
+        if (!first.defined()) first = found;
+        EXPECT_TRUE(found.equal(first)) << text(c) << ", " << kernel.name << ", " << (&order - orders.data());
+        ++compared;
+      }
+    }
+    ASSERT_EQ(first.scalar_type(), type);
+    EXPECT_TRUE(first.to(at::kDouble).allclose(expected, last_place / 2, 2e-4)) << text(c);
+    rectify = !rectify;
+  }
+  EXPECT_EQ(compared, (7 * 3 + 4 * 2 + 2) * static_cast<int>(orders.size()));
+}
+
+TEST(OrderedConvolution, SumsBfloat16OnHopper) {
+  sums_on_hopper(at::kBFloat16, 1.0 / 128, kHopperOrders);
+}
+
+TEST(OrderedConvolution, SumsFloat16OnHopper) {
+  sums_on_hopper(at::kHalf, 1.0 / 1024, std::span(kHopperOrders).first(1));
+}
+
+TEST(OrderedConvolution, OnHopperAPartOfAnImageIsThatPartOfTheWhole) {
+  constexpr Case kWhole = {1, 128, 64, 35, 37, 3, 0, 0};
+  const Tensors t = tensors_of(kWhole, at::kBFloat16);
+  const at::Tensor whole = convolved_on_hopper(t, kWhole, kHopperKernels[4], {}, true);
+  int started = 0;
+  const gpu::OrderedConvolution by(testing::host_launcher(started), true);  // small ones by lines
+  for (const auto& [y, x, height, width] : std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 34, 35}}) {
+    const at::Tensor part = t.x.narrow(2, y, height).narrow(3, x, width);
+    EXPECT_TRUE(by.convolve(part, t.weight, t.bias, 0, 0, true).equal(whole.narrow(2, y, height - 2).narrow(3, x, width - 2)));
+  }
+  EXPECT_EQ(started, 3);
+}
+
+TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
+  std::vector<std::string> names;
+  const gpu::OrderedConvolution by([&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); }, true);
+  const auto kernel_of = [&](std::int64_t channels, std::int64_t filters, std::int64_t side, std::int64_t taps = 3, at::ScalarType type = at::kBFloat16) {
+    names.clear();
+    by.convolve(gpu::channels_last(at::zeros({1, channels, side, side}), type), gpu::channels_last(at::zeros({filters, channels, taps, taps}), type),
+                at::zeros({filters}).to(type), 0, 0, true);
+    return names.at(0).substr(std::string("tessera_").size());
+  };
+  EXPECT_EQ(kernel_of(64, 64, 570), "hopper_bfloat16_patches_64");
+  EXPECT_EQ(kernel_of(128, 64, 392), "hopper_bfloat16_patches_64_deep");
+  EXPECT_EQ(kernel_of(64, 128, 508), "hopper_bfloat16_patches_128");
+  EXPECT_EQ(kernel_of(64, 128, 282), "hopper_bfloat16_lines_128");
+  EXPECT_EQ(kernel_of(64, 512, 56), "hopper_bfloat16_lines_128_deep");
+  EXPECT_EQ(kernel_of(64, 512, 30), "hopper_bfloat16_lines_64");
+  EXPECT_EQ(kernel_of(64, 64, 570, 1), "hopper_bfloat16_lines_64") << "patches are for 3x3 taps";
+  EXPECT_EQ(kernel_of(64, 64, 30, 3, at::kHalf), "hopper_float16_lines_64");
+  EXPECT_EQ(kernel_of(72, 64, 300), "convolve_bfloat16_narrow") << "not by 64s";
+  EXPECT_EQ(kernel_of(64, 64, 300, 3, at::kFloat), "convolve_float32_narrow");
+  // Squares of those sides go by all kernels that there are for a layer.
+  for (const auto& [channels, filters, kernels] : std::vector<std::array<std::int64_t, 3>>{{64, 64, 2}, {128, 64, 2}, {64, 128, 4}, {64, 1024, 4}, {8, 128, 2}}) {
+    std::set<std::string> seen;
+    for (const std::int64_t side : by.sides_of_kernels(gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16)))
+      seen.insert(kernel_of(channels, filters, side));
+    EXPECT_EQ(static_cast<std::int64_t>(seen.size()), kernels) << channels << " to " << filters;
+  }
+}
+
 TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
   constexpr Case kWhole = {1, 16, 8, 40, 50, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
@@ -205,9 +337,11 @@ TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
                                              "tessera_convolve_bfloat16_small", "tessera_convolve_bfloat16_small"}));
   for (const std::int64_t filters : {8, 64, 72, 128, 1024}) {
     names.clear();
-    const std::int64_t side = gpu::side_of_large_parts(filters);
-    convolve(8, filters, side);
-    convolve(8, filters, side - 1);
+    const std::vector<std::int64_t> sides = by.sides_of_kernels(gpu::channels_last(at::zeros({filters, 8, 3, 3}), at::kBFloat16));
+    ASSERT_EQ(sides.size(), 2U);
+    EXPECT_EQ(sides[0], 20);
+    convolve(8, filters, sides[1]);
+    convolve(8, filters, sides[1] - 1);
     EXPECT_EQ(names, (std::vector<std::string>{filters > 64 ? "tessera_convolve_bfloat16_large" : "tessera_convolve_bfloat16_narrow",
                                                "tessera_convolve_bfloat16_small"}));
   }
@@ -222,6 +356,12 @@ TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
     ASSERT_TRUE(expected.isnan().any().item<bool>());
     EXPECT_TRUE(convolved(t, kCase, "small", {}, true).isnan().equal(expected.isnan()));
   }
+  constexpr Case kWide = {1, 64, 8, 9, 9, 3, 1, 1};
+  const Tensors t = tensors_of(kWide, at::kBFloat16);
+  t.x.select(2, 4).select(2, 5).fill_(kNan);
+  const at::Tensor expected = at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1);
+  for (const HopperKernel& kernel : kHopperKernels)
+    EXPECT_TRUE(convolved_on_hopper(t, kWide, kernel, {}, true).isnan().equal(expected.isnan())) << kernel.name;
 }
 
 TEST(OrderedConvolution, KnowsWhatItCannot) {
