@@ -57,7 +57,7 @@ constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 9
                                                          {"patches_64_deep", 256, 64, 108800},
                                                          {"patches_128", 256, 128, 149760}}};
 // Copies that come late for products that come early; products that come late for the copies that overwrite what they read.
-const std::vector<testing::HostThreads> kHopperOrders = {{}, {.backwards = true, .late_copies = true}, {.late_products = true}};
+const std::vector<testing::HostThreads> kHopperOrders = {{}, {.late_copies = true}, {.backwards = true, .late_products = true}};
 
 struct Tensors {
   at::Tensor x, weight, bias;
