@@ -35,6 +35,8 @@ struct Kernel {
   std::int64_t pixels, filters;
   std::int64_t shared_pieces = 0;  ///< of 16 bytes
   bool squares = false;            ///< of the pixels; else they follow each other
+  int at_once = 1;                 ///< blocks of a processor
+  double speed = 1;                ///< with all processors at work, beside others of the same layer
 
   const char* name(at::ScalarType type) const { return type == at::kBFloat16 ? bfloat16 : type == at::kHalf ? float16 : float32; }
 };
@@ -51,12 +53,14 @@ constexpr std::int64_t patches_of_pieces(std::int64_t filters, std::int64_t stag
   constexpr std::int64_t kPlane = 18 * 18 + 5;
   return filters * 8 * stages + patches * 8 * kPlane;
 }
-constexpr Kernel kLines64 = {TESSERA_KERNEL("lines_64"), 128, 64, lines_of_pieces(64, 4)},
-                 kLines128 = {TESSERA_KERNEL("lines_128"), 128, 128, lines_of_pieces(128, 3)},
-                 kLines128Deep = {TESSERA_KERNEL("lines_128_deep"), 128, 128, lines_of_pieces(128, 4)},
-                 kPatches64 = {TESSERA_KERNEL("patches_64"), 256, 64, patches_of_pieces(64, 4, 1), true},
-                 kPatches64Deep = {TESSERA_KERNEL("patches_64_deep"), 256, 64, patches_of_pieces(64, 3, 2), true},
-                 kPatches128 = {TESSERA_KERNEL("patches_128"), 256, 128, patches_of_pieces(128, 4, 2), true};
+// Speeds are those with which the choice by time_of() comes within 3 % of the fastest for each layer of 64 to 1024 filters and
+// inputs of 572, 1020 and 2044, as measured on an H100 (docs/performance.md).
+constexpr Kernel kLines64 = {TESSERA_KERNEL("lines_64"), 128, 64, lines_of_pieces(64, 4), false, 2, 240},
+                 kLines128 = {TESSERA_KERNEL("lines_128"), 128, 128, lines_of_pieces(128, 3), false, 2},
+                 kLines128Deep = {TESSERA_KERNEL("lines_128_deep"), 128, 128, lines_of_pieces(128, 4), false, 1, 440},
+                 kPatches64 = {TESSERA_KERNEL("patches_64"), 256, 64, patches_of_pieces(64, 4, 1), true, 2, 390},
+                 kPatches64Deep = {TESSERA_KERNEL("patches_64_deep"), 256, 64, patches_of_pieces(64, 3, 2), true, 2, 390},
+                 kPatches128 = {TESSERA_KERNEL("patches_128"), 256, 128, patches_of_pieces(128, 4, 2), true, 1, 570};
 #undef TESSERA_KERNEL
 constexpr std::int64_t kGroup = 64;  // channels
 
@@ -83,14 +87,23 @@ std::int64_t all_blocks_of(const Kernel& kernel, const Image& out, std::int64_t 
   return blocks_of(kernel, out) * parts(filters, kernel.filters);
 }
 
-/// By what was measured on an H100 (docs/performance.md).
+/// In no unit: processors work as long as the one that makes the most blocks, full ones or not.
+double time_of(const Kernel& kernel, const Image& out, std::int64_t filters) {
+  const std::int64_t blocks = all_blocks_of(kernel, out, filters), at_once = blocks <= kProcessors ? kProcessors : kernel.at_once * kProcessors;
+  return static_cast<double>(parts(blocks, at_once) * at_once * kernel.pixels * kernel.filters) / kernel.speed;
+}
+
 const Kernel& hopper_kernel_for(const Layer& layer, const Image& out) {
-  const bool wide = layer.filters > kPatches64.filters;
-  const Kernel& patches = wide ? kPatches128 : layer.channels == kGroup ? kPatches64 : kPatches64Deep;
-  if (layer.side == 3 && all_blocks_of(patches, out, layer.filters) > 3 * kProcessors) return patches;
-  const std::int64_t blocks = all_blocks_of(kLines128, out, layer.filters);
-  if (!wide || blocks < kProcessors * 3 / 5) return kLines64;
-  return blocks > kProcessors ? kLines128 : kLines128Deep;
+  const bool wide = layer.filters > kLines64.filters;
+  if (layer.side != 3) {  // short sums: two blocks at once hide the beginnings and ends of each other
+    return wide && all_blocks_of(kLines128, out, layer.filters) > kProcessors ? kLines128 : kLines64;
+  }
+  const Kernel& narrow_patches = layer.channels == kGroup ? kPatches64 : kPatches64Deep;
+  const auto faster = [&](const Kernel& one, const Kernel& other) -> const Kernel& {
+    return time_of(other, out, layer.filters) < time_of(one, out, layer.filters) ? other : one;
+  };
+  if (!wide) return faster(narrow_patches, kLines64);
+  return faster(faster(kPatches128, kLines128Deep), kLines64);
 }
 
 /// Large parts read less; small ones give all of a GPU's processors work. Which of them it is does not show in the sums.
