@@ -26,7 +26,8 @@ namespace tessera {
 // bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or pieces.cu with convolution_kernels.cu or hopper_kernels.cu; as text.
 extern const char* const kDeviceKernels;
 extern const char* const kConvolutionKernels;
-extern const char* const kHopperKernels;
+extern const char* const kHopperBfloat16Kernels;
+extern const char* const kHopperFloat16Kernels;
 
 namespace {
 
@@ -113,10 +114,11 @@ const std::vector<KernelGroup>& kernel_groups() {
        {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_small",
         "tessera_convolve_float16_large", "tessera_convolve_float16_narrow", "tessera_convolve_float16_small",
         "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}},
-      {kHopperKernels, kHopperCapability, true,
+      {kHopperBfloat16Kernels, kHopperCapability, true,
        {"tessera_hopper_bfloat16_lines_64", "tessera_hopper_bfloat16_lines_128", "tessera_hopper_bfloat16_lines_128_deep",
-        "tessera_hopper_bfloat16_patches_64", "tessera_hopper_bfloat16_patches_64_deep", "tessera_hopper_bfloat16_patches_128",
-        "tessera_hopper_float16_lines_64", "tessera_hopper_float16_lines_128", "tessera_hopper_float16_lines_128_deep",
+        "tessera_hopper_bfloat16_patches_64", "tessera_hopper_bfloat16_patches_64_deep", "tessera_hopper_bfloat16_patches_128"}},
+      {kHopperFloat16Kernels, kHopperCapability, true,
+       {"tessera_hopper_float16_lines_64", "tessera_hopper_float16_lines_128", "tessera_hopper_float16_lines_128_deep",
         "tessera_hopper_float16_patches_64", "tessera_hopper_float16_patches_64_deep", "tessera_hopper_float16_patches_128"}}};
   return groups;
 }
