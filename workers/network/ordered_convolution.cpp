@@ -138,8 +138,8 @@ std::vector<std::int64_t> OrderedConvolution::sides_of_kernels(const at::Tensor&
   std::vector<std::int64_t> sides;
   std::set<const Kernel*> kernels;
   for (std::int64_t side = kSmallestSide; side <= kMost; ++side) {
-    const std::int64_t out = side - layer.side + 1;
-    if (kernels.insert(&kernel_for(layer, {1, out, out}, hopper_)).second) sides.push_back(side);
+    const Image image = {1, side - layer.side + 1, side - layer.side + 1};
+    if (kernels.insert(&kernel_for(layer, image, hopper_)).second) sides.push_back(side);
   }
   return sides;
 }
@@ -162,8 +162,9 @@ at::Tensor OrderedConvolution::convolve(const at::Tensor& x, const at::Tensor& w
   at::Tensor out = empty_image(image, filters, image.size(2) - less, image.size(3) - less);
   const std::int64_t pixels = out.size(0) * out.size(2) * out.size(3);
   TORCH_CHECK(pixels <= std::numeric_limits<int>::max() - kNarrow.pixels, "too many pixels: ", out.sizes());
+  const Layer layer = {x.scalar_type(), weight.size(1), filters, side};
   const Image result = {out.size(0), out.size(2), out.size(3)};
-  const Kernel& kernel = kernel_for({x.scalar_type(), weight.size(1), filters, side}, result, hopper_);
+  const Kernel& kernel = kernel_for(layer, result, hopper_);
   const auto value = [](std::int64_t size) { return static_cast<int>(size); };
   const Convolution convolution = {.pixels = value(pixels),
                                    .height = value(image.size(2)),
