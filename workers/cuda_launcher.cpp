@@ -199,7 +199,10 @@ class CudaLauncher {
     const std::lock_guard lock(mutex_);
     try {
       const Driver& driver = made(driver_, [] { return std::make_unique<Driver>(); });
-      return driver.capability(device) == kHopperCapability && nvrtc_version() >= kFirstVersion;
+      if (driver.capability(device) != kHopperCapability) return false;
+      const int version = nvrtc_version();
+      if (version < kFirstVersion) spdlog::warn("NVRTC {} knows no kernels of Hopper's own: layers in one order go by slower ones", version);
+      return version >= kFirstVersion;
     } catch (const c10::Error&) {
       return false;
     }
@@ -232,9 +235,6 @@ class CudaLauncher {
   std::map<std::pair<int, std::size_t>, Once<DeviceKernels>> groups_;  ///< by device and number
 };
 
-}  // namespace
-
-namespace {
 /// One for the program, for compiling takes a while. It is never taken down: CUDA may be gone by then.
 CudaLauncher& the_launcher() {
   static CudaLauncher& launcher = *new CudaLauncher;

@@ -50,8 +50,10 @@ class GpuNetwork : public TileNetwork {
   }
 
   std::string text() const override {
-    return fmt::format("LibTorch, {}, {}{}", name_of(precision_),
-                       kernels_ ? kernels_->text() : "kernels not chosen yet", alike_);
+    // Hopper's kernels have an order of their own: workers with it and without differ in rounding.
+    const bool hopper = options_.hopper && kernels_ && !kernels_->ordered.empty();
+    return fmt::format("LibTorch, {}, {}{}{}", name_of(precision_), kernels_ ? kernels_->text() : "kernels not chosen yet",
+                       hopper ? " (Hopper's)" : "", alike_);
   }
 
   at::Tensor logits(const at::Tensor& input) override {
@@ -113,8 +115,10 @@ class GpuNetwork : public TileNetwork {
       throw cannot(fmt::format("that takes float32, or bfloat16 and float16 with filters by eights, not {} with {} (or set infer.precision: float32)",
                                name_of(precision_), by.weight.size(0)));
     }
+    const Layer& widest = *std::ranges::max_element(weights_.convolutions, {}, [](const Layer& layer) { return layer.weight.size(1); });
     try {
-      ordered_.convolve(at::zeros({1, by.weight.size(1), 4, 4}, by.weight.options()), by.weight, by.bias, 1, 1, true);
+      for (const Layer* one : {&by, &widest})
+        ordered_.convolve(at::zeros({1, one->weight.size(1), 4, 4}, one->weight.options()), one->weight, one->bias, 1, 1, true);
     } catch (const c10::Error& error) {
       if (!says_out_of_memory(error)) throw cannot(error.what_without_backtrace());
     }
@@ -135,7 +139,7 @@ class GpuNetwork : public TileNetwork {
                       .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
                       .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },
                       .ways = ways(),
-                      .ordered_sides = [this](std::size_t step) { return ordered_.sides_of_kernels(weights_of(step)); },
+                      .ordered_sides = [this](std::size_t step) { return ordered_.sides_of_kernels(weights_of(step), lost_by(step)); },
                       .can_order = can_order()};
     if (!by_rule) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
@@ -212,6 +216,11 @@ class GpuNetwork : public TileNetwork {
     const auto layer = static_cast<std::size_t>(step.layer);
     if (step.kind == ForwardStep::Kind::to_classes) return weights_.to_classes.weight;
     return step.kind == ForwardStep::Kind::spread ? weights_.spreads.at(layer).weight : weights_.convolutions.at(layer).weight;
+  }
+
+  /// Pixels down, and across, that a step's output has less than its input.
+  std::int64_t lost_by(std::size_t number) const {
+    return step_of(number).kind == ForwardStep::Kind::convolution && unet_.padding == Padding::valid ? 2 : 0;
   }
 
   void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {

@@ -30,6 +30,8 @@ template <int kNewest>
 __device__ inline void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kNewest) : "memory");
 }
+/// After products that were waited for: the compiler must not have read their sum before.
+__device__ inline void settle(float& sum) { asm volatile("" : "+f"(sum)::"memory"); }
 /// The same in all threads of a warp, and known to be.
 __device__ inline int alike_in_warp(int x) { return __shfl_sync(0xffffffffU, x, 0); }
 
@@ -96,6 +98,16 @@ struct FilterRing {
 template <class Type, int kTiles, int kFilters>
 struct GroupSums {
   float sums[kTiles][kFilters / 2];
+
+  __device__ void wait_for_all() {
+    wait_for_products<0>();
+    TESSERA_UNROLL
+    for (int tile = 0; tile < kTiles; ++tile) {
+      TESSERA_UNROLL
+      for (int i = 0; i < kFilters / 2; ++i)
+        settle(sums[tile][i]);
+    }
+  }
 
   /// With bias and ReLU to shared memory, so that pieces can be written; `pixel_of`: the block's of pixel i of a tile.
   template <class PixelOf>
@@ -178,7 +190,7 @@ __device__ inline void convolve_lines(const Piece* __restrict__ image, const Pie
     if (++stage == kStages) stage = 0;
     if (++free == kStages) free = 0;
   }
-  wait_for_products<0>();
+  all.wait_for_all();
   __syncthreads();
   all.put(steps, bias, c, [half](int, int i) { return half + i; });
   __syncthreads();
@@ -197,6 +209,7 @@ template <class Type, int kFilters, int kStages, int kPatches>
 __device__ inline void convolve_patches(const Piece* __restrict__ image, const Piece* __restrict__ weight, const unsigned short* __restrict__ bias,
                                         unsigned short* __restrict__ out, const Convolution& c, Piece* ring) {
   constexpr int kParts = 6, kPixelsOfPart = kAcross * kAcross / kParts;  // of a patch, copied in as many steps
+  static_assert(kStages - 3 <= 8 - kParts, "the last part would still be on its way");
   Piece* const patches = ring + kStages * FilterRing<kFilters>::kPieces;
   const FilterRing<kFilters> filters(weight, c);
   const int squares_across = (c.out_width + 15) / 16, squares = squares_across * ((c.out_height + 15) / 16);
@@ -251,14 +264,14 @@ __device__ inline void convolve_patches(const Piece* __restrict__ image, const P
     }
     end_products();
     begin_step(ring + free * FilterRing<kFilters>::kPieces);
-    // The patch before this one is no longer read from the second tap on, and the next one is there two steps before it is.
+    // The patch before this one is no longer read from the second tap on, and all of the next one has come when it is.
     if (kPatches > 1 && step.group + 1 < groups && step.tap >= 1 && step.tap <= kParts) copy_part(step.group + 1, step.tap - 1);
     end_step();
     wait_for_products<1>();
     if (++stage == kStages) stage = 0;
     if (++free == kStages) free = 0;
   }
-  wait_for_products<0>();
+  all.wait_for_all();
   __syncthreads();
   all.put(ring, bias, c, [half](int tile, int i) { return (half + i / 8) * 16 + tile * 8 + i % 8; });
   __syncthreads();

@@ -27,7 +27,7 @@ struct KernelTrial {
   /// One step that multiplies by weights, of an image that it reads.
   std::function<at::Tensor(std::size_t step, const at::Tensor& image, const GpuKernels&)> run_step;
   std::vector<GpuKernels> ways;  ///< the mostly fastest first
-  /// Sides of square images that a step summed in one order has different kernels for.
+  /// Sides of square images: one for each kernel that a step summed in one order may go by.
   std::function<std::vector<std::int64_t>(std::size_t step)> ordered_sides;
   bool can_order = false;        ///< whether there is a launcher for GpuKernels::ordered; not used with ExactTiles::no
   /// Seconds; without it the first way that does is taken, for the same choice every time.

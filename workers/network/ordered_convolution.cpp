@@ -29,10 +29,10 @@ constexpr std::int64_t kProcessors = 132;  // of a large GPU
 
 /// A kernel, and the part of the product that a block of it makes.
 struct Kernel {
-  const char* bfloat16;
-  const char* float16;
-  const char* float32;
-  std::int64_t pixels, filters;
+  const char* bfloat16 = nullptr;
+  const char* float16 = nullptr;
+  const char* float32 = nullptr;
+  std::int64_t pixels = 0, filters = 0;
   std::int64_t shared_pieces = 0;  ///< of 16 bytes
   bool squares = false;            ///< of the pixels; else they follow each other
   int at_once = 1;                 ///< blocks of a processor
@@ -40,12 +40,15 @@ struct Kernel {
 
   const char* name(at::ScalarType type) const { return type == at::kBFloat16 ? bfloat16 : type == at::kHalf ? float16 : float32; }
 };
-#define TESSERA_KERNEL(kernel) "tessera_convolve_bfloat16_" kernel, "tessera_convolve_float16_" kernel, "tessera_convolve_float32_" kernel
-constexpr Kernel kLarge = {TESSERA_KERNEL("large"), 128, 128}, kNarrow = {TESSERA_KERNEL("narrow"), 256, 64}, kSmall = {TESSERA_KERNEL("small"), 64, 64};
-#undef TESSERA_KERNEL
+#define TESSERA_NAMES(kernel)                                                                                       \
+  .bfloat16 = "tessera_convolve_bfloat16_" kernel, .float16 = "tessera_convolve_float16_" kernel,                  \
+  .float32 = "tessera_convolve_float32_" kernel
+constexpr Kernel kLarge = {TESSERA_NAMES("large"), .pixels = 128, .filters = 128}, kNarrow = {TESSERA_NAMES("narrow"), .pixels = 256, .filters = 64},
+                 kSmall = {TESSERA_NAMES("small"), .pixels = 64, .filters = 64};
+#undef TESSERA_NAMES
 
 // hopper_kernels.cu: steps of eight pieces a line; patches of eight planes.
-#define TESSERA_KERNEL(kernel) "tessera_hopper_bfloat16_" kernel, "tessera_hopper_float16_" kernel, nullptr
+#define TESSERA_NAMES(kernel) .bfloat16 = "tessera_hopper_bfloat16_" kernel, .float16 = "tessera_hopper_float16_" kernel
 constexpr std::int64_t lines_of_pieces(std::int64_t filters, std::int64_t stages) {
   return (128 + filters) * 8 * stages;
 }
@@ -55,13 +58,13 @@ constexpr std::int64_t patches_of_pieces(std::int64_t filters, std::int64_t stag
 }
 // Speeds are those with which the choice by time_of() comes within 3 % of the fastest for each layer of 64 to 1024 filters and
 // inputs of 572, 1020 and 2044, as measured on an H100 (docs/performance.md).
-constexpr Kernel kLines64 = {TESSERA_KERNEL("lines_64"), 128, 64, lines_of_pieces(64, 4), false, 2, 240},
-                 kLines128 = {TESSERA_KERNEL("lines_128"), 128, 128, lines_of_pieces(128, 3), false, 2},
-                 kLines128Deep = {TESSERA_KERNEL("lines_128_deep"), 128, 128, lines_of_pieces(128, 4), false, 1, 440},
-                 kPatches64 = {TESSERA_KERNEL("patches_64"), 256, 64, patches_of_pieces(64, 4, 1), true, 2, 390},
-                 kPatches64Deep = {TESSERA_KERNEL("patches_64_deep"), 256, 64, patches_of_pieces(64, 3, 2), true, 2, 390},
-                 kPatches128 = {TESSERA_KERNEL("patches_128"), 256, 128, patches_of_pieces(128, 4, 2), true, 1, 570};
-#undef TESSERA_KERNEL
+constexpr Kernel kLines64 = {TESSERA_NAMES("lines_64"), .pixels = 128, .filters = 64, .shared_pieces = lines_of_pieces(64, 4), .at_once = 2, .speed = 240},
+                 kLines128 = {TESSERA_NAMES("lines_128"), .pixels = 128, .filters = 128, .shared_pieces = lines_of_pieces(128, 3), .at_once = 2},
+                 kLines128Deep = {TESSERA_NAMES("lines_128_deep"), .pixels = 128, .filters = 128, .shared_pieces = lines_of_pieces(128, 4), .speed = 440},
+                 kPatches64 = {TESSERA_NAMES("patches_64"), .pixels = 256, .filters = 64, .shared_pieces = patches_of_pieces(64, 4, 1), .squares = true, .at_once = 2, .speed = 390},
+                 kPatches64Deep = {TESSERA_NAMES("patches_64_deep"), .pixels = 256, .filters = 64, .shared_pieces = patches_of_pieces(64, 3, 2), .squares = true, .at_once = 2, .speed = 390},
+                 kPatches128 = {TESSERA_NAMES("patches_128"), .pixels = 256, .filters = 128, .shared_pieces = patches_of_pieces(128, 4, 2), .squares = true, .speed = 570};
+#undef TESSERA_NAMES
 constexpr std::int64_t kGroup = 64;  // channels
 
 /// Images and weights of a layer.
@@ -132,13 +135,13 @@ at::Tensor in_pieces(const at::Tensor& image) {
 
 OrderedConvolution::OrderedConvolution(KernelLauncher launch, bool hopper) : launch_(std::move(launch)), hopper_(hopper) {}
 
-std::vector<std::int64_t> OrderedConvolution::sides_of_kernels(const at::Tensor& weight) const {
+std::vector<std::int64_t> OrderedConvolution::sides_of_kernels(const at::Tensor& weight, std::int64_t lost) const {
   constexpr std::int64_t kMost = 1024;  // more than any kernel waits for
   const Layer layer = {weight.scalar_type(), weight.size(1), weight.size(0), weight.size(2)};
   std::vector<std::int64_t> sides;
   std::set<const Kernel*> kernels;
   for (std::int64_t side = kSmallestSide; side <= kMost; ++side) {
-    const Image image = {1, side - layer.side + 1, side - layer.side + 1};
+    const Image image = {1, side - lost, side - lost};
     if (kernels.insert(&kernel_for(layer, image, hopper_)).second) sides.push_back(side);
   }
   return sides;

@@ -27,9 +27,9 @@ class OrderedConvolution {
   /// `rectify`, of which a NaN stays one.
   at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, std::int64_t before, std::int64_t after,
                       bool rectify) const;
-  /// Sides of square images, of `kSmallestSide` or more, that go by different kernels: one for each that there is for such weights.
+  /// Sides of square images, of `kSmallestSide` or more, which lose so many pixels down and across: one for each kernel that there is for such weights.
   static constexpr std::int64_t kSmallestSide = 20;
-  std::vector<std::int64_t> sides_of_kernels(const at::Tensor& weight) const;
+  std::vector<std::int64_t> sides_of_kernels(const at::Tensor& weight, std::int64_t lost) const;
 
  private:
   KernelLauncher launch_;

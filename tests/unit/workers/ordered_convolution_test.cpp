@@ -80,20 +80,22 @@ KernelLauncher by_part(const std::string& part, testing::HostThreads order, int&
   };
 }
 
+/// How it is started for a convolution; the name is `name`'s.
+KernelStart start_of(const HopperKernel& kernel, const std::string& name, std::span<void*> arguments) {
+  const auto* const c = static_cast<const int*>(arguments[4]);
+  const int pixels = c[0], height = c[4], width = c[5], filters = c[6];
+  const auto parts = [](int of, int size) { return (of + size - 1) / size; };
+  const int blocks = kernel.pixels == 256 ? pixels / (height * width) * parts(height, 16) * parts(width, 16) : parts(pixels, kernel.pixels);
+  return {.name = name.c_str(), .blocks_x = blocks, .blocks_y = parts(filters, kernel.filters), .shared_bytes = kernel.shared_bytes};
+}
+
 /// One of hopper_kernels.cu's, whatever the size.
 KernelLauncher by_hopper_kernel(const HopperKernel& kernel, testing::HostThreads order, int& started) {
   return [launch = testing::host_launcher(started, order), kernel](const KernelStart& start, std::span<void*> arguments) {
     const std::string name = start.name, type = name.find("_float16_") == std::string::npos ? "bfloat16_" : "float16_";
     EXPECT_TRUE(name.starts_with("tessera_hopper_" + type)) << name;
-    const auto* const c = static_cast<const int*>(arguments[4]);
-    const int pixels = c[0], height = c[4], width = c[5], filters = c[6];
-    const auto parts = [](int of, int size) { return (of + size - 1) / size; };
-    const int blocks = kernel.pixels == 256 ? pixels / (height * width) * parts(height, 16) * parts(width, 16) : parts(pixels, kernel.pixels);
-    launch({.name = ("tessera_hopper_" + type + kernel.name).c_str(),
-            .blocks_x = blocks,
-            .blocks_y = parts(filters, kernel.filters),
-            .shared_bytes = kernel.shared_bytes},
-           arguments);
+    const std::string forced = "tessera_hopper_" + type + kernel.name;
+    launch(start_of(kernel, forced, arguments), arguments);
   };
 }
 
@@ -250,10 +252,21 @@ TEST(OrderedConvolution, OnHopperAPartOfAnImageIsThatPartOfTheWhole) {
 
 TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
   std::vector<std::string> names;
-  const gpu::OrderedConvolution by([&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); }, true);
+  const auto look = [&](const KernelStart& start, std::span<void*> arguments) {
+    names.emplace_back(start.name);
+    for (const HopperKernel& kernel : kHopperKernels) {
+      if (names.back() != "tessera_hopper_bfloat16_" + std::string(kernel.name)) continue;
+      const KernelStart expected = start_of(kernel, names.back(), arguments);
+      EXPECT_EQ(start.blocks_x, expected.blocks_x) << start.name;
+      EXPECT_EQ(start.blocks_y, expected.blocks_y) << start.name;
+      EXPECT_EQ(start.shared_bytes, expected.shared_bytes) << start.name;
+    }
+  };
+  const gpu::OrderedConvolution by(look, true);
+  std::int64_t samples = 1;
   const auto kernel_of = [&](std::int64_t channels, std::int64_t filters, std::int64_t side, std::int64_t taps = 3, at::ScalarType type = at::kBFloat16) {
     names.clear();
-    by.convolve(gpu::channels_last(at::zeros({1, channels, side, side}), type), gpu::channels_last(at::zeros({filters, channels, taps, taps}), type),
+    by.convolve(gpu::channels_last(at::zeros({samples, channels, side, side}), type), gpu::channels_last(at::zeros({filters, channels, taps, taps}), type),
                 at::zeros({filters}).to(type), 0, 0, true);
     return names.at(0).substr(std::string("tessera_").size());
   };
@@ -268,10 +281,14 @@ TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
   EXPECT_EQ(kernel_of(64, 64, 30, 3, at::kHalf), "hopper_float16_lines_64");
   EXPECT_EQ(kernel_of(72, 64, 300), "convolve_bfloat16_narrow") << "not by 64s";
   EXPECT_EQ(kernel_of(64, 64, 300, 3, at::kFloat), "convolve_float32_narrow");
+  samples = 2;
+  EXPECT_EQ(kernel_of(64, 128, 282), "hopper_bfloat16_patches_128");
+  EXPECT_EQ(kernel_of(64, 512, 40), "hopper_bfloat16_lines_128_deep");
+  samples = 1;
   // Squares of those sides go by all kernels that there are for a layer.
   for (const auto& [channels, filters, kernels] : std::vector<std::array<std::int64_t, 3>>{{64, 64, 2}, {128, 64, 2}, {64, 128, 3}, {64, 1024, 3}, {8, 128, 2}}) {
     std::set<std::string> seen;
-    for (const std::int64_t side : by.sides_of_kernels(gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16)))
+    for (const std::int64_t side : by.sides_of_kernels(gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16), 2))
       seen.insert(kernel_of(channels, filters, side));
     EXPECT_EQ(static_cast<std::int64_t>(seen.size()), kernels) << channels << " to " << filters;
   }
@@ -338,7 +355,7 @@ TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
                                              "tessera_convolve_bfloat16_small", "tessera_convolve_bfloat16_small"}));
   for (const std::int64_t filters : {8, 64, 72, 128, 1024}) {
     names.clear();
-    const std::vector<std::int64_t> sides = by.sides_of_kernels(gpu::channels_last(at::zeros({filters, 8, 3, 3}), at::kBFloat16));
+    const std::vector<std::int64_t> sides = by.sides_of_kernels(gpu::channels_last(at::zeros({filters, 8, 3, 3}), at::kBFloat16), 2);
     ASSERT_EQ(sides.size(), 2U);
     EXPECT_EQ(sides[0], 20);
     convolve(8, filters, sides[1]);
