@@ -4,10 +4,8 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
-#include <algorithm>
 #include <limits>
 #include <set>
-#include <string>
 #include <utility>
 
 #include "io/box.h"
