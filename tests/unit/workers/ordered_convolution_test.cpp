@@ -165,15 +165,19 @@ TEST(OrderedConvolution, SumsFloat32TermByTerm) {
   }
 }
 
+at::Tensor in_double(const Tensors& t, const Case& c, bool rectify) {
+  const at::Tensor in = at::constant_pad_nd(t.x.to(at::kDouble), {c.before, c.after, c.before, c.after});
+  const at::Tensor sums = at::conv2d(in, t.weight.to(at::kDouble), t.bias.to(at::kDouble));
+  return rectify ? sums.relu() : sums;
+}
+
 /// Values of two bytes, whose last place is `last_place` of them.
 void sums_in_float32(at::ScalarType type, double last_place, std::span<const testing::HostThreads> orders) {
   int compared = 0;
   bool rectify = false;
   for (const Case& c : kCases) {
     const Tensors t = tensors_of(c, type);
-    const at::Tensor in = at::constant_pad_nd(t.x.to(at::kDouble), {c.before, c.after, c.before, c.after});
-    at::Tensor expected = at::conv2d(in, t.weight.to(at::kDouble), t.bias.to(at::kDouble));
-    if (rectify) expected = expected.relu();
+    const at::Tensor expected = in_double(t, c, rectify);
     const at::Tensor first = convolved(t, c, kParts.front(), orders.front(), rectify);
     ASSERT_EQ(first.scalar_type(), type);
     // Half of the last place, and float32's sum.
@@ -209,9 +213,7 @@ void sums_on_hopper(at::ScalarType type, double last_place, std::span<const test
   bool rectify = false;
   for (const Case& c : kHopperCases) {
     const Tensors t = tensors_of(c, type);
-    const at::Tensor in = at::constant_pad_nd(t.x.to(at::kDouble), {c.before, c.after, c.before, c.after});
-    at::Tensor expected = at::conv2d(in, t.weight.to(at::kDouble), t.bias.to(at::kDouble));
-    if (rectify) expected = expected.relu();
+    const at::Tensor expected = in_double(t, c, rectify);
     at::Tensor first;
     for (const HopperKernel& kernel : kHopperKernels) {
       if (!can_take(kernel, c)) continue;
