@@ -7,15 +7,15 @@
 #include <iostream>
 #include <map>
 
-#include "io/error.h"
-#include "io/error_words.h"
-#include "io/hdf5_handle.h"
-#include "io/log.h"
-#include "pipeline/command_line.h"
+#include "io/base/error.h"
+#include "io/base/error_words.h"
+#include "io/hdf5/hdf5_handle.h"
+#include "io/base/log.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
-#include "pipeline/job_end.h"
-#include "pipeline/run_folder.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/run/job_end.h"
+#include "pipeline/run/run_folder.h"
+#include "workers/mpi/agreement.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {

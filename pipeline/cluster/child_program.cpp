@@ -15,8 +15,8 @@
 #include <filesystem>
 #include <sstream>
 
-#include "io/clock.h"
-#include "io/error.h"
+#include "io/base/clock.h"
+#include "io/base/error.h"
 
 extern char** environ;
 

@@ -4,7 +4,7 @@
 
 #include <cctype>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/cluster/job_bash.h"
 
 namespace tessera {

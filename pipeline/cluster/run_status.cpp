@@ -11,8 +11,8 @@
 #include <set>
 #include <sstream>
 
-#include "io/block_journal.h"
-#include "io/error.h"
+#include "io/volume/block_journal.h"
+#include "io/base/error.h"
 #include "pipeline/config/experiment.h"
 
 namespace tessera {

@@ -8,7 +8,7 @@
 #include "pipeline/cluster/job_script.h"
 #include "pipeline/cluster/slurm_client.h"
 #include "pipeline/cluster/submission.h"
-#include "pipeline/run_folder.h"
+#include "pipeline/run/run_folder.h"
 
 namespace tessera {
 

@@ -8,9 +8,9 @@
 #include <set>
 #include <sstream>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/cluster/child_program.h"
-#include "workers/core_binding.h"
+#include "workers/device/core_binding.h"
 
 namespace tessera {
 namespace {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "io/error.h"
-#include "pipeline/run_folder.h"
+#include "io/base/error.h"
+#include "pipeline/run/run_folder.h"
 
 namespace tessera {
 namespace {

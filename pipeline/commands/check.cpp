@@ -1,11 +1,11 @@
 #include <iostream>
 
-#include "pipeline/command_line.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/experiment_check.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/commands/experiment_check.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 

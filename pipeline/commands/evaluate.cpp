@@ -3,16 +3,16 @@
 #include <iostream>
 #include <sstream>
 
-#include "pipeline/command_line.h"
-#include "io/dataset_wildcards.h"
-#include "io/error.h"
+#include "pipeline/run/command_line.h"
+#include "io/stores/dataset_wildcards.h"
+#include "io/base/error.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/evaluation.h"
-#include "pipeline/evaluation_report.h"
-#include "pipeline/label_evaluation.h"
-#include "pipeline/volume_look_up.h"
+#include "pipeline/evaluate/evaluation.h"
+#include "pipeline/evaluate/evaluation_report.h"
+#include "pipeline/evaluate/label_evaluation.h"
+#include "pipeline/run/volume_look_up.h"
 
 namespace tessera {
 namespace {

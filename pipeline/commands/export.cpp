@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <chrono>
 
-#include "io/error.h"
-#include "io/image_stack.h"
-#include "io/volume_reader.h"
-#include "pipeline/command_line.h"
+#include "io/base/error.h"
+#include "io/images/image_stack.h"
+#include "io/hdf5/volume_reader.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

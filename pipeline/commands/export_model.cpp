@@ -2,11 +2,11 @@
 
 #include <iostream>
 
-#include "io/checkpoint_file.h"
-#include "io/error.h"
-#include "pipeline/command_line.h"
+#include "io/hdf5/checkpoint_file.h"
+#include "io/base/error.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/torchscript_export.h"
 #include "workers/network/unet.h"

@@ -5,14 +5,14 @@
 #include <chrono>
 #include <cstring>
 
-#include "io/durable_file.h"
-#include "io/error.h"
-#include "io/image_stack.h"
-#include "io/volume_file.h"
-#include "pipeline/command_line.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/images/image_stack.h"
+#include "io/hdf5/volume_file.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

@@ -3,12 +3,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "io/durable_file.h"
-#include "io/error.h"
-#include "io/hdf5_listing.h"
-#include "pipeline/command_line.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/hdf5/hdf5_listing.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

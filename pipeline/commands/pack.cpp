@@ -3,15 +3,15 @@
 #include <iostream>
 #include <memory>
 
-#include "io/error.h"
-#include "io/packed_volume.h"
-#include "io/volume_reader.h"
-#include "pipeline/command_line.h"
+#include "io/base/error.h"
+#include "io/hdf5/packed_volume.h"
+#include "io/hdf5/volume_reader.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
-#include "pipeline/packing.h"
-#include "pipeline/result_check.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/blocks/packing.h"
+#include "pipeline/blocks/result_check.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

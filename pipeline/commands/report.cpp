@@ -5,14 +5,14 @@
 #include <filesystem>
 #include <iostream>
 
-#include "io/durable_file.h"
-#include "io/error.h"
-#include "pipeline/command_line.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
-#include "pipeline/run_folder.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/run/run_folder.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

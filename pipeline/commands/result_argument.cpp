@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment.h"
 

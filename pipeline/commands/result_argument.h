@@ -4,8 +4,8 @@
 #include <functional>
 #include <vector>
 
-#include "io/dataset_name.h"
-#include "pipeline/inference_volumes.h"
+#include "io/volume/dataset_name.h"
+#include "pipeline/infer/inference_volumes.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {

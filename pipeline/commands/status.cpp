@@ -1,12 +1,12 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/cluster/run_status.h"
-#include "pipeline/command_line.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

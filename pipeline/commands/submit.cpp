@@ -5,20 +5,20 @@
 #include <sstream>
 #include <tuple>
 
-#include "io/dataset_wildcards.h"
-#include "io/error.h"
-#include "io/log.h"
+#include "io/stores/dataset_wildcards.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
 #include "pipeline/cluster/child_program.h"
 #include "pipeline/cluster/job_script.h"
 #include "pipeline/cluster/slurm_client.h"
 #include "pipeline/cluster/submission.h"
-#include "pipeline/command_line.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/experiment_check.h"
-#include "pipeline/inference_volumes.h"
-#include "pipeline/run_folder.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/commands/experiment_check.h"
+#include "pipeline/infer/inference_volumes.h"
+#include "pipeline/run/run_folder.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

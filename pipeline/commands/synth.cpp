@@ -4,13 +4,13 @@
 #include <chrono>
 #include <cstring>
 
-#include "io/durable_file.h"
-#include "io/error.h"
-#include "io/volume_file.h"
-#include "pipeline/command_line.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/hdf5/volume_file.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 #include "workers/synthetic/serial_sections.h"
 
 namespace tessera {

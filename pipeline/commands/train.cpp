@@ -2,19 +2,19 @@
 
 #include <iostream>
 
-#include "io/durable_file.h"
-#include "io/error.h"
-#include "io/log.h"
-#include "pipeline/checkpoint_choice.h"
-#include "pipeline/command_line.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "pipeline/run/checkpoint_choice.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/stop_signal.h"
-#include "pipeline/training_loop.h"
-#include "pipeline/training_plan.h"
-#include "pipeline/training_record.h"
-#include "workers/infer/block_exchange.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/run/stop_signal.h"
+#include "pipeline/train/training_loop.h"
+#include "pipeline/train/training_plan.h"
+#include "pipeline/train/training_record.h"
+#include "workers/blocks/block_exchange.h"
+#include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 
 namespace tessera {

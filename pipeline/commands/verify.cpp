@@ -4,13 +4,13 @@
 #include <iostream>
 #include <set>
 
-#include "io/durable_file.h"
-#include "io/error.h"
-#include "pipeline/command_line.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
-#include "pipeline/result_check.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/blocks/result_check.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 
-#include "io/error.h"
-#include "io/log.h"
-#include "pipeline/command_line.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/config/yaml_scalar.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/inference_volumes.h"
+#include "pipeline/infer/inference_volumes.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {

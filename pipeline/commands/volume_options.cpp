@@ -6,7 +6,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 namespace {

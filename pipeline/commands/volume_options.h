@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "io/box.h"
+#include "io/geometry/box.h"
 
 namespace tessera {
 

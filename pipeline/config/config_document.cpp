@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/config/config_state.h"
 #include "pipeline/config/yaml_reader.h"
 #include "pipeline/config/yaml_scalar.h"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "pipeline/command_line.h"
+#include "pipeline/run/command_line.h"
 
 namespace tessera {
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "io/dataset_name.h"
+#include "io/volume/dataset_name.h"
 #include "pipeline/config/yaml_reader.h"
-#include "workers/train/training_data.h"
+#include "workers/samples/training_data.h"
 
 namespace tessera {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "io/dataset_wildcards.h"
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 
 namespace tessera {

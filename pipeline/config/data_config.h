@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "io/box.h"
-#include "io/dataset_name.h"
+#include "io/geometry/box.h"
+#include "io/volume/dataset_name.h"
 #include "pipeline/config/yaml_reader.h"
-#include "workers/train/training_set.h"
+#include "workers/samples/training_set.h"
 
 namespace tessera {
 

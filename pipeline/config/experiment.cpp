@@ -4,12 +4,12 @@
 
 #include <algorithm>
 
-#include "io/dataset_wildcards.h"
-#include "io/error.h"
+#include "io/stores/dataset_wildcards.h"
+#include "io/base/error.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/config/yaml_reader.h"
-#include "pipeline/evaluation_request.h"
-#include "workers/mpi/agree.h"
+#include "pipeline/evaluate/evaluation_request.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

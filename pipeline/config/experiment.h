@@ -6,17 +6,17 @@
 #include <string>
 #include <vector>
 
-#include "io/block_plan.h"
-#include "io/dataset_name.h"
-#include "io/voxel_type.h"
-#include "pipeline/best_validation.h"
+#include "io/geometry/block_plan.h"
+#include "io/volume/dataset_name.h"
+#include "io/geometry/voxel_type.h"
+#include "pipeline/train/best_validation.h"
 #include "pipeline/config/data_config.h"
 #include "pipeline/config/slurm_config.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/network/unet_options.h"
 #include "workers/train/trainer.h"
-#include "workers/train/training_data.h"
+#include "workers/samples/training_data.h"
 
 namespace tessera {
 

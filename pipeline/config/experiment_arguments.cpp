@@ -1,6 +1,6 @@
 #include "pipeline/config/experiment_arguments.h"
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 

@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/config/yaml_scalar.h"
 
 namespace tessera {

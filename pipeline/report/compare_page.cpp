@@ -7,7 +7,7 @@
 #include <cmath>
 #include <optional>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/page.h"

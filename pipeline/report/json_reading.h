@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/evaluation_json.h"
+#include "pipeline/evaluate/evaluation_json.h"
 
 namespace tessera {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "io/sha256.h"
+#include "io/base/sha256.h"
 
 namespace tessera {
 namespace {

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/report_parts.h"
 #include "pipeline/report/score_words.h"
 #include "pipeline/report/section_pictures.h"
-#include "pipeline/run_folder.h"
+#include "pipeline/run/run_folder.h"
 
 namespace tessera {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "io/durable_file.h"
-#include "pipeline/progress.h"
+#include "io/base/durable_file.h"
+#include "pipeline/run/progress.h"
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/page.h"

@@ -12,7 +12,7 @@
 #include <regex>
 #include <sstream>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/config/yaml_tree.h"
 #include "pipeline/report/json_reading.h"

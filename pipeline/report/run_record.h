@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/evaluation_json.h"
+#include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/report/metrics_table.h"
 
 namespace tessera {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/evaluation_json.h"
+#include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/report/html.h"
 
 namespace tessera {

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <optional>
 
-#include "io/error.h"
-#include "pipeline/evaluation_report.h"
-#include "pipeline/evaluation_volumes.h"
+#include "io/base/error.h"
+#include "pipeline/evaluate/evaluation_report.h"
+#include "pipeline/evaluate/evaluation_volumes.h"
 #include "pipeline/report/json_reading.h"
 
 namespace tessera {

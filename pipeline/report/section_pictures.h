@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "pipeline/overlay.h"
+#include "pipeline/run/overlay.h"
 #include "pipeline/report/run_record.h"
 
 namespace tessera {

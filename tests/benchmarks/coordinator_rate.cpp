@@ -14,9 +14,9 @@
 #include <string_view>
 #include <thread>
 
-#include "io/block_journal.h"
-#include "io/clock.h"
-#include "pipeline/coordinator.h"
+#include "io/volume/block_journal.h"
+#include "io/base/clock.h"
+#include "pipeline/blocks/coordinator.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {

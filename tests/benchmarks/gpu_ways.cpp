@@ -4,8 +4,8 @@
 
 #include <map>
 
-#include "io/error.h"
-#include "workers/cuda_runtime.h"
+#include "io/base/error.h"
+#include "workers/device/cuda_runtime.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/unet.h"
 

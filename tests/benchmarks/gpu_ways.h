@@ -3,10 +3,10 @@
 #include <memory>
 #include <string>
 
-#include "workers/device.h"
-#include "workers/network/precision.h"
+#include "workers/device/device.h"
+#include "workers/device/precision.h"
 #include "workers/network/tile_network.h"
-#include "workers/train/gradient_engine.h"
+#include "workers/gradients/gradient_engine.h"
 
 namespace tessera::benchmarks {
 

@@ -15,8 +15,8 @@
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
-#include "workers/train/gradient_engine.h"
-#include "workers/train/loss.h"
+#include "workers/gradients/gradient_engine.h"
+#include "workers/gradients/loss.h"
 
 namespace {
 

@@ -31,7 +31,7 @@ COUNTS = ("merges", "merged", "split", "missed")
 
 
 def separated(ids):
-    """Foreground without the pixels whose 3 x 3 neighbourhood holds another id (workers/train/weight_map.h)."""
+    """Foreground without the pixels whose 3 x 3 neighbourhood holds another id (workers/samples/weight_map.h)."""
     padded = np.pad(ids, 1)
     inside = ids > 0
     for dy in range(3):

@@ -8,7 +8,7 @@
 #include <iostream>
 #include <map>
 
-#include "io/clock.h"
+#include "io/base/clock.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/torchscript_export.h"

@@ -10,7 +10,7 @@
 #include <iostream>
 
 #include "workers/network/unet_options.h"
-#include "workers/train/device_sampler.h"
+#include "workers/samples/device_sampler.h"
 
 namespace {
 

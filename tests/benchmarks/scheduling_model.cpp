@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "io/clock.h"
-#include "pipeline/coordinator.h"
+#include "io/base/clock.h"
+#include "pipeline/blocks/coordinator.h"
 
 namespace tessera {
 namespace {

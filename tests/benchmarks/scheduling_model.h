@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "pipeline/block_queue.h"
+#include "pipeline/blocks/block_queue.h"
 
 namespace tessera {
 

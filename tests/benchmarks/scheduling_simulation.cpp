@@ -11,10 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#include "io/clock.h"
-#include "pipeline/block_queue.h"
+#include "io/base/clock.h"
+#include "pipeline/blocks/block_queue.h"
 #include "tests/benchmarks/scheduling_model.h"
-#include "workers/infer/block_exchange.h"
+#include "workers/blocks/block_exchange.h"
 
 namespace {
 

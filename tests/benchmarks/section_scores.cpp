@@ -8,7 +8,7 @@
 #include <random>
 #include <utility>
 
-#include "io/clock.h"
+#include "io/base/clock.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/mpi/mpi_session.h"
 

@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "io/error.h"
-#include "io/packed_volume.h"
-#include "io/volume_file.h"
+#include "io/base/error.h"
+#include "io/hdf5/packed_volume.h"
+#include "io/hdf5/volume_file.h"
 
 namespace tessera::benchmarks {
 namespace {

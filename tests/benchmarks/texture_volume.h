@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "io/box.h"
+#include "io/geometry/box.h"
 
 namespace tessera::benchmarks {
 

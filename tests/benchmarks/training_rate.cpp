@@ -7,7 +7,7 @@
 #include <iostream>
 #include <map>
 
-#include "io/clock.h"
+#include "io/base/clock.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"

@@ -9,9 +9,9 @@
 #include <random>
 #include <string>
 
-#include "io/clock.h"
-#include "io/volume_reader.h"
-#include "workers/train/training_labels.h"
+#include "io/base/clock.h"
+#include "io/hdf5/volume_reader.h"
+#include "workers/samples/training_labels.h"
 
 namespace {
 

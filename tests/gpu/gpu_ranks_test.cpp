@@ -7,8 +7,8 @@
 
 #include "on_device.h"
 #include "tests/ranks/ranks.h"
-#include "tests/unit/workers/training_volumes.h"
-#include "workers/mpi/agree.h"
+#include "tests/unit/workers/samples/training_volumes.h"
+#include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "workers/device.h"
+#include "workers/device/device.h"
 
 namespace tessera::testing {
 

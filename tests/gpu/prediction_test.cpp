@@ -8,15 +8,15 @@
 #include <utility>
 #include <vector>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "on_device.h"
-#include "tests/unit/workers/operator_recorder.h"
-#include "tests/unit/workers/tiled_prediction.h"
-#include "workers/cuda_runtime.h"
+#include "tests/unit/workers/device/operator_recorder.h"
+#include "tests/unit/workers/infer/tiled_prediction.h"
+#include "workers/device/cuda_runtime.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/network/out_of_memory.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 

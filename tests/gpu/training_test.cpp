@@ -8,13 +8,13 @@
 
 #include "on_device.h"
 #include "tests/unit/temporary_folder.h"
-#include "tests/unit/workers/operator_recorder.h"
-#include "tests/unit/workers/training_volumes.h"
-#include "workers/cuda_runtime.h"
+#include "tests/unit/workers/device/operator_recorder.h"
+#include "tests/unit/workers/samples/training_volumes.h"
+#include "workers/device/cuda_runtime.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/network/torch_types.h"
+#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
-#include "workers/train/gradient_engine.h"
+#include "workers/gradients/gradient_engine.h"
 #include "workers/train/trainer.h"
 
 namespace tessera {

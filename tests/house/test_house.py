@@ -48,11 +48,11 @@ class Folders(unittest.TestCase):
         import tempfile
         with tempfile.TemporaryDirectory() as temporary:
             root = pathlib.Path(temporary)
-            bad = {"io/a.cpp": ["workers/mpi/agree.h", "mpi.h", "torch/torch.h", "ATen/Functions.h", "yaml-cpp/yaml.h", "../x.h"],
-                   "workers/a/b.h": ["pipeline/run_folder.h", "yaml-cpp/yaml.h"], "pipeline/a.cpp": ["tests/unit/error_words.h"]}
+            bad = {"io/a.cpp": ["workers/mpi/agreement.h", "mpi.h", "torch/torch.h", "ATen/Functions.h", "yaml-cpp/yaml.h", "../x.h"],
+                   "workers/a/b.h": ["pipeline/run/run_folder.h", "yaml-cpp/yaml.h"], "pipeline/a.cpp": ["tests/unit/error_words.h"]}
             for name, lines in bad.items():
                 (root / name).parent.mkdir(parents=True)
-                (root / name).write_text("".join(f'#include "{one}"\n' for one in ["io/box.h", "vector", *lines]))
+                (root / name).write_text("".join(f'#include "{one}"\n' for one in ["io/geometry/box.h", "vector", *lines]))
                 self.assertEqual(len(wrong_includes(name.split("/")[0], root)), len(lines), name)
 
 

@@ -9,10 +9,10 @@
 #include <cmath>
 #include <thread>
 
-#include "io/tile_grid.h"
+#include "io/geometry/tile_grid.h"
 #include "made_up_cuda.h"
 #include "tests/unit/temporary_folder.h"
-#include "tests/unit/workers/training_volumes.h"
+#include "tests/unit/workers/samples/training_volumes.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"

@@ -1,8 +1,8 @@
 #include "workers/mpi/communicator.h"
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "ranks.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {

@@ -1,11 +1,11 @@
 #include <nlohmann/json.hpp>
 
-#include "io/volume_file.h"
-#include "pipeline/evaluation.h"
-#include "pipeline/evaluation_report.h"
-#include "pipeline/label_evaluation.h"
+#include "io/hdf5/volume_file.h"
+#include "pipeline/evaluate/evaluation.h"
+#include "pipeline/evaluate/evaluation_report.h"
+#include "pipeline/evaluate/label_evaluation.h"
 #include "ranks.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

@@ -1,4 +1,4 @@
-#include "workers/train/gradient_reducer.h"
+#include "workers/gradients/gradient_reducer.h"
 
 #include <cmath>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "ranks.h"
-#include "workers/train/sample_tree.h"
+#include "workers/gradients/sample_tree.h"
 
 namespace tessera {
 namespace {

@@ -7,15 +7,15 @@
 #include <set>
 #include <thread>
 
-#include "io/checkpoint_file.h"
-#include "io/error.h"
-#include "io/volume_file.h"
-#include "io/volume_reader.h"
-#include "pipeline/coordinator.h"
+#include "io/hdf5/checkpoint_file.h"
+#include "io/base/error.h"
+#include "io/hdf5/volume_file.h"
+#include "io/hdf5/volume_reader.h"
+#include "pipeline/blocks/coordinator.h"
 #include "ranks.h"
 #include "workers/infer/inference_worker.h"
 #include "workers/infer/tile_choice.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 

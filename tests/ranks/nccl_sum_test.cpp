@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "ranks.h"
-#include "workers/train/nccl_reducer.h"
+#include "workers/gradients/nccl_reducer.h"
 
 namespace tessera {
 namespace {

@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "io/volume_file.h"
+#include "io/hdf5/volume_file.h"
 #include "ranks.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"

@@ -1,8 +1,8 @@
-#include "pipeline/volume_look_up.h"
+#include "pipeline/run/volume_look_up.h"
 
-#include "io/volume_file.h"
+#include "io/hdf5/volume_file.h"
 #include "tests/ranks/ranks.h"
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

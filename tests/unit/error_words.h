@@ -3,7 +3,7 @@
 #include <functional>
 #include <string>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera::testing {
 

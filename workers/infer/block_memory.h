@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "io/error.h"
-#include "io/voxel_type.h"
+#include "io/base/error.h"
+#include "io/geometry/voxel_type.h"
 #include "workers/infer/staged_copies.h"
 #include "workers/infer/tile_predictor.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "io/mirror.h"
+#include "io/geometry/mirror.h"
 #include "workers/infer/block_memory.h"
 
 namespace tessera {

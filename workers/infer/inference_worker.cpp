@@ -13,17 +13,17 @@
 #include <utility>
 #include <variant>
 
-#include "io/clock.h"
-#include "io/error.h"
-#include "io/error_words.h"
-#include "io/log.h"
-#include "io/mirror.h"
-#include "io/volume_reader.h"
-#include "workers/device.h"
-#include "workers/infer/bounded_queue.h"
-#include "workers/infer/first_failure.h"
+#include "io/base/clock.h"
+#include "io/base/error.h"
+#include "io/base/error_words.h"
+#include "io/base/log.h"
+#include "io/geometry/mirror.h"
+#include "io/hdf5/volume_reader.h"
+#include "workers/device/device.h"
+#include "workers/blocks/bounded_queue.h"
+#include "workers/blocks/first_failure.h"
 #include "workers/infer/precision_check.h"
-#include "workers/infer/spare_memory.h"
+#include "workers/blocks/spare_memory.h"
 
 namespace tessera {
 namespace {

@@ -5,12 +5,12 @@
 #include <memory>
 #include <optional>
 
-#include "io/block_plan.h"
-#include "io/dataset_name.h"
-#include "io/output_volume.h"
-#include "io/tile_grid.h"
-#include "workers/infer/block_exchange.h"
-#include "workers/infer/skip_rule.h"
+#include "io/geometry/block_plan.h"
+#include "io/volume/dataset_name.h"
+#include "io/hdf5/output_volume.h"
+#include "io/geometry/tile_grid.h"
+#include "workers/blocks/block_exchange.h"
+#include "workers/blocks/skip_rule.h"
 #include "workers/infer/tile_predictor.h"
 
 namespace tessera {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "io/voxel_type.h"
+#include "io/geometry/voxel_type.h"
 
 namespace tessera {
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "workers/cubic_kernel.h"
+#include "workers/numbers/cubic_kernel.h"
 
 namespace tessera {
 namespace {

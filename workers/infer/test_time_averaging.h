@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/box.h"
-#include "io/tile_grid.h"
+#include "io/geometry/box.h"
+#include "io/geometry/tile_grid.h"
 
 namespace tessera {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "io/durable_file.h"
-#include "io/error.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
 
 namespace tessera {
 namespace {

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "io/box.h"
-#include "io/tile_grid.h"
+#include "io/geometry/box.h"
+#include "io/geometry/tile_grid.h"
 #include "workers/infer/test_time_averaging.h"
 #include "workers/network/network_traits.h"
 

@@ -8,12 +8,12 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/block_memory.h"
-#include "workers/network/out_of_memory.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/network/tile_network.h"
-#include "workers/network/torch_types.h"
+#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {

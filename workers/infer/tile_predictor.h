@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "io/tile_grid.h"
-#include "io/voxel_type.h"
-#include "workers/device.h"
+#include "io/geometry/tile_grid.h"
+#include "io/geometry/voxel_type.h"
+#include "workers/device/device.h"
 #include "workers/infer/test_time_averaging.h"
 #include "workers/network/network_traits.h"
 #include "workers/network/normalisation.h"

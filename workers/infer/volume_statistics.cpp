@@ -4,7 +4,7 @@
 #include <cmath>
 #include <optional>
 
-#include "workers/mpi/agree.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {

@@ -8,8 +8,8 @@
 #include <cassert>
 #include <vector>
 
-#include "io/error.h"
-#include "io/mirror.h"
+#include "io/base/error.h"
+#include "io/geometry/mirror.h"
 
 namespace tessera {
 namespace {

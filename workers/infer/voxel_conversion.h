@@ -4,8 +4,8 @@
 #include <functional>
 #include <span>
 
-#include "io/box.h"
-#include "io/voxel_type.h"
+#include "io/geometry/box.h"
+#include "io/geometry/voxel_type.h"
 #include "workers/network/normalisation.h"
 
 namespace tessera {

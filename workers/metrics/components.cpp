@@ -5,7 +5,7 @@
 #include <cassert>
 #include <limits>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 namespace {

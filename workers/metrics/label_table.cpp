@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "workers/bit_mix.h"
+#include "workers/numbers/bit_mix.h"
 
 namespace tessera {
 namespace {

@@ -10,8 +10,8 @@
 #include <optional>
 #include <type_traits>
 
-#include "io/clock.h"
-#include "io/error.h"
+#include "io/base/clock.h"
+#include "io/base/error.h"
 #include "workers/metrics/components.h"
 #include "workers/metrics/watershed.h"
 

@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <exception>
 
-#include "io/clock.h"
-#include "io/error.h"
+#include "io/base/clock.h"
+#include "io/base/error.h"
 
 namespace tessera {
 namespace {

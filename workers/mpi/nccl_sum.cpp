@@ -6,7 +6,7 @@
 #include <array>
 #include <span>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "io/box.h"
+#include "io/geometry/box.h"
 
 namespace tessera {
 namespace {

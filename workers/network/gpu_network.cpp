@@ -11,16 +11,16 @@
 #include <string>
 #include <utility>
 
-#include "io/error.h"
-#include "io/log.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
 #include "workers/network/forward_plan.h"
-#include "workers/network/gpu_operators.h"
+#include "workers/kernels/gpu_operators.h"
 #include "workers/network/kernel_choice.h"
 #include "workers/network/network_weights.h"
-#include "workers/network/out_of_memory.h"
-#include "workers/network/ordered_convolution.h"
-#include "workers/network/own_kernels.h"
-#include "workers/network/torch_types.h"
+#include "workers/device/out_of_memory.h"
+#include "workers/kernels/ordered_convolution.h"
+#include "workers/kernels/own_kernels.h"
+#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <optional>
 
-#include "workers/network/gpu_kernels.h"
+#include "workers/device/gpu_kernels.h"
 #include "workers/network/tile_network.h"
 
 namespace tessera {

@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
-#include "io/log.h"
-#include "workers/network/out_of_memory.h"
+#include "io/base/log.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/network/place_check.h"
 
 namespace tessera {

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "io/network_geometry.h"
-#include "workers/device.h"
+#include "io/geometry/network_geometry.h"
+#include "workers/device/device.h"
 #include "workers/network/forward_plan.h"
-#include "workers/network/gpu_kernels.h"
-#include "workers/network/precision.h"
+#include "workers/device/gpu_kernels.h"
+#include "workers/device/precision.h"
 
 namespace tessera {
 

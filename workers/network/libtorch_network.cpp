@@ -2,11 +2,11 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/network/out_of_memory.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/network/tile_network.h"
-#include "workers/network/torch_types.h"
+#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "io/checkpoint_file.h"
+#include "io/hdf5/checkpoint_file.h"
 #include "workers/network/unet_options.h"
 
 namespace tessera {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/network/tile_network.h"
 
 namespace tessera {

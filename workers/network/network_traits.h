@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "io/network_geometry.h"
-#include "workers/network/precision.h"
+#include "io/geometry/network_geometry.h"
+#include "workers/device/precision.h"
 #include "workers/network/unet_options.h"
 
 namespace tessera {

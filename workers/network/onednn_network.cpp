@@ -5,7 +5,7 @@
 
 #include <list>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/onednn_steps.h"

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <new>
 
-#include "io/box.h"
+#include "io/geometry/box.h"
 
 namespace tessera::onednn {
 

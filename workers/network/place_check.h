@@ -5,7 +5,7 @@
 #include <functional>
 #include <optional>
 
-#include "io/network_geometry.h"
+#include "io/geometry/network_geometry.h"
 
 namespace tessera {
 

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "io/error.h"
+#include "io/base/error.h"
 
 namespace tessera {
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "io/checkpoint_file.h"
+#include "io/hdf5/checkpoint_file.h"
 
 namespace tessera {
 

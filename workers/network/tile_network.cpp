@@ -1,7 +1,7 @@
 #include "workers/network/tile_network.h"
 
-#include "io/error.h"
-#include "workers/cuda_runtime.h"
+#include "io/base/error.h"
+#include "workers/device/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/onednn_network.h"

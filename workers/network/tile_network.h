@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "workers/device.h"
-#include "workers/network/precision.h"
+#include "workers/device/device.h"
+#include "workers/device/precision.h"
 #include "workers/network/unet_options.h"
 
 namespace tessera {

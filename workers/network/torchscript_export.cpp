@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "io/durable_file.h"
-#include "io/error.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
 #include "workers/network/unet.h"
 
 namespace tessera {

@@ -14,11 +14,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "io/box.h"
-#include "io/checkpoint_file.h"
-#include "io/error.h"
-#include "workers/network/out_of_memory.h"
-#include "workers/network/torch_types.h"
+#include "io/geometry/box.h"
+#include "io/hdf5/checkpoint_file.h"
+#include "io/base/error.h"
+#include "workers/device/out_of_memory.h"
+#include "workers/device/torch_types.h"
 #include "workers/network/torchscript_export.h"
 
 namespace tessera {

@@ -11,7 +11,7 @@
 #include <mutex>
 #include <utility>
 
-#include "workers/bit_mix.h"
+#include "workers/numbers/bit_mix.h"
 
 namespace tessera {
 namespace {

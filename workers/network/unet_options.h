@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "io/network_geometry.h"
+#include "io/geometry/network_geometry.h"
 
 namespace tessera {
 

@@ -7,7 +7,7 @@
 #include <cassert>
 #include <cmath>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/synthetic/cell_diagram.h"
 #include "workers/synthetic/organelles.h"
 #include "workers/synthetic/smooth_noise.h"

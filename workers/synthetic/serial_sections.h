@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/box.h"
+#include "io/geometry/box.h"
 
 namespace tessera {
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "workers/bit_mix.h"
+#include "workers/numbers/bit_mix.h"
 
 namespace tessera {
 namespace {

@@ -4,7 +4,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "workers/train/gradient_norm.h"
-#include "workers/train/pixel_weights.h"
+#include "workers/samples/pixel_weights.h"
 
 namespace tessera {
 

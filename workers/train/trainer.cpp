@@ -11,16 +11,16 @@
 #include <span>
 #include <utility>
 
-#include "io/clock.h"
-#include "io/error.h"
-#include "workers/mpi/agree.h"
+#include "io/base/clock.h"
+#include "io/base/error.h"
+#include "workers/mpi/agreement.h"
 #include "workers/mpi/cuda_aware.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/network/out_of_memory.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/network/unet.h"
 #include "workers/train/gradient_norm.h"
-#include "workers/train/loss.h"
-#include "workers/train/pixel_weights.h"
+#include "workers/gradients/loss.h"
+#include "workers/samples/pixel_weights.h"
 #include "workers/train/trainer_model.h"
 
 namespace tessera {

@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "io/checkpoint_file.h"
-#include "io/error.h"
-#include "workers/device.h"
+#include "io/hdf5/checkpoint_file.h"
+#include "io/base/error.h"
+#include "workers/device/device.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
-#include "workers/train/gradient_engine.h"
-#include "workers/train/gradient_reducer.h"
+#include "workers/gradients/gradient_engine.h"
+#include "workers/gradients/gradient_reducer.h"
 #include "workers/train/learning_rate_schedule.h"
 #include "workers/train/optimizer.h"
-#include "workers/train/sample_prefetcher.h"
-#include "workers/train/sample_source.h"
+#include "workers/samples/sample_prefetcher.h"
+#include "workers/samples/sample_source.h"
 
 namespace tessera {
 

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "io/error.h"
+#include "io/base/error.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
-#include "workers/cuda_runtime.h"
-#include "workers/mpi/agree.h"
+#include "workers/device/cuda_runtime.h"
+#include "workers/mpi/agreement.h"
 #include "workers/mpi/cuda_aware.h"
 #include "workers/mpi/nccl_sum.h"
-#include "workers/network/torch_types.h"
+#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {

@@ -5,13 +5,13 @@
 #include <optional>
 #include <string>
 
-#include "workers/train/device_sampler.h"
+#include "workers/samples/device_sampler.h"
 #include "workers/train/device_sums.h"
-#include "workers/train/flat_parameters.h"
-#include "workers/train/gradient_engine.h"
-#include "workers/train/gradient_reducer.h"
-#include "workers/train/nccl_reducer.h"
-#include "workers/train/sample_tree.h"
+#include "workers/gradients/flat_parameters.h"
+#include "workers/gradients/gradient_engine.h"
+#include "workers/gradients/gradient_reducer.h"
+#include "workers/gradients/nccl_reducer.h"
+#include "workers/gradients/sample_tree.h"
 #include "workers/train/trainer.h"
 #include "workers/train/weight_average.h"
 

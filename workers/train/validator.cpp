@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
-#include "workers/device.h"
+#include "workers/device/device.h"
 #include "workers/infer/inference_worker.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
-#include "workers/train/pixel_weights.h"
+#include "workers/samples/pixel_weights.h"
 #include "workers/train/validation_share.h"
 
 namespace tessera {

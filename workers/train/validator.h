@@ -5,11 +5,11 @@
 #include <optional>
 #include <vector>
 
-#include "io/dataset_name.h"
+#include "io/volume/dataset_name.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/network/unet_options.h"
-#include "workers/train/training_data.h"
+#include "workers/samples/training_data.h"
 
 namespace tessera {
 

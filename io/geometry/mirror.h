@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+#include "io/geometry/box.h"
+
+namespace tessera {
+
+/// Where position `i` of an axis of `n` voxels falls when the axis is mirrored without repeating the edge
+/// voxel (numpy's `reflect`), with as many bounces as it takes: ... 2 1 [0 1 2 .. n-1] n-2 n-3 ...
+/// n >= 1; with n = 1 every position is 0.
+std::int64_t mirror_index(std::int64_t i, std::int64_t n);
+
+/// The smallest box inside a volume of `shape` that holds every voxel which the mirrored `box` shows.
+/// `box` may reach outside the volume or lie there wholly; it must not be empty.
+Box mirrored_source(const Box& box, const Index3& shape);
+
+}  // namespace tessera

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "io/geometry/box.h"
+#include "io/volume/dataset_name.h"
+#include "io/hdf5/hdf5_handle.h"
+
+namespace tessera {
+
+/// Reads voxels of a result through the library as they are stored, without any conversion: plain or packed,
+/// the bytes that were written. One thread per process makes HDF5 calls.
+class BlockReader {
+ public:
+  /// Errors: Error when there is no such dataset of 3 or 4 dimensions.
+  explicit BlockReader(const DatasetName& name);
+
+  /// The voxels of `box`, in the dataset's own coordinates: every channel, row-major. Errors: Error.
+  std::vector<std::byte> read(const Box& box) const;
+
+ private:
+  DatasetName name_;
+  Hdf5Handle file_, dataset_, type_;
+  int rank_ = 3;
+  hsize_t channels_ = 1;
+};
+
+}  // namespace tessera

@@ -1,0 +1,84 @@
+#include "io/hdf5/hdf5_handle.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "io/base/error.h"
+
+namespace tessera {
+
+std::string take_hdf5_error() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
+    if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+    return 0;
+  }, &text);
+  H5Eclear2(H5E_DEFAULT);
+  // Of a failed write the library tells its addresses and sizes too; the operating system's words are enough.
+  static const std::string kReason = "error message = '";
+  const std::size_t begin = text.find(kReason);
+  if (begin == std::string::npos) return text;
+  const std::size_t end = text.find('\'', begin + kReason.size());
+  return text.substr(begin + kReason.size(), end == std::string::npos ? end : end - begin - kReason.size());
+}
+
+void keep_hdf5_from_cleaning_up() { H5dont_atexit(); }
+
+hid_t check_hdf5(hid_t status, const std::string& what) {
+  if (status < 0) {
+    const std::string reason = take_hdf5_error();
+    throw Error(reason.empty() ? what : what + ": " + reason);
+  }
+  return status;
+}
+
+namespace {
+
+/// Why the library could not open a file, in words for whoever named it.
+[[noreturn]] void throw_why_not_opened(const std::filesystem::path& file) {
+  const std::string reason = take_hdf5_error(), name = file.string();
+  if (access(name.c_str(), R_OK) != 0) {
+    const int code = errno;
+    throw Error(fmt::format("cannot open {}: {}{}", name, errno_text(code),
+                            code == ENOENT ? " (is the path right, and seen from this node?)" : ""));
+  }
+  if (std::filesystem::is_directory(file)) {
+    throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", name));
+  }
+  if (H5Fis_hdf5(name.c_str()) <= 0) {
+    H5Eclear2(H5E_DEFAULT);
+    throw Error(fmt::format(
+        "{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
+  }
+  throw Error(
+      fmt::format("cannot open {}: {} (is the file damaged, truncated, or still being written?)", name, reason));
+}
+
+}  // namespace
+
+Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
+  // The library prints its stack to standard error unless told otherwise; we say it in our words.
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  // What may be wrong is looked at afterwards: each question before costs every rank a trip to the file system.
+  Hdf5Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  if (!opened) throw_why_not_opened(file);
+  return opened;
+}
+
+bool hdf5_path_exists(hid_t file, const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (part != "/" && H5Lexists(file, part.c_str(), H5P_DEFAULT) <= 0) {
+      H5Eclear2(H5E_DEFAULT);
+      return false;
+    }
+    if (slash == std::string::npos) break;
+  }
+  const bool resolves = path == "/" || H5Oexists_by_name(file, path.c_str(), H5P_DEFAULT) > 0;
+  H5Eclear2(H5E_DEFAULT);
+  return resolves;
+}
+
+}  // namespace tessera

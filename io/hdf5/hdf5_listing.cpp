@@ -1,0 +1,135 @@
+#include "io/hdf5/hdf5_listing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "io/base/error.h"
+#include "io/hdf5/hdf5_attributes.h"
+
+namespace tessera {
+namespace {
+
+struct Link {
+  std::string path;
+  H5L_type_t type = H5L_TYPE_HARD;
+  std::size_t value_bytes = 0;
+};
+
+/// Called by the library for every link: it must not throw through it.
+herr_t note_link(hid_t, const char* name, const H5L_info_t* info, void* out) noexcept {
+  try {
+    static_cast<std::vector<Link>*>(out)->push_back(
+        {std::string("/") + name, info->type, info->type == H5L_TYPE_HARD ? 0 : info->u.val_size});
+    return 0;
+  } catch (...) {
+    return -1;
+  }
+}
+
+std::string type_text(hid_t type) {
+  const std::size_t bits = H5Tget_size(type) * 8;
+  const bool big = H5Tget_order(type) == H5T_ORDER_BE && bits > 8;
+  switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+      return fmt::format("{}int{}{}", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits,
+                         big ? ", big-endian" : "");
+    case H5T_FLOAT:
+      return fmt::format("float{}{}", bits, big ? ", big-endian" : "");
+    case H5T_STRING:
+      return "string";
+    case H5T_COMPOUND:
+      return "compound";
+    case H5T_ENUM:
+      return "enumeration";
+    case H5T_REFERENCE:
+      return "reference";
+    case H5T_VLEN:
+      return "variable-length";
+    case H5T_ARRAY:
+      return "array";
+    case H5T_OPAQUE:
+      return "opaque";
+    default:
+      return "of an unknown type";
+  }
+}
+
+void describe_target(hid_t file, const Link& link, Hdf5Entry& entry) {
+  std::vector<char> value(link.value_bytes + 1, '\0');
+  if (H5Lget_val(file, link.path.c_str(), value.data(), value.size(), H5P_DEFAULT) < 0) {
+    entry.problem = take_hdf5_error();
+    return;
+  }
+  entry.target = value.data();
+  if (link.type != H5L_TYPE_EXTERNAL) return;
+  const char *target_file = nullptr, *target_path = nullptr;
+  unsigned flags = 0;
+  if (H5Lunpack_elink_val(value.data(), link.value_bytes, &flags, &target_file, &target_path) < 0) {
+    entry.problem = take_hdf5_error();
+    return;
+  }
+  entry.target = fmt::format("{}:{}", target_file, target_path);
+}
+
+void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
+  Hdf5Handle type(H5Dget_type(object), H5Tclose);
+  Hdf5Handle space(H5Dget_space(object), H5Sclose);
+  if (!type || !space) {
+    entry.problem = take_hdf5_error();
+    return;
+  }
+  entry.type = type_text(type.get());
+  const int rank = H5Sget_simple_extent_ndims(space.get());
+  if (rank > 0) {
+    std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
+    H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+    entry.shape.assign(dims.begin(), dims.end());
+  }
+  entry.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(object));
+  try {
+    entry.volume = VolumeReader(name).info();
+  } catch (const Error& error) {
+    entry.problem = error.what();
+  }
+}
+
+}  // namespace
+
+Hdf5Listing list_hdf5_file(const std::filesystem::path& file) {
+  const Hdf5Handle opened = open_hdf5_file(file);
+  Hdf5Listing listing;
+  Hdf5Handle root(
+      check_hdf5(H5Gopen2(opened.get(), "/", H5P_DEFAULT), "cannot open the root of " + file.string()),
+      H5Gclose);
+  listing.attributes = read_string_attributes(root.get());
+  std::vector<Link> links;
+  check_hdf5(H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, note_link, &links),
+             fmt::format("cannot list what {} holds", file.string()));
+  for (const Link& link : links) {
+    Hdf5Entry entry;
+    entry.path = link.path;
+    if (link.type != H5L_TYPE_HARD) {
+      entry.kind = link.type == H5L_TYPE_SOFT ? Hdf5Entry::Kind::soft_link : Hdf5Entry::Kind::external_link;
+      describe_target(opened.get(), link, entry);
+    } else {
+      Hdf5Handle object(H5Oopen(opened.get(), link.path.c_str(), H5P_DEFAULT), H5Oclose);
+      if (!object) {
+        entry.kind = Hdf5Entry::Kind::broken;
+        entry.problem = take_hdf5_error();
+      } else if (H5Iget_type(object.get()) == H5I_DATASET) {
+        describe_dataset(object.get(), {file, link.path}, entry);
+      } else {
+        continue;  // a group or a named type
+      }
+    }
+    listing.entries.push_back(std::move(entry));
+  }
+  std::sort(listing.entries.begin(), listing.entries.end(),
+            [](const Hdf5Entry& a, const Hdf5Entry& b) { return a.path < b.path; });
+  H5Eclear2(H5E_DEFAULT);
+  return listing;
+}
+
+}  // namespace tessera

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/hdf5/volume_reader.h"
+
+namespace tessera {
+
+/// One dataset of an HDF5 file, or one link that leads elsewhere.
+struct Hdf5Entry {
+  enum class Kind { dataset, external_link, soft_link, broken };
+
+  std::string path;  ///< absolute inside the file
+  Kind kind = Kind::dataset;
+  std::string target;                ///< of a link: "file:/path" or "/path"
+  std::string type;                  ///< as stored: "uint16", "int32, big-endian", "string", "compound", ...
+  std::vector<std::int64_t> shape;   ///< empty for a scalar
+  std::int64_t stored_bytes = 0;     ///< what its voxels take in the file
+  std::optional<VolumeInfo> volume;  ///< where VolumeReader can read it
+  std::string problem;               ///< why it is no volume, or cannot be opened
+};
+
+struct Hdf5Listing {
+  std::map<std::string, std::string> attributes;  ///< the string attributes of the file's root
+  std::vector<Hdf5Entry> entries;                 ///< in the order of their paths
+};
+
+/// Every dataset and link of a file. Links are named, not followed, so a dangling one is no error; neither is
+/// a dataset that cannot be read as a volume. Errors: Error when the file cannot be opened or walked.
+Hdf5Listing list_hdf5_file(const std::filesystem::path& file);
+
+}  // namespace tessera

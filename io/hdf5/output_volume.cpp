@@ -1,0 +1,202 @@
+#include "io/hdf5/output_volume.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+
+#include "io/base/crc32c.h"
+#include "io/base/error.h"
+#include "io/hdf5/hdf5_attributes.h"
+#include "io/hdf5/hdf5_handle.h"
+#include "io/hdf5/volume_file.h"
+#include "io/hdf5/volume_reader.h"
+
+namespace tessera {
+namespace {
+
+/// The implicit chunk index, chunks back to back, comes with exactly these: V110 bounds, fixed dimensions,
+/// no filter, early allocation, no fill.
+Hdf5Handle implicit_index_creation_list(const Index3& chunk, int rank) {
+  Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  const std::array<hsize_t, 4> sides{1, static_cast<hsize_t>(chunk.z), static_cast<hsize_t>(chunk.y),
+                                     static_cast<hsize_t>(chunk.x)};
+  check_hdf5(H5Pset_chunk(list.get(), rank, sides.data() + (4 - rank)),
+             "cannot set the chunk shape of the result");
+  check_hdf5(H5Pset_alloc_time(list.get(), H5D_ALLOC_TIME_EARLY), "cannot ask for early allocation");
+  check_hdf5(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), "cannot switch off filling");
+  return list;
+}
+
+std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& position,
+                           const OutputLayout& layout, const std::string& name) {
+  const Index3& chunk = layout.chunk;
+  const std::array<hsize_t, 4> at{static_cast<hsize_t>(channel), static_cast<hsize_t>(position.z * chunk.z),
+                                  static_cast<hsize_t>(position.y * chunk.y),
+                                  static_cast<hsize_t>(position.x * chunk.x)};
+  unsigned mask = 0;
+  haddr_t address = HADDR_UNDEF;
+  hsize_t size = 0;
+  check_hdf5(
+      H5Dget_chunk_info_by_coord(dataset, at.data() + (layout.channels > 1 ? 0 : 1), &mask, &address, &size),
+      "cannot find a chunk of " + name);
+  if (address == HADDR_UNDEF) throw Error(name + " has a chunk without a place: not made by 'tessera infer'");
+  return static_cast<std::int64_t>(address);
+}
+
+/// Reads the base from the first chunk and checks the last against it.
+OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std::string& name) {
+  OutputLayout layout = shape_of_it;
+  layout.base = chunk_address(dataset, 0, {0, 0, 0}, layout, name);
+  const Index3 last = layout.grid() - Index3{1, 1, 1};
+  if (chunk_address(dataset, layout.channels - 1, last, layout, name) !=
+      layout.chunk_offset(last, layout.channels - 1)) {
+    throw Error(name + ": its chunks do not lie back to back: not made by 'tessera infer'");
+  }
+  return layout;
+}
+
+void link_raw(hid_t file, const OutputVolumeSpec& spec) {
+  if (!spec.raw) return;
+  const auto absolute = [](const std::filesystem::path& p) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(p));
+  };
+  const std::filesystem::path raw_file = absolute(spec.raw->file);
+  if (raw_file == absolute(spec.name.file) || hdf5_path_exists(file, "/volumes/raw")) return;
+  const std::filesystem::path folder = absolute(spec.name.file).parent_path();
+  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(link_list.get(), 1);
+  check_hdf5(H5Lcreate_external(raw_file.lexically_relative(folder).c_str(), spec.raw->path.c_str(), file,
+                                "/volumes/raw", link_list.get(), H5P_DEFAULT),
+             "cannot link the raw volume");
+}
+
+}  // namespace
+
+Index3 OutputLayout::grid() const {
+  return {ceil_div(shape.z, chunk.z), ceil_div(shape.y, chunk.y), ceil_div(shape.x, chunk.x)};
+}
+
+std::int64_t OutputLayout::chunk_offset(const Index3& at, std::int64_t channel) const {
+  const Index3 count = grid();
+  return base + (((channel * count.z + at.z) * count.y + at.y) * count.x + at.x) * chunk_bytes();
+}
+
+OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
+  OutputLayout layout{0, spec.type, spec.shape, spec.chunk, spec.channels};
+  const std::int64_t payload = layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
+  constexpr std::int64_t kMetadataRoom = std::int64_t{2} << 20;
+  StagedFile staged(spec.name.file);
+  // The library's words for a folder that cannot be written are poor: try first. It also gives back the room of what
+  // a killed start left.
+  { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
+  require_free_space(spec.name.file, payload + kMetadataRoom);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  const std::string name = spec.name.text();
+  {
+    Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110),
+               "cannot choose the format");
+    check_hdf5(H5Pset_alignment(access_list.get(), 64 << 10, 1 << 20), "cannot align the chunks");
+    Hdf5Handle file(
+        check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+                   "cannot create " + staged.path().string()),
+        H5Fclose);
+    const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
+                                      static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
+    const int rank = spec.channels > 1 ? 4 : 3;
+    Hdf5Handle space(H5Screate_simple(rank, dims.data() + (4 - rank), nullptr), H5Sclose);
+    Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk, rank);
+    Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(link_list.get(), 1);
+    Hdf5Handle dataset(check_hdf5(H5Dcreate2(file.get(), spec.name.path.c_str(), hdf5_memory_type(spec.type),
+                                             space.get(), link_list.get(), creation_list.get(), H5P_DEFAULT),
+                                  "cannot create " + name),
+                       H5Dclose);
+    if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
+    if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
+    for (const auto& [key, value] : spec.attributes)
+      write_attribute(dataset.get(), key, value);
+    link_raw(file.get(), spec);
+    layout = layout_of(dataset.get(), layout, name);
+    dataset.reset();
+    if (!file.close()) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
+  }
+  const auto written = static_cast<std::int64_t>(std::filesystem::file_size(staged.path()));
+  reserve_space(staged.path(), std::max(written, layout.base + payload));
+  staged.commit();
+  return layout;
+}
+
+OutputLayout read_output_layout(const DatasetName& name) {
+  const VolumeInfo info = VolumeReader(name).info();
+  if (!info.chunk || !info.filters.empty() || info.rank < 3 || info.chunk_channels != 1) {
+    throw Error(name.text() + " was not made by 'tessera infer': it has filters or no chunks");
+  }
+  Hdf5Handle file = open_hdf5_file(name.file);
+  Hdf5Handle dataset(
+      check_hdf5(H5Dopen2(file.get(), name.path.c_str(), H5P_DEFAULT), "cannot open " + name.text()),
+      H5Dclose);
+  const Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
+  const bool half = info.type == VoxelType::float32 && H5Tget_size(type.get()) == 2;
+  return layout_of(dataset.get(),
+                   {0, half ? VoxelType::float16 : info.type, info.shape, *info.chunk, info.channels},
+                   name.text());
+}
+
+BlockWriter::BlockWriter(const std::filesystem::path& file, const OutputLayout& layout)
+    : path_(file),
+      file_(file, O_WRONLY),
+      layout_(layout),
+      chunk_(static_cast<std::size_t>(layout.chunk_bytes())) {}
+
+std::uint32_t BlockWriter::write(const Box& block, std::span<const std::byte> voxels) {
+  const Index3 chunk = layout_.chunk, shape = block.shape();
+  const std::int64_t width = size_of(layout_.type);
+  assert(static_cast<std::int64_t>(voxels.size()) == layout_.channels * block.voxels() * width);
+  const auto first = [&](int axis) { return block.begin[axis] / chunk[axis]; };
+  const auto last = [&](int axis) { return ceil_div(block.end[axis], chunk[axis]); };
+  for (int axis = 0; axis < 3; ++axis) {
+    assert(block.begin[axis] % chunk[axis] == 0);
+    assert(block.end[axis] % chunk[axis] == 0 || block.end[axis] == layout_.shape[axis]);
+  }
+  const std::int64_t channel_bytes = block.voxels() * width;
+  for (std::int64_t c = 0; c < layout_.channels; ++c) {
+    const std::byte* source = voxels.data() + c * channel_bytes;
+    for (std::int64_t i = first(0); i < last(0); ++i) {
+      for (std::int64_t j = first(1); j < last(1); ++j) {
+        for (std::int64_t k = first(2); k < last(2); ++k) {
+          const Index3 begin{i * chunk.z, j * chunk.y, k * chunk.x};
+          const Box held = intersection(block, {begin, begin + chunk});
+          gather_chunk(source, shape, held.relative_to(block.begin));
+          write_fully(file_.get(), chunk_, layout_.chunk_offset({i, j, k}, c), path_);
+        }
+      }
+    }
+  }
+  return crc32c(voxels);
+}
+
+void BlockWriter::gather_chunk(const std::byte* source, const Index3& source_shape, const Box& part) {
+  const Index3 chunk = layout_.chunk, shape = part.shape();
+  const std::int64_t width = size_of(layout_.type);
+  if (shape != chunk) std::fill(chunk_.begin(), chunk_.end(), std::byte{0});
+  for (std::int64_t z = 0; z < shape.z; ++z) {
+    for (std::int64_t y = 0; y < shape.y; ++y) {
+      const Index3 at = part.begin;
+      const std::int64_t from = (((at.z + z) * source_shape.y + at.y + y) * source_shape.x + at.x) * width;
+      const std::int64_t to = (z * chunk.y + y) * chunk.x * width;
+      std::memcpy(chunk_.data() + to, source + from, static_cast<std::size_t>(shape.x * width));
+    }
+  }
+}
+
+void BlockWriter::sync() {
+  sync_data(file_.get(), path_);
+}
+
+}  // namespace tessera

@@ -1,0 +1,132 @@
+#include "io/hdf5/volume_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "io/base/error.h"
+#include "io/hdf5/hdf5_attributes.h"
+
+namespace tessera {
+namespace {
+
+/// Creates the groups above `path` that are missing, without times: the same input gives the same bytes.
+void create_groups_above(hid_t file, const std::string& path, const std::string& what) {
+  Hdf5Handle creation_list(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation_list.get(), false);
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string group = path.substr(0, slash);
+    if (hdf5_path_exists(file, group)) continue;
+    Hdf5Handle created(check_hdf5(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT), what),
+                       H5Gclose);
+  }
+}
+
+/// IEEE 754 binary16, made once for the process.
+hid_t hdf5_half_type() {
+  static const hid_t type = [] {
+    const hid_t half = H5Tcopy(H5T_NATIVE_FLOAT);
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    return half;
+  }();
+  return type;
+}
+
+}  // namespace
+
+hid_t hdf5_memory_type(VoxelType type) {
+  switch (type) {
+    case VoxelType::uint8: return H5T_NATIVE_UINT8;
+    case VoxelType::uint16: return H5T_NATIVE_UINT16;
+    case VoxelType::uint32: return H5T_NATIVE_UINT32;
+    case VoxelType::uint64: return H5T_NATIVE_UINT64;
+    case VoxelType::float16: return hdf5_half_type();
+    case VoxelType::float32: break;
+  }
+  return H5T_NATIVE_FLOAT;
+}
+
+Index3 default_chunk(const Index3& shape) {
+  return {std::min<std::int64_t>(shape.z, 4), std::min<std::int64_t>(shape.y, 256),
+          std::min<std::int64_t>(shape.x, 256)};
+}
+
+VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(file), file_(file) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
+  Hdf5Handle creation_list(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation_list.get(), false);  // of the root group
+  const std::string what = "cannot create " + staged_.path().string();
+  const bool extends = keep && std::filesystem::exists(file);
+  if (extends) {
+    open_hdf5_file(file);  // says in clear words what is wrong with it
+    require_free_space(file, static_cast<std::int64_t>(std::filesystem::file_size(file)));
+    std::filesystem::copy_file(file, staged_.path(), std::filesystem::copy_options::overwrite_existing);
+  }
+  const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT);  // a clearer reason than the library's
+  opened_ = Hdf5Handle(
+      check_hdf5(extends ? H5Fopen(staged_.path().c_str(), H5F_ACC_RDWR, access_list.get())
+                         : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, creation_list.get(), access_list.get()),
+                 what),
+      H5Fclose);
+}
+
+void VolumeFile::add(const VolumeSpec& spec, bool replace) {
+  const std::string name = file_.string() + ":" + spec.path;
+  if (hdf5_path_exists(opened_.get(), spec.path)) {
+    if (!replace) throw UsageError(name + " exists already; pass --overwrite to replace it");
+    check_hdf5(H5Ldelete(opened_.get(), spec.path.c_str(), H5P_DEFAULT), "cannot replace " + name);
+  }
+  std::array<hsize_t, 3> dims{}, chunk{};
+  for (int axis = 0; axis < 3; ++axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    dims[at] = static_cast<hsize_t>(spec.shape[axis]);
+    chunk[at] = static_cast<hsize_t>(std::clamp<std::int64_t>(spec.chunk[axis], 1, spec.shape[axis]));
+  }
+  Hdf5Handle space(check_hdf5(H5Screate_simple(3, dims.data(), nullptr), "cannot shape " + name), H5Sclose);
+  Hdf5Handle creation_list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  check_hdf5(H5Pset_chunk(creation_list.get(), 3, chunk.data()), "cannot chunk " + name);
+  H5Pset_obj_track_times(creation_list.get(), false);  // the same input gives the same bytes
+  if (spec.gzip > 0) {
+    H5Pset_shuffle(creation_list.get());
+    check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(spec.gzip)), "cannot compress " + name);
+  }
+  create_groups_above(opened_.get(), spec.path, "cannot create " + name);
+  Hdf5Handle dataset(check_hdf5(H5Dcreate2(opened_.get(), spec.path.c_str(), hdf5_memory_type(spec.type), space.get(),
+                                           H5P_DEFAULT, creation_list.get(), H5P_DEFAULT),
+                                "cannot create " + name),
+                     H5Dclose);
+  if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
+  if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
+  for (const auto& [key, value] : spec.attributes) write_attribute(dataset.get(), key, value);
+}
+
+void VolumeFile::write_sections(const std::string& path, std::int64_t z_begin, const VoxelBuffer& buffer) {
+  const std::string what = fmt::format("cannot write sections [{}, {}) of {}:{}", z_begin, z_begin + buffer.shape.z,
+                                       file_.string(), path);
+  Hdf5Handle dataset(check_hdf5(H5Dopen2(opened_.get(), path.c_str(), H5P_DEFAULT), what), H5Dclose);
+  Hdf5Handle file_space(H5Dget_space(dataset.get()), H5Sclose);
+  const std::array<hsize_t, 3> start{static_cast<hsize_t>(z_begin), 0, 0};
+  const std::array<hsize_t, 3> count{static_cast<hsize_t>(buffer.shape.z), static_cast<hsize_t>(buffer.shape.y),
+                                     static_cast<hsize_t>(buffer.shape.x)};
+  check_hdf5(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), what);
+  Hdf5Handle memory_space(H5Screate_simple(3, count.data(), nullptr), H5Sclose);
+  check_hdf5(H5Dwrite(dataset.get(), hdf5_memory_type(buffer.type), memory_space.get(), file_space.get(), H5P_DEFAULT,
+                      buffer.bytes.data()),
+             what);
+  // Chunks wait in the library's cache: a full disk may show only here.
+  if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));
+}
+
+void VolumeFile::commit() {
+  // The library writes its last bytes on closing: a full disk may show only here.
+  if (!opened_.close()) throw Error(fmt::format("cannot finish {}: {}", file_.string(), take_hdf5_error()));
+  staged_.commit();
+}
+
+}  // namespace tessera

@@ -1,0 +1,244 @@
+#include "io/images/image_stack.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cctype>
+#include <limits>
+#include <string>
+
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/images/png.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+std::string lower_extension(const fs::path& file) {
+  std::string text = file.extension().string();
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+bool is_png_name(const fs::path& file) {
+  return lower_extension(file) == ".png";
+}
+
+/// One image file as a section, shape (1, y, x).
+VoxelBuffer read_image(const fs::path& file) {
+  if (is_png_name(file)) {
+    PngImage image = read_png(file);
+    VoxelBuffer buffer;
+    buffer.type = image.bits == 16 ? VoxelType::uint16 : VoxelType::uint8;
+    buffer.shape = {1, image.height, image.width};
+    buffer.bytes = std::move(image.bytes);
+    return buffer;
+  }
+  TiffReader tiff(file);
+  if (tiff.shape().z != 1) {
+    throw Error(
+        fmt::format("{} has {} pages: in a folder each file is one section (a multi-page TIFF is imported by "
+                    "naming the file itself)",
+                    file.string(), tiff.shape().z));
+  }
+  VoxelBuffer buffer(tiff.type(), tiff.shape());
+  tiff.read_page(0, buffer.bytes);
+  return buffer;
+}
+
+/// "section_" digits ".png".
+bool is_section_name(const std::string& name) {
+  constexpr std::string_view kHead = "section_", kTail = ".png";
+  if (name.size() <= kHead.size() + kTail.size() || !name.starts_with(kHead) || !name.ends_with(kTail))
+    return false;
+  return std::all_of(name.begin() + kHead.size(), name.end() - kTail.size(), is_digit);
+}
+
+}  // namespace
+
+bool natural_less(std::string_view a, std::string_view b) {
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (is_digit(a[i]) && is_digit(b[j])) {
+      const auto number = [](std::string_view text, std::size_t& at) {
+        while (at + 1 < text.size() && text[at] == '0' && is_digit(text[at + 1]))
+          ++at;
+        const std::size_t first = at;
+        while (at < text.size() && is_digit(text[at]))
+          ++at;
+        return text.substr(first, at - first);
+      };
+      const std::string_view left = number(a, i), right = number(b, j);
+      if (left.size() != right.size()) return left.size() < right.size();
+      if (left != right) return left < right;
+    } else {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i;
+      ++j;
+    }
+  }
+  if (i < a.size() || j < b.size()) return j < b.size();
+  return a < b;  // alike but for leading zeros
+}
+
+bool is_tiff_name(const fs::path& file) {
+  const std::string extension = lower_extension(file);
+  return extension == ".tif" || extension == ".tiff";
+}
+
+ImageStackReader::ImageStackReader(const fs::path& path) : path_(path) {
+  if (!fs::exists(path))
+    throw Error(fmt::format("cannot open {}: there is no such file or folder", path.string()));
+  if (fs::is_directory(path)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+      const bool is_image = is_png_name(entry.path()) || is_tiff_name(entry.path());
+      if (is_image && entry.is_regular_file())
+        files_.push_back(entry.path());
+      else
+        ++ignored_files_;
+    }
+    if (files_.empty()) {
+      throw Error(fmt::format("the folder {} has no .png, .tif or .tiff file ({} others)", path.string(),
+                              ignored_files_));
+    }
+    std::sort(files_.begin(), files_.end(), [](const fs::path& a, const fs::path& b) {
+      return natural_less(a.filename().string(), b.filename().string());
+    });
+  } else if (is_png_name(path)) {
+    files_.push_back(path);
+  } else {
+    stack_.emplace(path);
+    type_ = stack_->type();
+    shape_ = stack_->shape();
+    return;
+  }
+  const VoxelBuffer first = read_image(files_.front());
+  type_ = first.type;
+  shape_ = {std::ssize(files_), first.shape.y, first.shape.x};
+}
+
+VoxelBuffer ImageStackReader::read_section(std::int64_t z) {
+  assert(z >= 0 && z < shape_.z);
+  if (stack_) {
+    VoxelBuffer buffer(type_, {1, shape_.y, shape_.x});
+    stack_->read_page(z, buffer.bytes);
+    return buffer;
+  }
+  const fs::path& file = files_[static_cast<std::size_t>(z)];
+  VoxelBuffer buffer = read_image(file);
+  if (buffer.type != type_ || buffer.shape.y != shape_.y || buffer.shape.x != shape_.x) {
+    throw Error(fmt::format("{} is {} x {} {}, but {} is {} x {} {}: the sections of a stack must be alike",
+                            file.string(), buffer.shape.y, buffer.shape.x, name_of(buffer.type),
+                            files_.front().filename().string(), shape_.y, shape_.x, name_of(type_)));
+  }
+  return buffer;
+}
+
+ImageStackWriter::ImageStackWriter(const fs::path& path, VoxelType type, const Index3& shape)
+    : path_(path), type_(type), shape_(shape) {
+  if (is_tiff_name(path)) {
+    stack_.emplace(path, type == VoxelType::uint64 ? VoxelType::uint32 : type, shape);
+    return;
+  }
+  if (type != VoxelType::uint8 && type != VoxelType::uint16) {
+    throw UsageError(
+        fmt::format("PNG sections hold uint8 or uint16 voxels, not {}: name a .tif file as the output "
+                    "instead of {}",
+                    name_of(type), path.string()));
+  }
+  if (fs::exists(path) && !fs::is_directory(path)) {
+    throw UsageError(fmt::format("{} is a file, not a folder for PNG sections", path.string()));
+  }
+  if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" is "out"
+  create_folder_of(path_);
+  staged_folder_ = path_.string() + ".tmp";
+  std::error_code code;
+  fs::remove_all(staged_folder_, code);  // what a killed export left
+  if (!fs::create_directory(staged_folder_, code) || code) {
+    throw Error(fmt::format("cannot create the folder {}: {}", staged_folder_.string(), code.message()));
+  }
+}
+
+ImageStackWriter::~ImageStackWriter() {
+  if (!staged_folder_.empty()) {
+    std::error_code ignored;  // a destructor has nobody to tell
+    fs::remove_all(staged_folder_, ignored);
+  }
+}
+
+void ImageStackWriter::write_sections(const VoxelBuffer& buffer, std::int64_t channel) {
+  assert(buffer.type == type_ && buffer.shape.y == shape_.y && buffer.shape.x == shape_.x);
+  const auto section_bytes = static_cast<std::size_t>(shape_.y * shape_.x * size_of(type_));
+  for (std::int64_t z = 0; z < buffer.shape.z; ++z) {
+    const auto at = static_cast<std::size_t>(channel * buffer.shape.z + z);
+    write_section(std::span(buffer.bytes).subspan(at * section_bytes, section_bytes));
+  }
+}
+
+void ImageStackWriter::write_section(std::span<const std::byte> voxels) {
+  assert(written_ < shape_.z);
+  if (!stack_) {
+    const fs::path file = staged_folder_ / fmt::format("section_{:04}.png", written_);
+    if (type_ == VoxelType::uint8) {
+      write_png(file, shape_.y, shape_.x, 1,
+                std::span(reinterpret_cast<const std::uint8_t*>(voxels.data()), voxels.size()));
+    } else {
+      write_png(file, shape_.y, shape_.x,
+                std::span(reinterpret_cast<const std::uint16_t*>(voxels.data()), voxels.size() / 2));
+    }
+  } else if (type_ == VoxelType::uint64) {
+    const std::span wide(reinterpret_cast<const std::uint64_t*>(voxels.data()), voxels.size() / 8);
+    std::vector<std::uint32_t> narrow(wide.size());
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      if (wide[i] > std::numeric_limits<std::uint32_t>::max()) {
+        throw Error(fmt::format(
+            "cannot write section {} of {}: the value {} does not fit the 32 bits of a TIFF sample "
+            "(relabel the volume first)",
+            written_, path_.string(), wide[i]));
+      }
+      narrow[i] = static_cast<std::uint32_t>(wide[i]);
+    }
+    stack_->write_page(std::as_bytes(std::span(narrow)));
+  } else {
+    stack_->write_page(voxels);
+  }
+  ++written_;
+}
+
+void ImageStackWriter::finish() {
+  if (stack_) {
+    stack_->finish();
+    return;
+  }
+  if (written_ != shape_.z) {
+    throw Error(fmt::format("{} has got {} of its {} sections: not put in place", path_.string(), written_,
+                            shape_.z));
+  }
+  if (fs::exists(path_)) {
+    const auto sections_in = [](const fs::path& folder) {
+      std::vector<fs::path> found;
+      for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+        if (is_section_name(entry.path().filename().string())) found.push_back(entry.path());
+      }
+      return found;
+    };
+    for (const fs::path& old : sections_in(path_))
+      fs::remove(old);
+    for (const fs::path& file : sections_in(staged_folder_))
+      fs::rename(file, path_ / file.filename());
+    sync_to_disk(path_);
+    return;
+  }
+  put_in_place(staged_folder_, path_);
+  staged_folder_.clear();
+}
+
+}  // namespace tessera

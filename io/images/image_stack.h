@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "io/geometry/box.h"
+#include "io/images/tiff.h"
+#include "io/geometry/voxel_type.h"
+
+namespace tessera {
+
+/// Whether `a` comes before `b` when runs of digits count as numbers: "s2.png" before "s10.png".
+bool natural_less(std::string_view a, std::string_view b);
+
+/// Whether the name ends in .tif or .tiff, in any case.
+bool is_tiff_name(const std::filesystem::path& file);
+
+/// Reads a serial-section stack section by section: a multi-page TIFF, one PNG image, or a folder with one
+/// PNG or one-page TIFF per section, in natural order. Holds one section in memory at a time.
+class ImageStackReader {
+ public:
+  /// Errors: Error naming the file: missing, empty, damaged, unfit (see TiffReader, read_png); a folder
+  /// without images. In a folder the first image is read now, the others when their turn comes.
+  explicit ImageStackReader(const std::filesystem::path& path);
+
+  VoxelType type() const { return type_; }
+  const Index3& shape() const { return shape_; }
+  /// Files in the folder that are neither PNG nor TIFF by name, and are passed over.
+  std::int64_t ignored_files() const { return ignored_files_; }
+
+  /// Section `z`, shape (1, y, x). Errors: Error naming the file; an image of another size or type than the
+  /// first one's is one.
+  VoxelBuffer read_section(std::int64_t z);
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::filesystem::path> files_;  ///< one per section; empty for a TIFF stack
+  std::optional<TiffReader> stack_;
+  VoxelType type_ = VoxelType::uint8;
+  Index3 shape_;
+  std::int64_t ignored_files_ = 0;
+};
+
+/// Writes a stack section by section: a multi-page TIFF where the name ends in .tif or .tiff, else a folder
+/// of PNG sections (`section_0000.png`, ...). Nothing is in place before finish().
+class ImageStackWriter {
+ public:
+  /// `shape` is the whole stack's. uint64 voxels become 32-bit samples. Errors: Error, UsageError for a type
+  /// that PNG cannot hold.
+  ImageStackWriter(const std::filesystem::path& path, VoxelType type, const Index3& shape);
+  ImageStackWriter(const ImageStackWriter&) = delete;
+  ImageStackWriter& operator=(const ImageStackWriter&) = delete;
+  ~ImageStackWriter();
+
+  /// The next sections of the stack, all voxels of channel `channel` of `buffer`.
+  /// Errors: Error; one is a uint64 value that does not fit 32 bits.
+  void write_sections(const VoxelBuffer& buffer, std::int64_t channel = 0);
+  /// Puts the stack in place; sections that an earlier stack left in the folder go. Errors: Error.
+  void finish();
+
+ private:
+  void write_section(std::span<const std::byte> voxels);
+
+  std::filesystem::path path_;
+  VoxelType type_;
+  Index3 shape_;
+  std::optional<TiffWriter> stack_;
+  std::filesystem::path staged_folder_;  ///< empty for a TIFF
+  std::int64_t written_ = 0;
+};
+
+}  // namespace tessera

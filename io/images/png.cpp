@@ -1,0 +1,200 @@
+#include "io/images/png.h"
+
+#include <fmt/format.h>
+#include <png.h>
+
+#include <array>
+#include <bit>
+#include <cassert>
+#include <cerrno>
+#include <csetjmp>
+#include <cstdio>
+#include <memory>
+
+#include "io/base/error.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Deflate makes at most this many bytes of one, so a small file cannot make us ask for endless memory
+/// (packed samples of one bit: eight times as many).
+constexpr std::uint64_t kMostCompressed = 1100;
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using OpenFile = std::unique_ptr<std::FILE, CloseFile>;
+
+/// The library leaves an erring call by longjmp. So the functions that call it hold nothing with a
+/// destructor: all such lives here, outside, and the reason is noted in a plain array.
+struct Session {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  bool writes = false;
+  std::array<char, 200> reason{};
+
+  explicit Session(bool write) : writes(write) {
+    png = writes ? png_create_write_struct(PNG_LIBPNG_VER_STRING, this, note_error, ignore_warning)
+                 : png_create_read_struct(PNG_LIBPNG_VER_STRING, this, note_error, ignore_warning);
+    if (png != nullptr) info = png_create_info_struct(png);
+    if (info == nullptr)
+      throw Error("libpng does not start (out of memory, or another version than at build time)");
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() {
+    if (writes)
+      png_destroy_write_struct(&png, &info);
+    else
+      png_destroy_read_struct(&png, &info, nullptr);
+  }
+
+  [[noreturn]] static void note_error(png_structp png, png_const_charp text) {
+    auto* session = static_cast<Session*>(png_get_error_ptr(png));
+    std::snprintf(session->reason.data(), session->reason.size(), "%s", text);
+    png_longjmp(png, 1);
+  }
+  static void ignore_warning(png_structp, png_const_charp) {}
+};
+
+struct Header {
+  png_uint_32 width = 0, height = 0;
+  int bits = 0, colour = 0;
+};
+
+bool read_header(Session& session, std::FILE* file, Header& header) {
+  if (setjmp(png_jmpbuf(session.png)) != 0) return false;
+  png_init_io(session.png, file);
+  png_read_info(session.png, session.info);
+  png_get_IHDR(session.png, session.info, &header.width, &header.height, &header.bits, &header.colour,
+               nullptr, nullptr, nullptr);
+  return true;
+}
+
+bool read_pixels(Session& session, png_bytepp rows, std::size_t row_bytes, int bits) {
+  if (setjmp(png_jmpbuf(session.png)) != 0) return false;
+  if (bits < 8) png_set_expand_gray_1_2_4_to_8(session.png);
+  if (bits == 16 && std::endian::native == std::endian::little) png_set_swap(session.png);
+  png_set_interlace_handling(session.png);
+  png_read_update_info(session.png, session.info);
+  if (png_get_rowbytes(session.png, session.info) != row_bytes) png_error(session.png, "unexpected row size");
+  png_read_image(session.png, rows);
+  png_read_end(session.png, nullptr);
+  return true;
+}
+
+bool write_pixels(Session& session, std::FILE* file, const Header& header, png_bytepp rows) {
+  if (setjmp(png_jmpbuf(session.png)) != 0) return false;
+  png_init_io(session.png, file);
+  png_set_IHDR(session.png, session.info, header.width, header.height, header.bits, header.colour,
+               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_write_info(session.png, session.info);
+  if (header.bits == 16 && std::endian::native == std::endian::little) png_set_swap(session.png);
+  png_write_image(session.png, rows);
+  png_write_end(session.png, session.info);
+  return true;
+}
+
+void write_image(const fs::path& file, const Header& header, std::size_t row_bytes, const std::byte* pixels) {
+  OpenFile opened(std::fopen(file.c_str(), "wb"));
+  if (!opened) throw Error(fmt::format("cannot create {}: {}", file.string(), errno_text(errno)));
+  try {
+    std::vector<png_bytep> rows(header.height);
+    for (std::size_t y = 0; y < rows.size(); ++y) {
+      // The library's interface lacks a const here; it only reads.
+      rows[y] = reinterpret_cast<png_bytep>(const_cast<std::byte*>(pixels + y * row_bytes));
+    }
+    Session session(true);
+    errno = 0;
+    bool done = write_pixels(session, opened.get(), header, rows.data());
+    if (done && std::fclose(opened.release()) != 0) done = false;
+    if (!done) {
+      throw Error(fmt::format("cannot write {}: {}", file.string(),
+                              errno != 0 ? errno_text(errno) : std::string(session.reason.data())));
+    }
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(file, ignored);
+    throw;
+  }
+}
+
+Header header_for(const fs::path& file, std::int64_t height, std::int64_t width, int channels, int bits) {
+  constexpr std::int64_t kLargestSide = 1'000'000;  // libpng's own limit for readers
+  if (height < 1 || width < 1 || height > kLargestSide || width > kLargestSide) {
+    throw Error(fmt::format("cannot write {}: a PNG has sides of 1 to {} pixels, not {} x {}", file.string(),
+                            kLargestSide, height, width));
+  }
+  return {static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), bits,
+          channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY};
+}
+
+}  // namespace
+
+void write_png(const fs::path& file, std::int64_t height, std::int64_t width, int channels,
+               std::span<const std::uint8_t> pixels) {
+  assert(channels == 1 || channels == 3);
+  const Header header = header_for(file, height, width, channels, 8);
+  assert(std::ssize(pixels) == height * width * channels);
+  write_image(file, header, static_cast<std::size_t>(width * channels), std::as_bytes(pixels).data());
+}
+
+void write_png(const fs::path& file, std::int64_t height, std::int64_t width,
+               std::span<const std::uint16_t> pixels) {
+  const Header header = header_for(file, height, width, 1, 16);
+  assert(std::ssize(pixels) == height * width);
+  write_image(file, header, static_cast<std::size_t>(width * 2), std::as_bytes(pixels).data());
+}
+
+PngImage read_png(const fs::path& file) {
+  const std::string name = file.string();
+  if (fs::is_directory(file))
+    throw Error(fmt::format("cannot read {}: it is a folder, not a PNG image", name));
+  OpenFile opened(std::fopen(file.c_str(), "rb"));
+  if (!opened) throw Error(fmt::format("cannot open {}: {}", name, errno_text(errno)));
+  std::array<png_byte, 8> signature{};
+  const std::size_t got = std::fread(signature.data(), 1, signature.size(), opened.get());
+  if (got == 0) throw Error(fmt::format("{} is empty: no PNG image", name));
+  if (got < signature.size() || png_sig_cmp(signature.data(), 0, signature.size()) != 0) {
+    throw Error(fmt::format("{} is not a PNG image", name));
+  }
+  std::rewind(opened.get());
+
+  Session session(false);
+  const auto refuse = [&] {
+    return Error(
+        fmt::format("cannot read {}: {} (is the file damaged or truncated?)", name, session.reason.data()));
+  };
+  Header header;
+  if (!read_header(session, opened.get(), header)) throw refuse();
+  if (header.colour != PNG_COLOR_TYPE_GRAY) {
+    throw Error(
+        fmt::format("{} is a {} image, not a grey one: convert it to grey first "
+                    "(for instance: magick IN.png -colorspace Gray -alpha off OUT.png)",
+                    name,
+                    header.colour == PNG_COLOR_TYPE_PALETTE       ? "palette"
+                    : (header.colour & PNG_COLOR_MASK_COLOR) != 0 ? "colour"
+                                                                  : "grey-and-transparency"));
+  }
+  const std::uint64_t claimed = std::uint64_t{header.width} * header.height * (header.bits == 16 ? 2 : 1);
+  if (claimed / kMostCompressed / 8 > fs::file_size(file)) {
+    throw Error(fmt::format("{} claims {} x {} pixels but is far too small for them (is the file damaged?)",
+                            name, header.height, header.width));
+  }
+  PngImage image;
+  image.height = header.height;
+  image.width = header.width;
+  image.bits = header.bits == 16 ? 16 : 8;
+  const std::size_t row_bytes = std::size_t{header.width} * static_cast<std::size_t>(image.bits / 8);
+  image.bytes.resize(row_bytes * header.height);
+  std::vector<png_bytep> rows(header.height);
+  for (std::size_t y = 0; y < rows.size(); ++y) {
+    rows[y] = reinterpret_cast<png_bytep>(image.bytes.data() + y * row_bytes);
+  }
+  if (!read_pixels(session, rows.data(), row_bytes, header.bits)) throw refuse();
+  return image;
+}
+
+}  // namespace tessera

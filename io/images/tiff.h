@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/geometry/box.h"
+#include "io/base/durable_file.h"
+#include "io/geometry/voxel_type.h"
+
+struct tiff;
+
+namespace tessera {
+
+struct CloseTiff {
+  void operator()(tiff* file) const noexcept;
+};
+using TiffHandle = std::unique_ptr<tiff, CloseTiff>;
+
+/// Reads the pages of a grey TIFF or BigTIFF file of either byte order, in strips or tiles, with any
+/// compression that the library knows. Samples are unsigned integers of 8, 16 or 32 bits or 32-bit floats and
+/// are given as stored (a white-is-zero image is not inverted). Reduced copies of pages (thumbnails) are
+/// passed over.
+class TiffReader {
+ public:
+  /// Walks all pages. Errors: Error naming the file (and the page): missing, empty, no TIFF, damaged or
+  /// truncated, unfit samples, pages that differ in size or type.
+  explicit TiffReader(const std::filesystem::path& file);
+
+  VoxelType type() const { return type_; }
+  /// (pages, height, width).
+  const Index3& shape() const { return shape_; }
+  /// The page's samples, row-major, height * width * size_of(type()) bytes, in the machine's byte order. Any
+  /// order of pages costs the same. Errors: Error naming file and page.
+  void read_page(std::int64_t page, std::span<std::byte> samples);
+
+ private:
+  void read_strips(std::span<std::byte> samples, const std::string& what);
+  void read_tiles(std::span<std::byte> samples, const std::string& what);
+
+  std::filesystem::path path_;
+  TiffHandle file_;
+  VoxelType type_ = VoxelType::uint8;
+  Index3 shape_;
+  std::vector<std::uint64_t> page_offsets_;
+};
+
+/// Writes a multi-page grey TIFF, deflate-compressed; a BigTIFF where the samples alone exceed 3.9 GiB. It is
+/// written aside and put in place by finish(). Types: uint8, uint16, uint32, float32.
+class TiffWriter {
+ public:
+  /// Errors: Error.
+  TiffWriter(const std::filesystem::path& file, VoxelType type, const Index3& shape);
+  /// The next page: height * width * size_of(type) bytes. Errors: Error.
+  void write_page(std::span<const std::byte> samples);
+  /// Errors: Error, also when fewer pages than shape.z were written.
+  void finish();
+
+ private:
+  StagedFile staged_;
+  std::filesystem::path path_;
+  VoxelType type_;
+  Index3 shape_;
+  std::int64_t written_ = 0;
+  TiffHandle file_;
+};
+
+}  // namespace tessera

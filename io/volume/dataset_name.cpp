@@ -1,0 +1,18 @@
+#include "io/volume/dataset_name.h"
+
+#include <fmt/format.h>
+
+#include "io/base/error.h"
+
+namespace tessera {
+
+DatasetName parse_dataset_name(std::string_view text) {
+  const auto colon = text.rfind(":/");
+  if (colon == std::string_view::npos || colon == 0 || colon + 2 >= text.size()) {
+    throw UsageError(fmt::format(
+        "'{}' does not name a dataset: write file.h5:/path/in/file, for example em.h5:/volumes/raw", text));
+  }
+  return {std::filesystem::path(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+}
+
+}  // namespace tessera

@@ -1,0 +1,157 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "io/base/clock.h"
+#include "pipeline/blocks/block_queue.h"
+#include "workers/blocks/block_exchange.h"
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// What the coordinator's owner wants to hear.
+struct CoordinatorHooks {
+  /// A block is done (its voxels are on the disk) or skipped: the journal gets its record here. What it throws
+  /// ends the job like a WholeJobError of a worker's.
+  std::function<void(const BlockReport&)> block_done;
+  /// So many more voxels were predicted.
+  std::function<void(std::int64_t)> progress;
+  /// Called many times a second; returning true hands out no further block, and the run ends when those in
+  /// flight are done.
+  std::function<bool()> should_stop;
+  /// Called about twice a second with the seconds that another block would take behind those in flight: whether the
+  /// job's time allows that. If not, the run ends as above.
+  std::function<bool(double)> time_allows;
+  /// A block in words, for messages: "block 12 (z [0, 4) ...)".
+  std::function<std::string(std::int64_t)> block_text;
+};
+
+struct CoordinatorOptions {
+  int max_retries = 2;    ///< how often a block that failed is tried again
+  double watchdog_s = 0;  ///< a worker that is silent for so long (and for some pulses) ends the job; 0: never
+  BlockQueueOptions queue;
+  std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
+};
+
+/// A block that failed in every attempt.
+struct QuarantinedBlock {
+  std::int64_t id = 0;
+  int attempts = 0;
+  std::string worker;  ///< of the last attempt: "rank 3 on node17"
+  std::string words;   ///< of the last attempt
+};
+
+/// A worker at its end.
+struct WorkerAccount {
+  int rank = 0;
+  WorkerIdentity identity;
+  WorkerStatistics statistics;
+};
+
+/// Hands out blocks and hears of their end. Workers count from 0.
+class Coordinator {
+ public:
+  /// `order`: the blocks to do, neighbours together.
+  Coordinator(std::vector<std::int64_t> order, CoordinatorHooks hooks, const CoordinatorOptions& options = {});
+
+  /// Once, before all else: how many workers there are. `first_rank`: of worker 0, for messages.
+  void begin(int workers, int first_rank);
+
+  /// What to hand to a worker now; may be empty.
+  std::vector<std::int64_t> next_for(int worker);
+  /// Whether every block has ended and none is to come.
+  bool over() const { return queue_->waiting() == 0 && queue_->in_flight() == 0; }
+
+  void worker_here(int worker, const WorkerIdentity& identity);
+  void hear(int worker, const std::vector<BlockReport>& reports);
+  void hear(int worker, const BlockFailure& failure);
+  void hear(int worker, const WorkerPulse& pulse);
+  void worker_left(int worker, const WorkerStatistics& statistics);
+  /// Called often. Asks whether to stop, and looks at the watchdog. Errors: Error naming a worker that is silent
+  /// or stands still: the job cannot end in order, for that worker takes no part.
+  void look_around();
+
+  /// Whether a signal or the job's time ended the run before all was handed out.
+  bool stopped() const { return stopped_; }
+  /// Whether it was the time.
+  bool stopped_for_time() const { return stopped_for_time_; }
+  /// Why the whole job failed; "" when it did not.
+  const std::string& failure() const { return failure_; }
+  const std::vector<QuarantinedBlock>& quarantined() const { return quarantined_; }
+  std::int64_t blocks_done() const { return blocks_done_; }
+  std::int64_t blocks_skipped() const { return blocks_skipped_; }
+  /// The workers that have left, by rank.
+  std::vector<WorkerAccount> accounts() const;
+  std::size_t workers_left() const { return left_; }
+
+ private:
+  struct Seen {
+    WorkerIdentity identity;
+    double heard_s = 0;
+    double still_s = 0;
+    int failures_in_a_row = 0;
+    bool suspended = false, sick = false;
+    std::optional<WorkerStatistics> statistics;
+  };
+
+  Seen& seen(int worker) { return seen_[static_cast<std::size_t>(worker)]; }
+  std::string name_of(int worker) const;
+  void end_job(const std::string& why);
+  void end_if_hopeless(int worker, const std::string& last);
+  void suspect(int worker);
+  void acquit(int worker);
+  void note_done(int worker, std::int64_t id);
+  bool time_is_over(double now_s);
+  void watch(double now_s);
+  [[noreturn]] void give_up_on(int worker, double seconds, const std::string& what) const;
+
+  std::vector<std::int64_t> order_;
+  std::int64_t blocks_ = 0;  ///< of the order
+  CoordinatorHooks hooks_;
+  CoordinatorOptions options_;
+  std::optional<BlockQueue> queue_;
+  int first_rank_ = 0;
+  std::vector<Seen> seen_;
+  /// Of blocks that failed and are not done yet.
+  struct Attempts {
+    int count = 0;
+    int last_by = 0;  ///< worker
+  };
+  std::map<std::int64_t, Attempts> attempts_;
+  std::vector<QuarantinedBlock> quarantined_;
+  std::int64_t blocks_done_ = 0, blocks_skipped_ = 0;
+  std::int64_t failed_attempts_ = 0;  ///< since a block was done
+  double last_watch_s_ = 0, last_asked_s_ = 0;
+  std::size_t left_ = 0;
+  bool stopped_ = false, stopped_for_time_ = false;
+  std::string failure_;
+};
+
+/// Serves the workers, ranks 1 to size - 1 of `world`, until each has left. Called by rank 0; the workers run
+/// `run_inference_worker` with an `MpiBlockExchange`. Errors: Error (a silent worker).
+void serve_workers(const Communicator& world, Coordinator& coordinator);
+
+/// The exchange within one process, which is coordinator and worker in turn.
+class LocalBlockExchange : public BlockExchange {
+ public:
+  explicit LocalBlockExchange(Coordinator& coordinator, const std::string& device = {});
+  std::optional<std::int64_t> poll() override;
+  bool finished() const override { return assigned_.empty() && coordinator_.over(); }
+  void report(const BlockReport& report) override { coordinator_.hear(0, std::vector{report}); }
+  void report(const BlockFailure& failure) override { coordinator_.hear(0, failure); }
+  void flush() override {}
+  void pulse(const WorkerPulse& pulse) override { coordinator_.hear(0, pulse); }
+  void leave(const WorkerStatistics& statistics) override { coordinator_.worker_left(0, statistics); }
+
+ private:
+  Coordinator& coordinator_;
+  std::deque<std::int64_t> assigned_;
+};
+
+}  // namespace tessera

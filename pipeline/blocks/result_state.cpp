@@ -1,0 +1,114 @@
+#include "pipeline/blocks/result_state.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "io/base/sha256.h"
+#include "io/hdf5/volume_reader.h"
+
+namespace tessera {
+namespace {
+
+/// The attributes of the result that is there. Errors: UsageError when the file holds none of that name.
+std::map<std::string, std::string> attributes_of_result(const DatasetName& output) {
+  std::map<std::string, std::string> attributes;
+  try {
+    attributes = VolumeReader(output).info().attributes;
+  } catch (const Error&) {
+    // not HDF5, or without that dataset: somebody else's
+  }
+  if (attributes.count("tessera_version") == 0) {
+    throw UsageError(
+        fmt::format("{} exists already and holds no earlier result of the name {}; the whole file would be "
+                    "replaced: remove it yourself, or set another infer.output",
+                    output.file.string(), output.path));
+  }
+  return attributes;
+}
+
+void require_same_job(const DatasetName& output, const JobDescription& then, const JobDescription& now) {
+  const std::vector<std::string> differences = differences_between(then, now);
+  if (differences.empty()) return;
+  throw UsageError(
+      fmt::format("{} exists already and is the result of another job:\n  {}\npass --restart to start over, or "
+                  "set another infer.output",
+                  output.file.string(), fmt::join(differences, "\n  ")));
+}
+
+/// The journal of the volume `instance`, if there is one.
+std::optional<JournalContents> find_journal(const DatasetName& output, const std::string& instance) {
+  const std::filesystem::path file = journal_of(output.file);
+  if (!std::filesystem::exists(file)) {
+    spdlog::warn("{} is missing: no block of {} is known to be done, all are predicted again", file.string(),
+                 output.file.string());
+    return std::nullopt;
+  }
+  JournalContents contents = read_journal(file);
+  if (contents.head.instance != instance) {
+    spdlog::warn("{} belongs to another file than {}: no block is known to be done, all are predicted again",
+                 file.string(), output.file.string());
+    return std::nullopt;
+  }
+  if (contents.damaged > 0) {
+    spdlog::warn("{}: {} records are damaged; the blocks they stood for are predicted again", file.string(),
+                 contents.damaged);
+  }
+  if (contents.torn_bytes > 0) {
+    spdlog::warn("{}: the last record was cut short; its block is predicted again", file.string());
+  }
+  return contents;
+}
+
+}  // namespace
+
+ResultState find_result(const DatasetName& output, const JobDescription& job, bool restart) {
+  ResultState state;
+  const std::filesystem::path journal = journal_of(output.file);
+  if (!std::filesystem::exists(output.file)) return state;
+  const std::map<std::string, std::string> attributes = attributes_of_result(output);
+  if (std::filesystem::exists(journal)) lock_journal(journal);  // refuses what another process is writing
+  if (restart) return state;
+  const auto then = attributes.find("job"), instance = attributes.find("instance");
+  if (then == attributes.end() || instance == attributes.end()) {
+    throw UsageError(
+        fmt::format("{} exists already, and does not say how it was made: pass --restart to start over, or set "
+                    "another infer.output",
+                    output.file.string()));
+  }
+  require_same_job(output, job_from_json(then->second, output.text()), job);
+  state.instance = instance->second;
+  state.journal = find_journal(output, state.instance);
+  if (state.journal) require_same_job(output, state.journal->head.job, job);
+  const bool complete = state.journal && state.journal->blocks_left() == 0;
+  state.kind = complete ? ResultState::Kind::complete : ResultState::Kind::going_on;
+  if (!complete && attributes.count("packed") != 0) {
+    throw UsageError(
+        fmt::format("{} was packed and cannot be gone on with: pass --restart to start over, or set another "
+                    "infer.output",
+                    output.file.string()));
+  }
+  return state;
+}
+
+OpenResult open_result(const ResultState& state, OutputVolumeSpec spec, const JobDescription& job,
+                       const BlockPlan& blocks) {
+  OpenResult result;
+  const std::filesystem::path file = journal_of(spec.name.file);
+  std::string instance = state.instance;
+  if (state.kind == ResultState::Kind::fresh) {
+    instance = random_hex(16);
+    spec.attributes["instance"] = instance;
+    spec.attributes["job"] = json_of(job);
+    result.layout = create_output_volume(spec);
+  } else {
+    result.layout = read_output_layout(spec.name);
+  }
+  if (!state.journal) write_journal(file, {instance, job, blocks}, {}, 0);
+  result.contents = read_journal(file);
+  result.journal = std::make_unique<BlockJournal>(file, result.contents);
+  return result;
+}
+
+}  // namespace tessera

@@ -1,0 +1,83 @@
+#include "pipeline/commands/experiment_check.h"
+
+#include <fmt/format.h>
+
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "pipeline/commands/volume_choice.h"
+#include "pipeline/infer/inference_network.h"
+#include "pipeline/infer/inference_plan.h"
+#include "pipeline/train/training_plan.h"
+#include "workers/blocks/skip_rule.h"
+
+namespace tessera {
+namespace {
+
+/// The plan of one volume. Opens all that its inference reads.
+InferencePlan plan_volume(const ExperimentConfig& config, const NetworkTraits& network) {
+  Device device;
+  device.cuda = config.device == "cuda";  // auto is planned for the CPU
+  const VolumeInfo raw = VolumeReader(*config.infer.raw).info();
+  if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.shape);  // for its errors
+  return plan_inference(config.infer, raw, network, device);
+}
+
+std::int64_t result_bytes(const InferencePlan& plan, const InferConfig& infer) {
+  return plan.region.voxels() * infer.channels() * size_of(infer.type);
+}
+
+/// A line for each volume, a word for what is wrong with it. Errors: AgreedError with those that are wrong.
+void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVolume>& volumes,
+                   const NetworkTraits& network, std::ostream& out) {
+  out << fmt::format("inference of {} volumes:\n", volumes.size());
+  std::size_t number = 0;
+  std::int64_t bytes = 0;
+  for_each_volume(volumes, Communicator::alone(), [&](const InferenceVolume& volume) {
+    const std::size_t place = number++;
+    const ExperimentConfig own = experiment_of(config, volume, {});
+    out << fmt::format("  volume {:>3}: {}: {}", place, volume.name, own.infer.raw->text()) << std::flush;
+    try {
+      const InferencePlan plan = plan_volume(own, network);
+      bytes += result_bytes(plan, own.infer);
+      out << fmt::format(" {} {}, {} blocks, tile {}, {}", to_string(plan.raw.shape), name_of(plan.raw.type),
+                               plan.blocks.count(), plan.tile_input.y, bytes_text(result_bytes(plan, own.infer)));
+      if (own.infer.output) out << ", onto " << own.infer.output->text();
+      out << "\n";
+    } catch (...) {
+      out << " cannot be predicted\n" << std::flush;
+      throw;
+    }
+  });
+  out << fmt::format("  {:<22} {}\n", "the results' size", bytes_text(bytes));
+}
+
+}  // namespace
+
+void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostream& out) {
+  const NetworkGeometry geometry = geometry_of(config.model);
+  out << fmt::format("network: {} parameters; {}\n", parameter_count(config.model), geometry.legal_sides_text(572));
+  NetworkTraits network(config.model);
+  if (config.torchscript) {
+    network = load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
+  }
+  if (!config.data.volumes.empty() || (config.data.raw && config.data.labels)) {
+    const std::vector<AnnotatedVolume> volumes = find_volumes(config.data, Communicator::alone());
+    const bool cuda = config.device == "cuda";  // auto is planned for the CPU
+    const TrainingResources resources{kAnyMemory, training_precision(config, cuda), cuda};
+    out << fmt::format("training: {}; {}\n", name_of(resources.precision),
+                       plan_text(plan_training(config, volumes, resources), config.model));
+    out << volumes_text(volumes);
+  }
+  const std::vector<InferenceVolume> volumes =
+      one_volume ? std::vector<InferenceVolume>{{config.name, {}}} : inference_volumes(config);
+  if (volumes.size() > 1) {
+    check_volumes(config, volumes, network, out);
+  } else if (config.infer.raw) {
+    const ExperimentConfig own = experiment_of(config, volumes.front(), {});
+    const InferencePlan plan = plan_volume(own, network);
+    out << "inference:\n" << plan_text(plan, network);
+    out << fmt::format("  {:<22} {}\n", "result's size", bytes_text(result_bytes(plan, own.infer)));
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,193 @@
+#include "pipeline/evaluate/evaluation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <span>
+
+#include "io/base/clock.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "io/hdf5/volume_reader.h"
+#include "pipeline/evaluate/evaluation_report.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+/// What a rank holds of a volume at most.
+constexpr std::int64_t kSlabBytes = std::int64_t{128} << 20;
+/// Rounding may carry a mean of probabilities this far out of [0, 1].
+constexpr float kProbabilitySlack = 1e-5F;
+
+/// Pictures are no reason to fail: without the raw volume they show the probability.
+void leave_out_unfit_raw(EvaluationRequest& request, const VolumeInfo& labels) {
+  if (!request.raw) return;
+  try {
+    require_fitting_raw(*request.raw, labels);
+  } catch (const Error& error) {
+    spdlog::warn("the pictures go without the raw volume: {}", error.what());
+    request.raw.reset();
+  }
+}
+
+void require_probability(std::span<const float> section, std::int64_t z, std::int64_t width,
+                         const DatasetName& name) {
+  const auto wrong = std::find_if(section.begin(), section.end(), [](float value) {
+    return !(value >= -kProbabilitySlack && value <= 1 + kProbabilitySlack);  // true for NaN too
+  });
+  if (wrong == section.end()) return;
+  const std::int64_t at = wrong - section.begin();
+  throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}, no probability in [0, 1]{}", name.text(), z,
+                          at / width, at % width, *wrong,
+                          *wrong == *wrong ? " (are these scores before the softmax?)" : ""));
+}
+
+/// Where a rank's time goes.
+struct Stages {
+  double read_s = 0, calibration_s = 0, total_s = 0;
+  ScoreSeconds section;
+
+  std::vector<std::pair<std::string, double>> named() const {
+    return {{"read", read_s},
+            {"rand", section.rand},
+            {"thin", section.thin},
+            {"warping", section.warping},
+            {"calibration", calibration_s},
+            {"all", total_s}};
+  }
+};
+
+/// Scores the slabs of this rank into `evaluation`, whose sums are 0 elsewhere.
+void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeReader& labels, Evaluation& evaluation,
+                 Stages& stages) {
+  const ScopeTimer total(stages.total_s);
+  const EvaluationRequest& request = evaluation.request;
+  const Index3 shape = labels.info().shape;
+  const auto pixels = static_cast<std::size_t>(shape.y * shape.x);
+  const std::int64_t section_bytes =
+      shape.y * shape.x * std::max(size_of(prediction.info().type), size_of(labels.info().type));
+  for (const SectionRange& slab : slabs_of_rank(evaluation.sections, prediction.info(), labels.info(),
+                                                kSlabBytes / section_bytes, world)) {
+    std::optional<ScopeTimer> reading(stages.read_s);
+    const Box box{{slab.begin, 0, 0}, {slab.end, shape.y, shape.x}};
+    const VoxelBuffer probability = prediction.read(box);
+    const std::vector<std::uint8_t> truth = interior_mask(labels.read(box), request);
+    reading.reset();
+    for (std::int64_t z = slab.begin; z < slab.end; ++z) {
+      const std::size_t at = static_cast<std::size_t>(z - slab.begin) * pixels;
+      const auto truth_section = std::span(truth).subspan(at, pixels);
+      const std::int64_t index = z - evaluation.sections.begin;
+      const auto score = [&]<class T>(std::span<const T> volume) {
+        const auto section = volume.subspan(at, pixels);
+        if constexpr (std::is_same_v<T, float>) require_probability(section, z, shape.x, request.prediction);
+        const auto sums = score_section<T>(section, truth_section, shape.y, shape.x, evaluation.table.thresholds,
+                                           evaluation.scores.section, &stages.section);
+        std::copy(sums.begin(), sums.end(), evaluation.table.section(index).begin());
+        if (!evaluation.scores.calibration) return;
+        const ScopeTimer calibrating(stages.calibration_s);
+        evaluation.calibration[static_cast<std::size_t>(index)] =
+            calibrate_section<T>(section, truth_section, evaluation.histogram);
+      };
+      if (probability.type == VoxelType::uint8) score(probability.as<std::uint8_t>());
+      else if (probability.type == VoxelType::uint16) score(probability.as<std::uint16_t>());
+      else score(probability.as<float>());
+    }
+  }
+}
+
+/// Collective: every rank's sums on every rank. Each section is one rank's and 0 on the others.
+void add_up(const Communicator& world, Evaluation& evaluation) {
+  std::vector<double> sums = evaluation.table.flat();
+  world.sum(std::span(sums));
+  evaluation.table.set_flat(sums);
+  world.sum(std::span(evaluation.histogram.counts));
+  std::vector<double> calibration;
+  for (const CalibrationSums& section : evaluation.calibration) {
+    for (const ReliabilityBin& bin : section.bins) {
+      calibration.insert(calibration.end(), {bin.pixels, bin.interior, bin.probability});
+    }
+    calibration.push_back(section.squared_error);
+  }
+  world.sum(std::span(calibration));
+  auto next = calibration.begin();
+  for (CalibrationSums& section : evaluation.calibration) {
+    for (ReliabilityBin& bin : section.bins) {
+      bin = {next[0], next[1], next[2]};
+      next += 3;
+    }
+    section.squared_error = *next++;
+  }
+}
+
+std::size_t best_of(std::span<const ThresholdSums> sums, double (*score)(const ThresholdScores&)) {
+  const auto best = std::max_element(sums.begin(), sums.end(), [score](const auto& a, const auto& b) {
+    return score(scores_of(a)) < score(scores_of(b));
+  });
+  return static_cast<std::size_t>(best - sums.begin());
+}
+
+}  // namespace
+
+std::size_t Evaluation::best_f(std::int64_t section) const {
+  return best_of(table.section(section), [](const ThresholdScores& s) { return s.f; });
+}
+
+std::size_t Evaluation::best_rand(std::int64_t section) const {
+  return best_of(table.section(section), [](const ThresholdScores& s) { return s.rand.f; });
+}
+
+std::vector<std::int64_t> Evaluation::from_worst() const {
+  std::vector<double> f;
+  for (std::int64_t z = 0; z < table.sections; ++z) f.push_back(scores_of(table.section(z)[best_f(z)]).f);
+  std::vector<std::int64_t> order(f.size());
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return f[static_cast<std::size_t>(a)] < f[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator& world) {
+  const double begin_s = seconds_now();
+  const std::vector<double> thresholds = accumulated_thresholds(request.thresholds);
+  Evaluation evaluation{.request = request, .scores = {}, .sections = {}, .table = {thresholds, 0}, .volume = {},
+                        .best = {}, .histogram = ProbabilityHistogram(0), .calibration = {}, .run = {}};
+  evaluation.request.kind = EvaluationKind::probability;
+  std::optional<VolumeReader> prediction, labels;
+  on_every_rank(world, [&] {
+    prediction.emplace(request.prediction);
+    labels.emplace(request.labels);
+    kind_of(evaluation.request, prediction->info());
+    evaluation.sections = checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());
+  });
+  const std::int64_t sections = evaluation.sections.end - evaluation.sections.begin;
+  const Index3 shape = labels->info().shape;
+  evaluation.scores = request.scores.value_or(automatic_scores(sections * shape.y * shape.x));
+  if (!request.scores && !evaluation.scores.section.warping && world.is_root()) {
+    spdlog::info("{} sections of {} x {} are many pixels: without thinned and warping scores, which "
+                 "evaluate.scores or --scores can ask for", sections, shape.y, shape.x);
+  }
+  evaluation.table = ThresholdTable(thresholds, sections);
+  if (evaluation.scores.calibration) {
+    evaluation.histogram = ProbabilityHistogram(prediction->info().type == VoxelType::uint8 ? 256 : 4096);
+    evaluation.calibration.resize(static_cast<std::size_t>(sections));
+  }
+  Stages stages;
+  on_every_rank(world, [&] { score_slabs(world, *prediction, *labels, evaluation, stages); });
+  add_up(world, evaluation);
+  evaluation.volume = volume_scores(evaluation.table);
+  evaluation.best = best_thresholds(evaluation.volume);
+  evaluation.run = evaluation_run(begin_s, stages.named(), world);
+  on_root(world, [&] {
+    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
+    if (request.raw_may_not_fit) leave_out_unfit_raw(evaluation.request, labels->info());
+    if (request.picture_folder) write_pictures(evaluation, *prediction, *labels, *request.picture_folder);
+  });
+  return evaluation;
+}
+
+}  // namespace tessera

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "pipeline/evaluate/evaluation_request.h"
+#include "pipeline/evaluate/evaluation_volumes.h"
+#include "workers/metrics/calibration.h"
+#include "workers/metrics/threshold_scores.h"
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// What came out for a probability.
+struct Evaluation {
+  EvaluationRequest request;
+  EvaluationScores scores;           ///< what was worked out
+  SectionRange sections;
+  ThresholdTable table;              ///< of the sections from `sections.begin`
+  std::vector<VolumeScores> volume;  ///< per threshold
+  BestThresholds best;               ///< of the volume
+  ProbabilityHistogram histogram;            ///< empty without `scores.calibration`
+  std::vector<CalibrationSums> calibration;  ///< per section; none without `scores.calibration`
+  EvaluationRun run;
+
+  /// The index of the threshold with the section's best F (Rand F) of the interior; the lowest among equals.
+  std::size_t best_f(std::int64_t section) const;
+  std::size_t best_rand(std::int64_t section) const;
+  /// The sections, counted from `sections.begin`, by their best F, the worst one first.
+  std::vector<std::int64_t> from_worst() const;
+};
+
+/// Collective. Scores a probability: the sections are shared out over the ranks in slabs as deep as the stored chunks; the
+/// result (all but `run`) is the same on every rank and for any number of ranks. Writes the JSON file and the pictures of
+/// the request (on the root).
+/// Errors, on every rank: UsageError where the volumes do not fit each other, the sections or their role;
+/// Error for a NaN or a value outside [0, 1] in a float prediction, naming section and place.
+Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator& world);
+
+}  // namespace tessera

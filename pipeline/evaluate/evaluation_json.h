@@ -1,0 +1,31 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "pipeline/evaluate/evaluation_request.h"
+#include "pipeline/evaluate/evaluation_volumes.h"
+#include "workers/metrics/class_scores.h"
+#include "workers/metrics/object_scores.h"
+
+namespace tessera {
+
+using Json = nlohmann::ordered_json;
+
+// Parts that the JSON files of all kinds of evaluation have in common; docs/scores.md describes them.
+
+/// kind, prediction, labels, section_range.
+Json json_of(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections);
+/// ranks, seconds, stage_seconds, peak_memory_bytes_per_rank.
+Json json_of(const EvaluationRun& run);
+/// objects_true, objects_predicted, seg and, by overlap, precision, recall, F1.
+Json json_of(const ObjectSums& sums);
+/// Rows of the truth, columns of the prediction.
+Json json_of(const ConfusionMatrix& matrix);
+Json json_of(const ClassScores& scores);
+
+/// How many sections of `count` are called the worst: a quarter of them, 1 to 3; none of a single one.
+std::size_t worst_count(std::size_t count);
+
+}  // namespace tessera

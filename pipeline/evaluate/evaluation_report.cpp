@@ -1,0 +1,319 @@
+#include "pipeline/evaluate/evaluation_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <tuple>
+#include <type_traits>
+
+#include "io/base/durable_file.h"
+#include "io/images/png.h"
+#include "pipeline/evaluate/evaluation_json.h"
+#include "pipeline/run/overlay.h"
+
+namespace tessera {
+namespace {
+
+/// The numbers of one threshold, as flat keys; what was not asked for is absent.
+Json json_of(const ThresholdSums& sums, const EvaluationScores& chosen, double threshold, bool warped) {
+  const ThresholdScores scores = scores_of(sums);
+  const auto whole = [](double value) { return static_cast<std::int64_t>(value); };
+  Json json{{"threshold", threshold},
+            {"pixel_error", scores.pixel_error},
+            {"precision", scores.precision},
+            {"recall", scores.recall},
+            {"f", scores.f},
+            {"iou", scores.iou},
+            {"membrane_f", scores.membrane_f},
+            {"membrane_iou", scores.membrane_iou},
+            {"true_positive", whole(sums.true_positive)},
+            {"false_positive", whole(sums.false_positive)},
+            {"false_negative", whole(sums.false_negative)},
+            {"true_negative", whole(sums.true_negative)}};
+  const auto add = [&](const std::string& name, const PartitionScores& partition) {
+    json[name + "_precision"] = partition.precision;
+    json[name + "_recall"] = partition.recall;
+    json[name + "_f"] = partition.f;
+  };
+  if (chosen.section.rand) {
+    add("rand", scores.rand);
+    add("info", scores.info);
+    add("rand_all", scores.rand_all);
+    json["rand_index_error"] = scores.rand_index_error;
+  }
+  if (chosen.section.thin) {
+    add("rand_thin", scores.rand_thin);
+    add("info_thin", scores.info_thin);
+  }
+  if (chosen.section.warping && warped) {
+    const WarpingSums& w = sums.warping;
+    json.update({{"warping_error", scores.warping_error},
+                 {"warping_split_merge", scores.warping_split_merge},
+                 {"warping_mismatches", whole(w.mismatches)},
+                 {"warping_split_pixels", whole(w.split_pixels)},
+                 {"warping_merge_pixels", whole(w.merge_pixels)},
+                 {"warping_splits", whole(w.splits)},
+                 {"warping_merges", whole(w.merges)},
+                 {"warping_hole_additions", whole(w.hole_additions)},
+                 {"warping_hole_deletions", whole(w.hole_deletions)},
+                 {"warping_object_additions", whole(w.object_additions)},
+                 {"warping_object_deletions", whole(w.object_deletions)}});
+  }
+  if (chosen.section.objects) json.update(json_of(sums.objects));
+  return json;
+}
+
+/// A score's best value over the thresholds, for people and in JSON.
+struct BestScore {
+  const char* key;
+  const char* words;
+  bool asked_for;
+  double (*score)(const VolumeScores&);
+  std::size_t BestThresholds::*at;
+};
+
+std::vector<BestScore> best_scores(const EvaluationScores& chosen) {
+  using V = const VolumeScores&;
+  using B = BestThresholds;
+  const ScoreChoice& c = chosen.section;
+  std::vector<BestScore> all{
+      {"pixel_error", "least pixel error", true, [](V v) { return v.pooled.pixel_error; }, &B::pixel_error},
+      {"iou", "best IoU", true, [](V v) { return v.pooled.iou; }, &B::iou},
+      {"f", "best F", true, [](V v) { return v.pooled.f; }, &B::f},
+      {"one_minus_f", "ISBI pixel error, 1 - F", true, [](V v) { return 1 - v.pooled.f; }, &B::f},
+      {"rand_f_micro", "best Rand fg micro", c.rand, [](V v) { return v.pooled.rand.f; }, &B::rand_f_micro},
+      {"rand_f_macro", "best Rand fg macro", c.rand, [](V v) { return v.rand_f_macro; }, &B::rand_f_macro},
+      {"rand_all_error", "ISBI Rand error, all pixels", c.rand, [](V v) { return 1 - v.pooled.rand_all.f; }, &B::rand_all},
+      {"rand_thin_f_macro", "V^Rand_thin", c.thin, [](V v) { return v.rand_thin_f_macro; }, &B::rand_thin},
+      {"info_thin_f_macro", "V^Info_thin", c.thin, [](V v) { return v.info_thin_f_macro; }, &B::info_thin},
+      {"warping_error", "least warping error", c.warping, [](V v) { return v.pooled.warping_error; }, &B::warping_error},
+      {"warping_split_merge", "ISBI warping, split + merge", c.warping, [](V v) { return v.pooled.warping_split_merge; },
+       &B::warping_split_merge},
+      {"seg", "best SEG, 2-D components", c.objects, [](V v) { return v.pooled.objects.seg; }, &B::seg},
+      {"object_f1_50", "best object F1 at 0.5", c.objects, [](V v) { return v.pooled.objects.f1[0]; }, &B::f1}};
+  std::erase_if(all, [](const BestScore& one) { return !one.asked_for; });
+  return all;
+}
+
+/// The precision-recall curve at about 256 thresholds, average precision, reliability table.
+void add_calibration(Json& json, const Evaluation& evaluation) {
+  Json curve = Json::array(), table = Json::array();
+  const auto points = precision_recall_curve(evaluation.histogram);
+  for (std::size_t level = 0; level < points.size(); level += points.size() / 256) {
+    const PrecisionRecallPoint& p = points[level];
+    curve.push_back({{"threshold", p.threshold}, {"precision", p.precision}, {"recall", p.recall}, {"f", p.f}});
+  }
+  CalibrationSums sums;
+  for (const CalibrationSums& section : evaluation.calibration) sums += section;
+  for (int i = 0; i < kReliabilityBins; ++i) {
+    const ReliabilityBin& bin = sums.bins[static_cast<std::size_t>(i)];
+    const auto mean = [&](double sum) { return bin.pixels == 0 ? Json() : Json(sum / bin.pixels); };
+    table.push_back({{"from", i / static_cast<double>(kReliabilityBins)},
+                     {"to", (i + 1) / static_cast<double>(kReliabilityBins)},
+                     {"pixels", static_cast<std::int64_t>(bin.pixels)},
+                     {"mean_probability", mean(bin.probability)},
+                     {"interior_share", mean(bin.interior)}});
+  }
+  const CalibrationScores scores = scores_of(sums);
+  json["average_precision"] = average_precision(evaluation.histogram);
+  json["precision_recall"] = curve;
+  json["calibration"] = {{"expected_error", scores.expected_error},
+                         {"largest_error", scores.largest_error},
+                         {"brier", scores.brier},
+                         {"bins", table}};
+}
+
+/// The probabilities of a section as double.
+std::vector<double> probabilities(const VoxelBuffer& section) {
+  std::vector<double> values;
+  with_voxel_type(section.type, [&](auto zero) {
+    using T = decltype(zero);
+    constexpr double kScale =
+        std::is_floating_point_v<T> ? 1.0 : static_cast<double>(std::numeric_limits<T>::max());
+    for (const T value : section.as<T>()) values.push_back(static_cast<double>(value) / kScale);
+  });
+  return values;
+}
+
+std::vector<float> grey_values(const VoxelBuffer& section) {
+  std::vector<float> values;
+  with_voxel_type(section.type, [&](auto zero) {
+    for (const auto value : section.as<decltype(zero)>()) values.push_back(static_cast<float>(value));
+  });
+  return values;
+}
+
+}  // namespace
+
+std::string evaluation_text(const Evaluation& evaluation) {
+  const ThresholdTable& table = evaluation.table;
+  const ScoreChoice& chosen = evaluation.scores.section;
+  std::string text = fmt::format("prediction  {}\nlabels      {}{}\nsections    {}:{}\n\n",
+                                 evaluation.request.prediction.text(), evaluation.request.labels.text(),
+                                 evaluation.request.invert_labels ? " (inverted)" : "", evaluation.sections.begin,
+                                 evaluation.sections.end);
+  text += "threshold  pixel error       IoU         F";
+  if (chosen.rand) text += "  Rand fg micro  Rand fg macro  Rand error all";
+  if (chosen.thin) text += "  V^Rand_thin  V^Info_thin";
+  if (chosen.warping) text += "   warping  split+merge";
+  if (chosen.objects) text += "       SEG";
+  text += "\n";
+  for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
+    const VolumeScores& s = evaluation.volume[t];
+    text += fmt::format("{:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", table.thresholds[t], s.pooled.pixel_error, s.pooled.iou,
+                        s.pooled.f);
+    if (chosen.rand) {
+      text += fmt::format("  {:13.6f}  {:13.6f}  {:14.6f}", s.pooled.rand.f, s.rand_f_macro, 1 - s.pooled.rand_all.f);
+    }
+    if (chosen.thin) text += fmt::format("  {:11.6f}  {:11.6f}", s.rand_thin_f_macro, s.info_thin_f_macro);
+    const bool warped = t + 1 < table.thresholds.size();
+    if (chosen.warping && warped) {
+      text += fmt::format("  {:8.6f}  {:11.6f}", s.pooled.warping_error, s.pooled.warping_split_merge);
+    }
+    if (chosen.warping && !warped) text += fmt::format("  {:>8}  {:>11}", "-", "-");
+    if (chosen.objects) text += fmt::format("  {:8.6f}", s.pooled.objects.seg);
+    text += "\n";
+  }
+  text += "\n";
+  for (const BestScore& one : best_scores(evaluation.scores)) {
+    const std::size_t t = evaluation.best.*one.at;
+    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.words, one.score(evaluation.volume[t]), table.thresholds[t]);
+  }
+  if (evaluation.scores.calibration) {
+    CalibrationSums sums;
+    for (const CalibrationSums& section : evaluation.calibration) sums += section;
+    text += fmt::format("{:<28}{:.6f}\n{:<28}{:.6f}\n", "average precision", average_precision(evaluation.histogram),
+                        "expected calibration error", scores_of(sums).expected_error);
+  }
+
+  text += "\nsection  threshold  pixel error       IoU         F";
+  if (chosen.rand) text += "   Rand fg  (best Rand fg, at)";
+  text += "\n";
+  std::vector<std::int64_t> worst = evaluation.from_worst();
+  worst.resize(worst_count(worst.size()));
+  for (std::int64_t z = 0; z < table.sections; ++z) {
+    const std::size_t t = evaluation.best_f(z), rand = evaluation.best_rand(z);
+    const ThresholdScores s = scores_of(table.section(z)[t]);
+    text += fmt::format("{:7}  {:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", evaluation.sections.begin + z, table.thresholds[t],
+                        s.pixel_error, s.iou, s.f);
+    if (chosen.rand) {
+      text += fmt::format("  {:8.6f}  ({:.6f}, {:.4f})", s.rand.f, scores_of(table.section(z)[rand]).rand.f,
+                          table.thresholds[rand]);
+    }
+    text += std::find(worst.begin(), worst.end(), z) != worst.end() ? "  <- worst\n" : "\n";
+  }
+  return text;
+}
+
+std::string evaluation_json(const Evaluation& evaluation) {
+  const ThresholdTable& table = evaluation.table;
+  const std::size_t last = table.thresholds.size() - 1;
+  Json json = json_of(evaluation.request, EvaluationKind::probability, evaluation.sections);
+  json["inverted_labels"] = evaluation.request.invert_labels;
+  json["label_class"] = evaluation.request.label_class ? Json(*evaluation.request.label_class) : Json();
+  json["scores"] = evaluation.scores.names();
+  json["thresholds"] = table.thresholds;
+  json["best"] = Json::object();
+  for (const BestScore& one : best_scores(evaluation.scores)) {
+    const std::size_t t = evaluation.best.*one.at;
+    json["best"][one.key] = {{"value", one.score(evaluation.volume[t])}, {"threshold", table.thresholds[t]}};
+  }
+  json["volume"] = Json::array();
+  for (std::size_t t = 0; t <= last; ++t) {
+    ThresholdSums pooled;
+    for (std::int64_t z = 0; z < table.sections; ++z) pooled += table.section(z)[t];
+    Json row = json_of(pooled, evaluation.scores, table.thresholds[t], t < last);
+    const VolumeScores& s = evaluation.volume[t];
+    if (evaluation.scores.section.rand) row.update({{"rand_f_macro", s.rand_f_macro}, {"info_f_macro", s.info_f_macro}});
+    if (evaluation.scores.section.thin) {
+      row.update({{"rand_thin_f_macro", s.rand_thin_f_macro}, {"info_thin_f_macro", s.info_thin_f_macro}});
+    }
+    json["volume"].push_back(row);
+    if (t != evaluation.best.f) continue;
+    ConfusionMatrix confusion(2);
+    for (const auto& [truth, predicted, pixels] : {std::tuple(0, 0, pooled.true_negative), {0, 1, pooled.false_positive},
+                                                   {1, 0, pooled.false_negative}, {1, 1, pooled.true_positive}}) {
+      confusion.add(truth, predicted, static_cast<std::int64_t>(pixels));
+    }
+    json["confusion"] = {{"threshold", table.thresholds[t]},
+                         {"classes", {"membrane", "interior"}},
+                         {"pixels", json_of(confusion)}};
+  }
+  if (evaluation.scores.calibration) add_calibration(json, evaluation);
+  json["worst_sections"] = Json::array();
+  const std::vector<std::int64_t> from_worst = evaluation.from_worst();
+  for (std::size_t i = 0; i < worst_count(from_worst.size()); ++i) {
+    const std::int64_t z = from_worst[i];
+    const std::size_t t = evaluation.best_f(z);
+    json["worst_sections"].push_back({{"section", evaluation.sections.begin + z},
+                                      {"f", scores_of(table.section(z)[t]).f},
+                                      {"threshold", table.thresholds[t]}});
+  }
+  json["sections"] = Json::array();
+  for (std::int64_t z = 0; z < table.sections; ++z) {
+    const std::size_t f = evaluation.best_f(z), rand = evaluation.best_rand(z);
+    Json section{{"section", evaluation.sections.begin + z},
+                 {"best_f", scores_of(table.section(z)[f]).f},
+                 {"best_f_threshold", table.thresholds[f]}};
+    if (evaluation.scores.section.rand) {
+      section.update({{"best_rand_f", scores_of(table.section(z)[rand]).rand.f},
+                      {"best_rand_threshold", table.thresholds[rand]}});
+    }
+    if (evaluation.scores.calibration) {
+      const CalibrationScores scores = scores_of(evaluation.calibration[static_cast<std::size_t>(z)]);
+      section.update({{"calibration_error", scores.expected_error}, {"brier", scores.brier}});
+    }
+    Json rows = Json::array();
+    for (std::size_t t = 0; t <= last; ++t) {
+      rows.push_back(json_of(table.section(z)[t], evaluation.scores, table.thresholds[t], t < last));
+    }
+    section["scores"] = rows;
+    json["sections"].push_back(section);
+  }
+  json["run"] = json_of(evaluation.run);
+  return json.dump(2) + "\n";
+}
+
+void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
+                    const std::filesystem::path& folder) {
+  const std::vector<std::int64_t> order = evaluation.from_worst();
+  std::map<std::int64_t, std::string> roles;
+  roles[0] += "_first";
+  roles[order.front()] += "_worst";
+  roles[order.back()] += "_best";
+  std::optional<VolumeReader> raw;
+  if (evaluation.request.raw) raw.emplace(*evaluation.request.raw);
+  create_folder_of(folder / "section");
+  for (const auto& [section, role] : roles) {
+    const std::int64_t z = evaluation.sections.begin + section;
+    const RgbImage picture =
+        side_by_side(panels_of_section(z, evaluation.request, prediction, labels, raw ? &*raw : nullptr,
+                                       evaluation.table.thresholds[evaluation.best_f(section)]));
+    write_png(folder / fmt::format("section_{:04}{}.png", z, role), picture.height, picture.width, 3,
+              std::span<const std::uint8_t>(picture.pixels));
+  }
+}
+
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request, VolumeReader& prediction,
+                                          VolumeReader& labels, VolumeReader* raw, double threshold) {
+  const Index3 shape = labels.info().shape;
+  const Box box{{section, 0, 0}, {section + 1, shape.y, shape.x}};
+  const VoxelBuffer probability = prediction.read(box);
+  return section_panels(grey_values(raw != nullptr ? raw->read(box) : probability), interior_mask(labels.read(box), request),
+                        probabilities(probability), threshold, shape.y, shape.x);
+}
+
+std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request) {
+  std::vector<std::uint8_t> mask;
+  with_voxel_type(labels.type, [&](auto zero) {
+    for (const auto value : labels.as<decltype(zero)>()) {
+      const bool inside = request.label_class ? static_cast<std::int64_t>(value) == *request.label_class : value > 0;
+      mask.push_back(inside != request.invert_labels ? 1 : 0);
+    }
+  });
+  return mask;
+}
+
+}  // namespace tessera

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/hdf5/volume_reader.h"
+#include "pipeline/evaluate/evaluation.h"
+#include "pipeline/run/overlay.h"
+
+namespace tessera {
+
+/// The tables for people: the volume per threshold, the best of each score, each section at its own best
+/// threshold with the worst ones marked.
+std::string evaluation_text(const Evaluation& evaluation);
+
+/// Everything, each section at each threshold included, as JSON (docs/scores.md).
+std::string evaluation_json(const Evaluation& evaluation);
+
+/// Writes the pictures of the first, the worst and the best section at their best thresholds, as
+/// `section_0016_worst.png`. Errors: Error.
+void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
+                    const std::filesystem::path& folder);
+
+/// Of one section: raw (without a `raw`: the probability), labels, errors at `threshold` over raw. The volumes have
+/// one shape. Errors: Error.
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request, VolumeReader& prediction,
+                                          VolumeReader& labels, VolumeReader* raw, double threshold);
+
+/// 1 where the label is interior, by the request's label_class and invert_labels; else 0.
+std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request);
+
+}  // namespace tessera

@@ -1,0 +1,211 @@
+#include "pipeline/evaluate/label_evaluation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <optional>
+#include <span>
+
+#include "io/base/clock.h"
+#include "io/base/error.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+/// Voxels of a block: at most 32 MiB in memory per volume.
+constexpr std::int64_t kBlockVoxels = std::int64_t{1} << 22;
+/// Sections that one rank takes at once: each has a table of its own.
+constexpr std::int64_t kMostSections = 64;
+/// Blocks are whole chunks and read once: the library is to keep none.
+constexpr std::size_t kNoChunkCache = 0;
+
+struct Volumes {
+  std::optional<VolumeReader> prediction, labels;
+};
+
+/// Collective.
+SectionRange open_volumes(const EvaluationRequest& request, EvaluationKind kind, const Communicator& world,
+                          Volumes& volumes) {
+  SectionRange sections;
+  on_every_rank(world, [&] {
+    volumes.prediction.emplace(request.prediction, kNoChunkCache);
+    volumes.labels.emplace(request.labels, kNoChunkCache);
+    EvaluationRequest asked = request;
+    asked.kind = kind;
+    kind_of(asked, volumes.prediction->info());
+    sections = checked_sections(request, kind, volumes.prediction->info(), volumes.labels->info());
+  });
+  return sections;
+}
+
+/// Calls `function` with the voxels as what they are; floating point was refused before.
+template <class Function>
+void with_integers(const VoxelBuffer& voxels, Function&& function) {
+  switch (voxels.type) {
+    case VoxelType::uint8: return function(voxels.as<std::uint8_t>());
+    case VoxelType::uint16: return function(voxels.as<std::uint16_t>());
+    case VoxelType::uint32: return function(voxels.as<std::uint32_t>());
+    case VoxelType::uint64: return function(voxels.as<std::uint64_t>());
+    default: throw Error(fmt::format("labels cannot be {}", name_of(voxels.type)));
+  }
+}
+
+/// Calls `function(z, box, truth, predicted)` with the pixels of each section of each block of the slab, as spans
+/// of the volumes' types.
+template <class Function>
+void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double& read_s, Function&& function) {
+  for_each_box(slab, volumes.prediction->info(), volumes.labels->info(), kBlockVoxels, [&](const Box& box) {
+    std::optional<ScopeTimer> reading(read_s);
+    const VoxelBuffer truth = volumes.labels->read(box), predicted = volumes.prediction->read(box);
+    reading.reset();
+    const auto pixels = static_cast<std::size_t>(box.shape().y * box.shape().x);
+    for (std::int64_t z = slab.begin; z < slab.end; ++z) {
+      const auto at = static_cast<std::size_t>(z - slab.begin) * pixels;
+      with_integers(truth, [&](auto all_truth) {
+        with_integers(predicted, [&](auto all_predicted) {
+          function(z, box, all_truth.subspan(at, pixels), all_predicted.subspan(at, pixels));
+        });
+      });
+    }
+  });
+}
+
+/// Collective: every section's sums on every rank; they are 0 on all but one.
+void add_up(const Communicator& world, std::vector<LabelSums>& sections) {
+  std::vector<double> values(sections.size() * (sizeof(LabelSums) / sizeof(double)));
+  static_assert(std::is_trivially_copyable_v<LabelSums> && sizeof(LabelSums) % sizeof(double) == 0);
+  std::ranges::copy(std::as_bytes(std::span(sections)), std::as_writable_bytes(std::span(values)).begin());
+  world.sum(std::span(values));
+  std::ranges::copy(std::as_bytes(std::span(values)), std::as_writable_bytes(std::span(sections)).begin());
+}
+
+/// Section indices by `badness`, the largest first; by place among equals.
+std::vector<std::int64_t> ordered_by(const std::vector<double>& badness) {
+  std::vector<std::int64_t> order(badness.size());
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return badness[static_cast<std::size_t>(a)] > badness[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> LabelEvaluation::from_worst() const {
+  std::vector<double> badness;
+  for (const LabelSums& one : section) badness.push_back(scores_of(one).voi);
+  return ordered_by(badness);
+}
+
+LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world) {
+  const double begin_s = seconds_now();
+  LabelEvaluation evaluation;
+  evaluation.request = request;
+  Volumes volumes;
+  evaluation.sections = open_volumes(request, EvaluationKind::labels, world, volumes);
+  evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));
+  double read_s = 0, count_s = 0, reduce_s = 0;
+  LabelTable table;
+  on_every_rank(world, [&] {
+    const ScopeTimer counting(count_s);
+    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(), volumes.labels->info(),
+                                                  kMostSections, world)) {
+      std::vector<LabelTable> sections(static_cast<std::size_t>(slab.end - slab.begin));
+      for_each_section_of_slab(volumes, slab, read_s, [&](std::int64_t z, const Box&, auto truth, auto predicted) {
+        sections[static_cast<std::size_t>(z - slab.begin)].add_voxels(truth, predicted);
+      });
+      for (std::int64_t z = slab.begin; z < slab.end; ++z) {
+        LabelTable& section = sections[static_cast<std::size_t>(z - slab.begin)];
+        for (const LabelOverlap& one : section.overlaps()) table.add(one.truth, one.predicted, one.voxels);
+        evaluation.section[static_cast<std::size_t>(z - evaluation.sections.begin)] =
+            label_sums(std::move(section), Communicator::alone());
+      }
+    }
+  });
+  {
+    const ScopeTimer reducing(reduce_s);
+    evaluation.table_pairs = static_cast<std::int64_t>(table.size());
+    world.sum(std::span(&evaluation.table_pairs, 1));
+    add_up(world, evaluation.section);
+    evaluation.volume = label_sums(std::move(table), world);
+  }
+  for (const LabelSums& one : evaluation.section) evaluation.pooled += one;
+  evaluation.run = evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}, {"reduce", reduce_s}}, world);
+  on_root(world, [&] {
+    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
+  });
+  return evaluation;
+}
+
+std::vector<std::int64_t> ClassEvaluation::from_worst() const {
+  std::vector<double> badness;
+  for (const ConfusionMatrix& one : section) badness.push_back(-scores_of(one).mean_iou);
+  return ordered_by(badness);
+}
+
+ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communicator& world) {
+  const double begin_s = seconds_now();
+  ClassEvaluation evaluation;
+  evaluation.request = request;
+  Volumes volumes;
+  evaluation.sections = open_volumes(request, EvaluationKind::classes, world, volumes);
+  const auto depth = static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin);
+  double read_s = 0, count_s = 0;
+  std::vector<ConfusionMatrix> sections(depth, ConfusionMatrix(1));
+  std::int64_t classes = 1;
+  on_every_rank(world, [&] {
+    const ScopeTimer counting(count_s);
+    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(), volumes.labels->info(),
+                                                  kMostSections, world)) {
+      std::vector<ConfusionMatrix> counted(static_cast<std::size_t>(slab.end - slab.begin));
+      for_each_section_of_slab(volumes, slab, read_s, [&](std::int64_t z, const Box& box, auto truth, auto predicted) {
+        ConfusionMatrix& matrix = counted[static_cast<std::size_t>(z - slab.begin)];
+        for (std::size_t i = 0; i < truth.size(); ++i) {
+          const std::uint64_t a = truth[i], b = predicted[i];
+          if (std::max(a, b) >= static_cast<std::uint64_t>(kMostClasses)) {
+            const auto at = static_cast<std::int64_t>(i), width = box.shape().x;
+            throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}: class ids go up to {} (are these ids of "
+                                    "objects? then evaluate.kind is labels)",
+                                    a >= b ? request.labels.text() : request.prediction.text(), z, box.begin.y + at / width,
+                                    box.begin.x + at % width, std::max(a, b), kMostClasses - 1));
+          }
+          matrix.add(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b));
+        }
+      });
+      for (std::int64_t z = slab.begin; z < slab.end; ++z) {
+        ConfusionMatrix& matrix = sections[static_cast<std::size_t>(z - evaluation.sections.begin)];
+        matrix = counted[static_cast<std::size_t>(z - slab.begin)].trimmed();
+        classes = std::max(classes, matrix.classes);
+      }
+    }
+  });
+  // The most classes that any rank met.
+  std::vector<std::int64_t> met(static_cast<std::size_t>(kMostClasses) + 1, 0);
+  met[static_cast<std::size_t>(classes)] = 1;
+  world.sum(std::span(met));
+  for (std::int64_t count = 1; count <= kMostClasses; ++count) {
+    if (met[static_cast<std::size_t>(count)] > 0) classes = count;
+  }
+  evaluation.matrix = ConfusionMatrix(classes);
+  for (const ConfusionMatrix& mine : sections) {
+    ConfusionMatrix whole(classes);
+    for (std::int64_t truth = 0; truth < mine.classes; ++truth) {
+      for (std::int64_t predicted = 0; predicted < mine.classes; ++predicted) {
+        whole.add(truth, predicted, mine.at(truth, predicted));
+      }
+    }
+    world.sum(std::span(whole.counts));
+    evaluation.matrix += whole;
+    evaluation.section.push_back(std::move(whole));
+  }
+  evaluation.run = evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}}, world);
+  on_root(world, [&] {
+    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
+  });
+  return evaluation;
+}
+
+}  // namespace tessera

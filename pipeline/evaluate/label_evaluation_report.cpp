@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pipeline/evaluate/evaluation_json.h"
+#include "pipeline/evaluate/label_evaluation.h"
+
+namespace tessera {
+namespace {
+
+std::string head_text(const EvaluationRequest& request, const SectionRange& sections, EvaluationKind kind) {
+  return fmt::format("prediction  {}, taken as {}\nlabels      {}\nsections    {}:{}\n\n", request.prediction.text(),
+                     name_of(kind), request.labels.text(), sections.begin, sections.end);
+}
+
+Json json_of_labels(const LabelSums& sums) {
+  const LabelScores scores = scores_of(sums);
+  Json json{{"voi_split", scores.voi_split},
+            {"voi_merge", scores.voi_merge},
+            {"voi", scores.voi},
+            {"adapted_rand_error", scores.adapted_rand_error},
+            {"rand_precision", scores.rand_precision},
+            {"rand_recall", scores.rand_recall},
+            {"voxels", static_cast<std::int64_t>(sums.voxels)}};
+  json.update(json_of(sums.objects));
+  return json;
+}
+
+bool is_among_worst(const std::vector<std::int64_t>& from_worst, std::size_t z) {
+  const auto end = from_worst.begin() + static_cast<std::ptrdiff_t>(worst_count(from_worst.size()));
+  return std::find(from_worst.begin(), end, static_cast<std::int64_t>(z)) != end;
+}
+
+}  // namespace
+
+std::string evaluation_text(const LabelEvaluation& evaluation) {
+  std::string text = head_text(evaluation.request, evaluation.sections, EvaluationKind::labels);
+  text += "                    VOI split  VOI merge  adapted Rand error  precision    recall       SEG  F1 at 0.5  "
+          "F1 at 0.75\n";
+  const auto row = [&](const std::string& name, const LabelSums& sums, const char* mark) {
+    const LabelScores s = scores_of(sums);
+    text += fmt::format("{:<18}{:11.6f}{:11.6f}{:20.6f}{:11.6f}{:10.6f}{:10.6f}{:11.6f}{:12.6f}{}\n", name, s.voi_split,
+                        s.voi_merge, s.adapted_rand_error, s.rand_precision, s.rand_recall, s.objects.seg,
+                        s.objects.f1[0], s.objects.f1[5], mark);
+  };
+  row("volume, 3-D", evaluation.volume, "");
+  row("sections, 2-D", evaluation.pooled, "");
+  text += "\n";
+  const std::vector<std::int64_t> worst = evaluation.from_worst();
+  for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
+    row(fmt::format("section {}", evaluation.sections.begin + static_cast<std::int64_t>(z)), evaluation.section[z],
+        is_among_worst(worst, z) ? "  <- worst" : "");
+  }
+  return text;
+}
+
+std::string evaluation_json(const LabelEvaluation& evaluation) {
+  Json json = json_of(evaluation.request, EvaluationKind::labels, evaluation.sections);
+  json["volume_3d"] = json_of_labels(evaluation.volume);
+  json["volume_2d"] = json_of_labels(evaluation.pooled);
+  json["worst_sections"] = Json::array();
+  const std::vector<std::int64_t> worst = evaluation.from_worst();
+  for (std::size_t i = 0; i < worst_count(worst.size()); ++i) {
+    const LabelScores scores = scores_of(evaluation.section[static_cast<std::size_t>(worst[i])]);
+    json["worst_sections"].push_back({{"section", evaluation.sections.begin + worst[i]}, {"voi", scores.voi}});
+  }
+  json["sections"] = Json::array();
+  for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
+    Json row{{"section", evaluation.sections.begin + static_cast<std::int64_t>(z)}};
+    row.update(json_of_labels(evaluation.section[z]));
+    json["sections"].push_back(row);
+  }
+  json["run"] = json_of(evaluation.run);
+  json["run"]["table_pairs"] = evaluation.table_pairs;
+  return json.dump(2) + "\n";
+}
+
+std::string evaluation_text(const ClassEvaluation& evaluation) {
+  std::string text = head_text(evaluation.request, evaluation.sections, EvaluationKind::classes);
+  const ConfusionScores scores = scores_of(evaluation.matrix);
+  text += "class       IoU      Dice  precision    recall          true     predicted\n";
+  for (std::size_t c = 0; c < scores.classes.size(); ++c) {
+    const ClassScores& s = scores.classes[c];
+    text += fmt::format("{:5}  {:8.6f}  {:8.6f}  {:9.6f}  {:8.6f}  {:12}  {:12}\n", c, s.iou, s.dice, s.precision, s.recall,
+                        s.truth, s.predicted);
+  }
+  text += fmt::format("\naccuracy {:.6f}, mean IoU {:.6f}, mean Dice {:.6f}\n\n", scores.accuracy, scores.mean_iou,
+                      scores.mean_dice);
+  text += "true class, by what it was called\n";
+  for (std::int64_t truth = 0; truth < evaluation.matrix.classes; ++truth) {
+    text += fmt::format("{:5}", truth);
+    for (std::int64_t predicted = 0; predicted < evaluation.matrix.classes; ++predicted) {
+      text += fmt::format("  {:12}", evaluation.matrix.at(truth, predicted));
+    }
+    text += "\n";
+  }
+  text += "\nsection  accuracy  mean IoU\n";
+  const std::vector<std::int64_t> worst = evaluation.from_worst();
+  for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
+    const ConfusionScores s = scores_of(evaluation.section[z]);
+    text += fmt::format("{:7}  {:8.6f}  {:8.6f}{}\n", evaluation.sections.begin + static_cast<std::int64_t>(z), s.accuracy,
+                        s.mean_iou, is_among_worst(worst, z) ? "  <- worst" : "");
+  }
+  return text;
+}
+
+std::string evaluation_json(const ClassEvaluation& evaluation) {
+  Json json = json_of(evaluation.request, EvaluationKind::classes, evaluation.sections);
+  const ConfusionScores scores = scores_of(evaluation.matrix);
+  json["accuracy"] = scores.accuracy;
+  json["mean_iou"] = scores.mean_iou;
+  json["mean_dice"] = scores.mean_dice;
+  json["classes"] = Json::array();
+  for (std::size_t c = 0; c < scores.classes.size(); ++c) {
+    Json row{{"class", c}};
+    row.update(json_of(scores.classes[c]));
+    json["classes"].push_back(row);
+  }
+  json["confusion"] = json_of(evaluation.matrix);
+  json["worst_sections"] = Json::array();
+  const std::vector<std::int64_t> worst = evaluation.from_worst();
+  for (std::size_t i = 0; i < worst_count(worst.size()); ++i) {
+    const ConfusionScores one = scores_of(evaluation.section[static_cast<std::size_t>(worst[i])]);
+    json["worst_sections"].push_back({{"section", evaluation.sections.begin + worst[i]}, {"mean_iou", one.mean_iou}});
+  }
+  json["sections"] = Json::array();
+  for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
+    const ConfusionScores one = scores_of(evaluation.section[z]);
+    Json iou = Json::array(), dice = Json::array();
+    for (const ClassScores& c : one.classes) {
+      iou.push_back(c.iou);
+      dice.push_back(c.dice);
+    }
+    json["sections"].push_back({{"section", evaluation.sections.begin + static_cast<std::int64_t>(z)},
+                                {"accuracy", one.accuracy},
+                                {"mean_iou", one.mean_iou},
+                                {"iou", iou},
+                                {"dice", dice}});
+  }
+  json["run"] = json_of(evaluation.run);
+  return json.dump(2) + "\n";
+}
+
+}  // namespace tessera

@@ -1,0 +1,183 @@
+#include "pipeline/infer/inference_network.h"
+
+#include <fmt/format.h>
+
+#include "io/hdf5/checkpoint_file.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "io/base/sha256.h"
+#include "pipeline/run/checkpoint_choice.h"
+#include "pipeline/infer/job_description.h"
+#include "workers/infer/volume_statistics.h"
+#include "workers/mpi/agreement.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/torchscript_network.h"
+
+namespace tessera {
+namespace {
+
+InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder& folder,
+                                 const Communicator& world, bool is_worker) {
+  const LoadedCheckpoint loaded = load_named_checkpoint(config.infer.checkpoint, folder, world);
+  InferenceNetwork network;
+  on_every_rank(world, [&] {
+    const Checkpoint& checkpoint = loaded.checkpoint;
+    network.name = loaded.name;
+    network.traits = NetworkTraits(load_network_options(checkpoint, loaded.name));
+    const auto iteration = checkpoint.counters.find("iteration");
+    if (iteration != checkpoint.counters.end()) network.iteration = iteration->second;
+    const auto found = checkpoint.numbers.find("normalisation");
+    if (found != checkpoint.numbers.end() && found->second.size() == 2)
+      network.normalisation = {found->second[0], found->second[1]};
+    network.normalised_by_volume = checkpoint.texts.contains("normalisation");
+    if (world.is_root()) network.digest = network_digest(checkpoint);
+    if (!is_worker) return;
+    const std::shared_ptr<UNetImpl> unet = load_network(checkpoint, loaded.name);
+    network.make = [unet](Precision precision, const Device& device, ExactTiles exact_tiles) {
+      return make_tile_network(*unet, precision, device, exact_tiles);
+    };
+    network.make_reference = [unet](const Device& device) { return make_reference_network(*unet, device); };
+  });
+  // A file that says nothing of the model reads like one that names the default's every key.
+  const bool says_something = !difference_between(config.model, unet2015_options()).empty();
+  if (world.is_root() && says_something) {
+    const std::string difference = difference_between(config.model, *network.traits.unet);
+    if (!difference.empty())
+      spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
+  }
+  return network;
+}
+
+/// What the experiment says of a TorchScript file, completed by what the file says of itself.
+TorchScriptModel describe_torchscript(const ExperimentConfig& config,
+                                      std::optional<Normalisation>& normalisation, bool& by_volume) {
+  const TorchScriptConfig& said = *config.torchscript;
+  TorchScriptModel model;
+  const TorchScriptFile file = read_torchscript_file(said.file);
+  if (const auto facts = read_torchscript_facts(file)) {
+    model = facts->model;
+    normalisation = {facts->mean, facts->std};
+    by_volume = facts->by_volume;
+  } else if (!said.margin || !said.alignment) {
+    throw UsageError(fmt::format(
+        "model.torchscript: {} does not say of itself what tiling must know: set model.margin (pixels "
+        "lost or not to be trusted on each side) and model.alignment (2^(number of poolings))",
+        said.file.string()));
+  } else {
+    model.padding = config.model.padding;
+    model.in_channels = config.model.in_channels;
+    model.classes = config.model.classes;
+    model.activation = config.model.classes == 1 ? Activation::sigmoid : Activation::softmax;
+  }
+  model.file = file;
+  if (said.margin) model.margin = *said.margin;
+  if (said.alignment) model.alignment = *said.alignment;
+  if (said.activation) model.activation = *said.activation;
+  return model;
+}
+
+/// What the root knows of a TorchScript network, for the other ranks.
+struct TorchScriptMessage {
+  NetworkGeometry geometry;
+  double bytes_per_pixel = 0;
+  std::int64_t in_channels = 1, classes = 1;
+  Activation activation = Activation::softmax;
+  std::optional<Normalisation> normalisation;
+  bool normalised_by_volume = false;
+};
+
+/// Every rank's own copy of the root's file: the file system sees one reader, however many ranks there are.
+TorchScriptFile broadcast_torchscript(const std::filesystem::path& name, const TorchScriptFile& at_root,
+                                      const Communicator& world) {
+  if (world.size() == 1) return at_root;
+  std::vector<std::byte> content;
+  if (world.is_root()) content = *at_root.content;
+  world.broadcast(content);
+  return {name, std::make_shared<const std::vector<std::byte>>(std::move(content))};
+}
+
+InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communicator& world, bool is_worker) {
+  InferenceNetwork network;
+  TorchScriptModel model;
+  TorchScriptMessage found;
+  on_root(world, [&] {
+    model = describe_torchscript(config, found.normalisation, found.normalised_by_volume);
+    const TorchScriptProbe probe = probe_torchscript(model);
+    found.geometry = probe.traits.geometry;
+    found.bytes_per_pixel = probe.traits.bytes_per_pixel;
+    found.in_channels = model.in_channels;
+    found.classes = model.classes;
+    found.activation = model.activation;
+    spdlog::info("{}: {}; a tile and a larger one around it differ by up to {:.2g} in probability",
+                 model.file.name.string(), probe.traits.geometry.legal_sides_text(512), probe.tile_dependence);
+    constexpr double kRounding = 1e-3;
+    if (probe.tile_dependence > kRounding && config.infer.blending == Blending::crop) {
+      throw UsageError(
+          fmt::format("model.torchscript: {} answers differently by up to {:.2g} when its tile is larger, so "
+                      "tiles would show seams: raise "
+                      "model.margin or model.alignment, or, for a network that normalises each tile by "
+                      "itself, set infer.blend: linear",
+                      model.file.name.string(), probe.tile_dependence));
+    }
+    Sha256 digest;
+    digest.add(*model.file.content);
+    network.digest = digest.hex();
+  });
+  world.broadcast(std::as_writable_bytes(std::span(&found, 1)));
+  model.file = broadcast_torchscript(config.torchscript->file, model.file, world);
+  network.name = model.file.name.string();
+  network.normalisation = found.normalisation;
+  network.normalised_by_volume = found.normalised_by_volume;
+  network.traits.geometry = found.geometry;
+  network.traits.bytes_per_pixel = found.bytes_per_pixel;
+  network.traits.in_channels = found.in_channels;
+  network.traits.classes = found.classes;
+  network.traits.activation = found.activation;
+  // The file's bytes stay beside the network that is made of them: another may be made, in float32.
+  network.traits.weight_bytes = 2 * static_cast<std::int64_t>(model.file.content->size());
+  if (is_worker) {
+    network.make = [model](Precision precision, const Device& device, ExactTiles) {
+      return make_torchscript_network(model, precision, device);
+    };
+    network.make_reference = [model](const Device& device) {
+      return make_torchscript_network(model, Precision::float32, device);
+    };
+  }
+  return network;
+}
+
+}  // namespace
+
+InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
+                                        const Communicator& world, bool is_worker) {
+  return config.torchscript ? from_torchscript(config, world, is_worker)
+                            : from_checkpoint(config, folder, world, is_worker);
+}
+
+ChosenNormalisation choose_normalisation(const InferConfig& config, const VolumeInfo& raw,
+                                         const InferenceNetwork& network, const Communicator& world) {
+  ChosenNormalisation chosen;
+  switch (config.normalisation) {
+    case NormalisationKind::volume:
+      chosen.whole = volume_statistics(raw, world);
+      break;
+    case NormalisationKind::section:
+      chosen.by_section = section_statistics(raw, world);
+      break;
+    case NormalisationKind::fixed:
+      chosen.whole = config.fixed_normalisation;
+      break;
+    case NormalisationKind::checkpoint:
+      if (!network.normalisation) {
+        throw UsageError(fmt::format(
+            "{} does not say how raw values were normalised for it: set infer.normalisation to volume, "
+            "section, or fixed with infer.mean_and_std",
+            network.name));
+      }
+      chosen.whole = network.normalised_by_volume ? volume_statistics(raw, world) : *network.normalisation;
+      break;
+  }
+  return chosen;
+}
+
+}  // namespace tessera

@@ -1,0 +1,173 @@
+#include "pipeline/infer/inference_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "pipeline/run/progress.h"
+#include "workers/infer/precision_check.h"
+
+namespace tessera {
+namespace {
+
+constexpr std::size_t kRowsShown = 64, kFailuresShown = 20;
+
+double mega(std::int64_t voxels) {
+  return static_cast<double>(voxels) / 1e6;
+}
+double rate(std::int64_t voxels, double seconds) {
+  return mega(voxels) / std::max(1e-9, seconds);
+}
+
+nlohmann::json json_of(const WorkerStatistics& w) {
+  return {{"blocks", w.blocks},           {"skipped", w.skipped},
+          {"voxels", w.voxels},           {"input_pixels", w.input_pixels},
+          {"chunks_read", w.chunks_read}, {"tile_shrinks", w.tile_shrinks}, {"read_s", w.read_s},
+          {"predict_s", w.predict_s},     {"write_s", w.write_s},
+          {"wait_s", w.wait_s},           {"elapsed_s", w.elapsed_s},
+          {"start_s", w.start_s},         {"start_voxels", w.start_voxels}};
+}
+
+/// What the workers' comparison of their first tiles with float32 gave; "" where there was none.
+std::string check_text(const WorkerStatistics& t) {
+  if (t.check_mean < 0) return {};
+  return fmt::format(
+      "self-check of the first tiles: on average {:.5f} from float32 in probability, at most {:.3f}; {:.2f} % of the "
+      "voxels beyond {}{}\n",
+      t.check_mean, t.check_largest, 100 * t.check_share_beyond, kPrecisionLimit,
+      t.check_mean > kPrecisionLimit ? " (too far: set infer.precision: float32)" : "");
+}
+
+}  // namespace
+
+WorkerStatistics InferenceReport::total() const {
+  WorkerStatistics sum;
+  for (const WorkerAccount& worker : workers) {
+    const WorkerStatistics& w = worker.statistics;
+    sum.blocks += w.blocks;
+    sum.skipped += w.skipped;
+    sum.voxels += w.voxels;
+    sum.input_pixels += w.input_pixels;
+    sum.chunks_read += w.chunks_read;
+    sum.tile_shrinks += w.tile_shrinks;
+    sum.read_s += w.read_s;
+    sum.predict_s += w.predict_s;
+    sum.write_s += w.write_s;
+    sum.wait_s += w.wait_s;
+    sum.elapsed_s += w.elapsed_s;
+    sum.check_largest = std::max(sum.check_largest, w.check_largest);
+    sum.check_mean = std::max(sum.check_mean, w.check_mean);
+    sum.check_share_beyond = std::max(sum.check_share_beyond, w.check_share_beyond);
+  }
+  return sum;
+}
+
+std::string InferenceReport::text() const {
+  const WorkerStatistics t = total();
+  std::string words = fmt::format(
+      "predicted {} block{}, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second{}\n", t.blocks, t.blocks == 1 ? "" : "s",
+      mega(t.voxels), duration_text(elapsed_s), rate(t.voxels, elapsed_s),
+      blocks_before > 0 ? fmt::format(" ({} blocks were done before, start {})", blocks_before, starts) : "");
+  if (blocks_skipped > 0) words += fmt::format("skipped {} block{}\n", blocks_skipped, blocks_skipped == 1 ? "" : "s");
+  const std::size_t shown = std::min(workers.size(), kRowsShown);
+  std::size_t device_width = 20;
+  for (std::size_t i = 0; i < shown; ++i)
+    device_width = std::max(device_width, std::strlen(workers[i].identity.device.data()));
+  words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host", "device", device_width,
+                       "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
+  for (std::size_t i = 0; i < shown; ++i) {
+    const WorkerAccount& worker = workers[i];
+    const WorkerStatistics& w = worker.statistics;
+    const auto share = [&](double part) { return fmt::format("{:.0f} %", 100 * part / std::max(1e-9, w.elapsed_s)); };
+    words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n", worker.rank,
+                         worker.identity.host.data(), worker.identity.device.data(), device_width, w.blocks, mega(w.voxels),
+                         rate(w.voxels, w.elapsed_s), share(w.read_s), share(w.predict_s), share(w.write_s),
+                         share(w.wait_s));
+  }
+  if (workers.size() > kRowsShown) words += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
+  if (raw_chunks_stored > 0 && blocks_before == 0) {
+    words += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
+                         static_cast<double>(t.chunks_read) / static_cast<double>(raw_chunks_stored));
+  }
+  if (t.tile_shrinks > 0) {
+    words += fmt::format("memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to rounding, "
+                         "not to the last bit\n", t.tile_shrinks, t.tile_shrinks == 1 ? "" : "s");
+  }
+  return words + ways_text() + check_text(t);
+}
+
+std::string InferenceReport::ways_text() const {
+  std::map<std::string, int> ways;
+  for (const WorkerAccount& worker : workers) {
+    if (worker.statistics.voxels == 0) continue;
+    // Not its number on the node: "cuda:1, NVIDIA H200".
+    const std::string device = worker.identity.device.data();
+    const std::size_t comma = device.find(", ");
+    const bool cuda = device.starts_with("cuda:");
+    ++ways[fmt::format("{}{}", cuda && comma != std::string::npos ? device.substr(comma + 2) + ", " : "", worker.statistics.engine.data())];
+  }
+  if (ways.size() < 2) return {};
+  std::string words = "workers computed in different ways, so that where their blocks meet pixels may differ by rounding:\n";
+  for (const auto& [way, count] : ways)
+    words += fmt::format("  {} worker{}: {}\n", count, count == 1 ? "" : "s", way);
+  return words;
+}
+
+std::string InferenceReport::failed_text() const {
+  if (failed.empty()) return {};
+  std::string words = fmt::format(
+      "{} of {} blocks could not be predicted, the others are done; start again to try {} again:", failed.size(),
+      blocks, failed.size() == 1 ? "it" : "these");
+  for (std::size_t i = 0; i < std::min(failed.size(), kFailuresShown); ++i) {
+    words += fmt::format("\n  {}, {} attempt{}, the last on {}: {}", failed_places[i], failed[i].attempts,
+                         failed[i].attempts == 1 ? "" : "s", failed[i].worker, failed[i].words);
+  }
+  if (failed.size() > kFailuresShown)
+    words += fmt::format("\n  and {} more (inference.json lists all)", failed.size() - kFailuresShown);
+  return words;
+}
+
+nlohmann::json InferenceReport::json() const {
+  nlohmann::json all = nlohmann::json::array(), failures = nlohmann::json::array();
+  for (const WorkerAccount& worker : workers) {
+    nlohmann::json entry = json_of(worker.statistics);
+    if (worker.statistics.check_mean >= 0) {
+      entry["check"] = {{"mean", worker.statistics.check_mean},
+                        {"largest", worker.statistics.check_largest},
+                        {"share_beyond_0.01", worker.statistics.check_share_beyond}};
+    }
+    entry["rank"] = worker.rank;
+    entry["host"] = worker.identity.host.data();
+    entry["device"] = worker.identity.device.data();
+    entry["engine"] = worker.statistics.engine.data();
+    all.push_back(entry);
+  }
+  for (std::size_t i = 0; i < failed.size(); ++i) {
+    failures.push_back({{"block", failed[i].id},
+                        {"place", failed_places[i]},
+                        {"attempts", failed[i].attempts},
+                        {"worker", failed[i].worker},
+                        {"words", failed[i].words}});
+  }
+  const WorkerStatistics t = total();
+  return {{"result", result},
+          {"end", end},
+          {"starts", starts},
+          {"blocks",
+           {{"all", blocks},
+            {"before", blocks_before},
+            {"now", blocks_done},
+            {"skipped_now", blocks_skipped},
+            {"left", blocks - blocks_before - blocks_done - blocks_skipped},
+            {"failed", failures}}},
+          {"total", json_of(t)},
+          {"elapsed_s", elapsed_s},
+          {"voxels_per_s", static_cast<double>(t.voxels) / std::max(1e-9, elapsed_s)},
+          {"raw_chunks_stored", raw_chunks_stored},
+          {"workers", all}};
+}
+
+}  // namespace tessera

@@ -1,0 +1,189 @@
+#include "pipeline/infer/inference_volumes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "io/stores/dataset_wildcards.h"
+#include "io/base/error.h"
+#include "pipeline/run/checkpoint_choice.h"
+#include "pipeline/config/config_values.h"
+#include "pipeline/config/yaml_scalar.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLongestName = 100;
+
+/// A file under whichever name it is reached.
+fs::path identity(const fs::path& file) { return fs::weakly_canonical(fs::absolute(file)); }
+
+/// A name for a folder, and for a word of the command line.
+std::string safe_name(const std::vector<std::string>& texts) {
+  std::string name = fmt::format("{}", fmt::join(texts, "_")).substr(0, kLongestName);
+  for (char& c : name) {
+    const bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                         c == '_' || c == '-';
+    if (!is_safe) c = '_';
+  }
+  if (name.empty()) return "volume";
+  if (name[0] == '.' || name[0] == '-') name[0] = '_';
+  return name;
+}
+
+/// `name`, or with a number behind it where it is taken.
+std::string unique_name(const std::string& name, std::set<std::string>& taken) {
+  std::string unique = name;
+  for (int i = 2; !taken.insert(unique).second; ++i)
+    unique = fmt::format("{}_{}", name, i);
+  return unique;
+}
+
+/// The wildcards of a key, to be filled in; none where a file is really called so.
+std::vector<std::string> wildcards_to_fill(const DatasetName& name) {
+  std::error_code error;
+  const bool really_called_so = !wildcards_of(name.file.string()).empty() && fs::exists(name.file, error);
+  return really_called_so ? std::vector<std::string>() : wildcards_of(name);
+}
+
+void require_as_many(const std::string& key, const std::vector<std::string>& own, const std::vector<std::string>& raw) {
+  const std::string mismatch = wildcard_mismatch(own, "infer.raw", raw);
+  if (!mismatch.empty()) throw UsageError(fmt::format("{}: {}", key, mismatch));
+}
+
+std::string set_text(const std::string& key, const std::string& value) { return key + "=" + to_yaml(value); }
+
+/// A key whose wildcards follow those of the raw volume.
+struct FollowingKey {
+  std::string key;
+  DatasetName pattern;
+};
+
+std::vector<FollowingKey> following_keys(const ExperimentConfig& config, const std::vector<std::string>& texts) {
+  std::vector<FollowingKey> keys;
+  if (config.infer.output) {
+    require_as_many("infer.output", wildcards_of(*config.infer.output), texts);
+    keys.push_back({"infer.output", *config.infer.output});
+  }
+  const auto add = [&](const std::string& key, const std::optional<DatasetName>& pattern) {
+    if (!pattern) return;
+    const std::vector<std::string> wildcards = wildcards_to_fill(*pattern);
+    if (wildcards.empty()) return;  // the same for all volumes
+    require_as_many(key, wildcards, texts);
+    keys.push_back({key, *pattern});
+  };
+  add("infer.skip.mask", config.infer.skip_mask);
+  add("evaluate.prediction", config.evaluate.prediction);
+  add("evaluate.labels", config.evaluate.labels);
+  return keys;
+}
+
+/// Takes out what lies in a file that another match's result is written to: an earlier start has put it there.
+void leave_out_results(std::vector<WildcardMatch>& matches, const DatasetName& output) {
+  std::map<fs::path, std::string> source_of;
+  for (const WildcardMatch& one : matches)
+    source_of.emplace(identity(filled_in(output, one.texts).file), one.name.text());
+  std::erase_if(matches, [&](const WildcardMatch& one) {
+    const auto found = source_of.find(identity(one.name.file));
+    return found != source_of.end() && found->second != one.name.text();
+  });
+  if (matches.empty())
+    throw UsageError("infer.output: each volume would be in a file that another's result is written to");
+}
+
+/// A result has a file of its own.
+void require_own_outputs(const std::vector<WildcardMatch>& matches, const DatasetName& output) {
+  std::map<fs::path, const WildcardMatch*> taken;
+  for (const WildcardMatch& one : matches) {
+    const fs::path file = filled_in(output, one.texts).file;
+    const auto [other, is_new] = taken.emplace(identity(file), &one);
+    if (!is_new) {
+      throw UsageError(fmt::format("infer.output: the results of {} and {} would both be in {}: each volume needs a "
+                                   "file of its own, so let the wildcards in the file's name tell them apart",
+                                   other->second->name.text(), one.name.text(), file.string()));
+    }
+  }
+}
+
+/// Texts, each ended by a zero byte.
+void append_text(std::string& all, const std::string& text) { all.append(text).push_back('\0'); }
+std::string take_text(const std::string& all, std::size_t& at) {
+  const std::size_t end = all.find('\0', at);
+  std::string text = all.substr(at, end - at);
+  at = end + 1;
+  return text;
+}
+
+}  // namespace
+
+std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
+  const std::vector<InferenceVolume> only{{config.name, {}}};
+  if (!config.infer.raw) return only;
+  const DatasetName& raw = *config.infer.raw;
+  if (wildcards_of(raw).empty()) {
+    const bool seems_many = config.infer.output && config.infer.output->file.string().find_first_of("*?") != std::string::npos;
+    if (seems_many) require_as_many("infer.output", wildcards_of(*config.infer.output), {});
+    return only;
+  }
+  std::vector<WildcardMatch> matches;
+  try {
+    matches = find_datasets(raw);
+  } catch (const Error& error) {
+    throw Error(fmt::format("infer.raw: {}", error.what()));
+  }
+  if (matches.front().name.text() == raw.text()) return only;  // really called so
+  const std::vector<FollowingKey> following = following_keys(config, matches.front().texts);
+  if (config.infer.output) {
+    leave_out_results(matches, *config.infer.output);
+    require_own_outputs(matches, *config.infer.output);
+  }
+
+  const std::string checkpoint = checkpoint_path(config.infer.checkpoint, RunFolder(config.run_folder)).string();
+  std::vector<InferenceVolume> volumes;
+  std::set<std::string> names;
+  for (const WildcardMatch& match : matches) {
+    InferenceVolume volume{unique_name(safe_name(match.texts), names), {}};
+    volume.overrides = {set_text("infer.raw", match.name.text()),
+                        set_text("run_folder", (config.run_folder / "volumes" / volume.name).string()),
+                        set_text("infer.checkpoint", checkpoint)};
+    for (const FollowingKey& one : following)
+      volume.overrides.push_back(set_text(one.key, filled_in(one.pattern, match.texts).text()));
+    volumes.push_back(std::move(volume));
+  }
+  return volumes;
+}
+
+std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config, const Communicator& world) {
+  std::string all;
+  on_root(world, [&] {
+    for (const InferenceVolume& one : inference_volumes(config)) {
+      append_text(all, one.name);
+      for (const std::string& text : one.overrides)
+        append_text(all, text);
+      append_text(all, "");
+    }
+  });
+  world.broadcast(all);
+  std::vector<InferenceVolume> volumes;
+  for (std::size_t at = 0; at < all.size();) {
+    volumes.push_back({take_text(all, at), {}});
+    for (std::string text = take_text(all, at); !text.empty(); text = take_text(all, at))
+      volumes.back().overrides.push_back(text);
+  }
+  return volumes;
+}
+
+ExperimentConfig experiment_of(const ExperimentConfig& whole, const InferenceVolume& volume, const ConfigNeeds& needs) {
+  if (volume.overrides.empty()) return whole;
+  return parse_experiment(whole.resolved_yaml, fmt::format("volume {} of {}", volume.name, whole.name), volume.overrides,
+                          needs);
+}
+
+}  // namespace tessera

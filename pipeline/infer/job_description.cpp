@@ -1,0 +1,95 @@
+#include "pipeline/infer/job_description.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "io/base/error.h"
+#include "io/base/sha256.h"
+
+namespace tessera {
+namespace {
+
+/// What tells this state of a volume's file from any other, under the name `what`.
+void describe_file(const DatasetName& name, const std::string& what, JobDescription& job) {
+  struct stat found {};
+  if (::stat(name.file.c_str(), &found) != 0) {
+    throw Error(fmt::format("cannot look at {}: {}", name.file.string(), errno_text(errno)));
+  }
+  job[what + ".file"] = std::filesystem::weakly_canonical(name.file).string();
+  job[what + ".path"] = name.path;
+  job[what + ".bytes"] = std::to_string(found.st_size);
+  job[what + ".modified"] = fmt::format("{}.{:09d}", found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+}
+
+void describe_raw(const VolumeInfo& raw, JobDescription& job) {
+  describe_file(raw.name, "raw", job);
+  job["raw.shape"] = to_string(raw.shape);
+  job["raw.channels"] = std::to_string(raw.channels);
+  job["raw.type"] = name_of(raw.type);
+}
+
+}  // namespace
+
+std::string network_digest(const Checkpoint& checkpoint) {
+  Sha256 digest;
+  for (const auto& [name, value] : checkpoint.counters) {
+    if (name.rfind("network_", 0) == 0) digest.add(fmt::format("{} {}\n", name, value));
+  }
+  for (const auto& [name, array] : checkpoint.arrays) {
+    if (name.rfind("weights/", 0) != 0 && name.rfind("average/", 0) != 0) continue;
+    digest.add(fmt::format("{} {} {}\n", name, static_cast<int>(array.type), fmt::join(array.shape, " ")));
+    digest.add(array.bytes);
+  }
+  return digest.hex();
+}
+
+JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan, const InferenceNetwork& network,
+                            const ChosenNormalisation& normalisation) {
+  JobDescription job;
+  describe_raw(plan.raw, job);
+  job["network"] = network.digest;
+  const NetworkTraits& traits = network.traits;
+  job["network.margin"] = std::to_string(traits.geometry.margin);
+  job["network.alignment"] = std::to_string(traits.geometry.alignment);
+  job["network.sides"] = fmt::format("{} k + {}", traits.geometry.alignment, traits.geometry.side_remainder);
+  job["network.padding"] = traits.geometry.padding == Padding::valid ? "valid" : "same";
+  job["network.channels"] = fmt::format("{} in, {} out", traits.in_channels, traits.classes);
+  job["network.activation"] = traits.activation == Activation::softmax   ? "softmax"
+                              : traits.activation == Activation::sigmoid ? "sigmoid"
+                                                                         : "none";
+  job["network.context"] = std::to_string(plan.context);
+  job["infer.tile"] = plan.tile_input.y == plan.tile_input.x
+                          ? std::to_string(plan.tile_input.y)
+                          : fmt::format("{} x {}", plan.tile_input.y, plan.tile_input.x);
+  if (plan.demand.cuda) job["infer.inputs"] = "of one size";  // make_tile_grid
+  job["infer.block"] = to_string(plan.blocks.block_shape());
+  job["infer.chunk"] = to_string(plan.output_chunk);
+  job["infer.precision"] = name_of(plan.demand.precision);
+  // One job's voxels are to have the section's bits all of them.
+  if (plan.demand.cuda && config.infer.exact_tiles == ExactTiles::yes) job["infer.exact_tiles"] = "true";
+  job["infer.region"] = to_string(plan.region);
+  if (!config.infer.labels) job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));
+  job["infer.write"] = config.infer.labels ? "labels" : "probability";
+  job["infer.averaging"] = config.infer.averaging == Averaging::none          ? "none"
+                           : config.infer.averaging == Averaging::symmetries8 ? "symmetries8"
+                                                                              : "rotations7";
+  job["infer.blend"] = config.infer.blending == Blending::crop     ? "crop"
+                       : config.infer.blending == Blending::linear ? fmt::format("linear over {}", plan.demand.blend_overlap)
+                                                                   : fmt::format("gaussian over {}", plan.demand.blend_overlap);
+  job["infer.normalisation"] =
+      normalisation.by_section.empty() ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
+                                       : "by section";
+  if (config.infer.skip_mask) describe_file(*config.infer.skip_mask, "infer.skip.mask", job);
+  if (config.infer.background) {
+    job["infer.skip.background"] = fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);
+  }
+  job["infer.dtype"] = name_of(config.infer.type);
+  job["infer.output path"] = config.infer.output->path;
+  job["device"] = plan.demand.cuda ? "cuda" : "cpu";
+  return job;
+}
+
+}  // namespace tessera

@@ -1,0 +1,82 @@
+#include "pipeline/run/checkpoint_choice.h"
+
+#include <fmt/format.h>
+
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+/// The root's bytes and name on every rank, parsed.
+LoadedCheckpoint broadcast_checkpoint(std::vector<std::byte> bytes, std::string name, const Communicator& world) {
+  world.broadcast(name);
+  world.broadcast(bytes);
+  return {parse_checkpoint(std::move(bytes), name), name};
+}
+
+std::string no_checkpoint_in(const std::filesystem::path& folder) {
+  return fmt::format("infer.checkpoint: {} holds no checkpoint: run 'tessera train' first", folder.string());
+}
+
+std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, const Communicator& world) {
+  std::vector<std::byte> bytes;
+  std::string name;
+  on_root(world, [&] {
+    const auto files = folder.newest_first();
+    for (const auto& file : files) {
+      try {
+        bytes = read_file_bytes(file);
+        parse_checkpoint(bytes, file.string());
+        name = file.string();
+        return;
+      } catch (const Error& error) {
+        spdlog::warn("{}; trying the one before", error.what());
+      }
+    }
+    if (!files.empty()) {
+      throw Error(fmt::format("every checkpoint in {} is damaged: start over with --overwrite",
+                              files.front().parent_path().string()));
+    }
+  });
+  std::int64_t found = name.empty() ? 0 : 1;
+  world.broadcast(std::as_writable_bytes(std::span(&found, 1)));
+  if (found == 0) return std::nullopt;
+  return broadcast_checkpoint(std::move(bytes), std::move(name), world);
+}
+
+}  // namespace
+
+std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world) {
+  return load_newest(folder.checkpoints(), world);
+}
+
+std::filesystem::path checkpoint_path(const std::string& which, const RunFolder& folder) {
+  if (which == "best") return folder.checkpoints().best();
+  if (which == "latest") return folder.checkpoints().path();
+  return which;
+}
+
+LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder, const Communicator& world) {
+  const std::filesystem::path path = checkpoint_path(which, folder);
+  std::vector<std::byte> bytes;
+  bool is_folder = false;
+  on_root(world, [&] {
+    is_folder = std::filesystem::is_directory(path);
+    if (is_folder) return;
+    if (which == "latest") throw UsageError(no_checkpoint_in(folder.path()));
+    if (!std::filesystem::exists(path)) {
+      throw UsageError(fmt::format("infer.checkpoint: there is no {} (run 'tessera train' first, or name a checkpoint file)",
+                                   path.string()));
+    }
+    bytes = read_file_bytes(path);
+    parse_checkpoint(bytes, path.string());
+  });
+  if (!world.any(is_folder)) return broadcast_checkpoint(std::move(bytes), path.string(), world);
+  auto newest = load_newest(CheckpointFolder(path), world);
+  if (!newest) throw UsageError(no_checkpoint_in(which == "latest" ? folder.path() : path));
+  return std::move(*newest);
+}
+
+}  // namespace tessera

@@ -1,0 +1,119 @@
+#include "pipeline/run/command_line.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <numeric>
+#include <sstream>
+
+#include "io/base/error.h"
+
+namespace tessera {
+namespace {
+
+namespace po = boost::program_options;
+
+/// Levenshtein's distance.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates) {
+  std::optional<std::string> best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+std::optional<po::variables_map> parse_arguments(const std::vector<std::string>& arguments, const std::string& usage,
+                                                 po::options_description options,
+                                                 const std::vector<std::string>& positional, bool print_help) {
+  po::positional_options_description places;
+  po::options_description all = options;
+  all.add_options()("help,h", "show this help");
+  for (std::size_t i = 0; i < positional.size(); ++i) {
+    const auto* option = all.find_nothrow(positional[i], false);
+    const bool takes_rest = option != nullptr && option->semantic()->max_tokens() > 1;
+    places.add(positional[i].c_str(), takes_rest ? -1 : 1);
+  }
+  try {
+    po::variables_map values;
+    po::store(po::command_line_parser(arguments)
+                  .options(all)
+                  .positional(places)
+                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+                  .run(),
+              values);
+    if (values.count("help") != 0) {
+      if (print_help) std::cout << "usage: " << usage << "\n\n" << options;
+      return std::nullopt;
+    }
+    po::notify(values);
+    return values;
+  } catch (const po::unknown_option& error) {
+    std::vector<std::string> names;
+    for (const auto& option : all.options()) names.push_back("--" + option->long_name());
+    const auto near = nearest_word(error.get_option_name(), names);
+    throw UsageError(fmt::format("unknown option {}{}\nusage: {}", error.get_option_name(),
+                                 near ? fmt::format(": did you mean {}?", *near) : "", usage));
+  } catch (const po::error& error) {
+    throw UsageError(fmt::format("{}\nusage: {}", error.what(), usage));
+  }
+}
+
+SectionRange parse_section_range(const std::string& text) {
+  SectionRange range;
+  char colon = 0;
+  std::istringstream in(text);
+  if (!(in >> range.begin >> colon >> range.end) || colon != ':' || !in.eof() || range.begin < 0 ||
+      range.end <= range.begin) {
+    throw UsageError(fmt::format("'{}' is no range of sections: write FIRST:END with FIRST < END, such as 16:20 for "
+                                 "sections 16 to 19", text));
+  }
+  return range;
+}
+
+std::vector<double> parse_numbers(const std::string& text, std::size_t count, const std::string& option) {
+  std::vector<double> numbers;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');) {
+    std::size_t used = 0;
+    double value = 0;
+    try {
+      value = std::stod(part, &used);
+    } catch (const std::exception&) {
+      used = 0;
+    }
+    if (used == 0 || used != part.size() || !std::isfinite(value) || value <= 0) {
+      throw UsageError(fmt::format("{} {}: '{}' is not a positive number", option, text, part));
+    }
+    numbers.push_back(value);
+  }
+  if (numbers.size() != count) {
+    throw UsageError(fmt::format("{} {}: {} numbers are needed, separated by commas", option, text, count));
+  }
+  return numbers;
+}
+
+}  // namespace tessera

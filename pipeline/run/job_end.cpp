@@ -1,0 +1,23 @@
+#include "pipeline/run/job_end.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "pipeline/run/run_folder.h"
+
+namespace tessera {
+
+void tell_job_end(int exit_code) {
+  const char* file = std::getenv("TESSERA_END_FILE");
+  if (file == nullptr || *file == 0) return;
+  try {
+    write_text_file(file, fmt::format("{}\n", exit_code));
+  } catch (const Error& error) {
+    spdlog::warn("the job script is not told of the end: {}", error.what());
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,127 @@
+#include "pipeline/run/overlay.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+
+namespace tessera {
+namespace {
+
+using Colour = std::array<std::uint8_t, 3>;
+// Okabe and Ito, "Color Universal Design", 2008.
+constexpr Colour kYellow{240, 228, 66}, kVermilion{213, 94, 0}, kSkyBlue{86, 180, 233};
+constexpr double kTint = 0.45, kStrong = 0.75;
+constexpr std::int64_t kGap = 6, kLargestSide = 1024;
+
+std::uint8_t mixed(std::uint8_t grey, std::uint8_t colour, double share) {
+  return static_cast<std::uint8_t>(std::lround(grey * (1 - share) + colour * share));
+}
+
+RgbImage grey_image(std::span<const std::uint8_t> grey, std::int64_t height, std::int64_t width) {
+  RgbImage image{height, width, {}};
+  image.pixels.reserve(grey.size() * 3);
+  for (const std::uint8_t value : grey) image.pixels.insert(image.pixels.end(), 3, value);
+  return image;
+}
+
+/// Means over squares of `factor`; those at the right and lower edge may be cut.
+RgbImage scaled_down(const RgbImage& image, std::int64_t factor) {
+  if (factor == 1) return image;
+  RgbImage small{(image.height + factor - 1) / factor, (image.width + factor - 1) / factor, {}};
+  small.pixels.resize(static_cast<std::size_t>(small.height * small.width * 3));
+  auto out = small.pixels.begin();
+  for (std::int64_t y = 0; y < small.height; ++y) {
+    const std::int64_t bottom = std::min((y + 1) * factor, image.height);
+    for (std::int64_t x = 0; x < small.width; ++x) {
+      const std::int64_t right = std::min((x + 1) * factor, image.width);
+      std::array<std::int64_t, 3> sum{};
+      for (std::int64_t row = y * factor; row < bottom; ++row) {
+        for (std::int64_t column = x * factor; column < right; ++column) {
+          for (std::size_t c = 0; c < 3; ++c) {
+            sum[c] += image.pixels[static_cast<std::size_t>(row * image.width + column) * 3 + c];
+          }
+        }
+      }
+      const std::int64_t count = (bottom - y * factor) * (right - x * factor);
+      for (const std::int64_t one : sum) *out++ = static_cast<std::uint8_t>((one + count / 2) / count);
+    }
+  }
+  return small;
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> stretched_grey(std::span<const float> raw) {
+  std::vector<float> finite;
+  finite.reserve(raw.size());
+  std::copy_if(raw.begin(), raw.end(), std::back_inserter(finite), [](float v) { return std::isfinite(v); });
+  std::vector<std::uint8_t> grey(raw.size(), 0);
+  if (finite.empty()) return grey;
+  const auto percentile = [&](double share) {
+    const auto at = static_cast<std::ptrdiff_t>(std::lround(share * static_cast<double>(finite.size() - 1)));
+    std::nth_element(finite.begin(), finite.begin() + at, finite.end());
+    return static_cast<double>(finite[static_cast<std::size_t>(at)]);
+  };
+  const double low = percentile(0.005), high = percentile(0.995);
+  if (high <= low) return grey;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    if (!std::isfinite(raw[i])) continue;
+    const double share = std::clamp((raw[i] - low) / (high - low), 0.0, 1.0);
+    grey[i] = static_cast<std::uint8_t>(std::lround(255 * share));
+  }
+  return grey;
+}
+
+RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::uint8_t> truth,
+                       std::span<const double> probability, double threshold, std::int64_t height,
+                       std::int64_t width) {
+  assert(grey.size() == truth.size() && grey.size() == probability.size());
+  RgbImage image = grey_image(grey, height, width);
+  for (std::size_t i = 0; i < grey.size(); ++i) {
+    const bool predicted = probability[i] > threshold, interior = truth[i] != 0;
+    if (predicted && interior) continue;
+    const Colour& colour = predicted ? kVermilion : interior ? kSkyBlue : kYellow;
+    const double share = predicted || interior ? kStrong : kTint;
+    for (std::size_t c = 0; c < 3; ++c) image.pixels[3 * i + c] = mixed(grey[i], colour[c], share);
+  }
+  return image;
+}
+
+std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<const std::uint8_t> truth,
+                                       std::span<const double> probability, double threshold, std::int64_t height,
+                                       std::int64_t width) {
+  const std::vector<std::uint8_t> grey = stretched_grey(raw);
+  std::vector<std::uint8_t> label(truth.size());
+  std::transform(truth.begin(), truth.end(), label.begin(),
+                 [](std::uint8_t v) { return static_cast<std::uint8_t>(v != 0 ? 255 : 0); });
+  const std::int64_t factor = (std::max(height, width) + kLargestSide - 1) / kLargestSide;
+  return {scaled_down(grey_image(grey, height, width), factor), scaled_down(grey_image(label, height, width), factor),
+          scaled_down(error_overlay(grey, truth, probability, threshold, height, width), factor)};
+}
+
+RgbImage side_by_side(std::span<const RgbImage> images) {
+  RgbImage picture;
+  for (const RgbImage& one : images) {
+    picture.height = std::max(picture.height, one.height);
+    picture.width += one.width + (picture.width > 0 ? kGap : 0);
+  }
+  picture.pixels.assign(static_cast<std::size_t>(picture.height * picture.width * 3), 255);
+  std::int64_t left = 0;
+  for (const RgbImage& one : images) {
+    for (std::int64_t y = 0; y < one.height; ++y) {
+      std::copy_n(one.pixels.begin() + y * one.width * 3, one.width * 3,
+                  picture.pixels.begin() + (y * picture.width + left) * 3);
+    }
+    left += one.width + kGap;
+  }
+  return picture;
+}
+
+RgbImage section_picture(std::span<const float> raw, std::span<const std::uint8_t> truth,
+                         std::span<const double> probability, double threshold, std::int64_t height,
+                         std::int64_t width) {
+  return side_by_side(section_panels(raw, truth, probability, threshold, height, width));
+}
+
+}  // namespace tessera

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "io/hdf5/checkpoint_file.h"
+
+namespace tessera {
+
+/// Where a run keeps what it writes:
+///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/  previews/
+///   training.json  inference.json  evaluation.json  evaluation/  report.html
+///   volumes/NAME/ (of many volumes predicted in one experiment, each with what inference and evaluation write)
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  const std::filesystem::path& path() const { return folder_; }
+  std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
+  std::filesystem::path log() const { return folder_ / "log.txt"; }
+  std::filesystem::path previews() const { return folder_ / "previews"; }
+  CheckpointFolder checkpoints() const { return CheckpointFolder(folder_ / "checkpoints"); }
+
+  /// Creates the folder and writes the version and the resolved config, as `config_file`: each verb has its
+  /// own, so that none hides what another was run with. Errors: Error.
+  void prepare(const std::string& config_file, const std::string& resolved_yaml) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+/// "0.1.0".
+std::string tessera_version();
+
+/// The time, UTC, such as 2026-11-22T19:07:49Z.
+std::string now_utc();
+
+/// Writes a text aside and puts it in place. Errors: Error.
+void write_text_file(const std::filesystem::path& file, const std::string& text);
+
+}  // namespace tessera

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "pipeline/config/experiment.h"
+#include "workers/device/precision.h"
+#include "pipeline/train/training_volumes.h"
+
+namespace tessera {
+
+/// How a training will go: a function of the experiment and its volumes.
+struct TrainingPlan {
+  std::int64_t tile_side = 572;         ///< of the network's input
+  std::int64_t context = 0;             ///< sections seen before and after the labelled one
+  std::int64_t data_bytes = 0;          ///< of the volumes that are trained on, held by every worker
+  std::int64_t training_bytes = 0;      ///< of one worker, by the memory model
+  std::int64_t validation_bytes = 0;    ///< likewise, while it predicts held-out sections
+  std::int64_t validation_budget = 0;   ///< for the activations of one tile of a validation
+
+  std::int64_t memory_per_worker() const { return data_bytes + std::max(training_bytes, validation_bytes); }
+};
+
+/// Without a limit: the plan is only looked at.
+constexpr std::int64_t kAnyMemory = std::numeric_limits<std::int64_t>::max();
+
+/// What a worker computes with.
+struct TrainingResources {
+  std::int64_t memory = kAnyMemory;  ///< bytes that are available to it
+  Precision precision = Precision::float32;
+  bool cuda = false;
+};
+
+/// The precision that `train.precision` asks for; automatic: bfloat16 where this device is faster in it.
+Precision training_precision(const ExperimentConfig& config, bool cuda);
+
+/// Errors: UsageError where config and volumes do not go together, or, naming what to lower, where a worker
+/// needs more memory than it has.
+TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes,
+                           const TrainingResources& resources);
+
+/// "tile 572 (output 388), memory per worker about 1.2 GiB, 20 MiB of it for the annotated voxels".
+std::string plan_text(const TrainingPlan& plan, const UNetOptions& network);
+
+}  // namespace tessera

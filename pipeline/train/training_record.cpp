@@ -1,0 +1,40 @@
+#include "pipeline/train/training_record.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "workers/mpi/mpi_session.h"
+
+namespace tessera {
+
+void TrainingRecord::write(const RunFolder& folder) const {
+  nlohmann::ordered_json json{{"end", end},
+                              {"started", started},
+                              {"ranks", ranks},
+                              {"parameters", parameters},
+                              {"tile", tile_side},
+                              {"global_batch", global_batch},
+                              {"precision", precision},
+                              {"resumed_from", resumed_from}};
+  if (!ended_early.empty()) json["ended_early"] = ended_early;
+  json["workers"] = nlohmann::ordered_json::array();
+  for (const Worker& one : workers)
+    json["workers"].push_back({{"rank", one.rank}, {"host", one.host}, {"device", one.device}});
+  write_text_file(folder.path() / "training.json",
+                  json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+TrainingRecord start_training_record(const Communicator& world, const std::string& device) {
+  TrainingRecord record;
+  record.ranks = world.size();
+  const std::vector<std::string> all = world.all_gather(device.empty() ? "" : host_name() + "\n" + device);
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const std::size_t end = all[rank].find('\n');
+    if (end == std::string::npos) continue;
+    record.workers.push_back({static_cast<int>(rank), all[rank].substr(0, end), all[rank].substr(end + 1)});
+  }
+  record.started = now_utc();
+  return record;
+}
+
+}  // namespace tessera

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/run/run_folder.h"
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// How the last start of a training was run, for training.json in the run folder.
+struct TrainingRecord {
+  struct Worker {
+    int rank = 0;
+    std::string host, device;
+  };
+  std::vector<Worker> workers;
+  int ranks = 1;
+  std::int64_t parameters = 0, tile_side = 0, global_batch = 1;
+  std::string precision;        ///< float32 or bfloat16
+  std::string resumed_from;     ///< the checkpoint; "" for a new training
+  std::string started;          ///< UTC, such as 2026-11-22T19:07:49Z
+  std::string end = "running";  ///< or "done", "stopped", "failed"
+  std::string ended_early;      ///< why, where something else than the iterations or the time ended it; "" else
+
+  /// Writes it aside and puts it in place. Errors: Error.
+  void write(const RunFolder& folder) const;
+};
+
+/// Collective. The record of a training that starts now, with the workers of every rank; `device` is none for a
+/// rank that is no worker.
+TrainingRecord start_training_record(const Communicator& world, const std::string& device);
+
+}  // namespace tessera

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "pipeline/run/progress.h"
+#include "pipeline/run/run_folder.h"
+#include "workers/train/trainer.h"
+#include "workers/train/validator.h"
+
+namespace tessera {
+
+/// What the lead worker tells the coordinator, as one message.
+struct TrainingEvent {
+  enum Kind : std::int32_t { step, validation, saving, checkpoint, finished, stopped, failed };
+  Kind kind = step;
+  TrainingStep training;
+  double output_pixels = 0;  ///< of the step, over all workers
+  double elapsed_s = 0;      ///< of the whole training, resumed parts together
+  ValidationScores scores;   ///< of a validation
+  bool best_so_far = false;
+  std::int64_t validations_in_vain = 0;  ///< of an end: so many without a new best ended it; 0: something else did
+};
+
+/// Writes metrics.csv and the log, and draws the progress, on the coordinator.
+class TrainingRecorder {
+ public:
+  /// `first_iteration`: the last finished one, 0 for a new training; rows beyond it are dropped.
+  TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
+                   bool show_progress);
+
+  /// A step's row is written with the event after it, which may bring its validation: with `saving` at the latest.
+  void hear(const TrainingEvent& event);
+  bool ended() const { return ended_; }
+  bool stopped() const { return stopped_; }
+  /// Why a training ended before its iterations and its time, in words; "" where it did not.
+  const std::string& ended_early() const { return ended_early_; }
+
+ private:
+  std::filesystem::path file_;
+  std::ofstream metrics_;
+  Progress progress_;
+  double pixels_ = 0, begin_s_ = 0;
+  std::int64_t last_iteration_ = 0;
+  double last_loss_ = 0, waiting_ = 0, exchange_ = 0;
+  std::int64_t steps_ = 0;
+  std::optional<TrainingEvent> pending_;  ///< a step whose row waits for a validation
+  bool ended_ = false, stopped_ = false;
+  std::string ended_early_;
+
+  void write_row(const TrainingEvent& step, const TrainingEvent* validation);
+};
+
+}  // namespace tessera

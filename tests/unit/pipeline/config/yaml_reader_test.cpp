@@ -1,0 +1,394 @@
+#include "pipeline/config/yaml_reader.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "io/base/error.h"
+
+namespace tessera {
+namespace {
+
+using Overrides = std::vector<std::string>;
+using Reading = std::function<void(ConfigSection&)>;
+
+/// The words of the UsageError that parsing, reading and finishing end in; "" for none.
+std::string complaint(const std::string& text, const Reading& read, const Overrides& overrides = {}) {
+  try {
+    ConfigDocument document(text, "e.yaml", overrides);
+    ConfigSection root = document.root();
+    read(root);
+    document.finish();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+void read_nothing(ConfigSection&) {}
+
+void read_train(ConfigSection& root) {
+  ConfigSection train = root.section("train");
+  train.get<std::int64_t>("iterations", 4000, at_least(1));
+  train.get<double>("rate", 0.01, above(0));
+  train.get<bool>("augment", true);
+  train.choice("optimizer", "adam", {"adam", "sgd"});
+}
+
+TEST(YamlReader, ReadsEveryType) {
+  ConfigDocument document(
+      "word: isbi\n"
+      "number: -2.5e-3\n"
+      "count: -12\n"
+      "flag: false\n"
+      "range: [0, 16]\n"
+      "rates: [1, 0.5]\n"
+      "names:\n  - a\n  - \"b c\"\n"
+      "tile: 572\n"
+      "threads: auto\n"
+      "plain: 04:00:00\n",
+      "e.yaml");
+  ConfigSection root = document.root();
+  EXPECT_EQ(root.require<std::string>("word"), "isbi");
+  EXPECT_EQ(root.require<double>("number"), -2.5e-3);
+  EXPECT_EQ(root.require<std::int64_t>("count"), -12);
+  EXPECT_FALSE(root.get<bool>("flag", true));
+  EXPECT_EQ(root.require<std::vector<std::int64_t>>("range", list_of(2)), (std::vector<std::int64_t>{0, 16}));
+  EXPECT_EQ(root.require<std::vector<double>>("rates"), (std::vector<double>{1, 0.5}));
+  EXPECT_EQ(root.require<std::vector<std::string>>("names"), (std::vector<std::string>{"a", "b c"}));
+  const auto tile = root.get_or_word<std::int64_t>("tile", "auto", {"auto"}, at_least(188));
+  EXPECT_EQ(std::get<std::int64_t>(tile), 572);
+  const auto threads = root.get_or_word<std::int64_t>("threads", 2, {"auto"});
+  EXPECT_EQ(std::get<std::string>(threads), "auto");
+  EXPECT_EQ(root.require<std::string>("plain"), "04:00:00");
+  EXPECT_EQ(root.optional<std::string>("absent"), std::nullopt);
+  EXPECT_EQ(root.section("absent_section").get<std::int64_t>("key", 7), 7);
+  EXPECT_TRUE(root.has("word"));
+  EXPECT_FALSE(root.has("absent"));
+  EXPECT_NO_THROW(document.finish());
+}
+
+TEST(YamlReader, EmptyFileReadsAsFallbacks) {
+  EXPECT_EQ(complaint("", read_train), "");
+  EXPECT_EQ(complaint("# nothing\n", read_train), "");
+  EXPECT_EQ(complaint("train:\n", read_train), "");
+}
+
+TEST(YamlReader, MisspeltKey) {
+  EXPECT_EQ(complaint("train:\n  rate: 1\n  iteratons: 3\n", read_train),
+            "e.yaml:3:3: train.iteratons: unknown key; did you mean 'iterations'?");
+}
+
+TEST(YamlReader, MisspeltSection) {
+  EXPECT_EQ(complaint("trian:\n  iteratons: 3\n", read_train),
+            "e.yaml:1:1: trian: unknown key; did you mean 'train'?");
+}
+
+TEST(YamlReader, UnknownKeyWithoutAnyNearOne) {
+  EXPECT_EQ(complaint("{train: {}, completely_else: 1}", read_train),
+            "e.yaml:1:13: completely_else: unknown key");
+}
+
+TEST(YamlReader, WrongTypes) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"iterations: 010", "iterations: '010' is not a whole number in decimal digits"},
+      {"iterations: 0x10", "iterations: '0x10' is not a whole number in decimal digits"},
+      {"iterations: 1e3", "iterations: '1e3' is not a whole number in decimal digits"},
+      {"iterations: 1.0", "iterations: '1.0' is not a whole number in decimal digits"},
+      {"iterations: +1", "iterations: '+1' is not a whole number in decimal digits"},
+      {"iterations: 99999999999999999999", "iterations: '99999999999999999999' is not a whole number in decimal digits"},
+      {"iterations: \"5\"", "iterations: the text \"5\" is not a whole number in decimal digits"},
+      {"iterations: [5]", "iterations: a list is not a whole number in decimal digits"},
+      {"iterations: {a: 5}", "iterations: a section is not a whole number in decimal digits"},
+      {"rate: .nan", "rate: '.nan' is not a finite number"},
+      {"rate: .inf", "rate: '.inf' is not a finite number"},
+      {"rate: 1e999", "rate: '1e999' is not a finite number"},
+      {"rate: 1 2", "rate: '1 2' is not a finite number"},
+      {"augment: yes", "augment: 'yes' is not true or false"},
+      {"augment: True", "augment: 'True' is not true or false"},
+      {"augment: 1", "augment: '1' is not true or false"},
+      {"optimizer: [adam]", "optimizer: a list is not text"},
+  };
+  for (const auto& [line, words] : cases) {
+    const std::size_t column = 3 + line.find(' ') + 1;
+    EXPECT_EQ(complaint("train:\n  " + line + "\n", read_train),
+              "e.yaml:2:" + std::to_string(column) + ": train." + words);
+  }
+}
+
+TEST(YamlReader, EmptyValueIsReportedAtItsKey) {
+  EXPECT_EQ(complaint("train:\n  rate: 1\n  iterations:\n", read_train),
+            "e.yaml:3:3: train.iterations: an empty value is not a whole number in decimal digits");
+  EXPECT_EQ(complaint("train:\n  iterations: null\n", read_train),
+            "e.yaml:2:3: train.iterations: an empty value is not a whole number in decimal digits");
+}
+
+TEST(YamlReader, OutOfRange) {
+  EXPECT_EQ(complaint("train:\n  iterations: 0\n", read_train),
+            "e.yaml:2:15: train.iterations: is 0 but must be at least 1");
+  EXPECT_EQ(complaint("train: {rate: 0.0}\n", read_train),
+            "e.yaml:1:15: train.rate: is 0.0 but must be more than 0");
+  EXPECT_EQ(complaint("p: 1.5\n", [](ConfigSection& root) { root.get<double>("p", 0, between(0, 1)); }),
+            "e.yaml:1:4: p: is 1.5 but must be at most 1");
+}
+
+TEST(YamlReader, Choices) {
+  EXPECT_EQ(complaint("train:\n  optimizer: adan\n", read_train),
+            "e.yaml:2:14: train.optimizer: 'adan' is none of adam, sgd; did you mean 'adam'?");
+}
+
+TEST(YamlReader, WordOrNumber) {
+  const Reading read = [](ConfigSection& root) {
+    root.get_or_word<std::int64_t>("tile", "auto", {"auto"}, at_least(188));
+  };
+  EXPECT_EQ(complaint("tile: auot", read),
+            "e.yaml:1:7: tile: 'auot' is neither a whole number in decimal digits nor auto; did you mean 'auto'?");
+  EXPECT_EQ(complaint("tile: 12", read), "e.yaml:1:7: tile: is 12 but must be at least 188");
+  EXPECT_EQ(complaint("tile: [1]", read),
+            "e.yaml:1:7: tile: a list is neither a whole number in decimal digits nor auto");
+}
+
+TEST(YamlReader, Lists) {
+  const Reading read = [](ConfigSection& root) {
+    root.require<std::vector<std::int64_t>>("sections", at_least(0).of_count(2));
+  };
+  EXPECT_EQ(complaint("sections: [0, 16]", read), "");
+  EXPECT_EQ(complaint("sections: [0, 1, 2]", read), "e.yaml:1:11: sections: needs a list of 2, this one has 3");
+  EXPECT_EQ(complaint("sections: 16", read),
+            "e.yaml:1:11: sections: '16' is not a list, such as [a, b]; each element must be a whole number in "
+            "decimal digits");
+  EXPECT_EQ(complaint("sections:\n  - 0\n  - x\n", read),
+            "e.yaml:3:5: sections[1]: 'x' is not a whole number in decimal digits");
+  EXPECT_EQ(complaint("sections: [0, -1]", read), "e.yaml:1:15: sections[1]: is -1 but must be at least 0");
+}
+
+TEST(YamlReader, MissingKeyIsReportedAtItsSection) {
+  const Reading read = [](ConfigSection& root) { root.section("data").require<std::string>("raw"); };
+  EXPECT_EQ(complaint("\ndata: {}\n", read), "e.yaml:2:1: data.raw: is missing, and it has no default");
+  EXPECT_EQ(complaint("\n", read), "e.yaml:1:1: data.raw: is missing, and it has no default");
+}
+
+TEST(YamlReader, ValueInPlaceOfASection) {
+  EXPECT_EQ(complaint("train: 5\n", read_train),
+            "e.yaml:1:8: train: '5' where a section (key: value lines) is needed");
+  EXPECT_EQ(complaint("- a\n", read_train), "e.yaml:1:1: a list where a section (key: value lines) is needed");
+  EXPECT_EQ(complaint("train:5\n", read_train),
+            "e.yaml:1:1: 'train:5' where a section (key: value lines) is needed");
+}
+
+TEST(YamlReader, RulesBetweenFieldsStandAtTheKey) {
+  const Reading read = [](ConfigSection& root) {
+    ConfigSection train = root.section("train");
+    train.get<std::int64_t>("batch", 1);
+    train.problem("batch", "must be a multiple of 4");
+    train.problem("absent", "is needed too");
+  };
+  EXPECT_EQ(complaint("a: 1\ntrain:\n  batch: 3\n", read),
+            "e.yaml:1:1: a: unknown key\n"
+            "e.yaml:2:1: train.absent: is needed too\n"
+            "e.yaml:3:3: train.batch: must be a multiple of 4");
+}
+
+TEST(YamlReader, AllProblemsComeTogetherInOrder) {
+  EXPECT_EQ(complaint("zzz: 1\ntrain:\n  optimizer: sdg\n  iterations: x\n  iterations: 5\n", read_train,
+                      {"train.rate=fast", "train.iterashuns=1"}),
+            "e.yaml:1:1: zzz: unknown key\n"
+            "e.yaml:3:14: train.optimizer: 'sdg' is none of adam, sgd; did you mean 'sgd'?\n"
+            "e.yaml:4:15: train.iterations: 'x' is not a whole number in decimal digits\n"
+            "e.yaml:5:3: iterations: this key stands twice here, first on line 4\n"
+            "--set train.rate=fast: train.rate: 'fast' is not a finite number\n"
+            "--set train.iterashuns=1: train.iterashuns: unknown key; did you mean 'iterations'?");
+}
+
+TEST(YamlReader, SyntaxErrors) {
+  EXPECT_EQ(complaint("a: 1\nb: [1, 2\n", read_nothing),
+            "e.yaml:3:1: not valid YAML: end of sequence flow not found");
+  EXPECT_EQ(complaint("a: 1\nb: [1, 2", read_nothing).substr(0, 28), "e.yaml:2:4: not valid YAML: ");
+  EXPECT_EQ(complaint("a: b: c\n", read_nothing).substr(0, 27), "e.yaml:1:5: not valid YAML:");
+  EXPECT_EQ(complaint("a: 'x'y\n", read_nothing).substr(0, 27), "e.yaml:1:7: not valid YAML:");
+}
+
+TEST(YamlReader, RefusesWhatAConfigNeedsNot) {
+  EXPECT_EQ(complaint("a: &x 1\nb: *x\n", read_nothing),
+            "e.yaml:1:4: anchors (&x) are not allowed; write the value out where it is used");
+  EXPECT_EQ(complaint("a: !!int 1\n", read_nothing),
+            "e.yaml:1:4: tags (tag:yaml.org,2002:int) are not allowed");
+  EXPECT_EQ(complaint("a: !!map {}\n", read_nothing), "e.yaml:1:4: tags (tag:yaml.org,2002:map) are not allowed");
+  EXPECT_EQ(complaint("a: 1\n---\nb: 1\n", read_nothing),
+            "e.yaml:2:1: a second document starts here; a file is one experiment");
+  EXPECT_EQ(complaint("? [a]\n: 1\n", read_nothing), "e.yaml:1:3: a key must be a word, not empty, a list or a map");
+  EXPECT_EQ(complaint("~: 1\n", read_nothing), "e.yaml:1:1: a key must be a word, not empty, a list or a map");
+  EXPECT_EQ(complaint("5: 1\n", read_nothing), "e.yaml:1:1: the key '5' is a number or a truth value, not a word");
+}
+
+TEST(YamlReader, RefusesBombs) {
+  std::string aliases = "a: &a [x, x, x, x, x, x, x, x, x]\n";
+  for (char c = 'b'; c <= 'k'; ++c) {
+    aliases += std::string(1, c) + ": &" + c + " [";
+    for (int i = 0; i < 9; ++i) aliases += std::string(i > 0 ? ", *" : "*") + static_cast<char>(c - 1);
+    aliases += "]\n";
+  }
+  EXPECT_EQ(complaint(aliases, read_nothing).substr(0, 12), "e.yaml:1:4: ");
+
+  std::string deep = "a: ";
+  deep += std::string(60, '[') + std::string(60, ']');
+  EXPECT_EQ(complaint(deep, read_nothing), "e.yaml:1:53: nested deeper than 50 levels");
+
+  std::string many = "a: [";
+  for (int i = 0; i < 100'001; ++i) many += "1,";
+  EXPECT_NE(complaint(many + "]", read_nothing).find("more than 100000 values"), std::string::npos);
+
+  EXPECT_NE(complaint("a: " + std::string(1 << 20, 'x'), read_nothing).find("too many for a config"),
+            std::string::npos);
+}
+
+TEST(YamlReader, OverridesReplaceAndCreate) {
+  ConfigDocument document("train: {iterations: 5}\nempty:\n", "e.yaml",
+                          {"train.iterations=20", "data.sections=[1, 2]", "data.raw=a.h5:/x", "empty.key=true",
+                           "train.iterations=30"});
+  ConfigSection root = document.root();
+  EXPECT_EQ(root.section("train").require<std::int64_t>("iterations"), 30);
+  EXPECT_EQ(root.section("data").require<std::vector<std::int64_t>>("sections"), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(root.section("data").require<std::string>("raw"), "a.h5:/x");
+  EXPECT_TRUE(root.section("empty").require<bool>("key"));
+  EXPECT_NO_THROW(document.finish());
+}
+
+void read_volumes(ConfigSection& root) {
+  for (ConfigSection& volume : root.section("data").sections("volumes")) {
+    volume.require<std::string>("raw");
+    volume.get<double>("weight", 1, above(0));
+    volume.section("region").get<std::int64_t>("begin", 0);
+  }
+}
+
+TEST(YamlReader, ListsOfSections) {
+  EXPECT_EQ(complaint("", read_volumes), "");
+  EXPECT_EQ(complaint("data: {volumes: []}\n", read_volumes), "");
+  EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - raw: b\n    region: {begin: 3}\n", read_volumes), "");
+  EXPECT_EQ(complaint("data:\n  volumes:\n    - raw: a\n      wieght: 2\n    - weight: 0\n      region:\n        bgin: 1\n",
+                      read_volumes),
+            "e.yaml:4:7: data.volumes[0].wieght: unknown key; did you mean 'weight'?\n"
+            "e.yaml:5:7: data.volumes[1].raw: is missing, and it has no default\n"
+            "e.yaml:5:15: data.volumes[1].weight: is 0 but must be more than 0\n"
+            "e.yaml:7:9: data.volumes[1].region.bgin: unknown key; did you mean 'begin'?");
+  EXPECT_EQ(complaint("data:\n  volumes:\n    raw: a\n", read_volumes),
+            "e.yaml:3:5: data.volumes: a section where a list of sections (- key: value lines) is needed");
+  EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - b\n", read_volumes),
+            "e.yaml:4:5: data.volumes[1]: 'b' where a section (key: value lines) is needed");
+}
+
+TEST(YamlReader, OverridesReachIntoLists) {
+  const std::string text = "data:\n  volumes:\n  - raw: a\n  - {raw: b, region: {begin: 1}}\n";
+  ConfigDocument document(text, "e.yaml",
+                          {"data.volumes[1].raw=c", "data.volumes[0].weight=2", "data.volumes[1].region.begin=7"});
+  ConfigSection root = document.root();
+  std::vector<ConfigSection> volumes = root.section("data").sections("volumes");
+  ASSERT_EQ(volumes.size(), 2U);
+  EXPECT_EQ(volumes[0].path(), "data.volumes[0]");
+  EXPECT_EQ(volumes[0].require<std::string>("raw"), "a");
+  EXPECT_EQ(volumes[0].get<double>("weight", 1), 2);
+  EXPECT_EQ(volumes[1].require<std::string>("raw"), "c");
+  EXPECT_EQ(volumes[1].section("region").get<std::int64_t>("begin", 0), 7);
+  EXPECT_NO_THROW(document.finish());
+  for (const char* wrong : {"data.volumes[2].raw", "data.volumes[-1].raw", "data.volumes[x].raw"}) {
+    EXPECT_EQ(complaint(text, read_volumes, {std::string(wrong) + "=c"}),
+              "--set " + std::string(wrong) + "=c: " + wrong + ": the file's data.volumes is no list with such an item; they "
+              "count from 0");
+  }
+  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0].wieght=1"}),
+            "--set data.volumes[0].wieght=1: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
+  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0]=1"}),
+            "--set data.volumes[0]=1: data.volumes[0]: is a section; set its keys one by one");
+  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes=[{raw: x, wieght: 1}]"}),
+            "--set data.volumes=[{raw: x, wieght: 1}]: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
+}
+
+TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
+  ConfigDocument document("data:\n  volumes:\n  - raw: \"yes\"\n  - {raw: 'x.h5:/[0-a]*/raw', weight: 0.5}\n", "e.yaml");
+  ConfigSection root = document.root();
+  read_volumes(root);
+  root.section("data").get<std::int64_t>("last", 3);
+  const std::string resolved = document.resolved_yaml();
+  EXPECT_EQ(resolved,
+            "data:\n  volumes:\n  - raw: \"yes\"\n    weight: 1\n    region:\n      begin: 0\n"
+            "  - raw: \"x.h5:/[0-a]*/raw\"\n    weight: 0.5\n    region:\n      begin: 0\n  last: 3\n");
+  ConfigDocument again(resolved, "resolved.yaml");
+  ConfigSection second = again.root();
+  read_volumes(second);
+  second.section("data").get<std::int64_t>("last", 0);
+  EXPECT_NO_THROW(again.finish());
+  EXPECT_EQ(again.resolved_yaml(), resolved);
+}
+
+TEST(YamlReader, OverridesAreStrict) {
+  EXPECT_EQ(complaint("", read_train, {"train.iterations=010"}),
+            "--set train.iterations=010: train.iterations: '010' is not a whole number in decimal digits");
+  EXPECT_EQ(complaint("", read_train, {"train.iterations="}),
+            "--set train.iterations=: train.iterations: an empty value is not a whole number in decimal digits");
+  EXPECT_EQ(complaint("", read_train, {"iterations"}),
+            "--set iterations: write KEY=VALUE, such as train.iterations=20");
+  EXPECT_EQ(complaint("", read_train, {"train..x=1"}), "--set train..x=1: write KEY=VALUE, such as train.iterations=20");
+  EXPECT_EQ(complaint("train: {rate: 1}", read_train, {"train.rate.x=1"}),
+            "--set train.rate.x=1: train.rate.x: train.rate is a value, not a section");
+  EXPECT_EQ(complaint("train: {rate: 1}", read_train, {"train=1"}),
+            "--set train=1: train: is a section; set its keys one by one");
+  EXPECT_EQ(complaint("", read_train, {"train={rate: 1}"}),
+            "--set train={rate: 1}: train: a whole section cannot be set; set its keys one by one");
+  EXPECT_EQ(complaint("", read_train, {"train.rate=[1"}).substr(0, 37), "--set train.rate=[1: not valid YAML: ");
+}
+
+/// Everything a config can hold, with values that are easily misread.
+std::string read_tricky(ConfigDocument& document) {
+  ConfigSection root = document.root();
+  root.get<std::string>("name", "yes");
+  ConfigSection first = root.section("first");
+  first.get<std::vector<std::string>>(
+      "words", {"010", "1e3", "null", ":", "a: b", "#x", "", " ", "-", "a,b", "[", "\"q\"", "back\\slash", "tab\t",
+                "line\nbreak", "\x01", "~", "Off", "04:00:00", ".inf", "0x1F", "plain", "p.h5:/x", "\xc3\xa9", "- a", "=",
+                "<<", "%", "@", "`", "!x", "&x", "*x", "'", "a:", "a #b", "trailing "});
+  first.get<double>("tiny", 1e-300);
+  first.get<double>("third", 1.0 / 3);
+  first.get<std::int64_t>("least", std::numeric_limits<std::int64_t>::min());
+  root.section("second").section("empty");
+  first.get<bool>("late", false);
+  first.get_or_word<std::int64_t>("tile", "auto", {"auto"});
+  first.get<std::vector<std::int64_t>>("none", {});
+  first.optional<std::string>("absent");
+  document.finish();
+  return document.resolved_yaml();
+}
+
+TEST(YamlReader, ResolvedConfigParsesBackToTheSameValues) {
+  ConfigDocument fallbacks("", "e.yaml");
+  const std::string resolved = read_tricky(fallbacks);
+  EXPECT_EQ(resolved.substr(0, 24), "name: \"yes\"\nfirst:\n  wor");
+  ConfigDocument again(resolved, "resolved.yaml");
+  ConfigSection root = again.root();
+  EXPECT_EQ(root.require<std::string>("name"), "yes");
+  ConfigSection first = root.section("first");
+  const auto words = first.require<std::vector<std::string>>("words", list_of(37));
+  EXPECT_EQ(words.at(1), "1e3");
+  EXPECT_EQ(words.at(14), "line\nbreak");
+  EXPECT_EQ(words.at(15), "\x01");
+  EXPECT_EQ(words.at(23), "\xc3\xa9");
+  EXPECT_EQ(first.require<double>("tiny"), 1e-300);
+  EXPECT_EQ(first.require<double>("third"), 1.0 / 3);
+  EXPECT_EQ(first.require<std::int64_t>("least"), std::numeric_limits<std::int64_t>::min());
+
+  ConfigDocument third(resolved, "resolved.yaml");
+  EXPECT_EQ(read_tricky(third), resolved);
+}
+
+TEST(YamlReader, ResolvedConfigHoldsWhatWasGiven) {
+  ConfigDocument document("train: {rate: 0.5}", "e.yaml", {"train.iterations=7"});
+  ConfigSection root = document.root();
+  read_train(root);
+  EXPECT_EQ(document.resolved_yaml(),
+            "train:\n  iterations: 7\n  rate: 0.5\n  augment: true\n  optimizer: adam\n");
+}
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,378 @@
+#include "pipeline/evaluate/evaluation.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+
+#include "io/base/error.h"
+#include "io/hdf5/volume_file.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/evaluate/evaluation_report.h"
+#include "pipeline/evaluate/label_evaluation.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+template <class T>
+DatasetName write_volume(const std::filesystem::path& file, const Index3& shape, const std::vector<T>& voxels,
+                         const Index3& chunk) {
+  VoxelBuffer buffer(voxel_type_of<T>(), shape);
+  std::copy(voxels.begin(), voxels.end(), buffer.as<T>().begin());
+  VolumeFile out(file, false);
+  out.add({.path = "/v", .type = voxel_type_of<T>(), .shape = shape, .chunk = chunk, .gzip = 1,
+           .resolution_nm = {}, .offset_nm = {}, .attributes = {}}, false);
+  out.write_sections("/v", 0, buffer);
+  out.commit();
+  return {file, "/v"};
+}
+
+class EvaluationTest : public ::testing::Test {
+ protected:
+  static constexpr Index3 kShape{7, 24, 32};
+
+  EvaluationTest() {
+    std::mt19937 random(3);
+    const auto voxels = static_cast<std::size_t>(volume_of(kShape));
+    for (std::size_t i = 0; i < voxels; ++i) {
+      labels_.push_back(i % 8 > 1 && i / 32 % 8 > 1 ? 9 : 0);
+      // Section 4 is predicted worst, section 2 best.
+      const std::size_t z = i / (24 * 32);
+      const double noise = z == 4 ? 0.7 : z == 2 ? 0.1 : 0.55;
+      const double right = labels_.back() != 0 ? 1 : 0;
+      probability_.push_back(static_cast<float>(right * (1 - noise) + noise * (static_cast<double>(random() % 1000) / 999)));
+    }
+    request_.prediction = write_volume(folder_ / "p.h5", kShape, probability_, {4, 24, 32});
+    request_.labels = write_volume(folder_ / "l.h5", kShape, labels_, {1, 24, 32});
+  }
+
+  Evaluation evaluate() { return evaluate_volumes(request_, Communicator::alone()); }
+  std::string complaint() {
+    try {
+      evaluate();
+    } catch (const UsageError& error) {
+      return std::string("usage: ") + error.what();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  testing::TemporaryFolder folder_;
+  std::vector<std::uint32_t> labels_;
+  std::vector<float> probability_;
+  EvaluationRequest request_;
+};
+
+TEST_F(EvaluationTest, CountsEveryPixelOfEverySectionOnce) {
+  const Evaluation evaluation = evaluate();
+  ASSERT_EQ(evaluation.table.sections, 7);
+  ASSERT_EQ(evaluation.volume.size(), 11u);
+  for (std::int64_t z = 0; z < 7; ++z) {
+    for (std::size_t t = 0; t < 11; ++t) {
+      ThresholdSums expected;
+      for (std::size_t i = static_cast<std::size_t>(z) * 24 * 32; i < static_cast<std::size_t>(z + 1) * 24 * 32; ++i) {
+        const bool predicted = static_cast<double>(probability_[i]) > evaluation.table.thresholds[t];
+        const bool interior = labels_[i] > 0;
+        (predicted ? interior ? expected.true_positive : expected.false_positive
+                   : interior ? expected.false_negative : expected.true_negative) += 1;
+      }
+      const ThresholdSums& sums = evaluation.table.section(z)[t];
+      EXPECT_EQ(sums.true_positive, expected.true_positive);
+      EXPECT_EQ(sums.false_positive, expected.false_positive);
+      EXPECT_EQ(sums.false_negative, expected.false_negative);
+      EXPECT_EQ(sums.true_negative, expected.true_negative);
+    }
+  }
+  EXPECT_EQ(evaluation.from_worst().front(), 4);
+  EXPECT_EQ(evaluation.from_worst().back(), 2);
+}
+
+TEST_F(EvaluationTest, ARangeIsAPartOfTheWhole) {
+  const Evaluation whole = evaluate();
+  request_.sections = SectionRange{3, 6};
+  const Evaluation part = evaluate();
+  ASSERT_EQ(part.table.sections, 3);
+  for (std::int64_t z = 0; z < 3; ++z) {
+    for (std::size_t t = 0; t < 11; ++t) EXPECT_EQ(part.table.section(z)[t], whole.table.section(z + 3)[t]);
+  }
+}
+
+TEST_F(EvaluationTest, IntegersAndInvertedLabelsGiveTheSame) {
+  const Evaluation reference = evaluate();
+  std::vector<std::uint8_t> inverted;
+  for (const std::uint32_t label : labels_) inverted.push_back(label > 0 ? 0 : 1);
+  request_.labels = write_volume(folder_ / "inverted.h5", kShape, inverted, {7, 24, 32});
+  request_.invert_labels = true;
+  EXPECT_EQ(evaluate().table.sums, reference.table.sums);
+
+  std::vector<std::uint8_t> bytes;
+  for (const float value : probability_) bytes.push_back(static_cast<std::uint8_t>(std::lround(value * 255)));
+  std::vector<float> rounded;
+  for (const std::uint8_t value : bytes) rounded.push_back(static_cast<float>(value / 255.0));
+  request_.prediction = write_volume(folder_ / "bytes.h5", kShape, bytes, {2, 8, 8});
+  const Evaluation from_bytes = evaluate();
+  request_.prediction = write_volume(folder_ / "rounded.h5", kShape, rounded, {2, 8, 8});
+  EXPECT_EQ(from_bytes.table.section(3)[5], evaluate().table.section(3)[5]);
+}
+
+TEST_F(EvaluationTest, MismatchNamesBothShapes) {
+  request_.labels = write_volume(folder_ / "small.h5", {7, 24, 31}, std::vector<std::uint8_t>(7 * 24 * 31), {1, 24, 31});
+  EXPECT_EQ(complaint(), "usage: the prediction " + request_.prediction.text() + " has the shape (7, 24, 32), the labels " +
+                             request_.labels.text() + " have (7, 24, 31): they must be equal");
+}
+
+TEST_F(EvaluationTest, RawOfAnotherShape) {
+  request_.raw = write_volume(folder_ / "r.h5", {2, 2, 2}, std::vector<std::uint8_t>(8), {1, 2, 2});
+  EXPECT_NE(complaint().find("usage: the raw volume " + request_.raw->text() + " has the shape (2, 2, 2)"),
+            std::string::npos);
+}
+
+TEST_F(EvaluationTest, SectionsOutOfRange) {
+  request_.sections = SectionRange{5, 8};
+  EXPECT_EQ(complaint(), "usage: sections 5:8 are not in " + request_.labels.text() + ", whose sections are 0:7");
+}
+
+TEST_F(EvaluationTest, SwappedVolumes) {
+  std::swap(request_.prediction, request_.labels);
+  request_.kind = EvaluationKind::probability;
+  EXPECT_NE(complaint().find("holds uint32: a probability is float, uint8 or uint16 (are prediction and labels swapped?)"),
+            std::string::npos);
+  request_.prediction = request_.labels;
+  EXPECT_NE(complaint().find("hold floating point, not integers"), std::string::npos);
+}
+
+TEST_F(EvaluationTest, NanAndScoresAreNamedWithTheirPlace) {
+  probability_[5 * 24 * 32 + 3 * 32 + 17] = std::numeric_limits<float>::quiet_NaN();
+  request_.prediction = write_volume(folder_ / "nan.h5", kShape, probability_, {4, 24, 32});
+  EXPECT_EQ(complaint(), request_.prediction.text() + " at section 5, (y, x) = (3, 17) is nan, no probability in [0, 1]");
+  request_.sections = SectionRange{0, 5};
+  EXPECT_EQ(complaint(), "");
+  probability_[40] = -3;
+  request_.prediction = write_volume(folder_ / "logit.h5", kShape, probability_, {4, 24, 32});
+  EXPECT_EQ(complaint(), request_.prediction.text() +
+                             " at section 0, (y, x) = (1, 8) is -3, no probability in [0, 1] (are these scores before "
+                             "the softmax?)");
+}
+
+TEST_F(EvaluationTest, TextMarksTheWorstSections) {
+  const std::string text = evaluation_text(evaluate());
+  std::istringstream lines(text);
+  int worst = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("<- worst") == std::string::npos) continue;
+    EXPECT_EQ(line.substr(0, 7), "      4");
+    ++worst;
+  }
+  EXPECT_EQ(worst, 1);
+  EXPECT_NE(text.find("best Rand fg micro"), std::string::npos);
+}
+
+TEST_F(EvaluationTest, JsonAndPictures) {
+  request_.sections = SectionRange{1, 7};
+  request_.json_file = folder_ / "out/scores.json";
+  request_.picture_folder = folder_ / "pictures";
+  const Evaluation evaluation = evaluate();
+  std::ifstream in(*request_.json_file);
+  const nlohmann::json json = nlohmann::json::parse(in);
+  ASSERT_EQ(json["sections"].size(), 6u);
+  EXPECT_EQ(json["sections"][0]["section"], 1);
+  EXPECT_EQ(json["sections"][5]["scores"].size(), 11u);
+  EXPECT_EQ(json["volume"][5]["f"].get<double>(), evaluation.volume[5].pooled.f);
+  EXPECT_EQ(json["best"]["rand_f_micro"]["value"].get<double>(),
+            evaluation.volume[evaluation.best.rand_f_micro].pooled.rand.f);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(*request_.picture_folder)) {
+    names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"section_0001_first.png", "section_0002_best.png",
+                                             "section_0004_worst.png"}));
+}
+
+TEST_F(EvaluationTest, JsonHasEveryScoreOfAProbability) {
+  const Evaluation evaluation = evaluate();
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["kind"], "probability");
+  EXPECT_EQ(json["scores"], (std::vector<std::string>{"pixel", "rand", "thin", "warping", "objects", "calibration"}));
+  for (const char* key : {"pixel_error", "f", "iou", "membrane_iou", "rand_f", "rand_f_macro", "rand_all_f", "rand_thin_f_macro",
+                          "info_thin_f_macro", "warping_error", "warping_split_merge", "seg", "object_f1"}) {
+    EXPECT_TRUE(json["volume"][5].contains(key)) << key;
+  }
+  EXPECT_FALSE(json["volume"][10].contains("warping_error")) << "the challenge knows no last threshold";
+  EXPECT_EQ(json["volume"][5]["object_f1"].size(), 10U);
+  EXPECT_EQ(json["best"]["warping_split_merge"]["value"].get<double>(),
+            evaluation.volume[evaluation.best.warping_split_merge].pooled.warping_split_merge);
+  EXPECT_EQ(json["precision_recall"].size(), 256U);
+  EXPECT_EQ(json["precision_recall"][0]["recall"], 1);
+  EXPECT_EQ(json["calibration"]["bins"].size(), 10U);
+  std::int64_t pixels = 0;
+  for (const auto& row : json["confusion"]["pixels"]) pixels += row[0].get<std::int64_t>() + row[1].get<std::int64_t>();
+  EXPECT_EQ(pixels, volume_of(kShape));
+  pixels = 0;
+  for (const auto& bin : json["calibration"]["bins"]) pixels += bin["pixels"].get<std::int64_t>();
+  EXPECT_EQ(pixels, volume_of(kShape));
+  ASSERT_EQ(json["worst_sections"].size(), 1U);
+  EXPECT_EQ(json["worst_sections"][0]["section"], 4);
+  EXPECT_GT(json["run"]["peak_memory_bytes_per_rank"], 1 << 20);
+}
+
+TEST_F(EvaluationTest, OnlyTheScoresAskedFor) {
+  request_.scores = evaluation_scores({"pixel", "warping"});
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluate()));
+  EXPECT_TRUE(json["volume"][0].contains("warping_error"));
+  for (const char* key : {"rand_f", "rand_thin_f", "seg"}) EXPECT_FALSE(json["volume"][0].contains(key)) << key;
+  EXPECT_FALSE(json.contains("precision_recall"));
+  EXPECT_FALSE(evaluation_scores({"auto"}).has_value());
+  EXPECT_TRUE(automatic_scores(1 << 28).section.warping);
+  EXPECT_FALSE(automatic_scores((1 << 28) + 1).section.warping);
+  try {
+    evaluation_scores({"warpng"});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("did you mean 'warping'?"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(EvaluationTest, DegenerateVolumesHaveDefinedScores) {
+  request_.sections = SectionRange{0, 1};
+  for (const float said : {0.0F, 1.0F}) {
+    for (const std::uint32_t truth : {0U, 9U}) {
+      const auto voxels = static_cast<std::size_t>(volume_of(kShape));
+      request_.prediction = write_volume(folder_ / "flat.h5", kShape, std::vector<float>(voxels, said), {1, 24, 32});
+      request_.labels = write_volume(folder_ / "one.h5", kShape, std::vector<std::uint32_t>(voxels, truth), {1, 24, 32});
+      const Evaluation evaluation = evaluate();
+      const std::string text = evaluation_text(evaluation) + evaluation_json(evaluation);
+      EXPECT_EQ(text.find("nan"), std::string::npos) << said << " " << truth;
+      EXPECT_EQ(text.find("inf "), std::string::npos) << said << " " << truth;
+      const ThresholdScores& s = evaluation.volume[5].pooled;
+      const bool right = (said > 0.5F) == (truth > 0);
+      EXPECT_EQ(s.pixel_error, right ? 0 : 1);
+      EXPECT_EQ(s.warping_error, right ? 0 : truth > 0 ? 1 / (24.0 * 32) : 1);
+      EXPECT_EQ(s.rand.f, right || truth == 0 ? 1 : 2 / (1 + 24.0 * 32));
+      EXPECT_EQ(s.rand_all.f, 1) << "one object on either side";
+      EXPECT_EQ(s.objects.seg, right || truth == 0 ? 1 : 0);
+    }
+  }
+}
+
+class LabelEvaluationTest : public EvaluationTest {
+ protected:
+  LabelEvaluationTest() {
+    // Boxes of 8 x 8 as ids; the prediction runs two of them together in section 3 and leaves the rest.
+    std::vector<std::uint64_t> ids, predicted;
+    for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
+      const std::int64_t z = i / (24 * 32), y = i / 32 % 24, x = i % 32;
+      const auto id = static_cast<std::uint64_t>(y % 8 == 0 ? 0 : 1 + y / 8 * 4 + x / 8) << 40;
+      ids.push_back(id);
+      predicted.push_back(z == 3 && id == std::uint64_t{2} << 40 ? std::uint64_t{1} << 40 : id);
+    }
+    request_.labels = write_volume(folder_ / "ids.h5", kShape, ids, {4, 16, 16});
+    request_.prediction = write_volume(folder_ / "predicted.h5", kShape, predicted, {2, 8, 32});
+  }
+};
+
+TEST_F(LabelEvaluationTest, IdsInTheVolumeAndInEachSection) {
+  const LabelEvaluation evaluation = evaluate_labels(request_, Communicator::alone());
+  ASSERT_EQ(evaluation.section.size(), 7U);
+  EXPECT_EQ(evaluation.volume.voxels, 7 * 21 * 32);
+  EXPECT_EQ(evaluation.pooled.voxels, evaluation.volume.voxels);
+  EXPECT_EQ(evaluation.volume.objects.truth, 12);
+  EXPECT_EQ(evaluation.volume.objects.predicted, 12);
+  EXPECT_EQ(evaluation.pooled.objects.truth, 7 * 12);
+  EXPECT_EQ(evaluation.pooled.objects.predicted, 7 * 12 - 1);
+  EXPECT_EQ(scores_of(evaluation.section[0]).voi, 0);
+  // Two of twelve objects, equally large, have become one.
+  EXPECT_NEAR(scores_of(evaluation.section[3]).voi_merge, 2.0 / 12, 1e-12);
+  EXPECT_EQ(scores_of(evaluation.section[3]).voi_split, 0);
+  EXPECT_NEAR(scores_of(evaluation.section[3]).objects.seg, 11.0 / 12, 1e-12) << "both with a Jaccard index of 1/2";
+  EXPECT_EQ(evaluation.from_worst().front(), 3);
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["worst_sections"][0]["section"], 3);
+  EXPECT_EQ(json["volume_2d"]["objects_true"], 84);
+  EXPECT_EQ(json["sections"].size(), 7U);
+  EXPECT_NE(evaluation_text(evaluation).find("section 3"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, ClassesAndTheirConfusion) {
+  std::vector<std::uint8_t> truth, predicted;
+  for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
+    truth.push_back(static_cast<std::uint8_t>(i % 4));
+    predicted.push_back(static_cast<std::uint8_t>(i / (24 * 32) == 5 && i % 4 == 3 ? 1 : i % 4));
+  }
+  request_.labels = write_volume(folder_ / "c.h5", kShape, truth, {4, 16, 16});
+  request_.prediction = write_volume(folder_ / "d.h5", kShape, predicted, {1, 24, 32});
+  const ClassEvaluation evaluation = evaluate_classes(request_, Communicator::alone());
+  ASSERT_EQ(evaluation.matrix.classes, 4);
+  EXPECT_EQ(evaluation.matrix.at(3, 1), 24 * 8);
+  EXPECT_EQ(evaluation.matrix.at(3, 3), 6 * 24 * 8);
+  EXPECT_EQ(evaluation.from_worst().front(), 5);
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["confusion"][3][1], 24 * 8);
+  EXPECT_DOUBLE_EQ(json["classes"][3]["iou"].get<double>(), 6.0 / 7);
+  EXPECT_DOUBLE_EQ(json["accuracy"].get<double>(), 1 - 1.0 / 28);
+  EXPECT_EQ(json["sections"][5]["iou"][3], 0);
+  EXPECT_NE(evaluation_text(evaluation).find("mean IoU"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, WhatDoesNotGoTogetherIsSaid) {
+  const auto complaint_of = [&](EvaluationKind kind) -> std::string {
+    try {
+      if (kind == EvaluationKind::classes) evaluate_classes(request_, Communicator::alone());
+      else evaluate_labels(request_, Communicator::alone());
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  EXPECT_NE(complaint_of(EvaluationKind::classes).find("class ids go up to 255 (are these ids of objects?"), std::string::npos)
+      << complaint_of(EvaluationKind::classes);
+  request_.invert_labels = true;
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("go with a probability only"), std::string::npos);
+  request_.invert_labels = false;
+  request_.scores = evaluation_scores({"rand"});
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("a choice of scores goes with a probability only"), std::string::npos);
+  request_.scores.reset();
+  request_.prediction = {folder_ / "p.h5", "/v"};
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("holds floating point: labels are integers"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
+  const auto said = [&](std::vector<std::string> more) {
+    Arguments arguments{"--prediction", request_.prediction.text(), "--labels", request_.labels.text()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    ::testing::internal::CaptureStdout();
+    EXPECT_EQ(run_evaluate(arguments, Communicator::alone()), 0);
+    return ::testing::internal::GetCapturedStdout();
+  };
+  EXPECT_NE(said({}).find("taken as labels"), std::string::npos) << "uint64";
+  request_.prediction = write_volume(folder_ / "small.h5", kShape, std::vector<std::uint8_t>(static_cast<std::size_t>(volume_of(kShape)), 7), {1, 24, 32});
+  request_.labels = request_.prediction;
+  EXPECT_EQ(said({}).find("taken as"), std::string::npos) << "uint8 is a probability";
+  EXPECT_NE(said({"--instances"}).find("taken as labels"), std::string::npos);
+  EXPECT_NE(said({"--kind", "classes"}).find("taken as classes"), std::string::npos);
+  EXPECT_THROW(said({"--kind", "class"}), UsageError);
+  ::testing::internal::GetCapturedStdout();
+  EXPECT_THROW(said({"--kind", "labels", "--pictures", "x"}), UsageError);
+  ::testing::internal::GetCapturedStdout();
+}
+
+TEST_F(EvaluationTest, TheVerbTakesItsOptions) {
+  const Arguments arguments{"--prediction", request_.prediction.text(), "--labels", request_.labels.text(),
+                            "--sections", "2:5", "--thresholds", "5", "--json", (folder_ / "o.json").string()};
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(run_evaluate(arguments, Communicator::alone()), 0);
+  EXPECT_NE(::testing::internal::GetCapturedStdout().find("sections    2:5"), std::string::npos);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "o.json"));
+  EXPECT_THROW(run_evaluate({"--prediction", request_.prediction.text()}, Communicator::alone()), UsageError);
+  EXPECT_THROW(run_evaluate({"--predicton", "x"}, Communicator::alone()), UsageError);
+}
+
+}  // namespace
+}  // namespace tessera

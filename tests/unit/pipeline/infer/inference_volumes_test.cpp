@@ -1,0 +1,169 @@
+#include "pipeline/infer/inference_volumes.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "tests/unit/error_words.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::words_of;
+
+/// The raw volumes lie in a folder, and what experiments say is relative to it.
+class InferenceVolumes : public ::testing::Test {
+ protected:
+  InferenceVolumes() : before_(fs::current_path()) { fs::current_path(folder_.path()); }
+  ~InferenceVolumes() override { fs::current_path(before_); }
+
+  /// Volumes are found by their files' names, unseen.
+  static void make(const std::string& file) {
+    if (fs::path(file).has_parent_path()) fs::create_directories(fs::path(file).parent_path());
+    std::ofstream(file) << "raw";
+  }
+  static ExperimentConfig experiment(const std::string& raw, const std::string& output, const std::string& rest = "") {
+    return parse_experiment(fmt::format("experiment: e\ninfer:\n  raw: \"{}\"\n  output: \"{}\"\n{}", raw, output, rest),
+                            "e.yaml", {}, {.inference = true});
+  }
+  static std::vector<std::string> names(const std::vector<InferenceVolume>& volumes) {
+    std::vector<std::string> names;
+    for (const InferenceVolume& one : volumes)
+      names.push_back(one.name);
+    return names;
+  }
+
+  testing::TemporaryFolder folder_;
+  fs::path before_;
+};
+
+TEST_F(InferenceVolumes, WithoutWildcardsThereIsOneAndNothingIsOverridden) {
+  const auto volumes = inference_volumes(experiment("nowhere.h5:/raw", "out[1].h5:/p"));
+  ASSERT_EQ(volumes.size(), 1U);
+  EXPECT_EQ(volumes[0].name, "e");
+  EXPECT_THAT(volumes[0].overrides, IsEmpty());
+}
+
+TEST_F(InferenceVolumes, EachMatchBecomesAnExperimentOfItsOwn) {
+  for (const char* file : {"s/b.h5", "s/a.h5", "s/10.h5"})
+    make(file);
+  const ExperimentConfig whole = experiment("s/*.h5:/v/raw", "p/*.h5:/v/p",
+                                            "  checkpoint: best\n  skip: {mask: \"m/*.h5:/m\"}\n  class: 0\n"
+                                            "evaluate: {labels: \"s/*.h5:/v/labels\", sections: [1, 2]}\n");
+  const auto volumes = inference_volumes(whole);
+  EXPECT_THAT(names(volumes), ElementsAre("10", "a", "b"));
+  const ExperimentConfig a = experiment_of(whole, volumes[1], {.inference = true});
+  EXPECT_EQ(a.infer.raw->text(), "s/a.h5:/v/raw");
+  EXPECT_EQ(a.infer.output->text(), "p/a.h5:/v/p");
+  EXPECT_EQ(a.infer.skip_mask->text(), "m/a.h5:/m");
+  EXPECT_EQ(a.evaluate.prediction->text(), "p/a.h5:/v/p");
+  EXPECT_EQ(a.evaluate.labels->text(), "s/a.h5:/v/labels");
+  EXPECT_EQ(a.evaluate.sections->end, 2);
+  EXPECT_EQ(a.run_folder, "runs/e/volumes/a");
+  EXPECT_EQ(a.infer.checkpoint, "runs/e/checkpoints/best.h5");
+  EXPECT_EQ(a.infer.output_class, 0);
+  EXPECT_EQ(a.name, "e");
+  EXPECT_THAT(inference_volumes(a)[0].overrides, IsEmpty()) << "its own experiment has one volume";
+}
+
+TEST_F(InferenceVolumes, FilesOfAllAreNotFilledIn) {
+  make("s/a.h5");
+  const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p",
+                                            "  checkpoint: latest\n  skip: {mask: \"mask.h5:/m\"}\n"
+                                            "evaluate: {labels: \"l.h5:/l\", prediction: \"q.h5:/p\"}\n");
+  const auto volumes = inference_volumes(whole);
+  const ExperimentConfig a = experiment_of(whole, volumes.at(0), {.inference = true});
+  EXPECT_EQ(a.infer.skip_mask->text(), "mask.h5:/m");
+  EXPECT_EQ(a.evaluate.labels->text(), "l.h5:/l");
+  EXPECT_EQ(a.evaluate.prediction->text(), "q.h5:/p");
+  EXPECT_EQ(a.infer.checkpoint, "runs/e/checkpoints");
+}
+
+TEST_F(InferenceVolumes, NamesAreSafeAndTheirOwn) {
+  for (const char* file : {"s/a b.h5", "s/a_b.h5", "s/a:b.h5", "s/-x.h5", "s/\xc3\xbc.h5"})
+    make(file);
+  make("s/" + std::string(240, 'n') + ".h5");
+  const auto volumes = inference_volumes(experiment("s/*.h5:/raw", "p/*.h5:/p"));
+  EXPECT_THAT(names(volumes), ElementsAre("_x", "a_b", "a_b_2", "a_b_3", std::string(100, 'n'), "__"));
+  make("t/.h5");
+  EXPECT_THAT(words_of([] { inference_volumes(experiment("t/*h5:/raw", "p/*h5:/p")); }), HasSubstr("no file matches"))
+      << "hidden files are none";
+  make("t/xh5");
+  EXPECT_THAT(names(inference_volumes(experiment("t/x*h5:/raw", "p/*h5:/p"))), ElementsAre("volume"));
+}
+
+TEST_F(InferenceVolumes, OddNamesSurvive) {
+  const std::vector<std::string> odd{"a'b", "a\"b", "a: b", "#a", "a #b", "{a", "[a", "a\\b", "*", " a ", "a\nb", "12",
+                                     "\xff", "null", "~", "a=b", "%", "?"};
+  for (const std::string& one : odd)
+    make("s/x" + one + ".h5");
+  const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*:/p");
+  const auto volumes = inference_volumes(whole);
+  std::set<std::string> outputs;
+  for (const InferenceVolume& volume : volumes) {
+    const ExperimentConfig one = experiment_of(whole, volume, {.inference = true});
+    EXPECT_TRUE(fs::exists(one.infer.raw->file)) << one.infer.raw->text();
+    outputs.insert(one.infer.output->file.string());
+    EXPECT_THAT(inference_volumes(one)[0].overrides, IsEmpty()) << one.infer.raw->text();
+  }
+  EXPECT_EQ(volumes.size(), odd.size());
+  for (const std::string& one : odd)
+    EXPECT_TRUE(outputs.contains("p/x" + one)) << one;
+}
+
+TEST_F(InferenceVolumes, AFileThatIsReallyCalledSoIsOne) {
+  make("s[1].h5");
+  make("s1.h5");
+  const auto volumes = inference_volumes(experiment("s[1].h5:/raw", "out.h5:/p"));
+  ASSERT_EQ(volumes.size(), 1U);
+  EXPECT_THAT(volumes[0].overrides, IsEmpty());
+}
+
+TEST_F(InferenceVolumes, ResultsBesideTheRawVolumesAreNoRawVolumes) {
+  for (const char* file : {"a.h5", "b.h5", "pred_a.h5", "pred_pred_a.h5"})
+    make(file);
+  EXPECT_THAT(names(inference_volumes(experiment("*.h5:/raw", "pred_*.h5:/p"))), ElementsAre("a", "b"));
+  EXPECT_THAT(names(inference_volumes(experiment("*.h5:/raw", "./pred_*.h5:/p"))), ElementsAre("a", "b"));
+}
+
+TEST_F(InferenceVolumes, WhatDoesNotGoTogetherIsRefused) {
+  for (const char* file : {"a1.h5", "a2.h5", "b1.h5"})
+    make(file);
+  const auto refusal = [](const std::string& raw, const std::string& output, const std::string& rest = "") {
+    return words_of([&] { inference_volumes(experiment(raw, output, rest)); });
+  };
+  EXPECT_THAT(refusal("q*.h5:/raw", "p*.h5:/p"), AllOf(HasSubstr("infer.raw: no file matches q*.h5")));
+  EXPECT_THAT(refusal("a?.h5:/raw", "p.h5:/p"), HasSubstr("infer.output: has 0 wildcards, infer.raw has 1"));
+  EXPECT_THAT(refusal("a1.h5:/raw", "p*.h5:/p"), HasSubstr("infer.output: has 1 wildcards, infer.raw has 0"));
+  EXPECT_THAT(refusal("a?.h5:/raw", "p?.h5:/p", "  skip: {mask: \"m?_?.h5:/m\"}\n"),
+              HasSubstr("infer.skip.mask: has 2 wildcards"));
+  EXPECT_THAT(refusal("a?.h5:/raw", "p?.h5:/p", "evaluate: {labels: \"l?_?.h5:/m\"}\n"),
+              HasSubstr("evaluate.labels: has 2 wildcards"));
+  EXPECT_THAT(refusal("a?.h5:/raw", "p.h5:/p?"),
+              AllOf(HasSubstr("infer.output: the results of a1.h5:/raw and a2.h5:/raw would both be in p.h5")));
+  EXPECT_EQ(refusal("??.h5:/raw", "p/??.h5:/p"), "no error");
+}
+
+TEST_F(InferenceVolumes, EveryRankLearnsTheSame) {
+  for (const char* file : {"s/b.h5", "s/a.h5"})
+    make(file);
+  const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p");
+  const auto here = inference_volumes(whole), told = inference_volumes(whole, Communicator::alone());
+  ASSERT_EQ(told.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(told[i].name, here[i].name);
+    EXPECT_EQ(told[i].overrides, here[i].overrides);
+  }
+}
+
+}  // namespace
+}  // namespace tessera

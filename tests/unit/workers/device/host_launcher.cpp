@@ -1,0 +1,402 @@
+#include "host_launcher.h"
+
+#include <c10/util/Exception.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/workers/kernels/block_of_threads.h"
+
+namespace tessera::testing {
+namespace {
+
+// What CUDA C++ has and C++ has not.
+struct Place {
+  unsigned int x = 0, y = 0;
+};
+Place blockIdx, threadIdx, gridDim;
+
+float __uint_as_float(unsigned int bits) {
+  return std::bit_cast<float>(bits);
+}
+
+unsigned int __float_as_uint(float x) {
+  return std::bit_cast<unsigned int>(x);
+}
+
+float __fmaf_rn(float a, float b, float c) {
+  return std::fma(a, b, c);
+}
+
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+#define __shared__ static
+#include "workers/kernels/bfloat16.cu"
+#include "workers/kernels/device_kernels.cu"
+#include "workers/kernels/sample_kernels.cu"
+
+/// What a GPU would end with. No exception leaves a thread of BlockOfThreads.
+void require(bool condition, const char* otherwise) {
+  if (condition) return;
+  std::fprintf(stderr, "%s\n", otherwise);
+  std::abort();
+}
+
+void require_piece(const void* place) {
+  require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0, "an access of 16 bytes that is not aligned to them");
+}
+
+/// A thread's copies to shared memory that have begun.
+struct Copies {
+  struct Copy {
+    void* to;
+    const void* from;  ///< null: zeros
+  };
+  std::vector<std::vector<Copy>> steps = {{}};
+};
+struct Piece;
+
+/// As many lines, of 16 values of two bytes, as a product takes of a matrix in shared memory.
+struct Matrix {
+  const char* first = nullptr;
+  std::ptrdiff_t between_lines = 0, between_eights = 0, between_pieces = 0;  ///< bytes
+  bool swizzled = false;
+
+  /// The pieces of a line lie by the place's 128 bytes within 1024.
+  std::uint16_t bits(unsigned int line, unsigned int term) const {
+    const char* const place = first + line % 8 * between_lines + line / 8 * between_eights + term / 8 * between_pieces;
+    const auto address = reinterpret_cast<std::uintptr_t>(place);
+    const std::uintptr_t piece = swizzled ? address ^ ((address >> 7) % 8 << 4) : address;
+    std::uint16_t value = 0;
+    std::memcpy(&value, reinterpret_cast<const char*>(piece) + term % 8 * 2, 2);
+    return value;
+  }
+};
+
+/// A thread's part of its warpgroup's products that have begun.
+struct Products {
+  struct Product {
+    float* sums;
+    unsigned int filters;
+    Matrix of_pixels, of_filters;
+    float (*value)(unsigned short bits);
+  };
+  std::vector<std::vector<Product>> groups = {{}};
+  bool begun = false;     ///< by begin_products()
+  bool unshown = false;   ///< copies that are there for other loads only
+};
+
+/// The block that runs, for what its threads do together.
+struct Block {
+  enum class Together { load_matrices, multiply, multiply_together };
+  static constexpr std::size_t kWarp = BlockOfThreads::kWarp, kWarpgroup = 4 * kWarp;
+  BlockOfThreads threads{kKernelThreads};
+  HostThreads how;
+  std::array<Copies, kKernelThreads> copies;
+  std::array<Products, kKernelThreads> products;
+  struct Shown {  ///< by a thread to its warp
+    Together what = Together::multiply;
+    const Piece* row = nullptr;
+    std::array<unsigned int, 4> pixels = {};
+    std::array<unsigned int, 2> filters = {};
+    std::array<const char*, 2> matrices = {};
+  };
+  // By turns: who has met goes on to show the next while others still look.
+  std::array<std::array<Shown, kKernelThreads>, 2> shown{};
+  std::array<unsigned int, kKernelThreads> turns{};
+
+  void meet(std::size_t group) {
+    const unsigned int thread = threadIdx.x;
+    threads.meet(group);
+    threadIdx.x = thread;
+  }
+  /// What all threads of this one's group, its warp say, show, which do the same.
+  const Shown* show(const Shown& mine, std::size_t group = kWarp) {
+    auto& turn = shown[turns[threadIdx.x]++ % 2];
+    turn[threadIdx.x] = mine;
+    meet(group);
+    const Shown* const all = turn.data() + threadIdx.x / group * group;
+    for (std::size_t i = 0; i < group; ++i)
+      require(all[i].what == mine.what, "a warp's threads do different things together");
+    return all;
+  }
+};
+Block& block() {
+  static Block one;
+  return one;
+}
+
+void __syncthreads() {
+  block().meet(kKernelThreads);
+}
+
+void copy(const Copies::Copy& copy) {
+  if (copy.from == nullptr) std::memset(copy.to, 0, 16);
+  else std::memcpy(copy.to, copy.from, 16);
+}
+
+void copy_piece(Piece* to, const Piece* from, bool inside) {
+  require_piece(to);
+  require_piece(from);
+  const Copies::Copy one = {to, inside ? from : nullptr};
+  if (block().how.late_copies) block().copies[threadIdx.x].steps.back().push_back(one);
+  else copy(one);
+}
+
+void end_step() {
+  block().copies[threadIdx.x].steps.emplace_back();
+}
+
+template <int kNewest>
+void wait_for_copies() {
+  auto& steps = block().copies[threadIdx.x].steps;
+  while (steps.size() > kNewest + 1) {  // the last one has not ended
+    std::ranges::for_each(steps.front(), copy);
+    steps.erase(steps.begin());
+  }
+  block().products[threadIdx.x].unshown = true;
+}
+
+float half_value(unsigned short bits) {
+  return c10::detail::fp16_ieee_to_fp32_value(bits);
+}
+
+unsigned int half_pair(float first, float second) {
+  const unsigned int low_half = c10::detail::fp16_ieee_from_fp32_value(first);
+  return low_half | (static_cast<unsigned int>(c10::detail::fp16_ieee_from_fp32_value(second)) << 16);
+}
+
+#include "workers/kernels/pieces.cu"
+
+void load_matrices(unsigned int (&to)[4], const Piece* row) {
+  require_piece(row);
+  const unsigned int lane = threadIdx.x % Block::kWarp;
+  const Block::Shown* const warp = block().show({.what = Block::Together::load_matrices, .row = row});
+  for (unsigned int i = 0; i < 4; ++i)
+    std::memcpy(&to[i], reinterpret_cast<const char*>(warp[8 * i + lane / 4].row) + lane % 4 * 4, 4);
+}
+
+/// As the matrices of PTX's mma.m16n8k16 for values of two bytes lie in a warp's registers.
+template <float (*value)(unsigned int pair, bool second)>
+void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  const unsigned int lane = threadIdx.x % Block::kWarp;
+  const Block::Shown* const warp = block().show({.pixels = {pixels[0], pixels[1], pixels[2], pixels[3]}, .filters = {filter, filter_later}});
+  for (unsigned int i = 0; i < 4; ++i) {
+    const unsigned int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned int k = 0; k < 16; ++k) {
+      const unsigned int of_pixel = warp[row % 8 * 4 + k % 8 / 2].pixels[row / 8 + k / 8 * 2];
+      const unsigned int of_filter = warp[column * 4 + k % 8 / 2].filters[k / 8];
+      sums[i] += value(of_pixel, k % 2 != 0) * value(of_filter, k % 2 != 0);
+    }
+  }
+}
+
+float bfloat16_of(unsigned int pair, bool second) {
+  return second ? high(pair) : low(pair);
+}
+
+float float16_of(unsigned int pair, bool second) {
+  return half_value(static_cast<unsigned short>(second ? pair >> 16 : pair));
+}
+
+void multiply(Bfloat16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  multiply<bfloat16_of>(sums, pixels, filter, filter_later);
+}
+
+void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+  multiply<float16_of>(sums, pixels, filter, filter_later);
+}
+
+#include "workers/kernels/convolution_kernels.cu"
+
+constexpr std::size_t kSharedPieces = (std::size_t{227} << 10) / 16;  // of a Hopper card's block, at most
+alignas(1024) Piece shared_memory[kSharedPieces];
+#define TESSERA_SHARED(name) Piece* const name = shared_memory
+
+Matrix matrix_of_lines(const Piece* first) {
+  require_piece(first);
+  return {.first = reinterpret_cast<const char*>(first), .between_lines = 128, .between_eights = 1024, .between_pieces = 16, .swizzled = true};
+}
+
+Matrix matrix_of_planes(const Piece* first, int between_eights, int between_pieces) {
+  require_piece(first);
+  return {.first = reinterpret_cast<const char*>(first), .between_lines = 16, .between_eights = between_eights * 16, .between_pieces = between_pieces * 16};
+}
+
+void show_copies() {
+  block().products[threadIdx.x].unshown = false;
+}
+
+void begin_products() {
+  block().products[threadIdx.x].begun = true;
+}
+
+/// As the sums of PTX's wgmma.m64n(filters)k16 lie in a warpgroup's registers.
+void add(const Products::Product& product, unsigned int thread) {
+  constexpr unsigned int kTerms = 16;
+  const unsigned int warp = thread % Block::kWarpgroup / Block::kWarp, lane = thread % Block::kWarp;
+  const auto line = [&](const Matrix& matrix, unsigned int number) {
+    std::array<float, kTerms> values{};
+    for (unsigned int k = 0; k < kTerms; ++k)
+      values[k] = product.value(matrix.bits(number, k));
+    return values;
+  };
+  const std::array rows = {line(product.of_pixels, 16 * warp + lane / 4), line(product.of_pixels, 16 * warp + lane / 4 + 8)};
+  for (unsigned int column = 0; column < product.filters / 4; ++column) {
+    const auto filter = line(product.of_filters, column / 2 * 8 + lane % 4 * 2 + column % 2);
+    for (unsigned int row = 0; row < 2; ++row) {
+      float& sum = product.sums[column / 2 * 4 + row * 2 + column % 2];
+      for (unsigned int k = 0; k < kTerms; ++k)
+        sum += rows[row][k] * filter[k];
+    }
+  }
+}
+
+void end_products() {
+  Products& products = block().products[threadIdx.x];
+  products.groups.emplace_back();
+  products.begun = false;
+}
+
+template <int kNewest>
+void wait_for_products() {
+  auto& groups = block().products[threadIdx.x].groups;
+  while (groups.size() > kNewest + 1) {  // the last one has not ended
+    for (const Products::Product& product : groups.front())
+      add(product, threadIdx.x);
+    groups.erase(groups.begin());
+  }
+}
+
+template <class Type, std::size_t kSums>
+void multiply_together(Type, float (&sums)[kSums], const Matrix& pixels, const Matrix& filters) {
+  const Block::Shown mine = {.what = Block::Together::multiply_together, .matrices = {pixels.first, filters.first}};
+  const Block::Shown* const all = block().show(mine, Block::kWarpgroup);
+  for (std::size_t i = 0; i < Block::kWarpgroup; ++i)
+    require(all[i].matrices == mine.matrices, "a warpgroup's threads multiply different matrices");
+  Products& products = block().products[threadIdx.x];
+  require(products.begun, "products that have not begun");
+  require(std::ranges::none_of(block().products, &Products::unshown), "products of copies that have not been shown");
+  const Products::Product product = {
+      .sums = sums, .filters = kSums * 2, .of_pixels = pixels, .of_filters = filters, .value = Type::value};
+  if (block().how.late_products) products.groups.back().push_back(product);
+  else add(product, threadIdx.x);
+}
+
+void settle(float&) {}
+
+int alike_in_warp(int x) {
+  return x;
+}
+
+#include "workers/kernels/hopper_kernels.cu"
+
+template <class Value>
+Value read(const void* place) {
+  Value value;
+  std::memcpy(&value, place, sizeof value);
+  return value;
+}
+
+template <class... Values>
+void call(void (*kernel)(Values...), std::span<void*> arguments) {
+  TORCH_CHECK(arguments.size() == sizeof...(Values), "a kernel takes ", sizeof...(Values), " arguments, not ", arguments.size());
+  [&]<std::size_t... places>(std::index_sequence<places...>) {
+    kernel(read<Values>(arguments[places])...);
+  }(std::index_sequence_for<Values...>());
+}
+
+void call(const std::string& name, std::span<void*> arguments) {
+  if (name == "tessera_pool") call(tessera_pool, arguments);
+  else if (name == "tessera_join") call(tessera_join, arguments);
+  else if (name == "tessera_first_convolution") call(tessera_first_convolution, arguments);
+  else if (name == "tessera_classes") call(tessera_classes, arguments);
+  else if (name == "tessera_bend_input") call(tessera_bend_input, arguments);
+  else if (name == "tessera_bend_answer") call(tessera_bend_answer, arguments);
+  else if (name == "tessera_convolve_bfloat16_large") call(tessera_convolve_bfloat16_large, arguments);
+  else if (name == "tessera_convolve_bfloat16_narrow") call(tessera_convolve_bfloat16_narrow, arguments);
+  else if (name == "tessera_convolve_bfloat16_small") call(tessera_convolve_bfloat16_small, arguments);
+  else if (name == "tessera_convolve_float16_large") call(tessera_convolve_float16_large, arguments);
+  else if (name == "tessera_convolve_float16_narrow") call(tessera_convolve_float16_narrow, arguments);
+  else if (name == "tessera_convolve_float16_small") call(tessera_convolve_float16_small, arguments);
+  else if (name == "tessera_convolve_float32_large") call(tessera_convolve_float32_large, arguments);
+  else if (name == "tessera_convolve_float32_narrow") call(tessera_convolve_float32_narrow, arguments);
+  else if (name == "tessera_convolve_float32_small") call(tessera_convolve_float32_small, arguments);
+  else if (name == "tessera_hopper_bfloat16_lines_64") call(tessera_hopper_bfloat16_lines_64, arguments);
+  else if (name == "tessera_hopper_bfloat16_lines_128") call(tessera_hopper_bfloat16_lines_128, arguments);
+  else if (name == "tessera_hopper_bfloat16_lines_128_deep") call(tessera_hopper_bfloat16_lines_128_deep, arguments);
+  else if (name == "tessera_hopper_bfloat16_patches_64") call(tessera_hopper_bfloat16_patches_64, arguments);
+  else if (name == "tessera_hopper_bfloat16_patches_64_deep") call(tessera_hopper_bfloat16_patches_64_deep, arguments);
+  else if (name == "tessera_hopper_bfloat16_patches_128") call(tessera_hopper_bfloat16_patches_128, arguments);
+  else if (name == "tessera_hopper_float16_lines_64") call(tessera_hopper_float16_lines_64, arguments);
+  else if (name == "tessera_hopper_float16_lines_128") call(tessera_hopper_float16_lines_128, arguments);
+  else if (name == "tessera_hopper_float16_lines_128_deep") call(tessera_hopper_float16_lines_128_deep, arguments);
+  else if (name == "tessera_hopper_float16_patches_64") call(tessera_hopper_float16_patches_64, arguments);
+  else if (name == "tessera_hopper_float16_patches_64_deep") call(tessera_hopper_float16_patches_64_deep, arguments);
+  else if (name == "tessera_hopper_float16_patches_128") call(tessera_hopper_float16_patches_128, arguments);
+  else TORCH_CHECK(false, "no kernel ", name);
+}
+
+/// A block whose threads need no other's.
+void run_apart(const std::string& name, std::span<void*> arguments) {
+  for (threadIdx.x = 0; threadIdx.x < kKernelThreads; ++threadIdx.x)
+    call(name, arguments);
+}
+
+/// What lies behind the shared memory that a block asked for.
+constexpr unsigned int kBehind = 0x7fc07fc0U;  // two NaN of bfloat16
+
+void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_pieces, HostThreads how) {
+  require(shared_pieces <= kSharedPieces, "more shared memory than there is");
+  std::ranges::fill(shared_memory, Piece{{kBehind, kBehind, kBehind, kBehind}});
+  block().how = how;
+  block().copies.fill({});
+  block().products.fill({});
+  const auto thread = [&](std::size_t number) {
+    threadIdx.x = static_cast<unsigned int>(number);
+    call(name, arguments);
+  };
+  block().threads.run(thread, how.backwards);
+  for (const Copies& copies : block().copies) {
+    for (const auto& step : copies.steps)
+      require(step.empty(), "a block has ended before its copies");
+  }
+  for (const Products& products : block().products) {
+    for (const auto& group : products.groups)
+      require(group.empty(), "a block has ended before its products");
+  }
+  for (std::size_t i = shared_pieces; i < kSharedPieces; ++i)
+    require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kBehind; }), "a block has written beyond its shared memory");
+}
+
+}  // namespace
+
+KernelLauncher host_launcher(int& started, HostThreads threads) {
+  return [&started, threads](const KernelStart& start, std::span<void*> arguments) {
+    constexpr std::int64_t kAtOnce = 3;  // blocks
+    ++started;
+    const std::string name = start.name;
+    gridDim = {static_cast<unsigned int>(start.loops ? std::min(start.blocks_x, kAtOnce) : start.blocks_x),
+               static_cast<unsigned int>(start.blocks_y)};
+    for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
+      for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
+        if (name.starts_with("tessera_convolve") || name.starts_with("tessera_hopper"))
+          run_together(name, arguments, static_cast<std::size_t>(start.shared_bytes) / sizeof(Piece), threads);
+        else run_apart(name, arguments);
+      }
+    }
+  };
+}
+
+}  // namespace tessera::testing

@@ -1,0 +1,102 @@
+#include "workers/infer/volume_statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "io/base/error.h"
+#include "io/hdf5/volume_file.h"
+#include "tests/unit/temporary_folder.h"
+#include "workers/blocks/skip_rule.h"
+
+namespace tessera {
+namespace {
+
+DatasetName write_volume(const std::filesystem::path& file, const VoxelBuffer& voxels,
+                         const std::optional<Index3>& chunk) {
+  VolumeFile out(file, false);
+  VolumeSpec spec;
+  spec.shape = voxels.shape;
+  spec.type = voxels.type;
+  if (chunk) spec.chunk = *chunk;
+  out.add(spec, false);
+  out.write_sections(spec.path, 0, voxels);
+  out.commit();
+  return {file, spec.path};
+}
+
+/// Section z holds 10 z and 10 z + 4 in turns: mean 10 z + 2, deviation 2.
+VoxelBuffer striped(const Index3& shape) {
+  VoxelBuffer voxels(VoxelType::uint8, shape);
+  auto values = voxels.as<std::uint8_t>();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t z = static_cast<std::int64_t>(i) / (shape.y * shape.x);
+    values[i] = static_cast<std::uint8_t>(10 * z + 4 * static_cast<std::int64_t>(i % 2));
+  }
+  return voxels;
+}
+
+TEST(VolumeStatistics, AreThoseOfEachSection) {
+  const testing::TemporaryFolder folder;
+  const VolumeInfo raw = VolumeReader(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16})).info();
+  const auto sections = section_statistics(raw, Communicator::alone());
+  ASSERT_EQ(sections.size(), 5U);
+  for (std::size_t z = 0; z < 5; ++z) {
+    EXPECT_NEAR(sections[z].mean, 10.0 * static_cast<double>(z) + 2, 1e-12);
+    EXPECT_NEAR(sections[z].std, 2, 1e-9);
+  }
+  const Normalisation whole = volume_statistics(raw, Communicator::alone());
+  EXPECT_NEAR(whole.mean, 22, 1e-12);
+  EXPECT_NEAR(whole.std, std::sqrt(204.0), 1e-9);  // 2^2 within sections and 200 between them
+}
+
+TEST(VolumeStatistics, OfASectionWithoutContrastOnlyCentre) {
+  const testing::TemporaryFolder folder;
+  VoxelBuffer flat(VoxelType::uint8, {2, 20, 20});
+  for (auto& v : flat.as<std::uint8_t>())
+    v = 7;
+  const DatasetName raw = write_volume(folder / "a.h5", flat, Index3{1, 20, 20});
+  const auto sections = section_statistics(VolumeReader(raw).info(), Communicator::alone());
+  EXPECT_EQ(sections[0].mean, 7);
+  EXPECT_EQ(sections[0].std, 1);
+}
+
+TEST(VolumeStatistics, NameANaN) {
+  const testing::TemporaryFolder folder;
+  VoxelBuffer values(VoxelType::float32, {1, 8, 8});
+  values.as<float>()[9] = std::nanf("");
+  const DatasetName raw = write_volume(folder / "a.h5", values, Index3{1, 8, 8});
+  EXPECT_THROW(section_statistics(VolumeReader(raw).info(), Communicator::alone()), Error);
+}
+
+TEST(SkipRule, AMaskMayBeCoarser) {
+  const testing::TemporaryFolder folder;
+  VoxelBuffer mask(VoxelType::uint8, {2, 5, 7});  // one for each 2 x 8 x 8 voxels of 4 x 40 x 53
+  mask.as<std::uint8_t>()[1 * 35 + 2 * 7 + 3] = 1;
+  const DatasetName name = write_volume(folder / "m.h5", mask, Index3{1, 5, 7});
+  BlockMask blocks(name, {4, 40, 53});
+  EXPECT_FALSE(blocks.is_background({{0, 0, 0}, {4, 40, 53}}));
+  EXPECT_FALSE(blocks.is_background({{3, 23, 31}, {4, 24, 32}}));
+  EXPECT_TRUE(blocks.is_background({{0, 0, 0}, {2, 40, 53}})) << "the other layer";
+  EXPECT_TRUE(blocks.is_background({{2, 24, 0}, {4, 40, 53}}));
+  EXPECT_TRUE(blocks.is_background({{2, 0, 32}, {4, 40, 53}}));
+  EXPECT_THROW(BlockMask(name, {4, 3, 53}), UsageError) << "no factor gives 5 rows of 3";
+  EXPECT_THROW(
+      BlockMask(write_volume(folder / "f.h5", VoxelBuffer(VoxelType::float32, {2, 5, 7}), Index3{1, 5, 7}),
+                {4, 40, 53}),
+      UsageError);
+}
+
+TEST(SkipRule, BackgroundIsEveryValueOfTheBlockWithin) {
+  VoxelBuffer raw(VoxelType::uint8, {2, 10, 10});
+  raw.as<std::uint8_t>()[100 + 5 * 10 + 6] = 9;
+  const Box held{{4, 20, 30}, {6, 30, 40}};
+  EXPECT_TRUE(all_within(raw, held, {{4, 20, 30}, {5, 30, 40}}, 0, 3));
+  EXPECT_FALSE(all_within(raw, held, {{5, 20, 30}, {6, 30, 40}}, 0, 3));
+  EXPECT_TRUE(all_within(raw, held, {{5, 20, 30}, {6, 30, 40}}, 0, 9));
+  EXPECT_TRUE(all_within(raw, held, {{5, 20, 30}, {6, 25, 40}}, 0, 3));
+  EXPECT_FALSE(all_within(raw, held, {{4, 20, 30}, {5, 30, 40}}, 1, 3));
+}
+
+}  // namespace
+}  // namespace tessera

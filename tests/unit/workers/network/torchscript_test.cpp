@@ -1,0 +1,104 @@
+#include "workers/network/torchscript_network.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/jit/api/module.h>
+
+#include <fstream>
+
+#include "io/base/error.h"
+#include "tests/unit/temporary_folder.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/torchscript_export.h"
+#include "workers/network/unet.h"
+
+namespace tessera {
+namespace {
+
+UNetOptions small(bool same) {
+  UNetOptions options = same ? keras_same_options() : unet2015_options();
+  options.base_filters = 4;
+  options.depth = 2;
+  return options;
+}
+
+TEST(TorchScript, ExportedNetworksSayTheSame) {
+  const testing::TemporaryFolder folder;
+  const c10::InferenceMode inference;
+  for (const bool same : {false, true}) {
+    const UNetOptions options = small(same);
+    const auto network = make_network(options, 6);
+    export_torchscript(*network, {100, 20}, folder / "n.pt");
+    const auto facts = read_torchscript_facts(read_torchscript_file(folder / "n.pt"));
+    ASSERT_TRUE(facts.has_value());
+    EXPECT_EQ(facts->mean, 100);
+    EXPECT_EQ(facts->std, 20);
+    EXPECT_EQ(facts->model.margin, geometry_of(options).margin);
+    EXPECT_EQ(facts->model.classes, options.classes);
+    const auto loaded = make_torchscript_network(facts->model, Precision::float32, {});
+    const auto own = make_libtorch_network(*network, Precision::float32, {});
+    const std::int64_t side = geometry_of(options).input_side_for(32);
+    const at::Tensor x = at::randn({1, 1, side, side + 16});
+    EXPECT_LE((loaded->logits(x) - class_probabilities(own->logits(x))).abs().max().item<double>(), 1e-5);
+  }
+}
+
+TEST(TorchScript, TheProbeFindsTheGeometry) {
+  const testing::TemporaryFolder folder;
+  for (const bool same : {false, true}) {
+    const UNetOptions options = small(same);
+    export_torchscript(*make_network(options, 6), {}, folder / "n.pt");
+    const TorchScriptProbe probe = probe_torchscript(read_torchscript_facts(read_torchscript_file(folder / "n.pt"))->model);
+    const NetworkGeometry found = probe.traits.geometry, expected = geometry_of(options);
+    EXPECT_EQ(found.margin, expected.margin);
+    EXPECT_EQ(found.side_remainder, expected.side_remainder);
+    EXPECT_TRUE(found.is_legal_input(expected.input_side_for(64)));
+    EXPECT_LE(probe.tile_dependence, 1e-5);
+    EXPECT_GE(probe.traits.bytes_per_pixel, 256);
+  }
+}
+
+/// A file with a forward() of one's own.
+TorchScriptFile script(const std::filesystem::path& file, const std::string& forward) {
+  torch::jit::Module module("Own");
+  module.define(forward);
+  module.save(file.string());
+  return read_torchscript_file(file);
+}
+
+TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
+  const testing::TemporaryFolder folder;
+  TorchScriptModel model;
+  model.file =
+      script(folder / "crop.pt",
+             "def forward(self, x):\n    y = x[:, :, 3:-3, 3:-3]\n    return torch.cat([y, -y], 1)\n");
+  model.margin = 3;
+  model.alignment = 4;
+  EXPECT_LE(probe_torchscript(model).tile_dependence, 1e-6);  // a sigmoid may be rounded by where it lies in memory
+  model.classes = 3;
+  EXPECT_THROW(probe_torchscript(model), UsageError);
+  model.classes = 2;
+  model.margin = 5;
+  EXPECT_THROW(probe_torchscript(model), UsageError);
+}
+
+TEST(TorchScript, TheProbeSeesWhatDependsOnTheTile) {
+  const testing::TemporaryFolder folder;
+  TorchScriptModel model;
+  model.file = script(folder / "norm.pt",
+                      "def forward(self, x):\n    y = x - x.mean()\n    return torch.cat([y, -y], 1)\n");
+  model.padding = Padding::same;
+  model.alignment = 4;
+  EXPECT_GT(probe_torchscript(model).tile_dependence, 1e-3);
+}
+
+TEST(TorchScript, OtherFilesAreRefusedInWords) {
+  const testing::TemporaryFolder folder;
+  std::ofstream(folder / "text.pt") << "no network";
+  EXPECT_THROW(read_torchscript_facts(read_torchscript_file(folder / "text.pt")), Error);
+  EXPECT_THROW(read_torchscript_file(folder / "none.pt"), Error);
+}
+
+}  // namespace
+}  // namespace tessera

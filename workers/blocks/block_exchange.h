@@ -1,0 +1,139 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/volume/block_journal.h"
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// What a worker says of a block that is done (its voxels are on the disk: fdatasync returned) or skipped.
+struct BlockReport {
+  std::int64_t id = 0;
+  std::int64_t voxels = 0;
+  std::uint32_t crc = 0;  ///< CRC-32C of the block's voxels, row-major; 0 when skipped
+  BlockOutcome outcome = BlockOutcome::done;
+};
+
+/// What a worker says of a block that it could not do.
+struct BlockFailure {
+  std::int64_t id = 0;
+  bool whole_job = false;  ///< every other block would meet the same (a full disk): the job is to end
+  std::string words;
+};
+
+/// A sign of life, every pulse_interval_s().
+struct WorkerPulse {
+  std::int64_t voxels = 0;  ///< predicted since the last pulse
+  double still_s = 0;       ///< since when no stage has got on, while there was work; 0 without work
+};
+
+/// How often each of so many workers sends a pulse: together no more than the coordinator hears beside its other work.
+double pulse_interval_s(int workers);
+
+/// Where a worker is. Text is cut to fit.
+struct WorkerIdentity {
+  std::array<char, 64> host{}, device{};
+};
+/// Of this process.
+WorkerIdentity identity_of(const std::string& device);
+
+/// What a worker says when it ends.
+struct WorkerStatistics {
+  std::int64_t blocks = 0, skipped = 0, voxels = 0, input_pixels = 0;
+  std::int64_t chunks_read = 0;  ///< stored chunks of the raw volume read and decompressed
+  std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were taken
+  double read_s = 0, predict_s = 0, write_s = 0, wait_s = 0, elapsed_s = 0;
+  /// Until the first `kStartBlocks` were on the disk, and their voxels: kernels are chosen, memory is taken, the first tile is
+  /// compared. What comes after it is the rate at which the worker runs. 0: there were no more.
+  double start_s = 0;
+  std::int64_t start_voxels = 0;
+  static constexpr std::int64_t kStartBlocks = 4;  ///< more than are on their way through a worker
+  /// How far the probabilities of the worker's first tile are from float32, the share of its voxels beyond
+  /// `kPrecisionLimit`; below 0: not compared.
+  double check_largest = -1, check_mean = -1, check_share_beyond = -1;
+  std::array<char, 256> engine{};  ///< TilePredictor::engine_text(), cut to fit
+};
+
+/// A worker's view of the coordinator.
+class BlockExchange {
+ public:
+  virtual ~BlockExchange() = default;
+  /// A block newly handed to this worker, if there is one.
+  virtual std::optional<std::int64_t> poll() = 0;
+  /// Whether no more blocks will come.
+  virtual bool finished() const = 0;
+  virtual void report(const BlockReport& report) = 0;
+  virtual void report(const BlockFailure& failure) = 0;
+  /// Sends what was reported; to be called before waiting.
+  virtual void flush() = 0;
+  virtual void pulse(const WorkerPulse& pulse) = 0;
+  virtual double pulse_every_s() const { return pulse_interval_s(1); }
+  virtual void leave(const WorkerStatistics& statistics) = 0;
+};
+
+/// The messages between worker and coordinator, by tag.
+enum ExchangeTag : int {
+  kTagAssign = 11,      ///< coordinator -> worker: block ids (std::int64_t) to do in this order; kNoMoreBlocks ends
+  kTagReport = 12,      ///< worker -> coordinator: BlockReports
+  kTagFailure = 13,     ///< worker -> coordinator: bytes_of(BlockFailure)
+  kTagPulse = 14,       ///< worker -> coordinator: WorkerPulse
+  kTagHello = 15,       ///< worker -> coordinator: WorkerIdentity, the first message
+  kTagStatistics = 16,  ///< worker -> coordinator: WorkerStatistics, the last message
+};
+constexpr std::int64_t kNoMoreBlocks = -1;
+
+std::vector<std::byte> bytes_of(const BlockFailure& failure);
+BlockFailure failure_of(const Message& message);
+
+/// The exchange by MPI messages with rank 0 of `world`. All calls come from the thread that started MPI.
+class MpiBlockExchange : public BlockExchange {
+ public:
+  /// Says hello. `device` is for people.
+  explicit MpiBlockExchange(const Communicator& world, const std::string& device = {});
+  std::optional<std::int64_t> poll() override;
+  bool finished() const override { return finished_ && assigned_.empty(); }
+  void report(const BlockReport& report) override { unsent_.push_back(report); }
+  void report(const BlockFailure& failure) override;
+  void flush() override;
+  void pulse(const WorkerPulse& pulse) override;
+  double pulse_every_s() const override { return pulse_interval_s(world_.size() - 1); }
+  void leave(const WorkerStatistics& statistics) override;
+
+ private:
+  const Communicator& world_;
+  bool finished_ = false;
+  std::deque<std::int64_t> assigned_;
+  std::vector<BlockReport> unsent_;
+};
+
+/// Trivially copyable values as messages, and back. Ranks run the same program on the same architecture.
+template <class T>
+void send_value(const Communicator& world, int destination, int tag, const T& value) {
+  world.send(destination, tag, std::as_bytes(std::span(&value, 1)));
+}
+template <class T>
+T value_of(const Message& message) {
+  T value{};
+  std::copy_n(message.bytes.data(), std::min(message.bytes.size(), sizeof(T)), reinterpret_cast<std::byte*>(&value));
+  return value;
+}
+template <class T>
+void send_values(const Communicator& world, int destination, int tag, const std::vector<T>& values) {
+  world.send(destination, tag, std::as_bytes(std::span(values)));
+}
+template <class T>
+std::vector<T> values_of(const Message& message) {
+  std::vector<T> values(message.bytes.size() / sizeof(T));
+  std::copy_n(message.bytes.data(), values.size() * sizeof(T), reinterpret_cast<std::byte*>(values.data()));
+  return values;
+}
+
+}  // namespace tessera

@@ -1,0 +1,172 @@
+#include "workers/device/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/format.h>
+#include <torch/cuda.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "io/base/error.h"
+#include "workers/device/core_binding.h"
+#include "workers/device/cuda_runtime.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+std::int64_t read_number(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::int64_t value = 0;
+  return in >> value ? value : -1;
+}
+
+/// Of a control group's memory, what holds files: the system gives it back when it is needed.
+std::int64_t file_cache(const std::filesystem::path& statistics) {
+  std::ifstream in(statistics);
+  std::int64_t sum = 0, bytes = 0;
+  for (std::string key; in >> key >> bytes;) {
+    if (key == "inactive_file" || key == "active_file") sum += bytes;
+  }
+  return sum;
+}
+
+/// What the control groups (version 2) of this process leave of their memory limits, from its own up to the
+/// root; batch systems set them on the job, some levels up.
+std::int64_t memory_left_by_control_groups() {
+  std::int64_t left = std::numeric_limits<std::int64_t>::max();
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (line.rfind("0::/", 0) != 0) continue;
+    for (std::filesystem::path group = line.substr(3);; group = group.parent_path()) {
+      const std::filesystem::path folder = std::filesystem::path("/sys/fs/cgroup") / group.relative_path();
+      const std::int64_t limit = read_number(folder / "memory.max");
+      const std::int64_t used = read_number(folder / "memory.current") - file_cache(folder / "memory.stat");
+      if (limit > 0) left = std::min(left, std::max<std::int64_t>(0, limit - used));
+      if (group == group.parent_path()) break;
+    }
+  }
+  return left;
+}
+
+/// Partial sums of a product stay in float32; LibTorch before 2.0 knows nothing else.
+void sum_products_in_float32(auto& context) {
+  context.setAllowFP16ReductionCuBLAS(false);
+  if constexpr (requires { context.setAllowBF16ReductionCuBLAS(false); }) context.setAllowBF16ReductionCuBLAS(false);
+}
+
+}  // namespace
+
+std::string Device::text() const {
+  if (cuda) return fmt::format("cuda:{}{}{}", index, name.empty() ? "" : ", ", name);
+  return fmt::format("cpu, {} thread{}{}", threads, threads == 1 ? "" : "s", cpus.empty() ? "" : " on " + cpus);
+}
+
+Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
+  Device device;
+  const std::vector<Cpu> cpus = allowed_cpus();
+  std::vector<int> ids;
+  for (const Cpu& cpu : cpus)
+    ids.push_back(cpu.id);
+  const std::string mine = cpu_list_text(ids);
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  const std::vector<std::string> ranks =
+      world.all_gather(fmt::format("{}|{}|{}", host.data(), is_worker ? "worker" : "none", mine));
+  const std::string mine_on_node = fmt::format("{}|worker|", host.data());
+  int workers_on_node = 0, place = 0, sharing = 0;
+  for (int rank = 0; rank < world.size(); ++rank) {
+    const std::string& other = ranks[static_cast<std::size_t>(rank)];
+    if (other.rfind(mine_on_node, 0) != 0) continue;
+    if (rank < world.rank()) ++place;
+    ++workers_on_node;
+    if (other == mine_on_node + mine) ++sharing;
+  }
+  on_every_rank(world, [&] {
+    if (!is_worker || wanted == "cpu") return;
+    const auto visible = static_cast<int>(torch::cuda::device_count());
+    if (visible == 0) {
+      if (wanted == "cuda") {
+        throw UsageError(fmt::format("device: cuda was asked for, but {} shows no CUDA device to rank {} (is this a CUDA "
+                                     "build of LibTorch, and was a GPU requested?)", host.data(), world.rank()));
+      }
+      return;
+    }
+    if (workers_on_node > visible) {
+      throw UsageError(fmt::format("{} has {} workers but {} visible CUDA devices: start one worker per device, or set "
+                                   "device: cpu", host.data(), workers_on_node, visible));
+    }
+    device.cuda = true;
+    device.index = place % visible;
+    // Of this thread; others say which device they mean where they use it.
+    c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
+    device.memory = cuda_memory();
+    device.name = cuda_name(device.index);
+  });
+  device.workers_on_node = std::max(1, workers_on_node);
+  if (device.cuda) {
+    // TensorFloat-32 keeps 10 bits of the mantissa: float32 is to mean float32.
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
+    sum_products_in_float32(at::globalContext());
+  }
+  const int job_cpus = slurm_cpus_on_node();
+  if (is_worker && !device.cuda && sharing == workers_on_node && job_cpus == static_cast<int>(cpus.size())) {
+    // The job's own CPUs, as all its workers of this node see them: nobody else is on them, so they can be shared out.
+    const std::vector<int> share = share_of_cpus(cpus, workers_on_node, place);
+    if (!share.empty() && bind_to_cpus(share)) device.cpus = cpu_list_text(share);
+  }
+  int usable = std::max(1, static_cast<int>(cpus.size()));
+  if (job_cpus > 0) usable = std::min(usable, job_cpus);
+  device.threads = !is_worker    ? 1
+                   : threads > 0 ? threads
+                                 : std::max(1, usable / std::max(1, sharing));
+  at::set_num_threads(device.threads);
+  return device;
+}
+
+void choose_algorithms(const Device& device, bool reproducible) {
+  if (!device.cuda) return;
+  at::globalContext().setDeterministicCuDNN(reproducible);
+  at::globalContext().setBenchmarkCuDNN(!reproducible);
+  // cuBLAS gives the same bits in one stream only with a workspace of its own (its documentation, "reproducibility").
+  if (reproducible) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  // Context::setDeterministicAlgorithms stays off: it refuses, or at every call warns of, the gradients of max_pool2d
+  // and gather, which add atomically. With windows that do not overlap and one class a pixel every sum has one term.
+}
+
+AlgorithmsByRule::AlgorithmsByRule(const Device& device)
+    : cuda_(device.cuda),
+      deterministic_(at::globalContext().deterministicCuDNN()),
+      benchmark_(at::globalContext().benchmarkCuDNN()) {
+  if (!cuda_) return;
+  // Not cuBLAS's workspace, as choose_algorithms() does: LibTorch would tell it of more memory than it has been given.
+  at::globalContext().setDeterministicCuDNN(true);
+  at::globalContext().setBenchmarkCuDNN(false);
+}
+
+AlgorithmsByRule::~AlgorithmsByRule() {
+  if (!cuda_) return;
+  at::globalContext().setDeterministicCuDNN(deterministic_);
+  at::globalContext().setBenchmarkCuDNN(benchmark_);
+}
+
+std::int64_t available_memory(const Device& device) {
+  std::int64_t available = std::numeric_limits<std::int64_t>::max();
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string key; meminfo >> key;) {
+    std::int64_t kib = 0;
+    if (key == "MemAvailable:" && meminfo >> kib) available = kib * 1024;
+    meminfo.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return std::min(available, memory_left_by_control_groups()) / device.workers_on_node;
+}
+
+}  // namespace tessera

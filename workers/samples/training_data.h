@@ -1,0 +1,142 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "io/volume/dataset_name.h"
+#include "io/geometry/network_geometry.h"
+#include "io/hdf5/volume_reader.h"
+#include "workers/network/normalisation.h"
+#include "workers/samples/sample_warp.h"
+#include "workers/samples/training_labels.h"
+
+namespace tessera {
+
+/// Half-open range of sections.
+struct Sections {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t count() const { return end - begin; }
+};
+
+/// Sums over raw voxels, for their mean and deviation.
+struct RawSums {
+  double sum = 0, squares = 0, count = 0;
+  RawSums& operator+=(const RawSums& other);
+  /// A deviation of 0, of blank voxels, becomes 1.
+  Normalisation normalisation() const;
+};
+
+struct TrainingDataOptions {
+  DatasetName raw, labels;
+  Sections sections;         ///< those to train on
+  std::int64_t classes = 2;  ///< that labels tell apart; 2: voxels above 0 are class 1
+  std::int64_t context = 0;  ///< sections before and after the labelled one that the network sees
+  LabelKind label_kind = LabelKind::classes;
+  std::optional<std::int64_t> ignore_label = std::nullopt;  ///< voxels of this value are not trained on
+  WeightMapOptions weight_map = {};
+  int threads = 1;                                   ///< that compute the weight map
+  bool invert_labels = false;                        ///< 0 is class 1: LabelOptions::invert
+  std::optional<PixelBounds> region = std::nullopt;  ///< of each section: no other pixel is trained on
+  std::int64_t reach = 1024;  ///< pixels seen around the region; what lies beyond is mirrored
+
+  LabelOptions label_options() const { return {classes, label_kind, ignore_label, invert_labels}; }
+};
+
+/// One training input with its answer. Square; before augmentation.
+struct Sample {
+  std::int64_t channels = 1;
+  std::int64_t sections = 1;  ///< the labelled one is in the middle; channel c is of section c % sections
+  float black = 0;            ///< what a raw 0 is
+  std::int64_t input_side = 0, output_side = 0;
+  std::vector<float> input;           ///< (channels, input_side, input_side), normalised
+  std::vector<std::uint8_t> classes;  ///< (output_side, output_side), class of each pixel, or kIgnoredClass
+  std::vector<float> border;          ///< likewise, the weight map's border part; empty where there is none
+};
+
+/// One section as it is held, its region alone: (y, x) each.
+struct SectionView {
+  std::int64_t z = 0, height = 0, width = 0;
+  std::vector<float> raw;  ///< of the first channel
+  std::span<const std::uint8_t> classes;
+  std::span<const float> border;  ///< empty where there is no such part
+};
+
+/// The annotated sections of one volume, held in memory. The first use of a section with NaN, or of labels
+/// with more classes than said, is an Error naming the place.
+class TrainingData {
+ public:
+  /// Errors: Error for unreadable data; UsageError when raw and labels differ in shape or the sections or the
+  /// region lie outside of them.
+  explicit TrainingData(const TrainingDataOptions& options);
+
+  const VolumeInfo& raw_info() const { return raw_info_; }
+  const TrainingDataOptions& options() const { return options_; }
+  std::int64_t network_channels() const { return raw_info_.channels * (2 * options_.context + 1); }
+
+  /// The pixels of a section that are trained on: the region, or all.
+  const PixelBounds& region() const { return region_; }
+  /// Pixels that are trained on, ignored ones counted in.
+  double pixels() const;
+
+  /// Mean and standard deviation of the raw voxels that are trained on.
+  double mean() const { return normalisation_.mean; }
+  double std() const { return normalisation_.std; }
+  const Normalisation& normalisation() const { return normalisation_; }
+  const RawSums& raw_sums() const { return raw_sums_; }
+  /// Voxels of each class in the training sections, without ignored ones.
+  const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
+  /// What is held, and of which boxes of the volume.
+  struct Held {
+    const VoxelBuffer& raw;
+    const Box& raw_box;
+    const VoxelBuffer& classes;  ///< uint8
+    const VoxelBuffer& border;   ///< float32; empty where the weight map has no such part
+    const Box& label_box;
+  };
+  Held held() const { return {raw_, raw_box_, classes_, border_, label_box_}; }
+
+  /// The first training section, for pictures: (y, x).
+  SectionView first_section() const;
+
+  /// The sample whose output starts at (z, y, x); beyond the section everything is mirrored, outputs beyond a
+  /// region are ignored. The input is
+  /// normalised with (v - mean) / std. A warp that is no identity resamples once: the input bicubically,
+  /// classes and border weights from the nearest pixel, so that a weight stays with its label. Safe to call
+  /// from several threads.
+  Sample cut(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
+             const NetworkGeometry& geometry, double mean, double std, const SampleWarp& warp = {}) const;
+  /// The same sample's classes and border weights alone.
+  Sample cut_answer(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
+                    const NetworkGeometry& geometry, const SampleWarp& warp = {}) const;
+
+ private:
+  void measure();
+  void cut_input(const Index3& input_begin, double mean, double std, const SampleWarp& warp,
+                 Sample& sample) const;
+  VoxelBuffer cut_raw(const Box& box) const;
+  VoxelBuffer cut_labels(const VoxelBuffer& held, const Box& box) const;
+  void read_labels(VolumeReader& labels);
+
+  TrainingDataOptions options_;
+  VolumeInfo raw_info_;
+  Box raw_box_, label_box_;  ///< what is held
+  PixelBounds region_;
+  VoxelBuffer raw_;
+  VoxelBuffer classes_;  ///< uint8, of label_box_
+  VoxelBuffer border_;   ///< float32, likewise; empty where the weight map has no such part
+  RawSums raw_sums_;
+  Normalisation normalisation_;
+  std::vector<std::int64_t> class_counts_;
+};
+
+/// Throws UsageError unless the two volumes have one shape and hold the sections.
+void require_same_shape(const VolumeInfo& raw, const VolumeInfo& labels);
+void require_sections(const Sections& sections, const VolumeInfo& volume, const std::string& key);
+/// Throws UsageError unless the region is within the volume's sections.
+void require_region(const PixelBounds& region, const VolumeInfo& volume, const std::string& key);
+
+}  // namespace tessera
