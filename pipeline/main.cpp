@@ -9,10 +9,10 @@
 
 #include "io/base/error.h"
 #include "io/base/error_words.h"
-#include "io/hdf5/hdf5_handle.h"
 #include "io/base/log.h"
-#include "pipeline/run/command_line.h"
+#include "io/hdf5/hdf5_handle.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/run/job_end.h"
 #include "pipeline/run/run_folder.h"
 #include "workers/mpi/agreement.h"
@@ -47,9 +47,11 @@ const std::map<std::string, Verb>& verbs() {
 
 std::string usage() {
   std::string text = "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off]\n\nverbs:\n";
-  for (const auto& [name, verb] : verbs()) text += fmt::format("  {:<12} {}\n", name, verb.purpose);
-  return text + "\n'tessera VERB --help' tells more; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
-                "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped early with its state saved\n";
+  for (const auto& [name, verb] : verbs())
+    text += fmt::format("  {:<12} {}\n", name, verb.purpose);
+  return text +
+         "\n'tessera VERB --help' tells more; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
+         "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped early with its state saved\n";
 }
 
 /// Takes `--log-level LEVEL` or `--log-level=LEVEL` out of the arguments.
@@ -87,10 +89,11 @@ int run(Arguments arguments, const Communicator& world) {
   const auto verb = verbs().find(arguments[0]);
   if (verb == verbs().end()) {
     std::vector<std::string> names;
-    for (const auto& [name, unused] : verbs()) names.push_back(name);
+    for (const auto& [name, unused] : verbs())
+      names.push_back(name);
     const auto near = nearest_word(arguments[0], names);
-    throw UsageError(fmt::format("unknown verb '{}'{}\n{}", arguments[0], near ? fmt::format(": did you mean '{}'?", *near) : "",
-                                 usage()));
+    throw UsageError(fmt::format("unknown verb '{}'{}\n{}", arguments[0],
+                                 near ? fmt::format(": did you mean '{}'?", *near) : "", usage()));
   }
   return verb->second.run(Arguments(arguments.begin() + 1, arguments.end()), world);
 }

@@ -13,7 +13,8 @@ constexpr auto make_tables() {
   std::array<std::array<std::uint32_t, 256>, 8> tables{};
   for (std::uint32_t i = 0; i < 256; ++i) {
     std::uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? kPolynomial : 0);
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc >> 1) ^ ((crc & 1) != 0 ? kPolynomial : 0);
     tables[0][i] = crc;
   }
   for (std::size_t t = 1; t < 8; ++t) {
@@ -32,7 +33,8 @@ std::uint32_t by_tables(const std::byte* at, std::size_t left, std::uint32_t crc
     std::memcpy(&word, at, 8);
     word ^= crc;
     crc = 0;
-    for (std::size_t i = 0; i < 8; ++i) crc ^= kTables[7 - i][(word >> (8 * i)) & 0xFF];
+    for (std::size_t i = 0; i < 8; ++i)
+      crc ^= kTables[7 - i][(word >> (8 * i)) & 0xFF];
   }
   for (; left > 0; ++at, --left) {
     crc = (crc >> 8) ^ kTables[0][(crc ^ std::to_integer<std::uint32_t>(*at)) & 0xFF];
@@ -42,7 +44,8 @@ std::uint32_t by_tables(const std::byte* at, std::size_t left, std::uint32_t crc
 
 #if defined(__x86_64__) && defined(__GNUC__)
 /// The processor's own instruction for this polynomial.
-__attribute__((target("sse4.2"))) std::uint32_t by_instruction(const std::byte* at, std::size_t left, std::uint32_t crc) {
+__attribute__((target("sse4.2"))) std::uint32_t by_instruction(const std::byte* at, std::size_t left,
+                                                               std::uint32_t crc) {
   std::uint64_t wide = crc;
   for (; left >= 8; at += 8, left -= 8) {
     std::uint64_t word = 0;
@@ -50,13 +53,20 @@ __attribute__((target("sse4.2"))) std::uint32_t by_instruction(const std::byte* 
     wide = __builtin_ia32_crc32di(wide, word);
   }
   crc = static_cast<std::uint32_t>(wide);
-  for (; left > 0; ++at, --left) crc = __builtin_ia32_crc32qi(crc, std::to_integer<std::uint8_t>(*at));
+  for (; left > 0; ++at, --left)
+    crc = __builtin_ia32_crc32qi(crc, std::to_integer<std::uint8_t>(*at));
   return crc;
 }
-bool has_instruction() { return __builtin_cpu_supports("sse4.2") != 0; }
+bool has_instruction() {
+  return __builtin_cpu_supports("sse4.2") != 0;
+}
 #else
-std::uint32_t by_instruction(const std::byte* at, std::size_t left, std::uint32_t crc) { return by_tables(at, left, crc); }
-bool has_instruction() { return false; }
+std::uint32_t by_instruction(const std::byte* at, std::size_t left, std::uint32_t crc) {
+  return by_tables(at, left, crc);
+}
+bool has_instruction() {
+  return false;
+}
 #endif
 
 }  // namespace

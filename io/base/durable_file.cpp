@@ -21,13 +21,18 @@ std::filesystem::path folder_of(const std::filesystem::path& file) {
 
 std::string hint_for(int reason) {
   switch (reason) {
-    case ENOSPC: return " (free some space or write elsewhere)";
-    case EDQUOT: return " (the quota of this user or project is used up)";
-    case EFBIG: return " (beyond the file size limit: see 'ulimit -f')";
+    case ENOSPC:
+      return " (free some space or write elsewhere)";
+    case EDQUOT:
+      return " (the quota of this user or project is used up)";
+    case EFBIG:
+      return " (beyond the file size limit: see 'ulimit -f')";
     case EROFS:
     case EACCES:
-    case EPERM: return " (is the folder writable from this node?)";
-    default: return "";
+    case EPERM:
+      return " (is the folder writable from this node?)";
+    default:
+      return "";
   }
 }
 
@@ -103,8 +108,9 @@ void require_free_space(const std::filesystem::path& file, std::int64_t bytes) {
   if (::statvfs(folder_of(file).c_str(), &found) != 0) fail("look at the file system of", file, errno);
   const auto free = static_cast<std::int64_t>(found.f_bavail) * static_cast<std::int64_t>(found.f_frsize);
   if (free < bytes) {
-    throw Error(fmt::format("the disk has no room for {}: it needs {}, {} are free (free some space or write elsewhere)",
-                            file.string(), bytes_text(bytes), bytes_text(free)));
+    throw Error(fmt::format(
+        "the disk has no room for {}: it needs {}, {} are free (free some space or write elsewhere)",
+        file.string(), bytes_text(bytes), bytes_text(free)));
   }
 }
 
@@ -123,7 +129,8 @@ std::string bytes_text(std::int64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  return value < 10 ? fmt::format("{:.1f} {}", value, units[unit]) : fmt::format("{:.0f} {}", value, units[unit]);
+  return value < 10 ? fmt::format("{:.1f} {}", value, units[unit])
+                    : fmt::format("{:.0f} {}", value, units[unit]);
 }
 
 StagedFile::StagedFile(std::filesystem::path to) : to_(std::move(to)), staged_(to_.string() + ".tmp") {

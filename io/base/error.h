@@ -30,8 +30,8 @@ class WholeJobError : public Error {
   using Error::Error;
 };
 
-/// A signal or the end of the job's time stopped the run, and its state is saved: starting it again goes on. Exit
-/// code 75.
+/// A signal or the end of the job's time stopped the run, and its state is saved: starting it again goes on.
+/// Exit code 75.
 class StoppedEarly : public Error {
  public:
   using Error::Error;

@@ -5,7 +5,8 @@
 namespace tessera {
 
 std::string words_of(const std::exception& error) {
-  static const std::string kAdvice = "lower the tile, the block or model.base_filters, or give each rank more memory";
+  static const std::string kAdvice =
+      "lower the tile, the block or model.base_filters, or give each rank more memory";
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return "out of memory: " + kAdvice;
   std::string words = error.what();
   // LibTorch appends where in its own code an error arose.

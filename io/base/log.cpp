@@ -13,7 +13,8 @@ namespace tessera {
 void start_log(const std::string& level, int rank, int ranks) {
   constexpr std::array levels{"trace", "debug", "info", "warn", "error", "off"};
   bool known = false;
-  for (const char* name : levels) known = known || level == name;
+  for (const char* name : levels)
+    known = known || level == name;
   if (!known) {
     throw UsageError(
         fmt::format("unknown log level '{}': use trace, debug, info, warn, error or off", level));
@@ -36,6 +37,8 @@ void add_log_file(const std::filesystem::path& file) {
   }
 }
 
-void close_log_files() { spdlog::default_logger()->sinks().resize(1); }
+void close_log_files() {
+  spdlog::default_logger()->sinks().resize(1);
+}
 
 }  // namespace tessera

@@ -22,7 +22,8 @@ std::string hex_of(std::span<const unsigned char> bytes) {
 }
 
 void check_digest(int status) {
-  if (status != 1) throw Error("libcrypto cannot compute SHA-256 (is this OpenSSL's FIPS configuration complete?)");
+  if (status != 1)
+    throw Error("libcrypto cannot compute SHA-256 (is this OpenSSL's FIPS configuration complete?)");
 }
 
 }  // namespace
@@ -32,7 +33,8 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  check_digest(state_->context != nullptr ? EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) : 0);
+  check_digest(state_->context != nullptr ? EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr)
+                                          : 0);
 }
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;

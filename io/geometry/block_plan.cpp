@@ -11,7 +11,8 @@ namespace tessera {
 
 BlockPlan::BlockPlan(const Index3& volume_shape, const Index3& block_shape)
     : region_(Box::of_shape(volume_shape)), block_shape_(block_shape) {
-  for (int axis = 0; axis < 3; ++axis) grid_[axis] = ceil_div(volume_shape[axis], block_shape[axis]);
+  for (int axis = 0; axis < 3; ++axis)
+    grid_[axis] = ceil_div(volume_shape[axis], block_shape[axis]);
 }
 
 BlockPlan BlockPlan::of_region(const Box& region, const Index3& block_shape) {
@@ -77,7 +78,8 @@ Index3 choose_block_shape(const BlockChoice& choice, const Index3& output_chunk)
   const std::int64_t layer_bytes =
       (block.y + 2 * choice.margin) * (block.x + 2 * choice.margin) * depth * choice.voxel_bytes;
   constexpr std::int64_t kBlockBytes = std::int64_t{1} << 30;
-  const std::int64_t deepest = std::max<std::int64_t>(1, kBlockBytes / std::max<std::int64_t>(1, layer_bytes));
+  const std::int64_t deepest =
+      std::max<std::int64_t>(1, kBlockBytes / std::max<std::int64_t>(1, layer_bytes));
   // Blocks of one layer would read each chunk of the layers above and below for their context, too.
   const std::int64_t for_context = choice.context > 0 && depth > 1 ? 4 : 1;
   const std::int64_t wanted = std::max(for_context, layers * columns / kManyBlocks);
@@ -91,9 +93,11 @@ void require_fitting_block(const Index3& block, const Index3& output_chunk, cons
     const std::int64_t alignment = axis == 0 ? 1 : choice.alignment;
     const std::int64_t step = std::lcm(output_chunk[axis], alignment);
     if (block[axis] < 1 || block[axis] % step != 0) {
-      throw UsageError(fmt::format(
-          "a block of {} does not fit: along {} it must be a multiple of {} (chunk {}, network alignment {}) or span "
-          "the volume", to_string(block), "zyx"[axis], step, output_chunk[axis], alignment));
+      throw UsageError(
+          fmt::format("a block of {} does not fit: along {} it must be a multiple of {} (chunk {}, network "
+                      "alignment {}) or span "
+                      "the volume",
+                      to_string(block), "zyx"[axis], step, output_chunk[axis], alignment));
     }
   }
 }

@@ -23,11 +23,15 @@ std::string to_string(const Index3& index);
 /// z * y * x. Errors: Error when the product does not fit 63 bits.
 std::int64_t volume_of(const Index3& shape);
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t multiple) {
   return ceil_div(a, multiple) * multiple;
 }
-constexpr std::int64_t round_down(std::int64_t a, std::int64_t multiple) { return a / multiple * multiple; }
+constexpr std::int64_t round_down(std::int64_t a, std::int64_t multiple) {
+  return a / multiple * multiple;
+}
 
 /// A half-open box [begin, end) of voxels.
 struct Box {

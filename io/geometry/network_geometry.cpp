@@ -31,8 +31,8 @@ std::string NetworkGeometry::legal_sides_text(std::int64_t near) const {
   const std::int64_t first = input_side_for(alignment);
   const std::int64_t below =
       std::max(first, round_down(std::max(near, first) - side_remainder, alignment) + side_remainder);
-  return fmt::format("legal sides are {} k + {}, from {} on; the nearest to {} are {} and {}", alignment, side_remainder,
-                     first, near, below, below + alignment);
+  return fmt::format("legal sides are {} k + {}, from {} on; the nearest to {} are {} and {}", alignment,
+                     side_remainder, first, near, below, below + alignment);
 }
 
 NetworkGeometry valid_geometry(int depth, int block_convs) {
@@ -65,7 +65,8 @@ Reached convolve(const Reached& in) {
 
 Reached pool(const Reached& in) {
   Reached out(in.size() / 2);
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = in[2 * i] || in[2 * i + 1];
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = in[2 * i] || in[2 * i + 1];
   return out;
 }
 
@@ -86,7 +87,8 @@ std::int64_t padding_reach(int depth, int block_convs, int up_kernel) {
   Reached level(scale * static_cast<std::size_t>(64 * block_convs), false);
   std::vector<Reached> skips;
   for (int l = 0; l <= depth; ++l) {
-    for (int c = 0; c < block_convs; ++c) level = convolve(level);
+    for (int c = 0; c < block_convs; ++c)
+      level = convolve(level);
     if (l < depth) {
       skips.push_back(level);
       level = pool(level);
@@ -94,8 +96,10 @@ std::int64_t padding_reach(int depth, int block_convs, int up_kernel) {
   }
   for (int l = depth - 1; l >= 0; --l) {
     level = up_convolve(level, up_kernel);
-    for (std::size_t i = 0; i < level.size(); ++i) level[i] = level[i] || skips[static_cast<std::size_t>(l)][i];
-    for (int c = 0; c < block_convs; ++c) level = convolve(level);
+    for (std::size_t i = 0; i < level.size(); ++i)
+      level[i] = level[i] || skips[static_cast<std::size_t>(l)][i];
+    for (int c = 0; c < block_convs; ++c)
+      level = convolve(level);
   }
   const auto clean_first = std::find(level.begin(), level.end(), false);
   const auto clean_last = std::find(level.rbegin(), level.rend(), false);

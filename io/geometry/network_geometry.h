@@ -12,8 +12,8 @@ enum class Padding { valid, same };
 /// free of the input's border.
 struct NetworkGeometry {
   Padding padding = Padding::valid;
-  std::int64_t alignment = 16;       ///< tile cores start on multiples of it
-  std::int64_t margin = 92;          ///< valid: lost on each side; same: as far as the zero padding can be seen
+  std::int64_t alignment = 16;  ///< tile cores start on multiples of it
+  std::int64_t margin = 92;     ///< valid: lost on each side; same: as far as the zero padding can be seen
   std::int64_t side_remainder = 12;  ///< legal input sides are alignment * k + side_remainder
   std::int64_t smallest_input = 188;
 

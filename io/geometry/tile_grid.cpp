@@ -57,7 +57,8 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
       const Range cell{at, std::min(at + step, block.end)};
       // What lies before is read for the tile before, in any case.
       const bool grow_back = at > block.begin;
-      all.push_back({{std::max(cell.begin, block.begin), cell.end}, cell, input_range(cell, axis, grow_back)});
+      all.push_back(
+          {{std::max(cell.begin, block.begin), cell.end}, cell, input_range(cell, axis, grow_back)});
     }
     return all;
   }

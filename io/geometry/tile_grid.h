@@ -24,8 +24,8 @@ struct TileGridOptions {
   std::int64_t context = 0;        ///< sections read before and after the predicted one
   std::int64_t blend_overlap = 0;  ///< pixels by which neighbouring cores overlap; 0: none, exact cropping
   std::int64_t beyond_core = 0;    ///< pixels beyond the core's sides that are read at least
-  /// Short cores, at the far ends of blocks and volumes, have inputs of the full size, too: where kernels sum in another
-  /// order for other sizes, all tiles answer alike.
+  /// Short cores, at the far ends of blocks and volumes, have inputs of the full size, too: where kernels sum
+  /// in another order for other sizes, all tiles answer alike.
   bool equal_inputs = false;
 };
 

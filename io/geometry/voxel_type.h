@@ -14,8 +14,8 @@
 
 namespace tessera {
 
-/// The voxel types of volumes in memory. Files may hold others; the reader says which become which. Only results are
-/// written as float16; read again they are float32.
+/// The voxel types of volumes in memory. Files may hold others; the reader says which become which. Only
+/// results are written as float16; read again they are float32.
 enum class VoxelType { uint8, uint16, uint32, uint64, float32, float16 };
 
 std::int64_t size_of(VoxelType type);
@@ -34,12 +34,17 @@ constexpr VoxelType voxel_type_of() {
 template <class Function>
 decltype(auto) with_voxel_type(VoxelType type, Function&& function) {
   switch (type) {
-    case VoxelType::uint8: return function(std::uint8_t{});
+    case VoxelType::uint8:
+      return function(std::uint8_t{});
     case VoxelType::float16:
-    case VoxelType::uint16: return function(std::uint16_t{});
-    case VoxelType::uint32: return function(std::uint32_t{});
-    case VoxelType::uint64: return function(std::uint64_t{});
-    case VoxelType::float32: break;
+    case VoxelType::uint16:
+      return function(std::uint16_t{});
+    case VoxelType::uint32:
+      return function(std::uint32_t{});
+    case VoxelType::uint64:
+      return function(std::uint64_t{});
+    case VoxelType::float32:
+      break;
   }
   return function(float{});
 }
@@ -58,7 +63,8 @@ struct VoxelBuffer {
         shape(box_shape),
         bytes(static_cast<std::size_t>(volume_of(box_shape) * channel_count * size_of(voxel_type))) {}
   /// In memory that is there already, whose old content stays where it is not written.
-  VoxelBuffer(VoxelType voxel_type, const Index3& box_shape, std::int64_t channel_count, std::vector<std::byte> memory)
+  VoxelBuffer(VoxelType voxel_type, const Index3& box_shape, std::int64_t channel_count,
+              std::vector<std::byte> memory)
       : type(voxel_type), channels(channel_count), shape(box_shape), bytes(std::move(memory)) {
     bytes.resize(static_cast<std::size_t>(volume_of(box_shape) * channel_count * size_of(voxel_type)));
   }

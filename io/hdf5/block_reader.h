@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "io/geometry/box.h"
-#include "io/volume/dataset_name.h"
 #include "io/hdf5/hdf5_handle.h"
+#include "io/volume/dataset_name.h"
 
 namespace tessera {
 

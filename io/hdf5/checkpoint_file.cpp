@@ -32,7 +32,8 @@ std::uint32_t checksum(const Checkpoint& checkpoint) {
     crc = crc32c(std::as_bytes(std::span(array.shape)), crc);
     crc = crc32c(array.bytes, crc);
   }
-  for (const auto& [name, text] : checkpoint.texts) crc = crc_of_text(text, crc_of_text(name, crc));
+  for (const auto& [name, text] : checkpoint.texts)
+    crc = crc_of_text(text, crc_of_text(name, crc));
   for (const auto& [name, value] : checkpoint.counters) {
     crc = crc32c(std::as_bytes(std::span(&value, 1)), crc_of_text(name, crc));
   }
@@ -46,17 +47,24 @@ hid_t hdf5_type(CheckpointArray::Type type) {
   return type == CheckpointArray::Type::int64 ? H5T_NATIVE_INT64 : H5T_NATIVE_FLOAT;
 }
 
-void write_array(hid_t file, const std::string& path, const CheckpointArray& array, const std::string& file_name) {
+void write_array(hid_t file, const std::string& path, const CheckpointArray& array,
+                 const std::string& file_name) {
   const std::string what = fmt::format("cannot write {} of {}", path, file_name);
   std::vector<hsize_t> dims(array.shape.begin(), array.shape.end());
-  Hdf5Handle space(check_hdf5(dims.empty() ? H5Screate(H5S_SCALAR)
-                                           : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), what),
-                   H5Sclose);
+  Hdf5Handle space(
+      check_hdf5(dims.empty() ? H5Screate(H5S_SCALAR)
+                              : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+                 what),
+      H5Sclose);
   Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(link_list.get(), 1);
-  Hdf5Handle dataset(check_hdf5(H5Dcreate2(file, path.c_str(), hdf5_type(array.type), space.get(), link_list.get(),
-                                           H5P_DEFAULT, H5P_DEFAULT), what), H5Dclose);
-  check_hdf5(H5Dwrite(dataset.get(), hdf5_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()), what);
+  Hdf5Handle dataset(check_hdf5(H5Dcreate2(file, path.c_str(), hdf5_type(array.type), space.get(),
+                                           link_list.get(), H5P_DEFAULT, H5P_DEFAULT),
+                                what),
+                     H5Dclose);
+  check_hdf5(
+      H5Dwrite(dataset.get(), hdf5_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()),
+      what);
   if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));
 }
 
@@ -66,14 +74,16 @@ CheckpointArray read_array(hid_t file, const std::string& path) {
   Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
   Hdf5Handle space(H5Dget_space(dataset.get()), H5Sclose);
   CheckpointArray array;
-  array.type = H5Tget_class(type.get()) == H5T_INTEGER ? CheckpointArray::Type::int64 : CheckpointArray::Type::float32;
+  array.type =
+      H5Tget_class(type.get()) == H5T_INTEGER ? CheckpointArray::Type::int64 : CheckpointArray::Type::float32;
   const int rank = H5Sget_simple_extent_ndims(space.get());
   std::vector<hsize_t> dims(static_cast<std::size_t>(std::max(rank, 0)));
   if (rank > 0) H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
   array.shape.assign(dims.begin(), dims.end());
   const auto points = static_cast<std::size_t>(H5Sget_simple_extent_npoints(space.get()));
   array.bytes.resize(points * (array.type == CheckpointArray::Type::int64 ? 8 : 4));
-  check_hdf5(H5Dread(dataset.get(), hdf5_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()), what);
+  check_hdf5(H5Dread(dataset.get(), hdf5_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()),
+             what);
   return array;
 }
 
@@ -99,23 +109,28 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   StagedFile staged(file);
   std::int64_t bytes = 1 << 20;
-  for (const auto& [name, array] : checkpoint.arrays) bytes += static_cast<std::int64_t>(array.bytes.size());
+  for (const auto& [name, array] : checkpoint.arrays)
+    bytes += static_cast<std::int64_t>(array.bytes.size());
   require_free_space(file, bytes);
   { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
   Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
-  Hdf5Handle opened(check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
-                               "cannot create " + staged.path().string()),
-                    H5Fclose);
-  for (const auto& [path, array] : checkpoint.arrays) write_array(opened.get(), path, array, file.string());
+  Hdf5Handle opened(
+      check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+                 "cannot create " + staged.path().string()),
+      H5Fclose);
+  for (const auto& [path, array] : checkpoint.arrays)
+    write_array(opened.get(), path, array, file.string());
   Hdf5Handle root(H5Gopen2(opened.get(), "/", H5P_DEFAULT), H5Gclose);
   write_attribute(root.get(), "format", std::string(kFormat));
   write_attribute(root.get(), "crc32c", static_cast<long long>(checksum(checkpoint)));
-  for (const auto& [name, text] : checkpoint.texts) write_attribute(root.get(), "text_" + name, text);
+  for (const auto& [name, text] : checkpoint.texts)
+    write_attribute(root.get(), "text_" + name, text);
   for (const auto& [name, value] : checkpoint.counters) {
     write_attribute(root.get(), "counter_" + name, static_cast<long long>(value));
   }
-  for (const auto& [name, values] : checkpoint.numbers) write_attribute(root.get(), "number_" + name, values);
+  for (const auto& [name, values] : checkpoint.numbers)
+    write_attribute(root.get(), "number_" + name, values);
   root.reset();
   if (!opened.close()) throw Error(fmt::format("cannot finish {}: {}", file.string(), take_hdf5_error()));
   staged.commit();
@@ -141,19 +156,22 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   H5Pset_fapl_core(access_list.get(), kGrowBy, /*backing_store=*/0);
   H5Pset_file_image(access_list.get(), bytes.data(), bytes.size());
   const std::string damaged = name + " is no checkpoint, or a damaged one";
-  // The library refuses an image under the name of a file that exists, and looks for one: here nothing is, and no
-  // shared file system is asked.
+  // The library refuses an image under the name of a file that exists, and looks for one: here nothing is,
+  // and no shared file system is asked.
   const std::string image_name = "/dev/null/" + name;
-  Hdf5Handle file(check_hdf5(H5Fopen(image_name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged), H5Fclose);
+  Hdf5Handle file(check_hdf5(H5Fopen(image_name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged),
+                  H5Fclose);
   Hdf5Handle root(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose);
   const auto texts = read_string_attributes(root.get());
   const auto format = texts.find("format");
-  if (format == texts.end() || format->second != kFormat) throw Error(damaged + ": the format mark is missing");
+  if (format == texts.end() || format->second != kFormat)
+    throw Error(damaged + ": the format mark is missing");
   Checkpoint checkpoint;
   std::optional<long long> stored_crc;
   try {
     stored_crc = read_integer_attribute(root.get(), "crc32c");
-    for (const std::string& path : dataset_paths(file.get())) checkpoint.arrays[path] = read_array(file.get(), path);
+    for (const std::string& path : dataset_paths(file.get()))
+      checkpoint.arrays[path] = read_array(file.get(), path);
     for (const auto& [key, text] : texts) {
       if (key.rfind("text_", 0) == 0) checkpoint.texts[key.substr(5)] = text;
     }
@@ -162,9 +180,11 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
         const auto value = read_integer_attribute(root.get(), key);
         if (value) checkpoint.counters[key.substr(8)] = *value;
       }
-      if (key.rfind("number_", 0) == 0) checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
+      if (key.rfind("number_", 0) == 0)
+        checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
     }
-  } catch (const std::exception& error) {  // std::length_error and std::bad_alloc: a size that the damage made up
+  } catch (
+      const std::exception& error) {  // std::length_error and std::bad_alloc: a size that the damage made up
     throw Error(damaged + ": " + error.what());
   }
   if (stored_crc != static_cast<long long>(checksum(checkpoint))) {
@@ -190,7 +210,8 @@ std::vector<std::filesystem::path> CheckpointFolder::newest_first() const {
 
 void CheckpointFolder::keep_newest(std::size_t keep) const {
   const auto files = newest_first();
-  for (std::size_t i = keep; i < files.size(); ++i) std::filesystem::remove(files[i]);
+  for (std::size_t i = keep; i < files.size(); ++i)
+    std::filesystem::remove(files[i]);
 }
 
 void CheckpointFolder::remove_unfinished() const {
@@ -201,7 +222,8 @@ void CheckpointFolder::remove_unfinished() const {
   }
   for (const auto& file : files) {
     if (!std::filesystem::remove(file, code) && code)
-      throw Error(fmt::format("cannot remove {}, which a killed training left: {}", file.string(), code.message()));
+      throw Error(
+          fmt::format("cannot remove {}, which a killed training left: {}", file.string(), code.message()));
   }
 }
 

@@ -30,12 +30,13 @@ struct FreeDecompressor {
 };
 
 std::vector<std::byte> inflate_chunk(const std::vector<std::byte>& stored, std::size_t chunk_bytes) {
-  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> decompressor(libdeflate_alloc_decompressor());
+  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> decompressor(
+      libdeflate_alloc_decompressor());
   if (!decompressor) throw std::bad_alloc();
   std::vector<std::byte> values(chunk_bytes);
   // Without a place for the size only that of the whole chunk is a success.
-  if (libdeflate_zlib_decompress(decompressor.get(), stored.data(), stored.size(), values.data(), values.size(), nullptr) !=
-      LIBDEFLATE_SUCCESS) {
+  if (libdeflate_zlib_decompress(decompressor.get(), stored.data(), stored.size(), values.data(),
+                                 values.size(), nullptr) != LIBDEFLATE_SUCCESS) {
     throw Error(fmt::format("a chunk of {} compressed bytes does not unpack to its {} (is the file damaged?)",
                             stored.size(), chunk_bytes));
   }

@@ -9,8 +9,8 @@ namespace {
 
 void write_raw(hid_t object, const std::string& name, hid_t type, hid_t space, const void* data) {
   const std::string what = "cannot write the attribute '" + name + "'";
-  Hdf5Handle attribute(check_hdf5(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), what),
-                       H5Aclose);
+  Hdf5Handle attribute(
+      check_hdf5(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), what), H5Aclose);
   check_hdf5(H5Awrite(attribute.get(), type, data), what);
 }
 
@@ -33,7 +33,8 @@ std::string read_string(hid_t attribute) {
 
 std::vector<double> read_double_attribute(hid_t object, const std::string& name) {
   if (H5Aexists(object, name.c_str()) <= 0) return {};
-  Hdf5Handle attribute(check_hdf5(H5Aopen(object, name.c_str(), H5P_DEFAULT), "cannot open '" + name + "'"), H5Aclose);
+  Hdf5Handle attribute(check_hdf5(H5Aopen(object, name.c_str(), H5P_DEFAULT), "cannot open '" + name + "'"),
+                       H5Aclose);
   Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
   const H5T_class_t kind = H5Tget_class(type.get());
   if (kind != H5T_INTEGER && kind != H5T_FLOAT) return {};
@@ -47,7 +48,8 @@ std::vector<double> read_double_attribute(hid_t object, const std::string& name)
 
 std::optional<long long> read_integer_attribute(hid_t object, const std::string& name) {
   if (H5Aexists(object, name.c_str()) <= 0) return {};
-  Hdf5Handle attribute(check_hdf5(H5Aopen(object, name.c_str(), H5P_DEFAULT), "cannot open '" + name + "'"), H5Aclose);
+  Hdf5Handle attribute(check_hdf5(H5Aopen(object, name.c_str(), H5P_DEFAULT), "cannot open '" + name + "'"),
+                       H5Aclose);
   Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
   Hdf5Handle space(H5Aget_space(attribute.get()), H5Sclose);
   if (H5Tget_class(type.get()) != H5T_INTEGER || H5Sget_simple_extent_npoints(space.get()) != 1) return {};
@@ -59,30 +61,31 @@ std::optional<long long> read_integer_attribute(hid_t object, const std::string&
 std::map<std::string, std::string> read_string_attributes(hid_t object) {
   std::map<std::string, std::string> found;
   hsize_t at = 0;
-  H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at,
-              [](hid_t parent, const char* name, const H5A_info_t*, void* out) -> herr_t {
-                Hdf5Handle attribute(H5Aopen(parent, name, H5P_DEFAULT), H5Aclose);
-                Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
-                Hdf5Handle space(H5Aget_space(attribute.get()), H5Sclose);
-                if (H5Tget_class(type.get()) == H5T_STRING &&
-                    H5Sget_simple_extent_npoints(space.get()) == 1) {
-                  (*static_cast<std::map<std::string, std::string>*>(out))[name] = read_string(attribute.get());
-                }
-                return 0;
-              },
-              &found);
+  H5Aiterate2(
+      object, H5_INDEX_NAME, H5_ITER_INC, &at,
+      [](hid_t parent, const char* name, const H5A_info_t*, void* out) -> herr_t {
+        Hdf5Handle attribute(H5Aopen(parent, name, H5P_DEFAULT), H5Aclose);
+        Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
+        Hdf5Handle space(H5Aget_space(attribute.get()), H5Sclose);
+        if (H5Tget_class(type.get()) == H5T_STRING && H5Sget_simple_extent_npoints(space.get()) == 1) {
+          (*static_cast<std::map<std::string, std::string>*>(out))[name] = read_string(attribute.get());
+        }
+        return 0;
+      },
+      &found);
   return found;
 }
 
 std::vector<std::string> attribute_names(hid_t object) {
   std::vector<std::string> names;
   hsize_t at = 0;
-  H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at,
-              [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
-                static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-                return 0;
-              },
-              &names);
+  H5Aiterate2(
+      object, H5_INDEX_NAME, H5_ITER_INC, &at,
+      [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+        static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+        return 0;
+      },
+      &names);
   return names;
 }
 

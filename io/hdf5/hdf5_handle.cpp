@@ -11,10 +11,13 @@ namespace tessera {
 
 std::string take_hdf5_error() {
   std::string text;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
-    if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
-    return 0;
-  }, &text);
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
+        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+        return 0;
+      },
+      &text);
   H5Eclear2(H5E_DEFAULT);
   // Of a failed write the library tells its addresses and sizes too; the operating system's words are enough.
   static const std::string kReason = "error message = '";
@@ -24,7 +27,9 @@ std::string take_hdf5_error() {
   return text.substr(begin + kReason.size(), end == std::string::npos ? end : end - begin - kReason.size());
 }
 
-void keep_hdf5_from_cleaning_up() { H5dont_atexit(); }
+void keep_hdf5_from_cleaning_up() {
+  H5dont_atexit();
+}
 
 hid_t check_hdf5(hid_t status, const std::string& what) {
   if (status < 0) {
@@ -49,11 +54,11 @@ namespace {
   }
   if (H5Fis_hdf5(name.c_str()) <= 0) {
     H5Eclear2(H5E_DEFAULT);
-    throw Error(fmt::format(
-        "{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
+    throw Error(
+        fmt::format("{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
   }
-  throw Error(
-      fmt::format("cannot open {}: {} (is the file damaged, truncated, or still being written?)", name, reason));
+  throw Error(fmt::format("cannot open {}: {} (is the file damaged, truncated, or still being written?)",
+                          name, reason));
 }
 
 }  // namespace
@@ -61,7 +66,8 @@ namespace {
 Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
   // The library prints its stack to standard error unless told otherwise; we say it in our words.
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  // What may be wrong is looked at afterwards: each question before costs every rank a trip to the file system.
+  // What may be wrong is looked at afterwards: each question before costs every rank a trip to the file
+  // system.
   Hdf5Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
   if (!opened) throw_why_not_opened(file);
   return opened;

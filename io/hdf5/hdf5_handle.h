@@ -48,8 +48,8 @@ class Hdf5Handle {
 /// The innermost message of the library's error stack, emptied; "" when there is none.
 std::string take_hdf5_error();
 
-/// Before any other use of the library: at the program's end it shall not close what is still open. Every file
-/// here has its owner, and after a write that failed for a full disk that closing crashes (HDF5 1.10.8).
+/// Before any other use of the library: at the program's end it shall not close what is still open. Every
+/// file here has its owner, and after a write that failed for a full disk that closing crashes (HDF5 1.10.8).
 void keep_hdf5_from_cleaning_up();
 
 /// Throws Error "<what>: <the library's reason>" when `status` is negative; returns it otherwise.

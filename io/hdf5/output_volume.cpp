@@ -91,8 +91,8 @@ OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
   const std::int64_t payload = layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
   constexpr std::int64_t kMetadataRoom = std::int64_t{2} << 20;
   StagedFile staged(spec.name.file);
-  // The library's words for a folder that cannot be written are poor: try first. It also gives back the room of what
-  // a killed start left.
+  // The library's words for a folder that cannot be written are poor: try first. It also gives back the room
+  // of what a killed start left.
   { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
   require_free_space(spec.name.file, payload + kMetadataRoom);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);

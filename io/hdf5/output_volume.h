@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "io/geometry/box.h"
-#include "io/volume/dataset_name.h"
 #include "io/base/durable_file.h"
+#include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
+#include "io/volume/dataset_name.h"
 
 namespace tessera {
 

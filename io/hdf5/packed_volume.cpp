@@ -34,11 +34,13 @@ void copy_attributes(hid_t from, hid_t to, const std::string& what) {
     Hdf5Handle attribute(check_hdf5(H5Aopen(from, name.c_str(), H5P_DEFAULT), what), H5Aclose);
     Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose), space(H5Aget_space(attribute.get()), H5Sclose);
     if (H5Tis_variable_str(type.get()) > 0) continue;  // tessera writes none
-    const auto points = static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
+    const auto points =
+        static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
     std::vector<std::byte> value(points * H5Tget_size(type.get()));
     check_hdf5(H5Aread(attribute.get(), type.get(), value.data()), what);
-    Hdf5Handle copy(check_hdf5(H5Acreate2(to, name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), what),
-                    H5Aclose);
+    Hdf5Handle copy(
+        check_hdf5(H5Acreate2(to, name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), what),
+        H5Aclose);
     check_hdf5(H5Awrite(copy.get(), type.get(), value.data()), what);
   }
 }
@@ -55,16 +57,19 @@ void copy_external_links(const std::filesystem::path& from, const std::filesyste
     const std::size_t colon = entry.target.rfind(":/");
     if (colon == std::string::npos) continue;
     const std::filesystem::path named = entry.target.substr(0, colon);
-    const auto absolute = std::filesystem::weakly_canonical(named.is_absolute() ? named : folder_of(from) / named);
-    check_hdf5(H5Lcreate_external(absolute.lexically_relative(folder_of(to)).c_str(), entry.target.c_str() + colon + 1,
-                                  file, entry.path.c_str(), link_list.get(), H5P_DEFAULT),
+    const auto absolute =
+        std::filesystem::weakly_canonical(named.is_absolute() ? named : folder_of(from) / named);
+    check_hdf5(H5Lcreate_external(absolute.lexically_relative(folder_of(to)).c_str(),
+                                  entry.target.c_str() + colon + 1, file, entry.path.c_str(), link_list.get(),
+                                  H5P_DEFAULT),
                "cannot link " + entry.target);
   }
 }
 
 }  // namespace
 
-PackedChunk pack_chunk(std::int64_t index, std::span<const std::byte> bytes, std::int64_t voxel_bytes, int level) {
+PackedChunk pack_chunk(std::int64_t index, std::span<const std::byte> bytes, std::int64_t voxel_bytes,
+                       int level) {
   PackedChunk packed;
   packed.index = index;
   if (std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; })) return packed;
@@ -76,8 +81,8 @@ PackedChunk pack_chunk(std::int64_t index, std::span<const std::byte> bytes, std
   }
   uLongf size = compressBound(source.size());
   packed.bytes.resize(size);
-  if (compress2(reinterpret_cast<Bytef*>(packed.bytes.data()), &size, reinterpret_cast<const Bytef*>(source.data()),
-                source.size(), level) != Z_OK) {
+  if (compress2(reinterpret_cast<Bytef*>(packed.bytes.data()), &size,
+                reinterpret_cast<const Bytef*>(source.data()), source.size(), level) != Z_OK) {
     throw Error("zlib cannot compress a chunk (out of memory?)");
   }
   if (size >= bytes.size()) {
@@ -90,12 +95,16 @@ PackedChunk pack_chunk(std::int64_t index, std::span<const std::byte> bytes, std
 }
 
 ChunkReader::ChunkReader(const std::filesystem::path& file, const OutputLayout& layout)
-    : path_(file), file_(file, O_RDONLY), layout_(layout), chunk_(static_cast<std::size_t>(layout.chunk_bytes())) {}
+    : path_(file),
+      file_(file, O_RDONLY),
+      layout_(layout),
+      chunk_(static_cast<std::size_t>(layout.chunk_bytes())) {}
 
 std::span<const std::byte> ChunkReader::read(std::int64_t index) {
   const std::int64_t begin = layout_.base + index * layout_.chunk_bytes();
   for (std::size_t at = 0; at < chunk_.size();) {
-    const ssize_t got = ::pread(file_.get(), chunk_.data() + at, chunk_.size() - at, begin + static_cast<off_t>(at));
+    const ssize_t got =
+        ::pread(file_.get(), chunk_.data() + at, chunk_.size() - at, begin + static_cast<off_t>(at));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
       throw Error(fmt::format("cannot read chunk {} of {}: {}", index, path_.string(),
@@ -106,9 +115,12 @@ std::span<const std::byte> ChunkReader::read(std::int64_t index) {
   return chunk_;
 }
 
-PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target, int level)
+PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target,
+                           int level)
     : target_(target), layout_(layout), staged_(target.file) {
-  { const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT | O_TRUNC); }  // in clearer words than the library's
+  {
+    const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT | O_TRUNC);
+  }  // in clearer words than the library's
   const std::string what = "cannot create " + staged_.path().string();
   Hdf5Handle from_file = open_hdf5_file(source.file);
   Hdf5Handle from(
@@ -116,12 +128,14 @@ PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout
       H5Dclose);
   Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), what);
-  file_ = Hdf5Handle(check_hdf5(H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()), what),
-                     H5Fclose);
+  file_ = Hdf5Handle(
+      check_hdf5(H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()), what),
+      H5Fclose);
   Hdf5Handle type(H5Dget_type(from.get()), H5Tclose), space(H5Dget_space(from.get()), H5Sclose);
   Hdf5Handle creation_list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   const int rank = layout.channels > 1 ? 4 : 3;
-  const std::array<hsize_t, 4> chunk{1, static_cast<hsize_t>(layout.chunk.z), static_cast<hsize_t>(layout.chunk.y),
+  const std::array<hsize_t, 4> chunk{1, static_cast<hsize_t>(layout.chunk.z),
+                                     static_cast<hsize_t>(layout.chunk.y),
                                      static_cast<hsize_t>(layout.chunk.x)};
   check_hdf5(H5Pset_chunk(creation_list.get(), rank, chunk.data() + (4 - rank)), what);
   if (size_of(layout.type) > 1) check_hdf5(H5Pset_shuffle(creation_list.get()), what);
@@ -146,9 +160,10 @@ void PackedVolume::write(const PackedChunk& chunk) {
   const std::array<hsize_t, 4> offset{
       static_cast<hsize_t>(chunk.index / volume_of(grid)), static_cast<hsize_t>(at.z * layout_.chunk.z),
       static_cast<hsize_t>(at.y * layout_.chunk.y), static_cast<hsize_t>(at.x * layout_.chunk.x)};
-  check_hdf5(H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, chunk.filter_mask,
-                            offset.data() + (layout_.channels > 1 ? 0 : 1), chunk.bytes.size(), chunk.bytes.data()),
-             fmt::format("cannot write chunk {} of {}", chunk.index, staged_.path().string()));
+  check_hdf5(
+      H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, chunk.filter_mask,
+                     offset.data() + (layout_.channels > 1 ? 0 : 1), chunk.bytes.size(), chunk.bytes.data()),
+      fmt::format("cannot write chunk {} of {}", chunk.index, staged_.path().string()));
 }
 
 void PackedVolume::close() {

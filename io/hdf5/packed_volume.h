@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "io/volume/dataset_name.h"
 #include "io/base/durable_file.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/output_volume.h"
+#include "io/volume/dataset_name.h"
 
 namespace tessera {
 
@@ -22,7 +22,8 @@ struct PackedChunk {
 
 /// Shuffles (voxels of over one byte) and deflates the bytes of a whole chunk; left as it is where that gains
 /// nothing. `voxel_bytes`: the size of a voxel; `level`: 1 to 9. Errors: Error.
-PackedChunk pack_chunk(std::int64_t index, std::span<const std::byte> bytes, std::int64_t voxel_bytes, int level);
+PackedChunk pack_chunk(std::int64_t index, std::span<const std::byte> bytes, std::int64_t voxel_bytes,
+                       int level);
 
 /// The raw bytes of every chunk of a result, by index.
 class ChunkReader {
@@ -39,8 +40,8 @@ class ChunkReader {
   std::vector<std::byte> chunk_;
 };
 
-/// Writes a result anew with its chunks packed: the same shape, type, chunks, attributes and links to other files.
-/// One process, aside; what is there under the target's name stays as it is until commit().
+/// Writes a result anew with its chunks packed: the same shape, type, chunks, attributes and links to other
+/// files. One process, aside; what is there under the target's name stays as it is until commit().
 class PackedVolume {
  public:
   /// Errors: Error.

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "io/geometry/box.h"
-#include "io/hdf5/chunk_decoder.h"
 #include "io/geometry/voxel_type.h"
+#include "io/hdf5/chunk_decoder.h"
 
 namespace tessera {
 

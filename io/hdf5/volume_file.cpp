@@ -19,8 +19,9 @@ void create_groups_above(hid_t file, const std::string& path, const std::string&
   for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     const std::string group = path.substr(0, slash);
     if (hdf5_path_exists(file, group)) continue;
-    Hdf5Handle created(check_hdf5(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT), what),
-                       H5Gclose);
+    Hdf5Handle created(
+        check_hdf5(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT), what),
+        H5Gclose);
   }
 }
 
@@ -40,12 +41,18 @@ hid_t hdf5_half_type() {
 
 hid_t hdf5_memory_type(VoxelType type) {
   switch (type) {
-    case VoxelType::uint8: return H5T_NATIVE_UINT8;
-    case VoxelType::uint16: return H5T_NATIVE_UINT16;
-    case VoxelType::uint32: return H5T_NATIVE_UINT32;
-    case VoxelType::uint64: return H5T_NATIVE_UINT64;
-    case VoxelType::float16: return hdf5_half_type();
-    case VoxelType::float32: break;
+    case VoxelType::uint8:
+      return H5T_NATIVE_UINT8;
+    case VoxelType::uint16:
+      return H5T_NATIVE_UINT16;
+    case VoxelType::uint32:
+      return H5T_NATIVE_UINT32;
+    case VoxelType::uint64:
+      return H5T_NATIVE_UINT64;
+    case VoxelType::float16:
+      return hdf5_half_type();
+    case VoxelType::float32:
+      break;
   }
   return H5T_NATIVE_FLOAT;
 }
@@ -69,11 +76,11 @@ VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(f
     std::filesystem::copy_file(file, staged_.path(), std::filesystem::copy_options::overwrite_existing);
   }
   const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT);  // a clearer reason than the library's
-  opened_ = Hdf5Handle(
-      check_hdf5(extends ? H5Fopen(staged_.path().c_str(), H5F_ACC_RDWR, access_list.get())
-                         : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, creation_list.get(), access_list.get()),
-                 what),
-      H5Fclose);
+  opened_ = Hdf5Handle(check_hdf5(extends ? H5Fopen(staged_.path().c_str(), H5F_ACC_RDWR, access_list.get())
+                                          : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC,
+                                                      creation_list.get(), access_list.get()),
+                                  what),
+                       H5Fclose);
 }
 
 void VolumeFile::add(const VolumeSpec& spec, bool replace) {
@@ -94,30 +101,35 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
   H5Pset_obj_track_times(creation_list.get(), false);  // the same input gives the same bytes
   if (spec.gzip > 0) {
     H5Pset_shuffle(creation_list.get());
-    check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(spec.gzip)), "cannot compress " + name);
+    check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(spec.gzip)),
+               "cannot compress " + name);
   }
   create_groups_above(opened_.get(), spec.path, "cannot create " + name);
-  Hdf5Handle dataset(check_hdf5(H5Dcreate2(opened_.get(), spec.path.c_str(), hdf5_memory_type(spec.type), space.get(),
-                                           H5P_DEFAULT, creation_list.get(), H5P_DEFAULT),
+  Hdf5Handle dataset(check_hdf5(H5Dcreate2(opened_.get(), spec.path.c_str(), hdf5_memory_type(spec.type),
+                                           space.get(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT),
                                 "cannot create " + name),
                      H5Dclose);
   if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
   if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
-  for (const auto& [key, value] : spec.attributes) write_attribute(dataset.get(), key, value);
+  for (const auto& [key, value] : spec.attributes)
+    write_attribute(dataset.get(), key, value);
 }
 
 void VolumeFile::write_sections(const std::string& path, std::int64_t z_begin, const VoxelBuffer& buffer) {
-  const std::string what = fmt::format("cannot write sections [{}, {}) of {}:{}", z_begin, z_begin + buffer.shape.z,
-                                       file_.string(), path);
+  const std::string what = fmt::format("cannot write sections [{}, {}) of {}:{}", z_begin,
+                                       z_begin + buffer.shape.z, file_.string(), path);
   Hdf5Handle dataset(check_hdf5(H5Dopen2(opened_.get(), path.c_str(), H5P_DEFAULT), what), H5Dclose);
   Hdf5Handle file_space(H5Dget_space(dataset.get()), H5Sclose);
   const std::array<hsize_t, 3> start{static_cast<hsize_t>(z_begin), 0, 0};
-  const std::array<hsize_t, 3> count{static_cast<hsize_t>(buffer.shape.z), static_cast<hsize_t>(buffer.shape.y),
+  const std::array<hsize_t, 3> count{static_cast<hsize_t>(buffer.shape.z),
+                                     static_cast<hsize_t>(buffer.shape.y),
                                      static_cast<hsize_t>(buffer.shape.x)};
-  check_hdf5(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), what);
+  check_hdf5(
+      H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
+      what);
   Hdf5Handle memory_space(H5Screate_simple(3, count.data(), nullptr), H5Sclose);
-  check_hdf5(H5Dwrite(dataset.get(), hdf5_memory_type(buffer.type), memory_space.get(), file_space.get(), H5P_DEFAULT,
-                      buffer.bytes.data()),
+  check_hdf5(H5Dwrite(dataset.get(), hdf5_memory_type(buffer.type), memory_space.get(), file_space.get(),
+                      H5P_DEFAULT, buffer.bytes.data()),
              what);
   // Chunks wait in the library's cache: a full disk may show only here.
   if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "io/geometry/box.h"
-#include "io/volume/dataset_name.h"
 #include "io/base/durable_file.h"
-#include "io/hdf5/hdf5_handle.h"
+#include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
+#include "io/hdf5/hdf5_handle.h"
+#include "io/volume/dataset_name.h"
 
 namespace tessera {
 

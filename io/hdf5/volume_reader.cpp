@@ -8,8 +8,8 @@
 #include <cstring>
 
 #include "io/base/error.h"
-#include "io/hdf5/hdf5_attributes.h"
 #include "io/geometry/mirror.h"
+#include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/parallel_chunk_reader.h"
 #include "io/hdf5/volume_file.h"
 
@@ -26,14 +26,20 @@ VoxelType memory_type_of(hid_t dataset, const DatasetName& name) {
   if (kind == H5T_FLOAT) return VoxelType::float32;
   if (kind == H5T_INTEGER) {
     switch (width) {
-      case 1: return VoxelType::uint8;
-      case 2: return VoxelType::uint16;
-      case 4: return VoxelType::uint32;
-      case 8: return VoxelType::uint64;
-      default: break;
+      case 1:
+        return VoxelType::uint8;
+      case 2:
+        return VoxelType::uint16;
+      case 4:
+        return VoxelType::uint32;
+      case 8:
+        return VoxelType::uint64;
+      default:
+        break;
     }
   }
-  throw Error(fmt::format("{} holds neither integers of 8 to 64 bits nor floating point: no volume", name.text()));
+  throw Error(
+      fmt::format("{} holds neither integers of 8 to 64 bits nor floating point: no volume", name.text()));
 }
 
 /// A negative value in a signed volume must not become 0 without a word.
@@ -49,11 +55,14 @@ std::vector<std::string> filters_of(hid_t creation_list) {
     unsigned flags = 0, config = 0;
     std::size_t values = 0;
     std::array<char, 64> name{};
-    const H5Z_filter_t filter = H5Pget_filter2(creation_list, static_cast<unsigned>(i), &flags, &values, nullptr,
-                                               name.size(), name.data(), &config);
-    if (filter == H5Z_FILTER_DEFLATE) names.emplace_back("gzip");
-    else if (filter == H5Z_FILTER_SHUFFLE) names.emplace_back("shuffle");
-    else names.emplace_back(name[0] != 0 ? name.data() : fmt::format("filter {}", static_cast<int>(filter)));
+    const H5Z_filter_t filter = H5Pget_filter2(creation_list, static_cast<unsigned>(i), &flags, &values,
+                                               nullptr, name.size(), name.data(), &config);
+    if (filter == H5Z_FILTER_DEFLATE)
+      names.emplace_back("gzip");
+    else if (filter == H5Z_FILTER_SHUFFLE)
+      names.emplace_back("shuffle");
+    else
+      names.emplace_back(name[0] != 0 ? name.data() : fmt::format("filter {}", static_cast<int>(filter)));
     if (H5Zfilter_avail(filter) <= 0) names.back() += " (not available in this HDF5)";
   }
   return names;
@@ -64,11 +73,13 @@ std::vector<std::string> filters_of(hid_t creation_list) {
 std::int64_t VolumeInfo::chunks_stored() const {
   if (!chunk) return 0;
   std::int64_t count = ceil_div(channels, chunk_channels);
-  for (int axis = 0; axis < 3; ++axis) count *= ceil_div(shape[axis], (*chunk)[axis]);
+  for (int axis = 0; axis < 3; ++axis)
+    count *= ceil_div(shape[axis], (*chunk)[axis]);
   return count;
 }
 
-VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes) : file_(open_hdf5_file(name.file)) {
+VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes)
+    : file_(open_hdf5_file(name.file)) {
   info_.name = name;
   if (!hdf5_path_exists(file_.get(), name.path)) {
     throw Error(fmt::format("{} has no dataset {} ('tessera info {}' lists what it has)", name.file.string(),
@@ -80,21 +91,25 @@ VolumeReader::VolumeReader(const DatasetName& name, std::size_t chunk_cache_byte
   if (!dataset_) {
     throw Error(fmt::format("{} is not a dataset: {}", name.text(), take_hdf5_error()));
   }
-  Hdf5Handle space(check_hdf5(H5Dget_space(dataset_.get()), "cannot read the shape of " + name.text()), H5Sclose);
+  Hdf5Handle space(check_hdf5(H5Dget_space(dataset_.get()), "cannot read the shape of " + name.text()),
+                   H5Sclose);
   info_.rank = H5Sget_simple_extent_ndims(space.get());
   if (info_.rank < 2 || info_.rank > 4) {
-    throw Error(fmt::format("{} has {} dimensions; a volume has 2 (y, x), 3 (z, y, x) or 4 (channel, z, y, x)",
-                            name.text(), info_.rank));
+    throw Error(
+        fmt::format("{} has {} dimensions; a volume has 2 (y, x), 3 (z, y, x) or 4 (channel, z, y, x)",
+                    name.text(), info_.rank));
   }
   std::array<hsize_t, 4> dims{1, 1, 1, 1};
   const int first = 4 - info_.rank;
   H5Sget_simple_extent_dims(space.get(), dims.data() + first, nullptr);
   for (const hsize_t dim : dims) {
     if (dim == 0) throw Error(name.text() + " is empty: one of its dimensions is 0");
-    if (dim > (hsize_t{1} << 40)) throw Error(name.text() + " claims an impossible size (is the file damaged?)");
+    if (dim > (hsize_t{1} << 40))
+      throw Error(name.text() + " claims an impossible size (is the file damaged?)");
   }
   info_.channels = static_cast<std::int64_t>(dims[0]);
-  for (int axis = 0; axis < 3; ++axis) info_.shape[axis] = static_cast<std::int64_t>(dims[static_cast<std::size_t>(axis + 1)]);
+  for (int axis = 0; axis < 3; ++axis)
+    info_.shape[axis] = static_cast<std::int64_t>(dims[static_cast<std::size_t>(axis + 1)]);
   volume_of(info_.shape);
   info_.type = memory_type_of(dataset_.get(), name);
 
@@ -121,7 +136,8 @@ void VolumeReader::unpack_on_threads(int threads) {
   parallel_.reset();
   if (threads < 1 || !info_.chunk || !ParallelChunkReader::can_read(dataset_.get(), info_.type)) return;
   parallel_ = std::make_unique<ParallelChunkReader>(
-      dataset_.get(), ChunkLayout{info_.rank, info_.shape, *info_.chunk, info_.channels, info_.chunk_channels, info_.type},
+      dataset_.get(),
+      ChunkLayout{info_.rank, info_.shape, *info_.chunk, info_.channels, info_.chunk_channels, info_.type},
       threads);
 }
 
@@ -165,17 +181,18 @@ bool VolumeReader::read_in_parallel(const Box& box, VoxelBuffer& buffer, const s
   }
 }
 
-void VolumeReader::read_by_library(const hsize_t* start, const hsize_t* count, VoxelBuffer& buffer, const std::string& what) {
+void VolumeReader::read_by_library(const hsize_t* start, const hsize_t* count, VoxelBuffer& buffer,
+                                   const std::string& what) {
   Hdf5Handle file_space(check_hdf5(H5Dget_space(dataset_.get()), what), H5Sclose);
-  check_hdf5(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start, nullptr,
-                                 count, nullptr), what);
+  check_hdf5(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start, nullptr, count, nullptr), what);
   Hdf5Handle memory_space(H5Screate_simple(info_.rank, count, nullptr), H5Sclose);
   Hdf5Handle transfer_list(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
   H5Pset_type_conv_cb(transfer_list.get(), refuse_out_of_range, nullptr);
   if (H5Dread(dataset_.get(), hdf5_memory_type(info_.type), memory_space.get(), file_space.get(),
               transfer_list.get(), buffer.bytes.data()) < 0) {
-    throw Error(fmt::format("{}: {} (is the file damaged or truncated, a filter missing, or a value negative?)",
-                            what, take_hdf5_error()));
+    throw Error(
+        fmt::format("{}: {} (is the file damaged or truncated, a filter missing, or a value negative?)", what,
+                    take_hdf5_error()));
   }
 }
 
@@ -205,14 +222,17 @@ VoxelBuffer cut_mirrored(const VoxelBuffer& held, const Box& held_box, const Box
         const std::int64_t source_z = mirror_index(box.begin.z + z, shape.z) - held_box.begin.z;
         for (std::int64_t y = 0; y < cut_shape.y; ++y) {
           const std::int64_t source_y = mirror_index(box.begin.y + y, shape.y) - held_box.begin.y;
-          const T* source = from.data() + ((c * held_shape.z + source_z) * held_shape.y + source_y) * held_shape.x;
+          const T* source =
+              from.data() + ((c * held_shape.z + source_z) * held_shape.y + source_y) * held_shape.x;
           T* target = to.data() + ((c * cut_shape.z + z) * cut_shape.y + y) * cut_shape.x;
-          for (std::int64_t x = 0; x < run_begin; ++x) target[x] = source[columns[static_cast<std::size_t>(x)]];
+          for (std::int64_t x = 0; x < run_begin; ++x)
+            target[x] = source[columns[static_cast<std::size_t>(x)]];
           if (run_end > run_begin) {
             std::memcpy(target + run_begin, source + columns[static_cast<std::size_t>(run_begin)],
                         static_cast<std::size_t>(run_end - run_begin) * sizeof(T));
           }
-          for (std::int64_t x = run_end; x < cut_shape.x; ++x) target[x] = source[columns[static_cast<std::size_t>(x)]];
+          for (std::int64_t x = run_end; x < cut_shape.x; ++x)
+            target[x] = source[columns[static_cast<std::size_t>(x)]];
         }
       }
     }
@@ -238,10 +258,11 @@ NonFinite find_non_finite(const VoxelBuffer& buffer) {
 void require_finite(const VoxelBuffer& buffer, const Box& box, const DatasetName& name) {
   const NonFinite found = find_non_finite(buffer);
   if (found.count == 0) return;
-  throw Error(fmt::format("{} has {} NaN or infinite value{} in {}, the first at {}: replace them, for example by "
-                          "the mean of their section, before training or predicting",
-                          name.text(), found.count, found.count == 1 ? "" : "s", to_string(box),
-                          to_string(box.begin + found.first)));
+  throw Error(
+      fmt::format("{} has {} NaN or infinite value{} in {}, the first at {}: replace them, for example by "
+                  "the mean of their section, before training or predicting",
+                  name.text(), found.count, found.count == 1 ? "" : "s", to_string(box),
+                  to_string(box.begin + found.first)));
 }
 
 }  // namespace tessera

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "io/geometry/box.h"
-#include "io/volume/dataset_name.h"
-#include "io/hdf5/hdf5_handle.h"
 #include "io/geometry/voxel_type.h"
+#include "io/hdf5/hdf5_handle.h"
+#include "io/volume/dataset_name.h"
 
 namespace tessera {
 
@@ -24,11 +24,11 @@ struct VolumeInfo {
   std::int64_t channels = 1;
   int rank = 3;  ///< dimensions of the dataset
   Index3 shape;
-  std::optional<Index3> chunk;             ///< none: contiguous
-  std::int64_t chunk_channels = 1;         ///< channels per chunk, for 4-D datasets
-  std::vector<std::string> filters;        ///< such as "gzip", "shuffle"
-  std::vector<double> resolution_nm;       ///< CREMI's `resolution` (z, y, x); empty when absent
-  std::vector<double> offset_nm;           ///< CREMI's `offset` (z, y, x); empty when absent
+  std::optional<Index3> chunk;                    ///< none: contiguous
+  std::int64_t chunk_channels = 1;                ///< channels per chunk, for 4-D datasets
+  std::vector<std::string> filters;               ///< such as "gzip", "shuffle"
+  std::vector<double> resolution_nm;              ///< CREMI's `resolution` (z, y, x); empty when absent
+  std::vector<double> offset_nm;                  ///< CREMI's `offset` (z, y, x); empty when absent
   std::map<std::string, std::string> attributes;  ///< every string attribute of the dataset
 
   /// The number of chunks that the dataset stores; 0 for contiguous datasets.
@@ -46,8 +46,8 @@ class VolumeReader {
  public:
   /// Errors: Error when the file or the dataset is missing, unreadable, of an unfit type or rank, or empty.
   explicit VolumeReader(const DatasetName& name, std::size_t chunk_cache_bytes = kChunkCacheBytes);
-  /// Unpacks compressed chunks on so many threads of its own where their filters allow it; nothing of them is kept
-  /// from one read to the next. 0: leaves it to the library again.
+  /// Unpacks compressed chunks on so many threads of its own where their filters allow it; nothing of them is
+  /// kept from one read to the next. 0: leaves it to the library again.
   void unpack_on_threads(int threads);
 
   VolumeReader(VolumeReader&&) noexcept;
@@ -71,7 +71,8 @@ class VolumeReader {
  private:
   /// False when the library must do it.
   bool read_in_parallel(const Box& box, VoxelBuffer& buffer, const std::string& what);
-  void read_by_library(const hsize_t* start, const hsize_t* count, VoxelBuffer& buffer, const std::string& what);
+  void read_by_library(const hsize_t* start, const hsize_t* count, VoxelBuffer& buffer,
+                       const std::string& what);
 
   VolumeInfo info_;
   Hdf5Handle file_;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "io/geometry/box.h"
-#include "io/images/tiff.h"
 #include "io/geometry/voxel_type.h"
+#include "io/images/tiff.h"
 
 namespace tessera {
 

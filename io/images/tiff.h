@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "io/geometry/box.h"
 #include "io/base/durable_file.h"
+#include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
 
 struct tiff;

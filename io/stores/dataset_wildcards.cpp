@@ -204,7 +204,8 @@ class FileSearch {
       if (!is_hidden && matches(part, name, 0, more)) enter(folder / name, depth, more);
     }
     if (error)
-      throw Error(fmt::format("cannot list what is in {}: {}", folder.empty() ? "." : folder.string(), error.message()));
+      throw Error(fmt::format("cannot list what is in {}: {}", folder.empty() ? "." : folder.string(),
+                              error.message()));
   }
 
   void enter(const fs::path& path, std::size_t depth, const std::vector<std::string>& texts) {
@@ -273,12 +274,14 @@ std::vector<WildcardMatch> find_datasets(const DatasetName& pattern) {
   }
   if (found.empty()) {
     const std::string first = files.front().file.string();
-    throw Error(files.size() == 1
-                    ? fmt::format("{} has no dataset that matches {}: 'tessera info {}' lists what it holds",
-                                  first, pattern.path, first)
-                    : fmt::format("none of the {} files that match {} has a dataset that matches {}: 'tessera info {}' "
-                                  "lists what the first of them holds",
-                                  files.size(), pattern.file.string(), pattern.path, first));
+    throw Error(
+        files.size() == 1
+            ? fmt::format("{} has no dataset that matches {}: 'tessera info {}' lists what it holds", first,
+                          pattern.path, first)
+            : fmt::format(
+                  "none of the {} files that match {} has a dataset that matches {}: 'tessera info {}' "
+                  "lists what the first of them holds",
+                  files.size(), pattern.file.string(), pattern.path, first));
   }
   std::sort(found.begin(), found.end(), [](const WildcardMatch& a, const WildcardMatch& b) {
     return std::pair(a.name.file.string(), a.name.path) < std::pair(b.name.file.string(), b.name.path);

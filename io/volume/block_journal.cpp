@@ -16,10 +16,10 @@
 #include <string_view>
 #include <utility>
 
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
 #include "io/base/sha256.h"
+#include "io/hdf5/checkpoint_file.h"
 
 namespace tessera {
 namespace {
@@ -110,12 +110,13 @@ void append_to(std::vector<std::byte>& bytes, StoredRecord record, std::uint32_t
 }
 
 /// The head's size in bytes. Errors: Error.
-std::size_t parse_head(std::span<const std::byte> bytes, const std::filesystem::path& file, JournalHead& head) {
+std::size_t parse_head(std::span<const std::byte> bytes, const std::filesystem::path& file,
+                       JournalHead& head) {
   const auto damaged = [&](const std::string& why) {
-    return Error(
-        fmt::format("{} is no journal, or its head is damaged ({}): move it away to predict every block again, or "
-                    "pass --restart",
-                    file.string(), why));
+    return Error(fmt::format(
+        "{} is no journal, or its head is damaged ({}): move it away to predict every block again, or "
+        "pass --restart",
+        file.string(), why));
   };
   if (bytes.size() < kFrontBytes || std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
     throw damaged("it does not begin as one");
@@ -127,14 +128,16 @@ std::size_t parse_head(std::span<const std::byte> bytes, const std::filesystem::
   if (size > kLongestJson || whole > bytes.size()) throw damaged("it is cut short");
   std::memcpy(&crc, bytes.data() + whole - sizeof crc, sizeof crc);
   if (crc32c(bytes.first(whole - sizeof crc)) != crc) throw damaged("its checksum is wrong");
-  if (version != 1) throw Error(fmt::format("{} has format {}; this tessera reads format 1", file.string(), version));
+  if (version != 1)
+    throw Error(fmt::format("{} has format {}; this tessera reads format 1", file.string(), version));
   try {
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kFrontBytes, size);
     const nlohmann::json json = nlohmann::json::parse(text);
     head.instance = json.at("instance").get<std::string>();
     head.job = json.at("job").get<JobDescription>();
-    head.blocks = BlockPlan::of_region({index_from(json.at("region_begin")), index_from(json.at("region_end"))},
-                                       index_from(json.at("block_shape")));
+    head.blocks =
+        BlockPlan::of_region({index_from(json.at("region_begin")), index_from(json.at("region_end"))},
+                             index_from(json.at("block_shape")));
   } catch (const nlohmann::json::exception& error) {
     throw damaged(error.what());
   }
@@ -249,7 +252,8 @@ void write_journal(const std::filesystem::path& file, const JournalHead& head,
 FileDescriptor lock_journal(const std::filesystem::path& file) {
   FileDescriptor opened(file, O_RDWR);
   if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    throw UsageError(fmt::format("{} is in use: another tessera works on this result at this moment", file.string()));
+    throw UsageError(
+        fmt::format("{} is in use: another tessera works on this result at this moment", file.string()));
   }
   return opened;
 }
@@ -312,7 +316,8 @@ void BlockJournal::commit_now_and_then() {
   for (;;) {
     changed_.wait(lock, [this] { return dirty_ || closing_; });
     if (!dirty_) return;
-    changed_.wait_for(lock, std::chrono::duration<double>(kCommitEvery_s), [this] { return hurry_ || closing_; });
+    changed_.wait_for(lock, std::chrono::duration<double>(kCommitEvery_s),
+                      [this] { return hurry_ || closing_; });
     dirty_ = false;
     syncing_ = true;
     lock.unlock();

@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "io/geometry/block_plan.h"
 #include "io/base/durable_file.h"
+#include "io/geometry/block_plan.h"
 
 namespace tessera {
 
@@ -75,9 +75,9 @@ void write_journal(const std::filesystem::path& file, const JournalHead& head,
 /// the same work twice.
 FileDescriptor lock_journal(const std::filesystem::path& file);
 
-/// A journal that is added to, by one thread of one process at a time. A record is in the file (safe from the death of
-/// any process) when append() returns, and on the disk (safe from the machine's) within `kCommitEvery_s`: one fdatasync
-/// by a thread of its own for all that came meanwhile.
+/// A journal that is added to, by one thread of one process at a time. A record is in the file (safe from the
+/// death of any process) when append() returns, and on the disk (safe from the machine's) within
+/// `kCommitEvery_s`: one fdatasync by a thread of its own for all that came meanwhile.
 class BlockJournal {
  public:
   static constexpr double kCommitEvery_s = 0.1;

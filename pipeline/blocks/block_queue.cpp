@@ -7,7 +7,10 @@
 namespace tessera {
 
 BlockQueue::BlockQueue(std::vector<std::int64_t> order, int workers, const BlockQueueOptions& options)
-    : options_(options), order_(std::move(order)), workers_(static_cast<std::size_t>(workers)), active_(workers) {
+    : options_(options),
+      order_(std::move(order)),
+      workers_(static_cast<std::size_t>(workers)),
+      active_(workers) {
   assert(workers > 0);
   waiting_ = static_cast<std::int64_t>(order_.size());
   for (std::size_t w = 0; w < workers_.size(); ++w) {
@@ -21,14 +24,16 @@ std::size_t BlockQueue::batch_of(const Worker& worker) const {
   if (worker.block_s > 0) wanted = options_.batch_s / worker.block_s;
   // Towards the end: half of what each would get if all were shared out now.
   const double fair = static_cast<double>(waiting_) / static_cast<double>(2 * active_);
-  return static_cast<std::size_t>(std::max(1.0, std::min({wanted, fair, static_cast<double>(options_.largest_batch)})));
+  return static_cast<std::size_t>(
+      std::max(1.0, std::min({wanted, fair, static_cast<double>(options_.largest_batch)})));
 }
 
 /// Whether `worker` had better not get the batch, which the others would have done sooner.
 bool BlockQueue::would_be_late(const Worker& worker) const {
   double slowness = 1;  // how many blocks each of the others does while this one does one
   if (worker.block_s > 0 && known_ > 1)
-    slowness = worker.block_s * static_cast<double>(known_ - 1) / std::max(1e-7, sum_block_s_ - worker.block_s);
+    slowness =
+        worker.block_s * static_cast<double>(known_ - 1) / std::max(1e-7, sum_block_s_ - worker.block_s);
   // How many each of them still has before it.
   const double rounds = static_cast<double>(waiting_) / static_cast<double>(active_);
   // A second batch ahead only while there is a block for everybody: the last ones go to whoever is free.
@@ -44,11 +49,12 @@ std::vector<std::int64_t> BlockQueue::next_for(int worker, double now_s) {
   const std::size_t wanted = batch_of(to);
   if (to.held.size() > wanted) return batch;
   if (would_be_late(to)) return batch;
-  // What failed elsewhere comes first: it tells whether the block or the worker is to blame. A lone worker tries again
-  // at the end: what made it fail may have passed by then.
+  // What failed elsewhere comes first: it tells whether the block or the worker is to blame. A lone worker
+  // tries again at the end: what made it fail may have passed by then.
   while (active_ > 1 && batch.size() < wanted && take_retry(worker, batch)) {
   }
-  if (batch.empty() && to.begin == to.end && !take_retry(worker, batch) && !take_half_of_longest(to)) return batch;
+  if (batch.empty() && to.begin == to.end && !take_retry(worker, batch) && !take_half_of_longest(to))
+    return batch;
   while (batch.size() < wanted && to.begin < to.end)
     batch.push_back(order_[to.begin++]);
   if (to.held.empty()) to.last_end_s = now_s;
@@ -59,8 +65,9 @@ std::vector<std::int64_t> BlockQueue::next_for(int worker, double now_s) {
 }
 
 bool BlockQueue::take_retry(int worker, std::vector<std::int64_t>& batch) {
-  const auto fit = std::find_if(retries_.begin(), retries_.end(),
-                                [&](const Retry& retry) { return retry.failed_by != worker || active_ == 1; });
+  const auto fit = std::find_if(retries_.begin(), retries_.end(), [&](const Retry& retry) {
+    return retry.failed_by != worker || active_ == 1;
+  });
   if (fit == retries_.end()) return false;
   batch.push_back(fit->block);
   retries_.erase(fit);
@@ -69,8 +76,9 @@ bool BlockQueue::take_retry(int worker, std::vector<std::int64_t>& batch) {
 
 bool BlockQueue::take_half_of_longest(Worker& thief) {
   const auto length = [](const Worker& w) { return w.end - w.begin; };
-  Worker& longest = *std::max_element(workers_.begin(), workers_.end(),
-                                      [&](const Worker& a, const Worker& b) { return length(a) < length(b); });
+  Worker& longest =
+      *std::max_element(workers_.begin(), workers_.end(),
+                        [&](const Worker& a, const Worker& b) { return length(a) < length(b); });
   if (length(longest) == 0) return false;
   // The back half: its owner goes on at the front.
   const std::size_t middle = longest.begin + length(longest) / 2;

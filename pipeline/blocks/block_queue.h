@@ -19,8 +19,8 @@ struct BlockQueueOptions {
 /// Every worker has a stretch of the order to itself, so that neighbouring blocks (which share chunks of the
 /// raw volume) go to the same one; whoever has done his takes half of the longest one left. A worker holds up
 /// to two batches, the second one to read while it computes the first. A batch is one block, or as many small
-/// ones as make `batch_s` of work, and shrinks towards the end, so that all workers end together. At the end a slow
-/// worker gets no second batch, nor a first one that the others would have done sooner.
+/// ones as make `batch_s` of work, and shrinks towards the end, so that all workers end together. At the end
+/// a slow worker gets no second batch, nor a first one that the others would have done sooner.
 class BlockQueue {
  public:
   /// `order`: block ids, neighbours together.
@@ -34,8 +34,8 @@ class BlockQueue {
   void failed(int worker, std::int64_t block, double now_s);
   /// A block that `worker` failed with is to be tried again, by another if there is one.
   void retry(std::int64_t block, int worker);
-  /// `worker` gets nothing until resume(); what was laid aside for it goes to others. False, and no change, for the
-  /// last one that still gets something.
+  /// `worker` gets nothing until resume(); what was laid aside for it goes to others. False, and no change,
+  /// for the last one that still gets something.
   bool suspend(int worker);
   void resume(int worker);
   /// `worker` goes on in the middle of its stretch, far from where it is now.
@@ -43,8 +43,9 @@ class BlockQueue {
   /// Forgets every block that was not handed out.
   void drop_waiting();
 
-  /// How long it takes from `now_s` until the last worker has done what it has and one block more, as far as is
-  /// known: of a worker that has done none yet, that its first takes at least as long again as it has taken by now.
+  /// How long it takes from `now_s` until the last worker has done what it has and one block more, as far as
+  /// is known: of a worker that has done none yet, that its first takes at least as long again as it has
+  /// taken by now.
   double seconds_for_one_more(double now_s) const;
 
   /// Blocks that nobody has.

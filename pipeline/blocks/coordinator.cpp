@@ -13,7 +13,8 @@
 namespace tessera {
 namespace {
 
-/// So many failed attempts before the first block is done, or later in a row, and the rest would fail as well.
+/// So many failed attempts before the first block is done, or later in a row, and the rest would fail as
+/// well.
 constexpr std::int64_t kHopeless = 24, kHopelessInARow = 300;
 /// After so many of them the worker tries its luck in another part of the volume.
 constexpr std::int64_t kElsewhere = 8;
@@ -21,14 +22,16 @@ constexpr std::int64_t kElsewhere = 8;
 constexpr int kSuspicious = 6;
 /// The watchdog waits for so many pulses at least.
 constexpr double kPulsesMissed = 2;
-/// A worker whose heart beats while nothing gets on, for so many times the watchdog's limit and a minute at least.
+/// A worker whose heart beats while nothing gets on, for so many times the watchdog's limit and a minute at
+/// least.
 constexpr double kStandStill = 4, kShortestStandStill_s = 60;
 /// How often the time is looked at, which takes a look at every worker.
 constexpr double kAskEvery_s = 0.5;
 
 }  // namespace
 
-Coordinator::Coordinator(std::vector<std::int64_t> order, CoordinatorHooks hooks, const CoordinatorOptions& options)
+Coordinator::Coordinator(std::vector<std::int64_t> order, CoordinatorHooks hooks,
+                         const CoordinatorOptions& options)
     : order_(std::move(order)), hooks_(std::move(hooks)), options_(options) {
   if (!hooks_.block_text) hooks_.block_text = [](std::int64_t id) { return fmt::format("block {}", id); };
 }
@@ -47,7 +50,8 @@ void Coordinator::begin(int workers, int first_rank) {
 
 std::string Coordinator::name_of(int worker) const {
   const Seen& one = seen_[static_cast<std::size_t>(worker)];
-  return fmt::format("rank {} on {}", worker + first_rank_, one.identity.host[0] != 0 ? one.identity.host.data() : "?");
+  return fmt::format("rank {} on {}", worker + first_rank_,
+                     one.identity.host[0] != 0 ? one.identity.host.data() : "?");
 }
 
 std::vector<std::int64_t> Coordinator::next_for(int worker) {
@@ -136,7 +140,8 @@ void Coordinator::note_done(int worker, std::int64_t id) {
 
 void Coordinator::end_if_hopeless(int worker, const std::string& last) {
   const bool some_done = blocks_done_ + blocks_skipped_ > 0;
-  if (failed_attempts_ >= (some_done ? std::clamp(blocks_ / 2, kHopelessInARow, 10 * kHopelessInARow) : kHopeless)) {
+  if (failed_attempts_ >=
+      (some_done ? std::clamp(blocks_ / 2, kHopelessInARow, 10 * kHopelessInARow) : kHopeless)) {
     end_job(fmt::format("{} attempts failed and no block was done {}; the last, {}", failed_attempts_,
                         some_done ? "meanwhile" : "before", last));
   } else if (!some_done && failed_attempts_ % kElsewhere == 0) {
@@ -200,7 +205,8 @@ void Coordinator::give_up_on(int worker, double seconds, const std::string& what
   throw Error(fmt::format(
       "{} {} for {}; it had {}. The job ends; start it again to go on (infer.watchdog_minutes sets the "
       "limit)",
-      name_of(worker), what, duration_text(seconds), held.empty() ? "no block" : hooks_.block_text(held.front())));
+      name_of(worker), what, duration_text(seconds),
+      held.empty() ? "no block" : hooks_.block_text(held.front())));
 }
 
 std::vector<WorkerAccount> Coordinator::accounts() const {

@@ -17,24 +17,25 @@ namespace tessera {
 
 /// What the coordinator's owner wants to hear.
 struct CoordinatorHooks {
-  /// A block is done (its voxels are on the disk) or skipped: the journal gets its record here. What it throws
-  /// ends the job like a WholeJobError of a worker's.
+  /// A block is done (its voxels are on the disk) or skipped: the journal gets its record here. What it
+  /// throws ends the job like a WholeJobError of a worker's.
   std::function<void(const BlockReport&)> block_done;
   /// So many more voxels were predicted.
   std::function<void(std::int64_t)> progress;
   /// Called many times a second; returning true hands out no further block, and the run ends when those in
   /// flight are done.
   std::function<bool()> should_stop;
-  /// Called about twice a second with the seconds that another block would take behind those in flight: whether the
-  /// job's time allows that. If not, the run ends as above.
+  /// Called about twice a second with the seconds that another block would take behind those in flight:
+  /// whether the job's time allows that. If not, the run ends as above.
   std::function<bool(double)> time_allows;
   /// A block in words, for messages: "block 12 (z [0, 4) ...)".
   std::function<std::string(std::int64_t)> block_text;
 };
 
 struct CoordinatorOptions {
-  int max_retries = 2;    ///< how often a block that failed is tried again
-  double watchdog_s = 0;  ///< a worker that is silent for so long (and for some pulses) ends the job; 0: never
+  int max_retries = 2;  ///< how often a block that failed is tried again
+  double watchdog_s =
+      0;  ///< a worker that is silent for so long (and for some pulses) ends the job; 0: never
   BlockQueueOptions queue;
   std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
 };
@@ -58,7 +59,8 @@ struct WorkerAccount {
 class Coordinator {
  public:
   /// `order`: the blocks to do, neighbours together.
-  Coordinator(std::vector<std::int64_t> order, CoordinatorHooks hooks, const CoordinatorOptions& options = {});
+  Coordinator(std::vector<std::int64_t> order, CoordinatorHooks hooks,
+              const CoordinatorOptions& options = {});
 
   /// Once, before all else: how many workers there are. `first_rank`: of worker 0, for messages.
   void begin(int workers, int first_rank);
@@ -73,8 +75,8 @@ class Coordinator {
   void hear(int worker, const BlockFailure& failure);
   void hear(int worker, const WorkerPulse& pulse);
   void worker_left(int worker, const WorkerStatistics& statistics);
-  /// Called often. Asks whether to stop, and looks at the watchdog. Errors: Error naming a worker that is silent
-  /// or stands still: the job cannot end in order, for that worker takes no part.
+  /// Called often. Asks whether to stop, and looks at the watchdog. Errors: Error naming a worker that is
+  /// silent or stands still: the job cannot end in order, for that worker takes no part.
   void look_around();
 
   /// Whether a signal or the job's time ended the run before all was handed out.

@@ -133,8 +133,8 @@ std::string serve(std::int64_t count, const Communicator& world, Function&& writ
 
 }  // namespace
 
-PackSums pack_chunks(const std::filesystem::path& source, const OutputLayout& layout, int level, PackedVolume* target,
-                     const Communicator& world) {
+PackSums pack_chunks(const std::filesystem::path& source, const OutputLayout& layout, int level,
+                     PackedVolume* target, const Communicator& world) {
   std::optional<Stretches> stretches;
   on_every_rank(world, [&] { stretches.emplace(source, layout, level); });
   PackSums sums;

@@ -14,9 +14,9 @@ struct PackSums {
 };
 
 /// Collective. Compresses every chunk of a result, in parallel on all ranks but the root (alone: there), and
-/// writes them on the root, which has `target` (elsewhere null). At most two stretches of about 4 MiB are under way
-/// per worker. Errors: the same on every rank.
-PackSums pack_chunks(const std::filesystem::path& source, const OutputLayout& layout, int level, PackedVolume* target,
-                     const Communicator& world);
+/// writes them on the root, which has `target` (elsewhere null). At most two stretches of about 4 MiB are
+/// under way per worker. Errors: the same on every rank.
+PackSums pack_chunks(const std::filesystem::path& source, const OutputLayout& layout, int level,
+                     PackedVolume* target, const Communicator& world);
 
 }  // namespace tessera

@@ -6,11 +6,11 @@
 #include <memory>
 #include <sstream>
 
-#include "io/hdf5/block_reader.h"
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
 #include "io/base/error_words.h"
+#include "io/hdf5/block_reader.h"
+#include "io/hdf5/checkpoint_file.h"
 #include "io/hdf5/volume_reader.h"
 #include "workers/mpi/agreement.h"
 
@@ -23,21 +23,22 @@ JournalContents share_journal(const DatasetName& result, const Communicator& wor
     const std::map<std::string, std::string> attributes = VolumeReader(result).info().attributes;
     const auto instance = attributes.find("instance");
     if (instance == attributes.end()) {
-      throw UsageError(
-          fmt::format("{} is no result of 'tessera infer', or of a version without a journal", result.text()));
+      throw UsageError(fmt::format("{} is no result of 'tessera infer', or of a version without a journal",
+                                   result.text()));
     }
     const std::vector<std::byte> read = read_file_bytes(file);
     bytes.assign(reinterpret_cast<const char*>(read.data()), read.size());
     if (parse_journal(read, file).head.instance != instance->second) {
-      throw Error(fmt::format("{} belongs to another file than {}: what is done cannot be known", file.string(),
-                              result.file.string()));
+      throw Error(fmt::format("{} belongs to another file than {}: what is done cannot be known",
+                              file.string(), result.file.string()));
     }
   });
   world.broadcast(bytes);
   return parse_journal(std::as_bytes(std::span(bytes.data(), bytes.size())), file);
 }
 
-ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journal, const Communicator& world) {
+ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journal,
+                         const Communicator& world) {
   std::unique_ptr<BlockReader> reader;
   on_every_rank(world, [&] { reader = std::make_unique<BlockReader>(volume); });
   const std::size_t count = journal.records.size();
@@ -52,7 +53,8 @@ ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journ
       const Box box = journal.head.blocks.block(record.block).relative_to(journal.head.blocks.region().begin);
       const std::vector<std::byte> voxels = reader->read(box);
       const std::uint32_t crc = crc32c(voxels);
-      if (crc != record.crc) words = fmt::format("its checksum is {:08x}, {:08x} was written", crc, record.crc);
+      if (crc != record.crc)
+        words = fmt::format("its checksum is {:08x}, {:08x} was written", crc, record.crc);
       sums[1] += static_cast<std::int64_t>(voxels.size());
     } catch (const std::exception& error) {
       words = words_of(error);

@@ -29,7 +29,8 @@ JournalContents share_journal(const DatasetName& result, const Communicator& wor
 /// Collective. Reads every block that the journal calls done, each rank a part of them, and compares with its
 /// CRC-32C. `volume`: the result, or a copy of it with other compression. Errors: Error on every rank when it
 /// cannot be opened.
-ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journal, const Communicator& world);
+ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journal,
+                         const Communicator& world);
 
 /// "block 12 (z [0, 4) ...): ..." a line each, at most `shown`.
 std::string damage_text(const ResultCheck& check, const BlockPlan& blocks, std::size_t shown = 50);

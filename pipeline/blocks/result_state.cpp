@@ -31,10 +31,10 @@ std::map<std::string, std::string> attributes_of_result(const DatasetName& outpu
 void require_same_job(const DatasetName& output, const JobDescription& then, const JobDescription& now) {
   const std::vector<std::string> differences = differences_between(then, now);
   if (differences.empty()) return;
-  throw UsageError(
-      fmt::format("{} exists already and is the result of another job:\n  {}\npass --restart to start over, or "
-                  "set another infer.output",
-                  output.file.string(), fmt::join(differences, "\n  ")));
+  throw UsageError(fmt::format(
+      "{} exists already and is the result of another job:\n  {}\npass --restart to start over, or "
+      "set another infer.output",
+      output.file.string(), fmt::join(differences, "\n  ")));
 }
 
 /// The journal of the volume `instance`, if there is one.
@@ -72,10 +72,10 @@ ResultState find_result(const DatasetName& output, const JobDescription& job, bo
   if (restart) return state;
   const auto then = attributes.find("job"), instance = attributes.find("instance");
   if (then == attributes.end() || instance == attributes.end()) {
-    throw UsageError(
-        fmt::format("{} exists already, and does not say how it was made: pass --restart to start over, or set "
-                    "another infer.output",
-                    output.file.string()));
+    throw UsageError(fmt::format(
+        "{} exists already, and does not say how it was made: pass --restart to start over, or set "
+        "another infer.output",
+        output.file.string()));
   }
   require_same_job(output, job_from_json(then->second, output.text()), job);
   state.instance = instance->second;

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "io/volume/block_journal.h"
 #include "io/hdf5/output_volume.h"
+#include "io/volume/block_journal.h"
 
 namespace tessera {
 
@@ -23,8 +23,8 @@ struct ResultState {
 
 /// Looks at the result's file and its journal, and changes nothing. Says by warnings what was lost.
 /// `restart`: an earlier result, of this job or another, is to be replaced.
-/// Errors: UsageError when the file holds something else, or the result of another job (each difference named),
-/// or is being written by another process; Error when its journal's head is damaged.
+/// Errors: UsageError when the file holds something else, or the result of another job (each difference
+/// named), or is being written by another process; Error when its journal's head is damaged.
 ResultState find_result(const DatasetName& output, const JobDescription& job, bool restart);
 
 /// A result that blocks can be written into.

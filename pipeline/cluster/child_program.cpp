@@ -42,7 +42,8 @@ class PipeEnd {
 
 std::array<int, 2> open_pipe() {
   std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw Error(fmt::format("cannot open a pipe: {}", errno_text(errno)));
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw Error(fmt::format("cannot open a pipe: {}", errno_text(errno)));
   return ends;
 }
 
@@ -100,7 +101,8 @@ ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
   posix_spawn_file_actions_adddup2(&actions, output_there.get(), 1);
   posix_spawn_file_actions_adddup2(&actions, errors_there.get(), 2);
   pid_t pid = 0;
-  const int failed = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), surroundings.data());
+  const int failed =
+      posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), surroundings.data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) throw Error(fmt::format("cannot start {}: {}", command[0], errno_text(failed)));
   output_there.close();

@@ -37,15 +37,21 @@ class Directives {
 
 std::string name_of(Stage stage) {
   switch (stage) {
-    case Stage::train: return "train";
-    case Stage::infer: return "infer";
-    case Stage::evaluate: return "evaluate";
-    case Stage::report: break;
+    case Stage::train:
+      return "train";
+    case Stage::infer:
+      return "infer";
+    case Stage::evaluate:
+      return "evaluate";
+    case Stage::report:
+      break;
   }
   return "report";
 }
 
-std::vector<Stage> all_stages() { return {Stage::train, Stage::infer, Stage::evaluate, Stage::report}; }
+std::vector<Stage> all_stages() {
+  return {Stage::train, Stage::infer, Stage::evaluate, Stage::report};
+}
 
 Stage stage_of(const std::string& name) {
   for (const Stage stage : all_stages()) {
@@ -56,15 +62,20 @@ Stage stage_of(const std::string& name) {
 
 const SlurmResources& resources_of(Stage stage, const SlurmConfig& config) {
   switch (stage) {
-    case Stage::train: return config.train;
-    case Stage::infer: return config.infer;
-    case Stage::evaluate: return config.evaluate;
-    case Stage::report: break;
+    case Stage::train:
+      return config.train;
+    case Stage::infer:
+      return config.infer;
+    case Stage::evaluate:
+      return config.evaluate;
+    case Stage::report:
+      break;
   }
   return config.report;
 }
 
-std::string job_script(Stage stage, const SlurmConfig& config, const std::string& experiment, std::int64_t tasks) {
+std::string job_script(Stage stage, const SlurmConfig& config, const std::string& experiment,
+                       std::int64_t tasks) {
   const SlurmResources& r = resources_of(stage, config);
   Directives lines;
   lines.add("job-name", fmt::format("tessera-{}-{}", name_of(stage), plain(experiment)));
@@ -88,7 +99,8 @@ std::string job_script(Stage stage, const SlurmConfig& config, const std::string
   for (const std::string& option : config.options)
     lines.add(option);
   if (tasks > 0) {
-    lines.add("array", fmt::format("0-{}{}", tasks - 1, config.array_limit > 0 ? fmt::format("%{}", config.array_limit) : ""));
+    lines.add("array", fmt::format("0-{}{}", tasks - 1,
+                                   config.array_limit > 0 ? fmt::format("%{}", config.array_limit) : ""));
   }
   lines.add("open-mode", "append");
   lines.add("--requeue");

@@ -11,8 +11,8 @@
 #include <set>
 #include <sstream>
 
-#include "io/volume/block_journal.h"
 #include "io/base/error.h"
+#include "io/volume/block_journal.h"
 #include "pipeline/config/experiment.h"
 
 namespace tessera {
@@ -31,7 +31,9 @@ std::string tail_of(const fs::path& file, std::int64_t bytes) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::string text_of(const fs::path& file) { return tail_of(file, std::int64_t{1} << 30); }
+std::string text_of(const fs::path& file) {
+  return tail_of(file, std::int64_t{1} << 30);
+}
 
 nlohmann::json json_file(const fs::path& file, std::vector<std::string>& problems) {
   const std::string text = text_of(file);
@@ -67,7 +69,8 @@ struct Work {
   std::string end;  ///< done, running, stopped or failed; "": nothing there
 };
 
-Work training_work(const RunFolder& folder, const ExperimentConfig* config, std::vector<std::string>& problems) {
+Work training_work(const RunFolder& folder, const ExperimentConfig* config,
+                   std::vector<std::string>& problems) {
   Work work;
   const nlohmann::json record = json_file(folder.path() / "training.json", problems);
   work.end = text_at(record, "end");
@@ -77,7 +80,9 @@ Work training_work(const RunFolder& folder, const ExperimentConfig* config, std:
     if (!rows.eof() && iteration > 0) work.done = iteration;
   }
   if (config != nullptr) work.all = config->train.iterations;
-  if (work.done > 0) work.words = fmt::format("iteration {}{}", work.done, work.all > 0 ? fmt::format(" of {}", work.all) : "");
+  if (work.done > 0)
+    work.words =
+        fmt::format("iteration {}{}", work.done, work.all > 0 ? fmt::format(" of {}", work.all) : "");
   return work;
 }
 
@@ -153,11 +158,13 @@ StageStatus of_all_tasks(Stage stage, const SubmittedJob& job, const std::vector
   }
   all.done = count[StageState::done];
   all.work = fmt::format("{} of {} volumes", all.done, all.all);
-  for (const StageState state : {StageState::running, StageState::failed, StageState::cancelled, StageState::stopped}) {
+  for (const StageState state :
+       {StageState::running, StageState::failed, StageState::cancelled, StageState::stopped}) {
     if (count[state] > 0) all.work += fmt::format(", {} {}", count[state], name_of(state));
   }
-  for (const StageState state : {StageState::running, StageState::waiting, StageState::failed, StageState::cancelled,
-                                 StageState::stopped, StageState::not_started, StageState::done}) {
+  for (const StageState state :
+       {StageState::running, StageState::waiting, StageState::failed, StageState::cancelled,
+        StageState::stopped, StageState::not_started, StageState::done}) {
     if (count[state] == 0) continue;
     all.state = state;
     break;
@@ -174,7 +181,8 @@ std::string waiting_words(const std::string& reason, const std::vector<JobStart>
 }
 
 bool runs(const std::string& state) {
-  static const std::set<std::string> running{"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "RESIZING", "SIGNALING"};
+  static const std::set<std::string> running{"RUNNING",   "COMPLETING", "CONFIGURING",
+                                             "STAGE_OUT", "RESIZING",   "SIGNALING"};
   return running.count(state) != 0;
 }
 
@@ -184,7 +192,8 @@ class StatusReader {
     status_.run_folder = folder.path().string();
     std::error_code error;
     if (!fs::is_directory(folder.path(), error)) {
-      throw UsageError(fmt::format("{} is no run folder: name one, or its experiment", folder.path().string()));
+      throw UsageError(
+          fmt::format("{} is no run folder: name one, or its experiment", folder.path().string()));
     }
     try {
       submission_ = read_submission(jobs_);
@@ -217,7 +226,8 @@ class StatusReader {
         slurm_[state.id] = state;
     } catch (const Error& error) {
       slurm_answers_ = false;
-      status_.problems.push_back(fmt::format("{}; what is said here is by the files of the run", error.what()));
+      status_.problems.push_back(
+          fmt::format("{}; what is said here is by the files of the run", error.what()));
     }
   }
 
@@ -229,16 +239,21 @@ class StatusReader {
   Work work_of(Stage stage, const RunFolder& folder, const ExperimentConfig* config) {
     const fs::path directory = submission_ ? submission_->directory : fs::path();
     switch (stage) {
-      case Stage::train: return training_work(folder, config, status_.problems);
-      case Stage::infer: return inference_work(folder, config, directory, status_.problems);
-      case Stage::evaluate: return evaluation_work(folder, status_.problems);
-      case Stage::report: break;
+      case Stage::train:
+        return training_work(folder, config, status_.problems);
+      case Stage::infer:
+        return inference_work(folder, config, directory, status_.problems);
+      case Stage::evaluate:
+        return evaluation_work(folder, status_.problems);
+      case Stage::report:
+        break;
     }
     return file_work(folder.path() / "report.html", (folder.path() / "report.html").string());
   }
 
   StageStatus job_status(Stage stage, const std::string& id) const {
-    StageStatus status = judge_job(stage, id, slurm_of(id), read_starts(jobs_.starts(stage, id)), jobs_.log(stage, id));
+    StageStatus status =
+        judge_job(stage, id, slurm_of(id), read_starts(jobs_.starts(stage, id)), jobs_.log(stage, id));
     if (!slurm_answers_ && status.starts == 0) {
       status.state = StageState::waiting;
       status.why = "by its record: it has not begun";
@@ -280,13 +295,20 @@ class StatusReader {
 
 std::string name_of(StageState state) {
   switch (state) {
-    case StageState::not_started: return "not started";
-    case StageState::waiting: return "waiting";
-    case StageState::running: return "running";
-    case StageState::done: return "done";
-    case StageState::stopped: return "stopped";
-    case StageState::failed: return "failed";
-    case StageState::cancelled: break;
+    case StageState::not_started:
+      return "not started";
+    case StageState::waiting:
+      return "waiting";
+    case StageState::running:
+      return "running";
+    case StageState::done:
+      return "done";
+    case StageState::stopped:
+      return "stopped";
+    case StageState::failed:
+      return "failed";
+    case StageState::cancelled:
+      break;
   }
   return "cancelled";
 }
@@ -305,15 +327,16 @@ std::string last_error(const fs::path& log) {
       own = match[3];
     } else if (std::regex_match(line, match, theirs) && line.find("error") != std::string::npos) {
       other = line;
-    } else if (line.find("line ") != std::string::npos && line.find("command not found") != std::string::npos) {
+    } else if (line.find("line ") != std::string::npos &&
+               line.find("command not found") != std::string::npos) {
       other = line;
     }
   }
   return own.empty() ? other : own;
 }
 
-StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm, const std::vector<JobStart>& starts,
-                      const fs::path& log) {
+StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
+                      const std::vector<JobStart>& starts, const fs::path& log) {
   StageStatus status;
   status.stage = stage;
   status.job = id;
@@ -332,7 +355,8 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
       status.why = waiting_words(slurm->reason, starts);
     } else {
       status.state = StageState::running;
-      status.why = fmt::format("on {}, {} of {}", slurm->nodes, slurm->time, slurm->time_limit.empty() ? "?" : slurm->time_limit);
+      status.why = fmt::format("on {}, {} of {}", slurm->nodes, slurm->time,
+                               slurm->time_limit.empty() ? "?" : slurm->time_limit);
     }
     return status;
   }
@@ -341,12 +365,15 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
     status.state = StageState::done;
   } else if (slurm != nullptr && slurm->state == "CANCELLED") {
     status.state = StageState::cancelled;
-    status.why = starts.empty() ? "before it began: the stage before it failed, or somebody cancelled it" : "somebody cancelled it";
+    status.why = starts.empty() ? "before it began: the stage before it failed, or somebody cancelled it"
+                                : "somebody cancelled it";
   } else if (slurm != nullptr || outcome == "failed") {
     status.state = StageState::failed;
-    const std::string by_slurm = slurm != nullptr ? fmt::format("Slurm says {}", slurm->state) : fmt::format("exit code {}", last->exit_code);
+    const std::string by_slurm = slurm != nullptr ? fmt::format("Slurm says {}", slurm->state)
+                                                  : fmt::format("exit code {}", last->exit_code);
     status.why = failure(by_slurm);
-    if (slurm != nullptr && (slurm->state == "TIMEOUT" || slurm->state == "OUT_OF_MEMORY")) status.why = fmt::format("{} ({})", slurm->state, status.why);
+    if (slurm != nullptr && (slurm->state == "TIMEOUT" || slurm->state == "OUT_OF_MEMORY"))
+      status.why = fmt::format("{} ({})", slurm->state, status.why);
     status.why += fmt::format("\nlog: {}", log.string());
   } else if (last == nullptr) {
     status.state = StageState::cancelled;
@@ -366,12 +393,14 @@ bool RunStatus::failed() const {
 }
 
 std::string RunStatus::text() const {
-  std::string text = fmt::format("run {}{}{}\n", run_folder, experiment.empty() ? "" : fmt::format(", experiment {}", experiment),
+  std::string text = fmt::format("run {}{}{}\n", run_folder,
+                                 experiment.empty() ? "" : fmt::format(", experiment {}", experiment),
                                  submitted.empty() ? "" : fmt::format(", submitted {}", submitted));
   text += fmt::format("{:<9} {:<12} {:>8} {:>7}  {}\n", "stage", "state", "job", "starts", "done");
   for (const StageStatus& one : stages) {
-    text += fmt::format("{:<9} {:<12} {:>8} {:>7}  {}", name_of(one.stage), name_of(one.state), one.job.empty() ? "-" : one.job,
-                        one.job.empty() ? "-" : std::to_string(one.starts), one.work);
+    text += fmt::format("{:<9} {:<12} {:>8} {:>7}  {}", name_of(one.stage), name_of(one.state),
+                        one.job.empty() ? "-" : one.job, one.job.empty() ? "-" : std::to_string(one.starts),
+                        one.work);
     text.erase(text.find_last_not_of(' ') + 1);
     text += "\n";
     std::istringstream lines(one.why);
@@ -386,13 +415,25 @@ std::string RunStatus::text() const {
 nlohmann::ordered_json RunStatus::json() const {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   for (const StageStatus& one : stages) {
-    all.push_back({{"stage", name_of(one.stage)}, {"state", name_of(one.state)}, {"job", one.job}, {"starts", one.starts},
-                   {"done", one.done}, {"all", one.all}, {"work", one.work}, {"why", one.why}});
+    all.push_back({{"stage", name_of(one.stage)},
+                   {"state", name_of(one.state)},
+                   {"job", one.job},
+                   {"starts", one.starts},
+                   {"done", one.done},
+                   {"all", one.all},
+                   {"work", one.work},
+                   {"why", one.why}});
   }
-  return {{"run_folder", run_folder}, {"experiment", experiment}, {"submitted", submitted}, {"failed", failed()},
-          {"stages", all}, {"problems", problems}};
+  return {{"run_folder", run_folder},
+          {"experiment", experiment},
+          {"submitted", submitted},
+          {"failed", failed()},
+          {"stages", all},
+          {"problems", problems}};
 }
 
-RunStatus read_run_status(const RunFolder& folder) { return StatusReader(folder).read(); }
+RunStatus read_run_status(const RunFolder& folder) {
+  return StatusReader(folder).read();
+}
 
 }  // namespace tessera

@@ -55,12 +55,14 @@ std::vector<JobState> each_task(const JobState& state) {
 }  // namespace
 
 bool JobState::active() const {
-  static const std::set<std::string> over{"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY",
-                                          "BOOT_FAIL", "DEADLINE", "REVOKED", "PREEMPTED"};
+  static const std::set<std::string> over{"COMPLETED",     "FAILED",    "CANCELLED", "TIMEOUT", "NODE_FAIL",
+                                          "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE",  "REVOKED", "PREEMPTED"};
   return over.count(state) == 0;
 }
 
-std::string without_patterns(const std::string& path) { return std::regex_replace(path, std::regex("%"), "%%"); }
+std::string without_patterns(const std::string& path) {
+  return std::regex_replace(path, std::regex("%"), "%%");
+}
 
 std::vector<std::string> sbatch_command(const JobRequest& request) {
   std::vector<std::string> command{"sbatch", "--parsable", "--output=" + request.log};
@@ -77,7 +79,8 @@ std::string submit_job(const JobRequest& request) {
   const ProgramEnd end = run_program(sbatch_command(request), kLimit_s);
   const std::string id = trimmed(end.output.substr(0, end.output.find(';')));
   if (end.exit_code != 0 || !std::regex_match(id, std::regex("[0-9]+"))) {
-    throw Error(fmt::format("sbatch did not take {}: {}", request.script.string(), trimmed(end.errors + end.output)));
+    throw Error(
+        fmt::format("sbatch did not take {}: {}", request.script.string(), trimmed(end.errors + end.output)));
   }
   return id;
 }
@@ -87,13 +90,15 @@ void cancel_jobs(const std::vector<std::string>& ids) {
   std::vector<std::string> command{"scancel"};
   command.insert(command.end(), ids.begin(), ids.end());
   const ProgramEnd end = run_program(command, kLimit_s);
-  if (end.exit_code != 0) throw Error(fmt::format("cannot cancel job {}: {}", fmt::join(ids, ", "), trimmed(end.errors)));
+  if (end.exit_code != 0)
+    throw Error(fmt::format("cannot cancel job {}: {}", fmt::join(ids, ", "), trimmed(end.errors)));
 }
 
 std::optional<JobState> parse_squeue_line(const std::string& line) {
   const std::vector<std::string> fields = fields_of(line);
   if (fields.size() < 6 || fields[0].empty()) return std::nullopt;
-  return JobState{fields[0], fields[1], fields[2] == "None" ? "" : fields[2], fields[3], fields[4], fields[5]};
+  return JobState{fields[0], fields[1], fields[2] == "None" ? "" : fields[2],
+                  fields[3], fields[4], fields[5]};
 }
 
 std::optional<JobState> parse_sacct_line(const std::string& line) {
@@ -111,11 +116,12 @@ std::vector<JobState> job_states(const std::vector<std::string>& ids) {
       if (known.insert(one.id).second) states.push_back(one);
     }
   };
-  // One at a time: squeue gives nothing at all of a list with a job that it has forgotten. Long lists of tasks are cut
-  // unless SLURM_BITSTR_LEN is 0.
+  // One at a time: squeue gives nothing at all of a list with a job that it has forgotten. Long lists of
+  // tasks are cut unless SLURM_BITSTR_LEN is 0.
   for (const std::string& id : ids) {
-    const ProgramEnd end = run_program({"squeue", "--noheader", "--array", "--states=all", "--jobs=" + id, "--format=%i|%T|%r|%N|%M|%l"},
-                                       kLimit_s, {{"SLURM_BITSTR_LEN", "0"}});
+    const ProgramEnd end = run_program(
+        {"squeue", "--noheader", "--array", "--states=all", "--jobs=" + id, "--format=%i|%T|%r|%N|%M|%l"},
+        kLimit_s, {{"SLURM_BITSTR_LEN", "0"}});
     if (end.exit_code != 0 && end.errors.find("Invalid job id") == std::string::npos) {
       throw Error(fmt::format("squeue gives no answer: {}", trimmed(end.errors)));
     }
@@ -124,8 +130,10 @@ std::vector<JobState> job_states(const std::vector<std::string>& ids) {
     }
   }
   if (!program_exists("sacct")) return states;
-  const ProgramEnd end = run_program({"sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State,NodeList,Elapsed",
-                                      fmt::format("--jobs={}", fmt::join(ids, ","))}, kLimit_s);
+  const ProgramEnd end =
+      run_program({"sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State,NodeList,Elapsed",
+                   fmt::format("--jobs={}", fmt::join(ids, ","))},
+                  kLimit_s);
   if (end.exit_code != 0) return states;  // no accounting here
   for (const std::string& line : lines_of(end.output)) {
     if (const auto state = parse_sacct_line(line)) add(*state);

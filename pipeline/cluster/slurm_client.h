@@ -9,10 +9,10 @@ namespace tessera {
 
 /// What Slurm knows of a job, or of a task of a job array.
 struct JobState {
-  std::string id;     ///< "17", or "17_3"
-  std::string state;   ///< Slurm's word: PENDING, RUNNING, COMPLETED, FAILED, ...
+  std::string id;                               ///< "17", or "17_3"
+  std::string state;                            ///< Slurm's word: PENDING, RUNNING, COMPLETED, FAILED, ...
   std::string reason, nodes, time, time_limit;  ///< as squeue writes them
-  bool active() const;  ///< waiting, running, or about to end
+  bool active() const;                          ///< waiting, running, or about to end
 };
 
 /// A job to be submitted.
@@ -34,8 +34,9 @@ std::string submit_job(const JobRequest& request);
 /// Cancels with scancel. Errors: Error.
 void cancel_jobs(const std::vector<std::string>& ids);
 
-/// What Slurm says of these jobs, by squeue and, of those that it has forgotten, by sacct where there is one; array tasks
-/// each for itself. Jobs that Slurm knows nothing of are absent. Errors: Error when squeue is missing or gives no answer.
+/// What Slurm says of these jobs, by squeue and, of those that it has forgotten, by sacct where there is one;
+/// array tasks each for itself. Jobs that Slurm knows nothing of are absent. Errors: Error when squeue is
+/// missing or gives no answer.
 std::vector<JobState> job_states(const std::vector<std::string>& ids);
 
 /// One line of `squeue --format=%i|%T|%r|%N|%M|%l`, or of `sacct --format=JobID,State,NodeList,Elapsed -P`.

@@ -33,8 +33,10 @@ void write_submission(const JobFolder& folder, const Submission& submission) {
   for (const SubmittedJob& job : submission.jobs) {
     jobs.push_back({{"stage", name_of(job.stage)}, {"id", job.id}, {"volumes", job.volumes}});
   }
-  const nlohmann::json record{{"submitted", submission.submitted}, {"experiment", submission.experiment},
-                              {"directory", submission.directory.string()}, {"jobs", jobs}};
+  const nlohmann::json record{{"submitted", submission.submitted},
+                              {"experiment", submission.experiment},
+                              {"directory", submission.directory.string()},
+                              {"jobs", jobs}};
   write_text_file(folder.record(), record.dump(2) + "\n");
 }
 
@@ -48,12 +50,14 @@ std::optional<Submission> read_submission(const JobFolder& folder) {
     submission.experiment = record.at("experiment");
     submission.directory = record.at("directory").get<std::string>();
     for (const nlohmann::json& job : record.at("jobs")) {
-      submission.jobs.push_back({stage_of(job.at("stage").get<std::string>()), job.at("id").get<std::string>(),
+      submission.jobs.push_back({stage_of(job.at("stage").get<std::string>()),
+                                 job.at("id").get<std::string>(),
                                  job.at("volumes").get<std::vector<std::string>>()});
     }
     return submission;
   } catch (const nlohmann::json::exception&) {
-    throw Error(fmt::format("{} is damaged: remove it, and the jobs of this run are not known any more", folder.record().string()));
+    throw Error(fmt::format("{} is damaged: remove it, and the jobs of this run are not known any more",
+                            folder.record().string()));
   }
 }
 

@@ -1,10 +1,10 @@
 #include <iostream>
 
-#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/experiment_check.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/commands/experiment_check.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -15,8 +15,8 @@ int run_check(const Arguments& arguments, const Communicator& world) {
   add_experiment_options(options);
   add_volume_choice(options);
   const auto values = parse_arguments(
-      arguments, "tessera check CONFIG.yaml [--set key=value ...] [--volume NAME | --volume-index N]", options, {"config"},
-      world.is_root());
+      arguments, "tessera check CONFIG.yaml [--set key=value ...] [--volume NAME | --volume-index N]",
+      options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig whole = read_experiment(*values, {}, world);
   const bool is_chosen = is_volume_chosen(*values);

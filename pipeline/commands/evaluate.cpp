@@ -3,15 +3,15 @@
 #include <iostream>
 #include <sstream>
 
-#include "pipeline/run/command_line.h"
-#include "io/stores/dataset_wildcards.h"
 #include "io/base/error.h"
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/evaluate/evaluation.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/label_evaluation.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/run/volume_look_up.h"
 
 namespace tessera {
@@ -21,26 +21,31 @@ namespace po = boost::program_options;
 
 constexpr const char* kUsage =
     "tessera evaluate CONFIG.yaml [--set key=value ...] [--volume NAME | --volume-index N]\n"
-    "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw R.h5:/path]\n"
-    "                        [--kind auto|probability|labels|classes] [--scores LIST] [--thresholds N] [--class ID]\n"
+    "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw "
+    "R.h5:/path]\n"
+    "                        [--kind auto|probability|labels|classes] [--scores LIST] [--thresholds N] "
+    "[--class ID]\n"
     "                        [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
 
 po::options_description evaluate_options() {
   po::options_description options("options");
   add_experiment_options(options);
   add_volume_choice(options);
-  options.add_options()                                                                            //
-      ("prediction", po::value<std::string>(), "probability of the interior, or labels or classes, FILE.h5:/path")  //
-      ("kind", po::value<std::string>(), "what it holds: probability, labels (ids of objects), classes; auto: by its type")  //
-      ("instances", "short for --kind labels")                                                     //
-      ("scores", po::value<std::string>(), "of a probability: rand,thin,warping,objects,calibration or auto")  //
-      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")  //
-      ("class", po::value<std::int64_t>(), "labels are class ids, and this one is compared")       //
-      ("invert-labels", "0 is the interior instead")                                               //
-      ("sections", po::value<std::string>(), "compare sections FIRST to END - 1 only, such as 16:20")      //
-      ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")              //
-      ("thresholds", po::value<int>(), "how many thresholds from 0 to 1 (11)")       //
-      ("json", po::value<std::string>(), "write everything, section by section, to this file")     //
+  options.add_options()  //
+      ("prediction", po::value<std::string>(),
+       "probability of the interior, or labels or classes, FILE.h5:/path")  //
+      ("kind", po::value<std::string>(),
+       "what it holds: probability, labels (ids of objects), classes; auto: by its type")  //
+      ("instances", "short for --kind labels")                                             //
+      ("scores", po::value<std::string>(),
+       "of a probability: rand,thin,warping,objects,calibration or auto")                              //
+      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")           //
+      ("class", po::value<std::int64_t>(), "labels are class ids, and this one is compared")           //
+      ("invert-labels", "0 is the interior instead")                                                   //
+      ("sections", po::value<std::string>(), "compare sections FIRST to END - 1 only, such as 16:20")  //
+      ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")                  //
+      ("thresholds", po::value<int>(), "how many thresholds from 0 to 1 (11)")                         //
+      ("json", po::value<std::string>(), "write everything, section by section, to this file")         //
       ("pictures", po::value<std::string>(), "write pictures of the first, worst and best section here");
   return options;
 }
@@ -48,7 +53,8 @@ po::options_description evaluate_options() {
 /// What the experiment says: its run folder gets the scores and the pictures.
 EvaluationRequest request_of(const ExperimentConfig& config) {
   EvaluationRequest request;
-  if (!config.evaluate.prediction) throw UsageError("evaluate.prediction is missing, and there is no infer.output");
+  if (!config.evaluate.prediction)
+    throw UsageError("evaluate.prediction is missing, and there is no infer.output");
   if (!config.evaluate.labels) throw UsageError("evaluate.labels is missing, and there is no data.labels");
   request.kind = evaluation_kind(config.evaluate.kind);
   request.scores = evaluation_scores(config.evaluate.scores);
@@ -56,7 +62,8 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   request.labels = *config.evaluate.labels;
   request.invert_labels = config.evaluate.invert_labels;
   request.thresholds = config.evaluate.thresholds;
-  if (config.evaluate.sections) request.sections = {config.evaluate.sections->begin, config.evaluate.sections->end};
+  if (config.evaluate.sections)
+    request.sections = {config.evaluate.sections->begin, config.evaluate.sections->end};
   const auto& predicted = config.infer.output;
   const bool is_result = predicted && predicted->text() == request.prediction.text();
   request.raw = is_result && config.infer.raw ? config.infer.raw : config.data.raw;
@@ -68,14 +75,17 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
 
 /// The written probability is that of infer.class: with more than two classes its labels are that id alone.
 void compare_predicted_class(const ExperimentConfig& config, EvaluationRequest& request) {
-  if (config.model.classes > 2) request.label_class = config.infer.output_class;
-  else if (config.infer.output_class == 0) request.invert_labels = !request.invert_labels;
+  if (config.model.classes > 2)
+    request.label_class = config.infer.output_class;
+  else if (config.infer.output_class == 0)
+    request.invert_labels = !request.invert_labels;
 }
 
 std::vector<std::string> split_at_commas(const std::string& text) {
   std::vector<std::string> words;
   std::istringstream in(text);
-  for (std::string word; std::getline(in, word, ',');) words.push_back(word);
+  for (std::string word; std::getline(in, word, ',');)
+    words.push_back(word);
   return words;
 }
 
@@ -109,7 +119,8 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("json")) request.json_file = text("json");
   if (given("pictures")) request.picture_folder = text("pictures");
   if (given("pictures") && request.kind != EvaluationKind::probability) {
-    throw UsageError("--pictures: pictures are drawn of a probability only, the prediction is taken as " + name_of(request.kind));
+    throw UsageError("--pictures: pictures are drawn of a probability only, the prediction is taken as " +
+                     name_of(request.kind));
   }
   return request;
 }
@@ -117,14 +128,17 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
 /// Collective.
 void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
   std::string text;
-  if (request.kind == EvaluationKind::labels) text = evaluation_text(evaluate_labels(request, world));
-  else if (request.kind == EvaluationKind::classes) text = evaluation_text(evaluate_classes(request, world));
-  else text = evaluation_text(evaluate_volumes(request, world));
+  if (request.kind == EvaluationKind::labels)
+    text = evaluation_text(evaluate_labels(request, world));
+  else if (request.kind == EvaluationKind::classes)
+    text = evaluation_text(evaluate_classes(request, world));
+  else
+    text = evaluation_text(evaluate_volumes(request, world));
   if (world.is_root()) std::cout << text << std::flush;
 }
 
-/// Collective. The volumes that are scored each by itself; without wildcards in the prediction's name it is the
-/// experiment's only one, however many are predicted.
+/// Collective. The volumes that are scored each by itself; without wildcards in the prediction's name it is
+/// the experiment's only one, however many are predicted.
 std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, const ExperimentConfig& config,
                                               const Communicator& world) {
   const auto& prediction = config.evaluate.prediction;
@@ -133,13 +147,15 @@ std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, c
   std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world);
   if (volumes.size() == 1) return volumes;
   if (config.evaluate.labels && wildcards_of(*config.evaluate.labels).empty()) {
-    throw UsageError(fmt::format("evaluate.labels: {} volumes are predicted, and these labels are of one: give it the "
-                                 "wildcards of infer.raw, or choose a volume by --volume",
-                                 volumes.size()));
+    throw UsageError(
+        fmt::format("evaluate.labels: {} volumes are predicted, and these labels are of one: give it the "
+                    "wildcards of infer.raw, or choose a volume by --volume",
+                    volumes.size()));
   }
   for (const char* option : {"prediction", "labels", "raw", "json", "pictures"}) {
     if (values.count(option) != 0)
-      throw UsageError(fmt::format("--{} is one volume's, and there are {}: choose one by --volume", option, volumes.size()));
+      throw UsageError(fmt::format("--{} is one volume's, and there are {}: choose one by --volume", option,
+                                   volumes.size()));
   }
   return volumes;
 }

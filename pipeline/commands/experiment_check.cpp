@@ -40,7 +40,7 @@ void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVo
       const InferencePlan plan = plan_volume(own, network);
       bytes += result_bytes(plan, own.infer);
       out << fmt::format(" {} {}, {} blocks, tile {}, {}", to_string(plan.raw.shape), name_of(plan.raw.type),
-                               plan.blocks.count(), plan.tile_input.y, bytes_text(result_bytes(plan, own.infer)));
+                         plan.blocks.count(), plan.tile_input.y, bytes_text(result_bytes(plan, own.infer)));
       if (own.infer.output) out << ", onto " << own.infer.output->text();
       out << "\n";
     } catch (...) {
@@ -55,10 +55,12 @@ void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVo
 
 void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostream& out) {
   const NetworkGeometry geometry = geometry_of(config.model);
-  out << fmt::format("network: {} parameters; {}\n", parameter_count(config.model), geometry.legal_sides_text(572));
+  out << fmt::format("network: {} parameters; {}\n", parameter_count(config.model),
+                     geometry.legal_sides_text(572));
   NetworkTraits network(config.model);
   if (config.torchscript) {
-    network = load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
+    network =
+        load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
   }
   if (!config.data.volumes.empty() || (config.data.raw && config.data.labels)) {
     const std::vector<AnnotatedVolume> volumes = find_volumes(config.data, Communicator::alone());

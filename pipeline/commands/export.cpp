@@ -4,10 +4,10 @@
 #include <chrono>
 
 #include "io/base/error.h"
-#include "io/images/image_stack.h"
 #include "io/hdf5/volume_reader.h"
-#include "pipeline/run/command_line.h"
+#include "io/images/image_stack.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

@@ -2,10 +2,10 @@
 
 #include <iostream>
 
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/error.h"
-#include "pipeline/run/command_line.h"
+#include "io/hdf5/checkpoint_file.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/torchscript_export.h"

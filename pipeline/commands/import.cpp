@@ -7,11 +7,11 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "io/images/image_stack.h"
 #include "io/hdf5/volume_file.h"
-#include "pipeline/run/command_line.h"
+#include "io/images/image_stack.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

@@ -5,21 +5,21 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
-#include "pipeline/run/command_line.h"
+#include "io/hdf5/checkpoint_file.h"
+#include "pipeline/blocks/coordinator.h"
+#include "pipeline/blocks/result_state.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/blocks/coordinator.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/inference_report.h"
 #include "pipeline/infer/job_description.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/run/progress.h"
-#include "pipeline/blocks/result_state.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/volume_look_up.h"
 #include "pipeline/run/wall_time.h"
@@ -160,7 +160,8 @@ class InferenceRecord {
           fmt::format("{}\n{}; start again, when that is mended, to go on", coordinator.failure(), so_far));
     }
     if (coordinator.stopped()) {
-      const char* why = coordinator.stopped_for_time() ? "stopped before the job's time limit" : "stopped by a signal";
+      const char* why =
+          coordinator.stopped_for_time() ? "stopped before the job's time limit" : "stopped by a signal";
       throw StoppedEarly(fmt::format("{}: {}; start again to go on", why, so_far));
     }
     if (failed) throw Error(report_.failed_text());
@@ -209,8 +210,9 @@ std::int64_t least_device_memory(const Device& device, const Communicator& world
 }
 
 /// Collective. Predicts one volume, whose experiment this is, or goes on with it.
-int predict_volume(const ExperimentConfig& config, const InferenceNetwork& network, const Device& device, bool restart,
-                   const StopSignal& signal, const WallTime& wall_time, const Communicator& world) {
+int predict_volume(const ExperimentConfig& config, const InferenceNetwork& network, const Device& device,
+                   bool restart, const StopSignal& signal, const WallTime& wall_time,
+                   const Communicator& world) {
   const RunFolder folder(config.run_folder);
   const bool alone = world.size() == 1;
   const bool is_worker = alone || !world.is_root();
@@ -265,7 +267,8 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
     const Precision precision = plan->demand.precision;
     if (is_worker && world.rank() <= 1 && !device.cuda && config.infer.exact_tiles == ExactTiles::yes)
       spdlog::warn("infer.exact_tiles: is of no effect on the CPU");
-    if (is_worker) predictor = make_predictor(network.make(precision, device, config.infer.exact_tiles), precision);
+    if (is_worker)
+      predictor = make_predictor(network.make(precision, device, config.infer.exact_tiles), precision);
   });
 
   OutputLayout layout{0, config.infer.type, plan->region.shape(), plan->output_chunk,
@@ -283,7 +286,8 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
       spdlog::info("going on: {} of {} blocks are done, start {}", all - left, all,
                    result.contents.starts + 1);
     }
-    const bool everything = !config.infer.region_begin && !config.infer.region_end && !config.infer.skip_mask &&
+    const bool everything = !config.infer.region_begin && !config.infer.region_end &&
+                            !config.infer.skip_mask &&
                             !config.infer.background;  // of a part nobody knows the fair number
     record = std::make_unique<InferenceRecord>(config, *plan, std::move(result),
                                                everything ? raw.chunks_stored() : 0);
@@ -294,13 +298,15 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
                     layout};
   work.skip = {config.infer.skip_mask, config.infer.background};
   work.unpack_threads = std::clamp(device.threads, 1, 8);
-  // With blending, other tiles would have other neighbours: a seam. Then the job ends and names the tile to lower.
-  if (config.infer.blending == Blending::crop) work.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
-    const auto smaller = next_smaller_tile(network.traits, tiles.tile_input(), plan->blocks.block_shape(),
-                                           plan->raw.shape, plan->demand);
-    if (!smaller) return std::nullopt;
-    return plan->tiles(network.traits, *smaller);
-  };
+  // With blending, other tiles would have other neighbours: a seam. Then the job ends and names the tile to
+  // lower.
+  if (config.infer.blending == Blending::crop)
+    work.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
+      const auto smaller = next_smaller_tile(network.traits, tiles.tile_input(), plan->blocks.block_shape(),
+                                             plan->raw.shape, plan->demand);
+      if (!smaller) return std::nullopt;
+      return plan->tiles(network.traits, *smaller);
+    };
   // One worker's word is enough, and costs the others no time.
   if (plan->demand.precision != Precision::float32 && !config.infer.labels && world.rank() <= 1) {
     work.make_reference = [&] { return make_predictor(network.make_reference(device), Precision::float32); };
@@ -322,12 +328,14 @@ int predict_volume(const ExperimentConfig& config, const InferenceNetwork& netwo
   return kExitDone;
 }
 
-/// Collective. Heads the messages of a volume, unless a signal came between two of them. Errors: StoppedEarly.
+/// Collective. Heads the messages of a volume, unless a signal came between two of them. Errors:
+/// StoppedEarly.
 void begin_volume(const std::string& heading, const ExperimentConfig& config, const StopSignal& signal,
                   const Communicator& world) {
   on_root(world, [&] {
     close_log_files();  // of the volume before
-    if (signal.asked()) throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
+    if (signal.asked())
+      throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
     spdlog::info("{}, {}", heading, config.infer.raw->text());
   });
 }
@@ -350,7 +358,8 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   const bool is_worker = world.size() == 1 || !world.is_root();
   const Device device = choose_device(world, is_worker, config.device, config.infer.threads);
   choose_algorithms(device, config.infer.reproducible);
-  const InferenceNetwork network = load_inference_network(config, RunFolder(config.run_folder), world, is_worker);
+  const InferenceNetwork network =
+      load_inference_network(config, RunFolder(config.run_folder), world, is_worker);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const ExperimentConfig own = experiment_of(config, volume, {.inference = true});
     if (volumes.size() > 1) begin_volume(heading(volumes, volume), own, signal, world);

@@ -6,8 +6,8 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_listing.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

@@ -6,11 +6,11 @@
 #include "io/base/error.h"
 #include "io/hdf5/packed_volume.h"
 #include "io/hdf5/volume_reader.h"
-#include "pipeline/run/command_line.h"
-#include "pipeline/commands/commands.h"
-#include "pipeline/commands/result_argument.h"
 #include "pipeline/blocks/packing.h"
 #include "pipeline/blocks/result_check.h"
+#include "pipeline/commands/commands.h"
+#include "pipeline/commands/result_argument.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -40,7 +40,8 @@ PackOptions read_options(const po::variables_map& values) {
   if (options.replace == (values.count("output") != 0))
     throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", kUsage));
   if (options.replace && options.allow_incomplete) {
-    throw UsageError("--replace and --allow-incomplete exclude each other: what is packed cannot be gone on with");
+    throw UsageError(
+        "--replace and --allow-incomplete exclude each other: what is packed cannot be gone on with");
   }
   if (!options.replace) options.to = parse_dataset_name(values["output"].as<std::string>());
   return options;
@@ -60,7 +61,8 @@ void require_fit(const PackOptions& options, const JournalContents& journal) {
         fmt::format("{} is the result itself: pass --replace in place of a name", options.to.file.string()));
   }
   if (!options.overwrite)
-    throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", options.to.file.string()));
+    throw UsageError(
+        fmt::format("{} exists already; pass --overwrite to replace it", options.to.file.string()));
 }
 
 /// Collective.
@@ -95,7 +97,8 @@ void pack(const PackOptions& options, const Communicator& world) {
     }
     packed->commit();
     std::cout << fmt::format("{}: {} in {} chunks became {} ({:.2f} times smaller), {} blocks compared\n",
-                             options.to.text(), bytes_text(sums.bytes), sums.chunks, bytes_text(sums.packed_bytes),
+                             options.to.text(), bytes_text(sums.bytes), sums.chunks,
+                             bytes_text(sums.packed_bytes),
                              static_cast<double>(sums.bytes) /
                                  static_cast<double>(std::max<std::int64_t>(1, sums.packed_bytes)),
                              check.blocks)
@@ -129,8 +132,8 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
   const PackOptions options = read_options(*values);
   const std::vector<NamedResult> results = result_argument(*values, world);
   if (results.size() > 1 && !options.replace) {
-    throw UsageError(fmt::format("{} results do not fit into one output: pass --replace, or choose one by --volume",
-                                 results.size()));
+    throw UsageError(fmt::format(
+        "{} results do not fit into one output: pass --replace, or choose one by --volume", results.size()));
   }
   for_each_result(results, world, [&](const DatasetName& result) {
     if (results.size() > 1 && is_packed(result, world)) return;

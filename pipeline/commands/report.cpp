@@ -7,10 +7,10 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/run/run_folder.h"
 #include "workers/mpi/agreement.h"
 
@@ -31,9 +31,11 @@ std::string plain_name(const std::string& name) {
   return plain.substr(0, 80);
 }
 
-/// Of one run inside its folder, or beside an evaluation's file; of two in the folder that tessera was started in.
+/// Of one run inside its folder, or beside an evaluation's file; of two in the folder that tessera was
+/// started in.
 fs::path default_output(const std::vector<RunRecord>& runs) {
-  if (runs.size() == 2) return fmt::format("compare_{}_{}.html", plain_name(runs[0].name), plain_name(runs[1].name));
+  if (runs.size() == 2)
+    return fmt::format("compare_{}_{}.html", plain_name(runs[0].name), plain_name(runs[1].name));
   std::error_code error;
   return fs::is_directory(runs[0].place, error) ? runs[0].place / "report.html"
                                                 : fs::path(runs[0].place).replace_extension(".html");
@@ -48,14 +50,16 @@ void write_page(const std::vector<RunRecord>& runs, const std::optional<std::str
   create_folder_of(file);
   const std::string page = runs.size() == 2 ? compare_page(runs[0], runs[1]) : report_page(runs[0]);
   write_text_file(file, page);
-  std::cout << fmt::format("report: {} ({})\n", file.string(), bytes_text(static_cast<std::int64_t>(page.size())))
+  std::cout << fmt::format("report: {} ({})\n", file.string(),
+                           bytes_text(static_cast<std::int64_t>(page.size())))
             << std::flush;
 }
 
-/// A page for each volume that has a run folder, and one for the experiment where it was trained or scored as a whole.
-/// `only`: the page of this volume.
+/// A page for each volume that has a run folder, and one for the experiment where it was trained or scored as
+/// a whole. `only`: the page of this volume.
 void write_pages_of_volumes(const fs::path& run_folder, const std::vector<VolumeFolder>& volumes,
-                            const std::optional<std::string>& output, const std::optional<std::string>& only) {
+                            const std::optional<std::string>& output,
+                            const std::optional<std::string>& only) {
   if (output && !only) {
     throw UsageError(fmt::format("--output is one page's, and {} has {} volumes: choose one by --volume",
                                  run_folder.string(), volumes.size()));
@@ -82,7 +86,9 @@ void write_report(const std::vector<std::string>& arguments, const std::optional
     const std::vector<VolumeFolder> volumes = volume_folders(folder);
     if (only || !volumes.empty()) return write_pages_of_volumes(folder, volumes, output, only);
   }
-  if (only) throw UsageError("--volume: two runs are compared as wholes; name their run folders' volumes/NAME instead");
+  if (only)
+    throw UsageError(
+        "--volume: two runs are compared as wholes; name their run folders' volumes/NAME instead");
   std::vector<RunRecord> runs;
   for (const std::string& one : arguments)
     runs.push_back(read_run(one));
@@ -96,18 +102,18 @@ int run_report(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   options.add_options()  //
       ("run", po::value<std::vector<std::string>>()->multitoken(),
-       "run folder, its experiment, or an evaluation's JSON file")  //
+       "run folder, its experiment, or an evaluation's JSON file")                      //
       ("volume", po::value<std::string>(), "of many volumes this one alone: its name")  //
       ("output,o", po::value<std::string>(),
        "the HTML file; default: report.html in the run folder, or "
        "compare_A_B.html here");
   const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
   if (!values) return kExitDone;
-  const auto runs =
-      values->count("run") == 0 ? std::vector<std::string>() : (*values)["run"].as<std::vector<std::string>>();
+  const auto runs = values->count("run") == 0 ? std::vector<std::string>()
+                                              : (*values)["run"].as<std::vector<std::string>>();
   if (runs.empty() || runs.size() > 2) {
-    throw UsageError(
-        fmt::format("name one run to report, or two to compare: {} are given\nusage: {}", runs.size(), kUsage));
+    throw UsageError(fmt::format("name one run to report, or two to compare: {} are given\nusage: {}",
+                                 runs.size(), kUsage));
   }
   std::optional<std::string> output;
   if (values->count("output") != 0) output = (*values)["output"].as<std::string>();

@@ -11,7 +11,8 @@ namespace tessera {
 namespace po = boost::program_options;
 
 void add_result_argument(po::options_description& options) {
-  options.add_options()("result", po::value<std::string>(), "a result, FILE.h5:/path, or the experiment that made it");
+  options.add_options()("result", po::value<std::string>(),
+                        "a result, FILE.h5:/path, or the experiment that made it");
   add_volume_choice(options);
 }
 
@@ -27,7 +28,8 @@ std::vector<NamedResult> result_argument(const po::variables_map& values, const 
       results.push_back({one, *experiment_of(config, one, needs).infer.output});
     return results;
   }
-  if (is_volume_chosen(values)) throw UsageError("--volume chooses one of an experiment's volumes: name the experiment");
+  if (is_volume_chosen(values))
+    throw UsageError("--volume chooses one of an experiment's volumes: name the experiment");
   return {{{text, {}}, parse_dataset_name(text)}};
 }
 
@@ -37,7 +39,9 @@ void for_each_result(const std::vector<NamedResult>& results, const Communicator
   for (const NamedResult& one : results)
     volumes.push_back(one.volume);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
-    step(std::ranges::find(results, volume.name, [](const NamedResult& one) { return one.volume.name; })->result);
+    step(std::ranges::find(results, volume.name, [](const NamedResult& one) {
+           return one.volume.name;
+         })->result);
   });
 }
 

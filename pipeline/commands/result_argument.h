@@ -10,7 +10,8 @@
 
 namespace tessera {
 
-/// Adds the positional `result`: a dataset, or an experiment whose infer.output it is, and --volume for one of many.
+/// Adds the positional `result`: a dataset, or an experiment whose infer.output it is, and --volume for one
+/// of many.
 void add_result_argument(boost::program_options::options_description& options);
 
 /// A result, and the volume of the experiment that it is of.
@@ -19,9 +20,10 @@ struct NamedResult {
   DatasetName result;
 };
 
-/// Collective. The results that the arguments name: one, or those of all the experiment's volumes. Errors: UsageError,
-/// and what inference_volumes() throws.
-std::vector<NamedResult> result_argument(const boost::program_options::variables_map& values, const Communicator& world);
+/// Collective. The results that the arguments name: one, or those of all the experiment's volumes. Errors:
+/// UsageError, and what inference_volumes() throws.
+std::vector<NamedResult> result_argument(const boost::program_options::variables_map& values,
+                                         const Communicator& world);
 
 /// Collective. for_each_volume() over results.
 void for_each_result(const std::vector<NamedResult>& results, const Communicator& world,

@@ -3,9 +3,9 @@
 
 #include "io/base/error.h"
 #include "pipeline/cluster/run_status.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -25,12 +25,13 @@ RunFolder folder_of(const std::string& argument, const Communicator& world) {
 int run_status(const Arguments& arguments, const Communicator& world) {
   namespace po = boost::program_options;
   po::options_description options("options");
-  options.add_options()                                                                      //
-      ("run", po::value<std::string>(), "run folder, or the experiment's file")              //
+  options.add_options()                                                          //
+      ("run", po::value<std::string>(), "run folder, or the experiment's file")  //
       ("json", "for programs");
   const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
   if (!values) return kExitDone;
-  if (values->count("run") == 0) throw UsageError(std::string("name a run folder, or its experiment\nusage: ") + kUsage);
+  if (values->count("run") == 0)
+    throw UsageError(std::string("name a run folder, or its experiment\nusage: ") + kUsage);
   const RunFolder folder = folder_of((*values)["run"].as<std::string>(), world);
   bool failed = false;
   on_root(world, [&] {

@@ -7,9 +7,9 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/hdf5/volume_file.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 #include "workers/synthetic/serial_sections.h"
 

@@ -5,10 +5,10 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
-#include "pipeline/run/checkpoint_choice.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
+#include "pipeline/run/checkpoint_choice.h"
+#include "pipeline/run/command_line.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/train/training_loop.h"
 #include "pipeline/train/training_plan.h"
@@ -57,8 +57,10 @@ void require_new_run(const RunFolder& folder, bool resume, bool overwrite) {
   const bool has_run = !folder.checkpoints().newest_first().empty();
   if (!has_run || resume) return;
   if (!overwrite) {
-    throw UsageError(fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "
-                                 "set another experiment or run_folder", folder.path().string()));
+    throw UsageError(
+        fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "
+                    "set another experiment or run_folder",
+                    folder.path().string()));
   }
   std::filesystem::remove_all(folder.path() / "checkpoints");
   std::filesystem::remove_all(folder.previews());
@@ -103,7 +105,8 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   on_every_rank(world, [&] {
     if (!is_worker) return;  // memory is judged where the work is
     make_plan(device.cuda ? kAnyMemory : available_memory(device));
-    data = std::make_unique<TrainingSet>(training_set_options(config, volumes, plan.context, plan.tile_side, device.threads));
+    data = std::make_unique<TrainingSet>(
+        training_set_options(config, volumes, plan.context, plan.tile_side, device.threads));
   });
   // A step of its own: collective over the workers, where nobody may wait for one that failed before.
   on_every_rank(world, [&] {
@@ -117,10 +120,11 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     folder.checkpoints().remove_unfinished();
     folder.prepare("config.yaml", config.resolved_yaml);
     add_log_file(folder.log());
-    // Weights, at most two vectors of the optimizer's and the average, for the newest and the best: known to be too
-    // much now rather than at the first checkpoint.
+    // Weights, at most two vectors of the optimizer's and the average, for the newest and the best: known to
+    // be too much now rather than at the first checkpoint.
     const std::int64_t vectors = config.train.trainer.average_decay > 0 ? 4 : 3;
-    require_free_space(folder.path() / "checkpoints", 2 * vectors * 4 * parameter_count(config.model) + kCheckpointRoom);
+    require_free_space(folder.path() / "checkpoints",
+                       2 * vectors * 4 * parameter_count(config.model) + kCheckpointRoom);
   });
   std::optional<LoadedCheckpoint> state;
   if (resume) state = load_newest_checkpoint(folder, world);
@@ -130,20 +134,23 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     return found == state->checkpoint.numbers.end() || found->second.empty() ? fallback : found->second[0];
   };
   std::unique_ptr<Trainer> trainer;
-  // In steps, for the second is collective over the workers, and nobody may wait there for one that failed before.
+  // In steps, for the second is collective over the workers, and nobody may wait there for one that failed
+  // before.
   std::shared_ptr<UNetImpl> network;
   on_every_rank(world, [&] {
     if (is_worker) network = make_network(config.model, config.train.trainer.samples.seed);
   });
   on_every_rank(world, [&] {
-    if (is_worker) trainer = std::make_unique<Trainer>(std::move(network), *data, config.train.trainer, device, workers);
+    if (is_worker)
+      trainer = std::make_unique<Trainer>(std::move(network), *data, config.train.trainer, device, workers);
   });
   on_every_rank(world, [&] {
     if (is_worker && state) trainer->restore(state->checkpoint, state->name);
   });
   std::vector<std::string> changes;
   if (state) {
-    changes = changes_on_resume(config.train.validation_metric, config.train.trainer.average_decay > 0, state->checkpoint);
+    changes = changes_on_resume(config.train.validation_metric, config.train.trainer.average_decay > 0,
+                                state->checkpoint);
     state->checkpoint.arrays.clear();  // as large as the network and its optimizer
   }
   const std::int64_t first = state ? state->checkpoint.counters.at("iteration") : 0;
@@ -162,23 +169,27 @@ int run_train(const Arguments& arguments, const Communicator& world) {
       record.resumed_from = state->name;
       const auto before = state->checkpoint.texts.find("precision");
       if (before != state->checkpoint.texts.end() && before->second != record.precision) {
-        spdlog::warn("{} was trained in {}, this part will be in {}: to go on as before set train.precision: {}", state->name,
-                     before->second, record.precision, before->second);
+        spdlog::warn(
+            "{} was trained in {}, this part will be in {}: to go on as before set train.precision: {}",
+            state->name, before->second, record.precision, before->second);
       }
     }
     record.write(folder);
     recorder = std::make_unique<TrainingRecorder>(folder, first, config.train.iterations, true);
-    for (const std::string& change : changes) spdlog::warn("{}: {}", state->name, change);
-    spdlog::info("experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}", config.name,
-                 config.preset, config.model.base_filters, parameter_count(config.model), name_of(precision),
-                 config.train.trainer.samples.tile_side,
-                 config.train.trainer.global_batch, alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
-                 state ? fmt::format(", resumed from {}", state->name) : "");
+    for (const std::string& change : changes)
+      spdlog::warn("{}: {}", state->name, change);
+    spdlog::info(
+        "experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}",
+        config.name, config.preset, config.model.base_filters, parameter_count(config.model),
+        name_of(precision), config.train.trainer.samples.tile_side, config.train.trainer.global_batch,
+        alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
+        state ? fmt::format(", resumed from {}", state->name) : "");
     if (volumes.size() > 1) spdlog::info("{}", volumes_summary(volumes));
     const std::int64_t worker_count = alone ? 1 : world.size() - 1;
     if (worker_count > config.train.trainer.global_batch) {
-      spdlog::warn("{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
-                   worker_count, config.train.trainer.global_batch, worker_count - config.train.trainer.global_batch);
+      spdlog::warn(
+          "{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
+          worker_count, config.train.trainer.global_batch, worker_count - config.train.trainer.global_batch);
     }
   });
 
@@ -194,7 +205,9 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     loop.best = state ? BestValidation(config.train.validation_metric, state->checkpoint)
                       : BestValidation(config.train.validation_metric);
     loop.wall_time = wall_time;
-    loop.stop_asked = [&] { return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value()); };
+    loop.stop_asked = [&] {
+      return signal.asked() || (!alone && world.try_receive(kTagStopTraining).has_value());
+    };
     loop.tell = [&](const TrainingEvent& event) {
       if (alone) {
         recorder->hear(event);
@@ -202,7 +215,8 @@ int run_train(const Arguments& arguments, const Communicator& world) {
       }
       send_value(world, 0, kTagTrainingEvent, event);
       PoliteWait waiting;
-      while (event.kind == TrainingEvent::saving && !world.try_receive(kTagRowsWritten)) waiting.pause();
+      while (event.kind == TrainingEvent::saving && !world.try_receive(kTagRowsWritten))
+        waiting.pause();
     };
     end = run_training_loop(*trainer, *data, loop);
   } else {

@@ -6,10 +6,10 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "pipeline/run/command_line.h"
+#include "pipeline/blocks/result_check.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
-#include "pipeline/blocks/result_check.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -47,17 +47,20 @@ void verify(const DatasetName& result, bool forgets, const Communicator& world) 
       return;
     }
     if (known < all) {
-      words +=
-          fmt::format("; it is incomplete: {} of {} blocks ({:.1f} %) are done ('tessera infer' goes on with them)",
-                      known, all, 100.0 * static_cast<double>(known) / static_cast<double>(all));
+      words += fmt::format(
+          "; it is incomplete: {} of {} blocks ({:.1f} %) are done ('tessera infer' goes on with them)",
+          known, all, 100.0 * static_cast<double>(known) / static_cast<double>(all));
     }
     if (!check.damaged.empty()) {
-      words += fmt::format("; {} are damaged:{}", check.damaged.size(), damage_text(check, journal.head.blocks));
+      words +=
+          fmt::format("; {} are damaged:{}", check.damaged.size(), damage_text(check, journal.head.blocks));
       if (forgets) {
         forget(result, check.damaged);
         words += "\nthese are struck out of the journal: start 'tessera infer' again to predict them";
       } else {
-        words += "\nwith --forget-damaged they are struck out of the journal, and 'tessera infer' predicts them again";
+        words +=
+            "\nwith --forget-damaged they are struck out of the journal, and 'tessera infer' predicts them "
+            "again";
       }
     }
     throw Error(words);
@@ -69,8 +72,9 @@ void verify(const DatasetName& result, bool forgets, const Communicator& world) 
 int run_verify(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   add_result_argument(options);
-  options.add_options()("forget-damaged",
-                        "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
+  options.add_options()(
+      "forget-damaged",
+      "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
   const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
   if (!values) return kExitDone;
   const bool forgets = values->count("forget-damaged") != 0;

@@ -7,8 +7,8 @@
 
 #include "io/base/error.h"
 #include "io/base/log.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/config/yaml_scalar.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -23,18 +23,23 @@ std::string names_text(const std::vector<InferenceVolume>& volumes) {
     names.push_back(one.name);
   const std::size_t all = names.size();
   if (all > kMost) names.resize(kMost);
-  return fmt::format("{}{}", fmt::join(names, ", "), all > kMost ? fmt::format(", ... ({} in all)", all) : "");
+  return fmt::format("{}{}", fmt::join(names, ", "),
+                     all > kMost ? fmt::format(", ... ({} in all)", all) : "");
 }
 
-std::size_t index_of(std::int64_t index, const std::vector<InferenceVolume>& volumes, const std::string& option) {
+std::size_t index_of(std::int64_t index, const std::vector<InferenceVolume>& volumes,
+                     const std::string& option) {
   if (index >= 0 && static_cast<std::size_t>(index) < volumes.size()) return static_cast<std::size_t>(index);
-  throw UsageError(fmt::format("{} {}: there are {} volumes, counted from 0: {}", option, index, volumes.size(),
-                               names_text(volumes)));
+  throw UsageError(fmt::format("{} {}: there are {} volumes, counted from 0: {}", option, index,
+                               volumes.size(), names_text(volumes)));
 }
 
-/// A number is an index only where no volume is called by a number: nobody gets another volume than was meant.
+/// A number is an index only where no volume is called by a number: nobody gets another volume than was
+/// meant.
 std::size_t index_of(const std::string& word, const std::vector<InferenceVolume>& volumes) {
-  const auto is_number = [](const std::string& text) { return text.find_first_not_of("0123456789") == std::string::npos; };
+  const auto is_number = [](const std::string& text) {
+    return text.find_first_not_of("0123456789") == std::string::npos;
+  };
   bool numbers_are_names = false;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < volumes.size(); ++i) {
@@ -53,7 +58,8 @@ std::size_t index_of(const std::string& word, const std::vector<InferenceVolume>
 
 void add_volume_choice(po::options_description& options) {
   auto add = options.add_options();
-  add("volume", po::value<std::string>(), "of many volumes (wildcards in infer.raw) this one alone: its name");
+  add("volume", po::value<std::string>(),
+      "of many volumes (wildcards in infer.raw) this one alone: its name");
   add("volume-index", po::value<std::int64_t>(), "the same by its place, counted from 0");
 }
 
@@ -67,9 +73,10 @@ std::vector<InferenceVolume> chosen_volumes(const po::variables_map& values, con
   if (!is_volume_chosen(values)) return volumes;
   if (values.count("volume") != 0 && values.count("volume-index") != 0)
     throw UsageError("--volume and --volume-index exclude each other");
-  const std::size_t chosen = values.count("volume") != 0
-                                 ? index_of(values["volume"].as<std::string>(), volumes)
-                                 : index_of(values["volume-index"].as<std::int64_t>(), volumes, "--volume-index");
+  const std::size_t chosen =
+      values.count("volume") != 0
+          ? index_of(values["volume"].as<std::string>(), volumes)
+          : index_of(values["volume-index"].as<std::int64_t>(), volumes, "--volume-index");
   return {volumes[chosen]};
 }
 

@@ -16,13 +16,14 @@ void add_volume_choice(boost::program_options::options_description& options);
 /// Whether one volume was asked for.
 bool is_volume_chosen(const boost::program_options::variables_map& values);
 
-/// Collective. The experiment's volumes, or the one that was asked for. Errors: UsageError where there is none such,
-/// and what inference_volumes() throws.
+/// Collective. The experiment's volumes, or the one that was asked for. Errors: UsageError where there is
+/// none such, and what inference_volumes() throws.
 std::vector<InferenceVolume> chosen_volumes(const boost::program_options::variables_map& values,
                                             const ExperimentConfig& config, const Communicator& world);
 
-/// Collective. Runs `step` for each volume. One that fails on all ranks alike does not stop the others; a stop by a
-/// signal does. A single volume's error is thrown as it is. Errors: AgreedError that lists what failed.
+/// Collective. Runs `step` for each volume. One that fails on all ranks alike does not stop the others; a
+/// stop by a signal does. A single volume's error is thrown as it is. Errors: AgreedError that lists what
+/// failed.
 void for_each_volume(const std::vector<InferenceVolume>& volumes, const Communicator& world,
                      const std::function<void(const InferenceVolume&)>& step);
 

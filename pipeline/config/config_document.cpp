@@ -22,7 +22,8 @@ std::pair<std::string, std::string> split_first(const std::string& path) {
                                   : std::pair{path.substr(0, dot), path.substr(dot + 1)};
 }
 
-/// The item that "volumes[1]" names of a map's list; null pointer when `key` names none, or one that is not there.
+/// The item that "volumes[1]" names of a map's list; null pointer when `key` names none, or one that is not
+/// there.
 YamlNode* find_item(YamlNode& map, const std::string& key) {
   const std::size_t bracket = key.find('[');
   if (bracket == std::string::npos || key.back() != ']') return nullptr;
@@ -63,8 +64,9 @@ void apply_override(ConfigState& document, const YamlSource& source) {
     const bool names_item = key.find('[') != std::string::npos;
     YamlNode* child = names_item ? find_item(*at, key) : at->find(key);
     if (names_item && child == nullptr) {
-      document.add_problem(place, path, fmt::format("the file's {} is no list with such an item; they count from 0",
-                                                    join(walked, key.substr(0, key.find('[')))));
+      document.add_problem(place, path,
+                           fmt::format("the file's {} is no list with such an item; they count from 0",
+                                       join(walked, key.substr(0, key.find('[')))));
       return;
     }
     if (child == nullptr) {
@@ -97,19 +99,20 @@ void note_unread(ConfigState& document, const YamlNode& node, const std::string&
       note_unread(document, child, name);
     }
     for (std::size_t i = 0; i < child.children.size() && child.kind == Kind::list; ++i) {
-      if (document.lines.contains(item_name(name, i))) note_unread(document, child.children[i], item_name(name, i));
+      if (document.lines.contains(item_name(name, i)))
+        note_unread(document, child.children[i], item_name(name, i));
     }
   }
 }
 
-void emit(const ConfigState& document, const std::string& path, const std::string& indent,
-          std::string& out) {
+void emit(const ConfigState& document, const std::string& path, const std::string& indent, std::string& out) {
   using LineKind = ConfigState::Line::Kind;
   const auto found = document.lines.find(path);
   if (found == document.lines.end()) return;
   for (const ConfigState::Line& line : found->second) {
     if (line.kind == LineKind::value) out += fmt::format("{}{}: {}\n", indent, to_yaml(line.key), line.yaml);
-    if (line.kind == LineKind::list) out += fmt::format("{}{}:{}\n", indent, to_yaml(line.key), line.items == 0 ? " []" : "");
+    if (line.kind == LineKind::list)
+      out += fmt::format("{}{}:{}\n", indent, to_yaml(line.key), line.items == 0 ? " []" : "");
     for (std::size_t i = 0; i < line.items; ++i) {
       std::string item;
       emit(document, item_name(join(path, line.key), i), indent + "  ", item);
@@ -138,7 +141,8 @@ ConfigDocument::ConfigDocument(const std::string& text, const std::string& file,
     throw UsageError(fmt::format("{}: {} where a section (key: value lines) is needed",
                                  place_text(impl_->sources[0], impl_->root.place), describe(impl_->root)));
   }
-  for (std::size_t i = 1; i < impl_->sources.size(); ++i) apply_override(*impl_, impl_->sources[i]);
+  for (std::size_t i = 1; i < impl_->sources.size(); ++i)
+    apply_override(*impl_, impl_->sources[i]);
 }
 
 ConfigDocument::ConfigDocument(ConfigDocument&&) noexcept = default;

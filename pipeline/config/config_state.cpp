@@ -19,7 +19,8 @@ ConfigState::Line& ConfigState::line(const std::string& section, const std::stri
 std::vector<std::string> ConfigState::keys_of(const std::string& section) const {
   std::vector<std::string> keys;
   if (const auto found = lines.find(section); found != lines.end()) {
-    for (const Line& one : found->second) keys.push_back(one.key);
+    for (const Line& one : found->second)
+      keys.push_back(one.key);
   }
   return keys;
 }
@@ -32,7 +33,9 @@ std::string join(const std::string& section, const std::string& key) {
   return section.empty() ? key : section + "." + key;
 }
 
-std::string item_name(const std::string& list, std::size_t index) { return fmt::format("{}[{}]", list, index); }
+std::string item_name(const std::string& list, std::size_t index) {
+  return fmt::format("{}[{}]", list, index);
+}
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates) {
   const auto near = nearest_word(word, candidates);
@@ -42,10 +45,14 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
 std::string describe(const YamlNode& node) {
   using Kind = YamlNode::Kind;
   switch (node.kind) {
-    case Kind::list: return "a list";
-    case Kind::map: return "a section";
-    case Kind::null: return "an empty value";
-    case Kind::scalar: break;
+    case Kind::list:
+      return "a list";
+    case Kind::map:
+      return "a section";
+    case Kind::null:
+      return "an empty value";
+    case Kind::scalar:
+      break;
   }
   return node.quoted ? fmt::format("the text \"{}\"", node.text) : fmt::format("'{}'", node.text);
 }

@@ -10,8 +10,8 @@ namespace tessera {
 
 /// What a ConfigDocument and its sections share.
 struct ConfigState {
-  /// What was read of one key: a value as YAML, a section, a list of sections, or (an optional key that is absent)
-  /// nothing.
+  /// What was read of one key: a value as YAML, a section, a list of sections, or (an optional key that is
+  /// absent) nothing.
   struct Line {
     enum class Kind { value, section, list, absent } kind = Kind::absent;
     std::string key, yaml;

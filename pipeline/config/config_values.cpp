@@ -33,7 +33,8 @@ std::string wildcard_mismatch(const std::vector<std::string>& own, const std::st
                               const std::vector<std::string>& others) {
   if (own.size() == others.size()) return {};
   return fmt::format(
-      "has {} wildcards, {} has {}: what those of {} stand for is put in place of these, so there must be as many",
+      "has {} wildcards, {} has {}: what those of {} stand for is put in place of these, so there must be as "
+      "many",
       own.size(), key, others.size(), key);
 }
 

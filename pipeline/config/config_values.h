@@ -17,7 +17,8 @@ std::optional<DatasetName> dataset(ConfigSection& section, const std::string& ke
 /// `[first, end]` of a key, half-open, likewise.
 std::optional<Sections> sections(ConfigSection& section, const std::string& key, bool required = false);
 
-/// What is wrong with a key's wildcards, which those of another `key` are to fill in; "" where they are as many.
+/// What is wrong with a key's wildcards, which those of another `key` are to fill in; "" where they are as
+/// many.
 std::string wildcard_mismatch(const std::vector<std::string>& own, const std::string& key,
                               const std::vector<std::string>& others);
 

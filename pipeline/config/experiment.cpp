@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "io/stores/dataset_wildcards.h"
 #include "io/base/error.h"
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/config/yaml_reader.h"
 #include "pipeline/evaluate/evaluation_request.h"
@@ -47,7 +47,8 @@ void read_torchscript(ConfigSection& model, ExperimentConfig& config) {
   }
   if (!file) {
     for (const char* key : {"margin", "alignment", "activation"}) {
-      if (model.has(key)) model.problem(key, "says something of a network from elsewhere: it needs model.torchscript");
+      if (model.has(key))
+        model.problem(key, "says something of a network from elsewhere: it needs model.torchscript");
     }
     return;
   }
@@ -61,9 +62,10 @@ void read_model(ConfigSection model, ExperimentConfig& config) {
   o = config.preset == "keras_same" ? keras_same_options() : unet2015_options();
   o.base_filters = model.get<std::int64_t>("base_filters", o.base_filters, between(1, 1024));
   o.depth = static_cast<int>(model.get<std::int64_t>("depth", o.depth, between(1, 7)));
-  o.padding = model.choice("padding", o.padding == Padding::valid ? "valid" : "same", {"valid", "same"}) == "valid"
-                  ? Padding::valid
-                  : Padding::same;
+  o.padding =
+      model.choice("padding", o.padding == Padding::valid ? "valid" : "same", {"valid", "same"}) == "valid"
+          ? Padding::valid
+          : Padding::same;
   o.batch_norm = model.get<bool>("batch_norm", o.batch_norm);
   o.dropout = model.get<double>("dropout", o.dropout, between(0, 0.95));
   o.block_convs = static_cast<int>(model.get<std::int64_t>("block_convs", o.block_convs, between(1, 4)));
@@ -99,8 +101,9 @@ void read_schedule(ConfigSection schedule, TrainConfig& config) {
   s.iterations = config.iterations;
   s.warm_up = schedule.get<std::int64_t>("warm_up", 0, at_least(0));
   if (s.warm_up > 0 && s.warm_up >= config.iterations) {
-    schedule.problem("warm_up", fmt::format("{} iterations of warm-up leave nothing of the {} of train.iterations",
-                                            s.warm_up, config.iterations));
+    schedule.problem("warm_up",
+                     fmt::format("{} iterations of warm-up leave nothing of the {} of train.iterations",
+                                 s.warm_up, config.iterations));
   }
   s.step_every = schedule.get<std::int64_t>("step_every", s.step_every, at_least(1));
   s.step_factor = schedule.get<double>("step_factor", s.step_factor, between(1e-9, 1));
@@ -126,18 +129,23 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   read_optimizer(train, config);
   read_schedule(train.section("schedule"), config);
   const std::string precision = train.choice("precision", "auto", {"auto", "float32", "bfloat16"});
-  if (precision != "auto") config.precision = precision == "float32" ? Precision::float32 : Precision::bfloat16;
+  if (precision != "auto")
+    config.precision = precision == "float32" ? Precision::float32 : Precision::bfloat16;
   t.reproducible = train.get<bool>("reproducible", false);
-  t.wire = train.choice("wire", "float32", {"float32", "bfloat16"}) == "bfloat16" ? Wire::bfloat16 : Wire::float32;
+  t.wire =
+      train.choice("wire", "float32", {"float32", "bfloat16"}) == "bfloat16" ? Wire::bfloat16 : Wire::float32;
   t.nccl = train.get<bool>("nccl", true);
   t.cuda_aware_mpi = train.get<bool>("cuda_aware_mpi", false);
   if (t.cuda_aware_mpi && (t.reproducible || t.wire == Wire::bfloat16)) {
-    train.problem("cuda_aware_mpi", "sums float32 in the devices' memory, in MPI's order: leave wire at float32 and reproducible at "
-                                    "false, or cuda_aware_mpi at false");
+    train.problem(
+        "cuda_aware_mpi",
+        "sums float32 in the devices' memory, in MPI's order: leave wire at float32 and reproducible at "
+        "false, or cuda_aware_mpi at false");
   }
   if (t.reproducible && t.wire == Wire::bfloat16) {
-    train.problem("wire", "train.reproducible sums in float32, in an order of its own: leave wire at float32, or "
-                          "reproducible at false");
+    train.problem("wire",
+                  "train.reproducible sums in float32, in an order of its own: leave wire at float32, or "
+                  "reproducible at false");
   }
   const std::string sampling = train.choice("samples_on", "auto", {"auto", "host", "device"});
   t.sampling = sampling == "host"     ? SamplingPlace::host
@@ -145,9 +153,10 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
                                       : SamplingPlace::automatic;
   t.samples_at_once = number_or_auto(train, "samples_at_once", between(1, 65536));
   if (t.samples_at_once > 1 && (t.reproducible || model.batch_norm)) {
-    train.problem("samples_at_once", t.reproducible
-                                         ? "train.reproducible sums sample by sample: leave it at auto, or reproducible at false"
-                                         : "batch normalisation takes the statistics of each sample: leave it at auto");
+    train.problem("samples_at_once",
+                  t.reproducible
+                      ? "train.reproducible sums sample by sample: leave it at auto, or reproducible at false"
+                      : "batch normalisation takes the statistics of each sample: leave it at auto");
   }
   config.report_every = number_or_auto(train, "report_every", at_least(1));
   ConfigSection weight_map = train.section("weight_map");
@@ -183,7 +192,8 @@ void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& mod
   a.missing_section = augmentation.get<double>("missing_section", a.missing_section, between(0, 1));
   a.misaligned_section = augmentation.get<double>("misaligned_section", a.misaligned_section, between(0, 1));
   a.misalignment = augmentation.get<std::int64_t>("misalignment", a.misalignment, between(0, 1000));
-  a.low_contrast_section = augmentation.get<double>("low_contrast_section", a.low_contrast_section, between(0, 1));
+  a.low_contrast_section =
+      augmentation.get<double>("low_contrast_section", a.low_contrast_section, between(0, 1));
 }
 
 /// What is written: which classes, as what, and where nothing is.
@@ -217,15 +227,19 @@ void read_averaging(ConfigSection& infer, InferConfig& i) {
                 : averaging == "symmetries8" ? Averaging::symmetries8
                                              : Averaging::none;
   const std::string blending = infer.choice("blend", "crop", {"crop", "linear", "gaussian"});
-  i.blending = blending == "linear" ? Blending::linear : blending == "gaussian" ? Blending::gaussian : Blending::crop;
+  i.blending = blending == "linear"     ? Blending::linear
+               : blending == "gaussian" ? Blending::gaussian
+                                        : Blending::crop;
   i.blend_overlap = infer.get<std::int64_t>("blend_overlap", 64, between(1, 65536));
   if (i.blending != Blending::crop && i.averaging == Averaging::rotations7) {
-    infer.problem("blend", "rotated versions have no seams to blend: set blend: crop, or averaging: symmetries8");
+    infer.problem("blend",
+                  "rotated versions have no seams to blend: set blend: crop, or averaging: symmetries8");
   }
 }
 
 void read_normalisation(ConfigSection& infer, InferConfig& i) {
-  const std::string kind = infer.choice("normalisation", "checkpoint", {"checkpoint", "volume", "section", "fixed"});
+  const std::string kind =
+      infer.choice("normalisation", "checkpoint", {"checkpoint", "volume", "section", "fixed"});
   i.normalisation = kind == "volume"    ? NormalisationKind::volume
                     : kind == "section" ? NormalisationKind::section
                     : kind == "fixed"   ? NormalisationKind::fixed
@@ -234,7 +248,8 @@ void read_normalisation(ConfigSection& infer, InferConfig& i) {
   if (values && values->size() == 2) {
     i.fixed_normalisation = {(*values)[0], (*values)[1]};
     if ((*values)[1] <= 0) infer.problem("mean_and_std", "the standard deviation must be above 0");
-    if (i.normalisation != NormalisationKind::fixed) infer.problem("mean_and_std", "is used with normalisation: fixed only");
+    if (i.normalisation != NormalisationKind::fixed)
+      infer.problem("mean_and_std", "is used with normalisation: fixed only");
   } else if (i.normalisation == NormalisationKind::fixed) {
     infer.problem("normalisation", "fixed needs mean_and_std: [mean, standard deviation]");
   }
@@ -242,10 +257,13 @@ void read_normalisation(ConfigSection& infer, InferConfig& i) {
 
 /// Brackets in a file's name are taken for a part of the name here: many files are really called so.
 bool names_several(const std::optional<DatasetName>& name) {
-  return name && (!wildcards_of(name->path).empty() || name->file.string().find_first_of("*?") != std::string::npos);
+  return name &&
+         (!wildcards_of(name->path).empty() || name->file.string().find_first_of("*?") != std::string::npos);
 }
 /// Whether no one volume can stand for the training's.
-bool names_several(const DataConfig& data) { return names_several(data.raw) || names_several(data.labels); }
+bool names_several(const DataConfig& data) {
+  return names_several(data.raw) || names_several(data.labels);
+}
 
 /// A few of the pulses that workers send.
 constexpr double kShortestWatchdog = 0.02;
@@ -278,7 +296,8 @@ void read_infer(ConfigSection infer, ExperimentConfig& config, const ConfigNeeds
   if (i.watchdog_minutes > 0 && i.watchdog_minutes < kShortestWatchdog) {
     infer.problem("watchdog_minutes", fmt::format("at least {}, or 0 for no watchdog", kShortestWatchdog));
   }
-  i.memory_budget = number_or_auto(infer, "memory_budget_mib", between(16, 1 << 24)) * (std::int64_t{1} << 20);
+  i.memory_budget =
+      number_or_auto(infer, "memory_budget_mib", between(16, 1 << 24)) * (std::int64_t{1} << 20);
 }
 
 void read_evaluate(ConfigSection evaluate, ExperimentConfig& config) {
@@ -311,7 +330,8 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   config.name = root.require<std::string>("experiment");
   const bool named_well = !config.name.empty() && config.name.size() <= 100 && config.name[0] != '.' &&
                           config.name.find_first_of("/\\\n\t") == std::string::npos;
-  if (!named_well && root.has("experiment")) root.problem("experiment", "the name of a folder is needed, without '/'");
+  if (!named_well && root.has("experiment"))
+    root.problem("experiment", "the name of a folder is needed, without '/'");
   config.run_folder = root.get<std::string>("run_folder", "runs/" + config.name);
   config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
   std::vector<ConfigSection> volumes = read_data(root.section("data"), config.data, needs.training);
@@ -321,17 +341,22 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   read_evaluate(root.section("evaluate"), config);
   config.slurm = read_slurm(root.section("slurm"));
 
-  if (config.data.ignore_label && config.train.ignore_label && config.data.ignore_label != config.train.ignore_label) {
-    root.section("train").problem("ignore_label", fmt::format("is {}, data.ignore_label is {}: take one of them out",
-                                                              *config.train.ignore_label, *config.data.ignore_label));
+  if (config.data.ignore_label && config.train.ignore_label &&
+      config.data.ignore_label != config.train.ignore_label) {
+    root.section("train").problem("ignore_label",
+                                  fmt::format("is {}, data.ignore_label is {}: take one of them out",
+                                              *config.train.ignore_label, *config.data.ignore_label));
   }
   config.train.trainer.samples.min_foreground = config.data.min_foreground;
   check_labels(volumes, config.data, config.model.classes, config.train.ignore_label);
   const std::vector<VolumeConfig> all = config.data.all_volumes();
-  const bool held_out = std::ranges::any_of(all, [](const VolumeConfig& one) { return one.validation_sections.has_value(); });
+  const bool held_out =
+      std::ranges::any_of(all, [](const VolumeConfig& one) { return one.validation_sections.has_value(); });
   if (config.train.patience > 0 && !held_out && needs.training) {
-    root.section("train").problem("patience", "waits for a better validation: it needs validation_sections in data or in one of "
-                                              "data.volumes");
+    root.section("train").problem(
+        "patience",
+        "waits for a better validation: it needs validation_sections in data or in one of "
+        "data.volumes");
   }
   document.finish();
   config.resolved_yaml = document.resolved_yaml();
@@ -356,9 +381,11 @@ ExperimentConfig read_experiment(const std::string& file, const std::vector<std:
 std::int64_t context_sections(std::int64_t in_channels, std::int64_t raw_channels) {
   const std::int64_t seen = in_channels / raw_channels;
   if (in_channels % raw_channels != 0 || seen % 2 == 0) {
-    throw UsageError(fmt::format(
-        "model.in_channels is {}, but the raw volume has {} channel{}: it must be that times an odd number of sections "
-        "(1: the section alone, 3: with its two neighbours)", in_channels, raw_channels, raw_channels == 1 ? "" : "s"));
+    throw UsageError(
+        fmt::format("model.in_channels is {}, but the raw volume has {} channel{}: it must be that times an "
+                    "odd number of sections "
+                    "(1: the section alone, 3: with its two neighbours)",
+                    in_channels, raw_channels, raw_channels == 1 ? "" : "s"));
   }
   return seen / 2;
 }

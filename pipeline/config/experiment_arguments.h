@@ -10,7 +10,7 @@ namespace tessera {
 void add_experiment_options(boost::program_options::options_description& options);
 
 /// Collective. Reads the experiment that the arguments name. Errors: UsageError.
-ExperimentConfig read_experiment(const boost::program_options::variables_map& values, const ConfigNeeds& needs,
-                                 const Communicator& world);
+ExperimentConfig read_experiment(const boost::program_options::variables_map& values,
+                                 const ConfigNeeds& needs, const Communicator& world);
 
 }  // namespace tessera

@@ -17,19 +17,27 @@ struct Words {
 // None of them has a space, a quote, '#', '%', '\' or '$': what stands in a #SBATCH line means itself.
 constexpr Words kName{"[A-Za-z0-9_.,+-]+", "letters, digits and _ . , + - are possible"};
 constexpr Words kConstraint{"[A-Za-z0-9_.,+&|*()\\[\\]:=!-]+", "features joined by & | or ,"};
-constexpr Words kTime{"([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}", "write minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS:MINUTES:SECONDS, in quotes"};
+constexpr Words kTime{"([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}",
+                      "write minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS:MINUTES:SECONDS, in quotes"};
 constexpr Words kMemory{"[0-9]+[KMGT]?", "write a number of MiB, or one with K, M, G or T, such as 64G"};
 constexpr Words kAddress{"[A-Za-z0-9_.+@-]+", "an address or a user's name"};
 constexpr Words kMailType{"[A-Z0-9_]+(,[A-Z0-9_]+)*", "such as END,FAIL"};
-constexpr Words kOption{"--[a-z][a-z0-9-]*(=[A-Za-z0-9_.,:+@&|*()\\[\\]/=!-]+)?", "write --name or --name=value, without spaces and quotes"};
+constexpr Words kOption{"--[a-z][a-z0-9-]*(=[A-Za-z0-9_.,:+@&|*()\\[\\]/=!-]+)?",
+                        "write --name or --name=value, without spaces and quotes"};
 
 /// What the scripts set themselves.
-constexpr std::array kOwnOptions{"job-name", "output", "error", "open-mode", "requeue", "no-requeue", "signal", "dependency",
-                                 "kill-on-invalid-dep", "array", "parsable", "wait", "wrap", "chdir", "nodes", "ntasks",
-                                 "ntasks-per-node", "input", "test-only", "export", "export-file", "gpus-per-task", "tres-per-task",
-                                 "ntasks-per-gpu", "clusters"};
+constexpr std::array kOwnOptions{"job-name",      "output",          "error",
+                                 "open-mode",     "requeue",         "no-requeue",
+                                 "signal",        "dependency",      "kill-on-invalid-dep",
+                                 "array",         "parsable",        "wait",
+                                 "wrap",          "chdir",           "nodes",
+                                 "ntasks",        "ntasks-per-node", "input",
+                                 "test-only",     "export",          "export-file",
+                                 "gpus-per-task", "tres-per-task",   "ntasks-per-gpu",
+                                 "clusters"};
 
-void require_words(ConfigSection& section, const std::string& key, const std::string& text, const Words& words) {
+void require_words(ConfigSection& section, const std::string& key, const std::string& text,
+                   const Words& words) {
   if (!text.empty() && !std::regex_match(text, std::regex(words.pattern))) {
     section.problem(key, fmt::format("'{}' is nothing that Slurm would take: {}", text, words.advice));
   }
@@ -62,7 +70,8 @@ SlurmResources changed(SlurmResources r, ConfigSection stage) {
     value = own.value_or(value);
   };
   r.nodes = stage.optional<std::int64_t>("nodes", between(1, 100000)).value_or(r.nodes);
-  r.tasks_per_node = stage.optional<std::int64_t>("tasks_per_node", between(0, 4096)).value_or(r.tasks_per_node);
+  r.tasks_per_node =
+      stage.optional<std::int64_t>("tasks_per_node", between(0, 4096)).value_or(r.tasks_per_node);
   r.cpus_per_task = stage.optional<std::int64_t>("cpus_per_task", between(0, 4096)).value_or(r.cpus_per_task);
   r.gpus_per_node = stage.optional<std::int64_t>("gpus_per_node", between(0, 64)).value_or(r.gpus_per_node);
   text_of("partition", r.partition, kName);
@@ -75,7 +84,8 @@ SlurmResources changed(SlurmResources r, ConfigSection stage) {
 void check_options(ConfigSection& slurm, const std::vector<std::string>& options) {
   for (const std::string& option : options) {
     require_words(slurm, "options", option, kOption);
-    const std::string name = option.substr(0, option.find('=')).substr(std::min<std::size_t>(2, option.size()));
+    const std::string name =
+        option.substr(0, option.find('=')).substr(std::min<std::size_t>(2, option.size()));
     if (std::ranges::find(kOwnOptions, name) != kOwnOptions.end()) {
       slurm.problem("options", fmt::format("--{} is set by the job scripts themselves", name));
     }

@@ -72,18 +72,25 @@ Range between(double min, double max) {
   range.max = max;
   return range;
 }
-Range list_of(std::size_t count) { return Range().of_count(count); }
+Range list_of(std::size_t count) {
+  return Range().of_count(count);
+}
 
-ConfigSection::ConfigSection(ConfigState& document, const YamlNode* node, const YamlPlace& place, std::string path)
+ConfigSection::ConfigSection(ConfigState& document, const YamlNode* node, const YamlPlace& place,
+                             std::string path)
     : document_(&document), node_(node), place_(place), path_(std::move(path)) {}
 
-std::string ConfigSection::name_of(const std::string& key) const { return join(path_, key); }
+std::string ConfigSection::name_of(const std::string& key) const {
+  return join(path_, key);
+}
 
 const YamlNode* ConfigSection::find(const std::string& key) const {
   return node_ == nullptr ? nullptr : node_->find(key);
 }
 
-bool ConfigSection::has(const std::string& key) const { return find(key) != nullptr; }
+bool ConfigSection::has(const std::string& key) const {
+  return find(key) != nullptr;
+}
 
 const YamlNode* ConfigSection::consume(const std::string& key) {
   document_->line(path_, key);
@@ -101,9 +108,10 @@ void ConfigSection::problem(const std::string& key, const std::string& text) {
 }
 
 template <class T>
-std::optional<T> ConfigSection::refuse(const YamlNode& node, const std::string& key, const std::string& text) {
-  document_->add_problem(node.kind == Kind::null && !node.key.empty() ? node.key_place : node.place, name_of(key),
-                         text);
+std::optional<T> ConfigSection::refuse(const YamlNode& node, const std::string& key,
+                                       const std::string& text) {
+  document_->add_problem(node.kind == Kind::null && !node.key.empty() ? node.key_place : node.place,
+                         name_of(key), text);
   return std::nullopt;
 }
 
@@ -121,12 +129,13 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
   } else {
     using Element = typename T::value_type;
     if (node.kind != Kind::list) {
-      return refuse<T>(node, key, fmt::format("{} is not a list, such as [a, b]; each element must be {}",
-                                              describe(node), Scalar<Element>::kWords));
+      return refuse<T>(node, key,
+                       fmt::format("{} is not a list, such as [a, b]; each element must be {}",
+                                   describe(node), Scalar<Element>::kWords));
     }
     if (range.count != 0 && node.children.size() != range.count) {
-      return refuse<T>(node, key, fmt::format("needs a list of {}, this one has {}", range.count,
-                                              node.children.size()));
+      return refuse<T>(node, key,
+                       fmt::format("needs a list of {}, this one has {}", range.count, node.children.size()));
     }
     T values;
     for (std::size_t i = 0; i < node.children.size(); ++i) {
@@ -176,8 +185,9 @@ std::string ConfigSection::choice(const std::string& key, const std::string& fal
       if (std::find(words.begin(), words.end(), *text) != words.end()) {
         value = *text;
       } else {
-        refuse<std::string>(*node, key, fmt::format("'{}' is none of {}{}", *text, fmt::join(words, ", "),
-                                                    suggestion(*text, words)));
+        refuse<std::string>(
+            *node, key,
+            fmt::format("'{}' is none of {}{}", *text, fmt::join(words, ", "), suggestion(*text, words)));
       }
     }
   }
@@ -188,7 +198,8 @@ std::string ConfigSection::choice(const std::string& key, const std::string& fal
 template <ConfigNumber T>
 std::variant<std::string, T> ConfigSection::get_or_word(const std::string& key,
                                                         const std::variant<std::string, T>& fallback,
-                                                        const std::vector<std::string>& words, const Range& range) {
+                                                        const std::vector<std::string>& words,
+                                                        const Range& range) {
   const YamlNode* node = consume(key);
   std::variant<std::string, T> value = fallback;
   if (node != nullptr) {
@@ -198,8 +209,9 @@ std::variant<std::string, T> ConfigSection::get_or_word(const std::string& key,
     } else if (scalar && !node->quoted && Scalar<T>::parse(node->text)) {
       if (const auto number = convert<T>(*node, key, range)) value = *number;
     } else {
-      refuse<T>(*node, key, fmt::format("{} is neither {} nor {}{}", describe(*node), Scalar<T>::kWords,
-                                        fmt::join(words, ", "), scalar ? suggestion(node->text, words) : ""));
+      refuse<T>(*node, key,
+                fmt::format("{} is neither {} nor {}{}", describe(*node), Scalar<T>::kWords,
+                            fmt::join(words, ", "), scalar ? suggestion(node->text, words) : ""));
     }
   }
   record(key, std::visit([](const auto& one) { return to_yaml(one); }, value));
@@ -221,7 +233,8 @@ std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
   const YamlNode* node = consume(key);
   if (node == nullptr) return {};
   if (node->kind != Kind::list) {
-    refuse<bool>(*node, key, fmt::format("{} where a list of sections (- key: value lines) is needed", describe(*node)));
+    refuse<bool>(*node, key,
+                 fmt::format("{} where a list of sections (- key: value lines) is needed", describe(*node)));
     return {};
   }
   document_->line(path_, key) = {ConfigState::Line::Kind::list, key, {}, node->children.size()};
@@ -240,9 +253,9 @@ std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
   return items;
 }
 
-#define TESSERA_CONFIG_VALUE(T)                                                              \
-  template T ConfigSection::get<T>(const std::string&, const T&, const Range&);              \
-  template T ConfigSection::require<T>(const std::string&, const Range&);                    \
+#define TESSERA_CONFIG_VALUE(T)                                                 \
+  template T ConfigSection::get<T>(const std::string&, const T&, const Range&); \
+  template T ConfigSection::require<T>(const std::string&, const Range&);       \
   template std::optional<T> ConfigSection::optional<T>(const std::string&, const Range&);
 TESSERA_CONFIG_VALUE(bool)
 TESSERA_CONFIG_VALUE(std::int64_t)
@@ -256,6 +269,7 @@ template std::variant<std::string, std::int64_t> ConfigSection::get_or_word<std:
     const std::string&, const std::variant<std::string, std::int64_t>&, const std::vector<std::string>&,
     const Range&);
 template std::variant<std::string, double> ConfigSection::get_or_word<double>(
-    const std::string&, const std::variant<std::string, double>&, const std::vector<std::string>&, const Range&);
+    const std::string&, const std::variant<std::string, double>&, const std::vector<std::string>&,
+    const Range&);
 
 }  // namespace tessera

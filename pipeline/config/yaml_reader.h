@@ -22,7 +22,7 @@ template <class T>
 concept ConfigScalar = ConfigNumber<T> || std::same_as<T, bool> || std::same_as<T, std::string>;
 template <class T>
 concept ConfigValue = ConfigScalar<T> || std::same_as<T, std::vector<std::int64_t>> ||
-                      std::same_as<T, std::vector<double>> || std::same_as<T, std::vector<std::string>>;
+    std::same_as<T, std::vector<double>> || std::same_as<T, std::vector<std::string>>;
 
 /// What a number must keep to, each one of a list too; and how many a list must have.
 struct Range {
@@ -54,10 +54,12 @@ class ConfigSection {
   template <ConfigValue T>
   std::optional<T> optional(const std::string& key, const Range& range = {});
   /// One of `words`, which include the fallback.
-  std::string choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& words);
+  std::string choice(const std::string& key, const std::string& fallback,
+                     const std::vector<std::string>& words);
   /// One of `words`, or a number: `tile: auto`, `tile: 572`.
   template <ConfigNumber T>
-  std::variant<std::string, T> get_or_word(const std::string& key, const std::variant<std::string, T>& fallback,
+  std::variant<std::string, T> get_or_word(const std::string& key,
+                                           const std::variant<std::string, T>& fallback,
                                            const std::vector<std::string>& words, const Range& range = {});
 
   /// The section beneath.
@@ -90,15 +92,16 @@ class ConfigSection {
   std::string path_;
 };
 
-/// An experiment file in YAML, with the `--set key.path=value` that override it (the last one of a key wins); a section
-/// of a list is `key[index]`, counted from 0, as in messages.
-/// Read it through `root()`, then call `finish()`.
+/// An experiment file in YAML, with the `--set key.path=value` that override it (the last one of a key wins);
+/// a section of a list is `key[index]`, counted from 0, as in messages. Read it through `root()`, then call
+/// `finish()`.
 class ConfigDocument {
  public:
   /// `file` is what messages call the text. Values of `overrides` are YAML scalars or flow lists.
   /// Errors: UsageError with the place for text that is not YAML, is not a map, or is refused
   /// (`parse_yaml`: size, depth, anchors, aliases, tags, several documents).
-  ConfigDocument(const std::string& text, const std::string& file, const std::vector<std::string>& overrides = {});
+  ConfigDocument(const std::string& text, const std::string& file,
+                 const std::vector<std::string>& overrides = {});
   ConfigDocument(ConfigDocument&&) noexcept;
   ConfigDocument& operator=(ConfigDocument&&) noexcept;
   ~ConfigDocument();

@@ -11,8 +11,12 @@
 namespace tessera {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 /// Whether a number's digits start with a superfluous 0, which some readers take for octal.
 bool has_leading_zero(std::string_view digits) {
@@ -64,8 +68,8 @@ std::optional<double> parse_number(const std::string& text) {
 }
 
 bool is_plain_text(const std::string& text) {
-  static constexpr std::array<std::string_view, 11> kWords{"",   "~",   "null", "true", "false", "yes",
-                                                           "no", "on",  "off",  "y",    "n"};
+  static constexpr std::array<std::string_view, 11> kWords{"",   "~",  "null", "true", "false", "yes",
+                                                           "no", "on", "off",  "y",    "n"};
   std::string lower = text;
   for (char& c : lower) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -76,21 +80,32 @@ bool is_plain_text(const std::string& text) {
   return !is_digit(first) && !(text.size() > 1 && (first == '-' || first == '+' || first == '.'));
 }
 
-std::string to_yaml(bool value) { return value ? "true" : "false"; }
-std::string to_yaml(std::int64_t value) { return fmt::format("{}", value); }
+std::string to_yaml(bool value) {
+  return value ? "true" : "false";
+}
+std::string to_yaml(std::int64_t value) {
+  return fmt::format("{}", value);
+}
 /// The shortest digits that read back as the same double.
-std::string to_yaml(double value) { return fmt::format("{}", value); }
+std::string to_yaml(double value) {
+  return fmt::format("{}", value);
+}
 
 std::string to_yaml(const std::string& value) {
   if (is_safe_plain(value)) return value;
   std::string quoted = "\"";
   for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') quoted += fmt::format("\\{}", c);
-    else if (c == '\n') quoted += "\\n";
-    else if (c == '\t') quoted += "\\t";
-    else if (byte < 0x20 || byte == 0x7f) quoted += fmt::format("\\x{:02x}", byte);
-    else quoted += c;
+    if (c == '"' || c == '\\')
+      quoted += fmt::format("\\{}", c);
+    else if (c == '\n')
+      quoted += "\\n";
+    else if (c == '\t')
+      quoted += "\\t";
+    else if (byte < 0x20 || byte == 0x7f)
+      quoted += fmt::format("\\x{:02x}", byte);
+    else
+      quoted += c;
   }
   return quoted + "\"";
 }

@@ -8,9 +8,9 @@
 namespace tessera {
 
 /// Strict readings of a plain (unquoted) scalar; nothing where it is anything else.
-std::optional<bool> parse_bool(const std::string& text);          ///< `true` or `false`
+std::optional<bool> parse_bool(const std::string& text);             ///< `true` or `false`
 std::optional<std::int64_t> parse_integer(const std::string& text);  ///< decimal, no sign but -, no leading 0
-std::optional<double> parse_number(const std::string& text);      ///< decimal, finite, no leading 0
+std::optional<double> parse_number(const std::string& text);         ///< decimal, finite, no leading 0
 
 /// Whether every YAML reader (1.1 and 1.2) takes the plain scalar `text` as a string: false for what looks
 /// like a number, a truth value or null (`010`, `1e3`, `yes`, `~`).

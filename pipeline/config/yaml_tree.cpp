@@ -95,7 +95,8 @@ class TreeBuilder : public YAML::EventHandler {
     if (anchor != 0) refuse(mark, "anchors (&name) are not allowed; write the value out where it is used");
     // The parser itself puts "?" for plain and "!" for quoted scalars.
     if (!tag.empty() && tag != "?" && tag != "!") refuse(mark, fmt::format("tags ({}) are not allowed", tag));
-    if (++nodes_ > kMaxNodes) refuse(mark, fmt::format("more than {} values and keys in one file", kMaxNodes));
+    if (++nodes_ > kMaxNodes)
+      refuse(mark, fmt::format("more than {} values and keys in one file", kMaxNodes));
     YamlNode node;
     node.kind = kind;
     node.place = place_of(mark);
@@ -130,7 +131,8 @@ class TreeBuilder : public YAML::EventHandler {
     Open& parent = open_.back();
     if (awaits_key()) {
       if (node.kind == YamlNode::Kind::scalar && !node.quoted && !is_plain_text(node.text)) {
-        note_unfit_key(node.place, fmt::format("the key '{}' is a number or a truth value, not a word", node.text));
+        note_unfit_key(node.place,
+                       fmt::format("the key '{}' is a number or a truth value, not a word", node.text));
       }
       parent.key = std::move(node.text);
       parent.key_place = node.place;
@@ -140,9 +142,9 @@ class TreeBuilder : public YAML::EventHandler {
     if (parent.node.kind == YamlNode::Kind::map) {
       parent.has_key = false;
       if (!parent.keys.insert(parent.key).second) {
-        problems_.push_back({parent.key_place, fmt::format("{}: this key stands twice here, first on line {}",
-                                                           parent.key,
-                                                           parent.node.find(parent.key)->key_place.line)});
+        problems_.push_back(
+            {parent.key_place, fmt::format("{}: this key stands twice here, first on line {}", parent.key,
+                                           parent.node.find(parent.key)->key_place.line)});
         return;
       }
       node.key = std::move(parent.key);
@@ -181,8 +183,9 @@ std::string place_text(const YamlSource& source, const YamlPlace& place) {
 
 YamlNode parse_yaml(const YamlSource& source, std::vector<YamlProblem>& problems) {
   if (source.text.size() > kMaxBytes) {
-    throw UsageError(fmt::format("{}: {} bytes are too many for a config (at most {}); is this the right file?",
-                                 source.label, source.text.size(), kMaxBytes));
+    throw UsageError(
+        fmt::format("{}: {} bytes are too many for a config (at most {}); is this the right file?",
+                    source.label, source.text.size(), kMaxBytes));
   }
   TreeBuilder builder(source, problems);
   try {

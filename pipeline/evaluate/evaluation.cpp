@@ -41,8 +41,8 @@ void require_probability(std::span<const float> section, std::int64_t z, std::in
   });
   if (wrong == section.end()) return;
   const std::int64_t at = wrong - section.begin();
-  throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}, no probability in [0, 1]{}", name.text(), z,
-                          at / width, at % width, *wrong,
+  throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}, no probability in [0, 1]{}",
+                          name.text(), z, at / width, at % width, *wrong,
                           *wrong == *wrong ? " (are these scores before the softmax?)" : ""));
 }
 
@@ -62,8 +62,8 @@ struct Stages {
 };
 
 /// Scores the slabs of this rank into `evaluation`, whose sums are 0 elsewhere.
-void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeReader& labels, Evaluation& evaluation,
-                 Stages& stages) {
+void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeReader& labels,
+                 Evaluation& evaluation, Stages& stages) {
   const ScopeTimer total(stages.total_s);
   const EvaluationRequest& request = evaluation.request;
   const Index3 shape = labels.info().shape;
@@ -84,17 +84,21 @@ void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeRead
       const auto score = [&]<class T>(std::span<const T> volume) {
         const auto section = volume.subspan(at, pixels);
         if constexpr (std::is_same_v<T, float>) require_probability(section, z, shape.x, request.prediction);
-        const auto sums = score_section<T>(section, truth_section, shape.y, shape.x, evaluation.table.thresholds,
-                                           evaluation.scores.section, &stages.section);
+        const auto sums =
+            score_section<T>(section, truth_section, shape.y, shape.x, evaluation.table.thresholds,
+                             evaluation.scores.section, &stages.section);
         std::copy(sums.begin(), sums.end(), evaluation.table.section(index).begin());
         if (!evaluation.scores.calibration) return;
         const ScopeTimer calibrating(stages.calibration_s);
         evaluation.calibration[static_cast<std::size_t>(index)] =
             calibrate_section<T>(section, truth_section, evaluation.histogram);
       };
-      if (probability.type == VoxelType::uint8) score(probability.as<std::uint8_t>());
-      else if (probability.type == VoxelType::uint16) score(probability.as<std::uint16_t>());
-      else score(probability.as<float>());
+      if (probability.type == VoxelType::uint8)
+        score(probability.as<std::uint8_t>());
+      else if (probability.type == VoxelType::uint16)
+        score(probability.as<std::uint16_t>());
+      else
+        score(probability.as<float>());
     }
   }
 }
@@ -142,7 +146,8 @@ std::size_t Evaluation::best_rand(std::int64_t section) const {
 
 std::vector<std::int64_t> Evaluation::from_worst() const {
   std::vector<double> f;
-  for (std::int64_t z = 0; z < table.sections; ++z) f.push_back(scores_of(table.section(z)[best_f(z)]).f);
+  for (std::int64_t z = 0; z < table.sections; ++z)
+    f.push_back(scores_of(table.section(z)[best_f(z)]).f);
   std::vector<std::int64_t> order(f.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
@@ -154,22 +159,32 @@ std::vector<std::int64_t> Evaluation::from_worst() const {
 Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator& world) {
   const double begin_s = seconds_now();
   const std::vector<double> thresholds = accumulated_thresholds(request.thresholds);
-  Evaluation evaluation{.request = request, .scores = {}, .sections = {}, .table = {thresholds, 0}, .volume = {},
-                        .best = {}, .histogram = ProbabilityHistogram(0), .calibration = {}, .run = {}};
+  Evaluation evaluation{.request = request,
+                        .scores = {},
+                        .sections = {},
+                        .table = {thresholds, 0},
+                        .volume = {},
+                        .best = {},
+                        .histogram = ProbabilityHistogram(0),
+                        .calibration = {},
+                        .run = {}};
   evaluation.request.kind = EvaluationKind::probability;
   std::optional<VolumeReader> prediction, labels;
   on_every_rank(world, [&] {
     prediction.emplace(request.prediction);
     labels.emplace(request.labels);
     kind_of(evaluation.request, prediction->info());
-    evaluation.sections = checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());
+    evaluation.sections =
+        checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());
   });
   const std::int64_t sections = evaluation.sections.end - evaluation.sections.begin;
   const Index3 shape = labels->info().shape;
   evaluation.scores = request.scores.value_or(automatic_scores(sections * shape.y * shape.x));
   if (!request.scores && !evaluation.scores.section.warping && world.is_root()) {
-    spdlog::info("{} sections of {} x {} are many pixels: without thinned and warping scores, which "
-                 "evaluate.scores or --scores can ask for", sections, shape.y, shape.x);
+    spdlog::info(
+        "{} sections of {} x {} are many pixels: without thinned and warping scores, which "
+        "evaluate.scores or --scores can ask for",
+        sections, shape.y, shape.x);
   }
   evaluation.table = ThresholdTable(thresholds, sections);
   if (evaluation.scores.calibration) {

@@ -14,11 +14,11 @@ namespace tessera {
 /// What came out for a probability.
 struct Evaluation {
   EvaluationRequest request;
-  EvaluationScores scores;           ///< what was worked out
+  EvaluationScores scores;  ///< what was worked out
   SectionRange sections;
-  ThresholdTable table;              ///< of the sections from `sections.begin`
-  std::vector<VolumeScores> volume;  ///< per threshold
-  BestThresholds best;               ///< of the volume
+  ThresholdTable table;                      ///< of the sections from `sections.begin`
+  std::vector<VolumeScores> volume;          ///< per threshold
+  BestThresholds best;                       ///< of the volume
   ProbabilityHistogram histogram;            ///< empty without `scores.calibration`
   std::vector<CalibrationSums> calibration;  ///< per section; none without `scores.calibration`
   EvaluationRun run;
@@ -30,11 +30,11 @@ struct Evaluation {
   std::vector<std::int64_t> from_worst() const;
 };
 
-/// Collective. Scores a probability: the sections are shared out over the ranks in slabs as deep as the stored chunks; the
-/// result (all but `run`) is the same on every rank and for any number of ranks. Writes the JSON file and the pictures of
-/// the request (on the root).
-/// Errors, on every rank: UsageError where the volumes do not fit each other, the sections or their role;
-/// Error for a NaN or a value outside [0, 1] in a float prediction, naming section and place.
+/// Collective. Scores a probability: the sections are shared out over the ranks in slabs as deep as the
+/// stored chunks; the result (all but `run`) is the same on every rank and for any number of ranks. Writes
+/// the JSON file and the pictures of the request (on the root). Errors, on every rank: UsageError where the
+/// volumes do not fit each other, the sections or their role; Error for a NaN or a value outside [0, 1] in a
+/// float prediction, naming section and place.
 Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator& world);
 
 }  // namespace tessera

@@ -14,7 +14,8 @@ Json json_of(const EvaluationRequest& request, EvaluationKind kind, const Sectio
 
 Json json_of(const EvaluationRun& run) {
   Json stages = Json::object();
-  for (const auto& [name, seconds] : run.stage_s) stages[name] = seconds;
+  for (const auto& [name, seconds] : run.stage_s)
+    stages[name] = seconds;
   return {{"ranks", run.ranks},
           {"seconds", run.elapsed_s},
           {"stage_seconds", stages},
@@ -24,7 +25,8 @@ Json json_of(const EvaluationRun& run) {
 Json json_of(const ObjectSums& sums) {
   const ObjectScores scores = scores_of(sums);
   Json overlap = Json::array();
-  for (int i = 0; i < kOverlapLevels; ++i) overlap.push_back(std::round(overlap_level(i) * 100) / 100);
+  for (int i = 0; i < kOverlapLevels; ++i)
+    overlap.push_back(std::round(overlap_level(i) * 100) / 100);
   return {{"objects_true", static_cast<std::int64_t>(sums.truth)},
           {"objects_predicted", static_cast<std::int64_t>(sums.predicted)},
           {"seg", scores.seg},
@@ -38,22 +40,21 @@ Json json_of(const ConfusionMatrix& matrix) {
   Json rows = Json::array();
   for (std::int64_t truth = 0; truth < matrix.classes; ++truth) {
     Json row = Json::array();
-    for (std::int64_t predicted = 0; predicted < matrix.classes; ++predicted) row.push_back(matrix.at(truth, predicted));
+    for (std::int64_t predicted = 0; predicted < matrix.classes; ++predicted)
+      row.push_back(matrix.at(truth, predicted));
     rows.push_back(row);
   }
   return rows;
 }
 
 Json json_of(const ClassScores& scores) {
-  return {{"iou", scores.iou},
-          {"dice", scores.dice},
-          {"precision", scores.precision},
-          {"recall", scores.recall},
-          {"voxels_true", scores.truth},
-          {"voxels_predicted", scores.predicted},
+  return {{"iou", scores.iou},         {"dice", scores.dice},         {"precision", scores.precision},
+          {"recall", scores.recall},   {"voxels_true", scores.truth}, {"voxels_predicted", scores.predicted},
           {"voxels_both", scores.both}};
 }
 
-std::size_t worst_count(std::size_t count) { return count < 2 ? 0 : std::clamp<std::size_t>(count / 4, 1, 3); }
+std::size_t worst_count(std::size_t count) {
+  return count < 2 ? 0 : std::clamp<std::size_t>(count / 4, 1, 3);
+}
 
 }  // namespace tessera

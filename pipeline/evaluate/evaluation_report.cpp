@@ -85,14 +85,17 @@ std::vector<BestScore> best_scores(const EvaluationScores& chosen) {
       {"one_minus_f", "ISBI pixel error, 1 - F", true, [](V v) { return 1 - v.pooled.f; }, &B::f},
       {"rand_f_micro", "best Rand fg micro", c.rand, [](V v) { return v.pooled.rand.f; }, &B::rand_f_micro},
       {"rand_f_macro", "best Rand fg macro", c.rand, [](V v) { return v.rand_f_macro; }, &B::rand_f_macro},
-      {"rand_all_error", "ISBI Rand error, all pixels", c.rand, [](V v) { return 1 - v.pooled.rand_all.f; }, &B::rand_all},
+      {"rand_all_error", "ISBI Rand error, all pixels", c.rand, [](V v) { return 1 - v.pooled.rand_all.f; },
+       &B::rand_all},
       {"rand_thin_f_macro", "V^Rand_thin", c.thin, [](V v) { return v.rand_thin_f_macro; }, &B::rand_thin},
       {"info_thin_f_macro", "V^Info_thin", c.thin, [](V v) { return v.info_thin_f_macro; }, &B::info_thin},
-      {"warping_error", "least warping error", c.warping, [](V v) { return v.pooled.warping_error; }, &B::warping_error},
-      {"warping_split_merge", "ISBI warping, split + merge", c.warping, [](V v) { return v.pooled.warping_split_merge; },
-       &B::warping_split_merge},
+      {"warping_error", "least warping error", c.warping, [](V v) { return v.pooled.warping_error; },
+       &B::warping_error},
+      {"warping_split_merge", "ISBI warping, split + merge", c.warping,
+       [](V v) { return v.pooled.warping_split_merge; }, &B::warping_split_merge},
       {"seg", "best SEG, 2-D components", c.objects, [](V v) { return v.pooled.objects.seg; }, &B::seg},
-      {"object_f1_50", "best object F1 at 0.5", c.objects, [](V v) { return v.pooled.objects.f1[0]; }, &B::f1}};
+      {"object_f1_50", "best object F1 at 0.5", c.objects, [](V v) { return v.pooled.objects.f1[0]; },
+       &B::f1}};
   std::erase_if(all, [](const BestScore& one) { return !one.asked_for; });
   return all;
 }
@@ -103,10 +106,12 @@ void add_calibration(Json& json, const Evaluation& evaluation) {
   const auto points = precision_recall_curve(evaluation.histogram);
   for (std::size_t level = 0; level < points.size(); level += points.size() / 256) {
     const PrecisionRecallPoint& p = points[level];
-    curve.push_back({{"threshold", p.threshold}, {"precision", p.precision}, {"recall", p.recall}, {"f", p.f}});
+    curve.push_back(
+        {{"threshold", p.threshold}, {"precision", p.precision}, {"recall", p.recall}, {"f", p.f}});
   }
   CalibrationSums sums;
-  for (const CalibrationSums& section : evaluation.calibration) sums += section;
+  for (const CalibrationSums& section : evaluation.calibration)
+    sums += section;
   for (int i = 0; i < kReliabilityBins; ++i) {
     const ReliabilityBin& bin = sums.bins[static_cast<std::size_t>(i)];
     const auto mean = [&](double sum) { return bin.pixels == 0 ? Json() : Json(sum / bin.pixels); };
@@ -132,7 +137,8 @@ std::vector<double> probabilities(const VoxelBuffer& section) {
     using T = decltype(zero);
     constexpr double kScale =
         std::is_floating_point_v<T> ? 1.0 : static_cast<double>(std::numeric_limits<T>::max());
-    for (const T value : section.as<T>()) values.push_back(static_cast<double>(value) / kScale);
+    for (const T value : section.as<T>())
+      values.push_back(static_cast<double>(value) / kScale);
   });
   return values;
 }
@@ -140,7 +146,8 @@ std::vector<double> probabilities(const VoxelBuffer& section) {
 std::vector<float> grey_values(const VoxelBuffer& section) {
   std::vector<float> values;
   with_voxel_type(section.type, [&](auto zero) {
-    for (const auto value : section.as<decltype(zero)>()) values.push_back(static_cast<float>(value));
+    for (const auto value : section.as<decltype(zero)>())
+      values.push_back(static_cast<float>(value));
   });
   return values;
 }
@@ -152,8 +159,8 @@ std::string evaluation_text(const Evaluation& evaluation) {
   const ScoreChoice& chosen = evaluation.scores.section;
   std::string text = fmt::format("prediction  {}\nlabels      {}{}\nsections    {}:{}\n\n",
                                  evaluation.request.prediction.text(), evaluation.request.labels.text(),
-                                 evaluation.request.invert_labels ? " (inverted)" : "", evaluation.sections.begin,
-                                 evaluation.sections.end);
+                                 evaluation.request.invert_labels ? " (inverted)" : "",
+                                 evaluation.sections.begin, evaluation.sections.end);
   text += "threshold  pixel error       IoU         F";
   if (chosen.rand) text += "  Rand fg micro  Rand fg macro  Rand error all";
   if (chosen.thin) text += "  V^Rand_thin  V^Info_thin";
@@ -162,10 +169,11 @@ std::string evaluation_text(const Evaluation& evaluation) {
   text += "\n";
   for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
     const VolumeScores& s = evaluation.volume[t];
-    text += fmt::format("{:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", table.thresholds[t], s.pooled.pixel_error, s.pooled.iou,
-                        s.pooled.f);
+    text += fmt::format("{:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", table.thresholds[t], s.pooled.pixel_error,
+                        s.pooled.iou, s.pooled.f);
     if (chosen.rand) {
-      text += fmt::format("  {:13.6f}  {:13.6f}  {:14.6f}", s.pooled.rand.f, s.rand_f_macro, 1 - s.pooled.rand_all.f);
+      text += fmt::format("  {:13.6f}  {:13.6f}  {:14.6f}", s.pooled.rand.f, s.rand_f_macro,
+                          1 - s.pooled.rand_all.f);
     }
     if (chosen.thin) text += fmt::format("  {:11.6f}  {:11.6f}", s.rand_thin_f_macro, s.info_thin_f_macro);
     const bool warped = t + 1 < table.thresholds.size();
@@ -179,13 +187,16 @@ std::string evaluation_text(const Evaluation& evaluation) {
   text += "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
-    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.words, one.score(evaluation.volume[t]), table.thresholds[t]);
+    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.words, one.score(evaluation.volume[t]),
+                        table.thresholds[t]);
   }
   if (evaluation.scores.calibration) {
     CalibrationSums sums;
-    for (const CalibrationSums& section : evaluation.calibration) sums += section;
-    text += fmt::format("{:<28}{:.6f}\n{:<28}{:.6f}\n", "average precision", average_precision(evaluation.histogram),
-                        "expected calibration error", scores_of(sums).expected_error);
+    for (const CalibrationSums& section : evaluation.calibration)
+      sums += section;
+    text += fmt::format("{:<28}{:.6f}\n{:<28}{:.6f}\n", "average precision",
+                        average_precision(evaluation.histogram), "expected calibration error",
+                        scores_of(sums).expected_error);
   }
 
   text += "\nsection  threshold  pixel error       IoU         F";
@@ -196,8 +207,8 @@ std::string evaluation_text(const Evaluation& evaluation) {
   for (std::int64_t z = 0; z < table.sections; ++z) {
     const std::size_t t = evaluation.best_f(z), rand = evaluation.best_rand(z);
     const ThresholdScores s = scores_of(table.section(z)[t]);
-    text += fmt::format("{:7}  {:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", evaluation.sections.begin + z, table.thresholds[t],
-                        s.pixel_error, s.iou, s.f);
+    text += fmt::format("{:7}  {:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", evaluation.sections.begin + z,
+                        table.thresholds[t], s.pixel_error, s.iou, s.f);
     if (chosen.rand) {
       text += fmt::format("  {:8.6f}  ({:.6f}, {:.4f})", s.rand.f, scores_of(table.section(z)[rand]).rand.f,
                           table.thresholds[rand]);
@@ -223,18 +234,22 @@ std::string evaluation_json(const Evaluation& evaluation) {
   json["volume"] = Json::array();
   for (std::size_t t = 0; t <= last; ++t) {
     ThresholdSums pooled;
-    for (std::int64_t z = 0; z < table.sections; ++z) pooled += table.section(z)[t];
+    for (std::int64_t z = 0; z < table.sections; ++z)
+      pooled += table.section(z)[t];
     Json row = json_of(pooled, evaluation.scores, table.thresholds[t], t < last);
     const VolumeScores& s = evaluation.volume[t];
-    if (evaluation.scores.section.rand) row.update({{"rand_f_macro", s.rand_f_macro}, {"info_f_macro", s.info_f_macro}});
+    if (evaluation.scores.section.rand)
+      row.update({{"rand_f_macro", s.rand_f_macro}, {"info_f_macro", s.info_f_macro}});
     if (evaluation.scores.section.thin) {
       row.update({{"rand_thin_f_macro", s.rand_thin_f_macro}, {"info_thin_f_macro", s.info_thin_f_macro}});
     }
     json["volume"].push_back(row);
     if (t != evaluation.best.f) continue;
     ConfusionMatrix confusion(2);
-    for (const auto& [truth, predicted, pixels] : {std::tuple(0, 0, pooled.true_negative), {0, 1, pooled.false_positive},
-                                                   {1, 0, pooled.false_negative}, {1, 1, pooled.true_positive}}) {
+    for (const auto& [truth, predicted, pixels] : {std::tuple(0, 0, pooled.true_negative),
+                                                   {0, 1, pooled.false_positive},
+                                                   {1, 0, pooled.false_negative},
+                                                   {1, 1, pooled.true_positive}}) {
       confusion.add(truth, predicted, static_cast<std::int64_t>(pixels));
     }
     json["confusion"] = {{"threshold", table.thresholds[t]},
@@ -296,20 +311,23 @@ void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, Volu
   }
 }
 
-std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request, VolumeReader& prediction,
-                                          VolumeReader& labels, VolumeReader* raw, double threshold) {
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
+                                          VolumeReader& prediction, VolumeReader& labels, VolumeReader* raw,
+                                          double threshold) {
   const Index3 shape = labels.info().shape;
   const Box box{{section, 0, 0}, {section + 1, shape.y, shape.x}};
   const VoxelBuffer probability = prediction.read(box);
-  return section_panels(grey_values(raw != nullptr ? raw->read(box) : probability), interior_mask(labels.read(box), request),
-                        probabilities(probability), threshold, shape.y, shape.x);
+  return section_panels(grey_values(raw != nullptr ? raw->read(box) : probability),
+                        interior_mask(labels.read(box), request), probabilities(probability), threshold,
+                        shape.y, shape.x);
 }
 
 std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request) {
   std::vector<std::uint8_t> mask;
   with_voxel_type(labels.type, [&](auto zero) {
     for (const auto value : labels.as<decltype(zero)>()) {
-      const bool inside = request.label_class ? static_cast<std::int64_t>(value) == *request.label_class : value > 0;
+      const bool inside =
+          request.label_class ? static_cast<std::int64_t>(value) == *request.label_class : value > 0;
       mask.push_back(inside != request.invert_labels ? 1 : 0);
     }
   });

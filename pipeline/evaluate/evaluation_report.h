@@ -23,10 +23,11 @@ std::string evaluation_json(const Evaluation& evaluation);
 void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
                     const std::filesystem::path& folder);
 
-/// Of one section: raw (without a `raw`: the probability), labels, errors at `threshold` over raw. The volumes have
-/// one shape. Errors: Error.
-std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request, VolumeReader& prediction,
-                                          VolumeReader& labels, VolumeReader* raw, double threshold);
+/// Of one section: raw (without a `raw`: the probability), labels, errors at `threshold` over raw. The
+/// volumes have one shape. Errors: Error.
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
+                                          VolumeReader& prediction, VolumeReader& labels, VolumeReader* raw,
+                                          double threshold);
 
 /// 1 where the label is interior, by the request's label_class and invert_labels; else 0.
 std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request);

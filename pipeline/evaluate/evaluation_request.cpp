@@ -18,16 +18,20 @@ EvaluationKind evaluation_kind(const std::string& word) {
   if (word == "probability") return EvaluationKind::probability;
   if (word == "labels") return EvaluationKind::labels;
   if (word == "classes") return EvaluationKind::classes;
-  throw UsageError(
-      fmt::format("'{}' is no kind of prediction: auto, probability, labels (ids of objects) or classes", word));
+  throw UsageError(fmt::format(
+      "'{}' is no kind of prediction: auto, probability, labels (ids of objects) or classes", word));
 }
 
 std::string name_of(EvaluationKind kind) {
   switch (kind) {
-    case EvaluationKind::probability: return "probability";
-    case EvaluationKind::labels: return "labels";
-    case EvaluationKind::classes: return "classes";
-    case EvaluationKind::automatic: break;
+    case EvaluationKind::probability:
+      return "probability";
+    case EvaluationKind::labels:
+      return "labels";
+    case EvaluationKind::classes:
+      return "classes";
+    case EvaluationKind::automatic:
+      break;
   }
   return "auto";
 }
@@ -46,15 +50,21 @@ std::optional<EvaluationScores> evaluation_scores(const std::vector<std::string>
   if (words == std::vector<std::string>{"auto"}) return std::nullopt;
   EvaluationScores scores{{false, false, false, false}, false};
   for (const std::string& word : words) {
-    if (word == "rand") scores.section.rand = true;
-    else if (word == "thin") scores.section.thin = true;
-    else if (word == "warping") scores.section.warping = true;
-    else if (word == "objects") scores.section.objects = true;
-    else if (word == "calibration") scores.calibration = true;
+    if (word == "rand")
+      scores.section.rand = true;
+    else if (word == "thin")
+      scores.section.thin = true;
+    else if (word == "warping")
+      scores.section.warping = true;
+    else if (word == "objects")
+      scores.section.objects = true;
+    else if (word == "calibration")
+      scores.calibration = true;
     else if (word != "pixel") {
       const auto meant = nearest_word(word, {"pixel", "rand", "thin", "warping", "objects", "calibration"});
-      throw UsageError(fmt::format("'{}' is no score{}: auto, or a list of pixel, rand, thin, warping, objects, calibration",
-                                   word, meant ? "; did you mean '" + *meant + "'?" : ""));
+      throw UsageError(fmt::format(
+          "'{}' is no score{}: auto, or a list of pixel, rand, thin, warping, objects, calibration", word,
+          meant ? "; did you mean '" + *meant + "'?" : ""));
     }
   }
   return scores;

@@ -19,19 +19,22 @@ namespace {
 void require_same_shape(const VolumeInfo& one, const std::string& role, const VolumeInfo& labels) {
   if (one.shape == labels.shape) return;
   throw UsageError(fmt::format("the {} {} has the shape {}, the labels {} have {}: they must be equal", role,
-                               one.name.text(), to_string(one.shape), labels.name.text(), to_string(labels.shape)));
+                               one.name.text(), to_string(one.shape), labels.name.text(),
+                               to_string(labels.shape)));
 }
 
 void require_one_channel(const VolumeInfo& info) {
   if (info.channels == 1) return;
-  throw UsageError(fmt::format("{} has {} channels, evaluate takes volumes of one", info.name.text(), info.channels));
+  throw UsageError(
+      fmt::format("{} has {} channels, evaluate takes volumes of one", info.name.text(), info.channels));
 }
 
 /// The larger side of both volumes' chunks, 1 without chunks.
 Index3 chunk_of(const VolumeInfo& prediction, const VolumeInfo& labels) {
   Index3 chunk{1, 1, 1};
   for (const VolumeInfo* info : {&prediction, &labels}) {
-    for (int axis = 0; axis < 3 && info->chunk; ++axis) chunk[axis] = std::max(chunk[axis], (*info->chunk)[axis]);
+    for (int axis = 0; axis < 3 && info->chunk; ++axis)
+      chunk[axis] = std::max(chunk[axis], (*info->chunk)[axis]);
   }
   return chunk;
 }
@@ -52,31 +55,34 @@ EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& predi
   const bool is_float = prediction.type == VoxelType::float32;
   const bool is_wide = prediction.type == VoxelType::uint32 || prediction.type == VoxelType::uint64;
   switch (request.kind) {
-    case EvaluationKind::automatic: return is_wide ? EvaluationKind::labels : EvaluationKind::probability;
+    case EvaluationKind::automatic:
+      return is_wide ? EvaluationKind::labels : EvaluationKind::probability;
     case EvaluationKind::probability:
       if (!is_wide) break;
-      throw UsageError(fmt::format("the prediction {} holds {}: a probability is float, uint8 or uint16 (are "
-                                   "prediction and labels swapped?)",
-                                   prediction.name.text(), name_of(prediction.type)));
+      throw UsageError(
+          fmt::format("the prediction {} holds {}: a probability is float, uint8 or uint16 (are "
+                      "prediction and labels swapped?)",
+                      prediction.name.text(), name_of(prediction.type)));
     case EvaluationKind::labels:
     case EvaluationKind::classes:
       if (!is_float) break;
-      throw UsageError(fmt::format("the prediction {} holds floating point: {} are integers (is it a probability?)",
-                                   prediction.name.text(),
-                                   request.kind == EvaluationKind::labels ? "labels" : "class ids"));
+      throw UsageError(fmt::format(
+          "the prediction {} holds floating point: {} are integers (is it a probability?)",
+          prediction.name.text(), request.kind == EvaluationKind::labels ? "labels" : "class ids"));
   }
   return request.kind;
 }
 
-SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind kind, const VolumeInfo& prediction,
-                              const VolumeInfo& labels) {
+SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind kind,
+                              const VolumeInfo& prediction, const VolumeInfo& labels) {
   require_one_channel(prediction);
   require_one_channel(labels);
   require_same_shape(prediction, "prediction", labels);
   if (labels.type == VoxelType::float32) {
-    throw UsageError(fmt::format("the labels {} hold floating point, not integers (are prediction and labels "
-                                 "swapped?)",
-                                 labels.name.text()));
+    throw UsageError(
+        fmt::format("the labels {} hold floating point, not integers (are prediction and labels "
+                    "swapped?)",
+                    labels.name.text()));
   }
   if (kind != EvaluationKind::probability) {
     const std::string words = fmt::format("{} is taken as {}: ", prediction.name.text(), name_of(kind));
@@ -101,12 +107,15 @@ void require_fitting_raw(const DatasetName& name, const VolumeInfo& labels) {
   require_same_shape(raw.info(), "raw volume", labels);
 }
 
-std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const VolumeInfo& prediction, const VolumeInfo& labels,
-                                        std::int64_t most_sections, const Communicator& world) {
+std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const VolumeInfo& prediction,
+                                        const VolumeInfo& labels, std::int64_t most_sections,
+                                        const Communicator& world) {
   const std::int64_t each = ceil_div(sections.end - sections.begin, world.size());
-  const std::int64_t depth = std::clamp<std::int64_t>(std::min(most_sections, each), 1, chunk_of(prediction, labels).z);
+  const std::int64_t depth =
+      std::clamp<std::int64_t>(std::min(most_sections, each), 1, chunk_of(prediction, labels).z);
   std::vector<SectionRange> mine;
-  for (std::int64_t slab = sections.begin / depth + world.rank(); slab * depth < sections.end; slab += world.size()) {
+  for (std::int64_t slab = sections.begin / depth + world.rank(); slab * depth < sections.end;
+       slab += world.size()) {
     mine.push_back({std::max(slab * depth, sections.begin), std::min((slab + 1) * depth, sections.end)});
   }
   return mine;
@@ -134,7 +143,8 @@ EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::st
   EvaluationRun run;
   run.ranks = world.size();
   const double elapsed_s = seconds_now() - begin_s;
-  for (const std::string& text : world.all_gather(fmt::format("{} {}", elapsed_s, peak_memory_of_process()))) {
+  for (const std::string& text :
+       world.all_gather(fmt::format("{} {}", elapsed_s, peak_memory_of_process()))) {
     double seconds = 0;
     std::int64_t bytes = 0;
     std::istringstream(text) >> seconds >> bytes;
@@ -142,9 +152,11 @@ EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::st
     run.peak_memory_bytes = std::max(run.peak_memory_bytes, bytes);
   }
   std::vector<double> sums;
-  for (const auto& [name, seconds] : stages) sums.push_back(seconds);
+  for (const auto& [name, seconds] : stages)
+    sums.push_back(seconds);
   world.sum(std::span(sums));
-  for (std::size_t i = 0; i < stages.size(); ++i) run.stage_s.emplace_back(stages[i].first, sums[i]);
+  for (std::size_t i = 0; i < stages.size(); ++i)
+    run.stage_s.emplace_back(stages[i].first, sums[i]);
   return run;
 }
 

@@ -12,20 +12,22 @@
 
 namespace tessera {
 
-/// What the prediction is, by the request or else by its type. Errors: UsageError where its type is of no such kind.
+/// What the prediction is, by the request or else by its type. Errors: UsageError where its type is of no
+/// such kind.
 EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& prediction);
 
-/// The sections asked for, after every check that needs no voxel: one channel each, equal shapes, types that go
-/// with `kind`, sections that exist. Errors: UsageError.
-SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind kind, const VolumeInfo& prediction,
-                              const VolumeInfo& labels);
+/// The sections asked for, after every check that needs no voxel: one channel each, equal shapes, types that
+/// go with `kind`, sections that exist. Errors: UsageError.
+SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind kind,
+                              const VolumeInfo& prediction, const VolumeInfo& labels);
 /// The raw volume's part of it. Errors: UsageError.
 void require_fitting_raw(const DatasetName& raw, const VolumeInfo& labels);
 
 /// This rank's sections, in slabs that no other rank has: as deep as the stored chunks, so that each chunk is
 /// decompressed once, unless that leaves ranks idle; at most `most_sections` deep.
 std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const VolumeInfo& prediction,
-                                        const VolumeInfo& labels, std::int64_t most_sections, const Communicator& world);
+                                        const VolumeInfo& labels, std::int64_t most_sections,
+                                        const Communicator& world);
 
 /// Calls `function` with boxes that cover the slab once, made of whole stored chunks where they fit into
 /// `most_voxels`.
@@ -35,9 +37,9 @@ void for_each_box(const SectionRange& slab, const VolumeInfo& prediction, const 
 /// How an evaluation went.
 struct EvaluationRun {
   int ranks = 1;
-  double elapsed_s = 0;  ///< of the slowest rank
+  double elapsed_s = 0;                                 ///< of the slowest rank
   std::vector<std::pair<std::string, double>> stage_s;  ///< sums over the ranks
-  std::int64_t peak_memory_bytes = 0;                    ///< of the rank that needed most (VmHWM; 0: not known)
+  std::int64_t peak_memory_bytes = 0;  ///< of the rank that needed most (VmHWM; 0: not known)
 };
 /// Collective: from this rank's times, with the same stages on every rank.
 EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::string, double>>& stages,

@@ -45,18 +45,24 @@ SectionRange open_volumes(const EvaluationRequest& request, EvaluationKind kind,
 template <class Function>
 void with_integers(const VoxelBuffer& voxels, Function&& function) {
   switch (voxels.type) {
-    case VoxelType::uint8: return function(voxels.as<std::uint8_t>());
-    case VoxelType::uint16: return function(voxels.as<std::uint16_t>());
-    case VoxelType::uint32: return function(voxels.as<std::uint32_t>());
-    case VoxelType::uint64: return function(voxels.as<std::uint64_t>());
-    default: throw Error(fmt::format("labels cannot be {}", name_of(voxels.type)));
+    case VoxelType::uint8:
+      return function(voxels.as<std::uint8_t>());
+    case VoxelType::uint16:
+      return function(voxels.as<std::uint16_t>());
+    case VoxelType::uint32:
+      return function(voxels.as<std::uint32_t>());
+    case VoxelType::uint64:
+      return function(voxels.as<std::uint64_t>());
+    default:
+      throw Error(fmt::format("labels cannot be {}", name_of(voxels.type)));
   }
 }
 
-/// Calls `function(z, box, truth, predicted)` with the pixels of each section of each block of the slab, as spans
-/// of the volumes' types.
+/// Calls `function(z, box, truth, predicted)` with the pixels of each section of each block of the slab, as
+/// spans of the volumes' types.
 template <class Function>
-void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double& read_s, Function&& function) {
+void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double& read_s,
+                              Function&& function) {
   for_each_box(slab, volumes.prediction->info(), volumes.labels->info(), kBlockVoxels, [&](const Box& box) {
     std::optional<ScopeTimer> reading(read_s);
     const VoxelBuffer truth = volumes.labels->read(box), predicted = volumes.prediction->read(box);
@@ -96,7 +102,8 @@ std::vector<std::int64_t> ordered_by(const std::vector<double>& badness) {
 
 std::vector<std::int64_t> LabelEvaluation::from_worst() const {
   std::vector<double> badness;
-  for (const LabelSums& one : section) badness.push_back(scores_of(one).voi);
+  for (const LabelSums& one : section)
+    badness.push_back(scores_of(one).voi);
   return ordered_by(badness);
 }
 
@@ -111,15 +118,17 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
   LabelTable table;
   on_every_rank(world, [&] {
     const ScopeTimer counting(count_s);
-    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(), volumes.labels->info(),
-                                                  kMostSections, world)) {
+    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(),
+                                                  volumes.labels->info(), kMostSections, world)) {
       std::vector<LabelTable> sections(static_cast<std::size_t>(slab.end - slab.begin));
-      for_each_section_of_slab(volumes, slab, read_s, [&](std::int64_t z, const Box&, auto truth, auto predicted) {
-        sections[static_cast<std::size_t>(z - slab.begin)].add_voxels(truth, predicted);
-      });
+      for_each_section_of_slab(
+          volumes, slab, read_s, [&](std::int64_t z, const Box&, auto truth, auto predicted) {
+            sections[static_cast<std::size_t>(z - slab.begin)].add_voxels(truth, predicted);
+          });
       for (std::int64_t z = slab.begin; z < slab.end; ++z) {
         LabelTable& section = sections[static_cast<std::size_t>(z - slab.begin)];
-        for (const LabelOverlap& one : section.overlaps()) table.add(one.truth, one.predicted, one.voxels);
+        for (const LabelOverlap& one : section.overlaps())
+          table.add(one.truth, one.predicted, one.voxels);
         evaluation.section[static_cast<std::size_t>(z - evaluation.sections.begin)] =
             label_sums(std::move(section), Communicator::alone());
       }
@@ -132,8 +141,10 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
     add_up(world, evaluation.section);
     evaluation.volume = label_sums(std::move(table), world);
   }
-  for (const LabelSums& one : evaluation.section) evaluation.pooled += one;
-  evaluation.run = evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}, {"reduce", reduce_s}}, world);
+  for (const LabelSums& one : evaluation.section)
+    evaluation.pooled += one;
+  evaluation.run =
+      evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}, {"reduce", reduce_s}}, world);
   on_root(world, [&] {
     if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
   });
@@ -142,7 +153,8 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
 
 std::vector<std::int64_t> ClassEvaluation::from_worst() const {
   std::vector<double> badness;
-  for (const ConfusionMatrix& one : section) badness.push_back(-scores_of(one).mean_iou);
+  for (const ConfusionMatrix& one : section)
+    badness.push_back(-scores_of(one).mean_iou);
   return ordered_by(badness);
 }
 
@@ -158,23 +170,25 @@ ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communi
   std::int64_t classes = 1;
   on_every_rank(world, [&] {
     const ScopeTimer counting(count_s);
-    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(), volumes.labels->info(),
-                                                  kMostSections, world)) {
+    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(),
+                                                  volumes.labels->info(), kMostSections, world)) {
       std::vector<ConfusionMatrix> counted(static_cast<std::size_t>(slab.end - slab.begin));
-      for_each_section_of_slab(volumes, slab, read_s, [&](std::int64_t z, const Box& box, auto truth, auto predicted) {
-        ConfusionMatrix& matrix = counted[static_cast<std::size_t>(z - slab.begin)];
-        for (std::size_t i = 0; i < truth.size(); ++i) {
-          const std::uint64_t a = truth[i], b = predicted[i];
-          if (std::max(a, b) >= static_cast<std::uint64_t>(kMostClasses)) {
-            const auto at = static_cast<std::int64_t>(i), width = box.shape().x;
-            throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}: class ids go up to {} (are these ids of "
-                                    "objects? then evaluate.kind is labels)",
-                                    a >= b ? request.labels.text() : request.prediction.text(), z, box.begin.y + at / width,
-                                    box.begin.x + at % width, std::max(a, b), kMostClasses - 1));
-          }
-          matrix.add(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b));
-        }
-      });
+      for_each_section_of_slab(
+          volumes, slab, read_s, [&](std::int64_t z, const Box& box, auto truth, auto predicted) {
+            ConfusionMatrix& matrix = counted[static_cast<std::size_t>(z - slab.begin)];
+            for (std::size_t i = 0; i < truth.size(); ++i) {
+              const std::uint64_t a = truth[i], b = predicted[i];
+              if (std::max(a, b) >= static_cast<std::uint64_t>(kMostClasses)) {
+                const auto at = static_cast<std::int64_t>(i), width = box.shape().x;
+                throw Error(fmt::format(
+                    "{} at section {}, (y, x) = ({}, {}) is {}: class ids go up to {} (are these ids of "
+                    "objects? then evaluate.kind is labels)",
+                    a >= b ? request.labels.text() : request.prediction.text(), z, box.begin.y + at / width,
+                    box.begin.x + at % width, std::max(a, b), kMostClasses - 1));
+              }
+              matrix.add(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b));
+            }
+          });
       for (std::int64_t z = slab.begin; z < slab.end; ++z) {
         ConfusionMatrix& matrix = sections[static_cast<std::size_t>(z - evaluation.sections.begin)];
         matrix = counted[static_cast<std::size_t>(z - slab.begin)].trimmed();

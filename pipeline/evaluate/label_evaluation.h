@@ -14,29 +14,28 @@ namespace tessera {
 struct LabelEvaluation {
   EvaluationRequest request;
   SectionRange sections;
-  LabelSums volume;                 ///< 3-D: an id is one object in all sections
-  std::vector<LabelSums> section;   ///< 2-D: an id is one object per section
-  LabelSums pooled;                 ///< the sums of `section`
-  std::int64_t table_pairs = 0;     ///< pairs of labels that the ranks met, together
+  LabelSums volume;                ///< 3-D: an id is one object in all sections
+  std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
+  LabelSums pooled;                ///< the sums of `section`
+  std::int64_t table_pairs = 0;    ///< pairs of labels that the ranks met, together
   EvaluationRun run;
 
   /// The sections, counted from `sections.begin`, by their variation of information, the worst one first.
   std::vector<std::int64_t> from_worst() const;
 };
 
-/// Collective. Compares ids of objects, in blocks of a few MiB: a rank holds those and its share of the table of
-/// label pairs, never a volume. The result (all but `run`) is the same on every rank and for any number of ranks.
-/// Writes the JSON file of the request (on the root); draws no pictures.
-/// Errors, on every rank: UsageError where the volumes do not fit each other or the sections; Error for what
-/// cannot be read.
+/// Collective. Compares ids of objects, in blocks of a few MiB: a rank holds those and its share of the table
+/// of label pairs, never a volume. The result (all but `run`) is the same on every rank and for any number of
+/// ranks. Writes the JSON file of the request (on the root); draws no pictures. Errors, on every rank:
+/// UsageError where the volumes do not fit each other or the sections; Error for what cannot be read.
 LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world);
 
 /// What came out for ids of classes.
 struct ClassEvaluation {
   EvaluationRequest request;
   SectionRange sections;
-  ConfusionMatrix matrix{1};              ///< as many classes as occur
-  std::vector<ConfusionMatrix> section;   ///< each with as many classes as `matrix`
+  ConfusionMatrix matrix{1};             ///< as many classes as occur
+  std::vector<ConfusionMatrix> section;  ///< each with as many classes as `matrix`
   EvaluationRun run;
 
   /// The sections, counted from `sections.begin`, by their mean IoU, the worst one first.

@@ -9,8 +9,9 @@ namespace tessera {
 namespace {
 
 std::string head_text(const EvaluationRequest& request, const SectionRange& sections, EvaluationKind kind) {
-  return fmt::format("prediction  {}, taken as {}\nlabels      {}\nsections    {}:{}\n\n", request.prediction.text(),
-                     name_of(kind), request.labels.text(), sections.begin, sections.end);
+  return fmt::format("prediction  {}, taken as {}\nlabels      {}\nsections    {}:{}\n\n",
+                     request.prediction.text(), name_of(kind), request.labels.text(), sections.begin,
+                     sections.end);
 }
 
 Json json_of_labels(const LabelSums& sums) {
@@ -35,21 +36,23 @@ bool is_among_worst(const std::vector<std::int64_t>& from_worst, std::size_t z) 
 
 std::string evaluation_text(const LabelEvaluation& evaluation) {
   std::string text = head_text(evaluation.request, evaluation.sections, EvaluationKind::labels);
-  text += "                    VOI split  VOI merge  adapted Rand error  precision    recall       SEG  F1 at 0.5  "
-          "F1 at 0.75\n";
+  text +=
+      "                    VOI split  VOI merge  adapted Rand error  precision    recall       SEG  F1 at "
+      "0.5  "
+      "F1 at 0.75\n";
   const auto row = [&](const std::string& name, const LabelSums& sums, const char* mark) {
     const LabelScores s = scores_of(sums);
-    text += fmt::format("{:<18}{:11.6f}{:11.6f}{:20.6f}{:11.6f}{:10.6f}{:10.6f}{:11.6f}{:12.6f}{}\n", name, s.voi_split,
-                        s.voi_merge, s.adapted_rand_error, s.rand_precision, s.rand_recall, s.objects.seg,
-                        s.objects.f1[0], s.objects.f1[5], mark);
+    text += fmt::format("{:<18}{:11.6f}{:11.6f}{:20.6f}{:11.6f}{:10.6f}{:10.6f}{:11.6f}{:12.6f}{}\n", name,
+                        s.voi_split, s.voi_merge, s.adapted_rand_error, s.rand_precision, s.rand_recall,
+                        s.objects.seg, s.objects.f1[0], s.objects.f1[5], mark);
   };
   row("volume, 3-D", evaluation.volume, "");
   row("sections, 2-D", evaluation.pooled, "");
   text += "\n";
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
-    row(fmt::format("section {}", evaluation.sections.begin + static_cast<std::int64_t>(z)), evaluation.section[z],
-        is_among_worst(worst, z) ? "  <- worst" : "");
+    row(fmt::format("section {}", evaluation.sections.begin + static_cast<std::int64_t>(z)),
+        evaluation.section[z], is_among_worst(worst, z) ? "  <- worst" : "");
   }
   return text;
 }
@@ -62,7 +65,8 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t i = 0; i < worst_count(worst.size()); ++i) {
     const LabelScores scores = scores_of(evaluation.section[static_cast<std::size_t>(worst[i])]);
-    json["worst_sections"].push_back({{"section", evaluation.sections.begin + worst[i]}, {"voi", scores.voi}});
+    json["worst_sections"].push_back(
+        {{"section", evaluation.sections.begin + worst[i]}, {"voi", scores.voi}});
   }
   json["sections"] = Json::array();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
@@ -81,11 +85,11 @@ std::string evaluation_text(const ClassEvaluation& evaluation) {
   text += "class       IoU      Dice  precision    recall          true     predicted\n";
   for (std::size_t c = 0; c < scores.classes.size(); ++c) {
     const ClassScores& s = scores.classes[c];
-    text += fmt::format("{:5}  {:8.6f}  {:8.6f}  {:9.6f}  {:8.6f}  {:12}  {:12}\n", c, s.iou, s.dice, s.precision, s.recall,
-                        s.truth, s.predicted);
+    text += fmt::format("{:5}  {:8.6f}  {:8.6f}  {:9.6f}  {:8.6f}  {:12}  {:12}\n", c, s.iou, s.dice,
+                        s.precision, s.recall, s.truth, s.predicted);
   }
-  text += fmt::format("\naccuracy {:.6f}, mean IoU {:.6f}, mean Dice {:.6f}\n\n", scores.accuracy, scores.mean_iou,
-                      scores.mean_dice);
+  text += fmt::format("\naccuracy {:.6f}, mean IoU {:.6f}, mean Dice {:.6f}\n\n", scores.accuracy,
+                      scores.mean_iou, scores.mean_dice);
   text += "true class, by what it was called\n";
   for (std::int64_t truth = 0; truth < evaluation.matrix.classes; ++truth) {
     text += fmt::format("{:5}", truth);
@@ -98,8 +102,9 @@ std::string evaluation_text(const ClassEvaluation& evaluation) {
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
     const ConfusionScores s = scores_of(evaluation.section[z]);
-    text += fmt::format("{:7}  {:8.6f}  {:8.6f}{}\n", evaluation.sections.begin + static_cast<std::int64_t>(z), s.accuracy,
-                        s.mean_iou, is_among_worst(worst, z) ? "  <- worst" : "");
+    text +=
+        fmt::format("{:7}  {:8.6f}  {:8.6f}{}\n", evaluation.sections.begin + static_cast<std::int64_t>(z),
+                    s.accuracy, s.mean_iou, is_among_worst(worst, z) ? "  <- worst" : "");
   }
   return text;
 }
@@ -121,7 +126,8 @@ std::string evaluation_json(const ClassEvaluation& evaluation) {
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t i = 0; i < worst_count(worst.size()); ++i) {
     const ConfusionScores one = scores_of(evaluation.section[static_cast<std::size_t>(worst[i])]);
-    json["worst_sections"].push_back({{"section", evaluation.sections.begin + worst[i]}, {"mean_iou", one.mean_iou}});
+    json["worst_sections"].push_back(
+        {{"section", evaluation.sections.begin + worst[i]}, {"mean_iou", one.mean_iou}});
   }
   json["sections"] = Json::array();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
-#include "pipeline/run/checkpoint_choice.h"
+#include "io/hdf5/checkpoint_file.h"
 #include "pipeline/infer/job_description.h"
+#include "pipeline/run/checkpoint_choice.h"
 #include "workers/infer/volume_statistics.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
@@ -109,7 +109,8 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
     found.classes = model.classes;
     found.activation = model.activation;
     spdlog::info("{}: {}; a tile and a larger one around it differ by up to {:.2g} in probability",
-                 model.file.name.string(), probe.traits.geometry.legal_sides_text(512), probe.tile_dependence);
+                 model.file.name.string(), probe.traits.geometry.legal_sides_text(512),
+                 probe.tile_dependence);
     constexpr double kRounding = 1e-3;
     if (probe.tile_dependence > kRounding && config.infer.blending == Blending::crop) {
       throw UsageError(

@@ -22,7 +22,8 @@ struct InferenceNetwork {
   NetworkTraits traits;
   std::optional<Normalisation> normalisation;  ///< that it was trained with, when known
   bool normalised_by_volume = false;           ///< it was trained with each volume's own instead
-  /// Makes it ready to predict; may be called several times, on ranks that are workers only. Errors: as make_tile_network.
+  /// Makes it ready to predict; may be called several times, on ranks that are workers only. Errors: as
+  /// make_tile_network.
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&, ExactTiles)> make;
   /// The same in float32, for the comparison of one tile.
   std::function<std::unique_ptr<TileNetwork>(const Device&)> make_reference;
@@ -34,8 +35,8 @@ struct InferenceNetwork {
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
                                         const Communicator& world, bool is_worker);
 
-/// Collective. How the values of `raw`, the volume of the inference, are normalised: one value, or one for each
-/// section. Errors, on every rank: UsageError when the network does not say how it was trained and the
+/// Collective. How the values of `raw`, the volume of the inference, are normalised: one value, or one for
+/// each section. Errors, on every rank: UsageError when the network does not say how it was trained and the
 /// experiment neither.
 struct ChosenNormalisation {
   Normalisation whole;

@@ -14,8 +14,8 @@ namespace {
 /// Activations of one tile, where the experiment sets no budget. Not taken from the memory found: the tiles,
 /// and with them every byte of the result, must not depend on how many ranks share a node.
 constexpr std::int64_t kAutomaticBudget = std::int64_t{2} << 30;
-/// On a GPU, enough for the largest tile that LibTorch can address, with the paper's 64 filters in bfloat16; on a card with
-/// less memory, most of that.
+/// On a GPU, enough for the largest tile that LibTorch can address, with the paper's 64 filters in bfloat16;
+/// on a card with less memory, most of that.
 constexpr std::int64_t kAutomaticGpuBudget = std::int64_t{12} << 30;
 
 std::int64_t automatic_budget(const Device& device) {
@@ -25,7 +25,8 @@ std::int64_t automatic_budget(const Device& device) {
 
 std::int64_t chunks_touched(const Box& box, const Index3& chunk) {
   std::int64_t count = 1;
-  for (int axis = 0; axis < 3; ++axis) count *= ceil_div(box.end[axis], chunk[axis]) - box.begin[axis] / chunk[axis];
+  for (int axis = 0; axis < 3; ++axis)
+    count *= ceil_div(box.end[axis], chunk[axis]) - box.begin[axis] / chunk[axis];
   return count;
 }
 
@@ -35,8 +36,8 @@ Box region_of(const InferConfig& config, const Index3& shape) {
   if (config.region_begin) region.begin = *config.region_begin;
   if (config.region_end) region.end = *config.region_end;
   if (region.empty() || !Box::of_shape(shape).contains(region)) {
-    throw UsageError(fmt::format("infer.region: {} is not inside the raw volume, whose shape is {}", to_string(region),
-                                 to_string(shape)));
+    throw UsageError(fmt::format("infer.region: {} is not inside the raw volume, whose shape is {}",
+                                 to_string(region), to_string(shape)));
   }
   return region;
 }
@@ -50,11 +51,13 @@ void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t res
   for (std::int64_t id = 0; id < std::min(plan.blocks.count(), kEnough); ++id) {
     const Box box = plan.blocks.block(id);
     const std::vector<Tile> of_block = tiles.tiles_of(box);
-    for (const Tile& tile : of_block) computed += tile.input.shape().y * tile.input.shape().x;
+    for (const Tile& tile : of_block)
+      computed += tile.input.shape().y * tile.input.shape().x;
     const Box held = raw_box_for(of_block, raw.shape);
     // One block is read, one predicted and one written at a time; on a GPU another one is queued.
     const std::int64_t more = plan.demand.cuda ? 1 : 0;
-    largest = std::max(largest, (2 + more) * held.voxels() * voxel_bytes + (2 + more) * box.voxels() * result_bytes);
+    largest = std::max(largest,
+                       (2 + more) * held.voxels() * voxel_bytes + (2 + more) * box.voxels() * result_bytes);
     if (raw.chunk) touched += chunks_touched(held, *raw.chunk);
     predicted += box.voxels();
   }
@@ -63,8 +66,8 @@ void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t res
   if (!raw.chunk) return;
   // Reads per chunk, if each chunk that holds predicted voxels were needed once.
   const double chunks = static_cast<double>(predicted) / static_cast<double>(volume_of(*raw.chunk));
-  const double stored = static_cast<double>(chunks_touched(plan.region, *raw.chunk)) * static_cast<double>(predicted) /
-                        static_cast<double>(plan.region.voxels());
+  const double stored = static_cast<double>(chunks_touched(plan.region, *raw.chunk)) *
+                        static_cast<double>(predicted) / static_cast<double>(plan.region.voxels());
   plan.chunk_reads = static_cast<double>(touched) / std::max(chunks, stored);
 }
 
@@ -77,10 +80,11 @@ TileGrid InferencePlan::tiles(const NetworkTraits& network, const Index3& input)
 InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device) {
   if (raw.type == VoxelType::uint32 || raw.type == VoxelType::uint64) {
-    throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point", raw.name.text(),
-                                 name_of(raw.type)));
+    throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point",
+                                 raw.name.text(), name_of(raw.type)));
   }
-  for (const std::int64_t wanted : config.classes) require_class(network, wanted);
+  for (const std::int64_t wanted : config.classes)
+    require_class(network, wanted);
   if (config.precision == Precision::float16 && !device.cuda) {
     throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");
   }
@@ -96,10 +100,15 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   const NetworkGeometry& geometry = network.geometry;
   const Index3 shape = plan.region.shape();
   const std::int64_t result_bytes = config.channels() * size_of(config.type);
-  const BlockChoice choice{shape, raw.chunk, geometry.alignment, geometry.margin,
-                           raw.channels * size_of(raw.type) + result_bytes, plan.context};
+  const BlockChoice choice{shape,
+                           raw.chunk,
+                           geometry.alignment,
+                           geometry.margin,
+                           raw.channels * size_of(raw.type) + result_bytes,
+                           plan.context};
   plan.output_chunk = config.chunk ? *config.chunk : choose_output_chunk(choice);
-  for (int axis = 0; axis < 3; ++axis) plan.output_chunk[axis] = std::min(plan.output_chunk[axis], shape[axis]);
+  for (int axis = 0; axis < 3; ++axis)
+    plan.output_chunk[axis] = std::min(plan.output_chunk[axis], shape[axis]);
   const Index3 block = config.block ? *config.block : choose_block_shape(choice, plan.output_chunk);
   require_fitting_block(block, plan.output_chunk, choice);
   plan.blocks = BlockPlan::of_region(plan.region, block);
@@ -110,7 +119,8 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   } else {
     // Tiles start on the alignment, wherever the region does.
     Index3 span = block;
-    for (int axis = 1; axis < 3; ++axis) span[axis] += plan.region.begin[axis] % geometry.alignment;
+    for (int axis = 1; axis < 3; ++axis)
+      span[axis] += plan.region.begin[axis] % geometry.alignment;
     plan.tile_input = choose_tile(network, span, raw.shape, plan.demand);
   }
   const TileGrid tiles = plan.tiles(network);
@@ -127,23 +137,27 @@ std::string plan_text(const InferencePlan& plan, const NetworkTraits& network) {
   const auto line = [&](const std::string& what, const std::string& value) {
     text += fmt::format("  {:<22} {}\n", what, value);
   };
-  line("raw", fmt::format("{}, {} {}, {}", plan.raw.name.text(), to_string(plan.raw.shape), name_of(plan.raw.type),
-                          plan.raw.chunk ? "chunks " + to_string(*plan.raw.chunk) : "contiguous"));
+  line("raw",
+       fmt::format("{}, {} {}, {}", plan.raw.name.text(), to_string(plan.raw.shape), name_of(plan.raw.type),
+                   plan.raw.chunk ? "chunks " + to_string(*plan.raw.chunk) : "contiguous"));
   if (plan.region != Box::of_shape(plan.raw.shape)) line("region", to_string(plan.region));
   line("result's chunk", to_string(plan.output_chunk));
   line("block", fmt::format("{}, {} blocks", to_string(block), plan.blocks.count()));
   line("tile", fmt::format("input {} x {}, core {} x {}, margin {}", plan.tile_input.y, plan.tile_input.x,
                            tiles.core_shape().y, tiles.core_shape().x, tiles.geometry().margin));
   line("redundancy", fmt::format("{:.2f} input pixels computed per output pixel", plan.redundancy));
-  if (plan.raw.chunk) line("chunk reads", fmt::format("each stored chunk {:.2f} times on average", plan.chunk_reads));
+  if (plan.raw.chunk)
+    line("chunk reads", fmt::format("each stored chunk {:.2f} times on average", plan.chunk_reads));
   line("precision", name_of(plan.demand.precision));
   if (plan.demand.averaging != Averaging::none) {
     line("averaged over", plan.demand.averaging == Averaging::symmetries8 ? "8 symmetries" : "7 rotations");
   }
-  if (plan.demand.blend_overlap > 0) line("blended over", fmt::format("{} pixels", plan.demand.blend_overlap));
-  line("memory per worker", fmt::format("{}: {} activations, {} blocks, {} weights", bytes_text(plan.memory_per_worker()),
-                                        bytes_text(plan.activation_bytes), bytes_text(plan.block_bytes),
-                                        bytes_text(plan.weight_bytes)));
+  if (plan.demand.blend_overlap > 0)
+    line("blended over", fmt::format("{} pixels", plan.demand.blend_overlap));
+  line("memory per worker",
+       fmt::format("{}: {} activations, {} blocks, {} weights", bytes_text(plan.memory_per_worker()),
+                   bytes_text(plan.activation_bytes), bytes_text(plan.block_bytes),
+                   bytes_text(plan.weight_bytes)));
   return text;
 }
 

@@ -3,16 +3,16 @@
 #include <string>
 
 #include "io/geometry/block_plan.h"
-#include "io/hdf5/output_volume.h"
 #include "io/geometry/tile_grid.h"
+#include "io/hdf5/output_volume.h"
 #include "io/hdf5/volume_reader.h"
 #include "pipeline/config/experiment.h"
 #include "workers/infer/tile_choice.h"
 
 namespace tessera {
 
-/// How an inference will go: a pure function of the experiment, the raw volume, the network and the kind of device,
-/// the same for any number of ranks.
+/// How an inference will go: a pure function of the experiment, the raw volume, the network and the kind of
+/// device, the same for any number of ranks.
 struct InferencePlan {
   VolumeInfo raw;
   Box region;  ///< of the raw volume that is predicted; the result has its shape
@@ -23,8 +23,8 @@ struct InferencePlan {
   std::int64_t block_bytes = 0;       ///< raw and result of the blocks that a worker holds at once
   std::int64_t activation_bytes = 0;  ///< of one tile
   std::int64_t weight_bytes = 0;
-  double redundancy = 1;              ///< input pixels computed per output pixel
-  double chunk_reads = 0;             ///< how often a stored chunk of the raw volume is decompressed, on average
+  double redundancy = 1;   ///< input pixels computed per output pixel
+  double chunk_reads = 0;  ///< how often a stored chunk of the raw volume is decompressed, on average
 
   /// With the plan's tile, or another one.
   TileGrid tiles(const NetworkTraits& network) const { return tiles(network, tile_input); }
@@ -32,7 +32,8 @@ struct InferencePlan {
   std::int64_t memory_per_worker() const { return block_bytes + activation_bytes + weight_bytes; }
 };
 
-/// Errors: UsageError for a region, tile, block or chunk that does not fit the network, the volume or the memory.
+/// Errors: UsageError for a region, tile, block or chunk that does not fit the network, the volume or the
+/// memory.
 InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device);
 

@@ -23,19 +23,27 @@ double rate(std::int64_t voxels, double seconds) {
 }
 
 nlohmann::json json_of(const WorkerStatistics& w) {
-  return {{"blocks", w.blocks},           {"skipped", w.skipped},
-          {"voxels", w.voxels},           {"input_pixels", w.input_pixels},
-          {"chunks_read", w.chunks_read}, {"tile_shrinks", w.tile_shrinks}, {"read_s", w.read_s},
-          {"predict_s", w.predict_s},     {"write_s", w.write_s},
-          {"wait_s", w.wait_s},           {"elapsed_s", w.elapsed_s},
-          {"start_s", w.start_s},         {"start_voxels", w.start_voxels}};
+  return {{"blocks", w.blocks},
+          {"skipped", w.skipped},
+          {"voxels", w.voxels},
+          {"input_pixels", w.input_pixels},
+          {"chunks_read", w.chunks_read},
+          {"tile_shrinks", w.tile_shrinks},
+          {"read_s", w.read_s},
+          {"predict_s", w.predict_s},
+          {"write_s", w.write_s},
+          {"wait_s", w.wait_s},
+          {"elapsed_s", w.elapsed_s},
+          {"start_s", w.start_s},
+          {"start_voxels", w.start_voxels}};
 }
 
 /// What the workers' comparison of their first tiles with float32 gave; "" where there was none.
 std::string check_text(const WorkerStatistics& t) {
   if (t.check_mean < 0) return {};
   return fmt::format(
-      "self-check of the first tiles: on average {:.5f} from float32 in probability, at most {:.3f}; {:.2f} % of the "
+      "self-check of the first tiles: on average {:.5f} from float32 in probability, at most {:.3f}; {:.2f} "
+      "% of the "
       "voxels beyond {}{}\n",
       t.check_mean, t.check_largest, 100 * t.check_share_beyond, kPrecisionLimit,
       t.check_mean > kPrecisionLimit ? " (too far: set infer.precision: float32)" : "");
@@ -68,33 +76,41 @@ WorkerStatistics InferenceReport::total() const {
 std::string InferenceReport::text() const {
   const WorkerStatistics t = total();
   std::string words = fmt::format(
-      "predicted {} block{}, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second{}\n", t.blocks, t.blocks == 1 ? "" : "s",
-      mega(t.voxels), duration_text(elapsed_s), rate(t.voxels, elapsed_s),
+      "predicted {} block{}, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second{}\n", t.blocks,
+      t.blocks == 1 ? "" : "s", mega(t.voxels), duration_text(elapsed_s), rate(t.voxels, elapsed_s),
       blocks_before > 0 ? fmt::format(" ({} blocks were done before, start {})", blocks_before, starts) : "");
-  if (blocks_skipped > 0) words += fmt::format("skipped {} block{}\n", blocks_skipped, blocks_skipped == 1 ? "" : "s");
+  if (blocks_skipped > 0)
+    words += fmt::format("skipped {} block{}\n", blocks_skipped, blocks_skipped == 1 ? "" : "s");
   const std::size_t shown = std::min(workers.size(), kRowsShown);
   std::size_t device_width = 20;
   for (std::size_t i = 0; i < shown; ++i)
     device_width = std::max(device_width, std::strlen(workers[i].identity.device.data()));
-  words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host", "device", device_width,
-                       "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
+  words +=
+      fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host",
+                  "device", device_width, "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
   for (std::size_t i = 0; i < shown; ++i) {
     const WorkerAccount& worker = workers[i];
     const WorkerStatistics& w = worker.statistics;
-    const auto share = [&](double part) { return fmt::format("{:.0f} %", 100 * part / std::max(1e-9, w.elapsed_s)); };
-    words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n", worker.rank,
-                         worker.identity.host.data(), worker.identity.device.data(), device_width, w.blocks, mega(w.voxels),
-                         rate(w.voxels, w.elapsed_s), share(w.read_s), share(w.predict_s), share(w.write_s),
-                         share(w.wait_s));
+    const auto share = [&](double part) {
+      return fmt::format("{:.0f} %", 100 * part / std::max(1e-9, w.elapsed_s));
+    };
+    words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n",
+                         worker.rank, worker.identity.host.data(), worker.identity.device.data(),
+                         device_width, w.blocks, mega(w.voxels), rate(w.voxels, w.elapsed_s), share(w.read_s),
+                         share(w.predict_s), share(w.write_s), share(w.wait_s));
   }
-  if (workers.size() > kRowsShown) words += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
+  if (workers.size() > kRowsShown)
+    words += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
   if (raw_chunks_stored > 0 && blocks_before == 0) {
     words += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
                          static_cast<double>(t.chunks_read) / static_cast<double>(raw_chunks_stored));
   }
   if (t.tile_shrinks > 0) {
-    words += fmt::format("memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to rounding, "
-                         "not to the last bit\n", t.tile_shrinks, t.tile_shrinks == 1 ? "" : "s");
+    words += fmt::format(
+        "memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to "
+        "rounding, "
+        "not to the last bit\n",
+        t.tile_shrinks, t.tile_shrinks == 1 ? "" : "s");
   }
   return words + ways_text() + check_text(t);
 }
@@ -107,10 +123,12 @@ std::string InferenceReport::ways_text() const {
     const std::string device = worker.identity.device.data();
     const std::size_t comma = device.find(", ");
     const bool cuda = device.starts_with("cuda:");
-    ++ways[fmt::format("{}{}", cuda && comma != std::string::npos ? device.substr(comma + 2) + ", " : "", worker.statistics.engine.data())];
+    ++ways[fmt::format("{}{}", cuda && comma != std::string::npos ? device.substr(comma + 2) + ", " : "",
+                       worker.statistics.engine.data())];
   }
   if (ways.size() < 2) return {};
-  std::string words = "workers computed in different ways, so that where their blocks meet pixels may differ by rounding:\n";
+  std::string words =
+      "workers computed in different ways, so that where their blocks meet pixels may differ by rounding:\n";
   for (const auto& [way, count] : ways)
     words += fmt::format("  {} worker{}: {}\n", count, count == 1 ? "" : "s", way);
   return words;
@@ -118,9 +136,9 @@ std::string InferenceReport::ways_text() const {
 
 std::string InferenceReport::failed_text() const {
   if (failed.empty()) return {};
-  std::string words = fmt::format(
-      "{} of {} blocks could not be predicted, the others are done; start again to try {} again:", failed.size(),
-      blocks, failed.size() == 1 ? "it" : "these");
+  std::string words =
+      fmt::format("{} of {} blocks could not be predicted, the others are done; start again to try {} again:",
+                  failed.size(), blocks, failed.size() == 1 ? "it" : "these");
   for (std::size_t i = 0; i < std::min(failed.size(), kFailuresShown); ++i) {
     words += fmt::format("\n  {}, {} attempt{}, the last on {}: {}", failed_places[i], failed[i].attempts,
                          failed[i].attempts == 1 ? "" : "s", failed[i].worker, failed[i].words);

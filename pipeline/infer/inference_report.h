@@ -26,7 +26,8 @@ struct InferenceReport {
   WorkerStatistics total() const;
   /// A table of the workers with the share of their time in each stage.
   std::string text() const;
-  /// How many workers computed in which way, where not all did in one: where their blocks meet, pixels may differ by rounding. "" else.
+  /// How many workers computed in which way, where not all did in one: where their blocks meet, pixels may
+  /// differ by rounding. "" else.
   std::string ways_text() const;
   /// The blocks that failed, a line each; "" without any.
   std::string failed_text() const;

@@ -8,11 +8,11 @@
 #include <optional>
 #include <set>
 
-#include "io/stores/dataset_wildcards.h"
 #include "io/base/error.h"
-#include "pipeline/run/checkpoint_choice.h"
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/config/yaml_scalar.h"
+#include "pipeline/run/checkpoint_choice.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -23,14 +23,16 @@ namespace fs = std::filesystem;
 constexpr std::size_t kLongestName = 100;
 
 /// A file under whichever name it is reached.
-fs::path identity(const fs::path& file) { return fs::weakly_canonical(fs::absolute(file)); }
+fs::path identity(const fs::path& file) {
+  return fs::weakly_canonical(fs::absolute(file));
+}
 
 /// A name for a folder, and for a word of the command line.
 std::string safe_name(const std::vector<std::string>& texts) {
   std::string name = fmt::format("{}", fmt::join(texts, "_")).substr(0, kLongestName);
   for (char& c : name) {
-    const bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                         c == '_' || c == '-';
+    const bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                         c == '.' || c == '_' || c == '-';
     if (!is_safe) c = '_';
   }
   if (name.empty()) return "volume";
@@ -53,12 +55,15 @@ std::vector<std::string> wildcards_to_fill(const DatasetName& name) {
   return really_called_so ? std::vector<std::string>() : wildcards_of(name);
 }
 
-void require_as_many(const std::string& key, const std::vector<std::string>& own, const std::vector<std::string>& raw) {
+void require_as_many(const std::string& key, const std::vector<std::string>& own,
+                     const std::vector<std::string>& raw) {
   const std::string mismatch = wildcard_mismatch(own, "infer.raw", raw);
   if (!mismatch.empty()) throw UsageError(fmt::format("{}: {}", key, mismatch));
 }
 
-std::string set_text(const std::string& key, const std::string& value) { return key + "=" + to_yaml(value); }
+std::string set_text(const std::string& key, const std::string& value) {
+  return key + "=" + to_yaml(value);
+}
 
 /// A key whose wildcards follow those of the raw volume.
 struct FollowingKey {
@@ -66,7 +71,8 @@ struct FollowingKey {
   DatasetName pattern;
 };
 
-std::vector<FollowingKey> following_keys(const ExperimentConfig& config, const std::vector<std::string>& texts) {
+std::vector<FollowingKey> following_keys(const ExperimentConfig& config,
+                                         const std::vector<std::string>& texts) {
   std::vector<FollowingKey> keys;
   if (config.infer.output) {
     require_as_many("infer.output", wildcards_of(*config.infer.output), texts);
@@ -85,7 +91,8 @@ std::vector<FollowingKey> following_keys(const ExperimentConfig& config, const s
   return keys;
 }
 
-/// Takes out what lies in a file that another match's result is written to: an earlier start has put it there.
+/// Takes out what lies in a file that another match's result is written to: an earlier start has put it
+/// there.
 void leave_out_results(std::vector<WildcardMatch>& matches, const DatasetName& output) {
   std::map<fs::path, std::string> source_of;
   for (const WildcardMatch& one : matches)
@@ -105,15 +112,18 @@ void require_own_outputs(const std::vector<WildcardMatch>& matches, const Datase
     const fs::path file = filled_in(output, one.texts).file;
     const auto [other, is_new] = taken.emplace(identity(file), &one);
     if (!is_new) {
-      throw UsageError(fmt::format("infer.output: the results of {} and {} would both be in {}: each volume needs a "
-                                   "file of its own, so let the wildcards in the file's name tell them apart",
-                                   other->second->name.text(), one.name.text(), file.string()));
+      throw UsageError(
+          fmt::format("infer.output: the results of {} and {} would both be in {}: each volume needs a "
+                      "file of its own, so let the wildcards in the file's name tell them apart",
+                      other->second->name.text(), one.name.text(), file.string()));
     }
   }
 }
 
 /// Texts, each ended by a zero byte.
-void append_text(std::string& all, const std::string& text) { all.append(text).push_back('\0'); }
+void append_text(std::string& all, const std::string& text) {
+  all.append(text).push_back('\0');
+}
 std::string take_text(const std::string& all, std::size_t& at) {
   const std::size_t end = all.find('\0', at);
   std::string text = all.substr(at, end - at);
@@ -128,7 +138,8 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
   if (!config.infer.raw) return only;
   const DatasetName& raw = *config.infer.raw;
   if (wildcards_of(raw).empty()) {
-    const bool seems_many = config.infer.output && config.infer.output->file.string().find_first_of("*?") != std::string::npos;
+    const bool seems_many =
+        config.infer.output && config.infer.output->file.string().find_first_of("*?") != std::string::npos;
     if (seems_many) require_as_many("infer.output", wildcards_of(*config.infer.output), {});
     return only;
   }
@@ -145,7 +156,8 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
     require_own_outputs(matches, *config.infer.output);
   }
 
-  const std::string checkpoint = checkpoint_path(config.infer.checkpoint, RunFolder(config.run_folder)).string();
+  const std::string checkpoint =
+      checkpoint_path(config.infer.checkpoint, RunFolder(config.run_folder)).string();
   std::vector<InferenceVolume> volumes;
   std::set<std::string> names;
   for (const WildcardMatch& match : matches) {
@@ -180,10 +192,11 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config, c
   return volumes;
 }
 
-ExperimentConfig experiment_of(const ExperimentConfig& whole, const InferenceVolume& volume, const ConfigNeeds& needs) {
+ExperimentConfig experiment_of(const ExperimentConfig& whole, const InferenceVolume& volume,
+                               const ConfigNeeds& needs) {
   if (volume.overrides.empty()) return whole;
-  return parse_experiment(whole.resolved_yaml, fmt::format("volume {} of {}", volume.name, whole.name), volume.overrides,
-                          needs);
+  return parse_experiment(whole.resolved_yaml, fmt::format("volume {} of {}", volume.name, whole.name),
+                          volume.overrides, needs);
 }
 
 }  // namespace tessera

@@ -46,8 +46,8 @@ std::string network_digest(const Checkpoint& checkpoint) {
   return digest.hex();
 }
 
-JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan, const InferenceNetwork& network,
-                            const ChosenNormalisation& normalisation) {
+JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan,
+                            const InferenceNetwork& network, const ChosenNormalisation& normalisation) {
   JobDescription job;
   describe_raw(plan.raw, job);
   job["network"] = network.digest;
@@ -76,15 +76,18 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["infer.averaging"] = config.infer.averaging == Averaging::none          ? "none"
                            : config.infer.averaging == Averaging::symmetries8 ? "symmetries8"
                                                                               : "rotations7";
-  job["infer.blend"] = config.infer.blending == Blending::crop     ? "crop"
-                       : config.infer.blending == Blending::linear ? fmt::format("linear over {}", plan.demand.blend_overlap)
-                                                                   : fmt::format("gaussian over {}", plan.demand.blend_overlap);
+  job["infer.blend"] = config.infer.blending == Blending::crop ? "crop"
+                       : config.infer.blending == Blending::linear
+                           ? fmt::format("linear over {}", plan.demand.blend_overlap)
+                           : fmt::format("gaussian over {}", plan.demand.blend_overlap);
   job["infer.normalisation"] =
-      normalisation.by_section.empty() ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
-                                       : "by section";
+      normalisation.by_section.empty()
+          ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
+          : "by section";
   if (config.infer.skip_mask) describe_file(*config.infer.skip_mask, "infer.skip.mask", job);
   if (config.infer.background) {
-    job["infer.skip.background"] = fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);
+    job["infer.skip.background"] =
+        fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);
   }
   job["infer.dtype"] = name_of(config.infer.type);
   job["infer.output path"] = config.infer.output->path;

@@ -27,7 +27,8 @@ struct Pace {
 };
 
 std::vector<Pace> pace_of(const RunRecord& run) {
-  const std::vector<double> elapsed = run.metrics.column("elapsed_s"), iterations = run.metrics.column("iteration");
+  const std::vector<double> elapsed = run.metrics.column("elapsed_s"),
+                            iterations = run.metrics.column("iteration");
   const double none = std::numeric_limits<double>::quiet_NaN();
   return {{"Training", "minutes", elapsed.empty() ? none : elapsed.back() / 60},
           {"Training", "iterations per second",
@@ -51,7 +52,8 @@ Cell difference_cell(double a, double b, int decimals) {
 /// Without a direction, such as time that depends on what was asked for, nothing is called better.
 std::vector<Cell> compared(Html name, double a, double b, std::optional<Better> better, int decimals) {
   const std::string words = better ? verdict(a, b, *better) : "";
-  Cell left = Cell::number(a, decimals), right = Cell::number(b, decimals), change = difference_cell(a, b, decimals);
+  Cell left = Cell::number(a, decimals), right = Cell::number(b, decimals),
+       change = difference_cell(a, b, decimals);
   if (words == "worse") left.css_class = "win";
   if (words == "better") right.css_class = "win";
   change.css_class = words;
@@ -73,7 +75,8 @@ Html score_differences(const RunRecord& a, const RunRecord& b) {
     table.add(cells);
   };
   for (const NamedScore& one : of_a) {
-    const auto other = std::find_if(of_b.begin(), of_b.end(), [&](const NamedScore& s) { return s.key == one.key; });
+    const auto other =
+        std::find_if(of_b.begin(), of_b.end(), [&](const NamedScore& s) { return s.key == one.key; });
     if (other == of_b.end()) continue;
     ++both;
     better += verdict(one.value, other->value, one.better) == "better" ? 1 : 0;
@@ -82,12 +85,13 @@ Html score_differences(const RunRecord& a, const RunRecord& b) {
   const std::vector<Pace> pace_a = pace_of(a), pace_b = pace_of(b);
   for (std::size_t i = 0; i < pace_a.size(); ++i) {
     if (!std::isfinite(pace_a[i].value) || !std::isfinite(pace_b[i].value)) continue;
-    add(text(pace_a[i].name + ", ") + tag("span", "aside", text(pace_a[i].unit)), pace_a[i].value, pace_b[i].value,
-        std::nullopt, 2);
+    add(text(pace_a[i].name + ", ") + tag("span", "aside", text(pace_a[i].unit)), pace_a[i].value,
+        pace_b[i].value, std::nullopt, 2);
   }
   if (table.empty()) return note("There is no number that both have.");
   Html content;
-  if (both > 0) content += element("p", {}, text(fmt::format("B is better in {} of {} scores.", better, both)));
+  if (both > 0)
+    content += element("p", {}, text(fmt::format("B is better in {} of {} scores.", better, both)));
   return content + table.html();
 }
 
@@ -97,15 +101,16 @@ std::vector<std::string> caveats(const RunRecord& a, const RunRecord& b) {
   const std::array<std::pair<const RunRecord*, const char*>, 2> runs{{{&a, "A"}, {&b, "B"}}};
   for (const auto& [run, name] : runs) {
     if (!run->has_evaluation())
-      all.push_back(
-          fmt::format("{} has not been scored: there is no evaluation.json in {}.", name, run->place.string()));
+      all.push_back(fmt::format("{} has not been scored: there is no evaluation.json in {}.", name,
+                                run->place.string()));
   }
   if (!all.empty()) return all;
   const auto differ = [&](const char* key, const char* words) {
     if (json_at(a.evaluation, {key}) == json_at(b.evaluation, {key})) return;
     const auto shown = [&](const RunRecord& run) {
       const Json& value = json_at(run.evaluation, {key});
-      return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+      return value.is_string() ? value.get<std::string>()
+                               : value.dump(-1, ' ', false, Json::error_handler_t::replace);
     };
     all.push_back(fmt::format("A and B were scored {}: {} and {}.", words, shown(a), shown(b)));
   };
@@ -137,18 +142,21 @@ Html curves(const RunRecord& a, const RunRecord& b) {
   std::vector<Html> all;
   const auto metric = [&](const char* column, bool smooth) {
     return [=](const RunRecord& run, const char* name, int colour) {
-      PlotSeries series = metric_curve(run.metrics, column, name, colour, smooth ? Style::line : Style::dotted_line);
+      PlotSeries series =
+          metric_curve(run.metrics, column, name, colour, smooth ? Style::line : Style::dotted_line);
       return smooth ? smoothed(std::move(series)) : series;
     };
   };
-  add_figure(all, plot("Loss", iterations, {.label = "weighted cross entropy, running mean", .min = {}, .max = {}}), a,
-             b, metric("loss", true));
   add_figure(
-      all,
-      plot("Validation pixel error: lower is better", iterations, {.label = "share of pixels", .min = {}, .max = {}}),
-      a, b, metric("validation_pixel_error", false));
-  add_figure(all, plot("Validation Rand F: higher is better", iterations, {.label = "score", .min = {}, .max = {}}), a,
-             b, metric("validation_rand_f", false));
+      all, plot("Loss", iterations, {.label = "weighted cross entropy, running mean", .min = {}, .max = {}}),
+      a, b, metric("loss", true));
+  add_figure(all,
+             plot("Validation pixel error: lower is better", iterations,
+                  {.label = "share of pixels", .min = {}, .max = {}}),
+             a, b, metric("validation_pixel_error", false));
+  add_figure(
+      all, plot("Validation Rand F: higher is better", iterations, {.label = "score", .min = {}, .max = {}}),
+      a, b, metric("validation_rand_f", false));
   const PlotAxis threshold = share_axis("threshold of the probability");
   for (const auto& [key, title] : {std::pair("f", "F of the interior"),
                                    {"rand_f_macro", "Rand F, mean over sections"},
@@ -166,7 +174,8 @@ Html curves(const RunRecord& a, const RunRecord& b) {
              a, b, [](const RunRecord& run, const char* name, int colour) {
                return precision_recall_curve_of(run.evaluation, name, colour);
              });
-  Plot reliability = plot("Reliability", share_axis("predicted probability"), share_axis("share that is interior"));
+  Plot reliability =
+      plot("Reliability", share_axis("predicted probability"), share_axis("share that is interior"));
   reliability.series = {diagonal()};
   add_figure(all, reliability, a, b, [](const RunRecord& run, const char* name, int colour) {
     return reliability_curve(run.evaluation, name, colour);
@@ -189,8 +198,8 @@ std::vector<SectionPair> common_sections(const Json& a, const Json& b) {
   std::sort(of_b.begin(), of_b.end());
   for (const Json& one : list_at(a, {"sections"})) {
     const std::int64_t section = whole_at(one, {"section"});
-    const auto other =
-        std::lower_bound(of_b.begin(), of_b.end(), section, [](const auto& p, std::int64_t s) { return p.first < s; });
+    const auto other = std::lower_bound(of_b.begin(), of_b.end(), section,
+                                        [](const auto& p, std::int64_t s) { return p.first < s; });
     const double value = number_at(one, {score.key});
     if (section < 0 || other == of_b.end() || other->first != section || !std::isfinite(value) ||
         !std::isfinite(other->second))
@@ -221,7 +230,8 @@ Html by_section(const Json& a, const Json& b) {
     content += note(fmt::format("The {} sections of {} that changed most.", kMostSections, pairs.size()));
     pairs.resize(kMostSections);
   }
-  HtmlTable table({{"section"}, {"A, " + score.name}, {"B, " + score.name}, {"B \u2212 A"}, {"", false}}, true);
+  HtmlTable table({{"section"}, {"A, " + score.name}, {"B, " + score.name}, {"B \u2212 A"}, {"", false}},
+                  true);
   for (const SectionPair& one : pairs) {
     std::vector<Cell> cells = compared(text(fmt::format("{}", one.section)), one.a, one.b, score.better, 4);
     cells[0].sort_value = fmt::format("{}", one.section);
@@ -257,7 +267,8 @@ Html picture_pair(const RunRecord& a, const RunRecord& b, const ChosenSection& c
 }
 
 Html pictures(const RunRecord& a, const RunRecord& b) {
-  if (words_at(a.evaluation, {"kind"}) != "probability" || words_at(b.evaluation, {"kind"}) != "probability") {
+  if (words_at(a.evaluation, {"kind"}) != "probability" ||
+      words_at(b.evaluation, {"kind"}) != "probability") {
     return note("Pictures are drawn of probabilities that were scored.");
   }
   Html content;
@@ -282,8 +293,10 @@ Html config_table(const RunRecord& a, const RunRecord& b) {
 
 std::vector<ConfigDifference> config_differences(const RunRecord& a, const RunRecord& b) {
   const std::vector<ConfigKey> of_a = a.all_config(), of_b = b.all_config();
-  const auto find = [](const std::vector<ConfigKey>& keys, const std::string& key) -> std::optional<std::string> {
-    const auto found = std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& one) { return one.key == key; });
+  const auto find = [](const std::vector<ConfigKey>& keys,
+                       const std::string& key) -> std::optional<std::string> {
+    const auto found =
+        std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& one) { return one.key == key; });
     return found == keys.end() ? std::nullopt : std::optional(found->value);
   };
   std::vector<ConfigDifference> differences;
@@ -308,8 +321,8 @@ std::vector<ChosenSection> sections_to_compare(const Json& a, const Json& b) {
   };
   std::vector<ChosenSection> chosen;
   const auto add = [&](std::int64_t section, const std::string& why) {
-    const auto there =
-        std::find_if(chosen.begin(), chosen.end(), [&](const ChosenSection& one) { return one.section == section; });
+    const auto there = std::find_if(chosen.begin(), chosen.end(),
+                                    [&](const ChosenSection& one) { return one.section == section; });
     if (there == chosen.end())
       chosen.push_back({section, why});
     else
@@ -325,8 +338,9 @@ std::string compare_page(const RunRecord& a, const RunRecord& b) {
   Html head = tag("p", "over", text("Tessera comparison"));
   head += element("h1", {}, text(a.name == b.name ? a.name + ", twice" : a.name + " and " + b.name));
   for (const auto& [run, name, css_class] : {std::tuple(&a, "A", "run-a"), {&b, "B", "run-b"}}) {
-    head += tag("p", "lead",
-                tag("span", css_class, text(name)) + text("  " + run->name + "  ") + path_text(run->place.string()));
+    head += tag(
+        "p", "lead",
+        tag("span", css_class, text(name)) + text("  " + run->name + "  ") + path_text(run->place.string()));
   }
   for (const RunRecord* run : {&a, &b}) {
     for (const std::string& problem : run->problems)

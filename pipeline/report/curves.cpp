@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-PlotSeries metric_curve(const MetricsTable& metrics, const std::string& column, const std::string& name, int colour,
-                        PlotSeries::Style style) {
+PlotSeries metric_curve(const MetricsTable& metrics, const std::string& column, const std::string& name,
+                        int colour, PlotSeries::Style style) {
   PlotSeries series{name, {}, style, colour};
   const std::vector<double> x = metrics.column("iteration"), y = metrics.column(column);
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -36,7 +36,8 @@ PlotSeries smoothed(PlotSeries series) {
   return series;
 }
 
-PlotSeries threshold_curve(const Json& evaluation, const std::string& key, const std::string& name, int colour) {
+PlotSeries threshold_curve(const Json& evaluation, const std::string& key, const std::string& name,
+                           int colour) {
   PlotSeries series{name, {}, PlotSeries::Style::dotted_line, colour};
   for (const Json& row : list_at(evaluation, {"volume"})) {
     const PlotPoint p{number_at(row, {"threshold"}), number_at(row, {key})};
@@ -51,7 +52,8 @@ PlotSeries precision_recall_curve_of(const Json& evaluation, const std::string& 
     const PlotPoint p{number_at(row, {"recall"}), number_at(row, {"precision"})};
     if (std::isfinite(p.x) && std::isfinite(p.y)) series.points.push_back(p);
   }
-  std::reverse(series.points.begin(), series.points.end());  // the file has thresholds from low to high: recall falls
+  std::reverse(series.points.begin(),
+               series.points.end());  // the file has thresholds from low to high: recall falls
   return series;
 }
 
@@ -74,7 +76,8 @@ PlotSeries diagonal() {
   return {"perfect", {{0, 0}, {1, 1}}, PlotSeries::Style::reference, 1};
 }
 
-PlotSeries section_curve(const Json& evaluation, const std::string& key, const std::string& name, int colour) {
+PlotSeries section_curve(const Json& evaluation, const std::string& key, const std::string& name,
+                         int colour) {
   PlotSeries series{name, {}, PlotSeries::Style::dotted_line, colour};
   const Json& sections = list_at(evaluation, {"sections"});
   if (sections.size() > 80) series.style = PlotSeries::Style::line;

@@ -158,9 +158,9 @@ Html HtmlTable::html() const {
     if (!column.hint.empty()) attributes.push_back({"title", column.hint});
     head += element("th", attributes, text(column.heading));
   }
-  const Html table =
-      element("table", {{"class", sortable_ ? "sortable" : "plain"}},
-              element("thead", {}, element("tr", {}, head)) + element("tbody", {}, Html::markup("\n") + rows_));
+  const Html table = element(
+      "table", {{"class", sortable_ ? "sortable" : "plain"}},
+      element("thead", {}, element("tr", {}, head)) + element("tbody", {}, Html::markup("\n") + rows_));
   return tag("div", "table", table);
 }
 

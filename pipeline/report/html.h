@@ -40,7 +40,8 @@ Html text(std::string_view words);
 struct Attribute {
   std::string name, value;
 };
-/// <name a="...">content</name>; values are escaped. The elements without content (img, br, meta) have no end tag.
+/// <name a="...">content</name>; values are escaped. The elements without content (img, br, meta) have no end
+/// tag.
 Html element(std::string_view name, const std::vector<Attribute>& attributes, const Html& content = {});
 /// <name class="css_class">content</name>; no attribute where it is empty.
 Html tag(std::string_view name, std::string_view css_class, const Html& content);

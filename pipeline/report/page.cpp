@@ -50,23 +50,24 @@ std::string script_digest() {
 }  // namespace
 
 std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections) {
-  const std::string policy =
-      fmt::format("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{}'", script_digest());
+  const std::string policy = fmt::format(
+      "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{}'", script_digest());
   Html contents, body = head;
   for (const PageSection& one : sections) {
     contents += element("a", {{"href", "#" + one.id}}, text(one.heading)) + Html::markup(" ");
   }
   body += tag("nav", "", contents);
   for (const PageSection& one : sections) {
-    body +=
-        element("section", {{"id", one.id}}, element("h2", {}, text(one.heading)) + one.content) + Html::markup("\n");
+    body += element("section", {{"id", one.id}}, element("h2", {}, text(one.heading)) + one.content) +
+            Html::markup("\n");
   }
   return "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n" +
          element("meta", {{"http-equiv", "Content-Security-Policy"}, {"content", policy}}).str() +
          "\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
          "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n" +
-         element("title", {}, text(title)).str() + "\n<style>" + page_styles() + "</style>\n</head>\n<body>\n<main>\n" +
-         body.str() + "</main>\n<script>" + kScript + "</script>\n</body>\n</html>\n";
+         element("title", {}, text(title)).str() + "\n<style>" + page_styles() +
+         "</style>\n</head>\n<body>\n<main>\n" + body.str() + "</main>\n<script>" + kScript +
+         "</script>\n</body>\n</html>\n";
 }
 
 Html figure_of(const Plot& plot, const std::string& words) {
@@ -99,9 +100,9 @@ Html inline_png(std::span<const std::byte> png, std::int64_t width, std::int64_t
 }
 
 Html key_figure(const Html& name, const std::string& value, const std::string& remark) {
-  return tag(
-      "div", "key",
-      tag("span", "key-name", name) + tag("span", "key-value", text(value)) + tag("span", "key-remark", text(remark)));
+  return tag("div", "key",
+             tag("span", "key-name", name) + tag("span", "key-value", text(value)) +
+                 tag("span", "key-remark", text(remark)));
 }
 
 Html overlay_legend() {

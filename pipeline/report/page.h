@@ -16,9 +16,9 @@ struct PageSection {
   Html content;
 };
 
-/// A whole HTML file that asks for nothing from anywhere: styles and the script that sorts tables are inside, and
-/// a content policy forbids every other script and every request. Light or dark as the reader's system is;
-/// dark on white on paper.
+/// A whole HTML file that asks for nothing from anywhere: styles and the script that sorts tables are inside,
+/// and a content policy forbids every other script and every request. Light or dark as the reader's system
+/// is; dark on white on paper.
 std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections);
 
 /// A plot with its title above and, where there are any, words beneath.

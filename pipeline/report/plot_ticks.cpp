@@ -54,7 +54,8 @@ std::vector<double> logarithmic_ticks(double low, double high) {
 std::string tick_text(double tick, double step) {
   const double magnitude = std::max(std::abs(tick), std::abs(step));
   if (magnitude >= 1e7 || (magnitude > 0 && std::abs(step) < 1e-4)) return fmt::format("{:.3g}", tick);
-  if (std::abs(step) >= 1) return std::abs(tick - std::round(tick)) < 1e-9 ? with_commas(tick) : number_text(tick, 1);
+  if (std::abs(step) >= 1)
+    return std::abs(tick - std::round(tick)) < 1e-9 ? with_commas(tick) : number_text(tick, 1);
   const int decimals =
       step == 0 ? 2 : std::clamp(static_cast<int>(std::ceil(-std::log10(std::abs(step)) - 1e-9)), 0, 6);
   return number_text(tick, decimals);

@@ -23,10 +23,10 @@ Html key_figures(const RunRecord& record) {
   std::size_t shown = 0;
   for (const NamedScore& one : scores_in(record.evaluation)) {
     if (!one.headline || shown == kMostKeys - 1) continue;
-    content +=
-        key_figure(score_name(one.name), number_text(one.value, 4),
-                   std::isfinite(one.threshold) ? fmt::format("at threshold {:.2f}", one.threshold)
-                                                : std::string(one.better == Better::lower ? "lower is better" : ""));
+    content += key_figure(score_name(one.name), number_text(one.value, 4),
+                          std::isfinite(one.threshold)
+                              ? fmt::format("at threshold {:.2f}", one.threshold)
+                              : std::string(one.better == Better::lower ? "lower is better" : ""));
     ++shown;
   }
   const double speed = number_at(record.inference, {"voxels_per_s"});
@@ -72,9 +72,12 @@ std::vector<std::pair<std::int64_t, std::string>> extremes(const Json& evaluatio
 
 std::string lead(const RunRecord& record) {
   std::string words;
-  const auto add = [&](const std::string& more) { words += (words.empty() || more.empty() ? "" : " \u00B7 ") + more; };
+  const auto add = [&](const std::string& more) {
+    words += (words.empty() || more.empty() ? "" : " \u00B7 ") + more;
+  };
   if (!record.config("model.preset").empty())
-    add(fmt::format("{} with {} filters", record.config("model.preset"), record.config("model.base_filters")));
+    add(fmt::format("{} with {} filters", record.config("model.preset"),
+                    record.config("model.base_filters")));
   const std::vector<double> iterations = record.metrics.column("iteration");
   if (!iterations.empty()) add(with_commas(iterations.back()) + " iterations");
   const Json& range = list_at(record.evaluation, {"section_range"});
@@ -107,7 +110,8 @@ Html picture_part(const RunRecord& record) {
     for (const auto& [section, role] : extremes(record.evaluation)) {
       try {
         const RgbImage picture = side_by_side(draw_section(record, section).panels);
-        content += picture_of(caption_of(record, section, role), png_of(picture), picture.width, picture.height);
+        content +=
+            picture_of(caption_of(record, section, role), png_of(picture), picture.width, picture.height);
       } catch (const Error& error) {
         content += note(fmt::format("Section {}, {}, cannot be drawn: {}", section, role, error.what()));
       }
@@ -118,9 +122,9 @@ Html picture_part(const RunRecord& record) {
 
 std::string report_page(const RunRecord& record) {
   const std::string version = record.version.empty() ? "" : record.version + " \u00B7 ";
-  Html head =
-      tag("p", "over",
-          element("span", {}, text("Tessera report")) + element("span", {}, text(version + "written " + now_utc())));
+  Html head = tag("p", "over",
+                  element("span", {}, text("Tessera report")) +
+                      element("span", {}, text(version + "written " + now_utc())));
   head += element("h1", {}, text(record.name)) + tag("p", "lead", text(lead(record))) + key_figures(record);
   for (const std::string& problem : record.problems)
     head += warning(problem);
@@ -131,20 +135,24 @@ std::string report_page(const RunRecord& record) {
     sections.push_back({"scores", "Scores", score_part(record)});
     sections.push_back({"sections", "By section", section_part(record)});
   } else {
-    sections.push_back({"scores", "Scores",
-                        note("This run has not been scored: tessera evaluate CONFIG.yaml compares its prediction with "
-                             "labels and writes evaluation.json here.")});
+    sections.push_back(
+        {"scores", "Scores",
+         note("This run has not been scored: tessera evaluate CONFIG.yaml compares its prediction with "
+              "labels and writes evaluation.json here.")});
   }
-  sections.push_back({"training", "Training",
-                      record.metrics.rows.empty()
-                          ? note("There are no training curves: tessera train CONFIG.yaml writes metrics.csv here.")
-                          : training_part(record)});
-  sections.push_back({"inference", "Inference",
-                      record.has_inference()
-                          ? inference_part(record)
-                          : note("Nothing has been predicted: tessera infer CONFIG.yaml writes inference.json here.")});
   sections.push_back(
-      {"config", "Config", record.all_config().empty() ? note("There is no config.yaml here.") : config_part(record)});
+      {"training", "Training",
+       record.metrics.rows.empty()
+           ? note("There are no training curves: tessera train CONFIG.yaml writes metrics.csv here.")
+           : training_part(record)});
+  sections.push_back(
+      {"inference", "Inference",
+       record.has_inference()
+           ? inference_part(record)
+           : note("Nothing has been predicted: tessera infer CONFIG.yaml writes inference.json here.")});
+  sections.push_back(
+      {"config", "Config",
+       record.all_config().empty() ? note("There is no config.yaml here.") : config_part(record)});
   return html_page(record.name + " \u2013 Tessera report", head, sections);
 }
 

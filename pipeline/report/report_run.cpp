@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "io/base/durable_file.h"
-#include "pipeline/run/progress.h"
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/report_parts.h"
+#include "pipeline/run/progress.h"
 
 namespace tessera {
 namespace {
@@ -26,7 +26,9 @@ class Facts {
     if (!path.empty()) lines_ += element("li", {}, text(before) + path_text(path));
   }
   void add_note(const std::string& line) { lines_ += tag("li", "note", text(line)); }
-  Html html() const { return element("div", {}, element("h3", {}, text(heading_)) + element("ul", {}, lines_)); }
+  Html html() const {
+    return element("div", {}, element("h3", {}, text(heading_)) + element("ul", {}, lines_));
+  }
 
  private:
   std::string heading_;
@@ -78,8 +80,8 @@ Html network_facts(const RunRecord& record) {
   if (!key("model.torchscript").empty())
     facts.add_path("TorchScript ", key("model.torchscript"));
   else if (!key("model.preset").empty())
-    facts.add(
-        fmt::format("{}, {} filters, depth {}", key("model.preset"), key("model.base_filters"), key("model.depth")));
+    facts.add(fmt::format("{}, {} filters, depth {}", key("model.preset"), key("model.base_filters"),
+                          key("model.depth")));
   else
     facts.add_note("No config in the run folder.");
   const double parameters = number_at(record.training, {"parameters"});
@@ -106,22 +108,26 @@ Html training_facts(const RunRecord& record) {
   facts.add(last_of(record.metrics.column("elapsed_s"), seconds_text));
   const Json& workers = list_at(record.training, {"workers"});
   if (!workers.empty())
-    facts.add(workers_text(workers) + fmt::format(" ({})", plural(number_at(record.training, {"ranks"}), "rank")));
+    facts.add(workers_text(workers) +
+              fmt::format(" ({})", plural(number_at(record.training, {"ranks"}), "rank")));
   else
     facts.add_note("Ranks and devices were not recorded.");
   const std::string end = words_at(record.training, {"end"});
   std::string started = words_at(record.training, {"started"});
   if (started.size() == 20) started = started.substr(0, 10) + " " + started.substr(11, 5) + " UTC";
   if (!started.empty()) {
-    facts.add(
-        fmt::format("{} {}{}", words_at(record.training, {"resumed_from"}).empty() ? "started" : "resumed", started,
-                    end.empty() || end == "done" ? "" : ", " + (end == "running" ? "not ended yet, or killed" : end)));
+    facts.add(fmt::format(
+        "{} {}{}", words_at(record.training, {"resumed_from"}).empty() ? "started" : "resumed", started,
+        end.empty() || end == "done" ? "" : ", " + (end == "running" ? "not ended yet, or killed" : end)));
   }
   const std::string early = words_at(record.training, {"ended_early"});
   if (!early.empty()) facts.add("ended early: " + early);
-  const auto of_volume = [&](std::size_t i, const char* key) { return record.config(fmt::format("data.volumes[{}].{}", i, key)); };
+  const auto of_volume = [&](std::size_t i, const char* key) {
+    return record.config(fmt::format("data.volumes[{}].{}", i, key));
+  };
   std::size_t volumes = 0;
-  while (!of_volume(volumes, "label_kind").empty()) ++volumes;
+  while (!of_volume(volumes, "label_kind").empty())
+    ++volumes;
   const std::string trained_on = sections_of(record.config("data.train_sections"));
   if (volumes == 0 && !trained_on.empty()) facts.add("on " + trained_on);
   if (volumes == 0) facts.add_path("", record.config("data.raw"));
@@ -138,15 +144,19 @@ Html inference_facts(const RunRecord& record) {
     facts.add_note("Nothing predicted yet: there is no inference.json.");
     return facts.html();
   }
-  facts.add(fmt::format("{} Mvoxels in {}", number_text(number_at(record.inference, {"total", "voxels"}) / 1e6, 2),
+  facts.add(fmt::format("{} Mvoxels in {}",
+                        number_text(number_at(record.inference, {"total", "voxels"}) / 1e6, 2),
                         seconds_text(number_at(record.inference, {"elapsed_s"}))));
   facts.add(workers_text(list_at(record.inference, {"workers"})));
-  const std::string precision = record.config("infer.precision"), checkpoint = record.config("infer.checkpoint");
+  const std::string precision = record.config("infer.precision"),
+                    checkpoint = record.config("infer.checkpoint");
   if (!checkpoint.empty())
-    facts.add(fmt::format("checkpoint {}, precision {}", checkpoint, precision.empty() ? "not recorded" : precision));
+    facts.add(fmt::format("checkpoint {}, precision {}", checkpoint,
+                          precision.empty() ? "not recorded" : precision));
   const std::string end = words_at(record.inference, {"end"});
-  facts.add(record.inference_time.empty() ? end
-                                          : fmt::format("{} {}", end.empty() ? "ended" : end, record.inference_time));
+  facts.add(record.inference_time.empty()
+                ? end
+                : fmt::format("{} {}", end.empty() ? "ended" : end, record.inference_time));
   facts.add_path("", words_at(record.inference, {"result"}));
   return facts.html();
 }
@@ -159,7 +169,8 @@ Html evaluation_facts(const RunRecord& record) {
   }
   const Json& range = list_at(record.evaluation, {"section_range"});
   if (range.size() == 2 && range[0].is_number() && range[1].is_number()) {
-    facts.add(fmt::format("{}, taken as {}", section_range_text(range[0].get<double>(), range[1].get<double>()),
+    facts.add(fmt::format("{}, taken as {}",
+                          section_range_text(range[0].get<double>(), range[1].get<double>()),
                           words_at(record.evaluation, {"kind"})));
   }
   const double ranks = number_at(record.evaluation, {"run", "ranks"}),
@@ -200,7 +211,8 @@ Html worker_table(const Json& workers) {
                    {"chunks read"}},
                   true);
   for (const Json& one : workers) {
-    const double elapsed = std::max(1e-9, number_at(one, {"elapsed_s"})), voxels = number_at(one, {"voxels"}) / 1e6;
+    const double elapsed = std::max(1e-9, number_at(one, {"elapsed_s"})),
+                 voxels = number_at(one, {"voxels"}) / 1e6;
     std::vector<Cell> cells{Cell::whole(number_at(one, {"rank"})),
                             Cell::words(words_at(one, {"host"})),
                             Cell::words(words_at(one, {"device"})),
@@ -227,8 +239,9 @@ std::string section_range_text(double begin, double end) {
 }
 
 Html fact_part(const RunRecord& record) {
-  return tag("div", "facts",
-             network_facts(record) + training_facts(record) + inference_facts(record) + evaluation_facts(record));
+  return tag(
+      "div", "facts",
+      network_facts(record) + training_facts(record) + inference_facts(record) + evaluation_facts(record));
 }
 
 Html training_part(const RunRecord& record) {
@@ -239,13 +252,13 @@ Html training_part(const RunRecord& record) {
   const PlotSeries raw = metric_curve(metrics, "loss", "", 1, Style::faint);
   loss.series = {raw, smoothed({"", raw.points, Style::line, 1})};
   const double least =
-      raw.points.empty()
-          ? 0
-          : std::min_element(raw.points.begin(), raw.points.end(), [](auto& a, auto& b) { return a.y < b.y; })->y;
+      raw.points.empty() ? 0 : std::min_element(raw.points.begin(), raw.points.end(), [](auto& a, auto& b) {
+                                 return a.y < b.y;
+                               })->y;
   const double most =
-      raw.points.empty()
-          ? 0
-          : std::max_element(raw.points.begin(), raw.points.end(), [](auto& a, auto& b) { return a.y < b.y; })->y;
+      raw.points.empty() ? 0 : std::max_element(raw.points.begin(), raw.points.end(), [](auto& a, auto& b) {
+                                 return a.y < b.y;
+                               })->y;
   if (least > 0 && most > 20 * least) {
     loss.y.logarithmic = true;
     loss.y.label += ", logarithmic";
@@ -254,7 +267,8 @@ Html training_part(const RunRecord& record) {
   const PlotSeries trained = metric_curve(metrics, "pixel_error", "", 1, Style::faint);
   error.series = {trained, smoothed({"training", trained.points, Style::line, 1}),
                   metric_curve(metrics, "validation_pixel_error", "validation", 2, Style::dotted_line)};
-  std::vector<Html> plots{figure_of(loss, "Pale: each iteration; dark: their running mean."), figure_of(error)};
+  std::vector<Html> plots{figure_of(loss, "Pale: each iteration; dark: their running mean."),
+                          figure_of(error)};
 
   Plot scores = training_plot("Validation", "score, higher is better", best);
   scores.series = {metric_curve(metrics, "validation_iou", "IoU", 1, Style::dotted_line),
@@ -264,7 +278,8 @@ Html training_part(const RunRecord& record) {
     plots.push_back(figure_of(scores));
   else
     content += note(
-        "There are no validation scores: the experiment names no validation sections, or it ended before the first "
+        "There are no validation scores: the experiment names no validation sections, or it ended before the "
+        "first "
         "validation.");
   const PlotSeries rate = metric_curve(metrics, "learning_rate", "", 1, Style::line);
   const auto same = [&](const PlotPoint& p) { return p.y == rate.points.front().y; };
@@ -290,15 +305,15 @@ Html inference_part(const RunRecord& record) {
   const Json& failed = list_at(report, {"blocks", "failed"});
   const double left = number_at(report, {"blocks", "left"});
   if (!failed.empty()) {
-    content += warning(
-        fmt::format("{} could not be predicted and {} set aside; starting the same command again tries {} again.",
-                    plural(static_cast<double>(failed.size()), "block"), failed.size() == 1 ? "was" : "were",
-                    failed.size() == 1 ? "it" : "them"));
+    content += warning(fmt::format(
+        "{} could not be predicted and {} set aside; starting the same command again tries {} again.",
+        plural(static_cast<double>(failed.size()), "block"), failed.size() == 1 ? "was" : "were",
+        failed.size() == 1 ? "it" : "them"));
     HtmlTable table({{"block"}, {"where", false}, {"attempts"}, {"last worker", false}, {"why", false}});
     for (std::size_t i = 0; i < std::min<std::size_t>(failed.size(), 100); ++i) {
       table.add({Cell::whole(number_at(failed[i], {"block"})), Cell::words(words_at(failed[i], {"place"})),
-                 Cell::whole(number_at(failed[i], {"attempts"})), Cell::words(words_at(failed[i], {"worker"})),
-                 Cell::words(words_at(failed[i], {"words"}))});
+                 Cell::whole(number_at(failed[i], {"attempts"})),
+                 Cell::words(words_at(failed[i], {"worker"})), Cell::words(words_at(failed[i], {"words"}))});
     }
     content += table.html();
     if (failed.size() > 100) content += note(fmt::format("inference.json lists all {}.", failed.size()));
@@ -306,11 +321,12 @@ Html inference_part(const RunRecord& record) {
     content += warning(fmt::format("{} of {} blocks are still to be predicted; the same command goes on.",
                                    with_commas(left), with_commas(number_at(report, {"blocks", "all"}))));
   }
-  const double before = number_at(report, {"blocks", "before"}), stored = number_at(report, {"raw_chunks_stored"});
-  std::string words =
-      fmt::format("{} Mvoxels per second over all workers; {} of {} blocks done in this start",
-                  number_text(number_at(report, {"voxels_per_s"}) / 1e6, 2),
-                  with_commas(number_at(report, {"blocks", "now"})), with_commas(number_at(report, {"blocks", "all"})));
+  const double before = number_at(report, {"blocks", "before"}),
+               stored = number_at(report, {"raw_chunks_stored"});
+  std::string words = fmt::format(
+      "{} Mvoxels per second over all workers; {} of {} blocks done in this start",
+      number_text(number_at(report, {"voxels_per_s"}) / 1e6, 2),
+      with_commas(number_at(report, {"blocks", "now"})), with_commas(number_at(report, {"blocks", "all"})));
   if (before > 0) words += fmt::format(", {} before", with_commas(before));
   const double skipped = number_at(report, {"blocks", "skipped_now"});
   if (skipped > 0) words += fmt::format(", {} skipped", with_commas(skipped));
@@ -328,19 +344,20 @@ Html inference_part(const RunRecord& record) {
                    .bars = {}};
   for (std::size_t i = 0; i < std::min(workers.size(), kMostBars); ++i) {
     const Json& one = workers[i];
-    StackedBars::Bar bar{fmt::format("rank {:.0f}", number_at(one, {"rank"})), "", {}, number_at(one, {"elapsed_s"})};
+    StackedBars::Bar bar{
+        fmt::format("rank {:.0f}", number_at(one, {"rank"})), "", {}, number_at(one, {"elapsed_s"})};
     bar.remark =
-        number_text(number_at(one, {"voxels"}) / 1e6 / std::max(1e-9, number_at(one, {"elapsed_s"})), 2) + " Mvoxels/s";
+        number_text(number_at(one, {"voxels"}) / 1e6 / std::max(1e-9, number_at(one, {"elapsed_s"})), 2) +
+        " Mvoxels/s";
     for (const char* stage : {"read_s", "predict_s", "write_s", "wait_s"})
       bar.parts.push_back(number_at(one, {stage}));
     bars.bars.push_back(bar);
   }
   if (bars.bars.empty()) return content + note("inference.json lists no workers.");
-  content += tag(
-      "figure", "",
-      element("figcaption", {}, text(bars.title)) + svg_of(bars) +
-          note(
-              "Reading, predicting and writing go on side by side, so that a bar may reach beyond its worker's time."));
+  content += tag("figure", "",
+                 element("figcaption", {}, text(bars.title)) + svg_of(bars) +
+                     note("Reading, predicting and writing go on side by side, so that a bar may reach "
+                          "beyond its worker's time."));
   if (workers.size() > kMostBars)
     content += note(fmt::format("The first {} of {} workers; the table has all.", kMostBars, workers.size()));
   return content + element("h3", {}, text("By worker")) + worker_table(workers);
@@ -351,12 +368,14 @@ Html config_part(const RunRecord& record) {
   for (const ConfigKey& one : record.all_config()) {
     const std::size_t dot = one.key.find('.');
     const std::string group = dot == std::string::npos ? "experiment" : one.key.substr(0, dot);
-    const auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == group; });
+    const auto found =
+        std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == group; });
     Html& content = found == groups.end() ? groups.emplace_back(group, Html()).second : found->second;
     content += element("dt", {}, text(dot == std::string::npos ? one.key : one.key.substr(dot + 1))) +
                tag("dd", "",
-                   one.value.find_first_of("/:") == std::string::npos ? text(one.value.empty() ? "\u2013" : one.value)
-                                                                      : path_text(one.value));
+                   one.value.find_first_of("/:") == std::string::npos
+                       ? text(one.value.empty() ? "\u2013" : one.value)
+                       : path_text(one.value));
   }
   Html content;
   for (const auto& [group, keys] : groups)

@@ -30,9 +30,12 @@ Html table_of_scores(const std::vector<NamedScore>& scores) {
   HtmlTable table(columns);
   for (const NamedScore& one : scores) {
     std::vector<Cell> cells{{score_name(one.name), {}, {}}, Cell::number(one.value, 4)};
-    if (thresholds) cells.push_back(std::isfinite(one.threshold) ? Cell::number(one.threshold, 2) : Cell::words(""));
+    if (thresholds)
+      cells.push_back(std::isfinite(one.threshold) ? Cell::number(one.threshold, 2) : Cell::words(""));
     cells.push_back(
-        {tag("span", "aside", text(one.hint + (one.better == Better::lower ? "; lower is better" : ""))), {}, {}});
+        {tag("span", "aside", text(one.hint + (one.better == Better::lower ? "; lower is better" : ""))),
+         {},
+         {}});
     table.add(cells, one.headline ? "headline" : "");
   }
   return table.html();
@@ -78,7 +81,8 @@ Html threshold_table(const Json& evaluation) {
   }
   return element("h3", {}, text("At each threshold")) + table.html() +
          note(
-             "All sections together; the row with the best F is marked. Rand F, Rand thin and Info thin are means over "
+             "All sections together; the row with the best F is marked. Rand F, Rand thin and Info thin are "
+             "means over "
              "the sections.");
 }
 
@@ -120,7 +124,8 @@ Html probability_part(const Json& evaluation) {
                              2});
     }
     plots.push_back(figure_of(
-        plot, fmt::format("Average precision {}.", number_text(number_at(evaluation, {"average_precision"}), 4))));
+        plot,
+        fmt::format("Average precision {}.", number_text(number_at(evaluation, {"average_precision"}), 4))));
   }
   const PlotSeries reliability = reliability_curve(evaluation, "network", 1);
   if (!reliability.points.empty()) {
@@ -130,11 +135,12 @@ Html probability_part(const Json& evaluation) {
                     .series = {diagonal(), reliability},
                     .rules = {}};
     plots.push_back(figure_of(
-        plot, fmt::format("Dots: ten bins, their area grows with their pixels. Expected calibration error {}, "
-                          "largest {}, Brier score {}.",
-                          number_text(number_at(evaluation, {"calibration", "expected_error"}), 4),
-                          number_text(number_at(evaluation, {"calibration", "largest_error"}), 4),
-                          number_text(number_at(evaluation, {"calibration", "brier"}), 4))));
+        plot,
+        fmt::format("Dots: ten bins, their area grows with their pixels. Expected calibration error {}, "
+                    "largest {}, Brier score {}.",
+                    number_text(number_at(evaluation, {"calibration", "expected_error"}), 4),
+                    number_text(number_at(evaluation, {"calibration", "largest_error"}), 4),
+                    number_text(number_at(evaluation, {"calibration", "brier"}), 4))));
   }
   Html content = figures(plots);
   const Json& confusion = json_at(evaluation, {"confusion", "pixels"});
@@ -154,8 +160,9 @@ Html label_part(const Json& evaluation) {
   std::vector<Html> plots;
   for (const char* volume : {"volume_3d", "volume_2d"}) {
     const Json& overlap = list_at(evaluation, {volume, "overlap"});
-    Plot plot{.title = fmt::format("Objects found, {}", volume[7] == '3' ? "an object is one through the stack (3-D)"
-                                                                         : "section by section (2-D)"),
+    Plot plot{.title = fmt::format("Objects found, {}", volume[7] == '3'
+                                                            ? "an object is one through the stack (3-D)"
+                                                            : "section by section (2-D)"),
               .x = axis("intersection over union above"),
               .y = share_axis("share of objects"),
               .series = {},
@@ -177,7 +184,8 @@ Html label_part(const Json& evaluation) {
 }
 
 Html class_part(const Json& evaluation) {
-  HtmlTable table({{"class"}, {"IoU"}, {"Dice"}, {"precision"}, {"recall"}, {"voxels, true"}, {"voxels, predicted"}});
+  HtmlTable table(
+      {{"class"}, {"IoU"}, {"Dice"}, {"precision"}, {"recall"}, {"voxels, true"}, {"voxels, predicted"}});
   std::vector<std::string> names;
   for (const Json& one : list_at(evaluation, {"classes"})) {
     names.push_back(number_text(number_at(one, {"class"}), 0));
@@ -194,7 +202,8 @@ Html class_part(const Json& evaluation) {
 
 Html confusion_table(const Json& pixels, const std::vector<std::string>& classes) {
   if (classes.size() > kMostShown) {
-    return note(fmt::format("{} classes are too many to show; evaluation.json has them all.", classes.size()));
+    return note(
+        fmt::format("{} classes are too many to show; evaluation.json has them all.", classes.size()));
   }
   std::vector<HtmlTable::Column> columns{{"truth", false}};
   for (const std::string& name : classes)
@@ -210,10 +219,10 @@ Html confusion_table(const Json& pixels, const std::vector<std::string>& classes
     for (std::size_t c = 0; c < classes.size() && c < row.size(); ++c) {
       const double value = row[c].is_number() ? row[c].get<double>() : 0;
       const double share = sum > 0 ? 100 * value / sum : 0;
-      cells.push_back(
-          {text(with_commas(value)) + Html::markup(" ") + tag("span", "aside", text(fmt::format("{:.1f} %", share))),
-           {},
-           fmt::format("share share-{:.0f}", std::round(share / 5) * 5)});
+      cells.push_back({text(with_commas(value)) + Html::markup(" ") +
+                           tag("span", "aside", text(fmt::format("{:.1f} %", share))),
+                       {},
+                       fmt::format("share share-{:.0f}", std::round(share / 5) * 5)});
     }
     table.add(cells);
   }
@@ -275,9 +284,12 @@ Html section_part(const RunRecord& record) {
     const std::int64_t section = whole_at(*one, {"section"});
     std::vector<Cell> cells{Cell::whole(static_cast<double>(section))};
     for (const char* key : keys)
-      cells.push_back(Cell::number(number_at(*one, {key}), std::string_view(key).ends_with("threshold") ? 2 : 4));
+      cells.push_back(
+          Cell::number(number_at(*one, {key}), std::string_view(key).ends_with("threshold") ? 2 : 4));
     const auto place = std::find(worst.begin(), worst.end(), section);
-    cells.push_back(Cell::words(place == worst.end() ? "" : place == worst.begin() ? "worst" : "among the worst"));
+    cells.push_back(Cell::words(place == worst.end()     ? ""
+                                : place == worst.begin() ? "worst"
+                                                         : "among the worst"));
     table.add(cells, place == worst.end() ? "" : "marked");
   }
   Html content;

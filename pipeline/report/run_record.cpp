@@ -50,7 +50,8 @@ void add_keys(const YamlNode& node, const std::string& path, std::vector<ConfigK
 }
 
 const ConfigKey* find_key(const std::vector<ConfigKey>& keys, const std::string& key) {
-  const auto found = std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& one) { return one.key == key; });
+  const auto found =
+      std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& one) { return one.key == key; });
   return found == keys.end() ? nullptr : &*found;
 }
 
@@ -146,11 +147,13 @@ RunRecord read_folder(const fs::path& folder) {
   record.place = folder;
   Reader reader(record, folder);
   const auto read_config = [&](const std::string& name, std::vector<ConfigKey>& keys) {
-    return reader.read(name, [&](const std::string& text) { keys = config_keys(text, (folder / name).string()); });
+    return reader.read(name,
+                       [&](const std::string& text) { keys = config_keys(text, (folder / name).string()); });
   };
   bool found = read_config("config.yaml", record.training_config);
   found = read_config("inference.yaml", record.inference_config) || found;
-  found = reader.read("metrics.csv", [&](const std::string& text) { record.metrics = read_metrics(text); }) || found;
+  found = reader.read("metrics.csv", [&](const std::string& text) { record.metrics = read_metrics(text); }) ||
+          found;
   if (record.metrics.unreadable > 1) {  // one may have been cut short by a kill
     record.problems.push_back(fmt::format("{}: {} rows cannot be read and are left out",
                                           (folder / "metrics.csv").string(), record.metrics.unreadable));
@@ -162,17 +165,19 @@ RunRecord read_folder(const fs::path& folder) {
   reader.read_json("inference.json", record.inference, record.inference_time);
   reader.read_json("evaluation.json", record.evaluation, record.evaluation_time);
   if (!found && !record.has_inference() && !record.has_evaluation() && record.problems.empty()) {
-    throw UsageError(
-        fmt::format("{} holds nothing of a run: no config.yaml, metrics.csv, inference.json or evaluation.json; "
-                    "name the folder that train, infer or evaluate wrote",
-                    folder.string()));
+    throw UsageError(fmt::format(
+        "{} holds nothing of a run: no config.yaml, metrics.csv, inference.json or evaluation.json; "
+        "name the folder that train, infer or evaluate wrote",
+        folder.string()));
   }
   read_pictures(record, folder / "evaluation");
   record.name = record.config("experiment");
   fs::path whole = fs::absolute(folder).lexically_normal();
   if (whole.filename().empty()) whole = whole.parent_path();  // it ended in '/'
-  if (record.name.empty()) record.name = whole.filename().string();
-  else if (whole.parent_path().filename() == kVolumes) record.name += fmt::format(", {}", whole.filename().string());
+  if (record.name.empty())
+    record.name = whole.filename().string();
+  else if (whole.parent_path().filename() == kVolumes)
+    record.name += fmt::format(", {}", whole.filename().string());
   return record;
 }
 
@@ -183,8 +188,8 @@ RunRecord read_evaluation(const fs::path& file) {
   record.evaluation = Json::parse(file_text(file, kMostText), nullptr, false);
   record.evaluation_time = time_of(file);
   if (words_at(record.evaluation, {"kind"}).empty()) {
-    throw UsageError(
-        fmt::format("{} is no result of 'tessera evaluate --json': it is no JSON object with a 'kind'", file.string()));
+    throw UsageError(fmt::format(
+        "{} is no result of 'tessera evaluate --json': it is no JSON object with a 'kind'", file.string()));
   }
   return record;
 }
@@ -221,17 +226,18 @@ fs::path run_folder_of(const std::string& argument) {
   if (fs::is_directory(path, error)) return path;
   if (!fs::exists(path, error))
     throw UsageError(fmt::format(
-        "{} does not exist: name a run folder, its experiment's YAML file or an evaluation's JSON file", argument));
+        "{} does not exist: name a run folder, its experiment's YAML file or an evaluation's JSON file",
+        argument));
   if (path.extension() == ".json") return {};
   if (path.extension() != ".yaml" && path.extension() != ".yml") {
     throw UsageError(fmt::format("{} is neither a run folder nor a .yaml or .json file", argument));
   }
   const ExperimentConfig config = parse_experiment(file_text(path, kMostText), argument, {}, {});
   if (!fs::is_directory(config.run_folder, error)) {
-    throw UsageError(
-        fmt::format("{}, the run folder of {}, does not exist: run 'tessera train {}' first, or start this in the "
-                    "folder where that was started",
-                    config.run_folder.string(), argument, argument));
+    throw UsageError(fmt::format(
+        "{}, the run folder of {}, does not exist: run 'tessera train {}' first, or start this in the "
+        "folder where that was started",
+        config.run_folder.string(), argument, argument));
   }
   return config.run_folder;
 }
@@ -266,8 +272,8 @@ std::string file_text(const fs::path& file, std::int64_t most_bytes) {
   const auto size = fs::file_size(file, error);
   if (error) throw Error(fmt::format("cannot read {}: {}", file.string(), error.message()));
   if (size > static_cast<std::uintmax_t>(most_bytes)) {
-    throw Error(fmt::format("{} has {} MiB, more than the {} MiB that such a file may have", file.string(), size >> 20,
-                            most_bytes >> 20));
+    throw Error(fmt::format("{} has {} MiB, more than the {} MiB that such a file may have", file.string(),
+                            size >> 20, most_bytes >> 20));
   }
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;

@@ -27,8 +27,8 @@ struct SectionPicture {
 
 /// What the files of a run say, as far as they are there and can be read.
 struct RunRecord {
-  std::string name;                                          ///< of the experiment (and volume), else of the folder or file
-  std::filesystem::path place;                               ///< the run folder, or the evaluation's file
+  std::string name;             ///< of the experiment (and volume), else of the folder or file
+  std::filesystem::path place;  ///< the run folder, or the evaluation's file
   std::vector<ConfigKey> training_config, inference_config;  ///< config.yaml, inference.yaml
   std::string version;                                       ///< "tessera 0.1.0"
   MetricsTable metrics;
@@ -46,8 +46,8 @@ struct RunRecord {
   bool has_evaluation() const { return evaluation.is_object(); }
 };
 
-/// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote. What is
-/// damaged is told in `problems`. Errors: UsageError where there is nothing of a run.
+/// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote. What
+/// is damaged is told in `problems`. Errors: UsageError where there is nothing of a run.
 RunRecord read_run(const std::string& argument);
 
 /// A volume's run folder inside that of an experiment with many.

@@ -19,35 +19,41 @@ struct ScoreWords {
 
 constexpr ScoreWords kOfProbability[] = {
     {"pixel_error", "Pixel error", "share of pixels on the wrong side of the threshold", Better::lower, true},
-    {"f", "F of the interior", "harmonic mean of precision and recall of interior pixels", Better::higher, true},
+    {"f", "F of the interior", "harmonic mean of precision and recall of interior pixels", Better::higher,
+     true},
     {"one_minus_f", "ISBI pixel error, 1 \u2212 F", "the challenge's pixel error", Better::lower, false},
     {"iou", "IoU of the interior", "intersection over union of interior pixels", Better::higher, false},
-    {"rand_thin_f_macro", "V^Rand_thin", "the challenge's Rand score, borders thinned, mean over the sections",
-     Better::higher, true},
-    {"info_thin_f_macro", "V^Info_thin", "the challenge's information score, borders thinned, mean over the sections",
-     Better::higher, true},
-    {"rand_f_macro", "Rand F, mean over sections", "pairs of interior pixels in one object, by section", Better::higher,
+    {"rand_thin_f_macro", "V^Rand_thin",
+     "the challenge's Rand score, borders thinned, mean over the sections", Better::higher, true},
+    {"info_thin_f_macro", "V^Info_thin",
+     "the challenge's information score, borders thinned, mean over the sections", Better::higher, true},
+    {"rand_f_macro", "Rand F, mean over sections", "pairs of interior pixels in one object, by section",
+     Better::higher, false},
+    {"rand_f_micro", "Rand F, pooled", "pairs of interior pixels in one object, all sections together",
+     Better::higher, false},
+    {"rand_all_error", "ISBI Rand error, all pixels", "1 \u2212 F over pairs of all pixels", Better::lower,
      false},
-    {"rand_f_micro", "Rand F, pooled", "pairs of interior pixels in one object, all sections together", Better::higher,
+    {"warping_error", "Warping error", "share of pixels that no warping of the truth explains", Better::lower,
+     true},
+    {"warping_split_merge", "ISBI warping, split + merge", "share of pixels in splits and mergers",
+     Better::lower, false},
+    {"seg", "SEG, 2-D components", "mean Jaccard index of true objects with their match", Better::higher,
      false},
-    {"rand_all_error", "ISBI Rand error, all pixels", "1 \u2212 F over pairs of all pixels", Better::lower, false},
-    {"warping_error", "Warping error", "share of pixels that no warping of the truth explains", Better::lower, true},
-    {"warping_split_merge", "ISBI warping, split + merge", "share of pixels in splits and mergers", Better::lower,
-     false},
-    {"seg", "SEG, 2-D components", "mean Jaccard index of true objects with their match", Better::higher, false},
     {"object_f1_50", "Object F1 at IoU 0.5", "of 2-D components found", Better::higher, false}};
 
 constexpr ScoreWords kOfLabels[] = {
     {"voi", "VOI", "variation of information, split + merge, in bits", Better::lower, true},
     {"voi_split", "VOI split", "H(prediction | truth), in bits", Better::lower, true},
     {"voi_merge", "VOI merge", "H(truth | prediction), in bits", Better::lower, true},
-    {"adapted_rand_error", "Adapted Rand error", "1 \u2212 F over pairs of voxels of one object", Better::lower, true},
+    {"adapted_rand_error", "Adapted Rand error", "1 \u2212 F over pairs of voxels of one object",
+     Better::lower, true},
     {"rand_precision", "Rand precision", "falls with mergers", Better::higher, false},
     {"rand_recall", "Rand recall", "falls with splits", Better::higher, false},
     {"seg", "SEG", "mean Jaccard index of true objects with their match", Better::higher, true}};
 
 void add(std::vector<NamedScore>& scores, const ScoreWords& words, double value, const std::string& key,
-         const std::string& suffix, bool headline, double threshold = std::numeric_limits<double>::quiet_NaN()) {
+         const std::string& suffix, bool headline,
+         double threshold = std::numeric_limits<double>::quiet_NaN()) {
   if (!std::isfinite(value)) return;
   scores.push_back({key, words.name + suffix, words.hint, words.better, value, threshold, headline});
 }
@@ -63,7 +69,8 @@ std::vector<NamedScore> scores_in(const Json& evaluation) {
   add(scores, {"", "Average precision", "area under the precision-recall curve", Better::higher, false},
       number_at(evaluation, {"average_precision"}), "average_precision", "", false);
   add(scores,
-      {"", "Calibration error", "expected difference of probability and share of interior", Better::lower, false},
+      {"", "Calibration error", "expected difference of probability and share of interior", Better::lower,
+       false},
       number_at(evaluation, {"calibration", "expected_error"}), "expected_error", "", false);
   add(scores, {"", "Brier score", "mean squared error of the probability", Better::lower, false},
       number_at(evaluation, {"calibration", "brier"}), "brier", "", false);
@@ -75,8 +82,8 @@ std::vector<NamedScore> scores_in(const Json& evaluation) {
     }
     const Json& f1 = list_at(evaluation, {volume, "object_f1"});
     if (!f1.empty() && f1[0].is_number()) {
-      add(scores, {"", "Object F1 at IoU 0.5", "of objects found", Better::higher, false}, f1[0].get<double>(),
-          fmt::format("{}.object_f1_50", volume), whole ? ", 3-D" : ", 2-D", false);
+      add(scores, {"", "Object F1 at IoU 0.5", "of objects found", Better::higher, false},
+          f1[0].get<double>(), fmt::format("{}.object_f1_50", volume), whole ? ", 3-D" : ", 2-D", false);
     }
   }
   add(scores, {"", "Accuracy", "share of voxels with the right class", Better::higher, true},
@@ -87,9 +94,9 @@ std::vector<NamedScore> scores_in(const Json& evaluation) {
       number_at(evaluation, {"mean_dice"}), "mean_dice", "", true);
   for (const Json& one : list_at(evaluation, {"classes"})) {
     if (!one.is_object()) continue;
-    add(scores, {"", "IoU of class", "intersection over union", Better::higher, false}, number_at(one, {"iou"}),
-        fmt::format("class.{:.0f}", number_at(one, {"class"})), fmt::format(" {:.0f}", number_at(one, {"class"})),
-        false);
+    add(scores, {"", "IoU of class", "intersection over union", Better::higher, false},
+        number_at(one, {"iou"}), fmt::format("class.{:.0f}", number_at(one, {"class"})),
+        fmt::format(" {:.0f}", number_at(one, {"class"})), false);
   }
   return scores;
 }

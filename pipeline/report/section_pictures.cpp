@@ -43,7 +43,8 @@ std::optional<VolumeReader> fitting_raw(const RunRecord& record, const VolumeInf
 }  // namespace
 
 DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
-  if (words_at(record.evaluation, {"kind"}) != "probability") throw Error("pictures are drawn of a probability only");
+  if (words_at(record.evaluation, {"kind"}) != "probability")
+    throw Error("pictures are drawn of a probability only");
   const EvaluationRequest request = request_of(record.evaluation);
   VolumeReader prediction(request.prediction), labels(request.labels);
   checked_sections(request, request.kind, prediction.info(), labels.info());
@@ -53,7 +54,8 @@ DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
     throw Error(fmt::format("section {} is not among the evaluated ones", section));
   }
   std::optional<VolumeReader> raw = fitting_raw(record, labels.info());
-  return {panels_of_section(section, request, prediction, labels, raw ? &*raw : nullptr, threshold), threshold};
+  return {panels_of_section(section, request, prediction, labels, raw ? &*raw : nullptr, threshold),
+          threshold};
 }
 
 std::vector<std::byte> png_of(const RgbImage& image) {
@@ -65,7 +67,8 @@ std::vector<std::byte> png_of(const RgbImage& image) {
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(header);
   std::vector<std::byte> bytes(size);
   if (png_image_write_to_memory(&header, bytes.data(), &size, 0, image.pixels.data(), 0, nullptr) == 0) {
-    throw Error(fmt::format("cannot make a picture of {} x {} pixels: {}", image.height, image.width, header.message));
+    throw Error(fmt::format("cannot make a picture of {} x {} pixels: {}", image.height, image.width,
+                            header.message));
   }
   bytes.resize(size);
   return bytes;

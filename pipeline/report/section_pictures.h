@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "pipeline/run/overlay.h"
 #include "pipeline/report/run_record.h"
+#include "pipeline/run/overlay.h"
 
 namespace tessera {
 
@@ -16,8 +16,8 @@ struct DrawnSection {
   double threshold = 0;
 };
 
-/// Reads raw, labels and prediction of one section from the volumes that the evaluation names, relative to the
-/// folder that tessera was started in. Without a raw volume that fits, the probability stands in for it.
+/// Reads raw, labels and prediction of one section from the volumes that the evaluation names, relative to
+/// the folder that tessera was started in. Without a raw volume that fits, the probability stands in for it.
 /// Errors: Error (or UsageError) where prediction or labels cannot be read any more.
 DrawnSection draw_section(const RunRecord& record, std::int64_t section);
 

@@ -13,7 +13,8 @@ constexpr double kCharacter = 6.4, kLine = 15;  ///< of the text, in CSS pixels;
 constexpr std::size_t kMostPoints = 1200;       ///< of a curve: more than the pixels that it spans
 
 std::size_t characters_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 double width_of(const std::string& text) {
@@ -61,11 +62,14 @@ Scale scale_of(const PlotAxis& axis, const std::vector<double>& values, int tick
   return scale;
 }
 
-Html svg_text(double x, double y, const std::string& words, const char* css_class, const char* anchor = "start") {
-  return element(
-      "text",
-      {{"x", fmt::format("{:.1f}", x)}, {"y", fmt::format("{:.1f}", y)}, {"class", css_class}, {"text-anchor", anchor}},
-      text(words));
+Html svg_text(double x, double y, const std::string& words, const char* css_class,
+              const char* anchor = "start") {
+  return element("text",
+                 {{"x", fmt::format("{:.1f}", x)},
+                  {"y", fmt::format("{:.1f}", y)},
+                  {"class", css_class},
+                  {"text-anchor", anchor}},
+                 text(words));
 }
 
 Html svg_line(double x1, double y1, double x2, double y2, const char* css_class) {
@@ -77,9 +81,10 @@ Html svg_line(double x1, double y1, double x2, double y2, const char* css_class)
 }
 
 Html svg_frame(const std::string& title, double width, double height, const Html& content) {
-  return element("svg",
-                 {{"viewBox", fmt::format("0 0 {:.0f} {:.0f}", width, height)}, {"role", "img"}, {"aria-label", title}},
-                 content);
+  return element(
+      "svg",
+      {{"viewBox", fmt::format("0 0 {:.0f} {:.0f}", width, height)}, {"role", "img"}, {"aria-label", title}},
+      content);
 }
 
 class Drawing {
@@ -188,7 +193,8 @@ class Drawing {
     const double at = x_(rule.x);
     const bool left = at + width_of(rule.name) + 8 > x_.to;
     const double begin = left ? at - 5 - width_of(rule.name) : at + 5;
-    const double y = begin < width_of(plot_.y.label) + 20 ? y_.to + 12 : 14;  // beside the axis' label where both fit
+    const double y =
+        begin < width_of(plot_.y.label) + 20 ? y_.to + 12 : 14;  // beside the axis' label where both fit
     return svg_line(at, y_.from, at, y - 10, "rule") +
            svg_text(left ? at - 5 : at + 5, y, rule.name, "quiet", left ? "end" : "start");
   }
@@ -206,7 +212,8 @@ class Drawing {
       if (!has_label(series) || last == series.points.rend()) continue;
       all.push_back({&series, y_(last->y), 0, x_(last->x)});
     }
-    std::stable_sort(all.begin(), all.end(), [](const Label& a, const Label& b) { return a.wanted < b.wanted; });
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Label& a, const Label& b) { return a.wanted < b.wanted; });
     double free_from = y_.to - 8;
     for (Label& label : all) {
       label.y = std::max(label.wanted, free_from);
@@ -221,9 +228,9 @@ class Drawing {
     for (const Label& label : all) {
       const char* css_class = label.series->style == PlotSeries::Style::reference ? "reference" : "line";
       Html one = svg_line(x_.to + 12, label.y, x_.to + 24, label.y, css_class);
-      one += element(
-          "path", {{"class", "leader"},
-                   {"d", fmt::format("M{:.1f} {:.1f}L{:.1f} {:.1f}", label.x + 4, label.wanted, x_.to + 10, label.y)}});
+      one += element("path", {{"class", "leader"},
+                              {"d", fmt::format("M{:.1f} {:.1f}L{:.1f} {:.1f}", label.x + 4, label.wanted,
+                                                x_.to + 10, label.y)}});
       one += svg_text(x_.to + 28, label.y + 4, label.series->name, "name");
       content += tag("g", fmt::format("c{}", std::clamp(label.series->colour, 1, 6)), one);
     }
@@ -256,7 +263,8 @@ Html svg_of(const StackedBars& chart) {
   }
   const double height = kTop + kRow * static_cast<double>(chart.bars.size()) + kBottom;
   if (longest <= 0) {
-    return svg_frame(chart.title, chart.width, 60, svg_text(chart.width / 2, 34, "nothing to draw", "quiet", "middle"));
+    return svg_frame(chart.title, chart.width, 60,
+                     svg_text(chart.width / 2, 34, "nothing to draw", "quiet", "middle"));
   }
   Scale x = scale_of({.label = chart.axis, .min = 0, .max = {}}, {0, longest}, 8, true);
   x.from = left;
@@ -269,14 +277,17 @@ Html svg_of(const StackedBars& chart) {
   }
   content += svg_text((x.from + x.to) / 2, bottom + 34, chart.axis, "axis", "middle");
   const auto colour_of = [&](std::size_t part) {
-    return fmt::format("c{}", part < chart.colours.size() ? chart.colours[part] : static_cast<int>(part % 6 + 1));
+    return fmt::format("c{}",
+                       part < chart.colours.size() ? chart.colours[part] : static_cast<int>(part % 6 + 1));
   };
   double at = left;
   for (std::size_t p = 0; p < chart.parts.size(); ++p) {
-    content += tag(
-        "g", colour_of(p),
-        element("rect",
-                {{"x", fmt::format("{:.1f}", at)}, {"y", "6"}, {"width", "11"}, {"height", "11"}, {"class", "bar"}}));
+    content += tag("g", colour_of(p),
+                   element("rect", {{"x", fmt::format("{:.1f}", at)},
+                                    {"y", "6"},
+                                    {"width", "11"},
+                                    {"height", "11"},
+                                    {"class", "bar"}}));
     content += svg_text(at + 16, 16, chart.parts[p], "name");
     at += width_of(chart.parts[p]) + 38;
   }

@@ -68,8 +68,8 @@ struct StackedBars {
 };
 Html svg_of(const StackedBars& bars);
 
-/// Ticks at 1, 2 or 5 times a power of ten, about `count` of them, the first at or below `low`, the last at or
-/// above `high`. Where both are equal, or not finite, a range around them.
+/// Ticks at 1, 2 or 5 times a power of ten, about `count` of them, the first at or below `low`, the last at
+/// or above `high`. Where both are equal, or not finite, a range around them.
 std::vector<double> nice_ticks(double low, double high, int count);
 /// Powers of ten from at or below `low` to at or above `high`, with 2 and 5 between them where they are few.
 std::vector<double> logarithmic_ticks(double low, double high);

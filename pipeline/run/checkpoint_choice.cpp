@@ -10,7 +10,8 @@ namespace tessera {
 namespace {
 
 /// The root's bytes and name on every rank, parsed.
-LoadedCheckpoint broadcast_checkpoint(std::vector<std::byte> bytes, std::string name, const Communicator& world) {
+LoadedCheckpoint broadcast_checkpoint(std::vector<std::byte> bytes, std::string name,
+                                      const Communicator& world) {
   world.broadcast(name);
   world.broadcast(bytes);
   return {parse_checkpoint(std::move(bytes), name), name};
@@ -58,7 +59,8 @@ std::filesystem::path checkpoint_path(const std::string& which, const RunFolder&
   return which;
 }
 
-LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder, const Communicator& world) {
+LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder,
+                                       const Communicator& world) {
   const std::filesystem::path path = checkpoint_path(which, folder);
   std::vector<std::byte> bytes;
   bool is_folder = false;
@@ -67,8 +69,9 @@ LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder
     if (is_folder) return;
     if (which == "latest") throw UsageError(no_checkpoint_in(folder.path()));
     if (!std::filesystem::exists(path)) {
-      throw UsageError(fmt::format("infer.checkpoint: there is no {} (run 'tessera train' first, or name a checkpoint file)",
-                                   path.string()));
+      throw UsageError(fmt::format(
+          "infer.checkpoint: there is no {} (run 'tessera train' first, or name a checkpoint file)",
+          path.string()));
     }
     bytes = read_file_bytes(path);
     parse_checkpoint(bytes, path.string());

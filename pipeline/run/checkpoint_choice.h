@@ -24,8 +24,9 @@ std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, 
 /// folder of the run's checkpoints. Looks at nothing.
 std::filesystem::path checkpoint_path(const std::string& which, const RunFolder& folder);
 
-/// Collective. What `infer.checkpoint` names: `best`, `latest`, a file, or a folder of a run's checkpoints (the
-/// newest readable one). Errors: UsageError when there is no such checkpoint, Error when it is damaged.
-LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder, const Communicator& world);
+/// Collective. What `infer.checkpoint` names: `best`, `latest`, a file, or a folder of a run's checkpoints
+/// (the newest readable one). Errors: UsageError when there is no such checkpoint, Error when it is damaged.
+LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder,
+                                       const Communicator& world);
 
 }  // namespace tessera

@@ -46,9 +46,10 @@ std::optional<std::string> nearest_word(const std::string& word, const std::vect
   return best;
 }
 
-std::optional<po::variables_map> parse_arguments(const std::vector<std::string>& arguments, const std::string& usage,
-                                                 po::options_description options,
-                                                 const std::vector<std::string>& positional, bool print_help) {
+std::optional<po::variables_map> parse_arguments(const std::vector<std::string>& arguments,
+                                                 const std::string& usage, po::options_description options,
+                                                 const std::vector<std::string>& positional,
+                                                 bool print_help) {
   po::positional_options_description places;
   po::options_description all = options;
   all.add_options()("help,h", "show this help");
@@ -73,7 +74,8 @@ std::optional<po::variables_map> parse_arguments(const std::vector<std::string>&
     return values;
   } catch (const po::unknown_option& error) {
     std::vector<std::string> names;
-    for (const auto& option : all.options()) names.push_back("--" + option->long_name());
+    for (const auto& option : all.options())
+      names.push_back("--" + option->long_name());
     const auto near = nearest_word(error.get_option_name(), names);
     throw UsageError(fmt::format("unknown option {}{}\nusage: {}", error.get_option_name(),
                                  near ? fmt::format(": did you mean {}?", *near) : "", usage));
@@ -88,8 +90,10 @@ SectionRange parse_section_range(const std::string& text) {
   std::istringstream in(text);
   if (!(in >> range.begin >> colon >> range.end) || colon != ':' || !in.eof() || range.begin < 0 ||
       range.end <= range.begin) {
-    throw UsageError(fmt::format("'{}' is no range of sections: write FIRST:END with FIRST < END, such as 16:20 for "
-                                 "sections 16 to 19", text));
+    throw UsageError(
+        fmt::format("'{}' is no range of sections: write FIRST:END with FIRST < END, such as 16:20 for "
+                    "sections 16 to 19",
+                    text));
   }
   return range;
 }

@@ -21,7 +21,8 @@ std::uint8_t mixed(std::uint8_t grey, std::uint8_t colour, double share) {
 RgbImage grey_image(std::span<const std::uint8_t> grey, std::int64_t height, std::int64_t width) {
   RgbImage image{height, width, {}};
   image.pixels.reserve(grey.size() * 3);
-  for (const std::uint8_t value : grey) image.pixels.insert(image.pixels.end(), 3, value);
+  for (const std::uint8_t value : grey)
+    image.pixels.insert(image.pixels.end(), 3, value);
   return image;
 }
 
@@ -44,7 +45,8 @@ RgbImage scaled_down(const RgbImage& image, std::int64_t factor) {
         }
       }
       const std::int64_t count = (bottom - y * factor) * (right - x * factor);
-      for (const std::int64_t one : sum) *out++ = static_cast<std::uint8_t>((one + count / 2) / count);
+      for (const std::int64_t one : sum)
+        *out++ = static_cast<std::uint8_t>((one + count / 2) / count);
     }
   }
   return small;
@@ -83,20 +85,22 @@ RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::
     if (predicted && interior) continue;
     const Colour& colour = predicted ? kVermilion : interior ? kSkyBlue : kYellow;
     const double share = predicted || interior ? kStrong : kTint;
-    for (std::size_t c = 0; c < 3; ++c) image.pixels[3 * i + c] = mixed(grey[i], colour[c], share);
+    for (std::size_t c = 0; c < 3; ++c)
+      image.pixels[3 * i + c] = mixed(grey[i], colour[c], share);
   }
   return image;
 }
 
 std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<const std::uint8_t> truth,
-                                       std::span<const double> probability, double threshold, std::int64_t height,
-                                       std::int64_t width) {
+                                       std::span<const double> probability, double threshold,
+                                       std::int64_t height, std::int64_t width) {
   const std::vector<std::uint8_t> grey = stretched_grey(raw);
   std::vector<std::uint8_t> label(truth.size());
   std::transform(truth.begin(), truth.end(), label.begin(),
                  [](std::uint8_t v) { return static_cast<std::uint8_t>(v != 0 ? 255 : 0); });
   const std::int64_t factor = (std::max(height, width) + kLargestSide - 1) / kLargestSide;
-  return {scaled_down(grey_image(grey, height, width), factor), scaled_down(grey_image(label, height, width), factor),
+  return {scaled_down(grey_image(grey, height, width), factor),
+          scaled_down(grey_image(label, height, width), factor),
           scaled_down(error_overlay(grey, truth, probability, threshold, height, width), factor)};
 }
 

@@ -25,11 +25,11 @@ RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::
                        std::span<const double> probability, double threshold, std::int64_t height,
                        std::int64_t width);
 
-/// The three panels of a section: raw, label (interior white), raw with the prediction over it. A section with a
-/// side over 1024 is scaled down by a whole factor (means of squares).
+/// The three panels of a section: raw, label (interior white), raw with the prediction over it. A section
+/// with a side over 1024 is scaled down by a whole factor (means of squares).
 std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<const std::uint8_t> truth,
-                                       std::span<const double> probability, double threshold, std::int64_t height,
-                                       std::int64_t width);
+                                       std::span<const double> probability, double threshold,
+                                       std::int64_t height, std::int64_t width);
 
 /// Images on white, with a gap between them, from the top.
 RgbImage side_by_side(std::span<const RgbImage> images);

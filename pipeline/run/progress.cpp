@@ -34,7 +34,9 @@ Progress::~Progress() {
   if (bar_drawn_) std::fputc('\n', stderr);
 }
 
-double Progress::elapsed_s() const { return seconds_now() - begin_s_; }
+double Progress::elapsed_s() const {
+  return seconds_now() - begin_s_;
+}
 
 void Progress::add(double done, const std::string& remark) {
   done_ += done;
@@ -47,17 +49,18 @@ void Progress::draw(double now_s) {
   last_drawn_s_ = now_s;
   const double rate = done_ / std::max(1e-9, now_s - begin_s_);
   const double share = total_ > 0 ? std::clamp((before_ + done_) / total_, 0.0, 1.0) : 0;
-  const std::string numbers = fmt::format("{:.1f} of {:.1f} {}, {:.2f} {}/s, {} left{}{}", (before_ + done_) / scale_, total_ / scale_,
-                                          unit_, rate / scale_, unit_,
-                                          rate > 0 ? duration_text((total_ - before_ - done_) / rate) : "?",
-                                          remark_.empty() ? "" : ", ", remark_);
+  const std::string numbers = fmt::format(
+      "{:.1f} of {:.1f} {}, {:.2f} {}/s, {} left{}{}", (before_ + done_) / scale_, total_ / scale_, unit_,
+      rate / scale_, unit_, rate > 0 ? duration_text((total_ - before_ - done_) / rate) : "?",
+      remark_.empty() ? "" : ", ", remark_);
   if (!terminal_) {
     fmt::print(stderr, "{}: {:3.0f} %, {}\n", what_, 100 * share, numbers);
     return;
   }
   constexpr int kWidth = 30;
   const int filled = static_cast<int>(share * kWidth);
-  fmt::print(stderr, "\r{} [{}{}] {:3.0f} % {}\033[K", what_, std::string(static_cast<std::size_t>(filled), '#'),
+  fmt::print(stderr, "\r{} [{}{}] {:3.0f} % {}\033[K", what_,
+             std::string(static_cast<std::size_t>(filled), '#'),
              std::string(static_cast<std::size_t>(kWidth - filled), '.'), 100 * share, numbers);
   std::fflush(stderr);
   bar_drawn_ = true;

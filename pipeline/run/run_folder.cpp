@@ -11,7 +11,9 @@
 
 namespace tessera {
 
-std::string tessera_version() { return TESSERA_VERSION; }
+std::string tessera_version() {
+  return TESSERA_VERSION;
+}
 
 std::string now_utc() {
   const std::time_t now = std::time(nullptr);

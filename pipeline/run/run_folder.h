@@ -8,9 +8,10 @@
 namespace tessera {
 
 /// Where a run keeps what it writes:
-///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/  previews/
+///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/ previews/
 ///   training.json  inference.json  evaluation.json  evaluation/  report.html
-///   volumes/NAME/ (of many volumes predicted in one experiment, each with what inference and evaluation write)
+///   volumes/NAME/ (of many volumes predicted in one experiment, each with what inference and evaluation
+///   write)
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}

@@ -21,9 +21,12 @@ StopSignal::StopSignal() {
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR2}) sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR2})
+    sigaction(signal, &action, nullptr);
 }
 
-bool StopSignal::asked() const { return stop_asked != 0; }
+bool StopSignal::asked() const {
+  return stop_asked != 0;
+}
 
 }  // namespace tessera

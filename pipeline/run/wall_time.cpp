@@ -21,9 +21,11 @@ std::optional<double> seconds_left() {
   char* end = nullptr;
   const double deadline = std::strtod(text, &end);
   if (*end != 0 || !std::isfinite(deadline)) {
-    throw UsageError(fmt::format("TESSERA_DEADLINE is '{}': seconds since 1970 are needed, or nothing for no end", text));
+    throw UsageError(
+        fmt::format("TESSERA_DEADLINE is '{}': seconds since 1970 are needed, or nothing for no end", text));
   }
-  return deadline - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return deadline -
+         std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -34,6 +36,8 @@ WallTime::WallTime(std::optional<double> seconds_left) {
   if (seconds_left) end_s_ = seconds_now() + *seconds_left;
 }
 
-bool WallTime::allows(double seconds) const { return !end_s_ || seconds_now() + kAllowance * seconds < *end_s_; }
+bool WallTime::allows(double seconds) const {
+  return !end_s_ || seconds_now() + kAllowance * seconds < *end_s_;
+}
 
 }  // namespace tessera

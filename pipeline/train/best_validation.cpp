@@ -14,7 +14,9 @@ constexpr std::array kMetrics{ValidationMetric::pixel_error, ValidationMetric::i
 constexpr const char* kWithoutBest = "validations_without_best";
 
 /// The score's own name is part of the key, so that a number is never taken for another score.
-std::string key_of(ValidationMetric metric) { return "best_validation_" + name_of(metric); }
+std::string key_of(ValidationMetric metric) {
+  return "best_validation_" + name_of(metric);
+}
 
 std::optional<double> stored_best(ValidationMetric metric, const Checkpoint& checkpoint) {
   const auto found = checkpoint.numbers.find(key_of(metric));
@@ -24,9 +26,12 @@ std::optional<double> stored_best(ValidationMetric metric, const Checkpoint& che
 
 double score_of(const ValidationScores& scores, ValidationMetric metric) {
   switch (metric) {
-    case ValidationMetric::iou: return scores.iou;
-    case ValidationMetric::rand: return scores.rand_f;
-    case ValidationMetric::pixel_error: break;
+    case ValidationMetric::iou:
+      return scores.iou;
+    case ValidationMetric::rand:
+      return scores.rand_f;
+    case ValidationMetric::pixel_error:
+      break;
   }
   return scores.pixel_error;
 }
@@ -35,9 +40,12 @@ double score_of(const ValidationScores& scores, ValidationMetric metric) {
 
 std::string name_of(ValidationMetric metric) {
   switch (metric) {
-    case ValidationMetric::iou: return "iou";
-    case ValidationMetric::rand: return "rand";
-    case ValidationMetric::pixel_error: break;
+    case ValidationMetric::iou:
+      return "iou";
+    case ValidationMetric::rand:
+      return "rand";
+    case ValidationMetric::pixel_error:
+      break;
   }
   return "pixel_error";
 }
@@ -62,15 +70,19 @@ void BestValidation::store(Checkpoint& checkpoint) const {
   checkpoint.counters[kWithoutBest] = without_best_;
 }
 
-std::vector<std::string> changes_on_resume(ValidationMetric metric, bool averaging, const Checkpoint& resumed) {
+std::vector<std::string> changes_on_resume(ValidationMetric metric, bool averaging,
+                                           const Checkpoint& resumed) {
   std::vector<std::string> changes;
   for (const ValidationMetric other : kMetrics) {
     if (other == metric || stored_best(metric, resumed) || !stored_best(other, resumed)) continue;
-    changes.push_back(fmt::format("its best validation is one by {}, and train.validation_metric is {} now: the next validation "
-                                  "counts as the best so far and replaces best.h5", name_of(other), name_of(metric)));
+    changes.push_back(fmt::format(
+        "its best validation is one by {}, and train.validation_metric is {} now: the next validation "
+        "counts as the best so far and replaces best.h5",
+        name_of(other), name_of(metric)));
   }
   if (averaging && !has_average(resumed)) {
-    changes.push_back("it holds no averaged weights: train.average_decay starts a new average from its weights");
+    changes.push_back(
+        "it holds no averaged weights: train.average_decay starts a new average from its weights");
   }
   if (!averaging && has_average(resumed)) {
     changes.push_back("it holds averaged weights, which are dropped, for train.average_decay is 0 now");

@@ -37,7 +37,9 @@ class BestValidation {
   std::int64_t without_best_ = 0;
 };
 
-/// What a training that goes on from `resumed` with other settings has to do without, or drops: a sentence each.
-std::vector<std::string> changes_on_resume(ValidationMetric metric, bool averaging, const Checkpoint& resumed);
+/// What a training that goes on from `resumed` with other settings has to do without, or drops: a sentence
+/// each.
+std::vector<std::string> changes_on_resume(ValidationMetric metric, bool averaging,
+                                           const Checkpoint& resumed);
 
 }  // namespace tessera

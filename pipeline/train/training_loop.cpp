@@ -50,7 +50,9 @@ class Loop {
   bool train() {
     const TrainConfig& config = setup_.config.train;
     StopWish stop = StopWish::none;
-    if (lead() && config.weight_map.w0 > 0) write_weight_map_picture(data_.volume(0).first_section(), trainer_.samples().class_weights(), setup_.folder);
+    if (lead() && config.weight_map.w0 > 0)
+      write_weight_map_picture(data_.volume(0).first_section(), trainer_.samples().class_weights(),
+                               setup_.folder);
     if (setup_.validation_due) {
       TrainingStep resumed;
       resumed.iteration = trainer_.iteration();
@@ -72,7 +74,8 @@ class Loop {
       if (stop != StopWish::stop_early && validation_due_) validate_now(last_step_);
       if (saves || patience_is_over()) save(last_step_);
     }
-    TrainingEvent end = event(stop == StopWish::stop_early ? TrainingEvent::stopped : TrainingEvent::finished);
+    TrainingEvent end =
+        event(stop == StopWish::stop_early ? TrainingEvent::stopped : TrainingEvent::finished);
     end.training.iteration = trainer_.iteration();
     if (patience_is_over()) end.validations_in_vain = best_.without_best();
     tell(end);
@@ -105,7 +108,8 @@ class Loop {
   /// If the training does not stop after the coming iteration: until it has stopped after the one behind it.
   double seconds_to_next_chance() const {
     const std::int64_t next = trainer_.iteration() + 1;
-    const bool validates = next % setup_.config.train.validate_every == 0 || next == setup_.config.train.iterations;
+    const bool validates =
+        next % setup_.config.train.validate_every == 0 || next == setup_.config.train.iterations;
     // A validation that nobody has seen yet is taken for ten iterations.
     const double validation_s = longest_validation_s_ > 0 ? longest_validation_s_ : 10 * longest_step_s_;
     return 2 * longest_step_s_ + 2 * longest_save_s_ + (validates ? validation_s : 0);
@@ -127,7 +131,8 @@ class Loop {
     TrainingEvent made = event(TrainingEvent::step);
     made.training = step;
     const TrainerOptions& options = setup_.config.train.trainer;
-    const auto side = static_cast<double>(geometry_of(setup_.config.model).output_side(options.samples.tile_side));
+    const auto side =
+        static_cast<double>(geometry_of(setup_.config.model).output_side(options.samples.tile_side));
     made.output_pixels = side * side * static_cast<double>(options.global_batch);
     tell(made);
   }
@@ -160,15 +165,19 @@ class Loop {
     TrainingEvent made = event(TrainingEvent::validation);
     made.training = step;
     const std::shared_ptr<const UNetImpl> averaged = trainer_.averaged_network();
-    made.scores = validate(averaged ? *averaged : trainer_.network(), options, setup_.workers, [&](const PredictedSection& section) {
-      const std::vector<double> probability(section.probability.begin(), section.probability.end());
-      const RgbImage picture =
-          section_picture(section.raw, section.truth, probability, 0.5, section.height, section.width);
-      const std::string volume = setup_.several_volumes ? fmt::format("_volume_{:03d}", section.volume) : "";
-      const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}{}_section_{:04d}.png", step.iteration, volume, section.z);
-      std::filesystem::create_directories(setup_.folder.previews());
-      write_png(file, picture.height, picture.width, 3, picture.pixels);
-    });
+    made.scores = validate(
+        averaged ? *averaged : trainer_.network(), options, setup_.workers,
+        [&](const PredictedSection& section) {
+          const std::vector<double> probability(section.probability.begin(), section.probability.end());
+          const RgbImage picture =
+              section_picture(section.raw, section.truth, probability, 0.5, section.height, section.width);
+          const std::string volume =
+              setup_.several_volumes ? fmt::format("_volume_{:03d}", section.volume) : "";
+          const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}{}_section_{:04d}.png",
+                                                                   step.iteration, volume, section.z);
+          std::filesystem::create_directories(setup_.folder.previews());
+          write_png(file, picture.height, picture.width, 3, picture.pixels);
+        });
     made.best_so_far = best_.hear(made.scores);
     if (made.best_so_far && lead()) write_checkpoint_file(setup_.folder.checkpoints().best(), checkpoint());
     made.elapsed_s = elapsed_s();

@@ -6,8 +6,8 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "workers/infer/tile_choice.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/infer/tile_choice.h"
 
 namespace tessera {
 namespace {
@@ -24,24 +24,28 @@ std::int64_t choose_side(const ExperimentConfig& config, const std::vector<Annot
   std::int64_t section = 1;
   for (const AnnotatedVolume& one : volumes) {
     const PixelBounds bounds = one.bounds();
-    if (one.train_sections() || volumes.size() == 1) section = std::max({section, bounds.y_end - bounds.y_begin, bounds.width()});
+    if (one.train_sections() || volumes.size() == 1)
+      section = std::max({section, bounds.y_end - bounds.y_begin, bounds.width()});
   }
   if (geometry.padding == Padding::same) {
     return round_up(std::min<std::int64_t>(section, kAutomaticSameTile), geometry.alignment);
   }
   std::int64_t largest = std::max(kAutomaticTile, geometry.input_side_for(geometry.alignment));
-  while (!geometry.is_legal_input(largest)) --largest;
+  while (!geometry.is_legal_input(largest))
+    --largest;
   return std::min(largest, geometry.input_side_for(section));
 }
 
 void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available) {
   if (plan.memory_per_worker() <= available) return;
-  throw UsageError(fmt::format(
-      "training needs about {} per worker ({} of it for the annotated voxels), but {} are available to each: lower "
-      "train.tile (now {}) or model.base_filters (now {}), train on fewer sections or a region, start fewer workers per "
-      "node, or ask for more memory",
-      bytes_text(plan.memory_per_worker()), bytes_text(plan.data_bytes), bytes_text(available), plan.tile_side,
-      config.model.base_filters));
+  throw UsageError(
+      fmt::format("training needs about {} per worker ({} of it for the annotated voxels), but {} are "
+                  "available to each: lower "
+                  "train.tile (now {}) or model.base_filters (now {}), train on fewer sections or a region, "
+                  "start fewer workers per "
+                  "node, or ask for more memory",
+                  bytes_text(plan.memory_per_worker()), bytes_text(plan.data_bytes), bytes_text(available),
+                  plan.tile_side, config.model.base_filters));
 }
 
 }  // namespace
@@ -57,36 +61,41 @@ TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<Ann
   plan.context = context_sections(config.model.in_channels, volumes.front().raw.channels);
   plan.tile_side = choose_side(config, volumes);
   plan.data_bytes = held_bytes(config, volumes, plan.context, plan.tile_side);
-  const std::int64_t average_bytes = config.train.trainer.average_decay > 0 ? 4 * parameter_count(config.model) : 0;
+  const std::int64_t average_bytes =
+      config.train.trainer.average_decay > 0 ? 4 * parameter_count(config.model) : 0;
   plan.training_bytes =
-      training_memory(config.model, plan.tile_side, plan.tile_side, resources.precision, resources.cuda) + average_bytes;
+      training_memory(config.model, plan.tile_side, plan.tile_side, resources.precision, resources.cuda) +
+      average_bytes;
   require_memory(plan, config, resources.memory);
   // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
   const NetworkGeometry geometry = geometry_of(config.model);
   const std::int64_t smallest = geometry.input_side_for(geometry.alignment);
   const NetworkTraits network(config.model);
-  plan.validation_budget = std::max(kValidationBudget, network.tile_memory(smallest, smallest, Precision::float32, false));
+  plan.validation_budget =
+      std::max(kValidationBudget, network.tile_memory(smallest, smallest, Precision::float32, false));
   for (const AnnotatedVolume& one : volumes) {
     if (!one.validation_sections()) continue;
     const TileDemand demand{.budget = plan.validation_budget};
     const PixelBounds bounds = one.bounds();
     const Index3 section{1, bounds.y_end - bounds.y_begin, bounds.width()};
     const Index3 tile = choose_tile(network, section, one.raw.shape, demand);
-    // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition (an average and the
-    // network that it is put into, too), and of one section its raw voxels, probabilities and labels.
+    // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition (an
+    // average and the network that it is put into, too), and of one section its raw voxels, probabilities and
+    // labels.
     const std::int64_t pixel = one.raw.channels * size_of(one.raw.type) + 8 + size_of(one.labels.type) + 2;
-    plan.validation_bytes = std::max(plan.validation_bytes, memory_of_tile(network, tile, one.raw.shape, demand) +
-                                                                20 * parameter_count(config.model) + 2 * average_bytes +
-                                                                pixel * volume_of(section));
+    plan.validation_bytes =
+        std::max(plan.validation_bytes, memory_of_tile(network, tile, one.raw.shape, demand) +
+                                            20 * parameter_count(config.model) + 2 * average_bytes +
+                                            pixel * volume_of(section));
   }
   require_memory(plan, config, resources.memory);
   return plan;
 }
 
 std::string plan_text(const TrainingPlan& plan, const UNetOptions& network) {
-  return fmt::format("tile {} (output {}), memory per worker about {}, {} of it for the annotated voxels", plan.tile_side,
-                     geometry_of(network).output_side(plan.tile_side), bytes_text(plan.memory_per_worker()),
-                     bytes_text(plan.data_bytes));
+  return fmt::format("tile {} (output {}), memory per worker about {}, {} of it for the annotated voxels",
+                     plan.tile_side, geometry_of(network).output_side(plan.tile_side),
+                     bytes_text(plan.memory_per_worker()), bytes_text(plan.data_bytes));
 }
 
 }  // namespace tessera

@@ -6,19 +6,19 @@
 #include <string>
 
 #include "pipeline/config/experiment.h"
-#include "workers/device/precision.h"
 #include "pipeline/train/training_volumes.h"
+#include "workers/device/precision.h"
 
 namespace tessera {
 
 /// How a training will go: a function of the experiment and its volumes.
 struct TrainingPlan {
-  std::int64_t tile_side = 572;         ///< of the network's input
-  std::int64_t context = 0;             ///< sections seen before and after the labelled one
-  std::int64_t data_bytes = 0;          ///< of the volumes that are trained on, held by every worker
-  std::int64_t training_bytes = 0;      ///< of one worker, by the memory model
-  std::int64_t validation_bytes = 0;    ///< likewise, while it predicts held-out sections
-  std::int64_t validation_budget = 0;   ///< for the activations of one tile of a validation
+  std::int64_t tile_side = 572;        ///< of the network's input
+  std::int64_t context = 0;            ///< sections seen before and after the labelled one
+  std::int64_t data_bytes = 0;         ///< of the volumes that are trained on, held by every worker
+  std::int64_t training_bytes = 0;     ///< of one worker, by the memory model
+  std::int64_t validation_bytes = 0;   ///< likewise, while it predicts held-out sections
+  std::int64_t validation_budget = 0;  ///< for the activations of one tile of a validation
 
   std::int64_t memory_per_worker() const { return data_bytes + std::max(training_bytes, validation_bytes); }
 };

@@ -22,14 +22,14 @@ struct TrainingRecord {
   std::string resumed_from;     ///< the checkpoint; "" for a new training
   std::string started;          ///< UTC, such as 2026-11-22T19:07:49Z
   std::string end = "running";  ///< or "done", "stopped", "failed"
-  std::string ended_early;      ///< why, where something else than the iterations or the time ended it; "" else
+  std::string ended_early;  ///< why, where something else than the iterations or the time ended it; "" else
 
   /// Writes it aside and puts it in place. Errors: Error.
   void write(const RunFolder& folder) const;
 };
 
-/// Collective. The record of a training that starts now, with the workers of every rank; `device` is none for a
-/// rank that is no worker.
+/// Collective. The record of a training that starts now, with the workers of every rank; `device` is none for
+/// a rank that is no worker.
 TrainingRecord start_training_record(const Communicator& world, const std::string& device);
 
 }  // namespace tessera

@@ -32,8 +32,9 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
     }
     if (used == 0 || line[used] != ',' || iteration > last_iteration) continue;
     // An older version wrote fewer columns: those are empty.
-    const auto missing = std::count(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(rows.find('\n')), ',') -
-                         std::count(line.begin(), line.end(), ',');
+    const auto missing =
+        std::count(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(rows.find('\n')), ',') -
+        std::count(line.begin(), line.end(), ',');
     rows += line + std::string(static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, missing)), ',') + "\n";
   }
   return rows;
@@ -41,8 +42,8 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
 
 }  // namespace
 
-TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
-                                   bool show_progress)
+TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration,
+                                   std::int64_t iterations, bool show_progress)
     : file_(folder.metrics()),
       progress_("train", static_cast<double>(iterations - first_iteration), "iterations", 1, show_progress),
       begin_s_(seconds_now()),
@@ -53,11 +54,11 @@ TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_i
 }
 
 void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v) {
-  metrics_ << fmt::format("{},{:.4f},{:.9g},{:.6f},{:.6g},{:.3f}", s.training.iteration, s.training.epoch, s.training.loss,
-                          s.training.pixel_error, s.training.learning_rate, s.elapsed_s);
+  metrics_ << fmt::format("{},{:.4f},{:.9g},{:.6f},{:.6g},{:.3f}", s.training.iteration, s.training.epoch,
+                          s.training.loss, s.training.pixel_error, s.training.learning_rate, s.elapsed_s);
   if (v != nullptr) {
-    metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}", v->scores.pixel_error, v->scores.threshold, v->scores.iou,
-                            v->scores.rand_f, v->best_so_far ? 1 : 0);
+    metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}", v->scores.pixel_error, v->scores.threshold,
+                            v->scores.iou, v->scores.rand_f, v->best_so_far ? 1 : 0);
   } else {
     metrics_ << ",,,,,";
   }
@@ -84,9 +85,10 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       last_iteration_ = event.training.iteration;
       break;
     case TrainingEvent::validation:
-      spdlog::info("iteration {}: validation pixel error {:.4f} at threshold {:.2f}, IoU {:.4f}, Rand F {:.4f}{}",
-                   event.training.iteration, event.scores.pixel_error, event.scores.threshold, event.scores.iou,
-                   event.scores.rand_f, event.best_so_far ? " (best so far)" : "");
+      spdlog::info(
+          "iteration {}: validation pixel error {:.4f} at threshold {:.2f}, IoU {:.4f}, Rand F {:.4f}{}",
+          event.training.iteration, event.scores.pixel_error, event.scores.threshold, event.scores.iou,
+          event.scores.rand_f, event.best_so_far ? " (best so far)" : "");
       break;
     case TrainingEvent::saving:
       break;
@@ -103,16 +105,19 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       ended_ = true;
       stopped_ = event.kind == TrainingEvent::stopped;
       if (event.validations_in_vain > 0) {
-        ended_early_ = fmt::format("none of the last {} validations was better than the best (train.patience)",
-                                   event.validations_in_vain);
+        ended_early_ =
+            fmt::format("none of the last {} validations was better than the best (train.patience)",
+                        event.validations_in_vain);
         spdlog::info("ended early: {}", ended_early_);
       }
-      spdlog::info("{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting for samples, "
-                   "{:.1f} % for gradients to travel",
-                   stopped_ ? "stopped" : "trained", event.training.iteration, duration_text(event.elapsed_s),
-                   pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
-                   100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),
-                   100 * exchange_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
+      spdlog::info(
+          "{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting "
+          "for samples, "
+          "{:.1f} % for gradients to travel",
+          stopped_ ? "stopped" : "trained", event.training.iteration, duration_text(event.elapsed_s),
+          pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
+          100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),
+          100 * exchange_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
       break;
   }
 }

@@ -22,7 +22,8 @@ struct TrainingEvent {
   double elapsed_s = 0;      ///< of the whole training, resumed parts together
   ValidationScores scores;   ///< of a validation
   bool best_so_far = false;
-  std::int64_t validations_in_vain = 0;  ///< of an end: so many without a new best ended it; 0: something else did
+  std::int64_t validations_in_vain =
+      0;  ///< of an end: so many without a new best ended it; 0: something else did
 };
 
 /// Writes metrics.csv and the log, and draws the progress, on the coordinator.
@@ -32,7 +33,8 @@ class TrainingRecorder {
   TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
                    bool show_progress);
 
-  /// A step's row is written with the event after it, which may bring its validation: with `saving` at the latest.
+  /// A step's row is written with the event after it, which may bring its validation: with `saving` at the
+  /// latest.
   void hear(const TrainingEvent& event);
   bool ended() const { return ended_; }
   bool stopped() const { return stopped_; }

@@ -6,8 +6,8 @@
 #include <span>
 #include <sstream>
 
-#include "io/stores/dataset_wildcards.h"
 #include "io/base/error.h"
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
@@ -47,7 +47,8 @@ std::vector<FoundVolume> look_up(const std::vector<VolumeConfig>& entries) {
     for (const WildcardMatch& match : find_datasets(pattern)) {
       const std::string mismatch = wildcard_mismatch(wildcards_of(labels), "raw", match.texts);
       const bool really_called_so = match.name.text() == pattern.text();
-      if (!mismatch.empty() && !really_called_so) throw UsageError(fmt::format("{}.labels: {}", one.key, mismatch));
+      if (!mismatch.empty() && !really_called_so)
+        throw UsageError(fmt::format("{}.labels: {}", one.key, mismatch));
       one.labels = mismatch.empty() ? filled_in(labels, match.texts) : labels;
       found.push_back({entry, VolumeReader(match.name).info(), labels_info(one, match.name, pattern)});
     }
@@ -129,9 +130,11 @@ void require_fair_scores(const std::vector<AnnotatedVolume>& volumes) {
   }
 }
 
-/// Collective over the workers. Of each volume that is held out whole, the mean and deviation of its sections: one
-/// worker reads them, the others add zeros, so that the bits are the same for any number of workers.
-std::vector<Normalisation> own_normalisations(const std::vector<AnnotatedVolume>& volumes, const Communicator& workers) {
+/// Collective over the workers. Of each volume that is held out whole, the mean and deviation of its
+/// sections: one worker reads them, the others add zeros, so that the bits are the same for any number of
+/// workers.
+std::vector<Normalisation> own_normalisations(const std::vector<AnnotatedVolume>& volumes,
+                                              const Communicator& workers) {
   std::vector<double> values(2 * volumes.size(), 0);
   on_every_rank(workers, [&] {
     int turn = 0;
@@ -171,7 +174,8 @@ std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Commun
       if (!config.volumes.empty() && !said.train_sections && !said.validation_sections)
         said.train_sections = Sections{0, volumes.back().raw.shape.z};
     }
-    if (entries[entry].sampling_weight) share_sampling_weight(*entries[entry].sampling_weight, first, volumes);
+    if (entries[entry].sampling_weight)
+      share_sampling_weight(*entries[entry].sampling_weight, first, volumes);
   }
   for (const AnnotatedVolume& one : volumes) {
     const AnnotatedVolume& first = volumes.front();
@@ -206,10 +210,11 @@ TrainingSetOptions training_set_options(const ExperimentConfig& config,
   return options;
 }
 
-std::vector<ValidationVolume> validation_volumes(const std::vector<AnnotatedVolume>& volumes, const TrainingSet& data,
-                                                 const Communicator& workers) {
-  const std::vector<Normalisation> own =
-      data.scope() == NormalisationScope::volume ? own_normalisations(volumes, workers) : std::vector<Normalisation>();
+std::vector<ValidationVolume> validation_volumes(const std::vector<AnnotatedVolume>& volumes,
+                                                 const TrainingSet& data, const Communicator& workers) {
+  const std::vector<Normalisation> own = data.scope() == NormalisationScope::volume
+                                             ? own_normalisations(volumes, workers)
+                                             : std::vector<Normalisation>();
   std::vector<ValidationVolume> held_out;
   std::size_t trained = 0;
   for (std::size_t i = 0; i < volumes.size(); ++i) {

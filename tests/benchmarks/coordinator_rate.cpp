@@ -1,8 +1,9 @@
-// How many blocks a second the coordinator hands out to workers that have nothing to do with them: its messages, its
-// policy, and (with a file's name) its journal.
+// How many blocks a second the coordinator hands out to workers that have nothing to do with them: its
+// messages, its policy, and (with a file's name) its journal.
 //   mpirun -n 9 --oversubscribe --bind-to none bench_coordinator [blocks] [journal] [largest batch]
-// With a largest batch of 1 every block is a message here and a message back, as blocks of real work are: what a message
-// costs rank 0. "-" is no journal. Before that, what it costs rank 0 to look for a message when none is there.
+// With a largest batch of 1 every block is a message here and a message back, as blocks of real work are:
+// what a message costs rank 0. "-" is no journal. Before that, what it costs rank 0 to look for a message
+// when none is there.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -14,8 +15,8 @@
 #include <string_view>
 #include <thread>
 
-#include "io/volume/block_journal.h"
 #include "io/base/clock.h"
+#include "io/volume/block_journal.h"
 #include "pipeline/blocks/coordinator.h"
 #include "workers/mpi/mpi_session.h"
 
@@ -48,7 +49,8 @@ void echo(const Communicator& world, bool one_by_one) {
   exchange.leave(statistics);
 }
 
-/// Collective: looks for messages that are not there, once rank 0 has heard from everybody and the others are quiet.
+/// Collective: looks for messages that are not there, once rank 0 has heard from everybody and the others are
+/// quiet.
 void look_for_nothing(const Communicator& world) {
   constexpr int kLooks = 20'000, kTagNothing = 99;
   if (!world.is_root()) {
@@ -81,7 +83,9 @@ void measure(const Communicator& world, std::int64_t blocks, const std::string& 
   if (!file.empty()) {
     write_journal(file, {std::string(32, '0'), {}, BlockPlan({blocks, 1, 1}, {1, 1, 1})}, {}, 0);
     journal = std::make_unique<BlockJournal>(file, read_journal(file));
-    hooks.block_done = [&](const BlockReport& report) { journal->append({report.id, report.outcome, report.crc}); };
+    hooks.block_done = [&](const BlockReport& report) {
+      journal->append({report.id, report.outcome, report.crc});
+    };
   }
   CoordinatorOptions options;
   if (largest_batch > 0) options.queue.largest_batch = largest_batch;
@@ -95,9 +99,11 @@ void measure(const Communicator& world, std::int64_t blocks, const std::string& 
     least = std::min(least, worker.statistics.blocks);
     most = std::max(most, worker.statistics.blocks);
   }
-  fmt::print("{} blocks to {} workers in {:.3f} s: {:.0f} blocks/s{}, {:.2f} us of rank 0's core each; each worker {} to {}\n",
-             coordinator.blocks_done(), world.size() - 1, elapsed, static_cast<double>(blocks) / elapsed,
-             journal ? ", with the journal" : "", 1e6 * cpu / static_cast<double>(blocks), least, most);
+  fmt::print(
+      "{} blocks to {} workers in {:.3f} s: {:.0f} blocks/s{}, {:.2f} us of rank 0's core each; each worker "
+      "{} to {}\n",
+      coordinator.blocks_done(), world.size() - 1, elapsed, static_cast<double>(blocks) / elapsed,
+      journal ? ", with the journal" : "", 1e6 * cpu / static_cast<double>(blocks), least, most);
 }
 
 }  // namespace
@@ -111,7 +117,8 @@ int main(int argc, char** argv) {
   const std::string journal = argc > 2 && std::string_view(argv[2]) != "-" ? argv[2] : "";
   const int largest_batch = argc > 3 ? std::atoi(argv[3]) : 0;
   if (world.size() < 2 || blocks < 1) {
-    if (world.is_root()) fmt::print(stderr, "usage: mpirun -n 9 bench_coordinator [blocks] [journal file] [largest batch]\n");
+    if (world.is_root())
+      fmt::print(stderr, "usage: mpirun -n 9 bench_coordinator [blocks] [journal file] [largest batch]\n");
     return 2;
   }
   look_for_nothing(world);

@@ -1,13 +1,13 @@
-// Serves the scripts gpu_*.py beside it: does what a line of standard input asks, and answers with a line of numbers, or
-// "error: WORDS".
+// Serves the scripts gpu_*.py beside it: does what a line of standard input asks, and answers with a line of
+// numbers, or "error: WORDS".
 //   product N REPEATS                     seconds of a product of two N x N matrices in bfloat16
 //   copy MIB REPEATS                      seconds of a copy on the device
 //   network WAY PRECISION SIDE REPEATS    seconds of a forward pass to logits, the output's side, their mean
-//   passes WAY PRECISION SIDE SAMPLES REPEATS         seconds of a forward and a backward pass, the logits' mean
-//   predict PRECISION TILE CORES SECTIONS seconds of TilePredictor::predict over a block of CORES^2 tiles a section
-//   train PRECISION TILE BATCH ELASTIC STEPS [at_once=N] [samples=host|device] [report=N]
-//                                         seconds of one of STEPS iterations, the last one's loss and share of
-//                                         waiting for samples
+//   passes WAY PRECISION SIDE SAMPLES REPEATS         seconds of a forward and a backward pass, the logits'
+//   mean predict PRECISION TILE CORES SECTIONS seconds of TilePredictor::predict over a block of CORES^2
+//   tiles a section train PRECISION TILE BATCH ELASTIC STEPS [at_once=N] [samples=host|device] [report=N]
+//                                         seconds of one of STEPS iterations, the last one's loss and share
+//                                         of waiting for samples
 //   cost SIDE BATCH                       FLOP and bytes, computed: of a forward pass, of a training sample
 // WAY is a name of gpu_ways.h.
 // Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
@@ -32,10 +32,10 @@
 #include "tests/unit/temporary_folder.h"
 #include "tests/unit/workers/samples/training_volumes.h"
 #include "texture_volume.h"
+#include "workers/device/torch_types.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
-#include "workers/device/torch_types.h"
 #include "workers/network/torchscript_export.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"
@@ -126,7 +126,8 @@ class Bench {
     int repeats = 1;
     in >> way >> precision >> side >> repeats;
     const c10::InferenceMode inference;
-    auto& network = networks_[fmt::format("{} {} {}", way, precision, side)];  // each chooses kernels for the first size it sees
+    auto& network = networks_[fmt::format("{} {} {}", way, precision,
+                                          side)];  // each chooses kernels for the first size it sees
     if (!network) network = benchmarks::network_by(way, *network_, precision_of(precision), device_);
     const at::Tensor input = pixels(side);
     at::Tensor logits;
@@ -147,7 +148,8 @@ class Bench {
     }
     auto& engine = engines_[fmt::format("{} {} {}", way, precision, samples)];
     if (!engine) engine = benchmarks::engine_by(way, *parameters_, precision_of(precision), samples);
-    const at::Tensor input = pixels(side).repeat({samples, 1, 1, 1}).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor input =
+        pixels(side).repeat({samples, 1, 1, 1}).contiguous(at::MemoryFormat::ChannelsLast);
     const std::vector<std::uint64_t> dropout_seeds(static_cast<std::size_t>(samples), 1);
     at::Tensor logits, gradient;
     const double seconds = seconds_of(repeats, [&] {
@@ -189,7 +191,8 @@ class Bench {
     std::string precision;
     std::int64_t steps = 1, report_every = 1;
     TrainerOptions options;  // the paper's: SGD with a momentum of 0.99
-    in >> precision >> options.samples.tile_side >> options.global_batch >> options.samples.augmentation.elastic >> steps;
+    in >> precision >> options.samples.tile_side >> options.global_batch >>
+        options.samples.augmentation.elastic >> steps;
     options.prefetch_threads = std::max(1, device_.threads - 1);
     options.precision = precision_of(precision);
     options.optimizer.learning_rate = 1e-5;
@@ -197,10 +200,14 @@ class Bench {
                                   options.samples.augmentation.elastic);
     for (std::string word; in >> word; key += " " + word) {
       const auto [name, value] = setting(word);
-      if (name == "at_once") options.samples_at_once = std::stoll(value);
-      else if (name == "samples") options.sampling = value == "host" ? SamplingPlace::host : SamplingPlace::device;
-      else if (name == "report") report_every = std::stoll(value);
-      else throw UsageError("no setting " + word);
+      if (name == "at_once")
+        options.samples_at_once = std::stoll(value);
+      else if (name == "samples")
+        options.sampling = value == "host" ? SamplingPlace::host : SamplingPlace::device;
+      else if (name == "report")
+        report_every = std::stoll(value);
+      else
+        throw UsageError("no setting " + word);
     }
     make_training_data();
     auto& trainer = trainers_[key];
@@ -212,7 +219,8 @@ class Bench {
     const double seconds = seconds_of(1, [&] {
       for (std::int64_t i = 1; i <= steps; ++i) {
         trainer->advance(StopWish::none);
-        if (i % report_every == 0 || i == steps) trainer->report([&](const TrainingStep& step) { last = step; });
+        if (i % report_every == 0 || i == steps)
+          trainer->report([&](const TrainingStep& step) { last = step; });
       }
     });
     return fmt::format("{} {} {}", seconds / static_cast<double>(steps), last.loss, last.waiting_share);

@@ -74,16 +74,19 @@ std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& 
   return make_gpu_network(network, precision, device, options);
 }
 
-std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters& parameters, Precision precision,
-                                          std::int64_t samples_at_once) {
+std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters& parameters,
+                                          Precision precision, std::int64_t samples_at_once) {
   if (way == "libtorch") return make_autograd_engine(parameters, precision, samples_at_once);
   GpuEngineOptions options;
   if (way == "own" || way == "all") {
     options.launch = strict_launcher(parameters.device().is_cuda(), precision);
     options.kernels = GpuKernels{.fused = way == "all", .own = true};
-  } else if (way == "fused") options.time = timer_for_the_last();
-  else if (way == "recorded") options.record = strict_recorder(parameters.device().is_cuda());
-  else if (way != "plain") throw UsageError("no way " + way);
+  } else if (way == "fused")
+    options.time = timer_for_the_last();
+  else if (way == "recorded")
+    options.record = strict_recorder(parameters.device().is_cuda());
+  else if (way != "plain")
+    throw UsageError("no way " + way);
   return make_gpu_engine(parameters, precision, options);
 }
 

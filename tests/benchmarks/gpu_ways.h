@@ -5,25 +5,25 @@
 
 #include "workers/device/device.h"
 #include "workers/device/precision.h"
-#include "workers/network/tile_network.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/network/tile_network.h"
 
 namespace tessera::benchmarks {
 
-// The ways among which Tessera chooses on a GPU, each by its name, to be timed in turns. What a way needs and this device or
-// build lacks is an Error here or at the first passes, where Tessera itself would go on in the plain way.
+// The ways among which Tessera chooses on a GPU, each by its name, to be timed in turns. What a way needs and
+// this device or build lacks is an Error here or at the first passes, where Tessera itself would go on in the
+// plain way.
 
-/// "fastest" (what make_tile_network makes), "by_rule" (the same, with AlgorithmsByRule around its use), and with it "library" (no layer
-/// summed in one order), "exact" (all summed so),
-/// "libtorch" (the network as one writes it with LibTorch), "plain" (the
-/// arrangement of gpu_network.h alone), or plain but for "maxima", "fused", "both" of them, "own" (Tessera's own
-/// kernels), "all" (fused and own), "recorded".
+/// "fastest" (what make_tile_network makes), "by_rule" (the same, with AlgorithmsByRule around its use), and
+/// with it "library" (no layer summed in one order), "exact" (all summed so), "libtorch" (the network as one
+/// writes it with LibTorch), "plain" (the arrangement of gpu_network.h alone), or plain but for "maxima",
+/// "fused", "both" of them, "own" (Tessera's own kernels), "all" (fused and own), "recorded".
 std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& network, Precision precision,
                                         const Device& device);
 
-/// For so many samples at once: "libtorch" (its automatic differentiation), "plain" (the arrangement of make_gpu_engine
-/// alone), or plain but "fused", "own", "all" (fused and own) or "recorded".
-std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters& parameters, Precision precision,
-                                          std::int64_t samples_at_once);
+/// For so many samples at once: "libtorch" (its automatic differentiation), "plain" (the arrangement of
+/// make_gpu_engine alone), or plain but "fused", "own", "all" (fused and own) or "recorded".
+std::unique_ptr<GradientEngine> engine_by(const std::string& way, FlatParameters& parameters,
+                                          Precision precision, std::int64_t samples_at_once);
 
 }  // namespace tessera::benchmarks

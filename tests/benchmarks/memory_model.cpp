@@ -11,12 +11,12 @@
 #include <limits>
 #include <string>
 
+#include "workers/gradients/gradient_engine.h"
+#include "workers/gradients/loss.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
-#include "workers/gradients/gradient_engine.h"
-#include "workers/gradients/loss.h"
 
 namespace {
 
@@ -32,7 +32,8 @@ std::int64_t status_bytes(const std::string& key) {
   return 0;
 }
 
-void run_case(const char* name, const UNetOptions& options, std::int64_t side, bool training, at::ScalarType type) {
+void run_case(const char* name, const UNetOptions& options, std::int64_t side, bool training,
+              at::ScalarType type) {
   if (fork() != 0) {
     wait(nullptr);
     return;
@@ -59,9 +60,10 @@ void run_case(const char* name, const UNetOptions& options, std::int64_t side, b
     const auto engine = make_tile_network(*network, precision, {});
     const std::int64_t smallest = geometry_of(options).input_side_for(16);
     engine->logits(at::rand({1, options.in_channels, smallest, smallest}));  // packs the weights
-    std::ofstream("/proc/self/clear_refs") << "5";                            // the peak counts from here on
+    std::ofstream("/proc/self/clear_refs") << "5";                           // the peak counts from here on
     // The engine drops the small tile's activations before it makes room for the large one's.
-    before = status_bytes("VmRSS:") - plan_forward(options, smallest, smallest, type == at::kFloat ? 4 : 2).bytes;
+    before =
+        status_bytes("VmRSS:") - plan_forward(options, smallest, smallest, type == at::kFloat ? 4 : 2).bytes;
     engine->logits(at::rand({1, options.in_channels, side, side}));
     model = tile_memory(options, side, side, precision, false);
   }
@@ -87,7 +89,8 @@ int main() {
     }
     for (const std::int64_t side : {476, 700}) {
       run_case(fmt::format("unet2015 {} training", filters).c_str(), valid, side, true, at::kFloat);
-      run_case(fmt::format("unet2015 {} training bfloat16", filters).c_str(), valid, side, true, at::kBFloat16);
+      run_case(fmt::format("unet2015 {} training bfloat16", filters).c_str(), valid, side, true,
+               at::kBFloat16);
     }
     run_case(fmt::format("keras_same {} training", filters).c_str(), same, 480, true, at::kFloat);
   }

@@ -1,5 +1,6 @@
-// Serves prediction_rate.py: predicts one random tile per line "PRECISION SIDE" of standard input and answers with
-// the seconds that the forward pass took. Usage: bench_prediction FILTERS THREADS NETWORK.pt (which it writes).
+// Serves prediction_rate.py: predicts one random tile per line "PRECISION SIDE" of standard input and answers
+// with the seconds that the forward pass took. Usage: bench_prediction FILTERS THREADS NETWORK.pt (which it
+// writes).
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
@@ -22,7 +23,8 @@ int main(int argc, char** argv) {
   at::set_num_threads(std::stoi(argv[2]));
   const auto network = make_network(options, 1);
   export_torchscript(*network, {}, argv[3]);
-  const std::map<std::string, Precision> precisions{{"float32", Precision::float32}, {"bfloat16", Precision::bfloat16}};
+  const std::map<std::string, Precision> precisions{{"float32", Precision::float32},
+                                                    {"bfloat16", Precision::bfloat16}};
   std::map<std::string, std::unique_ptr<TileNetwork>> engines;
   const c10::InferenceMode inference;
   std::string precision;
@@ -34,6 +36,8 @@ int main(int argc, char** argv) {
     const at::Tensor logits = engine->logits(x);
     const double took = seconds_now() - begin;
     const at::Tensor probability = at::softmax(logits, 1);
-    std::cout << fmt::format("{} {} {}\n", took, logits.size(2), probability.select(1, 1).mean().item<double>()) << std::flush;
+    std::cout << fmt::format("{} {} {}\n", took, logits.size(2),
+                             probability.select(1, 1).mean().item<double>())
+              << std::flush;
   }
 }

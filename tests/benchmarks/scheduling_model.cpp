@@ -18,7 +18,8 @@ namespace {
 
 /// Uniform in (0, 1), a function of its arguments: a block takes as long whoever has it.
 double uniform(std::uint64_t seed, std::uint64_t stream, std::uint64_t number) {
-  std::uint64_t x = seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + number;  // SplitMix64's finalizer
+  std::uint64_t x =
+      seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + number;  // SplitMix64's finalizer
   for (int round = 0; round < 2; ++round) {
     x += 0x9E3779B97F4A7C15;
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
@@ -29,7 +30,8 @@ double uniform(std::uint64_t seed, std::uint64_t stream, std::uint64_t number) {
 }
 
 double normal(std::uint64_t seed, std::uint64_t number) {
-  return std::sqrt(-2 * std::log(uniform(seed, 1, number))) * std::cos(2 * std::numbers::pi * uniform(seed, 2, number));
+  return std::sqrt(-2 * std::log(uniform(seed, 1, number))) *
+         std::cos(2 * std::numbers::pi * uniform(seed, 2, number));
 }
 
 /// The slow ones and the stragglers are spread over the ranks.
@@ -75,7 +77,8 @@ class SimulatedJournal {
   double sync_begin_ = 0;  ///< of the sync that the latest record waits for
 };
 
-/// When rank 0 looks for a message again after it has found none, as serve_workers() does with its PoliteWait.
+/// When rank 0 looks for a message again after it has found none, as serve_workers() does with its
+/// PoliteWait.
 class Sleeper {
  public:
   Sleeper(bool polite, double look_s) : polite_(polite), look_s_(look_s) {
@@ -96,7 +99,8 @@ class Sleeper {
   }
 
  private:
-  static constexpr double kSlack_s = 55e-6;  // Linux sleeps so much longer than asked (its timer slack is 50 us)
+  static constexpr double kSlack_s =
+      55e-6;  // Linux sleeps so much longer than asked (its timer slack is 50 us)
   bool polite_;
   double look_s_;
   std::vector<double> looks_;  ///< since the beginning of the wait
@@ -203,10 +207,12 @@ class Simulation {
     if (batch.empty()) return;
     now_s_ += costs_.send_s;
     Stages& to = at(worker);
-    const double delay = job_.pick_up_s * uniform(job_.seed, 4 + static_cast<std::uint64_t>(worker), to.draws++);
+    const double delay =
+        job_.pick_up_s * uniform(job_.seed, 4 + static_cast<std::uint64_t>(worker), to.draws++);
     to.picked_up_s = std::max(to.picked_up_s, now_s_ + costs_.latency_s + delay);
     for (const std::int64_t id : batch) {
-      const double done_s = to.take(to.picked_up_s, seconds_of_block(job_, id, to.speed), job_.read, job_.write);
+      const double done_s =
+          to.take(to.picked_up_s, seconds_of_block(job_, id, to.speed), job_.read, job_.write);
       end_s_ = std::max(end_s_, done_s);
       events_.push({done_s + costs_.latency_s, Kind::report, worker, id});
     }
@@ -218,7 +224,8 @@ class Simulation {
     now_s_ += look_s_ + costs_.receive_s;
     std::vector<std::int64_t> batch;
     now_s_ += policy([&] {
-      if (event.kind == Kind::report) coordinator_.hear(event.worker, std::vector{BlockReport{event.block, 1, 0}});
+      if (event.kind == Kind::report)
+        coordinator_.hear(event.worker, std::vector{BlockReport{event.block, 1, 0}});
       if (event.kind == Kind::pulse) coordinator_.hear(event.worker, WorkerPulse{});
       if (event.kind == Kind::hello) coordinator_.worker_here(event.worker, {});
       batch = coordinator_.next_for(event.worker);
@@ -265,12 +272,14 @@ class Simulation {
 
 }  // namespace
 
-SimulatedRun simulate(const SimulatedWorkers& workers, const SimulatedCosts& costs, const BlockQueueOptions& queue) {
+SimulatedRun simulate(const SimulatedWorkers& workers, const SimulatedCosts& costs,
+                      const BlockQueueOptions& queue) {
   return Simulation(workers, costs, queue).run();
 }
 
 double idle_of_one_line(const SimulatedWorkers& workers) {
-  std::priority_queue<std::pair<double, int>, std::vector<std::pair<double, int>>, std::greater<>> free;  // when, who
+  std::priority_queue<std::pair<double, int>, std::vector<std::pair<double, int>>, std::greater<>>
+      free;  // when, who
   for (int w = 0; w < workers.count; ++w)
     free.emplace(0, w);
   double predicted_s = 0, end_s = 0;

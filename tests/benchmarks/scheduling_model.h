@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-/// The workers of a simulated job and what their blocks take. The time of a block is that of its prediction; it
-/// depends on the block and its worker, not on who got what before.
+/// The workers of a simulated job and what their blocks take. The time of a block is that of its prediction;
+/// it depends on the block and its worker, not on who got what before.
 struct SimulatedWorkers {
   int count = 16;
   std::int64_t blocks = 960;
@@ -24,8 +24,8 @@ struct SimulatedWorkers {
   std::uint64_t seed = 1;
 };
 
-/// What rank 0 and the network take. Rank 0 is one server: it receives, asks the coordinator, writes the journal and
-/// answers, one message after another.
+/// What rank 0 and the network take. Rank 0 is one server: it receives, asks the coordinator, writes the
+/// journal and answers, one message after another.
 struct SimulatedCosts {
   double receive_s = 0, send_s = 0;        ///< of rank 0's time for a message
   double look_s = 0, look_per_rank_s = 0;  ///< of rank 0's time to look whether there is one
@@ -39,9 +39,10 @@ struct SimulatedCosts {
 
 /// How a simulated job went.
 struct SimulatedRun {
-  bool finished = false;      ///< else given up: rank 0 is too slow for its messages, and falls back more and more
-  double elapsed_s = 0;       ///< from the first hand-out to the last worker's end
-  double idle = 0;            ///< share of the workers' time in which they predict nothing: the sum of the next three
+  bool finished =
+      false;             ///< else given up: rank 0 is too slow for its messages, and falls back more and more
+  double elapsed_s = 0;  ///< from the first hand-out to the last worker's end
+  double idle = 0;  ///< share of the workers' time in which they predict nothing: the sum of the next three
   double idle_start = 0;      ///< before a worker's first block
   double idle_between = 0;    ///< between its blocks
   double idle_tail = 0;       ///< after its last one
@@ -52,13 +53,14 @@ struct SimulatedRun {
   double predicted_s = 0;     ///< all workers together
 };
 
-/// Replays a job with a virtual clock: the real `Coordinator`, served as serve_workers() serves it, and workers that
-/// read, predict and write as the inference worker does. Equal arguments give equal runs unless `costs.policy`.
+/// Replays a job with a virtual clock: the real `Coordinator`, served as serve_workers() serves it, and
+/// workers that read, predict and write as the inference worker does. Equal arguments give equal runs unless
+/// `costs.policy`.
 SimulatedRun simulate(const SimulatedWorkers& workers, const SimulatedCosts& costs,
                       const BlockQueueOptions& queue = {});
 
-/// The idle share if all workers stood in one line before the same blocks and nothing cost any time: what is left is
-/// that blocks are of one piece, and that nobody knows beforehand which are the long ones.
+/// The idle share if all workers stood in one line before the same blocks and nothing cost any time: what is
+/// left is that blocks are of one piece, and that nobody knows beforehand which are the long ones.
 double idle_of_one_line(const SimulatedWorkers& workers);
 
 }  // namespace tessera

@@ -1,5 +1,5 @@
-// How much of the workers' time is idle in jobs larger than any machine at hand: the coordinator's policy replayed for
-// up to 65,536 workers, with what bench_coordinator measured for messages and journal.
+// How much of the workers' time is idle in jobs larger than any machine at hand: the coordinator's policy
+// replayed for up to 65,536 workers, with what bench_coordinator measured for messages and journal.
 //   bench_scheduling [name=value ...]     e.g. receive_us=1 send_us=1 sync_ms=20
 #include <fmt/format.h>
 
@@ -22,8 +22,9 @@ using namespace tessera;
 
 /// Measured (docs/performance.md, "Scheduling at scale"), but for latency_us.
 std::map<std::string, double, std::less<>> settings = {
-    {"receive_us", 5},  {"send_us", 5},     {"look_us", 2}, {"look_per_rank_ns", 2}, {"append_us", 4}, {"sync_ms", 4},
-    {"latency_us", 30}, {"deviation", 0.2}, {"seed", 1},    {"read", 0.01},          {"write", 0.05}};
+    {"receive_us", 5}, {"send_us", 5}, {"look_us", 2},     {"look_per_rank_ns", 2},
+    {"append_us", 4},  {"sync_ms", 4}, {"latency_us", 30}, {"deviation", 0.2},
+    {"seed", 1},       {"read", 0.01}, {"write", 0.05}};
 
 double setting(std::string_view name) {
   return settings.find(name)->second;
@@ -66,8 +67,8 @@ void print_run(std::string_view name, const SimulatedWorkers& workers, const Sim
                static_cast<double>(run.messages) / run.elapsed_s);
     return;
   }
-  fmt::print("{:<44} {:5.2f} % = {:5.2f} + {:5.2f} + {:5.2f} %   {:5.2f} %      {:5.1f} %   {:5.2f} us\n", name,
-             100 * run.idle, 100 * run.idle_start, 100 * run.idle_between, 100 * run.idle_tail,
+  fmt::print("{:<44} {:5.2f} % = {:5.2f} + {:5.2f} + {:5.2f} %   {:5.2f} %      {:5.1f} %   {:5.2f} us\n",
+             name, 100 * run.idle, 100 * run.idle_start, 100 * run.idle_between, 100 * run.idle_tail,
              100 * idle_of_one_line(workers), 100 * run.rank0_busy,
              1e6 * run.policy_s / static_cast<double>(run.messages));
 }
@@ -105,11 +106,14 @@ void print_scenarios() {
   scenario("60 % of the volume background", [](auto& workers, auto&) { workers.background = 0.6; });
   scenario("the journal's fdatasync takes 250 ms", [](auto&, auto& costs) { costs.sync_s = 0.25; });
   scenario("a network of 1 ms", [](auto&, auto& costs) { costs.latency_s = 1e-3; });
-  scenario("reading and writing take 40 % each", [](auto& workers, auto&) { workers.read = workers.write = 0.4; });
-  scenario("reading and writing take 60 % each", [](auto& workers, auto&) { workers.read = workers.write = 0.6; });
+  scenario("reading and writing take 40 % each",
+           [](auto& workers, auto&) { workers.read = workers.write = 0.4; });
+  scenario("reading and writing take 60 % each",
+           [](auto& workers, auto&) { workers.read = workers.write = 0.6; });
 }
 
-/// The dearest that the policy does: looking through all workers for the longest stretch, of which to take half.
+/// The dearest that the policy does: looking through all workers for the longest stretch, of which to take
+/// half.
 void print_search() {
   fmt::print("\nSearch for the longest stretch:");
   for (const int count : {256, 4096, 65'536}) {

@@ -1,5 +1,6 @@
-// Times the scores of a section on a stack like the ISBI-2012 one: 30 sections of 512 x 512, cells of a synthetic
-// tessellation, their borders blurred and noisy as a network's probability. Every rank takes its share.
+// Times the scores of a section on a stack like the ISBI-2012 one: 30 sections of 512 x 512, cells of a
+// synthetic tessellation, their borders blurred and noisy as a network's probability. Every rank takes its
+// share.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,7 +24,8 @@ struct Section {
   std::vector<float> probability;
 };
 
-/// Cells around random points, 4 to 6 pixels of membrane between them; the probability knows them with an error.
+/// Cells around random points, 4 to 6 pixels of membrane between them; the probability knows them with an
+/// error.
 Section make_section(unsigned seed) {
   std::mt19937 random(seed);
   std::vector<std::pair<double, double>> centres(180), seen;
@@ -37,8 +39,10 @@ Section make_section(unsigned seed) {
     double nearest = 1e9, second = 1e9;
     for (const auto& [v, u] : points) {
       const double distance = std::hypot(v - y, u - x);
-      if (distance < nearest) second = std::exchange(nearest, distance);
-      else second = std::min(second, distance);
+      if (distance < nearest)
+        second = std::exchange(nearest, distance);
+      else
+        second = std::min(second, distance);
     }
     return (second - nearest) / 2;
   };
@@ -47,7 +51,8 @@ Section make_section(unsigned seed) {
       const auto v = static_cast<double>(y), u = static_cast<double>(x);
       section.truth.push_back(border(centres, v, u) > 2.5 ? 255 : 0);
       const double noise = static_cast<double>(random() % 1001) / 1000 - 0.5;
-      section.probability.push_back(static_cast<float>(std::clamp(1 / (1 + std::exp(2.5 - border(seen, v, u))) + 0.3 * noise, 0.0, 1.0)));
+      section.probability.push_back(static_cast<float>(
+          std::clamp(1 / (1 + std::exp(2.5 - border(seen, v, u))) + 0.3 * noise, 0.0, 1.0)));
     }
   }
   return section;
@@ -59,7 +64,8 @@ int main(int argc, char** argv) {
   const MpiSession mpi(argc, argv);
   const Communicator world = mpi.world();
   std::vector<Section> sections;
-  for (int z = world.rank(); z < kSections; z += world.size()) sections.push_back(make_section(static_cast<unsigned>(z)));
+  for (int z = world.rank(); z < kSections; z += world.size())
+    sections.push_back(make_section(static_cast<unsigned>(z)));
   const std::vector<double> thresholds = accumulated_thresholds(11);
   struct Case {
     const char* name;
@@ -75,10 +81,12 @@ int main(int argc, char** argv) {
     const double begin = seconds_now();
     ThresholdSums sums;
     for (const Section& one : sections) {
-      for (const auto& s : score_section<float>(one.probability, one.truth, kSide, kSide, thresholds, choice)) sums += s;
+      for (const auto& s : score_section<float>(one.probability, one.truth, kSide, kSide, thresholds, choice))
+        sums += s;
     }
     world.barrier();
-    if (world.is_root()) fmt::print("{:<36} {:7.2f} s on {} ranks\n", name, seconds_now() - begin, world.size());
+    if (world.is_root())
+      fmt::print("{:<36} {:7.2f} s on {} ranks\n", name, seconds_now() - begin, world.size());
   }
   return EXIT_SUCCESS;
 }

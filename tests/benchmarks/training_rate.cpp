@@ -26,7 +26,8 @@ int main(int argc, char** argv) {
   options.samples.tile_side = std::stoll(argv[2]);
   options.samples.augmentation.elastic = std::stod(argv[4]);
   options.optimizer.kind = OptimizerOptions::Kind::adam;
-  const std::map<std::string, Precision> precisions{{"float32", Precision::float32}, {"bfloat16", Precision::bfloat16}};
+  const std::map<std::string, Precision> precisions{{"float32", Precision::float32},
+                                                    {"bfloat16", Precision::bfloat16}};
   const Communicator alone = Communicator::alone();
   std::map<std::string, std::unique_ptr<Trainer>> trainers;
   for (std::string precision; std::cin >> precision && precision != "end";) {
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
     if (!trainer) trainer = std::make_unique<Trainer>(make_network(network, 1), data, options, device, alone);
     const double begin = seconds_now();
     const TrainingStep step = trainer->step(StopWish::none);
-    std::cout << fmt::format("{} {} {}\n", seconds_now() - begin, step.loss, step.waiting_share) << std::flush;
+    std::cout << fmt::format("{} {} {}\n", seconds_now() - begin, step.loss, step.waiting_share)
+              << std::flush;
   }
 }

@@ -1,6 +1,6 @@
-/* Preloaded into a program (LD_PRELOAD), makes its writes to one file fail: full disks and broken ones on demand. Or
- * lets them be and, with TESSERA_FAIL_LOG=FILE, appends a line with the place of each pwrite to FILE; with
- * TESSERA_FAIL_DELAY_MS=N makes each wait for so long first.
+/* Preloaded into a program (LD_PRELOAD), makes its writes to one file fail: full disks and broken ones on
+ * demand. Or lets them be and, with TESSERA_FAIL_LOG=FILE, appends a line with the place of each pwrite to
+ * FILE; with TESSERA_FAIL_DELAY_MS=N makes each wait for so long first.
  *
  *   TESSERA_FAIL_CALL   pwrite, fdatasync, fsync or fallocate
  *   TESSERA_FAIL_NAME   how the file's path ends
@@ -76,7 +76,9 @@ ssize_t pwrite(int fd, const void* bytes, size_t size, off_t at) {
   return NEXT(ssize_t(*)(int, const void*, size_t, off_t), "pwrite")(fd, bytes, size, at);
 }
 
-ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) { return pwrite(fd, bytes, size, at); }
+ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
+  return pwrite(fd, bytes, size, at);
+}
 
 int fdatasync(int fd) {
   const int reason = fails("fdatasync", fd);
@@ -102,7 +104,9 @@ int posix_fallocate(int fd, off_t at, off_t size) {
   return NEXT(int (*)(int, off_t, off_t), "posix_fallocate")(fd, at, size);
 }
 
-int posix_fallocate64(int fd, off64_t at, off64_t size) { return posix_fallocate(fd, at, size); }
+int posix_fallocate64(int fd, off64_t at, off64_t size) {
+  return posix_fallocate(fd, at, size);
+}
 
 int fallocate(int fd, int mode, off_t at, off_t size) {
   const int reason = fails("fallocate", fd);
@@ -113,4 +117,6 @@ int fallocate(int fd, int mode, off_t at, off_t size) {
   return NEXT(int (*)(int, int, off_t, off_t), "fallocate")(fd, mode, at, size);
 }
 
-int fallocate64(int fd, int mode, off64_t at, off64_t size) { return fallocate(fd, mode, at, size); }
+int fallocate64(int fd, int mode, off64_t at, off64_t size) {
+  return fallocate(fd, mode, at, size);
+}

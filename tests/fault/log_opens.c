@@ -1,4 +1,5 @@
-/* Preloaded into a program (LD_PRELOAD), writes down which files it opens: a line "RANK PATH" for each opening.
+/* Preloaded into a program (LD_PRELOAD), writes down which files it opens: a line "RANK PATH" for each
+ * opening.
  *
  *   TESSERA_OPENS_LOG    the file to append to; its own folder is not looked at
  *   TESSERA_OPENS_UNDER  only absolute paths that begin so, and all relative ones
@@ -26,23 +27,24 @@ static void note(const char* path) {
   const int size = snprintf(line, sizeof line, "%s %s\n", rank == NULL ? "0" : rank, path);
   if (size <= 0 || (size_t)size >= sizeof line) return;
   const int before = errno;
-  const int fd = NEXT(int (*)(const char*, int, ...), "open")(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const int fd =
+      NEXT(int (*)(const char*, int, ...), "open")(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd >= 0) {
-    if (write(fd, line, (size_t)size) != size) abort();  /* a log with gaps would pass for few openings */
+    if (write(fd, line, (size_t)size) != size) abort(); /* a log with gaps would pass for few openings */
     close(fd);
   }
   errno = before;
 }
 
 /* The mode of an open() that may create its file. */
-#define MODE_OF(flags, mode)                         \
-  do {                                               \
-    if (((flags) & (O_CREAT | O_TMPFILE)) != 0) {    \
-      va_list more;                                  \
-      va_start(more, flags);                         \
-      mode = va_arg(more, mode_t);                   \
-      va_end(more);                                  \
-    }                                                \
+#define MODE_OF(flags, mode)                      \
+  do {                                            \
+    if (((flags) & (O_CREAT | O_TMPFILE)) != 0) { \
+      va_list more;                               \
+      va_start(more, flags);                      \
+      mode = va_arg(more, mode_t);                \
+      va_end(more);                               \
+    }                                             \
   } while (0)
 
 int open(const char* path, int flags, ...) {

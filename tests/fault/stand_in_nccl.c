@@ -1,5 +1,5 @@
-/* NCCL's interface over MPI and host memory, for tests on machines without GPUs. It insists on what NCCL insists on:
-   the same identity on every rank, ranks in range, sums of float32 and float64. */
+/* NCCL's interface over MPI and host memory, for tests on machines without GPUs. It insists on what NCCL
+   insists on: the same identity on every rank, ranks in range, sums of float32 and float64. */
 #include <mpi.h>
 #include <stddef.h>
 #include <string.h>
@@ -25,10 +25,16 @@ int ncclCommInitRank(void** comm, int ranks, ncclUniqueId id, int rank) {
   return 0;
 }
 
-int ncclAllReduce(const void* from, void* to, size_t count, int type, int operation, void* comm, void* stream) {
+int ncclAllReduce(const void* from, void* to, size_t count, int type, int operation, void* comm,
+                  void* stream) {
   if (comm != &the_communicator || (type != 7 && type != 8) || operation != 0 || stream != NULL) return 4;
   if (from == to) from = MPI_IN_PLACE;
-  return MPI_Allreduce(from, to, (int)count, type == 7 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD) == MPI_SUCCESS ? 0 : 5;
+  return MPI_Allreduce(from, to, (int)count, type == 7 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD) ==
+                 MPI_SUCCESS
+             ? 0
+             : 5;
 }
 
-const char* ncclGetErrorString(int status) { return status == 4 ? "invalid argument" : "unhandled system error"; }
+const char* ncclGetErrorString(int status) {
+  return status == 4 ? "invalid argument" : "unhandled system error";
+}

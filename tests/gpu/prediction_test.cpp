@@ -13,10 +13,10 @@
 #include "tests/unit/workers/device/operator_recorder.h"
 #include "tests/unit/workers/infer/tiled_prediction.h"
 #include "workers/device/cuda_runtime.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/device/out_of_memory.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 
@@ -86,10 +86,12 @@ TEST_P(Prediction, TiledEqualsTheWholeSection) {
   for (const Case& c : cases()) {
     const TilePredictor predictor(c.network, options(Precision::float32));
     const VoxelBuffer raw = testing::random_volume(c.shape);
-    const PredictionDifference seam = difference_of(predict_whole(predictor, raw, c.context),
-                                                    predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
+    const PredictionDifference seam =
+        difference_of(predict_whole(predictor, raw, c.context),
+                      predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
     say(fmt::format("tiled against whole, {}: {}", c.name, text(seam)));
-    // A section is an input of another size, which cuDNN sums in another order (2.4e-5 with 64 filters), Tessera's own kernels do not.
+    // A section is an input of another size, which cuDNN sums in another order (2.4e-5 with 64 filters),
+    // Tessera's own kernels do not.
     const bool exact = predictor.engine_text().find(kIndependentOfSize) != std::string::npos;
     EXPECT_LE(seam.largest, is_cuda() && !exact ? 6e-5 : 1e-5) << c.name << ", " << predictor.engine_text();
     EXPECT_LE(seam.mean, 5e-6) << c.name;
@@ -98,7 +100,8 @@ TEST_P(Prediction, TiledEqualsTheWholeSection) {
 
 /// Law 2 to the last bit. On the CPU a unit test of the kernels has it (gpu_network_test.cpp).
 TEST_P(Prediction, ExactTilesAreTheWholeSection) {
-  if (!is_cuda() || !cuda_launcher()) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels that sum in one order";
+  if (!is_cuda() || !cuda_launcher())
+    GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels that sum in one order";
   int compared = 0;
   for (const Case& c : cases()) {
     for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
@@ -109,30 +112,42 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
       const TilePredictor predictor(c.network, exact);
       const VoxelBuffer raw = testing::random_volume(c.shape);
       const std::vector<float> whole = predict_whole(predictor, raw, c.context);
-      const PredictionDifference seam = difference_of(whole, predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
+      const PredictionDifference seam =
+          difference_of(whole, predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
       say(fmt::format("exact tiles against whole, {}, {}: {}", c.name, name_of(precision), text(seam)));
       EXPECT_EQ(seam.largest, 0) << c.name << ", " << predictor.engine_text();
       // Against cuDNN's sums, which are rounded otherwise.
       PredictorOptions other = options(precision);
       other.exact_tiles = ExactTiles::no;
-      const PredictionDifference rounding = difference_of(whole, predict_whole(TilePredictor(c.network, other), raw, c.context));
-      say(fmt::format("summed in one order against LibTorch, {}, {}: {}", c.name, name_of(precision), text(rounding)));
-      EXPECT_LE(rounding.largest, precision == Precision::float32 ? 1e-4 : precision == Precision::float16 ? 2e-2 : 0.1) << c.name;
-      EXPECT_LE(rounding.mean, precision == Precision::float32 ? 1e-5 : precision == Precision::float16 ? 1e-3 : 4e-3) << c.name;
+      const PredictionDifference rounding =
+          difference_of(whole, predict_whole(TilePredictor(c.network, other), raw, c.context));
+      say(fmt::format("summed in one order against LibTorch, {}, {}: {}", c.name, name_of(precision),
+                      text(rounding)));
+      EXPECT_LE(rounding.largest, precision == Precision::float32   ? 1e-4
+                                  : precision == Precision::float16 ? 2e-2
+                                                                    : 0.1)
+          << c.name;
+      EXPECT_LE(rounding.mean, precision == Precision::float32   ? 1e-5
+                               : precision == Precision::float16 ? 1e-3
+                                                                 : 4e-3)
+          << c.name;
       ++compared;
     }
   }
   EXPECT_GE(compared, 11);
 }
 
-/// In bfloat16 another order of summing changes as much as bfloat16 itself (tests/benchmarks/summing_order.py), so a whole
-/// section, which is an input of another size, proves nothing where tiles are not exact. What makes seams is a pixel that depends on its
-/// place in a tile: tiles of one size, placed otherwise, must say the same. Without kernels that sum in one order it may differ by rounding.
+/// In bfloat16 another order of summing changes as much as bfloat16 itself
+/// (tests/benchmarks/summing_order.py), so a whole section, which is an input of another size, proves nothing
+/// where tiles are not exact. What makes seams is a pixel that depends on its place in a tile: tiles of one
+/// size, placed otherwise, must say the same. Without kernels that sum in one order it may differ by
+/// rounding.
 TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
   const std::int64_t core = is_cuda() ? 384 : 208;
   const UNetOptions network = is_cuda() ? unet2015_options() : testing::small(unet2015_options());
   const NetworkGeometry geometry = geometry_of(network);
-  const Index3 shape{1, 2 * core + 100, 2 * core + 60}, tile{1, geometry.input_side_for(core), geometry.input_side_for(core)};
+  const Index3 shape{1, 2 * core + 100, 2 * core + 60},
+      tile{1, geometry.input_side_for(core), geometry.input_side_for(core)};
   const VoxelBuffer raw = testing::random_volume(shape);
   const TileGridOptions layout{.equal_inputs = true};
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
@@ -149,8 +164,9 @@ TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
       const std::int64_t begin = geometry.margin + geometry.alignment;
       for (std::int64_t y = begin; y < moved.shape().y; ++y) {
         for (std::int64_t x = begin; x < moved.shape().x; ++x, ++compared) {
-          const double one = std::abs(static_cast<double>(there[static_cast<std::size_t>(y * moved.shape().x + x)]) -
-                                      here[static_cast<std::size_t>((y + shift) * shape.x + x + shift)]);
+          const double one =
+              std::abs(static_cast<double>(there[static_cast<std::size_t>(y * moved.shape().x + x)]) -
+                       here[static_cast<std::size_t>((y + shift) * shape.x + x + shift)]);
           seam.largest = std::isfinite(one) ? std::max(seam.largest, one) : 1e30;
           seam.mean += one;
         }
@@ -159,7 +175,8 @@ TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
     EXPECT_GT(compared, core * core);
     seam.mean /= static_cast<double>(compared);
     const std::string engine = predictor.engine_text();
-    say(fmt::format("tiles of {} placed otherwise, {}: {}; {}", tile.y, name_of(precision), text(seam), engine));
+    say(fmt::format("tiles of {} placed otherwise, {}: {}; {}", tile.y, name_of(precision), text(seam),
+                    engine));
     if (!is_cuda()) {
       EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3);
     } else if (engine.find(kIndependentOfPlace) != std::string::npos) {
@@ -283,7 +300,8 @@ TEST_P(Prediction, TheLargestTileFits) {
       difference_of(predict_tiled(predictor, raw, tile, shape, {}),
                     predict_tiled(predictor, raw, {1, smaller, smaller}, shape, {}));
   say(fmt::format("tiles of {} against {}: {}", largest, smaller, text(seam)));
-  EXPECT_LE(seam.mean, precision == Precision::float32 ? 1e-6 : 5e-3) << "each size is summed in its own order";
+  EXPECT_LE(seam.mean, precision == Precision::float32 ? 1e-6 : 5e-3)
+      << "each size is summed in its own order";
   EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 0.2);
 }
 
@@ -339,8 +357,10 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
       for (const bool fused : {false, true}) {
         if (fused && !is_cuda()) continue;
         for (const bool maxima : {false, true}) {
-          for (const KernelRecorder& record : {KernelRecorder{}, is_cuda() ? cuda_recorder() : testing::operator_recorder()}) {
-            const auto network = make_gpu_network(*c.network, precision, device(), {.kernels = GpuKernels{fused, maxima}, .record = record});
+          for (const KernelRecorder& record :
+               {KernelRecorder{}, is_cuda() ? cuda_recorder() : testing::operator_recorder()}) {
+            const auto network = make_gpu_network(*c.network, precision, device(),
+                                                  {.kernels = GpuKernels{fused, maxima}, .record = record});
             double worst = 0;
             // The second time it is recorded, the third time replayed, with another input between them.
             for (const double factor : {1.0, 1.0, 0.5, 1.0}) {
@@ -366,7 +386,8 @@ TEST_P(Prediction, OwnKernelsAnswerTheSame) {
     launch(start, arguments);
   };
   for (const Case& c : cases()) {
-    const std::int64_t side = geometry_of(c.network->options()).input_side_for(64), channels = c.network->options().in_channels;
+    const std::int64_t side = geometry_of(c.network->options()).input_side_for(64),
+                       channels = c.network->options().in_channels;
     const auto plain = make_gpu_network(*c.network, Precision::bfloat16, device(), {.kernels = GpuKernels{}});
     at::manual_seed(4);
     const at::Tensor x = at::randn({2, channels, side, side}).to(at::kCUDA);
@@ -375,8 +396,9 @@ TEST_P(Prediction, OwnKernelsAnswerTheSame) {
     ASSERT_GT(scale, 0);
     for (const bool fused : {false, true}) {
       for (const KernelRecorder& record : {KernelRecorder{}, cuda_recorder()}) {
-        const auto network = make_gpu_network(*c.network, Precision::bfloat16, device(),
-                                              {.kernels = GpuKernels{.fused = fused, .own = true}, .record = record, .launch = counted});
+        const auto network = make_gpu_network(
+            *c.network, Precision::bfloat16, device(),
+            {.kernels = GpuKernels{.fused = fused, .own = true}, .record = record, .launch = counted});
         double worst = 0;
         for (const double factor : {1.0, 1.0, 0.5, 1.0}) {
           const at::Tensor answer = network->logits(x * factor);
@@ -396,7 +418,8 @@ TEST_P(Prediction, WhatIsNotFiniteIsSeen) {
     PredictorOptions what = options(precision);
     what.blocks_on_device = true;
     const auto network = testing::golden_network("unet2015.h5", testing::small(unet2015_options()));
-    const TilePredictor predictor(make_gpu_network(*network, precision, device()), NetworkTraits(network->options()), what);
+    const TilePredictor predictor(make_gpu_network(*network, precision, device()),
+                                  NetworkTraits(network->options()), what);
     const Index3 shape{1, 64, 64};
     VoxelBuffer raw(VoxelType::float32, shape);
     raw.as<float>()[2000] = std::nanf("");

@@ -1,5 +1,6 @@
-// Compiled, linked and run by scripts/gpu-check before all else: says what LibTorch this is, whether it computes, and whether it
-// leaves std::filesystem alone: PyTorch's Python package exports an older one of its own.
+// Compiled, linked and run by scripts/gpu-check before all else: says what LibTorch this is, whether it
+// computes, and whether it leaves std::filesystem alone: PyTorch's Python package exports an older one of its
+// own.
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
@@ -16,7 +17,8 @@ namespace {
 
 /// Folders are removed by the compiler's own library.
 bool removes_folders() {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("torch_here." + std::to_string(getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("torch_here." + std::to_string(getpid()));
   std::filesystem::create_directories(folder / "a" / "b");
   std::filesystem::create_directories(folder / "c");
   return std::filesystem::remove_all(folder) == 4 && !std::filesystem::exists(folder);

@@ -11,10 +11,10 @@
 #include "tests/unit/workers/device/operator_recorder.h"
 #include "tests/unit/workers/samples/training_volumes.h"
 #include "workers/device/cuda_runtime.h"
-#include "workers/network/network_checkpoint.h"
 #include "workers/device/torch_types.h"
-#include "workers/network/unet.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
 #include "workers/train/trainer.h"
 
 namespace tessera {
@@ -137,7 +137,8 @@ TEST_P(Training, ReproducibleIsTheSameBitsAgain) {
 TEST_P(Training, RecordedPassesAnswerTheSame) {
   const KernelRecorder record = is_cuda() ? cuda_recorder() : testing::operator_recorder();
   if (!record) GTEST_SKIP() << "built without CUDA's headers: kernels are started one by one";
-  at::globalContext().setDeterministicCuDNN(false);  // as a test before may have left it: nothing would be recorded
+  at::globalContext().setDeterministicCuDNN(
+      false);  // as a test before may have left it: nothing would be recorded
   choose_algorithms(device(), /*reproducible=*/false);
   UNetOptions with_dropout = network(false);
   with_dropout.dropout = 0.3;
@@ -162,7 +163,9 @@ TEST_P(Training, RecordedPassesAnswerTheSame) {
       };
       const auto [right, gradient] = pass(*plain);
       const auto [found, found_gradient] = pass(*recorded);
-      const auto apart = [](const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); };
+      const auto apart = [](const at::Tensor& a, const at::Tensor& b) {
+        return ((a - b).norm() / b.norm()).item<double>();
+      };
       EXPECT_LE(apart(found, right), precision == Precision::float32 ? 1e-5 : 1e-2);
       EXPECT_LE(apart(found_gradient, gradient), precision == Precision::float32 ? 1e-4 : 3e-2);
       parameters.values().sub_(gradient / gradient.norm(), 0.1);
@@ -199,15 +202,19 @@ TEST_P(Training, OwnKernelsHaveTheSameGradients) {
       engine.backward(output_gradient, {});
       return std::pair(logits.clone(), parameters.gradient().clone());
     };
-    const auto exact = make_gpu_engine(parameters, Precision::float32), plain = make_gpu_engine(parameters, Precision::bfloat16),
-               own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = counted, .kernels = GpuKernels{.own = true}});
+    const auto exact = make_gpu_engine(parameters, Precision::float32),
+               plain = make_gpu_engine(parameters, Precision::bfloat16),
+               own = make_gpu_engine(parameters, Precision::bfloat16,
+                                     {.launch = counted, .kernels = GpuKernels{.own = true}});
     const auto [right, right_gradient] = pass(*exact);
     const auto [rounded, rounded_gradient] = pass(*plain);
     const auto [found, found_gradient] = pass(*own);
-    const auto apart = [](const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); };
+    const auto apart = [](const at::Tensor& a, const at::Tensor& b) {
+      return ((a - b).norm() / b.norm()).item<double>();
+    };
     const double logits = apart(found, right), gradient = apart(found_gradient, right_gradient);
-    say(fmt::format("{}: logits {:.2e}, gradients {:.2e} from float32, {:.2e} from LibTorch's kernels", own->text(), logits, gradient,
-                    apart(found_gradient, rounded_gradient)));
+    say(fmt::format("{}: logits {:.2e}, gradients {:.2e} from float32, {:.2e} from LibTorch's kernels",
+                    own->text(), logits, gradient, apart(found_gradient, rounded_gradient)));
     // Another rounding turns some ReLUs: as far from float32 as bfloat16 is by LibTorch's kernels.
     EXPECT_LE(logits, 1.5 * apart(rounded, right));
     EXPECT_LE(gradient, 1.5 * apart(rounded_gradient, right_gradient));

@@ -135,8 +135,8 @@ int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, voi
   *found = 1;
   return 0;
 }
-int cublasLtMatmul(void*, void*, const void*, const void*, void*, const void*, void*, const void*, const void*, void*, void*, void*,
-                   const void*, void*, std::size_t, void* stream) {
+int cublasLtMatmul(void*, void*, const void*, const void*, void*, const void*, void*, const void*,
+                   const void*, void*, void*, void*, const void*, void*, std::size_t, void* stream) {
   made_up_cuda_launch("cublasLtMatmul", stream);
   return 0;
 }
@@ -239,7 +239,8 @@ int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int, std::si
   *blocks = 2;
   return 0;
 }
-int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void* stream, void**, void**) {
+int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                   void* stream, void**, void**) {
   made_up_cuda_launch(static_cast<Handle*>(function)->rest, stream);
   return 0;
 }

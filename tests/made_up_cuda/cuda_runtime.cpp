@@ -11,9 +11,10 @@
 // MADE_UP_CUDA_DEVICES    how many there are (1)
 // MADE_UP_CUDA_GIB        memory of each (80)
 // MADE_UP_CUDA_SLOW       so often an event is not there yet when it is asked for (0)
-// MADE_UP_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    how long a kernel of cuDNN's backend and any other takes, how fast
-//                         copies between host and device are: the devices take their time, and who waits for them sleeps
-//                         (nothing takes time)
+// MADE_UP_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    how long a kernel of cuDNN's backend and any
+// other takes, how fast
+//                         copies between host and device are: the devices take their time, and who waits for
+//                         them sleeps (nothing takes time)
 // MADE_UP_CUDA_COUNTS=1   counts of all calls, by thread, at the end
 // MADE_UP_CUDA_ABORT=1    the first mistake aborts
 #include <algorithm>

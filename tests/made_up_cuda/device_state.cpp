@@ -25,7 +25,7 @@ const double kernel_s = 1e-6 * static_cast<double>(setting("MADE_UP_CUDA_KERNEL_
 const double convolution_s = 1e-6 * static_cast<double>(setting("MADE_UP_CUDA_CONVOLUTION_US", 0));
 const double copied_bytes_per_s = 1e9 * static_cast<double>(setting("MADE_UP_CUDA_COPY_GB_PER_S", 0));
 
-std::map<std::uintptr_t, Memory> memory;  ///< by its first byte
+std::map<std::uintptr_t, Memory> memory;               ///< by its first byte
 std::vector<std::array<double, 3>> engine_done_s(64);  ///< by device and engine
 
 std::list<Thread>& threads() {
@@ -129,7 +129,8 @@ Work copy_work(const void* to, const void* from, std::size_t size) {
   const std::lock_guard lock(guard);
   const bool to_device = on_device(memory_at(to)), from_device = on_device(memory_at(from));
   if (to_device && from_device) return {Engine::kernels, kernel_s};
-  return {to_device ? Engine::up : Engine::down, copied_bytes_per_s > 0 ? static_cast<double>(size) / copied_bytes_per_s : 0};
+  return {to_device ? Engine::up : Engine::down,
+          copied_bytes_per_s > 0 ? static_cast<double>(size) / copied_bytes_per_s : 0};
 }
 
 void starts(const char* what, cudaStream_t handle, const Work& work) {
@@ -144,7 +145,8 @@ void starts(const char* what, cudaStream_t handle, const Work& work) {
     stream.capture->seconds += work.seconds;
   } else {
     ++launches;
-    double& engine_s = engine_done_s[static_cast<std::size_t>(stream.device)][static_cast<std::size_t>(work.engine)];
+    double& engine_s =
+        engine_done_s[static_cast<std::size_t>(stream.device)][static_cast<std::size_t>(work.engine)];
     stream.done_s = engine_s = std::max({now_s(), stream.done_s, engine_s}) + work.seconds;
     if (!self().recording.empty()) mistake(std::string(what) + " beside what this thread records");
   }

@@ -69,8 +69,8 @@ struct Thread {
 };
 Thread& self();
 
-extern std::recursive_mutex guard;      ///< of all that follows, and of all that is above
-extern std::vector<std::size_t> used;   ///< bytes, by device
+extern std::recursive_mutex guard;     ///< of all that follows, and of all that is above
+extern std::vector<std::size_t> used;  ///< bytes, by device
 extern std::atomic<bool> waiting_forbidden;
 extern std::atomic<int> forbidden_device;
 extern std::atomic<long> mistakes, launches;
@@ -89,8 +89,8 @@ void waits(const char* call);
 /// Copies to or from memory that is not pinned may wait. Whether this is one.
 bool may_wait(const char* call, const void* to, const void* from);
 Stream* stream_of(cudaStream_t handle);
-/// What is started on a stream: belongs to a recording, or runs when what is before it on the stream and its engine's last work
-/// have ended.
+/// What is started on a stream: belongs to a recording, or runs when what is before it on the stream and its
+/// engine's last work have ended.
 void starts(const char* what, cudaStream_t handle, const Work& work);
 /// Of a clock that the devices' time is counted by.
 double now_s();

@@ -214,7 +214,8 @@ std::vector<PredictionCase> prediction_cases() {
     }
     for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7}) {
       for (const ExactTiles exact : {ExactTiles::automatic, ExactTiles::yes})
-        all.push_back({.same = same, .precision = Precision::bfloat16, .averaging = averaging, .exact_tiles = exact});
+        all.push_back(
+            {.same = same, .precision = Precision::bfloat16, .averaging = averaging, .exact_tiles = exact});
     }
     for (const Blending blending : {Blending::linear, Blending::gaussian})
       all.push_back({same, Precision::bfloat16, Averaging::none, blending});

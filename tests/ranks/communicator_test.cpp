@@ -8,13 +8,16 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() { return *testing::world_of_tests; }
+const Communicator& world() {
+  return *testing::world_of_tests;
+}
 
 TEST(Communicator, SumsOverAllRanks) {
   std::vector<double> values(1000, world().rank() + 1.0);
   world().sum(std::span(values));
   const double expected = world().size() * (world().size() + 1) / 2.0;
-  for (const double value : values) ASSERT_EQ(value, expected);
+  for (const double value : values)
+    ASSERT_EQ(value, expected);
 }
 
 TEST(Communicator, BroadcastsTextOfAnyLength) {
@@ -56,10 +59,11 @@ TEST(Agree, OneRanksErrorIsEverybodys) {
 
 TEST(Agree, TheRootsErrorIsEverybodys) {
   int runs = 0;
-  EXPECT_THROW(on_root(world(), [&] {
-                 ++runs;
-                 throw Error("the root's");
-               }),
+  EXPECT_THROW(on_root(world(),
+                       [&] {
+                         ++runs;
+                         throw Error("the root's");
+                       }),
                AgreedError);
   EXPECT_EQ(runs, world().is_root() ? 1 : 0);
 }

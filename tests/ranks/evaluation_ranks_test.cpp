@@ -10,7 +10,9 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() { return *testing::world_of_tests; }
+const Communicator& world() {
+  return *testing::world_of_tests;
+}
 
 /// All but how the evaluation went.
 std::string without_run(const std::string& json) {
@@ -32,7 +34,8 @@ TEST(EvaluationRanks, ScoresDoNotDependOnTheRanks) {
       out.add(spec, false);
       VoxelBuffer voxels(VoxelType::uint8, shape);
       std::uint32_t state = path[1];
-      for (std::uint8_t& v : voxels.as<std::uint8_t>()) v = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
+      for (std::uint8_t& v : voxels.as<std::uint8_t>())
+        v = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
       out.write_sections(path, 0, voxels);
     }
     out.commit();

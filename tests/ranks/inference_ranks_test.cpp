@@ -7,8 +7,8 @@
 #include <set>
 #include <thread>
 
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/error.h"
+#include "io/hdf5/checkpoint_file.h"
 #include "io/hdf5/volume_file.h"
 #include "io/hdf5/volume_reader.h"
 #include "pipeline/blocks/coordinator.h"
@@ -22,7 +22,9 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() { return *testing::world_of_tests; }
+const Communicator& world() {
+  return *testing::world_of_tests;
+}
 
 struct Shapes {
   Index3 volume, block, chunk, tile;
@@ -39,7 +41,8 @@ DatasetName make_raw(const std::filesystem::path& file, const Index3& shape) {
     out.add(spec, false);
     VoxelBuffer voxels(VoxelType::uint8, shape);
     std::uint32_t state = 99;
-    for (std::uint8_t& v : voxels.as<std::uint8_t>()) v = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
+    for (std::uint8_t& v : voxels.as<std::uint8_t>())
+      v = static_cast<std::uint8_t>((state = state * 1664525U + 1013904223U) >> 24);
     out.write_sections(spec.path, 0, voxels);
     out.commit();
   });
@@ -63,12 +66,13 @@ InferenceJob make_job(const DatasetName& raw, const std::filesystem::path& outpu
     spec.chunk = shapes.chunk;
     layout = create_output_volume(spec);
   }
-  return {raw, BlockPlan(shapes.volume, shapes.block), TileGrid(geometry_of(network), shapes.volume, shapes.tile, 0), output, layout};
+  return {raw, BlockPlan(shapes.volume, shapes.block),
+          TileGrid(geometry_of(network), shapes.volume, shapes.tile, 0), output, layout};
 }
 
 /// Collective: the root creates the result, and every rank learns where its chunks lie.
-InferenceJob make_shared_job(const DatasetName& raw, const std::filesystem::path& output, const Shapes& shapes,
-                             const UNetOptions& network) {
+InferenceJob make_shared_job(const DatasetName& raw, const std::filesystem::path& output,
+                             const Shapes& shapes, const UNetOptions& network) {
   InferenceJob job = make_job(raw, output, shapes, network, false);
   on_root(world(), [&] { job = make_job(raw, output, shapes, network, true); });
   world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
@@ -114,7 +118,8 @@ void expect_same_bytes(const Shapes& shapes) {
   run_on_all_ranks(job, predictor, coordinator);
   if (!world().is_root()) return;
   std::multiset<std::int64_t> every;
-  for (std::int64_t id = 0; id < job.blocks.count(); ++id) every.insert(id);
+  for (std::int64_t id = 0; id < job.blocks.count(); ++id)
+    every.insert(id);
   EXPECT_EQ(done, every) << "each block is done exactly once";
   EXPECT_EQ(coordinator.accounts().size(), static_cast<std::size_t>(std::max(1, world().size() - 1)));
 
@@ -133,12 +138,18 @@ void expect_same_bytes(const Shapes& shapes) {
   EXPECT_GT(values.size(), together.size() > 1 ? 3U : 0U) << "the prediction is flat and shows nothing";
 }
 
-TEST(InferenceRanks, ManyBlocks) { expect_same_bytes({{5, 101, 133}, {2, 32, 48}, {2, 16, 16}, {1, 72, 72}}); }
-TEST(InferenceRanks, FewerBlocksThanRanks) { expect_same_bytes({{2, 60, 60}, {2, 64, 64}, {2, 32, 32}, {1, 104, 104}}); }
-TEST(InferenceRanks, OneVoxel) { expect_same_bytes({{1, 1, 1}, {1, 4, 4}, {1, 1, 1}, {1, 44, 44}}); }
+TEST(InferenceRanks, ManyBlocks) {
+  expect_same_bytes({{5, 101, 133}, {2, 32, 48}, {2, 16, 16}, {1, 72, 72}});
+}
+TEST(InferenceRanks, FewerBlocksThanRanks) {
+  expect_same_bytes({{2, 60, 60}, {2, 64, 64}, {2, 32, 32}, {1, 104, 104}});
+}
+TEST(InferenceRanks, OneVoxel) {
+  expect_same_bytes({{1, 1, 1}, {1, 4, 4}, {1, 1, 1}, {1, 44, 44}});
+}
 
-/// The 8 symmetries, over a region that starts nowhere special, with one block of background: on all ranks together
-/// the same bytes as the whole volume gives alone, cut out, and 0 in the background.
+/// The 8 symmetries, over a region that starts nowhere special, with one block of background: on all ranks
+/// together the same bytes as the whole volume gives alone, cut out, and 0 in the background.
 TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   const testing::SharedFolder folder;
   const Index3 volume{4, 101, 133};
@@ -157,7 +168,8 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
       state = state * 1664525U + 1013904223U;
       const Index3 at{i / (volume.y * volume.x), i / volume.x % volume.y, i % volume.x};
       const bool inside = dark.contains({at, at + Index3{1, 1, 1}});
-      voxels.as<std::uint8_t>()[static_cast<std::size_t>(i)] = inside ? 2 : static_cast<std::uint8_t>(10 + (state >> 24) % 240);
+      voxels.as<std::uint8_t>()[static_cast<std::size_t>(i)] =
+          inside ? 2 : static_cast<std::uint8_t>(10 + (state >> 24) % 240);
     }
     out.write_sections(spec.path, 0, voxels);
     out.commit();
@@ -176,7 +188,8 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
       spec.chunk = chunk;
       layout = create_output_volume(spec);
     }
-    return InferenceJob{raw, BlockPlan::of_region(part, {1, 32, 32}), TileGrid(geometry_of(options), volume, {1, 72, 72}, 0), output, layout};
+    return InferenceJob{raw, BlockPlan::of_region(part, {1, 32, 32}),
+                        TileGrid(geometry_of(options), volume, {1, 72, 72}, 0), output, layout};
   };
   InferenceJob job = job_over(region, folder / "region.h5", false);
   on_root(world(), [&] { job = job_over(region, folder / "region.h5", true); });
@@ -185,7 +198,9 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   job.unpack_threads = 2;
   std::int64_t skipped = 0;
   CoordinatorHooks hooks;
-  hooks.block_done = [&](const BlockReport& report) { skipped += report.outcome == BlockOutcome::skipped ? 1 : 0; };
+  hooks.block_done = [&](const BlockReport& report) {
+    skipped += report.outcome == BlockOutcome::skipped ? 1 : 0;
+  };
   Coordinator coordinator(job.blocks.hand_out_order(), hooks);
   run_on_all_ranks(job, predictor, coordinator);
   if (!world().is_root()) return;
@@ -196,7 +211,8 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   Coordinator own(alone.blocks.hand_out_order(), {});
   LocalBlockExchange exchange(own);
   run_inference_worker(alone, predictor, exchange);
-  VolumeReader whole({folder / "alone.h5", "/volumes/predictions/interior"}), part({folder / "region.h5", "/volumes/predictions/interior"});
+  VolumeReader whole({folder / "alone.h5", "/volumes/predictions/interior"}),
+      part({folder / "region.h5", "/volumes/predictions/interior"});
   const auto expected = whole.read(region), got = part.read(Box::of_shape(region.shape()));
   int compared = 0, zeros = 0;
   for (std::size_t i = 0; i < got.bytes.size(); ++i) {
@@ -206,7 +222,8 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
     if (dark.contains({place, place + Index3{1, 1, 1}})) {
       zeros += got.bytes[i] == std::byte{0} ? 1 : 0;
     } else {
-      ASSERT_LE(std::abs(std::to_integer<int>(got.bytes[i]) - std::to_integer<int>(expected.bytes[i])), 1) << to_string(place);
+      ASSERT_LE(std::abs(std::to_integer<int>(got.bytes[i]) - std::to_integer<int>(expected.bytes[i])), 1)
+          << to_string(place);
       ++compared;
     }
   }
@@ -214,8 +231,8 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   EXPECT_EQ(compared, region.voxels() - dark.voxels());
 }
 
-/// Law 2 on all ranks together: 4 tile sizes, 3 block sizes, both kinds of network, the 8 symmetries; against the network
-/// run once over each whole section.
+/// Law 2 on all ranks together: 4 tile sizes, 3 block sizes, both kinds of network, the 8 symmetries; against
+/// the network run once over each whole section.
 TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
   const testing::SharedFolder folder;
   const Index3 volume{2, 70, 93};
@@ -236,7 +253,8 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
     std::vector<float> whole;
     for (std::int64_t z = 0; z < volume.z; ++z) {
       const Tile tile = whole_section_tile(geometry, volume, z, 0);
-      const VoxelBuffer section = predictor.predict(voxels, Box::of_shape(volume), volume, {tile}, tile.core, {});
+      const VoxelBuffer section =
+          predictor.predict(voxels, Box::of_shape(volume), volume, {tile}, tile.core, {});
       whole.insert(whole.end(), section.as<float>().begin(), section.as<float>().end());
     }
     for (const std::int64_t core : {16, 24, 40, 96}) {
@@ -251,7 +269,8 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
           spec.chunk = {1, 16, 16};
           OutputLayout layout{0, spec.type, volume, spec.chunk};
           if (create) layout = create_output_volume(spec);
-          return InferenceJob{raw, BlockPlan(volume, block), TileGrid(geometry, volume, {1, side, side}, 0), file, layout};
+          return InferenceJob{raw, BlockPlan(volume, block), TileGrid(geometry, volume, {1, side, side}, 0),
+                              file, layout};
         };
         InferenceJob job = job_with(false);
         on_root(world(), [&] { job = job_with(true); });
@@ -278,7 +297,8 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
 /// A network for which large tiles are too much.
 class SmallMemory : public TileNetwork {
  public:
-  SmallMemory(std::unique_ptr<TileNetwork> network, std::int64_t largest) : network_(std::move(network)), largest_(largest) {}
+  SmallMemory(std::unique_ptr<TileNetwork> network, std::int64_t largest)
+      : network_(std::move(network)), largest_(largest) {}
   at::Tensor logits(const at::Tensor& input) override {
     if (input.size(2) > largest_) throw OutOfMemory("no room");
     return network_->logits(input);
@@ -297,8 +317,9 @@ TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
   const UNetOptions options = small_network();
   const auto predictor_for = [&](std::int64_t largest) {
     const auto network = make_network(options, 4);
-    return TilePredictor(std::make_unique<SmallMemory>(make_tile_network(*network, Precision::float32, {}), largest),
-                         NetworkTraits(options), predictor_options());
+    return TilePredictor(
+        std::make_unique<SmallMemory>(make_tile_network(*network, Precision::float32, {}), largest),
+        NetworkTraits(options), predictor_options());
   };
   const NetworkTraits traits(options);
   const auto smaller = [&](const TileGrid& tiles) -> std::optional<TileGrid> {
@@ -319,7 +340,8 @@ TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
     run_inference_worker(alone, predictor_for(1000), exchange);
     const auto a = voxels_of(folder / "out.h5"), b = voxels_of(folder / "alone.h5");
     int worst = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(std::to_integer<int>(a[i]) - std::to_integer<int>(b[i])));
+    for (std::size_t i = 0; i < a.size(); ++i)
+      worst = std::max(worst, std::abs(std::to_integer<int>(a[i]) - std::to_integer<int>(b[i])));
     EXPECT_LE(worst, 1);
   }
   // When even the smaller ones are too much, the job ends and says why.
@@ -370,9 +392,11 @@ TEST(InferenceRanks, ABlockThatFailsBehindAnotherIsDoneAllTheSame) {
     for (const bool for_memory : {false, true}) {
       const auto network = make_network(options, 4);
       const TilePredictor predictor(
-          std::make_unique<FailsOnce>(make_tile_network(*network, Precision::float32, {}), at_call, for_memory),
+          std::make_unique<FailsOnce>(make_tile_network(*network, Precision::float32, {}), at_call,
+                                      for_memory),
           NetworkTraits(options), what);
-      InferenceJob job = make_job(raw, folder / fmt::format("{}{}.h5", at_call, for_memory), shapes, options, true);
+      InferenceJob job =
+          make_job(raw, folder / fmt::format("{}{}.h5", at_call, for_memory), shapes, options, true);
       job.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> { return tiles; };
       Coordinator coordinator(job.blocks.hand_out_order(), {});
       LocalBlockExchange exchange(coordinator);

@@ -28,8 +28,8 @@ TEST(NcclSum, SumsInPlaceOnEveryWorker) {
   EXPECT_EQ(values, (std::vector<float>{n, 2 * n, n * (n - 1) / 2}));
 }
 
-// On the CPU there are no streams: what is tested is that every worker sends the same buckets, each once, whatever
-// was said of its front, and what comes of them.
+// On the CPU there are no streams: what is tested is that every worker sends the same buckets, each once,
+// whatever was said of its front, and what comes of them.
 TEST(NcclReducer, SumsInBucketsWhileTheFrontGrows) {
   if (world().size() == 1) GTEST_SKIP() << "one worker sums nothing";
   std::string reason;

@@ -19,7 +19,8 @@ class FailurePrinter : public ::testing::EmptyTestEventListener {
  public:
   explicit FailurePrinter(int rank) : rank_(rank) {}
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
-    if (result.failed()) std::printf("[rank %d] %s:%d: %s\n", rank_, result.file_name(), result.line_number(), result.summary());
+    if (result.failed())
+      std::printf("[rank %d] %s:%d: %s\n", rank_, result.file_name(), result.line_number(), result.summary());
   }
 
  private:

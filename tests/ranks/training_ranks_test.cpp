@@ -151,7 +151,8 @@ TEST(TrainingRanks, WhereOneReadsEveryIterationAllDo) {
 TEST(TrainingRanks, ALossThatIsNotFiniteEndsEveryWorker) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
-  const TrainingData data({{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
+  const TrainingData data(
+      {{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
   UNetOptions network;
   network.base_filters = 4;
   network.depth = 2;
@@ -258,7 +259,8 @@ TEST(TrainingRanks, SeveralVolumes) {
   network.depth = 2;
   TrainingSetOptions options;
   for (const char* name : {"v.h5", "w.h5"}) {
-    TrainingDataOptions one{{folder / name, "/volumes/raw"}, {folder / name, "/volumes/labels"}, {0, 1}, 2, 0};
+    TrainingDataOptions one{
+        {folder / name, "/volumes/raw"}, {folder / name, "/volumes/labels"}, {0, 1}, 2, 0};
     options.volumes.push_back({one, std::nullopt});
   }
   options.volumes[1].data.region = PixelBounds{5, 7, 45, 66};
@@ -283,7 +285,8 @@ TEST(TrainingRanks, SeveralVolumes) {
   // The same network on every rank: what differs then is how the sections were shared out and cut.
   ValidationOptions validation;
   const auto add = [&](const char* name, const Sections& sections, std::size_t number) {
-    ValidationVolume one{{folder / name, "/volumes/raw"}, {folder / name, "/volumes/labels"}, sections, {110, 40}};
+    ValidationVolume one{
+        {folder / name, "/volumes/raw"}, {folder / name, "/volumes/labels"}, sections, {110, 40}};
     one.number = number;
     validation.volumes.push_back(one);
   };
@@ -291,11 +294,15 @@ TEST(TrainingRanks, SeveralVolumes) {
   int shown = 0;
   const auto compare = [&] {
     std::int64_t pictures = 0, right_size = 0;
-    const ValidationScores a = validate(own.network(), validation, world(), [&](const PredictedSection& section) {
-      const auto pixels = static_cast<std::size_t>(section.height * section.width);
-      right_size += section.probability.size() == pixels && section.raw.size() == pixels && section.truth.size() == pixels ? 1 : 0;
-      ++pictures;
-    });
+    const ValidationScores a =
+        validate(own.network(), validation, world(), [&](const PredictedSection& section) {
+          const auto pixels = static_cast<std::size_t>(section.height * section.width);
+          right_size += section.probability.size() == pixels && section.raw.size() == pixels &&
+                                section.truth.size() == pixels
+                            ? 1
+                            : 0;
+          ++pictures;
+        });
     const ValidationScores b = validate(own.network(), validation, alone, {});
     EXPECT_NEAR(a.pixel_error, b.pixel_error, 1e-4);
     EXPECT_EQ(a.threshold, b.threshold);
@@ -305,7 +312,8 @@ TEST(TrainingRanks, SeveralVolumes) {
     EXPECT_LT(b.pixel_error, 0.7);
     world().sum(std::span(&pictures, 1));
     world().sum(std::span(&right_size, 1));
-    EXPECT_EQ(pictures, static_cast<std::int64_t>(validation.volumes.size())) << "each volume once, on one worker";
+    EXPECT_EQ(pictures, static_cast<std::int64_t>(validation.volumes.size()))
+        << "each volume once, on one worker";
     EXPECT_EQ(right_size, pictures);
     ++shown;
     return b;

@@ -7,7 +7,9 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() { return *testing::world_of_tests; }
+const Communicator& world() {
+  return *testing::world_of_tests;
+}
 
 /// Every field with a value of its own, and text that is no UTF-8.
 VolumeInfo strange_volume() {

@@ -29,8 +29,9 @@ std::vector<std::byte> bytes_of(const BlockFailure& failure) {
 BlockFailure failure_of(const Message& message) {
   const auto front = value_of<std::array<std::int64_t, 2>>(message);
   const std::size_t begin = std::min(sizeof front, message.bytes.size());
-  return {front[0], front[1] != 0,
-          std::string(reinterpret_cast<const char*>(message.bytes.data()) + begin, message.bytes.size() - begin)};
+  return {
+      front[0], front[1] != 0,
+      std::string(reinterpret_cast<const char*>(message.bytes.data()) + begin, message.bytes.size() - begin)};
 }
 
 MpiBlockExchange::MpiBlockExchange(const Communicator& world, const std::string& device) : world_(world) {

@@ -35,7 +35,8 @@ struct WorkerPulse {
   double still_s = 0;       ///< since when no stage has got on, while there was work; 0 without work
 };
 
-/// How often each of so many workers sends a pulse: together no more than the coordinator hears beside its other work.
+/// How often each of so many workers sends a pulse: together no more than the coordinator hears beside its
+/// other work.
 double pulse_interval_s(int workers);
 
 /// Where a worker is. Text is cut to fit.
@@ -48,11 +49,12 @@ WorkerIdentity identity_of(const std::string& device);
 /// What a worker says when it ends.
 struct WorkerStatistics {
   std::int64_t blocks = 0, skipped = 0, voxels = 0, input_pixels = 0;
-  std::int64_t chunks_read = 0;  ///< stored chunks of the raw volume read and decompressed
+  std::int64_t chunks_read = 0;   ///< stored chunks of the raw volume read and decompressed
   std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were taken
   double read_s = 0, predict_s = 0, write_s = 0, wait_s = 0, elapsed_s = 0;
-  /// Until the first `kStartBlocks` were on the disk, and their voxels: kernels are chosen, memory is taken, the first tile is
-  /// compared. What comes after it is the rate at which the worker runs. 0: there were no more.
+  /// Until the first `kStartBlocks` were on the disk, and their voxels: kernels are chosen, memory is taken,
+  /// the first tile is compared. What comes after it is the rate at which the worker runs. 0: there were no
+  /// more.
   double start_s = 0;
   std::int64_t start_voxels = 0;
   static constexpr std::int64_t kStartBlocks = 4;  ///< more than are on their way through a worker
@@ -81,7 +83,8 @@ class BlockExchange {
 
 /// The messages between worker and coordinator, by tag.
 enum ExchangeTag : int {
-  kTagAssign = 11,      ///< coordinator -> worker: block ids (std::int64_t) to do in this order; kNoMoreBlocks ends
+  kTagAssign =
+      11,  ///< coordinator -> worker: block ids (std::int64_t) to do in this order; kNoMoreBlocks ends
   kTagReport = 12,      ///< worker -> coordinator: BlockReports
   kTagFailure = 13,     ///< worker -> coordinator: bytes_of(BlockFailure)
   kTagPulse = 14,       ///< worker -> coordinator: WorkerPulse
@@ -122,7 +125,8 @@ void send_value(const Communicator& world, int destination, int tag, const T& va
 template <class T>
 T value_of(const Message& message) {
   T value{};
-  std::copy_n(message.bytes.data(), std::min(message.bytes.size(), sizeof(T)), reinterpret_cast<std::byte*>(&value));
+  std::copy_n(message.bytes.data(), std::min(message.bytes.size(), sizeof(T)),
+              reinterpret_cast<std::byte*>(&value));
   return value;
 }
 template <class T>

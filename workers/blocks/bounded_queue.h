@@ -34,7 +34,8 @@ class BoundedQueue {
   /// A value if one comes within `seconds`, or the queue is closed and has one.
   std::optional<T> pop_within(double seconds) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return closed_ || !values_.empty(); });
+    changed_.wait_for(lock, std::chrono::duration<double>(seconds),
+                      [this] { return closed_ || !values_.empty(); });
     return take();
   }
   /// A value if one is there.

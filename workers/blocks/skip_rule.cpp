@@ -10,8 +10,8 @@
 namespace tessera {
 namespace {
 
-/// The factor by which `fine` pixels became `coarse` ones: an exact one, or a power of two with the last pixels left
-/// over, rounded up or down (as image pyramids do). Nothing when there is none.
+/// The factor by which `fine` pixels became `coarse` ones: an exact one, or a power of two with the last
+/// pixels left over, rounded up or down (as image pyramids do). Nothing when there is none.
 std::optional<std::int64_t> factor_between(std::int64_t fine, std::int64_t coarse) {
   if (fine % coarse == 0) return fine / coarse;
   for (std::int64_t power = 2; power <= fine; power *= 2) {

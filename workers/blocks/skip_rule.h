@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "io/geometry/box.h"
-#include "io/volume/dataset_name.h"
 #include "io/hdf5/volume_reader.h"
+#include "io/volume/dataset_name.h"
 
 namespace tessera {
 

@@ -31,7 +31,9 @@ std::map<int, int> domains() {
   for (const auto& entry : fs::directory_iterator("/sys/devices/system/node", error)) {
     const std::string name = entry.path().filename();
     int domain = 0;
-    if (name.rfind("node", 0) != 0 || std::from_chars(name.data() + 4, name.data() + name.size(), domain).ec != std::errc()) continue;
+    if (name.rfind("node", 0) != 0 ||
+        std::from_chars(name.data() + 4, name.data() + name.size(), domain).ec != std::errc())
+      continue;
     for (const int cpu : parse_cpu_list(first_line(entry.path() / "cpulist")))
       found[cpu] = domain;
   }
@@ -61,8 +63,10 @@ std::string cpu_list_text(std::vector<int> ids) {
   std::string text;
   for (std::size_t i = 0; i < ids.size();) {
     std::size_t last = i;
-    while (last + 1 < ids.size() && ids[last + 1] == ids[last] + 1) ++last;
-    text += (text.empty() ? "" : ",") + (last == i ? std::to_string(ids[i]) : fmt::format("{}-{}", ids[i], ids[last]));
+    while (last + 1 < ids.size() && ids[last + 1] == ids[last] + 1)
+      ++last;
+    text += (text.empty() ? "" : ",") +
+            (last == i ? std::to_string(ids[i]) : fmt::format("{}-{}", ids[i], ids[last]));
     i = last + 1;
   }
   return text;
@@ -76,10 +80,11 @@ std::vector<Cpu> allowed_cpus() {
   std::vector<Cpu> cpus;
   for (int id = 0; id < CPU_SETSIZE; ++id) {
     if (!CPU_ISSET(id, &set)) continue;
-    const std::vector<int> siblings =
-        parse_cpu_list(first_line(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", id)));
+    const std::vector<int> siblings = parse_cpu_list(
+        first_line(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", id)));
     const auto domain = domain_of.find(id);
-    cpus.push_back({id, domain == domain_of.end() ? 0 : domain->second, siblings.empty() ? id : siblings.front()});
+    cpus.push_back(
+        {id, domain == domain_of.end() ? 0 : domain->second, siblings.empty() ? id : siblings.front()});
   }
   return cpus;
 }
@@ -89,7 +94,9 @@ std::vector<int> share_of_cpus(std::vector<Cpu> cpus, int workers, int place) {
   std::ranges::sort(cpus, [](const Cpu& a, const Cpu& b) {
     return std::tie(a.domain, a.core, a.id) < std::tie(b.domain, b.core, b.id);
   });
-  const auto bound = [&](int which) { return cpus.size() * static_cast<std::size_t>(which) / static_cast<std::size_t>(workers); };
+  const auto bound = [&](int which) {
+    return cpus.size() * static_cast<std::size_t>(which) / static_cast<std::size_t>(workers);
+  };
   std::vector<int> ids;
   for (std::size_t i = bound(place); i < bound(place + 1); ++i)
     ids.push_back(cpus[i].id);

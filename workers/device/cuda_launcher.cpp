@@ -23,7 +23,8 @@ namespace tessera {
 
 #ifdef TESSERA_CUDA
 
-// bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or pieces.cu with convolution_kernels.cu or hopper_kernels.cu; as text.
+// bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or pieces.cu with convolution_kernels.cu or
+// hopper_kernels.cu; as text.
 extern const char* const kDeviceKernels;
 extern const char* const kConvolutionKernels;
 extern const char* const kHopperBfloat16Kernels;
@@ -31,7 +32,8 @@ extern const char* const kHopperFloat16Kernels;
 
 namespace {
 
-/// CUDA's driver, by its documented C interface: LibTorch does not link with it. Results are 0 where all went well.
+/// CUDA's driver, by its documented C interface: LibTorch does not link with it. Results are 0 where all went
+/// well.
 struct Driver {
   using Handle = void*;
   int (*get_context)(Handle*);
@@ -41,9 +43,9 @@ struct Driver {
   int (*get_function)(Handle* function, Handle module, const char* name);
   int (*set_function_attribute)(Handle function, int attribute, int value);
   int (*get_blocks)(int*, Handle function, int threads, std::size_t shared_bytes);
-  int (*launch)(Handle function, unsigned int blocks_x, unsigned int blocks_y, unsigned int blocks_z, unsigned int threads_x,
-                unsigned int threads_y, unsigned int threads_z, unsigned int shared_bytes, Handle stream, void** arguments,
-                void** extra);
+  int (*launch)(Handle function, unsigned int blocks_x, unsigned int blocks_y, unsigned int blocks_z,
+                unsigned int threads_x, unsigned int threads_y, unsigned int threads_z,
+                unsigned int shared_bytes, Handle stream, void** arguments, void** extra);
   int (*get_error)(int error, const char** text);
   int (*make_context)(void*);  ///< cudaFree, which makes the device's context this thread's
 
@@ -108,25 +110,38 @@ struct KernelGroup {
 
 const std::vector<KernelGroup>& kernel_groups() {
   static const std::vector<KernelGroup> groups = {
-      {kDeviceKernels, 0, false,
-       {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input", "tessera_bend_answer"}},
-      {kConvolutionKernels, 80, false,
-       {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_small",
-        "tessera_convolve_float16_large", "tessera_convolve_float16_narrow", "tessera_convolve_float16_small",
-        "tessera_convolve_float32_large", "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}},
-      {kHopperBfloat16Kernels, kHopperCapability, true,
-       {"tessera_hopper_bfloat16_lines_64", "tessera_hopper_bfloat16_lines_128", "tessera_hopper_bfloat16_lines_128_deep",
-        "tessera_hopper_bfloat16_patches_64", "tessera_hopper_bfloat16_patches_64_deep", "tessera_hopper_bfloat16_patches_128"}},
-      {kHopperFloat16Kernels, kHopperCapability, true,
-       {"tessera_hopper_float16_lines_64", "tessera_hopper_float16_lines_128", "tessera_hopper_float16_lines_128_deep",
-        "tessera_hopper_float16_patches_64", "tessera_hopper_float16_patches_64_deep", "tessera_hopper_float16_patches_128"}}};
+      {kDeviceKernels,
+       0,
+       false,
+       {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input",
+        "tessera_bend_answer"}},
+      {kConvolutionKernels,
+       80,
+       false,
+       {"tessera_convolve_bfloat16_large", "tessera_convolve_bfloat16_narrow",
+        "tessera_convolve_bfloat16_small", "tessera_convolve_float16_large",
+        "tessera_convolve_float16_narrow", "tessera_convolve_float16_small", "tessera_convolve_float32_large",
+        "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}},
+      {kHopperBfloat16Kernels,
+       kHopperCapability,
+       true,
+       {"tessera_hopper_bfloat16_lines_64", "tessera_hopper_bfloat16_lines_128",
+        "tessera_hopper_bfloat16_lines_128_deep", "tessera_hopper_bfloat16_patches_64",
+        "tessera_hopper_bfloat16_patches_64_deep", "tessera_hopper_bfloat16_patches_128"}},
+      {kHopperFloat16Kernels,
+       kHopperCapability,
+       true,
+       {"tessera_hopper_float16_lines_64", "tessera_hopper_float16_lines_128",
+        "tessera_hopper_float16_lines_128_deep", "tessera_hopper_float16_patches_64",
+        "tessera_hopper_float16_patches_64_deep", "tessera_hopper_float16_patches_128"}}};
   return groups;
 }
 
 /// The number of a kernel's group.
 std::size_t group_of(const char* name) {
   const auto has_it = [name](const KernelGroup& group) {
-    return std::ranges::any_of(group.names, [name](const char* one) { return std::string_view(one) == name; });
+    return std::ranges::any_of(group.names,
+                               [name](const char* one) { return std::string_view(one) == name; });
   };
   const auto group = std::ranges::find_if(kernel_groups(), has_it);
   TORCH_CHECK(group != kernel_groups().end(), "no kernel ", name);
@@ -140,14 +155,17 @@ class DeviceKernels {
     constexpr int kProcessors = 16;  // CUdevice_attribute
     processors_ = driver_.attribute(kProcessors, device);
     const int capability = driver_.capability(device);
-    TORCH_CHECK(group.alone ? capability == group.capability : capability >= group.capability, "compute capability ", group.capability / 10, ".",
-                group.capability % 10, " is needed, this device has ", capability / 10, ".", capability % 10);
+    TORCH_CHECK(group.alone ? capability == group.capability : capability >= group.capability,
+                "compute capability ", group.capability / 10, ".", group.capability % 10,
+                " is needed, this device has ", capability / 10, ".", capability % 10);
     const std::string code = compiled_for_cuda(group.source, capability, group.alone);
     driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
     for (const char* name : group.names) {
       Function& function = functions_[name];
-      driver_.check(driver_.get_function(&function.handle, module_, name), std::string("cuModuleGetFunction of ") + name);
-      driver_.check(driver_.get_blocks(&function.blocks, function.handle, kKernelThreads, 0), std::string("the occupancy of ") + name);
+      driver_.check(driver_.get_function(&function.handle, module_, name),
+                    std::string("cuModuleGetFunction of ") + name);
+      driver_.check(driver_.get_blocks(&function.blocks, function.handle, kKernelThreads, 0),
+                    std::string("the occupancy of ") + name);
     }
   }
 
@@ -159,11 +177,13 @@ class DeviceKernels {
     const auto shared_bytes = static_cast<unsigned int>(start.shared_bytes);
     constexpr int kMostSharedBytes = 8;  // CUfunction_attribute; what is more than 48 KiB must be asked for
     if (shared_bytes > 0) {
-      driver_.check(driver_.set_function_attribute(function.handle, kMostSharedBytes, static_cast<int>(shared_bytes)),
-                    std::string("shared memory for ") + start.name);
+      driver_.check(
+          driver_.set_function_attribute(function.handle, kMostSharedBytes, static_cast<int>(shared_bytes)),
+          std::string("shared memory for ") + start.name);
     }
-    driver_.check(driver_.launch(function.handle, static_cast<unsigned int>(blocks), static_cast<unsigned int>(start.blocks_y), 1,
-                                 kKernelThreads, 1, 1, shared_bytes, stream.stream(), arguments, nullptr),
+    driver_.check(driver_.launch(function.handle, static_cast<unsigned int>(blocks),
+                                 static_cast<unsigned int>(start.blocks_y), 1, kKernelThreads, 1, 1,
+                                 shared_bytes, stream.stream(), arguments, nullptr),
                   std::string("cuLaunchKernel of ") + start.name);
   }
 
@@ -188,8 +208,9 @@ class CudaLauncher {
       const std::lock_guard lock(mutex_);
       made(driver_, [] { return std::make_unique<Driver>(); });
       const int device = driver_.value->device();
-      kernels = &made(groups_[{device, group}],
-                      [&] { return std::make_unique<DeviceKernels>(*driver_.value, kernel_groups()[group], device); });
+      kernels = &made(groups_[{device, group}], [&] {
+        return std::make_unique<DeviceKernels>(*driver_.value, kernel_groups()[group], device);
+      });
     }
     kernels->launch(start, arguments);
   }
@@ -201,7 +222,9 @@ class CudaLauncher {
       const Driver& driver = made(driver_, [] { return std::make_unique<Driver>(); });
       if (driver.capability(device) != kHopperCapability) return false;
       const int version = nvrtc_version();
-      if (version < kFirstVersion) spdlog::warn("NVRTC {} knows no kernels of Hopper's own: layers in one order go by slower ones", version);
+      if (version < kFirstVersion)
+        spdlog::warn("NVRTC {} knows no kernels of Hopper's own: layers in one order go by slower ones",
+                     version);
       return version >= kFirstVersion;
     } catch (const c10::Error&) {
       return false;
@@ -243,7 +266,9 @@ CudaLauncher& the_launcher() {
 }  // namespace
 
 KernelLauncher cuda_launcher() {
-  return [](const KernelStart& start, std::span<void*> arguments) { the_launcher().launch(start, arguments.data()); };
+  return [](const KernelStart& start, std::span<void*> arguments) {
+    the_launcher().launch(start, arguments.data());
+  };
 }
 
 bool has_hopper_kernels(int index) {

@@ -42,7 +42,8 @@ std::string cuda_name(int index) {
 
 namespace {
 
-/// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and later) can be told.
+/// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and
+/// later) can be told.
 void begin(at::cuda::CUDAGraph& recorded, const at::cuda::MempoolId_t& pool) {
   // The random generator keeps tensors for all recordings, which a training writes to outside InferenceMode.
   const c10::InferenceMode normal(false);

@@ -59,14 +59,16 @@ std::int64_t memory_left_by_control_groups() {
 /// Partial sums of a product stay in float32; LibTorch before 2.0 knows nothing else.
 void sum_products_in_float32(auto& context) {
   context.setAllowFP16ReductionCuBLAS(false);
-  if constexpr (requires { context.setAllowBF16ReductionCuBLAS(false); }) context.setAllowBF16ReductionCuBLAS(false);
+  if constexpr (requires { context.setAllowBF16ReductionCuBLAS(false); })
+    context.setAllowBF16ReductionCuBLAS(false);
 }
 
 }  // namespace
 
 std::string Device::text() const {
   if (cuda) return fmt::format("cuda:{}{}{}", index, name.empty() ? "" : ", ", name);
-  return fmt::format("cpu, {} thread{}{}", threads, threads == 1 ? "" : "s", cpus.empty() ? "" : " on " + cpus);
+  return fmt::format("cpu, {} thread{}{}", threads, threads == 1 ? "" : "s",
+                     cpus.empty() ? "" : " on " + cpus);
 }
 
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
@@ -94,19 +96,24 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     const auto visible = static_cast<int>(torch::cuda::device_count());
     if (visible == 0) {
       if (wanted == "cuda") {
-        throw UsageError(fmt::format("device: cuda was asked for, but {} shows no CUDA device to rank {} (is this a CUDA "
-                                     "build of LibTorch, and was a GPU requested?)", host.data(), world.rank()));
+        throw UsageError(
+            fmt::format("device: cuda was asked for, but {} shows no CUDA device to rank {} (is this a CUDA "
+                        "build of LibTorch, and was a GPU requested?)",
+                        host.data(), world.rank()));
       }
       return;
     }
     if (workers_on_node > visible) {
-      throw UsageError(fmt::format("{} has {} workers but {} visible CUDA devices: start one worker per device, or set "
-                                   "device: cpu", host.data(), workers_on_node, visible));
+      throw UsageError(
+          fmt::format("{} has {} workers but {} visible CUDA devices: start one worker per device, or set "
+                      "device: cpu",
+                      host.data(), workers_on_node, visible));
     }
     device.cuda = true;
     device.index = place % visible;
     // Of this thread; others say which device they mean where they use it.
-    c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
+    c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(
+        at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
     device.memory = cuda_memory();
     device.name = cuda_name(device.index);
   });
@@ -119,15 +126,14 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
   }
   const int job_cpus = slurm_cpus_on_node();
   if (is_worker && !device.cuda && sharing == workers_on_node && job_cpus == static_cast<int>(cpus.size())) {
-    // The job's own CPUs, as all its workers of this node see them: nobody else is on them, so they can be shared out.
+    // The job's own CPUs, as all its workers of this node see them: nobody else is on them, so they can be
+    // shared out.
     const std::vector<int> share = share_of_cpus(cpus, workers_on_node, place);
     if (!share.empty() && bind_to_cpus(share)) device.cpus = cpu_list_text(share);
   }
   int usable = std::max(1, static_cast<int>(cpus.size()));
   if (job_cpus > 0) usable = std::min(usable, job_cpus);
-  device.threads = !is_worker    ? 1
-                   : threads > 0 ? threads
-                                 : std::max(1, usable / std::max(1, sharing));
+  device.threads = !is_worker ? 1 : threads > 0 ? threads : std::max(1, usable / std::max(1, sharing));
   at::set_num_threads(device.threads);
   return device;
 }
@@ -136,10 +142,12 @@ void choose_algorithms(const Device& device, bool reproducible) {
   if (!device.cuda) return;
   at::globalContext().setDeterministicCuDNN(reproducible);
   at::globalContext().setBenchmarkCuDNN(!reproducible);
-  // cuBLAS gives the same bits in one stream only with a workspace of its own (its documentation, "reproducibility").
+  // cuBLAS gives the same bits in one stream only with a workspace of its own (its documentation,
+  // "reproducibility").
   if (reproducible) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
-  // Context::setDeterministicAlgorithms stays off: it refuses, or at every call warns of, the gradients of max_pool2d
-  // and gather, which add atomically. With windows that do not overlap and one class a pixel every sum has one term.
+  // Context::setDeterministicAlgorithms stays off: it refuses, or at every call warns of, the gradients of
+  // max_pool2d and gather, which add atomically. With windows that do not overlap and one class a pixel every
+  // sum has one term.
 }
 
 AlgorithmsByRule::AlgorithmsByRule(const Device& device)
@@ -147,7 +155,8 @@ AlgorithmsByRule::AlgorithmsByRule(const Device& device)
       deterministic_(at::globalContext().deterministicCuDNN()),
       benchmark_(at::globalContext().benchmarkCuDNN()) {
   if (!cuda_) return;
-  // Not cuBLAS's workspace, as choose_algorithms() does: LibTorch would tell it of more memory than it has been given.
+  // Not cuBLAS's workspace, as choose_algorithms() does: LibTorch would tell it of more memory than it has
+  // been given.
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false);
 }

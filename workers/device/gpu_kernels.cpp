@@ -9,13 +9,14 @@
 namespace tessera {
 
 std::string GpuKernels::text() const {
-  return fmt::format("{}, {}{}{}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
-                     maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", own kernels where there are some" : "",
-                     ordered.empty() ? "" : fmt::format(", {} layer(s) summed in one order", ordered.size()));
+  return fmt::format(
+      "{}, {}{}{}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
+      maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", own kernels where there are some" : "",
+      ordered.empty() ? "" : fmt::format(", {} layer(s) summed in one order", ordered.size()));
 }
 
-GpuKernels fastest_kernels(std::span<const GpuKernels> ways, const std::function<void(const GpuKernels&)>& run,
-                           const KernelTimer& time) {
+GpuKernels fastest_kernels(std::span<const GpuKernels> ways,
+                           const std::function<void(const GpuKernels&)>& run, const KernelTimer& time) {
   GpuKernels best = ways.front();
   double least = time([&] { run(best); });
   for (const GpuKernels& way : ways.subspan(1)) {

@@ -10,9 +10,11 @@
 namespace tessera {
 namespace {
 
-constexpr std::initializer_list<const char*> kNames = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
+constexpr std::initializer_list<const char*> kNames = {"libnvrtc.so.13", "libnvrtc.so.12",
+                                                       "libnvrtc.so.11.2"};
 
-/// PyTorch's Python package has NVIDIA's libraries in folders side by side, of which LibTorch knows: beside CUDA's runtime.
+/// PyTorch's Python package has NVIDIA's libraries in folders side by side, of which LibTorch knows: beside
+/// CUDA's runtime.
 void* beside_the_runtime() {
   Dl_info runtime{};
   void* const function = dlsym(RTLD_DEFAULT, "cudaMemGetInfo");
@@ -30,7 +32,8 @@ void* beside_the_runtime() {
 struct Nvrtc {
   using Program = void*;
   int (*version)(int* major, int* minor);
-  int (*create)(Program*, const char* source, const char* name, int headers, const char* const*, const char* const*);
+  int (*create)(Program*, const char* source, const char* name, int headers, const char* const*,
+                const char* const*);
   int (*destroy)(Program*);
   int (*compile)(Program, int count, const char* const* options);
   int (*log_size)(Program, std::size_t*);
@@ -61,14 +64,16 @@ struct Nvrtc {
 class Program {
  public:
   Program(const Nvrtc& nvrtc, const char* source) : nvrtc_(nvrtc) {
-    TORCH_CHECK(nvrtc_.create(&program_, source, "tessera.cu", 0, nullptr, nullptr) == 0, "nvrtcCreateProgram failed");
+    TORCH_CHECK(nvrtc_.create(&program_, source, "tessera.cu", 0, nullptr, nullptr) == 0,
+                "nvrtcCreateProgram failed");
   }
   ~Program() { nvrtc_.destroy(&program_); }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
   std::string code_for(int capability, bool alone) const {
-    const std::string architecture = "--gpu-architecture=sm_" + std::to_string(capability) + (alone ? "a" : "");
+    const std::string architecture =
+        "--gpu-architecture=sm_" + std::to_string(capability) + (alone ? "a" : "");
     const std::array options = {architecture.c_str(), "--std=c++17"};
     const int result = nvrtc_.compile(program_, static_cast<int>(options.size()), options.data());
     TORCH_CHECK(result == 0, "nvrtcCompileProgram failed for ", architecture, " with ", result, ": ",

@@ -13,7 +13,8 @@ namespace tessera {
 /// Whether LibTorch's own words are that memory ran out.
 inline bool says_out_of_memory(const c10::Error& error) {
   const std::string what = error.what_without_backtrace();
-  for (const char* sign : {"out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED"}) {
+  for (const char* sign :
+       {"out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED"}) {
     if (what.find(sign) != std::string::npos) return true;
   }
   return false;
@@ -21,11 +22,12 @@ inline bool says_out_of_memory(const c10::Error& error) {
 
 /// Whether they are cuDNN's last ones, for want of memory or of such a kernel.
 inline bool says_no_engine(const c10::Error& error) {
-  return std::string(error.what_without_backtrace()).find("unable to find an engine to execute") != std::string::npos;
+  return std::string(error.what_without_backtrace()).find("unable to find an engine to execute") !=
+         std::string::npos;
 }
 
-/// Runs `work` and turns LibTorch's ways to say that memory ran out, on the host or on a device, into OutOfMemory with
-/// the words that `words` makes.
+/// Runs `work` and turns LibTorch's ways to say that memory ran out, on the host or on a device, into
+/// OutOfMemory with the words that `words` makes.
 template <class Words, class Work>
 auto translated_out_of_memory(const Words& words, const Work& work) {
   try {
@@ -34,8 +36,10 @@ auto translated_out_of_memory(const Words& words, const Work& work) {
     throw OutOfMemory(words());
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
-    // cuDNN's last words are also those for a type that it does not know; smaller tiles then fail, too, and say so.
-    if (says_no_engine(error) || says_out_of_memory(error)) throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
+    // cuDNN's last words are also those for a type that it does not know; smaller tiles then fail, too, and
+    // say so.
+    if (says_no_engine(error) || says_out_of_memory(error))
+      throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
     throw;
   }
 }
@@ -45,7 +49,8 @@ template <class Tensor, class Forward>
 auto named_out_of_memory(const Tensor& input, const Forward& forward) {
   return translated_out_of_memory(
       [&] {
-        return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2), input.size(3));
+        return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2),
+                           input.size(3));
       },
       forward);
 }

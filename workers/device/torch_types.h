@@ -10,7 +10,8 @@ namespace tessera {
 
 /// LibTorch's name of a device.
 inline c10::Device torch_device(const Device& device) {
-  return device.cuda ? c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device.index)) : c10::Device(c10::kCPU);
+  return device.cuda ? c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device.index))
+                     : c10::Device(c10::kCPU);
 }
 
 /// LibTorch's name of what a network computes in.

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "workers/device/torch_types.h"
-#include "workers/network/unet.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

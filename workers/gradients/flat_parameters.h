@@ -13,8 +13,8 @@ class UNetImpl;
 
 /// A network's parameters, their gradients and its batch statistics as flat vectors: one vector to reduce,
 /// one to step. Parameters lie in the order in which a backward pass finishes them, so that a finished
-/// gradient is a prefix of the vector and can travel while the rest is computed. Each begins where a GPU's kernels want
-/// a tensor to begin; the values between them are 0 and stay so.
+/// gradient is a prefix of the vector and can travel while the rest is computed. Each begins where a GPU's
+/// kernels want a tensor to begin; the values between them are 0 and stay so.
 class FlatParameters {
  public:
   static constexpr std::int64_t kEntryAlignment = 64;  ///< values

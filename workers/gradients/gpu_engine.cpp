@@ -16,13 +16,17 @@ namespace {
 class GpuEngine : public GradientEngine {
  public:
   GpuEngine(FlatParameters& parameters, Precision precision, const GpuEngineOptions& options)
-      : parameters_(parameters), options_(options), passes_(parameters, precision, options.launch), kernels_(options.kernels) {}
+      : parameters_(parameters),
+        options_(options),
+        passes_(parameters, precision, options.launch),
+        kernels_(options.kernels) {}
 
   using GradientEngine::forward;
   std::string text() const override {
     const GpuKernels kernels = kernels_.value_or(GpuKernels());
-    return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}{}", passes_.type() == at::kFloat ? "float32" : "bfloat16",
-                       kernels.fused ? ", fused" : "", kernels.own ? ", own kernels" : "", replayed_ != nullptr ? ", recorded" : "");
+    return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}{}",
+                       passes_.type() == at::kFloat ? "float32" : "bfloat16", kernels.fused ? ", fused" : "",
+                       kernels.own ? ", own kernels" : "", replayed_ != nullptr ? ", recorded" : "");
   }
 
   at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
@@ -60,11 +64,11 @@ class GpuEngine : public GradientEngine {
  private:
   /// Both passes over inputs of one shape.
   struct Recording {
-    int seen = 0;                     ///< such inputs
-    bool slower = false;              ///< than kernels started one by one
+    int seen = 0;         ///< such inputs
+    bool slower = false;  ///< than kernels started one by one
     at::Tensor input, logits, logits_gradient;
     std::vector<at::Tensor> masks;
-    KeptImages kept;                  ///< by the forward pass, for the backward pass
+    KeptImages kept;  ///< by the forward pass, for the backward pass
     std::unique_ptr<RecordedKernels> forward, backward;
   };
 
@@ -74,7 +78,8 @@ class GpuEngine : public GradientEngine {
   GpuKernels choose_kernels(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
     if (!measures()) return {};
     std::vector<GpuKernels> ways = {{}, {.fused = true}};
-    if (options_.launch && passes_.type() == at::kBFloat16) ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
+    if (options_.launch && passes_.type() == at::kBFloat16)
+      ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
     // What is measured runs several times, onto the sums.
     const at::Tensor sums = parameters_.sums().clone();
     const auto run = [&](const GpuKernels& kernels) {
@@ -102,7 +107,9 @@ class GpuEngine : public GradientEngine {
     }
     recording.input = input.clone();
     recording.masks = masks;
-    const auto pass = [&] { recording.logits = passes_.forward(recording.input, recording.masks, *kernels_, recording.kept); };
+    const auto pass = [&] {
+      recording.logits = passes_.forward(recording.input, recording.masks, *kernels_, recording.kept);
+    };
     if (tried_to_record(pass, recording.forward)) return &recording;
     recordings_.clear();
     return nullptr;
@@ -150,8 +157,9 @@ class GpuEngine : public GradientEngine {
         recording.logits_gradient.copy_(recording.logits_gradient.clone());
         recording.backward->replay();
       });
-      spdlog::info("both passes over {} x {} x {} pixels: {:.2f} ms, recorded {:.2f} ms", recording.input.size(0),
-                   recording.input.size(2), recording.input.size(3), 1e3 * plain_s, 1e3 * recorded_s);
+      spdlog::info("both passes over {} x {} x {} pixels: {:.2f} ms, recorded {:.2f} ms",
+                   recording.input.size(0), recording.input.size(2), recording.input.size(3), 1e3 * plain_s,
+                   1e3 * recorded_s);
       return recorded_s < plain_s;
     } catch (const c10::Error&) {  // no memory for both
       return false;
@@ -163,7 +171,8 @@ class GpuEngine : public GradientEngine {
       kernels = options_.record(pass);
       return true;
     } catch (const c10::Error& error) {
-      spdlog::warn("kernels cannot be recorded, and are started one by one: {}", error.what_without_backtrace());
+      spdlog::warn("kernels cannot be recorded, and are started one by one: {}",
+                   error.what_without_backtrace());
     }
     options_.record = {};
     return false;

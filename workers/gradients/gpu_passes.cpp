@@ -3,14 +3,17 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
-#include "workers/kernels/gpu_operators.h"
 #include "workers/device/torch_types.h"
+#include "workers/kernels/gpu_operators.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
 
 GpuPasses::GpuPasses(FlatParameters& parameters, Precision precision, const KernelLauncher& launch)
-    : parameters_(parameters), options_(parameters.network().options()), own_(launch), type_(scalar_type(precision)) {
+    : parameters_(parameters),
+      options_(parameters.network().options()),
+      own_(launch),
+      type_(scalar_type(precision)) {
   const int convs = (2 * options_.depth + 1) * options_.block_convs;
   for (int i = 0; i < convs; ++i)
     convs_.push_back(layer_of(fmt::format("convs.{}", i)));
@@ -35,9 +38,11 @@ at::Tensor GpuPasses::gradient(const Layer& layer, const char* part) const {
 void GpuPasses::read_parameters() {
   for (Layer& layer : convs_)
     keep(layer, value(layer, ".weight"), value(layer, ".bias"));
-  keep(to_classes_, gpu::padded_rows(value(to_classes_, ".weight")), gpu::padded_rows(value(to_classes_, ".bias")));
+  keep(to_classes_, gpu::padded_rows(value(to_classes_, ".weight")),
+       gpu::padded_rows(value(to_classes_, ".bias")));
   for (Layer& layer : ups_) {
-    // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output pixel (dy, dx).
+    // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output
+    // pixel (dy, dx).
     const at::Tensor weight = value(layer, ".weight");
     keep(layer, weight.permute({2, 3, 1, 0}).reshape({4 * weight.size(1), weight.size(0), 1, 1}),
          value(layer, ".bias").repeat({4}));
@@ -64,14 +69,16 @@ std::shared_ptr<const GradientPlan> GpuPasses::plan_for(const at::Tensor& input)
   return plan_;
 }
 
-std::vector<at::Tensor> GpuPasses::dropout_masks(const at::Tensor& input, std::span<const std::uint64_t> seeds) {
+std::vector<at::Tensor> GpuPasses::dropout_masks(const at::Tensor& input,
+                                                 std::span<const std::uint64_t> seeds) {
   const auto plan = plan_for(input);
   std::vector<at::Tensor> masks;
   for (std::size_t i = 0; i < plan->forward.size(); ++i) {
     if (!plan->drop_after[i]) continue;
     const ForwardStep& step = plan->forward[i];
-    const at::Tensor dropped = at::empty({input.size(0), step.out_channels, step.out_height, step.out_width},
-                                         input.options().dtype(type_).memory_format(at::MemoryFormat::ChannelsLast));
+    const at::Tensor dropped =
+        at::empty({input.size(0), step.out_channels, step.out_height, step.out_width},
+                  input.options().dtype(type_).memory_format(at::MemoryFormat::ChannelsLast));
     masks.push_back(dropout_mask(dropped, options_.dropout, seeds, masks.size() + 1));
   }
   return masks;
@@ -80,7 +87,8 @@ std::vector<at::Tensor> GpuPasses::dropout_masks(const at::Tensor& input, std::s
 /// One forward pass.
 class GpuPasses::Forward {
  public:
-  Forward(const GpuPasses& passes, const GpuKernels& kernels, KeptImages& kept) : passes_(passes), kernels_(kernels), kept_(kept) {}
+  Forward(const GpuPasses& passes, const GpuKernels& kernels, KeptImages& kept)
+      : passes_(passes), kernels_(kernels), kept_(kept) {}
 
   at::Tensor run(const std::vector<at::Tensor>& masks) {
     const GradientPlan& plan = *kept_.plan;
@@ -97,7 +105,9 @@ class GpuPasses::Forward {
   }
 
  private:
-  at::Tensor& image(int buffer) { return buffer == kOutput ? logits_ : kept_.images[static_cast<std::size_t>(buffer)]; }
+  at::Tensor& image(int buffer) {
+    return buffer == kOutput ? logits_ : kept_.images[static_cast<std::size_t>(buffer)];
+  }
 
   void take(const ForwardStep& step) {
     const at::Tensor& in = step.in == kInput ? kept_.input : image(step.in);
@@ -110,7 +120,8 @@ class GpuPasses::Forward {
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = gpu::classify(passes_.own_, kernels_, in, passes_.to_classes_.weight, passes_.to_classes_.bias, step.out_channels);
+        out = gpu::classify(passes_.own_, kernels_, in, passes_.to_classes_.weight, passes_.to_classes_.bias,
+                            step.out_channels);
         return;
       case ForwardStep::Kind::pooling: {
         if (kernels_.own && passes_.own_.can_take(in)) {
@@ -124,7 +135,8 @@ class GpuPasses::Forward {
       }
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
-        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width), out.narrow(1, 0, step.in_channels));
+        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width),
+                        out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread:
         out = gpu::product(in, passes_.ups_[layer].weight, passes_.ups_[layer].bias);
@@ -144,11 +156,14 @@ class GpuPasses::Forward {
 /// One backward pass.
 class GpuPasses::Backward {
  public:
-  Backward(const GpuPasses& passes, const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready)
+  Backward(const GpuPasses& passes, const at::Tensor& logits_gradient, KeptImages& kept,
+           const GradientReady& ready)
       : passes_(passes), kept_(kept), ready_(ready) {
-    const auto options = logits_gradient.options().dtype(passes.type_).memory_format(at::MemoryFormat::ChannelsLast);
+    const auto options =
+        logits_gradient.options().dtype(passes.type_).memory_format(at::MemoryFormat::ChannelsLast);
     const std::int64_t rows = passes.to_classes_.bias.size(0);
-    logits_gradient_ = at::zeros({logits_gradient.size(0), rows, logits_gradient.size(2), logits_gradient.size(3)}, options);
+    logits_gradient_ =
+        at::zeros({logits_gradient.size(0), rows, logits_gradient.size(2), logits_gradient.size(3)}, options);
     logits_gradient_.narrow(1, 0, logits_gradient.size(1)).copy_(logits_gradient);
   }
 
@@ -169,14 +184,16 @@ class GpuPasses::Backward {
 
   void take(const BackwardStep& step) {
     const ForwardStep& forward = step.forward;
-    const at::Tensor& given = step.output_gradient == kOutput ? logits_gradient_ : image(step.output_gradient);
+    const at::Tensor& given =
+        step.output_gradient == kOutput ? logits_gradient_ : image(step.output_gradient);
     const auto layer = static_cast<std::size_t>(forward.layer);
     switch (step.kind) {
       case BackwardStep::Kind::to_classes:
         go_through_product(step, passes_.to_classes_, given);
         return;
       case BackwardStep::Kind::convolution:
-        go_through(step, passes_.convs_[layer], step.rectify ? rectified(given, image(forward.out), step.dropped) : given);
+        go_through(step, passes_.convs_[layer],
+                   step.rectify ? rectified(given, image(forward.out), step.dropped) : given);
         return;
       case BackwardStep::Kind::spread:
         go_through_product(step, passes_.ups_[layer], given);
@@ -187,12 +204,13 @@ class GpuPasses::Backward {
       case BackwardStep::Kind::join: {
         const at::Tensor& from = image(forward.in);
         if (!kept_.pooled_from.contains(forward.out)) {
-          image(step.input_gradient) = passes_.own_.join(from, given, image(step.crop_gradient), step.crop_height, step.crop_width,
-                                                         step.dropped ? 1 - passes_.options_.dropout : 1);
+          image(step.input_gradient) =
+              passes_.own_.join(from, given, image(step.crop_gradient), step.crop_height, step.crop_width,
+                                step.dropped ? 1 - passes_.options_.dropout : 1);
           return;
         }
-        at::Tensor gradient = at::max_pool2d_with_indices_backward(given, from, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false,
-                                                                   kept_.pooled_from.at(forward.out));
+        at::Tensor gradient = at::max_pool2d_with_indices_backward(
+            given, from, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false, kept_.pooled_from.at(forward.out));
         gpu::middle_of(gradient, step.crop_height, step.crop_width)
             .add_(image(step.crop_gradient).narrow(1, 0, forward.in_channels));
         image(step.input_gradient) = rectified(gradient, from, step.dropped);
@@ -207,9 +225,12 @@ class GpuPasses::Backward {
     return dropped ? through.div_(1 - passes_.options_.dropout) : through;
   }
 
-  const at::Tensor& input_of(const BackwardStep& step) { return step.forward.in == kInput ? kept_.input : image(step.forward.in); }
+  const at::Tensor& input_of(const BackwardStep& step) {
+    return step.forward.in == kInput ? kept_.input : image(step.forward.in);
+  }
 
-  /// The gradients of a convolution: by its parameters onto the sums, by its input where somebody asks for it.
+  /// The gradients of a convolution: by its parameters onto the sums, by its input where somebody asks for
+  /// it.
   void go_through(const BackwardStep& step, const Layer& layer, const at::Tensor& given) {
     const at::Tensor& in = input_of(step);
     at::Tensor weight = passes_.gradient(layer, ".weight"), bias = passes_.gradient(layer, ".bias");
@@ -220,9 +241,9 @@ class GpuPasses::Backward {
       bias.add_(by_taps.select(1, 9 * in.size(1)));
     } else {
       const bool onwards = step.input_gradient != kInput;
-      auto [by_input, by_weight, by_bias] =
-          at::convolution_backward(given, in, layer.weight, at::OptionalIntArrayRef(), {1, 1}, {passes_.padding(), passes_.padding()},
-                                   {1, 1}, false, {0, 0}, 1, {onwards, true, false});
+      auto [by_input, by_weight, by_bias] = at::convolution_backward(
+          given, in, layer.weight, at::OptionalIntArrayRef(), {1, 1}, {passes_.padding(), passes_.padding()},
+          {1, 1}, false, {0, 0}, 1, {onwards, true, false});
       if (onwards) image(step.input_gradient) = by_input;
       weight.add_(by_weight);
       bias.add_(gpu::sum_over_pixels(given));
@@ -253,8 +274,8 @@ class GpuPasses::Backward {
   const GradientReady& ready_;
 };
 
-at::Tensor GpuPasses::forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, const GpuKernels& kernels,
-                              KeptImages& kept) {
+at::Tensor GpuPasses::forward(const at::Tensor& input, const std::vector<at::Tensor>& masks,
+                              const GpuKernels& kernels, KeptImages& kept) {
   kept.plan = plan_for(input);
   kept.input = gpu::channels_last(input, type_);
   kept.images.assign(kept.plan->buffers.size(), {});
@@ -262,7 +283,8 @@ at::Tensor GpuPasses::forward(const at::Tensor& input, const std::vector<at::Ten
   return Forward(*this, kernels, kept).run(masks);
 }
 
-void GpuPasses::backward(const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready) const {
+void GpuPasses::backward(const at::Tensor& logits_gradient, KeptImages& kept,
+                         const GradientReady& ready) const {
   Backward(*this, logits_gradient, kept, ready).run();
   kept = {};
 }

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "workers/network/forward_plan.h"
-#include "workers/kernels/own_kernels.h"
 #include "workers/device/precision.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/kernels/own_kernels.h"
+#include "workers/network/forward_plan.h"
 
 namespace tessera {
 
@@ -19,12 +19,14 @@ namespace tessera {
 struct KeptImages {
   std::shared_ptr<const GradientPlan> plan;
   at::Tensor input;
-  std::vector<at::Tensor> images;         ///< by buffer: images, and in the backward pass their gradients
-  std::map<int, at::Tensor> pooled_from;  ///< places of the maxima, by the buffer of the pooled image; own kernels need none
+  std::vector<at::Tensor> images;  ///< by buffer: images, and in the backward pass their gradients
+  std::map<int, at::Tensor>
+      pooled_from;  ///< places of the maxima, by the buffer of the pooled image; own kernels need none
 };
 
-/// The kernels of both passes of a U-Net in training: LibTorch's, on images in channels_last, in one precision. They wait
-/// for nothing, draw nothing and keep the parameters' copies at their places, so that they can be recorded.
+/// The kernels of both passes of a U-Net in training: LibTorch's, on images in channels_last, in one
+/// precision. They wait for nothing, draw nothing and keep the parameters' copies at their places, so that
+/// they can be recorded.
 class GpuPasses {
  public:
   /// Only where `can_plan_gradient`.
@@ -36,7 +38,8 @@ class GpuPasses {
   /// For each dropout of a pass over `input`, what it multiplies by, a seed for each sample.
   std::vector<at::Tensor> dropout_masks(const at::Tensor& input, std::span<const std::uint64_t> seeds);
   /// Logits (n, classes, h, w), float32, of an input (n, channels, H, W).
-  at::Tensor forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, const GpuKernels& kernels, KeptImages& kept);
+  at::Tensor forward(const at::Tensor& input, const std::vector<at::Tensor>& masks, const GpuKernels& kernels,
+                     KeptImages& kept);
   /// Adds the parameters' gradient to the flat sums. What was kept is used up.
   void backward(const at::Tensor& logits_gradient, KeptImages& kept, const GradientReady& ready) const;
 
@@ -44,7 +47,7 @@ class GpuPasses {
   /// A layer's parameters as the kernels want them.
   struct Layer {
     std::string name;
-    at::Tensor weight, bias;           ///< (out, in, k, k) of the plain convolution, (out); in the engine's type
+    at::Tensor weight, bias;  ///< (out, in, k, k) of the plain convolution, (out); in the engine's type
     std::int64_t gradients_final = 0;  ///< values of the flat gradient that are final once this layer is done
   };
   class Forward;

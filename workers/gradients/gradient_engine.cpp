@@ -33,10 +33,11 @@ bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda) {
 
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda) {
-  if (cuda ? !can_plan_gradient(options) : !has_onednn_gradients(options)) return training_memory(options, height, width);
+  if (cuda ? !can_plan_gradient(options) : !has_onednn_gradients(options))
+    return training_memory(options, height, width);
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
-  // A parameter itself, its gradient, two values of the optimizer; its layer's weights packed for both passes, and
-  // turned.
+  // A parameter itself, its gradient, two values of the optimizer; its layer's weights packed for both
+  // passes, and turned.
   const std::int64_t per_parameter = 16 + 2 * value_bytes + 4;
   // Input, weights and classes of three samples; the loss, its gradient and what they are made of.
   const std::int64_t per_pixel = 3 * (4 * options.in_channels + 9) + value_bytes * options.in_channels +
@@ -45,30 +46,34 @@ std::int64_t training_memory(const UNetOptions& options, std::int64_t height, st
   const std::int64_t turned = value_bytes == 2 ? 2 * options.base_filters : options.base_filters;
   const std::int64_t planned = plan_gradient(options, height, width, value_bytes).bytes;
   if (cuda) {
-    // Beside the images: the places of the maxima, 8 bytes each, half as many on each deeper level; the allocator's rounding.
+    // Beside the images: the places of the maxima, 8 bytes each, half as many on each deeper level; the
+    // allocator's rounding.
     constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
-    return planned + planned / 4 + 4 * options.base_filters * height * width + per_parameter * parameter_count(options) +
-           per_pixel * height * width + kWorkspace;
+    return planned + planned / 4 + 4 * options.base_filters * height * width +
+           per_parameter * parameter_count(options) + per_pixel * height * width + kWorkspace;
   }
-  return planned + per_parameter * parameter_count(options) +
-         (per_pixel + turned) * height * width + kScratch;
+  return planned + per_parameter * parameter_count(options) + (per_pixel + turned) * height * width +
+         kScratch;
 }
 
 std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision,
                                                      std::int64_t samples_at_once) {
-  // LibTorch chooses a number of threads at its first parallel loop, unless it was given one. oneDNN is not to split its
-  // sums by another number before that.
+  // LibTorch chooses a number of threads at its first parallel loop, unless it was given one. oneDNN is not
+  // to split its sums by another number before that.
   at::get_num_threads();
   if (precision == Precision::float16)
     throw UsageError("training runs in float32 or bfloat16, not in float16");
 #ifdef TESSERA_ONEDNN
-  if (parameters.device().is_cpu() && samples_at_once == 1 && has_onednn_gradients(parameters.network().options())) {
+  if (parameters.device().is_cpu() && samples_at_once == 1 &&
+      has_onednn_gradients(parameters.network().options())) {
     return make_onednn_engine(parameters, precision);
   }
 #endif
   if (parameters.device().is_cuda() && can_plan_gradient(parameters.network().options()))
     return make_gpu_engine(parameters, precision,
-                           {.time = cuda_timer(parameters.device().index()), .record = cuda_recorder(), .launch = cuda_launcher()});
+                           {.time = cuda_timer(parameters.device().index()),
+                            .record = cuda_recorder(),
+                            .launch = cuda_launcher()});
   return make_autograd_engine(parameters, precision, samples_at_once);
 }
 

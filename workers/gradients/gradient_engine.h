@@ -11,8 +11,8 @@
 
 #include "workers/device/gpu_kernels.h"
 #include "workers/device/precision.h"
-#include "workers/network/unet_options.h"
 #include "workers/gradients/flat_parameters.h"
+#include "workers/network/unet_options.h"
 
 namespace tessera {
 
@@ -27,8 +27,8 @@ class GradientEngine {
   /// What computes, in words.
   virtual std::string text() const = 0;
   /// Logits (n, classes, h, w), float32, in any memory order, of an input (n, channels, H, W), float32 on the
-  /// parameters' device, n at most what the engine was made for. Dropout of each sample draws from a stream of its
-  /// seed. Batch statistics move on.
+  /// parameters' device, n at most what the engine was made for. Dropout of each sample draws from a stream
+  /// of its seed. Batch statistics move on.
   virtual at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) = 0;
   /// Of one sample.
   at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) {
@@ -48,30 +48,30 @@ bool has_onednn_gradients(const UNetOptions& options);
 /// instructions for it, or a GPU.
 bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda);
 
-/// Bytes that a worker needs for one sample at a time, with parameters, gradients, optimizer and packed weights:
-/// exact for oneDNN but for its primitives' scratch memory, which is estimated; on a GPU the planned images with room
-/// for cuDNN's workspace; a fitted model for LibTorch
-/// (docs/performance.md).
+/// Bytes that a worker needs for one sample at a time, with parameters, gradients, optimizer and packed
+/// weights: exact for oneDNN but for its primitives' scratch memory, which is estimated; on a GPU the planned
+/// images with room for cuDNN's workspace; a fitted model for LibTorch (docs/performance.md).
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda);
 
-/// The fastest engine of this build for the network, its device and so many samples at once: oneDNN's primitives on
-/// the CPU for networks without batch normalisation and one sample, on a GPU for the same networks make_gpu_engine's, else
-/// LibTorch. In bfloat16 the parameters, their gradients and all
-/// sums stay float32; activations and their gradients are bfloat16. `parameters` must outlive it.
-/// Errors: UsageError for a precision that the device lacks, and for float16.
+/// The fastest engine of this build for the network, its device and so many samples at once: oneDNN's
+/// primitives on the CPU for networks without batch normalisation and one sample, on a GPU for the same
+/// networks make_gpu_engine's, else LibTorch. In bfloat16 the parameters, their gradients and all sums stay
+/// float32; activations and their gradients are bfloat16. `parameters` must outlive it. Errors: UsageError
+/// for a precision that the device lacks, and for float16.
 std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision,
                                                      std::int64_t samples_at_once = 1);
 
 /// LibTorch's operators and its automatic differentiation, on any device: the engine where there is no
-/// other, and what others are compared with. What a sample drops is the same for any number above 1 of samples at
-/// once, and on CUDA for any number.
+/// other, and what others are compared with. What a sample drops is the same for any number above 1 of
+/// samples at once, and on CUDA for any number.
 std::unique_ptr<GradientEngine> make_autograd_engine(FlatParameters& parameters, Precision precision,
                                                      std::int64_t samples_at_once = 1);
 
 struct GpuEngineOptions {
   KernelTimer time = {};  ///< chooses the kernels; empty: plain ones
-  /// How both passes over inputs of at most so many pixels, all samples together, are recorded; empty: they are not.
+  /// How both passes over inputs of at most so many pixels, all samples together, are recorded; empty: they
+  /// are not.
   KernelRecorder record = {};
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
   /// Starts Tessera's own kernels; empty: LibTorch's do their work.
@@ -80,11 +80,12 @@ struct GpuEngineOptions {
   std::optional<GpuKernels> kernels = std::nullopt;
 };
 
-/// LibTorch's kernels on images in channels_last, for a GPU and to be tested on any device: convolution, bias and ReLU in one
-/// kernel where that is measured to be faster, weights cast once an iteration, the concatenation and its gradient
-/// without copies of their own, gradients straight onto the flat sums; passes that come again and again recorded where that
-/// is measured to be faster, unless the gradients are to be ready one by one. Any number of samples at once; what a
-/// sample drops is as in make_autograd_engine for more than one. Only where `can_plan_gradient`.
+/// LibTorch's kernels on images in channels_last, for a GPU and to be tested on any device: convolution, bias
+/// and ReLU in one kernel where that is measured to be faster, weights cast once an iteration, the
+/// concatenation and its gradient without copies of their own, gradients straight onto the flat sums; passes
+/// that come again and again recorded where that is measured to be faster, unless the gradients are to be
+/// ready one by one. Any number of samples at once; what a sample drops is as in make_autograd_engine for
+/// more than one. Only where `can_plan_gradient`.
 std::unique_ptr<GradientEngine> make_gpu_engine(FlatParameters& parameters, Precision precision,
                                                 const GpuEngineOptions& options = {});
 

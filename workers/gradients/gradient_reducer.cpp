@@ -4,9 +4,9 @@
 #include <bit>
 #include <vector>
 
-#include "io/geometry/box.h"
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/geometry/box.h"
 
 namespace tessera {
 

@@ -5,11 +5,11 @@
 #include <cmath>
 
 #include "io/base/error.h"
+#include "workers/gradients/gradient_engine.h"
+#include "workers/gradients/gradient_kernels.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/onednn_steps.h"
 #include "workers/network/unet.h"
-#include "workers/gradients/gradient_engine.h"
-#include "workers/gradients/gradient_kernels.h"
 
 namespace tessera {
 namespace {

@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
-#include "workers/mpi/communicator.h"
 #include "workers/gradients/gradient_reducer.h"
+#include "workers/mpi/communicator.h"
 
 namespace tessera {
 

@@ -28,13 +28,14 @@ struct BlockRequest {
 class BlockMemory {
  public:
   virtual ~BlockMemory() = default;
-  /// The raw voxels of a box as the network wants them: (1, channels * sections, y, x), float32, on the computing device,
-  /// mirrored beyond the volume and normalised.
+  /// The raw voxels of a box as the network wants them: (1, channels * sections, y, x), float32, on the
+  /// computing device, mirrored beyond the volume and normalised.
   virtual at::Tensor normalised(const Box& box) = 0;
-  /// Demands that probabilities made for `core` are finite. Errors: Error, naming it; at finish() at the latest.
+  /// Demands that probabilities made for `core` are finite. Errors: Error, naming it; at finish() at the
+  /// latest.
   virtual void require_finite(const at::Tensor& probability, const Box& core) = 0;
-  /// Puts probabilities (classes, y, x), float32 on the computing device, into the result over `core`, in its type, and
-  /// demands that they are finite. Cores come section by section, each once.
+  /// Puts probabilities (classes, y, x), float32 on the computing device, into the result over `core`, in its
+  /// type, and demands that they are finite. Cores come section by section, each once.
   virtual void store(const at::Tensor& probability, const Box& core) = 0;
   /// Nothing will be stored any more: what is left of the result sets out for the host.
   virtual void end() {}
@@ -51,7 +52,8 @@ class BlockMemory {
       to_string(core), name_of(precision)));
 }
 
-/// Voxels stay in the host's memory: for computing on the CPU. `memory`: for the result, where the caller has some.
+/// Voxels stay in the host's memory: for computing on the CPU. `memory`: for the result, where the caller has
+/// some.
 std::unique_ptr<BlockMemory> make_host_block(const BlockRequest& request, std::vector<std::byte> memory);
 
 /// A device's memory for blocks, kept from one to the next; of one at a time.
@@ -64,9 +66,10 @@ struct DeviceBlockMemory {
   bool taken = false;      ///< by a block
 };
 
-/// Voxels go to the device in the file's type, section by section just before they are needed; normalising, choosing,
-/// quantising and joining tiles happen there; the result comes back in its own type, section by section. Nothing waits for the
-/// device before finish(). `memory` must outlive it, and serves one block at a time; `result` is as for the host.
+/// Voxels go to the device in the file's type, section by section just before they are needed; normalising,
+/// choosing, quantising and joining tiles happen there; the result comes back in its own type, section by
+/// section. Nothing waits for the device before finish(). `memory` must outlive it, and serves one block at a
+/// time; `result` is as for the host.
 std::unique_ptr<BlockMemory> make_device_block(const BlockRequest& request, DeviceBlockMemory& memory,
                                                std::vector<std::byte> result);
 

@@ -22,7 +22,8 @@ at::ScalarType held_type(VoxelType type) {
     default:
       break;
   }
-  throw UsageError(fmt::format("raw voxels of {} are not supported: use uint8, uint16 or float32", name_of(type)));
+  throw UsageError(
+      fmt::format("raw voxels of {} are not supported: use uint8, uint16 or float32", name_of(type)));
 }
 
 /// mirror_index of `begin` to `end` - 1, made on the device: nothing is copied there, so nothing waits.
@@ -74,7 +75,8 @@ class DeviceBlock : public BlockMemory {
       x.sub_(all.mean).div_(all.std);
     } else {
       for (std::int64_t z = 0; z < shape.z; ++z) {
-        const Normalisation own = request_.options.normalisation_of(mirror_index(box.begin.z + z, request_.volume_shape.z));
+        const Normalisation own =
+            request_.options.normalisation_of(mirror_index(box.begin.z + z, request_.volume_shape.z));
         x.select(1, z).sub_(own.mean).div_(own.std);
       }
     }
@@ -116,9 +118,11 @@ class DeviceBlock : public BlockMemory {
 
   VoxelBuffer finish() override {
     memory_.copies.wait();
-    const auto bad = static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());
+    const auto bad =
+        static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());
     if (bad < flags_.size() && judged_[bad].is_raw)
-      throw Error(fmt::format("the raw voxels over {} are not finite: replace NaN and infinity by a number", to_string(judged_[bad].box)));
+      throw Error(fmt::format("the raw voxels over {} are not finite: replace NaN and infinity by a number",
+                              to_string(judged_[bad].box)));
     if (bad < flags_.size()) throw_not_finite(judged_[bad].box, request_.options.precision);
     finished_ = true;
     return std::move(result_);
@@ -131,7 +135,8 @@ class DeviceBlock : public BlockMemory {
     if (!bytes.defined() || bytes.numel() < wanted) {
       bytes = at::Tensor();  // before its successor is there
       bytes = at::empty({wanted}, at::TensorOptions(at::kByte).device(memory_.device));
-      memory_.copies.drop();  // what was computed in this memory before has ended: the copies go by streams of their own
+      memory_.copies.drop();  // what was computed in this memory before has ended: the copies go by streams
+                              // of their own
     }
     return at::from_blob(bytes.data_ptr(), {like.channels, like.shape.z, like.shape.y, like.shape.x},
                          at::TensorOptions(type).device(memory_.device));
@@ -145,7 +150,8 @@ class DeviceBlock : public BlockMemory {
       wanted.push_back(mirror_index(z, n) - first);
     for (const std::int64_t z : wanted)
       upload(z);
-    const bool in_order = wanted.back() - wanted.front() + 1 == static_cast<std::int64_t>(wanted.size()) && std::ranges::is_sorted(wanted);
+    const bool in_order = wanted.back() - wanted.front() + 1 == static_cast<std::int64_t>(wanted.size()) &&
+                          std::ranges::is_sorted(wanted);
     if (in_order) return raw_.narrow(1, wanted.front(), end - begin);
     std::vector<at::Tensor> each;
     for (const std::int64_t z : wanted)
@@ -178,7 +184,8 @@ class DeviceBlock : public BlockMemory {
     const auto section = static_cast<std::size_t>(result_.shape.y * result_.shape.x * size_of(result_.type));
     for (std::int64_t c = 0; c < result_.channels; ++c) {
       const auto place = static_cast<std::size_t>(c * result_.shape.z + z) * section;
-      memory_.copies.to_host(on_device_.select(0, c).select(0, z), std::span(result_.bytes).subspan(place, section));
+      memory_.copies.to_host(on_device_.select(0, c).select(0, z),
+                             std::span(result_.bytes).subspan(place, section));
     }
   }
 

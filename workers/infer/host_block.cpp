@@ -13,7 +13,8 @@ namespace {
 class HostBlock : public BlockMemory {
  public:
   HostBlock(const BlockRequest& request, std::vector<std::byte> memory)
-      : request_(request), result_(request.options.output_type, request.block.shape(), request.channels, std::move(memory)) {}
+      : request_(request),
+        result_(request.options.output_type, request.block.shape(), request.channels, std::move(memory)) {}
 
   at::Tensor normalised(const Box& box) override {
     const Index3 shape = box.shape();
@@ -44,8 +45,8 @@ class HostBlock : public BlockMemory {
     const auto* from = static_cast<const std::byte*>(values.data_ptr());
     for (std::int64_t c = 0; c < result_.channels; ++c) {
       for (std::int64_t y = 0; y < shape.y; ++y) {
-        std::memcpy(result_.bytes.data() + row_of(core, c, y) * width, from + (c * shape.y + y) * shape.x * width,
-                    static_cast<std::size_t>(shape.x * width));
+        std::memcpy(result_.bytes.data() + row_of(core, c, y) * width,
+                    from + (c * shape.y + y) * shape.x * width, static_cast<std::size_t>(shape.x * width));
       }
     }
   }
@@ -66,15 +67,16 @@ class HostBlock : public BlockMemory {
     auto* out = reinterpret_cast<std::uint8_t*>(result_.bytes.data());
     std::atomic<bool> finite = true;
     constexpr std::int64_t kRowsPerThread = 64;
-    at::parallel_for(0, result_.channels * shape.y, kRowsPerThread, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const std::int64_t c = i / shape.y, y = i % shape.y;
-        if (!quantise(values + c * probability.stride(0) + y * probability.stride(1), probability.stride(2), shape.x,
-                      out + row_of(core, c, y))) {
-          finite = false;
-        }
-      }
-    });
+    at::parallel_for(0, result_.channels * shape.y, kRowsPerThread,
+                     [&](std::int64_t first, std::int64_t last) {
+                       for (std::int64_t i = first; i < last; ++i) {
+                         const std::int64_t c = i / shape.y, y = i % shape.y;
+                         if (!quantise(values + c * probability.stride(0) + y * probability.stride(1),
+                                       probability.stride(2), shape.x, out + row_of(core, c, y))) {
+                           finite = false;
+                         }
+                       }
+                     });
     if (!finite) throw_not_finite(core, request_.options.precision);
   }
 

@@ -19,11 +19,11 @@
 #include "io/base/log.h"
 #include "io/geometry/mirror.h"
 #include "io/hdf5/volume_reader.h"
-#include "workers/device/device.h"
 #include "workers/blocks/bounded_queue.h"
 #include "workers/blocks/first_failure.h"
-#include "workers/infer/precision_check.h"
 #include "workers/blocks/spare_memory.h"
+#include "workers/device/device.h"
+#include "workers/infer/precision_check.h"
 
 namespace tessera {
 namespace {
@@ -257,7 +257,8 @@ class WorkerPipeline {
         spare_results_.take());
   }
 
-  /// That two blocks do not fit the device's memory is no reason for smaller tiles: then the one ahead is finished first.
+  /// That two blocks do not fit the device's memory is no reason for smaller tiles: then the one ahead is
+  /// finished first.
   void queue_behind(std::unique_ptr<QueuedBlock>& ahead, QueuedBlock& block) {
     try {
       return queue(block);
@@ -287,7 +288,8 @@ class WorkerPipeline {
     });
   }
 
-  /// Whether `work` on a block went well; else the coordinator hears of it, or it is tried with smaller tiles.
+  /// Whether `work` on a block went well; else the coordinator hears of it, or it is tried with smaller
+  /// tiles.
   bool settled(const LoadedBlock& block, const std::function<void()>& work) {
     try {
       work();
@@ -338,22 +340,27 @@ class WorkerPipeline {
     checked_ = true;
     const Tile& tile = block.tiles.front();
     const auto predict_tile = [&](const TilePredictor& by) {
-      return by.predict(block.raw, block.raw_box, block.volume_shape, {tile}, tile.core, [this](std::int64_t) { got_on(); });
+      return by.predict(block.raw, block.raw_box, block.volume_shape, {tile}, tile.core,
+                        [this](std::int64_t) { got_on(); });
     };
     try {
       // With blending the block's voxels are those of several tiles.
       const bool own = predictor_.options().blending == Blending::crop;
-      const VoxelBuffer mine = own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, block.volume_shape)
-                                   : predict_tile(predictor_);
-      // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in float32.
+      const VoxelBuffer mine =
+          own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, block.volume_shape)
+              : predict_tile(predictor_);
+      // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in
+      // float32.
       const AlgorithmsByRule by_rule(predictor_.options().device);
       const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
       statistics_.check_largest = check.largest;
       statistics_.check_mean = check.mean;
       statistics_.check_share_beyond = check.share_beyond;
       if (check.mean > kPrecisionLimit) {
-        spdlog::warn("{} is {:.3f} from float32 in probability, on average over the first tile: set infer.precision: float32",
-                     predictor_.engine_text(), check.mean);
+        spdlog::warn(
+            "{} is {:.3f} from float32 in probability, on average over the first tile: set infer.precision: "
+            "float32",
+            predictor_.engine_text(), check.mean);
       }
     } catch (const std::exception& error) {
       spdlog::warn("the first tile could not be compared with float32: {}", words_of(error));

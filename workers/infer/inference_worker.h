@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "io/geometry/block_plan.h"
-#include "io/volume/dataset_name.h"
-#include "io/hdf5/output_volume.h"
 #include "io/geometry/tile_grid.h"
+#include "io/hdf5/output_volume.h"
+#include "io/volume/dataset_name.h"
 #include "workers/blocks/block_exchange.h"
 #include "workers/blocks/skip_rule.h"
 #include "workers/infer/tile_predictor.h"

@@ -112,7 +112,8 @@ class StagedCopies::Streams {
   };
   struct Way {
     Way(const at::Device& device, const c10::impl::VirtualGuardImpl& guard)
-        : stream(guard.getStreamFromGlobalPool(device)), ring{Piece(device.type()), Piece(device.type()), Piece(device.type())} {}
+        : stream(guard.getStreamFromGlobalPool(device)),
+          ring{Piece(device.type()), Piece(device.type()), Piece(device.type())} {}
     c10::Stream stream;
     std::array<Piece, 3> ring;
     std::size_t turn = 0;
@@ -150,7 +151,8 @@ class StagedCopies::Streams {
     Piece& piece = way.ring[way.turn++ % way.ring.size()];
     if (piece.busy) {
       wait_for(piece.event);
-      if (!piece.target.empty()) std::memcpy(piece.target.data(), piece.pinned.data_ptr(), piece.target.size());
+      if (!piece.target.empty())
+        std::memcpy(piece.target.data(), piece.pinned.data_ptr(), piece.target.size());
       piece.target = {};
       piece.busy = false;
     }

@@ -76,8 +76,11 @@ std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& b
 std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
                             const TileDemand& demand) {
   const Index3 seen = seen_by_network(network, tile, volume_shape, demand.averaging);
-  // Interpolation holds coordinates, weights and indices of every pixel; averages hold sums and turned copies.
-  const std::int64_t more = demand.averaging == Averaging::rotations7 ? 220 : demand.averaging == Averaging::symmetries8 ? 24 : 0;
+  // Interpolation holds coordinates, weights and indices of every pixel; averages hold sums and turned
+  // copies.
+  const std::int64_t more = demand.averaging == Averaging::rotations7    ? 220
+                            : demand.averaging == Averaging::symmetries8 ? 24
+                                                                         : 0;
   return network.tile_memory(seen.y, seen.x, demand.precision, demand.cuda) + more * seen.y * seen.x;
 }
 
@@ -125,7 +128,8 @@ void require_tile_fits(const NetworkTraits& network, const Index3& tile, const I
 
 TileGrid make_tile_grid(const NetworkTraits& network, const Index3& volume_shape, const Index3& tile_input,
                         std::int64_t context, const TileDemand& demand) {
-  TileGridOptions options{.context = context, .blend_overlap = demand.blend_overlap, .equal_inputs = demand.cuda};
+  TileGridOptions options{
+      .context = context, .blend_overlap = demand.blend_overlap, .equal_inputs = demand.cuda};
   if (demand.averaging == Averaging::rotations7) {
     const std::int64_t core =
         std::max(network.geometry.core_side(tile_input.y), network.geometry.core_side(tile_input.x));

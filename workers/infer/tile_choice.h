@@ -25,8 +25,8 @@ std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile_inp
                             const Index3& volume_shape, const TileDemand& demand);
 
 /// The largest legal tile that a block of `block_shape` in a volume of `volume_shape` can use within the
-/// budget: the block is split evenly, as little as possible; on a GPU, where all tiles are of one size, of the largest ones
-/// the one that costs least over the volume. z of the result is 1. Errors: UsageError when
+/// budget: the block is split evenly, as little as possible; on a GPU, where all tiles are of one size, of
+/// the largest ones the one that costs least over the volume. z of the result is 1. Errors: UsageError when
 /// not even the smallest tile fits, naming what to lower.
 Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, const Index3& volume_shape,
                    const TileDemand& demand);
@@ -42,8 +42,8 @@ std::optional<Index3> next_smaller_tile(const NetworkTraits& network, const Inde
 void require_tile_fits(const NetworkTraits& network, const Index3& tile_input, const Index3& volume_shape,
                        const TileDemand& demand);
 
-/// How tiles of `tile_input` are laid out for these demands: on a GPU, whose kernels sum in another order for other sizes,
-/// with equal inputs.
+/// How tiles of `tile_input` are laid out for these demands: on a GPU, whose kernels sum in another order for
+/// other sizes, with equal inputs.
 TileGrid make_tile_grid(const NetworkTraits& network, const Index3& volume_shape, const Index3& tile_input,
                         std::int64_t context, const TileDemand& demand);
 

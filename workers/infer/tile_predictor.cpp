@@ -9,11 +9,11 @@
 #include <stdexcept>
 
 #include "io/base/error.h"
+#include "workers/device/out_of_memory.h"
+#include "workers/device/torch_types.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/block_memory.h"
-#include "workers/device/out_of_memory.h"
 #include "workers/network/tile_network.h"
-#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
@@ -22,7 +22,8 @@ namespace {
 /// What fails for want of memory in `work` names the block.
 template <class Work>
 auto with_block_named(const Box& block, const Work& work) {
-  return translated_out_of_memory([&] { return fmt::format("memory ran out for block {}", to_string(block)); }, work);
+  return translated_out_of_memory(
+      [&] { return fmt::format("memory ran out for block {}", to_string(block)); }, work);
 }
 
 }  // namespace
@@ -130,15 +131,19 @@ class TilePredictor::Run {
     if (tile.core.begin.z != blended_z_) end_blended_section();
     if (!sum_.defined()) {
       blended_z_ = tile.core.begin.z;
-      sum_ = at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x}, probability.options());
+      sum_ = at::zeros({static_cast<std::int64_t>(wanted_.size()), block_.shape().y, block_.shape().x},
+                       probability.options());
       weight_ = at::zeros({block_.shape().y, block_.shape().x}, probability.options());
     }
     const auto along = [&](int axis) {
-      const at::Tensor host = at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
-                                                       tile.cell.begin[axis], tile.cell.end[axis], tile.overlap_reach),
-                                         at::kFloat);
+      const at::Tensor host =
+          at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
+                                   tile.cell.begin[axis], tile.cell.end[axis], tile.overlap_reach),
+                     at::kFloat);
       // From pinned memory, so that nobody waits for the copy.
-      return probability.device().is_cuda() ? host.pin_memory().to(probability.device(), /*non_blocking=*/true) : host;
+      return probability.device().is_cuda()
+                 ? host.pin_memory().to(probability.device(), /*non_blocking=*/true)
+                 : host;
     };
     const at::Tensor weight = along(1).unsqueeze(1) * along(2).unsqueeze(0);
     const Index3 at = tile.core.begin - block_.begin, shape = tile.core.shape();
@@ -149,8 +154,8 @@ class TilePredictor::Run {
   /// Stores the section whose tiles have all been blended: tiles come section by section.
   void end_blended_section() {
     if (!sum_.defined()) return;
-    memory_->store(sum_ / weight_,
-                   {{blended_z_, block_.begin.y, block_.begin.x}, {blended_z_ + 1, block_.end.y, block_.end.x}});
+    memory_->store(sum_ / weight_, {{blended_z_, block_.begin.y, block_.begin.x},
+                                    {blended_z_ + 1, block_.end.y, block_.end.x}});
     sum_ = weight_ = at::Tensor();
   }
 
@@ -160,14 +165,15 @@ class TilePredictor::Run {
   Box block_;
   std::unique_ptr<BlockMemory> memory_;
   std::vector<std::int64_t> wanted_;
-  at::Tensor sum_, weight_;       // of the section being blended
+  at::Tensor sum_, weight_;  // of the section being blended
   std::int64_t blended_z_ = 0;
 };
 
 TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits,
                              const PredictorOptions& options)
     : network_(std::move(network)), traits_(std::move(traits)), options_(options) {
-  for (const std::int64_t wanted : options.classes) require_class(traits_, wanted);
+  for (const std::int64_t wanted : options.classes)
+    require_class(traits_, wanted);
   const at::OptionalDeviceGuard on_device(torch_device(options.device));
   if (!options.device.cuda && !options.blocks_on_device) return;
   for (auto& memory : device_memory_)
@@ -191,20 +197,19 @@ VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, c
   return queue(raw, raw_box, volume_shape, tiles, block, after_tile, std::move(memory))->finish();
 }
 
-std::unique_ptr<TilePredictor::Queued> TilePredictor::queue(const VoxelBuffer& raw, const Box& raw_box,
-                                                            const Index3& volume_shape, const std::vector<Tile>& tiles,
-                                                            const Box& block,
-                                                            const std::function<void(std::int64_t)>& after_tile,
-                                                            std::vector<std::byte> memory) const {
+std::unique_ptr<TilePredictor::Queued> TilePredictor::queue(
+    const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape, const std::vector<Tile>& tiles,
+    const Box& block, const std::function<void(std::int64_t)>& after_tile,
+    std::vector<std::byte> memory) const {
   const c10::InferenceMode inference;
   const at::OptionalDeviceGuard on_device(torch_device(options_.device));
   const BlockRequest request{raw, raw_box, volume_shape, block, options_, channels()};
-  return with_block_named(block, [&] {
-    return std::make_unique<Queued>(start(request, tiles, after_tile, std::move(memory)));
-  });
+  return with_block_named(
+      block, [&] { return std::make_unique<Queued>(start(request, tiles, after_tile, std::move(memory))); });
 }
 
-std::unique_ptr<TilePredictor::Run> TilePredictor::start(const BlockRequest& request, const std::vector<Tile>& tiles,
+std::unique_ptr<TilePredictor::Run> TilePredictor::start(const BlockRequest& request,
+                                                         const std::vector<Tile>& tiles,
                                                          const std::function<void(std::int64_t)>& after_tile,
                                                          std::vector<std::byte> memory) const {
   const auto held = [&] {

@@ -75,9 +75,9 @@ class TilePredictor {
 
   /// The result over `block` (channel by channel, row-major, of the output type). `raw` holds the voxels of
   /// `raw_box`, which has everything that the tiles read (`Tile::read`), mirrored beyond `volume_shape`.
-  /// `after_tile` is called after each tile with the voxels it made; on a GPU, which is told ahead what to do, when it has
-  /// been told of the tile. `memory`: for the result, where the caller has some to spare. One block at a time.
-  /// Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming it, too.
+  /// `after_tile` is called after each tile with the voxels it made; on a GPU, which is told ahead what to
+  /// do, when it has been told of the tile. `memory`: for the result, where the caller has some to spare. One
+  /// block at a time. Errors: Error when a prediction is NaN, naming the tile; OutOfMemory, naming it, too.
   VoxelBuffer predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                       const std::vector<Tile>& tiles, const Box& block,
                       const std::function<void(std::int64_t)>& after_tile,
@@ -98,9 +98,9 @@ class TilePredictor {
   };
   /// Whether queue() returns before the block is predicted: on a GPU.
   bool queues() const { return device_memory_.front() != nullptr; }
-  /// predict() in two parts: a GPU has been told of all of the block when this returns, so that it goes on with the next one
-  /// while the host finishes this one. At most two blocks at a time; `raw` and this predictor must outlive it.
-  /// Errors: as predict().
+  /// predict() in two parts: a GPU has been told of all of the block when this returns, so that it goes on
+  /// with the next one while the host finishes this one. At most two blocks at a time; `raw` and this
+  /// predictor must outlive it. Errors: as predict().
   std::unique_ptr<Queued> queue(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,
                                 const std::vector<Tile>& tiles, const Box& block,
                                 const std::function<void(std::int64_t)>& after_tile,
@@ -108,7 +108,8 @@ class TilePredictor {
 
  private:
   std::unique_ptr<Run> start(const BlockRequest& request, const std::vector<Tile>& tiles,
-                             const std::function<void(std::int64_t)>& after_tile, std::vector<std::byte> memory) const;
+                             const std::function<void(std::int64_t)>& after_tile,
+                             std::vector<std::byte> memory) const;
 
   std::unique_ptr<TileNetwork> network_;
   NetworkTraits traits_;

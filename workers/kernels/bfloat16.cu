@@ -1,5 +1,5 @@
-// What Tessera's kernels for CUDA share: values of bfloat16. It is compiled in front of them, by NVRTC where the program runs, and as
-// plain C++ by a test.
+// What Tessera's kernels for CUDA share: values of bfloat16. It is compiled in front of them, by NVRTC where
+// the program runs, and as plain C++ by a test.
 
 #ifdef __CUDACC__
 #define TESSERA_UNROLL _Pragma("unroll")
@@ -16,9 +16,15 @@ struct alignas(16) Eight {
   unsigned int pairs[4];
 };
 
-__device__ inline float low(unsigned int pair) { return __uint_as_float(pair << 16); }
-__device__ inline float high(unsigned int pair) { return __uint_as_float(pair & 0xffff0000U); }
-__device__ inline float value(const Eight& eight, int i) { return i % 2 == 0 ? low(eight.pairs[i / 2]) : high(eight.pairs[i / 2]); }
+__device__ inline float low(unsigned int pair) {
+  return __uint_as_float(pair << 16);
+}
+__device__ inline float high(unsigned int pair) {
+  return __uint_as_float(pair & 0xffff0000U);
+}
+__device__ inline float value(const Eight& eight, int i) {
+  return i % 2 == 0 ? low(eight.pairs[i / 2]) : high(eight.pairs[i / 2]);
+}
 
 /// To the nearest bfloat16, ties to even; a NaN stays one.
 __device__ inline unsigned int rounded(float x) {

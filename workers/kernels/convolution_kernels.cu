@@ -1,10 +1,11 @@
-// Convolutions that sum in one order: by the taps' rows, their columns, the channels. NVRTC compiles this file, behind bfloat16.cu and pieces.cu, where the
-// program runs, for devices from compute capability 8.0 on; a test compiles it as plain C++. Steps are of four pieces.
+// Convolutions that sum in one order: by the taps' rows, their columns, the channels. NVRTC compiles this
+// file, behind bfloat16.cu and pieces.cu, where the program runs, for devices from compute capability 8.0 on;
+// a test compiles it as plain C++. Steps are of four pieces.
 #if !defined(__CUDACC__) || __CUDA_ARCH__ >= 800
 
 #ifdef __CUDACC__
-/// Four matrices of 8 x 8 values of 2 bytes: thread i of a warp names row i % 8 of matrix i / 8, and gets of each matrix the values
-/// 2 (i % 4) and the next in row i / 4.
+/// Four matrices of 8 x 8 values of 2 bytes: thread i of a warp names row i % 8 of matrix i / 8, and gets of
+/// each matrix the values 2 (i % 4) and the next in row i / 4.
 __device__ inline void load_matrices(unsigned int (&to)[4], const Piece* row) {
   const unsigned int place = static_cast<unsigned int>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -12,26 +13,35 @@ __device__ inline void load_matrices(unsigned int (&to)[4], const Piece* row) {
                : "r"(place)
                : "memory");
 }
-/// Adds the product of 16 pixels' and 8 filters' 16 terms. Of the pixels a thread i of the warp has terms 2 (i % 4) and the next of
-/// pixels i / 4 and i / 4 + 8, then both of the second eight terms; of the filters the same terms of filter i / 4; of the sums those
-/// of pixel i / 4 and filters 2 (i % 4) and the next, then both of pixel i / 4 + 8.
-#define TESSERA_MULTIPLY(type)                                                                                                  \
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "    \
-               "{%0, %1, %2, %3};"                                                                                             \
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                                    \
-               : "r"(pixels[0]), "r"(pixels[1]), "r"(pixels[2]), "r"(pixels[3]), "r"(filter), "r"(filter_later))
-__device__ inline void multiply(Bfloat16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+/// Adds the product of 16 pixels' and 8 filters' 16 terms. Of the pixels a thread i of the warp has terms 2
+/// (i % 4) and the next of pixels i / 4 and i / 4 + 8, then both of the second eight terms; of the filters
+/// the same terms of filter i / 4; of the sums those of pixel i / 4 and filters 2 (i % 4) and the next, then
+/// both of pixel i / 4 + 8.
+#define TESSERA_MULTIPLY(type)                                                                \
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                         \
+               ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "                          \
+               "{%0, %1, %2, %3};"                                                            \
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                   \
+               : "r"(pixels[0]), "r"(pixels[1]), "r"(pixels[2]), "r"(pixels[3]), "r"(filter), \
+                 "r"(filter_later))
+__device__ inline void multiply(Bfloat16, float (&sums)[4], const unsigned int (&pixels)[4],
+                                unsigned int filter, unsigned int filter_later) {
   TESSERA_MULTIPLY("bf16");
 }
-__device__ inline void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+__device__ inline void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4],
+                                unsigned int filter, unsigned int filter_later) {
   TESSERA_MULTIPLY("f16");
 }
 #endif
 
-/// Where a piece of a line, a pixel's or a filter's, is in a step: eight lines' pieces of one number lie in different banks.
-__device__ inline int placed(int line, int piece) { return line * 4 + (piece ^ ((line / 2) % 4)); }
+/// Where a piece of a line, a pixel's or a filter's, is in a step: eight lines' pieces of one number lie in
+/// different banks.
+__device__ inline int placed(int line, int piece) {
+  return line * 4 + (piece ^ ((line / 2) % 4));
+}
 
-/// Which piece of a pixel's terms comes next: of which tap, and where it is, in pieces from what the first tap sees.
+/// Which piece of a pixel's terms comes next: of which tap, and where it is, in pieces from what the first
+/// tap sees.
 struct Term {
   int tap, across, piece, offset;
   __device__ void advance(int by, const Convolution& c) {
@@ -57,7 +67,8 @@ struct TensorSums {
   __device__ void add(const Piece* pixels, const Piece* filters) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int down = warp % kWarpsDown * kDown, across = warp / kWarpsDown * kAcross;
-    // The lines that a thread names are 16 apart, so that their pieces of one number are equally placed, and so are those of 2 more but for a bit.
+    // The lines that a thread names are 16 apart, so that their pieces of one number are equally placed, and
+    // so are those of 2 more but for a bit.
     const int first_of_pixels = down * 4 + placed(lane % 16, lane / 16);
     const int first_of_filters = across * 4 + placed(lane / 16 * 8 + lane % 8, lane / 8 % 2);
     TESSERA_UNROLL
@@ -74,7 +85,8 @@ struct TensorSums {
         load_matrices(of_pixels, some_pixels + 64 * i);
         TESSERA_UNROLL
         for (int j = 0; j < kAcross / 8; ++j)
-          multiply(Type(), sums[i][j], of_pixels, of_filters[j / 2][j % 2 * 2], of_filters[j / 2][j % 2 * 2 + 1]);
+          multiply(Type(), sums[i][j], of_pixels, of_filters[j / 2][j % 2 * 2],
+                   of_filters[j / 2][j % 2 * 2 + 1]);
       }
     }
   }
@@ -100,9 +112,11 @@ struct TensorSums {
     __syncthreads();
     for (int i = static_cast<int>(threadIdx.x); i < kPixels * kPieces; i += 256) {
       const int line = i / kPieces, piece = i % kPieces;
-      const int pixel = static_cast<int>(blockIdx.x) * kPixels + line, filter = static_cast<int>(blockIdx.y) * kFilters + 8 * piece;
+      const int pixel = static_cast<int>(blockIdx.x) * kPixels + line,
+                filter = static_cast<int>(blockIdx.y) * kFilters + 8 * piece;
       if (pixel >= c.pixels || filter >= c.filters) continue;
-      *reinterpret_cast<Piece*>(out + static_cast<long long>(pixel) * c.filters + filter) = shared[line * kPieces + (piece ^ (line % 8))];
+      *reinterpret_cast<Piece*>(out + static_cast<long long>(pixel) * c.filters + filter) =
+          shared[line * kPieces + (piece ^ (line % 8))];
     }
   }
 };
@@ -117,7 +131,7 @@ struct FloatSums {
   __device__ void add(const Piece* pixels, const Piece* filters) {
     const int down = threadIdx.x / 16, across = threadIdx.x % 16;
     TESSERA_NO_UNROLL  // for want of registers
-    for (int piece = 0; piece < 4; ++piece) {
+        for (int piece = 0; piece < 4; ++piece) {
       Piece of_filters[kFilters / 16];
       TESSERA_UNROLL
       for (int j = 0; j < kFilters / 16; ++j)
@@ -129,7 +143,8 @@ struct FloatSums {
         for (int term = 0; term < 4; ++term) {
           TESSERA_UNROLL
           for (int j = 0; j < kFilters / 16; ++j)
-            sums[i][j] = __fmaf_rn(__uint_as_float(of_pixel.words[term]), __uint_as_float(of_filters[j].words[term]), sums[i][j]);
+            sums[i][j] = __fmaf_rn(__uint_as_float(of_pixel.words[term]),
+                                   __uint_as_float(of_filters[j].words[term]), sums[i][j]);
         }
       }
     }
@@ -145,7 +160,8 @@ struct FloatSums {
       for (int i = 0; i < kPixels / 16; ++i) {
         const int pixel = static_cast<int>(blockIdx.x) * kPixels + down + 16 * i;
         const float sum = sums[i][j] + bias[filter];
-        if (pixel < c.pixels) out[static_cast<long long>(pixel) * c.filters + filter] = c.rectify != 0 ? rectified(sum) : sum;
+        if (pixel < c.pixels)
+          out[static_cast<long long>(pixel) * c.filters + filter] = c.rectify != 0 ? rectified(sum) : sum;
       }
     }
   }
@@ -154,7 +170,8 @@ struct FloatSums {
 /// Block (x, y): the x-th pixels, the y-th filters.
 template <class Sums, int kStages>
 __device__ inline void convolve(const Piece* __restrict__ image, const Piece* __restrict__ weight,
-                                const typename Sums::Value* __restrict__ bias, typename Sums::Value* __restrict__ out, const Convolution& c) {
+                                const typename Sums::Value* __restrict__ bias,
+                                typename Sums::Value* __restrict__ out, const Convolution& c) {
   constexpr int kPixels = Sums::kPixels, kFilters = Sums::kFilters;
   constexpr int kLines = 64;  // that all threads copy a piece of
   static_assert(kPixels % kLines == 0 && kFilters % kLines == 0);
@@ -184,10 +201,12 @@ __device__ inline void convolve(const Piece* __restrict__ image, const Piece* __
       const bool is_term = 4 * begun + piece < terms;
       TESSERA_UNROLL
       for (int i = 0; i < kPixels / kLines; ++i)
-        copy_piece(to + placed(line, piece) + i * kLines * 4, seen[i].first + next.offset, ((seen[i].inside >> next.tap) & 1U) != 0);
+        copy_piece(to + placed(line, piece) + i * kLines * 4, seen[i].first + next.offset,
+                   ((seen[i].inside >> next.tap) & 1U) != 0);
       TESSERA_UNROLL
       for (int i = 0; i < kFilters / kLines; ++i)
-        copy_piece(to + placed(line, piece) + (kPixels + i * kLines) * 4, filters[i] + 4 * begun, is_term && is_filter[i]);
+        copy_piece(to + placed(line, piece) + (kPixels + i * kLines) * 4, filters[i] + 4 * begun,
+                   is_term && is_filter[i]);
       next.advance(4, c);
       ++begun;
     }
@@ -211,19 +230,25 @@ __device__ inline void convolve(const Piece* __restrict__ image, const Piece* __
   all.store(steps[0], bias, out, c);
 }
 
-#define TESSERA_CONVOLUTION(name, blocks, Value, Sums, stages)                                                                   \
-  extern "C" __global__ void __launch_bounds__(256, blocks)                                                                    \
-      name(const Piece* __restrict__ image, const Piece* __restrict__ weight, const Value* __restrict__ bias,                  \
-           Value* __restrict__ out, Convolution c) {                                                                           \
-    convolve<Sums, stages>(image, weight, bias, out, c);                                                                       \
+#define TESSERA_CONVOLUTION(name, blocks, Value, Sums, stages)                       \
+  extern "C" __global__ void __launch_bounds__(256, blocks)                          \
+      name(const Piece* __restrict__ image, const Piece* __restrict__ weight,        \
+           const Value* __restrict__ bias, Value* __restrict__ out, Convolution c) { \
+    convolve<Sums, stages>(image, weight, bias, out, c);                             \
   }
 #define TESSERA_TYPE(...) __VA_ARGS__
-TESSERA_CONVOLUTION(tessera_convolve_bfloat16_large, 2, unsigned short, TESSERA_TYPE(TensorSums<Bfloat16, 128, 128, 2>), 3)
-TESSERA_CONVOLUTION(tessera_convolve_bfloat16_narrow, 2, unsigned short, TESSERA_TYPE(TensorSums<Bfloat16, 256, 64, 4>), 2)
-TESSERA_CONVOLUTION(tessera_convolve_bfloat16_small, 3, unsigned short, TESSERA_TYPE(TensorSums<Bfloat16, 64, 64, 2>), 4)
-TESSERA_CONVOLUTION(tessera_convolve_float16_large, 2, unsigned short, TESSERA_TYPE(TensorSums<Float16, 128, 128, 2>), 3)
-TESSERA_CONVOLUTION(tessera_convolve_float16_narrow, 2, unsigned short, TESSERA_TYPE(TensorSums<Float16, 256, 64, 4>), 2)
-TESSERA_CONVOLUTION(tessera_convolve_float16_small, 3, unsigned short, TESSERA_TYPE(TensorSums<Float16, 64, 64, 2>), 4)
+TESSERA_CONVOLUTION(tessera_convolve_bfloat16_large, 2, unsigned short,
+                    TESSERA_TYPE(TensorSums<Bfloat16, 128, 128, 2>), 3)
+TESSERA_CONVOLUTION(tessera_convolve_bfloat16_narrow, 2, unsigned short,
+                    TESSERA_TYPE(TensorSums<Bfloat16, 256, 64, 4>), 2)
+TESSERA_CONVOLUTION(tessera_convolve_bfloat16_small, 3, unsigned short,
+                    TESSERA_TYPE(TensorSums<Bfloat16, 64, 64, 2>), 4)
+TESSERA_CONVOLUTION(tessera_convolve_float16_large, 2, unsigned short,
+                    TESSERA_TYPE(TensorSums<Float16, 128, 128, 2>), 3)
+TESSERA_CONVOLUTION(tessera_convolve_float16_narrow, 2, unsigned short,
+                    TESSERA_TYPE(TensorSums<Float16, 256, 64, 4>), 2)
+TESSERA_CONVOLUTION(tessera_convolve_float16_small, 3, unsigned short,
+                    TESSERA_TYPE(TensorSums<Float16, 64, 64, 2>), 4)
 TESSERA_CONVOLUTION(tessera_convolve_float32_large, 2, float, TESSERA_TYPE(FloatSums<128, 128>), 3)
 TESSERA_CONVOLUTION(tessera_convolve_float32_narrow, 2, float, TESSERA_TYPE(FloatSums<256, 64>), 2)
 TESSERA_CONVOLUTION(tessera_convolve_float32_small, 3, float, TESSERA_TYPE(FloatSums<64, 64>), 4)

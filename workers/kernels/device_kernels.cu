@@ -1,9 +1,10 @@
-// Tessera's own kernels for CUDA, of which memory sets the pace. NVRTC compiles this file, behind bfloat16.cu, where the program
-// runs; a test compiles it as plain C++. A thread needs no other.
-// Images are (n, height, width, channels) in bfloat16; a thread takes eight channels at a time, `eights` make a pixel. A block
-// has 256 threads.
+// Tessera's own kernels for CUDA, of which memory sets the pace. NVRTC compiles this file, behind
+// bfloat16.cu, where the program runs; a test compiles it as plain C++. A thread needs no other. Images are
+// (n, height, width, channels) in bfloat16; a thread takes eight channels at a time, `eights` make a pixel. A
+// block has 256 threads.
 
-/// Which of four values is the first maximum. A NaN is larger than all before it, as LibTorch's pooling has it.
+/// Which of four values is the first maximum. A NaN is larger than all before it, as LibTorch's pooling has
+/// it.
 __device__ inline int first_maximum(float a, float b, float c, float d) {
   int place = 0;
   float most = a;
@@ -13,20 +14,24 @@ __device__ inline int first_maximum(float a, float b, float c, float d) {
   return place;
 }
 
-__device__ inline unsigned int chosen(int place, unsigned int a, unsigned int b, unsigned int c, unsigned int d) {
+__device__ inline unsigned int chosen(int place, unsigned int a, unsigned int b, unsigned int c,
+                                      unsigned int d) {
   return place < 2 ? (place == 0 ? a : b) : (place == 2 ? c : d);
 }
 
-/// Maxima of 2x2 pixels; an odd last row or column is left out. Block (x, y): row x of all samples' pooled rows, its y-th 256
-/// threads.
+/// Maxima of 2x2 pixels; an odd last row or column is left out. Block (x, y): row x of all samples' pooled
+/// rows, its y-th 256 threads.
 extern "C" __global__ void __launch_bounds__(256)
-    tessera_pool(const Eight* __restrict__ image, Eight* __restrict__ pooled, int height, int width, int eights) {
+    tessera_pool(const Eight* __restrict__ image, Eight* __restrict__ pooled, int height, int width,
+                 int eights) {
   const unsigned int pooled_height = height / 2, pooled_width = width / 2;
   const unsigned int place = blockIdx.y * 256 + threadIdx.x;
   if (place >= pooled_width * eights) return;
-  const unsigned int row = blockIdx.x, sample = row / pooled_height, y = row - sample * pooled_height, x = place / eights;
+  const unsigned int row = blockIdx.x, sample = row / pooled_height, y = row - sample * pooled_height,
+                     x = place / eights;
   const long long pitch = static_cast<long long>(width) * eights;
-  const Eight* corner = image + (static_cast<long long>(sample) * height + 2 * y) * pitch + place + x * eights;
+  const Eight* corner =
+      image + (static_cast<long long>(sample) * height + 2 * y) * pitch + place + x * eights;
   const Eight a = corner[0], b = corner[eights], c = corner[pitch], d = corner[pitch + eights];
   Eight most;
   TESSERA_UNROLL
@@ -38,22 +43,24 @@ extern "C" __global__ void __launch_bounds__(256)
   pooled[static_cast<long long>(row) * pooled_width * eights + place] = most;
 }
 
-/// The gradient of an image, ReLU's values, that was pooled and whose middle went into the first channels of another image of
-/// `crop_eights` a pixel: of the gradients of both. `scale` is of the dropout behind the ReLU, else 1. Block (x, y): row x of all
-/// samples' rows of 2x2 pixels, its y-th 256 threads.
+/// The gradient of an image, ReLU's values, that was pooled and whose middle went into the first channels of
+/// another image of `crop_eights` a pixel: of the gradients of both. `scale` is of the dropout behind the
+/// ReLU, else 1. Block (x, y): row x of all samples' rows of 2x2 pixels, its y-th 256 threads.
 extern "C" __global__ void __launch_bounds__(256, 3)
-    tessera_join(const Eight* __restrict__ image, const Eight* __restrict__ pooled_gradient, const Eight* __restrict__ crop_gradient,
-                 Eight* __restrict__ gradient, int height, int width, int eights, int crop_height, int crop_width, int crop_eights,
-                 float scale) {
+    tessera_join(const Eight* __restrict__ image, const Eight* __restrict__ pooled_gradient,
+                 const Eight* __restrict__ crop_gradient, Eight* __restrict__ gradient, int height, int width,
+                 int eights, int crop_height, int crop_width, int crop_eights, float scale) {
   const unsigned int rows = (height + 1) / 2, columns = (width + 1) / 2;
   const unsigned int place = blockIdx.y * 256 + threadIdx.x;
   if (place >= columns * eights) return;
   const unsigned int sample = blockIdx.x / rows, column = place / eights;
-  const int window = static_cast<int>(blockIdx.x - sample * rows), eight = static_cast<int>(place - column * eights);
+  const int window = static_cast<int>(blockIdx.x - sample * rows),
+            eight = static_cast<int>(place - column * eights);
   const int y = 2 * window, x = 2 * static_cast<int>(column);
   const int crop_y = y - (height - crop_height) / 2, crop_x = x - (width - crop_width) / 2;
   const long long first = ((static_cast<long long>(sample) * height + y) * width + x) * eights + eight;
-  const long long first_cropped = ((static_cast<long long>(sample) * crop_height + crop_y) * crop_width + crop_x) * crop_eights + eight;
+  const long long first_cropped =
+      ((static_cast<long long>(sample) * crop_height + crop_y) * crop_width + crop_x) * crop_eights + eight;
 
   const Eight nothing = {{0, 0, 0, 0}};
   Eight values[4], cropped[4], pooled = nothing;
@@ -64,8 +71,11 @@ extern "C" __global__ void __launch_bounds__(256, 3)
     inside[i] = y + down < height && x + right < width;
     values[i] = cropped[i] = nothing;
     if (inside[i]) values[i] = image[first + (static_cast<long long>(down) * width + right) * eights];
-    const bool in_crop = crop_y + down >= 0 && crop_y + down < crop_height && crop_x + right >= 0 && crop_x + right < crop_width;
-    if (in_crop) cropped[i] = crop_gradient[first_cropped + (static_cast<long long>(down) * crop_width + right) * crop_eights];
+    const bool in_crop = crop_y + down >= 0 && crop_y + down < crop_height && crop_x + right >= 0 &&
+                         crop_x + right < crop_width;
+    if (in_crop)
+      cropped[i] =
+          crop_gradient[first_cropped + (static_cast<long long>(down) * crop_width + right) * crop_eights];
   }
   if (inside[3]) {
     const long long pooled_row = static_cast<long long>(sample) * (height / 2) + window;
@@ -74,8 +84,10 @@ extern "C" __global__ void __launch_bounds__(256, 3)
 
   TESSERA_UNROLL
   for (int i = 0; i < 4; ++i) {
-    const int place_low = first_maximum(low(values[0].pairs[i]), low(values[1].pairs[i]), low(values[2].pairs[i]), low(values[3].pairs[i]));
-    const int place_high = first_maximum(high(values[0].pairs[i]), high(values[1].pairs[i]), high(values[2].pairs[i]), high(values[3].pairs[i]));
+    const int place_low = first_maximum(low(values[0].pairs[i]), low(values[1].pairs[i]),
+                                        low(values[2].pairs[i]), low(values[3].pairs[i]));
+    const int place_high = first_maximum(high(values[0].pairs[i]), high(values[1].pairs[i]),
+                                         high(values[2].pairs[i]), high(values[3].pairs[i]));
     TESSERA_UNROLL
     for (int j = 0; j < 4; ++j) {
       const float sum_low = (place_low == j ? low(pooled.pairs[i]) : 0.0F) + low(cropped[j].pairs[i]);
@@ -97,14 +109,17 @@ __device__ inline float pixel(const unsigned short* image, int y, int x, int hei
   return inside ? low(image[y * width + x]) : 0.0F;
 }
 
-/// relu(3x3 convolution of one channel + bias), `padding` (0 or 1) pixels of 0 on all sides. A thread keeps its eight channels'
-/// weights (their nine taps one after the other) and goes from run to run of kRun pixels of a row; any number of blocks.
+/// relu(3x3 convolution of one channel + bias), `padding` (0 or 1) pixels of 0 on all sides. A thread keeps
+/// its eight channels' weights (their nine taps one after the other) and goes from run to run of kRun pixels
+/// of a row; any number of blocks.
 extern "C" __global__ void __launch_bounds__(256, 2)
-    tessera_first_convolution(const unsigned short* __restrict__ image, const Eight* __restrict__ weight, const Eight* __restrict__ bias,
-                              Eight* __restrict__ out, int samples, int height, int width, int eights, int padding) {
+    tessera_first_convolution(const unsigned short* __restrict__ image, const Eight* __restrict__ weight,
+                              const Eight* __restrict__ bias, Eight* __restrict__ out, int samples,
+                              int height, int width, int eights, int padding) {
   constexpr int kRun = 8;
   const int out_height = height - 2 + 2 * padding, out_width = width - 2 + 2 * padding;
-  const unsigned int together = 256 / eights, slot = threadIdx.x / eights, eight = threadIdx.x - slot * eights;
+  const unsigned int together = 256 / eights, slot = threadIdx.x / eights,
+                     eight = threadIdx.x - slot * eights;
   if (slot >= together) return;
   float taps[8][9];
   const Eight biases = bias[eight];
@@ -149,11 +164,12 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   }
 }
 
-/// Logits (n, classes, height, width) in float32: 1x1 convolution to at most four classes, and bias. Block (x, y): the x-th 256
-/// pixels of sample y.
+/// Logits (n, classes, height, width) in float32: 1x1 convolution to at most four classes, and bias. Block
+/// (x, y): the x-th 256 pixels of sample y.
 extern "C" __global__ void __launch_bounds__(256)
-    tessera_classes(const Eight* __restrict__ image, const Eight* __restrict__ weight, const unsigned short* __restrict__ bias,
-                    float* __restrict__ logits, long long pixels, int eights, int classes) {
+    tessera_classes(const Eight* __restrict__ image, const Eight* __restrict__ weight,
+                    const unsigned short* __restrict__ bias, float* __restrict__ logits, long long pixels,
+                    int eights, int classes) {
   const long long pixel = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
   if (pixel >= pixels) return;
   const Eight* in = image + (static_cast<long long>(blockIdx.y) * pixels + pixel) * eights;
@@ -172,6 +188,7 @@ extern "C" __global__ void __launch_bounds__(256)
   }
   TESSERA_UNROLL
   for (int c = 0; c < 4; ++c) {
-    if (c < classes) logits[(static_cast<long long>(blockIdx.y) * classes + c) * pixels + pixel] = sums[c] + low(bias[c]);
+    if (c < classes)
+      logits[(static_cast<long long>(blockIdx.y) * classes + c) * pixels + pixel] = sums[c] + low(bias[c]);
   }
 }

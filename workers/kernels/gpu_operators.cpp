@@ -11,7 +11,8 @@
 namespace tessera::gpu {
 namespace {
 
-/// The last channels of an image, as (n, h, w, 2, 2, filters): what belongs to each pixel of half the resolution. A view.
+/// The last channels of an image, as (n, h, w, 2, 2, filters): what belongs to each pixel of half the
+/// resolution. A view.
 at::Tensor pairs_of(const at::Tensor& image, std::int64_t filters) {
   const std::int64_t channels = image.size(1);
   return image.permute({0, 2, 3, 1})
@@ -23,7 +24,8 @@ at::Tensor pairs_of(const at::Tensor& image, std::int64_t filters) {
 /// Whether a tensor whose last axis is dense can be read in pieces of so many bytes.
 bool is_made_of(const at::Tensor& x, std::int64_t bytes) {
   const std::int64_t values = bytes / static_cast<std::int64_t>(x.element_size());
-  if (values == 0 || x.stride(-1) != 1 || x.size(-1) % values != 0 || x.storage_offset() % values != 0) return false;
+  if (values == 0 || x.stride(-1) != 1 || x.size(-1) % values != 0 || x.storage_offset() % values != 0)
+    return false;
   if (reinterpret_cast<std::uintptr_t>(x.data_ptr()) % static_cast<std::uintptr_t>(bytes) != 0) return false;
   for (std::int64_t axis = 0; axis + 1 < x.dim(); ++axis) {
     if (x.stride(axis) % values != 0) return false;
@@ -44,12 +46,14 @@ void copy_wide(const at::Tensor& from, const at::Tensor& to) {
   to.copy_(from);
 }
 
-/// An image's pixels in pieces of some rows, (pieces, pixels, channels): so many that a product over each has about as many
-/// values in all as `most_values`, where one has `values`.
+/// An image's pixels in pieces of some rows, (pieces, pixels, channels): so many that a product over each has
+/// about as many values in all as `most_values`, where one has `values`.
 at::Tensor in_pieces(const at::Tensor& image, std::int64_t values, std::int64_t most_values) {
-  const std::int64_t samples = image.size(0), height = image.size(2), wanted = most_values / (samples * values);
+  const std::int64_t samples = image.size(0), height = image.size(2),
+                     wanted = most_values / (samples * values);
   std::int64_t pieces = std::clamp<std::int64_t>(wanted, 1, height);
-  while (height % pieces != 0) --pieces;
+  while (height % pieces != 0)
+    --pieces;
   return pixels_of(image).reshape({samples * pieces, height / pieces * image.size(3), image.size(1)});
 }
 
@@ -59,8 +63,10 @@ at::Tensor channels_last(const at::Tensor& x, at::ScalarType type) {
   return at::empty(x.sizes(), x.options().dtype(type).memory_format(at::MemoryFormat::ChannelsLast)).copy_(x);
 }
 
-at::Tensor empty_image(const at::Tensor& like, std::int64_t channels, std::int64_t height, std::int64_t width) {
-  return at::empty({like.size(0), channels, height, width}, like.options().memory_format(at::MemoryFormat::ChannelsLast));
+at::Tensor empty_image(const at::Tensor& like, std::int64_t channels, std::int64_t height,
+                       std::int64_t width) {
+  return at::empty({like.size(0), channels, height, width},
+                   like.options().memory_format(at::MemoryFormat::ChannelsLast));
 }
 
 at::Tensor middle_of(const at::Tensor& image, std::int64_t height, std::int64_t width) {
@@ -90,14 +96,16 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 
 at::Tensor product_gradient_by_x(const at::Tensor& gradient, const at::Tensor& weight) {
   const at::Tensor by_x = at::mm(pixels_of(gradient), weight.flatten(1));
-  return by_x.view({gradient.size(0), gradient.size(2), gradient.size(3), weight.size(1)}).permute({0, 3, 1, 2});
+  return by_x.view({gradient.size(0), gradient.size(2), gradient.size(3), weight.size(1)})
+      .permute({0, 3, 1, 2});
 }
 
 at::Tensor product_gradient_by_weight(const at::Tensor& gradient, const at::Tensor& x) {
   // One product would have few values, each a sum over all pixels: few of a GPU's processors would have work.
   constexpr std::int64_t kMostValues = std::int64_t{1} << 22;
   const std::int64_t values = gradient.size(1) * x.size(1);
-  return at::bmm(in_pieces(gradient, values, kMostValues).transpose(1, 2), in_pieces(x, values, kMostValues)).sum(0, false, at::kFloat);
+  return at::bmm(in_pieces(gradient, values, kMostValues).transpose(1, 2), in_pieces(x, values, kMostValues))
+      .sum(0, false, at::kFloat);
 }
 
 at::Tensor sum_over_pixels(const at::Tensor& image) {
@@ -110,14 +118,15 @@ at::Tensor taps_of(const at::Tensor& x, std::int64_t padding) {
   const at::Tensor padded = padding > 0 ? at::constant_pad_nd(x, {padding, padding, padding, padding}) : x;
   const at::Tensor seen = padded.permute({0, 2, 3, 1}).unfold(1, 3, 1).unfold(2, 3, 1);
   const std::int64_t taps = 9 * x.size(1);
-  at::Tensor image = at::zeros({seen.size(0), seen.size(1), seen.size(2), round_up(taps + 1, 8)}, x.options());
+  at::Tensor image =
+      at::zeros({seen.size(0), seen.size(1), seen.size(2), round_up(taps + 1, 8)}, x.options());
   image.narrow(3, 0, taps).view(seen.sizes()).copy_(seen);
   image.select(3, taps).fill_(1);
   return image.permute({0, 3, 1, 2});
 }
 
-at::Tensor convolve_and_rectify(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, std::int64_t padding,
-                                bool fused) {
+at::Tensor convolve_and_rectify(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                                std::int64_t padding, bool fused) {
   if (fused) return at::cudnn_convolution_relu(x, weight, bias, {1, 1}, {padding, padding}, {1, 1}, 1);
   at::Tensor y = at::conv2d(x, weight, bias, 1, padding);
   return at::relu_(y);
@@ -125,7 +134,9 @@ at::Tensor convolve_and_rectify(const at::Tensor& x, const at::Tensor& weight, c
 
 at::Tensor pool_by_maxima(const at::Tensor& x) {
   const std::int64_t height = x.size(2) / 2 * 2, width = x.size(3) / 2 * 2;
-  const auto corner = [&](std::int64_t row, std::int64_t column) { return x.slice(2, row, height, 2).slice(3, column, width, 2); };
+  const auto corner = [&](std::int64_t row, std::int64_t column) {
+    return x.slice(2, row, height, 2).slice(3, column, width, 2);
+  };
   return at::maximum(at::maximum(corner(0, 0), corner(0, 1)), at::maximum(corner(1, 0), corner(1, 1)));
 }
 

@@ -1,8 +1,8 @@
-// The training samples' kernels for CUDA, compiled as workers/kernels/device_kernels.cu is. They do what DeviceSampler does by
-// LibTorch's operators, a pixel at a time. A block has 256 threads.
+// The training samples' kernels for CUDA, compiled as workers/kernels/device_kernels.cu is. They do what
+// DeviceSampler does by LibTorch's operators, a pixel at a time. A block has 256 threads.
 
-/// How a sample is bent: sample_warp.h's places as a sum of products, y[i][j] of down[i] and across[j], likewise x; both have five
-/// values for each line of the sample.
+/// How a sample is bent: sample_warp.h's places as a sum of products, y[i][j] of down[i] and across[j],
+/// likewise x; both have five values for each line of the sample.
 struct Bend {
   double y[5][5], x[5][5];
 };
@@ -17,8 +17,8 @@ struct SourcePlace {
 };
 
 /// Where pixel (row, column) of a sample comes from, relative to its first input pixel.
-__device__ inline SourcePlace source_place(const Bend& bend, const double* down, const double* across, bool swapped, int row,
-                                           int column) {
+__device__ inline SourcePlace source_place(const Bend& bend, const double* down, const double* across,
+                                           bool swapped, int row, int column) {
   const double* const of_row = down + 5 * static_cast<long long>(swapped ? column : row);
   const double* const of_column = across + 5 * static_cast<long long>(swapped ? row : column);
   SourcePlace place = {0, 0};
@@ -53,16 +53,18 @@ __device__ inline Cubic cubic(float t) {
            (0.5F * t - 0.5F) * t * t}};
 }
 
-/// One channel of a sample's input, (side, side): bicubic, less `mean`, times `factor`. Of `bytes` or of `floats`, the other null.
+/// One channel of a sample's input, (side, side): bicubic, less `mean`, times `factor`. Of `bytes` or of
+/// `floats`, the other null.
 extern "C" __global__ void __launch_bounds__(256)
     tessera_bend_input(const unsigned char* __restrict__ bytes, const float* __restrict__ floats, Held held,
-                       const double* __restrict__ down, const double* __restrict__ across, Bend bend, int swapped, int side,
-                       float mean, float factor, float* __restrict__ result) {
+                       const double* __restrict__ down, const double* __restrict__ across, Bend bend,
+                       int swapped, int side, float mean, float factor, float* __restrict__ result) {
   const int pixel = static_cast<int>(blockIdx.x * 256 + threadIdx.x);
   if (pixel >= side * side) return;
   const SourcePlace place = source_place(bend, down, across, swapped != 0, pixel / side, pixel % side);
   const double y = floor(place.y), x = floor(place.x);
-  const Cubic along_y = cubic(static_cast<float>(place.y - y)), along_x = cubic(static_cast<float>(place.x - x));
+  const Cubic along_y = cubic(static_cast<float>(place.y - y)),
+              along_x = cubic(static_cast<float>(place.x - x));
   const int top = static_cast<int>(y) + held.first_y - 1, left = static_cast<int>(x) + held.first_x - 1;
   int columns[4];
   TESSERA_UNROLL
@@ -75,7 +77,8 @@ extern "C" __global__ void __launch_bounds__(256)
     float line = 0;
     TESSERA_UNROLL
     for (int j = 0; j < 4; ++j) {
-      const float value = bytes != nullptr ? static_cast<float>(bytes[row + columns[j]]) : floats[row + columns[j]];
+      const float value =
+          bytes != nullptr ? static_cast<float>(bytes[row + columns[j]]) : floats[row + columns[j]];
       line += value * along_x.weights[j];
     }
     sum += line * along_y.weights[i];
@@ -83,17 +86,20 @@ extern "C" __global__ void __launch_bounds__(256)
   result[pixel] = (sum - mean) * factor;
 }
 
-/// A sample's answer, (output, output), whose first pixel is `lost` lines in: class and weight of the nearest pixel. `border` may
-/// be null. Where `only_inside`, pixels beyond the section are of class `ignored`.
+/// A sample's answer, (output, output), whose first pixel is `lost` lines in: class and weight of the nearest
+/// pixel. `border` may be null. Where `only_inside`, pixels beyond the section are of class `ignored`.
 extern "C" __global__ void __launch_bounds__(256)
     tessera_bend_answer(const unsigned char* __restrict__ known_classes, const float* __restrict__ border,
                         const float* __restrict__ class_weights, Held held, const double* __restrict__ down,
-                        const double* __restrict__ across, Bend bend, int swapped, int output, int lost, int only_inside, int ignored,
-                        long long* __restrict__ classes, float* __restrict__ weights) {
+                        const double* __restrict__ across, Bend bend, int swapped, int output, int lost,
+                        int only_inside, int ignored, long long* __restrict__ classes,
+                        float* __restrict__ weights) {
   const int pixel = static_cast<int>(blockIdx.x * 256 + threadIdx.x);
   if (pixel >= output * output) return;
-  const SourcePlace place = source_place(bend, down, across, swapped != 0, lost + pixel / output, lost + pixel % output);
-  const int y = static_cast<int>(floor(place.y + 0.5)) + held.first_y, x = static_cast<int>(floor(place.x + 0.5)) + held.first_x;
+  const SourcePlace place =
+      source_place(bend, down, across, swapped != 0, lost + pixel / output, lost + pixel % output);
+  const int y = static_cast<int>(floor(place.y + 0.5)) + held.first_y,
+            x = static_cast<int>(floor(place.x + 0.5)) + held.first_x;
   const int known_y = mirrored(y, held.height), known_x = mirrored(x, held.width);
   const long long at = static_cast<long long>(known_y) * held.width + known_x;
   const bool beyond = only_inside != 0 && (known_y != y || known_x != x);

@@ -9,12 +9,16 @@
 namespace tessera {
 namespace {
 
-double ratio(double part, double whole) { return whole == 0 ? 1.0 : part / whole; }
+double ratio(double part, double whole) {
+  return whole == 0 ? 1.0 : part / whole;
+}
 
 template <class T>
 double probability_of(T value) {
-  if constexpr (std::is_same_v<T, float>) return std::clamp(static_cast<double>(value), 0.0, 1.0);
-  else return value / static_cast<double>(std::numeric_limits<T>::max());
+  if constexpr (std::is_same_v<T, float>)
+    return std::clamp(static_cast<double>(value), 0.0, 1.0);
+  else
+    return value / static_cast<double>(std::numeric_limits<T>::max());
 }
 
 }  // namespace
@@ -34,14 +38,15 @@ double ProbabilityHistogram::probability_at(int level) const {
 std::vector<PrecisionRecallPoint> precision_recall_curve(const ProbabilityHistogram& histogram) {
   const auto interior = histogram.of(1), membrane = histogram.of(0);
   double all = 0;
-  for (const std::int64_t count : interior) all += static_cast<double>(count);
+  for (const std::int64_t count : interior)
+    all += static_cast<double>(count);
   std::vector<PrecisionRecallPoint> curve(interior.size());
   double right = 0, wrong = 0;
   for (std::size_t level = interior.size(); level-- > 0;) {
     right += static_cast<double>(interior[level]);
     wrong += static_cast<double>(membrane[level]);
-    curve[level] = {histogram.probability_at(static_cast<int>(level)), ratio(right, right + wrong), ratio(right, all),
-                    ratio(2 * right, right + wrong + all)};
+    curve[level] = {histogram.probability_at(static_cast<int>(level)), ratio(right, right + wrong),
+                    ratio(right, all), ratio(2 * right, right + wrong + all)};
   }
   return curve;
 }
@@ -94,8 +99,10 @@ CalibrationSums calibrate_section(std::span<const T> probability, std::span<cons
     const double value = probability_of(probability[i]);
     const bool interior = truth[i] != 0;
     std::size_t level = 0;
-    if constexpr (std::is_same_v<T, std::uint8_t>) level = probability[i];
-    else level = std::min(static_cast<std::size_t>(value * static_cast<double>(levels)), levels - 1);
+    if constexpr (std::is_same_v<T, std::uint8_t>)
+      level = probability[i];
+    else
+      level = std::min(static_cast<std::size_t>(value * static_cast<double>(levels)), levels - 1);
     ++histogram.counts[(interior ? levels : 0) + level];
     const auto index = static_cast<std::size_t>(value * kReliabilityBins);
     ReliabilityBin& bin = sums.bins[std::min<std::size_t>(index, kReliabilityBins - 1)];
@@ -110,9 +117,11 @@ CalibrationSums calibrate_section(std::span<const T> probability, std::span<cons
 
 template CalibrationSums calibrate_section<float>(std::span<const float>, std::span<const std::uint8_t>,
                                                   ProbabilityHistogram&);
-template CalibrationSums calibrate_section<std::uint8_t>(std::span<const std::uint8_t>, std::span<const std::uint8_t>,
+template CalibrationSums calibrate_section<std::uint8_t>(std::span<const std::uint8_t>,
+                                                         std::span<const std::uint8_t>,
                                                          ProbabilityHistogram&);
-template CalibrationSums calibrate_section<std::uint16_t>(std::span<const std::uint16_t>, std::span<const std::uint8_t>,
+template CalibrationSums calibrate_section<std::uint16_t>(std::span<const std::uint16_t>,
+                                                          std::span<const std::uint8_t>,
                                                           ProbabilityHistogram&);
 
 }  // namespace tessera

@@ -19,7 +19,8 @@ struct ProbabilityHistogram {
   double probability_at(int level) const;
 };
 
-/// A point of the precision-recall curve: the interior is predicted where the probability is at least `threshold`.
+/// A point of the precision-recall curve: the interior is predicted where the probability is at least
+/// `threshold`.
 struct PrecisionRecallPoint {
   double threshold = 0, precision = 1, recall = 1, f = 1;
 };
@@ -47,14 +48,15 @@ struct CalibrationSums {
 };
 
 struct CalibrationScores {
-  double expected_error = 0;  ///< ECE: mean over the pixels of |mean probability - share of interior| of their bin
-  double largest_error = 0;   ///< the same of the worst bin that has pixels
-  double brier = 0;           ///< mean squared error of the probability
+  double expected_error =
+      0;  ///< ECE: mean over the pixels of |mean probability - share of interior| of their bin
+  double largest_error = 0;  ///< the same of the worst bin that has pixels
+  double brier = 0;          ///< mean squared error of the probability
 };
 CalibrationScores scores_of(const CalibrationSums& sums);
 
-/// Adds a section: `probability` as for score_section, `truth` non-zero in the interior. The histogram must have
-/// histogram_levels<T>() levels. T: float, std::uint8_t, std::uint16_t.
+/// Adds a section: `probability` as for score_section, `truth` non-zero in the interior. The histogram must
+/// have histogram_levels<T>() levels. T: float, std::uint8_t, std::uint16_t.
 template <class T>
 CalibrationSums calibrate_section(std::span<const T> probability, std::span<const std::uint8_t> truth,
                                   ProbabilityHistogram& histogram);

@@ -26,7 +26,8 @@ void ConfusionMatrix::add(std::int64_t truth, std::int64_t predicted, std::int64
 
 ConfusionMatrix& ConfusionMatrix::operator+=(const ConfusionMatrix& other) {
   assert(classes == other.classes);
-  for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    counts[i] += other.counts[i];
   return *this;
 }
 
@@ -37,7 +38,8 @@ ConfusionMatrix ConfusionMatrix::trimmed() const {
   }
   ConfusionMatrix smaller(used);
   for (std::int64_t truth = 0; truth < used; ++truth) {
-    for (std::int64_t predicted = 0; predicted < used; ++predicted) smaller.add(truth, predicted, at(truth, predicted));
+    for (std::int64_t predicted = 0; predicted < used; ++predicted)
+      smaller.add(truth, predicted, at(truth, predicted));
   }
   return smaller;
 }

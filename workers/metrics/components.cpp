@@ -29,8 +29,10 @@ class LabelSets {
   void unite(std::int32_t a, std::int32_t b) {
     a = root(a);
     b = root(b);
-    if (a < b) at(b) = a;
-    else at(a) = b;
+    if (a < b)
+      at(b) = a;
+    else
+      at(a) = b;
   }
   /// Renumbers the sets 1, 2, ... in the order of their roots and returns how many there are; afterwards
   /// final_label() holds.
@@ -54,7 +56,8 @@ class LabelSets {
 Components label_components(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width) {
   assert(static_cast<std::int64_t>(mask.size()) == height * width);
   if (height * width > std::numeric_limits<std::int32_t>::max()) {
-    throw Error(fmt::format("a section of {} x {} pixels is too large to label its components", height, width));
+    throw Error(
+        fmt::format("a section of {} x {} pixels is too large to label its components", height, width));
   }
   Components components;
   components.labels.assign(mask.size(), 0);
@@ -68,13 +71,16 @@ Components label_components(std::span<const std::uint8_t> mask, std::int64_t hei
         continue;
       }
       const std::int32_t above = row > 0 ? components.labels[i - columns] : 0;
-      if (left == 0) left = above != 0 ? above : sets.add();
-      else if (above != 0 && above != left) sets.unite(left, above);
+      if (left == 0)
+        left = above != 0 ? above : sets.add();
+      else if (above != 0 && above != left)
+        sets.unite(left, above);
       components.labels[i] = left;
     }
   }
   components.count = sets.number();
-  for (std::int32_t& label : components.labels) label = sets.final_label(label);
+  for (std::int32_t& label : components.labels)
+    label = sets.final_label(label);
   return components;
 }
 

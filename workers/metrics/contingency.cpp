@@ -8,8 +8,10 @@ TrueComponents::TrueComponents(std::span<const std::uint8_t> truth, std::int64_t
   const Components components = label_components(truth, height, width);
   count = components.count;
   begins.assign(static_cast<std::size_t>(count) + 2, 0);
-  for (const std::int32_t label : components.labels) ++begins[static_cast<std::size_t>(label) + 1];
-  for (std::size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
+  for (const std::int32_t label : components.labels)
+    ++begins[static_cast<std::size_t>(label) + 1];
+  for (std::size_t i = 1; i < begins.size(); ++i)
+    begins[i] += begins[i - 1];
   pixels.resize(components.labels.size());
   std::vector<std::size_t> next = begins;
   for (std::size_t i = 0; i < components.labels.size(); ++i) {

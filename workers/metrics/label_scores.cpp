@@ -12,20 +12,23 @@
 namespace tessera {
 namespace {
 
-/// Sums of Jaccard indices travel in units of 2^-36: whole numbers add up alike in any order, and the error of a
-/// mean is below 1e-11.
+/// Sums of Jaccard indices travel in units of 2^-36: whole numbers add up alike in any order, and the error
+/// of a mean is below 1e-11.
 constexpr double kJaccardUnits = 68719476736.0;
 
-/// How many objects (or pairs) have which number of voxels. A volume of n voxels has at most sqrt(2n) different
-/// numbers, so this is small whatever the volume.
+/// How many objects (or pairs) have which number of voxels. A volume of n voxels has at most sqrt(2n)
+/// different numbers, so this is small whatever the volume.
 using SizeCounts = std::map<std::int64_t, std::int64_t>;
 
-double ratio(double part, double whole) { return whole == 0 ? 1.0 : part / whole; }
+double ratio(double part, double whole) {
+  return whole == 0 ? 1.0 : part / whole;
+}
 
 double sum_of_logs(const SizeCounts& sizes) {
   double sum = 0;
   for (const auto& [voxels, objects] : sizes) {
-    sum += static_cast<double>(objects) * static_cast<double>(voxels) * std::log2(static_cast<double>(voxels));
+    sum +=
+        static_cast<double>(objects) * static_cast<double>(voxels) * std::log2(static_cast<double>(voxels));
   }
   return sum;
 }
@@ -49,7 +52,8 @@ std::vector<Record> pass_around(const Communicator& world, std::vector<Record> m
     world.broadcast(std::as_writable_bytes(std::span(&count, 1)), rank);
     for (std::size_t at = 0; at < count; at += kPiece) {
       piece.resize(std::min(kPiece, count - at));
-      if (rank == world.rank()) std::copy_n(mine.begin() + static_cast<std::ptrdiff_t>(at), piece.size(), piece.begin());
+      if (rank == world.rank())
+        std::copy_n(mine.begin() + static_cast<std::ptrdiff_t>(at), piece.size(), piece.begin());
       world.broadcast(std::as_writable_bytes(std::span(piece)), rank);
       std::copy_if(piece.begin(), piece.end(), std::back_inserter(kept), keep);
     }
@@ -66,11 +70,14 @@ struct SizeCount {
 void add_up(const Communicator& world, std::array<SizeCounts, 3>& sizes) {
   std::vector<SizeCount> mine;
   for (std::size_t kind = 0; kind < sizes.size(); ++kind) {
-    for (const auto& [voxels, objects] : sizes[kind]) mine.push_back({static_cast<std::int64_t>(kind), voxels, objects});
+    for (const auto& [voxels, objects] : sizes[kind])
+      mine.push_back({static_cast<std::int64_t>(kind), voxels, objects});
   }
-  const std::vector<SizeCount> all = pass_around(world, std::move(mine), [](const SizeCount&) { return true; });
+  const std::vector<SizeCount> all =
+      pass_around(world, std::move(mine), [](const SizeCount&) { return true; });
   sizes = {};
-  for (const SizeCount& one : all) sizes[static_cast<std::size_t>(one.kind)][one.voxels] += one.objects;
+  for (const SizeCount& one : all)
+    sizes[static_cast<std::size_t>(one.kind)][one.voxels] += one.objects;
 }
 
 /// Whole numbers that add up over ranks, by these places.
@@ -110,8 +117,10 @@ void merge_equal(std::vector<LabelOverlap>& pairs) {
   std::sort(pairs.begin(), pairs.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < pairs.size(); ++i) {
-    if (kept > 0 && key(pairs[kept - 1]) == key(pairs[i])) pairs[kept - 1].voxels += pairs[i].voxels;
-    else pairs[kept++] = pairs[i];
+    if (kept > 0 && key(pairs[kept - 1]) == key(pairs[i]))
+      pairs[kept - 1].voxels += pairs[i].voxels;
+    else
+      pairs[kept++] = pairs[i];
   }
   pairs.resize(kept);
 }
@@ -145,20 +154,23 @@ LabelScores scores_of(const LabelSums& s) {
 }
 
 LabelSums label_sums(LabelTable mine, const Communicator& world) {
-  const auto ranks = static_cast<std::uint64_t>(world.size()), rank = static_cast<std::uint64_t>(world.rank());
+  const auto ranks = static_cast<std::uint64_t>(world.size()),
+             rank = static_cast<std::uint64_t>(world.rank());
   const auto is_mine = [&](std::uint64_t label) { return label_hash(label) % ranks == rank; };
   std::array<SizeCounts, 3> sizes;  // of true objects, predicted ones, pairs
   WholeSums whole{};
   // All pairs of a true label come to one rank.
-  std::vector<LabelOverlap> pairs = pass_around(world, std::move(mine).take_overlaps(),
-                                                [&](const LabelOverlap& pair) { return is_mine(pair.truth); });
+  std::vector<LabelOverlap> pairs = pass_around(
+      world, std::move(mine).take_overlaps(), [&](const LabelOverlap& pair) { return is_mine(pair.truth); });
   merge_equal(pairs);
   std::vector<PredictedLabel> predicted;
   std::vector<Candidate> candidates;
   for (auto begin = pairs.begin(); begin != pairs.end();) {
-    const auto end = std::find_if(begin, pairs.end(), [&](const LabelOverlap& pair) { return pair.truth != begin->truth; });
+    const auto end = std::find_if(begin, pairs.end(),
+                                  [&](const LabelOverlap& pair) { return pair.truth != begin->truth; });
     std::int64_t truth = 0;
-    for (auto pair = begin; pair != end; ++pair) truth += pair->voxels;
+    for (auto pair = begin; pair != end; ++pair)
+      truth += pair->voxels;
     const bool counts = begin->truth != 0;
     if (counts) {
       ++sizes[0][truth];
@@ -178,19 +190,23 @@ LabelSums label_sums(LabelTable mine, const Communicator& world) {
   std::vector<LabelOverlap>().swap(pairs);
   // All that is known of a predicted label comes to one rank.
   merge_equal(predicted);
-  predicted = pass_around(world, std::move(predicted), [&](const PredictedLabel& one) { return is_mine(one.label); });
+  predicted =
+      pass_around(world, std::move(predicted), [&](const PredictedLabel& one) { return is_mine(one.label); });
   merge_equal(predicted);
   for (const PredictedLabel& one : predicted) {
     if (one.in_truth > 0) ++sizes[1][one.in_truth];
     if (one.label != 0) ++whole[kPredictedObjects];
   }
-  candidates = pass_around(world, std::move(candidates), [&](const Candidate& one) { return is_mine(one.predicted); });
+  candidates =
+      pass_around(world, std::move(candidates), [&](const Candidate& one) { return is_mine(one.predicted); });
   for (const Candidate& one : candidates) {
-    const auto found = std::lower_bound(predicted.begin(), predicted.end(), one.predicted,
-                                        [](const PredictedLabel& a, std::uint64_t label) { return a.label < label; });
+    const auto found =
+        std::lower_bound(predicted.begin(), predicted.end(), one.predicted,
+                         [](const PredictedLabel& a, std::uint64_t label) { return a.label < label; });
     whole[kJaccard] += std::llround(jaccard(one.shared, one.truth, found->voxels) * kJaccardUnits);
     const int levels = levels_reached(one.shared, one.truth, found->voxels);
-    for (int level = 0; level < levels; ++level) ++whole[kMatched + static_cast<std::size_t>(level)];
+    for (int level = 0; level < levels; ++level)
+      ++whole[kMatched + static_cast<std::size_t>(level)];
   }
   world.sum(std::span<std::int64_t>(whole));
   add_up(world, sizes);
@@ -206,7 +222,8 @@ LabelSums label_sums(LabelTable mine, const Communicator& world) {
   sums.objects.truth = static_cast<double>(whole[kTruthObjects]);
   sums.objects.predicted = static_cast<double>(whole[kPredictedObjects]);
   sums.objects.jaccard = static_cast<double>(whole[kJaccard]) / kJaccardUnits;
-  for (std::size_t i = 0; i < kOverlapLevels; ++i) sums.objects.matched[i] = static_cast<double>(whole[kMatched + i]);
+  for (std::size_t i = 0; i < kOverlapLevels; ++i)
+    sums.objects.matched[i] = static_cast<double>(whole[kMatched + i]);
   return sums;
 }
 

@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-/// What two label volumes (or one section of each) give. Sums: sections add up, each a world of its own whose ids
-/// mean nothing in another. Voxels whose true label is 0 are left out of all but the objects; predicted 0 is a
-/// label like any other, but no object.
+/// What two label volumes (or one section of each) give. Sums: sections add up, each a world of its own whose
+/// ids mean nothing in another. Voxels whose true label is 0 are left out of all but the objects; predicted 0
+/// is a label like any other, but no object.
 struct LabelSums {
   double voxels = 0;
   // sum of n log2 n over the true labels, the predicted ones and the pairs of both
@@ -36,8 +36,9 @@ struct LabelScores {
 LabelScores scores_of(const LabelSums& sums);
 
 /// Collective. The sums of the table that all ranks' tables make together; takes the memory of `mine`. Whole
-/// numbers travel, and what is not whole is derived from them in a fixed order: the same bits on every rank and
-/// for any number of ranks. Each rank looks after a share of the labels, so that the whole table is nowhere.
+/// numbers travel, and what is not whole is derived from them in a fixed order: the same bits on every rank
+/// and for any number of ranks. Each rank looks after a share of the labels, so that the whole table is
+/// nowhere.
 LabelSums label_sums(LabelTable mine, const Communicator& world);
 
 }  // namespace tessera

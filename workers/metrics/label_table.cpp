@@ -11,7 +11,9 @@ constexpr std::size_t kFirstSlots = 1024;
 
 }  // namespace
 
-std::uint64_t label_hash(std::uint64_t label) { return mix_bits(label + 0x9E3779B97F4A7C15ULL); }
+std::uint64_t label_hash(std::uint64_t label) {
+  return mix_bits(label + 0x9E3779B97F4A7C15ULL);
+}
 
 LabelTable::LabelTable() : slots_(kFirstSlots) {}
 

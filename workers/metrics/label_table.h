@@ -14,8 +14,8 @@ struct LabelOverlap {
   friend bool operator==(const LabelOverlap&, const LabelOverlap&) = default;
 };
 
-/// The sparse contingency table of two label volumes: the pairs of labels that share voxels, of any 64-bit ids.
-/// Open addressing in one array: 24 bytes a slot, at most 2/3 full, doubled when fuller.
+/// The sparse contingency table of two label volumes: the pairs of labels that share voxels, of any 64-bit
+/// ids. Open addressing in one array: 24 bytes a slot, at most 2/3 full, doubled when fuller.
 class LabelTable {
  public:
   LabelTable();
@@ -26,7 +26,8 @@ class LabelTable {
   void add_voxels(std::span<const T> truth, std::span<const U> predicted) {
     for (std::size_t begin = 0; begin < truth.size();) {
       std::size_t end = begin + 1;
-      while (end < truth.size() && truth[end] == truth[begin] && predicted[end] == predicted[begin]) ++end;
+      while (end < truth.size() && truth[end] == truth[begin] && predicted[end] == predicted[begin])
+        ++end;
       add(truth[begin], predicted[begin], static_cast<std::int64_t>(end - begin));
       begin = end;
     }

@@ -3,7 +3,9 @@
 namespace tessera {
 namespace {
 
-double ratio(double part, double whole) { return whole == 0 ? 1.0 : part / whole; }
+double ratio(double part, double whole) {
+  return whole == 0 ? 1.0 : part / whole;
+}
 
 }  // namespace
 
@@ -11,7 +13,8 @@ ObjectSums& ObjectSums::operator+=(const ObjectSums& other) {
   truth += other.truth;
   predicted += other.predicted;
   jaccard += other.jaccard;
-  for (std::size_t i = 0; i < matched.size(); ++i) matched[i] += other.matched[i];
+  for (std::size_t i = 0; i < matched.size(); ++i)
+    matched[i] += other.matched[i];
   return *this;
 }
 
@@ -23,7 +26,8 @@ int levels_reached(std::int64_t shared, std::int64_t truth, std::int64_t predict
   const std::int64_t together = truth + predicted - shared;
   int levels = 0;
   // shared / together > (10 + level) / 20
-  while (levels < kOverlapLevels && 20 * shared > (10 + levels) * together) ++levels;
+  while (levels < kOverlapLevels && 20 * shared > (10 + levels) * together)
+    ++levels;
   return levels;
 }
 
@@ -37,7 +41,8 @@ ObjectSums object_sums(const Contingency& table) {
     const std::int64_t predicted = table.predicted[static_cast<std::size_t>(entry.predicted)];
     sums.jaccard += jaccard(entry.pixels, truth, predicted);
     const int levels = levels_reached(entry.pixels, truth, predicted);
-    for (int level = 0; level < levels; ++level) sums.matched[static_cast<std::size_t>(level)] += 1;
+    for (int level = 0; level < levels; ++level)
+      sums.matched[static_cast<std::size_t>(level)] += 1;
   }
   return sums;
 }

@@ -7,10 +7,13 @@
 
 namespace tessera {
 
-/// The intersection over union from which on a pair counts as found: above 0.5, 0.55, ... 0.95. "Above", as in
-/// the 2018 Data Science Bowl: more than half means that no object has two partners; at exactly 0.5 it could.
+/// The intersection over union from which on a pair counts as found: above 0.5, 0.55, ... 0.95. "Above", as
+/// in the 2018 Data Science Bowl: more than half means that no object has two partners; at exactly 0.5 it
+/// could.
 constexpr int kOverlapLevels = 10;
-constexpr double overlap_level(int index) { return 0.05 * (10 + index); }
+constexpr double overlap_level(int index) {
+  return 0.05 * (10 + index);
+}
 
 /// What a set of objects gives: sums over objects, which add up over sections.
 struct ObjectSums {
@@ -28,7 +31,9 @@ double jaccard(std::int64_t shared, std::int64_t truth, std::int64_t predicted);
 int levels_reached(std::int64_t shared, std::int64_t truth, std::int64_t predicted);
 /// Whether the predicted object covers more than half of the true one: its partner in the Cell Tracking
 /// Challenge's SEG (Maska et al. 2014), and the only one that can be above an overlap of 0.5.
-inline bool covers_majority(std::int64_t shared, std::int64_t truth) { return 2 * shared > truth; }
+inline bool covers_majority(std::int64_t shared, std::int64_t truth) {
+  return 2 * shared > truth;
+}
 
 /// The objects of one section.
 ObjectSums object_sums(const Contingency& table);

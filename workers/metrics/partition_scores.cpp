@@ -6,10 +6,18 @@
 namespace tessera {
 namespace {
 
-double square(std::int64_t value) { return static_cast<double>(value) * static_cast<double>(value); }
-double x_ln_x(double value) { return value > 0 ? value * std::log(value) : 0; }
-double pairs(std::int64_t value) { return static_cast<double>(value) * static_cast<double>(value - 1) / 2; }
-double ratio(double part, double whole) { return whole == 0 ? 1.0 : part / whole; }
+double square(std::int64_t value) {
+  return static_cast<double>(value) * static_cast<double>(value);
+}
+double x_ln_x(double value) {
+  return value > 0 ? value * std::log(value) : 0;
+}
+double pairs(std::int64_t value) {
+  return static_cast<double>(value) * static_cast<double>(value - 1) / 2;
+}
+double ratio(double part, double whole) {
+  return whole == 0 ? 1.0 : part / whole;
+}
 
 template <class Sums>
 void add(Sums& sums, const Sums& other) {
@@ -39,8 +47,10 @@ PairSums& PairSums::operator+=(const PairSums& other) {
 RandSums rand_sums(const Contingency& table) {
   RandSums sums;
   const auto singletons = static_cast<double>(table.in_interior[0]);
-  for (std::size_t i = 1; i < table.truth.size(); ++i) sums.truth += square(table.truth[i]);
-  for (std::size_t j = 1; j < table.in_interior.size(); ++j) sums.predicted += square(table.in_interior[j]);
+  for (std::size_t i = 1; i < table.truth.size(); ++i)
+    sums.truth += square(table.truth[i]);
+  for (std::size_t j = 1; j < table.in_interior.size(); ++j)
+    sums.predicted += square(table.in_interior[j]);
   for (const Contingency::Entry& entry : table.entries) {
     if (entry.truth != 0 && entry.predicted != 0) sums.both += square(entry.pixels);
   }
@@ -56,7 +66,8 @@ InfoSums info_sums(const Contingency& table) {
     truth += x_ln_x(static_cast<double>(table.truth[i]));
   }
   // Singletons add 1 ln 1 = 0 each.
-  for (std::size_t j = 1; j < table.in_interior.size(); ++j) predicted += x_ln_x(static_cast<double>(table.in_interior[j]));
+  for (std::size_t j = 1; j < table.in_interior.size(); ++j)
+    predicted += x_ln_x(static_cast<double>(table.in_interior[j]));
   for (const Contingency::Entry& entry : table.entries) {
     if (entry.truth != 0 && entry.predicted != 0) both += x_ln_x(static_cast<double>(entry.pixels));
   }
@@ -70,8 +81,10 @@ PairSums pair_sums(const Contingency& table) {
     sums.truth += pairs(object);
     pixels += object;
   }
-  for (const std::int64_t object : table.predicted) sums.predicted += pairs(object);
-  for (const Contingency::Entry& entry : table.entries) sums.both += pairs(entry.pixels);
+  for (const std::int64_t object : table.predicted)
+    sums.predicted += pairs(object);
+  for (const Contingency::Entry& entry : table.entries)
+    sums.both += pairs(entry.pixels);
   sums.all = pairs(pixels);
   return sums;
 }

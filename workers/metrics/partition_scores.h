@@ -5,8 +5,8 @@
 namespace tessera {
 
 // Scores that compare two partitions of a section's pixels into objects. Each has sums, which add up over
-// sections (and over ranks that hold different ones), and scores, which are derived from sums. Doubles because
-// squares of large sections pooled over a volume outgrow 63 bits; whole numbers below 2^53 are exact.
+// sections (and over ranks that hold different ones), and scores, which are derived from sums. Doubles
+// because squares of large sections pooled over a volume outgrow 63 bits; whole numbers below 2^53 are exact.
 
 /// Foreground-restricted Rand, after Arganda-Carreras et al. 2015: pixels with ground truth 0 are dropped;
 /// c_ij counts the pixels of true object i and predicted object j, z those predicted as background, each an
@@ -21,8 +21,8 @@ struct RandSums {
 };
 RandSums rand_sums(const Contingency& table);
 
-/// Information that the true and the predicted objects share, restricted and with singletons like RandSums; in
-/// nats times pixels, so that the terms of sections add up. With n the pixels compared:
+/// Information that the true and the predicted objects share, restricted and with singletons like RandSums;
+/// in nats times pixels, so that the terms of sections add up. With n the pixels compared:
 struct InfoSums {
   double truth = 0;      ///< n H(truth) = n ln n - sum_i a_i ln a_i
   double predicted = 0;  ///< n H(predicted)

@@ -20,14 +20,19 @@ namespace {
 
 // Sums travel between ranks as plain numbers.
 constexpr std::size_t kNumbers = sizeof(ThresholdSums) / sizeof(double);
-static_assert(std::is_trivially_copyable_v<ThresholdSums> && sizeof(ThresholdSums) == kNumbers * sizeof(double));
+static_assert(std::is_trivially_copyable_v<ThresholdSums> &&
+              sizeof(ThresholdSums) == kNumbers * sizeof(double));
 
-double ratio(double part, double whole) { return whole == 0 ? 1.0 : part / whole; }
+double ratio(double part, double whole) {
+  return whole == 0 ? 1.0 : part / whole;
+}
 
 template <class T>
 double probability_of(T value) {
-  if constexpr (std::is_same_v<T, float>) return value;
-  else return value / static_cast<double>(std::numeric_limits<T>::max());
+  if constexpr (std::is_same_v<T, float>)
+    return value;
+  else
+    return value / static_cast<double>(std::numeric_limits<T>::max());
 }
 
 }  // namespace
@@ -73,11 +78,13 @@ ThresholdScores scores_of(const ThresholdSums& s) {
 
 std::vector<double> accumulated_thresholds(int count) {
   if (count < 2 || count > 1001) {
-    throw UsageError(fmt::format("{} thresholds: choose 2 to 1001 of them, such as 11 for 0.0, 0.1, ... 1.0", count));
+    throw UsageError(
+        fmt::format("{} thresholds: choose 2 to 1001 of them, such as 11 for 0.0, 0.1, ... 1.0", count));
   }
   std::vector<double> thresholds;
   double threshold = 0;
-  for (int i = 0; i < count; ++i, threshold += 1.0 / (count - 1)) thresholds.push_back(threshold);
+  for (int i = 0; i < count; ++i, threshold += 1.0 / (count - 1))
+    thresholds.push_back(threshold);
   return thresholds;
 }
 
@@ -134,14 +141,16 @@ std::vector<ThresholdSums> score_section(std::span<const T> probability, std::sp
     }
     if (choice.warping && t + 1 < thresholds.size()) {
       const ScopeTimer timer(spent.warping);
-      s.warping = classify_mismatches(warp_section(truth, values, thresholds[t], height, width), height, width);
+      s.warping =
+          classify_mismatches(warp_section(truth, values, thresholds[t], height, width), height, width);
     }
   }
   return sums;
 }
 
-template std::vector<ThresholdSums> score_section<float>(std::span<const float>, std::span<const std::uint8_t>,
-                                                         std::int64_t, std::int64_t, std::span<const double>,
+template std::vector<ThresholdSums> score_section<float>(std::span<const float>,
+                                                         std::span<const std::uint8_t>, std::int64_t,
+                                                         std::int64_t, std::span<const double>,
                                                          const ScoreChoice&, ScoreSeconds*);
 template std::vector<ThresholdSums> score_section<std::uint8_t>(std::span<const std::uint8_t>,
                                                                 std::span<const std::uint8_t>, std::int64_t,
@@ -200,9 +209,8 @@ std::vector<VolumeScores> volume_scores(const ThresholdTable& table) {
 BestThresholds best_thresholds(const std::vector<VolumeScores>& scores) {
   const auto best = [&](const std::function<double(const VolumeScores&)>& score, std::size_t left_out = 0) {
     const auto end = scores.end() - static_cast<std::ptrdiff_t>(std::min(left_out, scores.size() - 1));
-    const auto found = std::max_element(scores.begin(), end, [&](const auto& a, const auto& b) {
-      return score(a) < score(b);
-    });
+    const auto found = std::max_element(scores.begin(), end,
+                                        [&](const auto& a, const auto& b) { return score(a) < score(b); });
     return static_cast<std::size_t>(found - scores.begin());
   };
   return {.pixel_error = best([](const VolumeScores& s) { return -s.pooled.pixel_error; }),

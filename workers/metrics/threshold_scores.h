@@ -44,14 +44,14 @@ struct ThresholdSums {
 
 /// What the sums say. 0 / 0 is 1: a section without interior that is predicted without interior is right.
 struct ThresholdScores {
-  double pixel_error = 0;  ///< (fp + fn) / pixels
+  double pixel_error = 0;                            ///< (fp + fn) / pixels
   double precision = 1, recall = 1, f = 1, iou = 1;  ///< of the interior class; F is its Dice coefficient
   double membrane_f = 1, membrane_iou = 1;           ///< of the other class
   PartitionScores rand, rand_thin, info, info_thin;
-  PartitionScores rand_all;            ///< pairs of all pixels
-  double rand_index_error = 0;         ///< 1 - Rand index of all pixels
-  double warping_error = 0;            ///< remaining mismatches / pixels
-  double warping_split_merge = 0;      ///< the challenge's value: (split + merge pixels) / pixels
+  PartitionScores rand_all;        ///< pairs of all pixels
+  double rand_index_error = 0;     ///< 1 - Rand index of all pixels
+  double warping_error = 0;        ///< remaining mismatches / pixels
+  double warping_split_merge = 0;  ///< the challenge's value: (split + merge pixels) / pixels
   ObjectScores objects;
 };
 ThresholdScores scores_of(const ThresholdSums& sums);
@@ -87,15 +87,15 @@ struct ThresholdTable {
 /// A volume at one threshold.
 struct VolumeScores {
   ThresholdScores pooled;  ///< sums over the sections, then divided (micro)
-  // Means over the sections (macro) of the F of each; sections without true interior, which judge nothing, are
-  // left out; 1 where none is left.
+  // Means over the sections (macro) of the F of each; sections without true interior, which judge nothing,
+  // are left out; 1 where none is left.
   double rand_f_macro = 1, rand_thin_f_macro = 1, info_f_macro = 1, info_thin_f_macro = 1;
 };
 /// Per threshold, with the sections added in their order: the same bits however ranks shared them.
 std::vector<VolumeScores> volume_scores(const ThresholdTable& table);
 
-/// The index of the best threshold for each score; the lowest one among equals. The warping error knows no last
-/// threshold.
+/// The index of the best threshold for each score; the lowest one among equals. The warping error knows no
+/// last threshold.
 struct BestThresholds {
   std::size_t pixel_error = 0, f = 0, iou = 0, rand_f_micro = 0, rand_f_macro = 0, rand_all = 0;
   std::size_t rand_thin = 0, info_thin = 0;  ///< of the means over sections

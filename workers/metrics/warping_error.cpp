@@ -12,7 +12,9 @@ namespace tessera {
 namespace {
 
 /// Runs of set bits around the circle of eight neighbours; 0 for none and for all.
-int runs(std::uint8_t circle) { return std::popcount(static_cast<std::uint8_t>(circle & ~std::rotl(circle, 1))); }
+int runs(std::uint8_t circle) {
+  return std::popcount(static_cast<std::uint8_t>(circle & ~std::rotl(circle, 1)));
+}
 
 constexpr std::uint8_t kEdgeNeighbours = 0b01010101;  // W, N, E, S
 
@@ -42,7 +44,8 @@ struct Framed {
     const std::array<std::int64_t, 8> around{p - 1, p - row - 1, p - row, p - row + 1,
                                              p + 1, p + row + 1, p + row, p + row - 1};
     unsigned circle = 0;
-    for (std::size_t i = 0; i < 8; ++i) circle |= static_cast<unsigned>(pixels[static_cast<std::size_t>(around[i])]) << i;
+    for (std::size_t i = 0; i < 8; ++i)
+      circle |= static_cast<unsigned>(pixels[static_cast<std::size_t>(around[i])]) << i;
     return static_cast<std::uint8_t>(circle);
   }
 };
@@ -63,15 +66,16 @@ std::size_t count_labels_around(std::span<const std::int32_t> labels, std::int64
 }
 
 /// Whether the pixel's neighbours fall apart when it is cleared, seen within `radius`.
-bool splits_its_object(std::span<const std::uint8_t> labels, std::int64_t height, std::int64_t width, std::int64_t y,
-                       std::int64_t x, std::int64_t radius) {
+bool splits_its_object(std::span<const std::uint8_t> labels, std::int64_t height, std::int64_t width,
+                       std::int64_t y, std::int64_t x, std::int64_t radius) {
   const std::int64_t reach = radius == 0 ? std::max(height, width) : radius;
   const std::int64_t top = std::max<std::int64_t>(y - reach, 0), bottom = std::min(y + reach + 1, height);
   const std::int64_t left = std::max<std::int64_t>(x - reach, 0), right = std::min(x + reach + 1, width);
   std::vector<std::uint8_t> window;
   window.reserve(static_cast<std::size_t>((bottom - top) * (right - left)));
   for (std::int64_t v = top; v < bottom; ++v) {
-    const auto line = labels.subspan(static_cast<std::size_t>(v * width + left), static_cast<std::size_t>(right - left));
+    const auto line =
+        labels.subspan(static_cast<std::size_t>(v * width + left), static_cast<std::size_t>(right - left));
     window.insert(window.end(), line.begin(), line.end());
   }
   window[static_cast<std::size_t>((y - top) * (right - left) + x - left)] = 0;
@@ -134,7 +138,8 @@ bool is_simple_point(std::uint8_t neighbours) {
   const auto beside_edge = static_cast<std::uint8_t>(std::rotl(edges, 1) | std::rotr(edges, 1));
   const auto inside = static_cast<std::uint8_t>(edges | (neighbours & beside_edge));
   const int inside_components = neighbours == 0xFF ? 1 : runs(inside);
-  // Outside, 8-connected: an outside edge neighbour joins both its corners and, across a corner, the next edge.
+  // Outside, 8-connected: an outside edge neighbour joins both its corners and, across a corner, the next
+  // edge.
   const std::uint8_t open = outside & kEdgeNeighbours;
   std::uint8_t joined = outside;
   for (int corner = 1; corner < 8; corner += 2) {
@@ -145,8 +150,8 @@ bool is_simple_point(std::uint8_t neighbours) {
   return inside_components == 1 && outside_components == 1;
 }
 
-WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const double> prediction, double threshold,
-                           std::int64_t height, std::int64_t width) {
+WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const double> prediction,
+                           double threshold, std::int64_t height, std::int64_t width) {
   static const std::array<bool, 256> kSimple = simple_points();
   assert(truth.size() == prediction.size() && static_cast<std::int64_t>(truth.size()) == height * width);
   struct Mismatch {
@@ -171,22 +176,27 @@ WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const 
     before = left.size();
     std::size_t kept = 0;
     for (const Mismatch& one : left) {
-      if (kSimple[warped.neighbours(one.framed)]) warped.at(one.framed) ^= 1U;
-      else left[kept++] = one;
+      if (kSimple[warped.neighbours(one.framed)])
+        warped.at(one.framed) ^= 1U;
+      else
+        left[kept++] = one;
     }
     left.resize(kept);
   }
   WarpedSection section;
   section.labels.reserve(truth.size());
   for (std::int64_t y = 0; y < height; ++y) {
-    for (std::int64_t x = 0; x < width; ++x) section.labels.push_back(warped.at((y + 1) * warped.row + x + 1));
+    for (std::int64_t x = 0; x < width; ++x)
+      section.labels.push_back(warped.at((y + 1) * warped.row + x + 1));
   }
-  for (const Mismatch& one : left) section.mismatches.push_back(one.index);
+  for (const Mismatch& one : left)
+    section.mismatches.push_back(one.index);
   std::sort(section.mismatches.begin(), section.mismatches.end());
   return section;
 }
 
-WarpingSums classify_mismatches(const WarpedSection& warped, std::int64_t height, std::int64_t width, std::int64_t radius) {
+WarpingSums classify_mismatches(const WarpedSection& warped, std::int64_t height, std::int64_t width,
+                                std::int64_t radius) {
   const Components objects = label_components(warped.labels, height, width);
   WarpingSums sums;
   std::vector<std::int32_t> splits, merges;

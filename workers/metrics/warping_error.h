@@ -26,20 +26,20 @@ struct WarpedSection {
   std::vector<std::int32_t> mismatches;  ///< raster indices where it still differs, ascending
 };
 
-/// Warps `truth` (non-zero inside) towards prediction > threshold, both (y, x): flips pixels that differ and are
-/// simple (4-connected inside, 8-connected outside; beyond the section is outside), the largest |prediction -
-/// threshold| (in float) first and x-major among equals, again and again until no more flips.
-WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const double> prediction, double threshold,
-                           std::int64_t height, std::int64_t width);
+/// Warps `truth` (non-zero inside) towards prediction > threshold, both (y, x): flips pixels that differ and
+/// are simple (4-connected inside, 8-connected outside; beyond the section is outside), the largest
+/// |prediction - threshold| (in float) first and x-major among equals, again and again until no more flips.
+WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const double> prediction,
+                           double threshold, std::int64_t height, std::int64_t width);
 
 /// Says of each mismatch what it is. Whether taking a pixel away splits an object is judged in the square of
 /// `radius` pixels around it; 0 stands for the whole section. The challenge uses 20.
 WarpingSums classify_mismatches(const WarpedSection& warped, std::int64_t height, std::int64_t width,
                                 std::int64_t radius = 20);
 
-/// Whether flipping a pixel changes no object: the pixel has exactly one 4-connected component of inside and one
-/// 8-connected component of outside in its neighbourhood. `neighbours`: bit i is neighbour i, counted from the
-/// west clockwise (W, NW, N, NE, E, SE, S, SW), set inside.
+/// Whether flipping a pixel changes no object: the pixel has exactly one 4-connected component of inside and
+/// one 8-connected component of outside in its neighbourhood. `neighbours`: bit i is neighbour i, counted
+/// from the west clockwise (W, NW, N, NE, E, SE, S, SW), set inside.
 bool is_simple_point(std::uint8_t neighbours);
 
 }  // namespace tessera

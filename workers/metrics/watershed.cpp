@@ -7,8 +7,8 @@ namespace tessera {
 namespace {
 
 // What a pixel is before it has a label. A queued pixel's distance is that of its wave, and pixels get their
-// label in the order of the queue: so a labelled neighbour is never farther than the wave, and the algorithm's
-// distances need not be stored.
+// label in the order of the queue: so a labelled neighbour is never farther than the wave, and the
+// algorithm's distances need not be stored.
 constexpr std::int32_t kOutside = -3, kUnseen = -2, kQueued = -1, kDam = 0;
 
 }  // namespace
@@ -43,7 +43,8 @@ Components thin(const Components& components, std::int64_t height, std::int64_t 
       }
     }
   }
-  for (const std::int64_t pixel : queue) at(pixel) = kQueued;
+  for (const std::int64_t pixel : queue)
+    at(pixel) = kQueued;
   // A dam beside a pixel does not make it a dam: a basin beside it takes it. With dams alone it is one.
   for (std::size_t next = 0; next < queue.size(); ++next) {
     const std::int64_t pixel = queue[next];

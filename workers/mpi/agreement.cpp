@@ -45,8 +45,9 @@ void on_every_rank(const Communicator& world, const std::function<void()>& step)
   const auto first = static_cast<std::size_t>(std::ranges::find_if(outcomes, is_failure) - outcomes.begin());
   std::string where;
   if (failed < world.size() - 1) {  // a step of all workers fails on all ranks but the coordinator
-    where = failed == 1 ? fmt::format(" (on {} alone)", places[first])
-                        : fmt::format(" (on {} of {} ranks, such as {})", failed, world.size(), places[first]);
+    where = failed == 1
+                ? fmt::format(" (on {} alone)", places[first])
+                : fmt::format(" (on {} of {} ranks, such as {})", failed, world.size(), places[first]);
   }
   throw_outcome(outcomes[first], where);
 }

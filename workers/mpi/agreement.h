@@ -16,8 +16,8 @@ class AgreedError : public Error {
 };
 
 /// Collective. Runs `step` on every rank; when it throws on any, every rank throws the error of the lowest
-/// failing rank (same kind, same words), so that all leave together and nobody waits. What only some ranks meet is
-/// said with the rank and its node: a file that one node does not see, for example.
+/// failing rank (same kind, same words), so that all leave together and nobody waits. What only some ranks
+/// meet is said with the rank and its node: a file that one node does not see, for example.
 void on_every_rank(const Communicator& world, const std::function<void()>& step);
 
 /// Collective. Runs `step` on the root alone; when it throws there, every rank throws the same.

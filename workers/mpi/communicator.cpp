@@ -61,7 +61,8 @@ Communicator& Communicator::operator=(Communicator&& other) noexcept {
 }
 
 Communicator::~Communicator() {
-  // MPI_Comm_free is collective; freeing here could hang a job that unwinds on one rank alone. Finalize frees.
+  // MPI_Comm_free is collective; freeing here could hang a job that unwinds on one rank alone. Finalize
+  // frees.
 }
 
 Communicator Communicator::split(int group) const {
@@ -74,7 +75,8 @@ Communicator Communicator::split(int group) const {
 Communicator::LocalRank Communicator::local_rank() const {
   if (comm_ == MPI_COMM_NULL) return {};
   MPI_Comm node = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node), "find the ranks of a node");
+  check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
+            "find the ranks of a node");
   LocalRank found;
   MPI_Comm_rank(node, &found.rank);
   MPI_Comm_size(node, &found.size);
@@ -102,7 +104,8 @@ void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
   if (comm_ == MPI_COMM_NULL) return;
   in_pieces(bytes, [&](std::span<std::byte> piece) {
     MPI_Request request{};
-    check_mpi(MPI_Ibcast(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, root, comm_, &request), "broadcast");
+    check_mpi(MPI_Ibcast(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, root, comm_, &request),
+              "broadcast");
     wait(request);
   });
 }
@@ -128,7 +131,8 @@ void sum_in_place(std::span<T> values, MPI_Datatype type, MPI_Comm comm, Wait&& 
   if (comm == MPI_COMM_NULL) return;
   in_pieces(values, [&](std::span<T> piece) {
     MPI_Request request{};
-    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, piece.data(), static_cast<int>(piece.size()), type, MPI_SUM, comm, &request),
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, piece.data(), static_cast<int>(piece.size()), type, MPI_SUM, comm,
+                             &request),
               "sum over the ranks");
     wait(request);
   });
@@ -155,14 +159,17 @@ bool Communicator::any(bool flag) const {
 std::vector<std::string> Communicator::all_gather(const std::string& text) const {
   std::vector<std::string> texts(static_cast<std::size_t>(size_));
   texts[static_cast<std::size_t>(rank_)] = text;
-  for (int root = 0; root < size_; ++root) broadcast(texts[static_cast<std::size_t>(root)], root);
+  for (int root = 0; root < size_; ++root)
+    broadcast(texts[static_cast<std::size_t>(root)], root);
   return texts;
 }
 
 void Communicator::send(int destination, int tag, std::span<const std::byte> bytes) const {
   if (bytes.size() > INT_MAX) throw Error("a message of over 2 GiB: voxels do not travel by message");
   MPI_Request request{};
-  check_mpi(MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, destination, tag, comm_, &request), "send");
+  check_mpi(
+      MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, destination, tag, comm_, &request),
+      "send");
   wait(request);
 }
 
@@ -175,7 +182,8 @@ std::optional<Message> Communicator::try_receive(int tag) const {
   int count = 0;
   MPI_Get_count(&status, MPI_BYTE, &count);
   Message message{status.MPI_SOURCE, status.MPI_TAG, std::vector<std::byte>(static_cast<std::size_t>(count))};
-  check_mpi(MPI_Recv(message.bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, status.MPI_TAG, comm_, MPI_STATUS_IGNORE),
+  check_mpi(MPI_Recv(message.bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, status.MPI_TAG, comm_,
+                     MPI_STATUS_IGNORE),
             "receive");
   return message;
 }

@@ -20,8 +20,8 @@ double meeting_limit_s() {
   return seconds > 0 ? seconds : 120;
 }
 
-/// Collective: every rank hears of every other. MPI starts without that (the launcher introduces the ranks), and where
-/// they do not reach each other, their first message would be waited for without end.
+/// Collective: every rank hears of every other. MPI starts without that (the launcher introduces the ranks),
+/// and where they do not reach each other, their first message would be waited for without end.
 void meet_all_ranks() {
   const double begin_s = seconds_now(), limit_s = meeting_limit_s();
   MPI_Request request{};
@@ -31,11 +31,13 @@ void meet_all_ranks() {
     check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "meet the other ranks");
     if (done != 0) return;
     if (seconds_now() - begin_s > limit_s) {
-      throw Error(fmt::format(
-          "MPI started, but {} has not reached the other ranks within {:.0f} s: a network interface that leads to no other "
-          "node (of containers or virtual machines), or a firewall? Name one that all nodes share, such as mpirun --mca "
-          "btl_tcp_if_include eth0 (TESSERA_MEETING_SECONDS sets the limit)",
-          place_name(), limit_s));
+      throw Error(
+          fmt::format("MPI started, but {} has not reached the other ranks within {:.0f} s: a network "
+                      "interface that leads to no other "
+                      "node (of containers or virtual machines), or a firewall? Name one that all nodes "
+                      "share, such as mpirun --mca "
+                      "btl_tcp_if_include eth0 (TESSERA_MEETING_SECONDS sets the limit)",
+                      place_name(), limit_s));
     }
     waiting.pause();
   }
@@ -73,7 +75,8 @@ MpiSession::MpiSession(int& argc, char**& argv) : with_mpi_(started_by_launcher(
   }
   int provided = 0;
   // Serialized: a training hands MPI to a thread of its own while the network computes (GradientReducer).
-  if (MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
+  if (MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS ||
+      provided < MPI_THREAD_FUNNELED) {
     throw Error("cannot start MPI with threads (MPI_THREAD_FUNNELED)");
   }
   meet_all_ranks();

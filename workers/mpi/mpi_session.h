@@ -7,10 +7,10 @@
 namespace tessera {
 
 /// Starts MPI when a launcher (mpirun, srun) started this process, and does without otherwise: an MPI
-/// program without a launcher would fork a daemon. Several tasks of srun without MPI are refused (UsageError):
-/// they would be as many lone programs writing the same files. Ranks that do not reach each other within two minutes
-/// (TESSERA_MEETING_SECONDS says otherwise) are an Error. Ends MPI on a quiet exit only; while an exception
-/// unwinds, finalizing could hang, so end that with abort().
+/// program without a launcher would fork a daemon. Several tasks of srun without MPI are refused
+/// (UsageError): they would be as many lone programs writing the same files. Ranks that do not reach each
+/// other within two minutes (TESSERA_MEETING_SECONDS says otherwise) are an Error. Ends MPI on a quiet exit
+/// only; while an exception unwinds, finalizing could hang, so end that with abort().
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);

@@ -13,14 +13,14 @@
 
 #include "io/base/error.h"
 #include "io/base/log.h"
-#include "workers/network/forward_plan.h"
-#include "workers/kernels/gpu_operators.h"
-#include "workers/network/kernel_choice.h"
-#include "workers/network/network_weights.h"
 #include "workers/device/out_of_memory.h"
+#include "workers/device/torch_types.h"
+#include "workers/kernels/gpu_operators.h"
 #include "workers/kernels/ordered_convolution.h"
 #include "workers/kernels/own_kernels.h"
-#include "workers/device/torch_types.h"
+#include "workers/network/forward_plan.h"
+#include "workers/network/kernel_choice.h"
+#include "workers/network/network_weights.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
@@ -30,7 +30,8 @@ using Layer = FoldedWeights::Layer;
 
 class GpuNetwork : public TileNetwork {
  public:
-  GpuNetwork(const UNetImpl& network, Precision precision, const Device& device, const GpuNetworkOptions& options)
+  GpuNetwork(const UNetImpl& network, Precision precision, const Device& device,
+             const GpuNetworkOptions& options)
       : unet_(network.options()),
         precision_(precision),
         device_(device),
@@ -44,7 +45,8 @@ class GpuNetwork : public TileNetwork {
       to_device(layer);
     for (Layer& layer : weights_.spreads)
       to_device(layer);
-    weights_.to_classes = {gpu::padded_rows(weights_.to_classes.weight), gpu::padded_rows(weights_.to_classes.bias)};
+    weights_.to_classes = {gpu::padded_rows(weights_.to_classes.weight),
+                           gpu::padded_rows(weights_.to_classes.bias)};
     to_device(weights_.to_classes);
     if (options_.exact_tiles == ExactTiles::yes) require_ordered();
   }
@@ -52,8 +54,9 @@ class GpuNetwork : public TileNetwork {
   std::string text() const override {
     // Hopper's kernels have an order of their own: workers with it and without differ in rounding.
     const bool hopper = options_.hopper && kernels_ && !kernels_->ordered.empty();
-    return fmt::format("LibTorch, {}, {}{}{}", name_of(precision_), kernels_ ? kernels_->text() : "kernels not chosen yet",
-                       hopper ? " (Hopper's)" : "", alike_);
+    return fmt::format("LibTorch, {}, {}{}{}", name_of(precision_),
+                       kernels_ ? kernels_->text() : "kernels not chosen yet", hopper ? " (Hopper's)" : "",
+                       alike_);
   }
 
   at::Tensor logits(const at::Tensor& input) override {
@@ -84,8 +87,8 @@ class GpuNetwork : public TileNetwork {
     const auto is_finite = [](const Layer& layer) {
       return layer.weight.isfinite().all().item<bool>() && layer.bias.isfinite().all().item<bool>();
     };
-    if (std::ranges::all_of(weights_.convolutions, is_finite) && std::ranges::all_of(weights_.spreads, is_finite) &&
-        is_finite(weights_.to_classes))
+    if (std::ranges::all_of(weights_.convolutions, is_finite) &&
+        std::ranges::all_of(weights_.spreads, is_finite) && is_finite(weights_.to_classes))
       return;
     throw Error("the network's weights are not finite: take another checkpoint");
   }
@@ -100,25 +103,32 @@ class GpuNetwork : public TileNetwork {
 
   bool can_order() const {
     const Layer& by = narrowest();
-    return ordered_.can_take(at::empty({1, by.weight.size(1), 1, 1}, by.weight.options()), by.weight, by.bias);
+    return ordered_.can_take(at::empty({1, by.weight.size(1), 1, 1}, by.weight.options()), by.weight,
+                             by.bias);
   }
 
   /// Before the first tile: what cannot be is no tile's failure.
   void require_ordered() const {
     const auto cannot = [&](const std::string& why) {
-      return Error(fmt::format("infer.exact_tiles: {} cannot sum all layers in one order: {}; set it to false", device_.text(), why));
+      return Error(
+          fmt::format("infer.exact_tiles: {} cannot sum all layers in one order: {}; set it to false",
+                      device_.text(), why));
     };
     const c10::InferenceMode inference;
     const Layer& by = narrowest();
     if (!options_.launch) throw cannot("this build has no CUDA kernels of Tessera's own");
     if (!can_order()) {
-      throw cannot(fmt::format("that takes float32, or bfloat16 and float16 with filters by eights, not {} with {} (or set infer.precision: float32)",
-                               name_of(precision_), by.weight.size(0)));
+      throw cannot(
+          fmt::format("that takes float32, or bfloat16 and float16 with filters by eights, not {} with {} "
+                      "(or set infer.precision: float32)",
+                      name_of(precision_), by.weight.size(0)));
     }
-    const Layer& widest = *std::ranges::max_element(weights_.convolutions, {}, [](const Layer& layer) { return layer.weight.size(1); });
+    const Layer& widest = *std::ranges::max_element(weights_.convolutions, {},
+                                                    [](const Layer& layer) { return layer.weight.size(1); });
     try {
       for (const Layer* one : {&by, &widest})
-        ordered_.convolve(at::zeros({1, one->weight.size(1), 4, 4}, one->weight.options()), one->weight, one->bias, 1, 1, true);
+        ordered_.convolve(at::zeros({1, one->weight.size(1), 4, 4}, one->weight.options()), one->weight,
+                          one->bias, 1, 1, true);
     } catch (const c10::Error& error) {
       if (!says_out_of_memory(error)) throw cannot(error.what_without_backtrace());
     }
@@ -131,24 +141,30 @@ class GpuNetwork : public TileNetwork {
     }
     // Where results are to be the same every time the clock must not decide.
     const bool by_rule = !device_.cuda || at::globalContext().deterministicCuDNN();
-    KernelTrial trial{.geometry = geometry_of(unet_),
-                      .type = type(),
-                      .input = input,
-                      .device = device_,
-                      .plan = plan_forward(unet_, input.size(2), input.size(3), 2),
-                      .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
-                      .run_step = [this](std::size_t step, const at::Tensor& x, const GpuKernels& kernels) { return run_step(step, x, kernels); },
-                      .ways = ways(),
-                      .ordered_sides = [this](std::size_t step) { return ordered_.sides_of_kernels(weights_of(step), lost_by(step)); },
-                      .can_order = can_order()};
+    KernelTrial trial{
+        .geometry = geometry_of(unet_),
+        .type = type(),
+        .input = input,
+        .device = device_,
+        .plan = plan_forward(unet_, input.size(2), input.size(3), 2),
+        .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
+        .run_step = [this](std::size_t step, const at::Tensor& x,
+                           const GpuKernels& kernels) { return run_step(step, x, kernels); },
+        .ways = ways(),
+        .ordered_sides =
+            [this](std::size_t step) { return ordered_.sides_of_kernels(weights_of(step), lost_by(step)); },
+        .can_order = can_order()};
     if (!by_rule) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
     const KernelChoice choice = choice_for(trial);
     kernels_ = choice.kernels;
     alike_ = choice.independent_of_place ? kIndependentOfPlace : "";
     if (choice.independent_of_size) alike_ += kIndependentOfSize;
-    spdlog::info("{}: {}: for {} x {} pixels{}", device_.text(), text(), input.size(2), input.size(3),
-                 choice.depends_on_place ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile" : "");
+    spdlog::info(
+        "{}: {}: for {} x {} pixels{}", device_.text(), text(), input.size(2), input.size(3),
+        choice.depends_on_place
+            ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile"
+            : "");
   }
 
   KernelChoice choice_for(const KernelTrial& trial) const {
@@ -157,18 +173,24 @@ class GpuNetwork : public TileNetwork {
     } catch (const c10::Error& error) {
       // Of the first tile as of all others.
       const std::string what = error.what_without_backtrace();
-      const bool broken = says_device_failed(what) && trial.can_order && options_.exact_tiles != ExactTiles::no;
-      if (says_out_of_memory(error) || says_no_engine(error) || (options_.exact_tiles != ExactTiles::yes && !broken)) throw;
-      throw WholeJobError(fmt::format("{}: {} (infer.exact_tiles: false does without kernels of Tessera's own for convolutions)",
-                                      device_.text(), what.substr(0, what.find('\n'))));
+      const bool broken =
+          says_device_failed(what) && trial.can_order && options_.exact_tiles != ExactTiles::no;
+      if (says_out_of_memory(error) || says_no_engine(error) ||
+          (options_.exact_tiles != ExactTiles::yes && !broken))
+        throw;
+      throw WholeJobError(fmt::format(
+          "{}: {} (infer.exact_tiles: false does without kernels of Tessera's own for convolutions)",
+          device_.text(), what.substr(0, what.find('\n'))));
     }
   }
 
-  /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones too, have the time.
+  /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones
+  /// too, have the time.
   GpuKernels kernels_for(const at::Tensor& input) const {
     GpuKernels kernels = *kernels_;
     const std::pair size(input.size(2), input.size(3));
-    if (chosen_for_ && size != *chosen_for_ && size != std::pair(chosen_for_->second, chosen_for_->first)) kernels.fused = false;
+    if (chosen_for_ && size != *chosen_for_ && size != std::pair(chosen_for_->second, chosen_for_->first))
+      kernels.fused = false;
     return kernels;
   }
 
@@ -177,8 +199,10 @@ class GpuNetwork : public TileNetwork {
     std::vector<GpuKernels> ways = {{.maxima = true}, {}};
     if (!device_.cuda) return ways;
     // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
-    if (precision_ != Precision::float16) ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
-    if (options_.launch && precision_ == Precision::bfloat16) ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
+    if (precision_ != Precision::float16)
+      ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
+    if (options_.launch && precision_ == Precision::bfloat16)
+      ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
     return ways;
   }
 
@@ -215,7 +239,8 @@ class GpuNetwork : public TileNetwork {
     const ForwardStep step = step_of(number);
     const auto layer = static_cast<std::size_t>(step.layer);
     if (step.kind == ForwardStep::Kind::to_classes) return weights_.to_classes.weight;
-    return step.kind == ForwardStep::Kind::spread ? weights_.spreads.at(layer).weight : weights_.convolutions.at(layer).weight;
+    return step.kind == ForwardStep::Kind::spread ? weights_.spreads.at(layer).weight
+                                                  : weights_.convolutions.at(layer).weight;
   }
 
   /// Pixels down, and across, that a step's output has less than its input.
@@ -223,7 +248,8 @@ class GpuNetwork : public TileNetwork {
     return step_of(number).kind == ForwardStep::Kind::convolution && unet_.padding == Padding::valid ? 2 : 0;
   }
 
-  void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in, at::Tensor& out) const {
+  void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in,
+            at::Tensor& out) const {
     const auto layer = static_cast<std::size_t>(step.layer);
     const bool ordered = kernels.ordered.contains(number);
     switch (step.kind) {
@@ -232,29 +258,38 @@ class GpuNetwork : public TileNetwork {
         const std::int64_t zeros = unet_.padding == Padding::same ? 1 : 0;
         if (ordered && !(kernels.own && own_.can_convolve(in, by.weight, by.bias)))
           out = ordered_.convolve(in, by.weight, by.bias, zeros, zeros, true);
-        else out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, zeros);
+        else
+          out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, zeros);
         return;
       }
       case ForwardStep::Kind::to_classes: {
         const Layer& by = weights_.to_classes;
-        const bool own = kernels.own && own_.can_classify(in, by.weight.narrow(0, 0, unet_.classes), by.bias.narrow(0, 0, unet_.classes));
-        out = ordered && !own ? ordered_.convolve(in, by.weight, by.bias, 0, 0, false).narrow(1, 0, unet_.classes)
-                              : gpu::classify(own_, kernels, in, by.weight, by.bias, unet_.classes);
+        const bool own = kernels.own && own_.can_classify(in, by.weight.narrow(0, 0, unet_.classes),
+                                                          by.bias.narrow(0, 0, unet_.classes));
+        out = ordered && !own
+                  ? ordered_.convolve(in, by.weight, by.bias, 0, 0, false).narrow(1, 0, unet_.classes)
+                  : gpu::classify(own_, kernels, in, by.weight, by.bias, unet_.classes);
         return;
       }
       case ForwardStep::Kind::pooling:
-        if (kernels.own && own_.can_take(in)) out = own_.pool(in);
-        else out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
+        if (kernels.own && own_.can_take(in))
+          out = own_.pool(in);
+        else
+          out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
       case ForwardStep::Kind::crop:
         out = gpu::empty_image(in, step.out_channels, step.out_height, step.out_width);
-        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width), out.narrow(1, 0, step.in_channels));
+        gpu::copy_image(gpu::middle_of(in, step.out_height, step.out_width),
+                        out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread: {
         const Layer& up = weights_.spreads[layer];
         const bool sees_before = up.weight.size(2) == 2;  // 2x2 taps of a 3x3 kernel see the pixel before
-        if (ordered) out = ordered_.convolve(in, up.weight, up.bias, sees_before ? 1 : 0, 0, false);
-        else out = sees_before ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias) : gpu::product(in, up.weight, up.bias);
+        if (ordered)
+          out = ordered_.convolve(in, up.weight, up.bias, sees_before ? 1 : 0, 0, false);
+        else
+          out = sees_before ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias)
+                            : gpu::product(in, up.weight, up.bias);
         return;
       }
       case ForwardStep::Kind::shuffle:
@@ -294,8 +329,9 @@ class GpuNetwork : public TileNetwork {
       pass.kernels = options_.record([&] { pass.output = run(pass.input, kernels); });
       return replay(input);
     } catch (const c10::Error& error) {
-      spdlog::warn("{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
-                   device_.text(), input.size(2), input.size(3), error.what_without_backtrace());
+      spdlog::warn(
+          "{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
+          device_.text(), input.size(2), input.size(3), error.what_without_backtrace());
     }
     recorded_.clear();
     options_.record = {};
@@ -320,15 +356,15 @@ class GpuNetwork : public TileNetwork {
   gpu::OwnKernels own_;
   gpu::OrderedConvolution ordered_;
   FoldedWeights weights_;
-  std::list<Recorded> recorded_;  ///< the most recently used first
+  std::list<Recorded> recorded_;                            ///< the most recently used first
   std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded
   std::int64_t calls_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<TileNetwork> make_gpu_network(const UNetImpl& network, Precision precision, const Device& device,
-                                              const GpuNetworkOptions& options) {
+std::unique_ptr<TileNetwork> make_gpu_network(const UNetImpl& network, Precision precision,
+                                              const Device& device, const GpuNetworkOptions& options) {
   return std::make_unique<GpuNetwork>(network, precision, device, options);
 }
 

@@ -35,8 +35,9 @@ GpuKernels with_ordered(GpuKernels kernels, std::size_t step) {
   return kernels;
 }
 
-/// What must not be taken for a way that is not possible: by rule all workers take the same, so what is short of memory on one of them
-/// must not decide; and after a failure of CUDA's own nothing is possible. `known`: another kernel of cuDNN's would do, so it is memory.
+/// What must not be taken for a way that is not possible: by rule all workers take the same, so what is short
+/// of memory on one of them must not decide; and after a failure of CUDA's own nothing is possible. `known`:
+/// another kernel of cuDNN's would do, so it is memory.
 bool must_be_told(const c10::Error& error, bool by_rule, bool known) {
   const bool memory = says_out_of_memory(error) || (known && says_no_engine(error));
   return (by_rule && memory) || says_device_failed(error.what_without_backtrace());
@@ -53,11 +54,15 @@ void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step, std
   const at::Tensor expected = trial.run_step(step, image, {}).to(at::kFloat),
                    found = trial.run_step(step, image, with_ordered({}, step)).to(at::kFloat);
   const auto largest_of_channels = [](const at::Tensor& x) { return x.abs().amax({0, 2, 3}); };
-  const at::Tensor expected_largest = largest_of_channels(expected), difference = largest_of_channels(found - expected);
-  // Half the last place of a result that is rounded, more in sums of many terms; a channel may be 0 by ReLU but for that.
-  const at::Tensor allowed = (expected_largest + expected_largest.max() * 0.01) * (trial.type == at::kFloat ? 1e-4 : 2e-2);
-  TORCH_CHECK((difference <= allowed).all().item<bool>(), "layer ", step, " summed in one order differs from LibTorch's by ",
-              difference.max().item<double>(), " where values are up to ", expected_largest.max().item<double>());
+  const at::Tensor expected_largest = largest_of_channels(expected),
+                   difference = largest_of_channels(found - expected);
+  // Half the last place of a result that is rounded, more in sums of many terms; a channel may be 0 by ReLU
+  // but for that.
+  const at::Tensor allowed =
+      (expected_largest + expected_largest.max() * 0.01) * (trial.type == at::kFloat ? 1e-4 : 2e-2);
+  TORCH_CHECK((difference <= allowed).all().item<bool>(), "layer ", step,
+              " summed in one order differs from LibTorch's by ", difference.max().item<double>(),
+              " where values are up to ", expected_largest.max().item<double>());
 }
 
 /// By each kernel that may take the step in an input of whatever size.
@@ -66,8 +71,8 @@ void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step) {
     require_that_ordered_agrees(trial, step, side);
 }
 
-/// A way that depends on a pixel's place, with the layers at fault summed in one order; nothing where that does not help. Where it
-/// cannot be done, that is said, and not tried again.
+/// A way that depends on a pixel's place, with the layers at fault summed in one order; nothing where that
+/// does not help. Where it cannot be done, that is said, and not tried again.
 std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, bool& can_order) {
   if (!can_order) return std::nullopt;
   try {
@@ -78,7 +83,8 @@ std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, b
       if (step.kind == Kind::shuffle) --level;
       if (!multiplies(step)) continue;
       const std::int64_t grid = std::max<std::int64_t>(1, trial.geometry.alignment >> level);
-      const std::int64_t border = trial.geometry.padding == Padding::same || step.kind == Kind::spread ? 1 : 0;  // may see zeros
+      const std::int64_t border =
+          trial.geometry.padding == Padding::same || step.kind == Kind::spread ? 1 : 0;  // may see zeros
       const auto run = [&](const at::Tensor& image) { return trial.run_step(i, image, kernels); };
       if (is_layer_independent_of_place(input_of(trial, step), grid, border, run) != false) continue;
       require_that_ordered_agrees(trial, i);
@@ -97,7 +103,10 @@ std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, b
 
 /// By measuring, or the first.
 GpuKernels best_of(const KernelTrial& trial, const std::vector<GpuKernels>& ways) {
-  return trial.time ? fastest_kernels(ways, [&](const GpuKernels& kernels) { trial.run(trial.input, kernels); }, trial.time) : ways.front();
+  return trial.time
+             ? fastest_kernels(
+                   ways, [&](const GpuKernels& kernels) { trial.run(trial.input, kernels); }, trial.time)
+             : ways.front();
 }
 
 /// All layers summed in one order.
@@ -111,8 +120,10 @@ KernelChoice all_ordered(const KernelTrial& trial) {
     choice.kernels.ordered.insert(i);
   }
   const auto run = [&](const at::Tensor& input) { return trial.run(input, choice.kernels); };
-  const auto by_place = is_independent_of_place(trial.geometry, trial.input, run), by_size = is_independent_of_size(trial.geometry, trial.input, run);
-  TORCH_CHECK(by_place != false && by_size != false, "layers summed in one order depend on a pixel's place or the input's size nevertheless");
+  const auto by_place = is_independent_of_place(trial.geometry, trial.input, run),
+             by_size = is_independent_of_size(trial.geometry, trial.input, run);
+  TORCH_CHECK(by_place != false && by_size != false,
+              "layers summed in one order depend on a pixel's place or the input's size nevertheless");
   choice.independent_of_place = by_place == true;
   choice.independent_of_size = by_size == true;
   return choice;
@@ -151,8 +162,9 @@ KernelChoice alike_at_places(const KernelTrial& trial, bool can_order) {
 }  // namespace
 
 bool says_device_failed(const std::string& what) {
-  for (const char* sign : {"illegal memory access", "misaligned address", "illegal instruction", "launch failure", "launch timed out",
-                           "hardware stack error", "invalid program counter"}) {
+  for (const char* sign :
+       {"illegal memory access", "misaligned address", "illegal instruction", "launch failure",
+        "launch timed out", "hardware stack error", "invalid program counter"}) {
     if (what.find(sign) != std::string::npos) return true;
   }
   return false;

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include "io/base/error.h"
-#include "workers/network/network_checkpoint.h"
 #include "workers/device/out_of_memory.h"
-#include "workers/network/tile_network.h"
 #include "workers/device/torch_types.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
 
 namespace tessera {

@@ -43,21 +43,24 @@ void store_network(const UNetImpl& network, Checkpoint& checkpoint) {
   for (const auto& item : network.named_parameters()) {
     checkpoint.arrays["weights/" + item.key()] = array_of(item.value());
   }
-  for (const auto& item : network.named_buffers()) checkpoint.arrays["weights/" + item.key()] = array_of(item.value());
+  for (const auto& item : network.named_buffers())
+    checkpoint.arrays["weights/" + item.key()] = array_of(item.value());
 }
 
 UNetOptions load_network_options(const Checkpoint& checkpoint, const std::string& name) {
   UNetOptions options;
   for_each_option(options, [&]<class T>(const char* option, T& value) {
     const auto found = checkpoint.counters.find(std::string(kPrefix) + option);
-    if (found == checkpoint.counters.end()) throw Error(fmt::format("{} does not say its network's {}", name, option));
+    if (found == checkpoint.counters.end())
+      throw Error(fmt::format("{} does not say its network's {}", name, option));
     value = static_cast<T>(found->second);
   });
   const auto dropout = checkpoint.numbers.find("network_dropout");
   if (dropout != checkpoint.numbers.end() && !dropout->second.empty()) options.dropout = dropout->second[0];
-  const bool sane = options.in_channels > 0 && options.classes > 0 && options.base_filters > 0 && options.depth > 0 &&
-                    options.depth <= 8 && options.block_convs > 0 && options.block_convs <= 8 &&
-                    (options.up_kernel == 2 || options.up_kernel == 3) && options.base_filters <= 1024;
+  const bool sane = options.in_channels > 0 && options.classes > 0 && options.base_filters > 0 &&
+                    options.depth > 0 && options.depth <= 8 && options.block_convs > 0 &&
+                    options.block_convs <= 8 && (options.up_kernel == 2 || options.up_kernel == 3) &&
+                    options.base_filters <= 1024;
   if (!sane) throw Error(name + " describes no network that could exist");
   return options;
 }
@@ -66,8 +69,10 @@ std::shared_ptr<UNetImpl> load_network(const Checkpoint& checkpoint, const std::
   auto network = std::make_shared<UNetImpl>(load_network_options(checkpoint, name));
   torch::NoGradGuard no_grad;
   const std::string parameters = has_average(checkpoint) ? kAveragePrefix : "weights/";
-  for (auto& item : network->named_parameters()) copy_array(checkpoint, parameters + item.key(), item.value(), name);
-  for (auto& item : network->named_buffers()) copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
+  for (auto& item : network->named_parameters())
+    copy_array(checkpoint, parameters + item.key(), item.value(), name);
+  for (auto& item : network->named_buffers())
+    copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
   return network;
 }
 
@@ -75,9 +80,11 @@ std::shared_ptr<UNetImpl> clone_network(const UNetImpl& network) {
   auto copy = std::make_shared<UNetImpl>(network.options());
   torch::NoGradGuard no_grad;
   const auto parameters = network.named_parameters();
-  for (auto& item : copy->named_parameters()) item.value().copy_(parameters[item.key()]);
+  for (auto& item : copy->named_parameters())
+    item.value().copy_(parameters[item.key()]);
   const auto buffers = network.named_buffers();
-  for (auto& item : copy->named_buffers()) item.value().copy_(buffers[item.key()]);
+  for (auto& item : copy->named_buffers())
+    item.value().copy_(buffers[item.key()]);
   return copy;
 }
 
@@ -89,7 +96,8 @@ std::shared_ptr<UNetImpl> make_network(const UNetOptions& options, std::uint64_t
 
 std::string difference_between(const UNetOptions& here, const UNetOptions& there) {
   std::map<std::string, std::int64_t> values;
-  for_each_option(here, [&](const char* name, const auto& value) { values[name] = static_cast<std::int64_t>(value); });
+  for_each_option(
+      here, [&](const char* name, const auto& value) { values[name] = static_cast<std::int64_t>(value); });
   std::string text;
   for_each_option(there, [&](const char* name, const auto& value) {
     const auto other = static_cast<std::int64_t>(value);

@@ -17,8 +17,8 @@ bool has_average(const Checkpoint& checkpoint);
 
 /// Options, weights and batch statistics into a checkpoint, and back. Reading runs no code of the file's.
 void store_network(const UNetImpl& network, Checkpoint& checkpoint);
-/// The network that predicts: with averaged weights where the checkpoint holds an average, else those that were
-/// trained last. Errors: Error when an array is missing or of another shape.
+/// The network that predicts: with averaged weights where the checkpoint holds an average, else those that
+/// were trained last. Errors: Error when an array is missing or of another shape.
 std::shared_ptr<UNetImpl> load_network(const Checkpoint& checkpoint, const std::string& name);
 /// Only the options. Errors: Error.
 UNetOptions load_network_options(const Checkpoint& checkpoint, const std::string& name);

@@ -108,8 +108,8 @@ dnnl::convolution_backward_weights::primitive_desc weight_gradient(const dnnl::e
                                                                    memory::data_type type, bool any_layout) {
   const auto layout = any_layout ? memory::format_tag::any : memory::format_tag::nhwc;
   const memory::desc in(shape.in, type, layout), weight(shape.weight, type, memory::format_tag::any),
-      gradient(shape.weight, memory::data_type::f32, memory::format_tag::any),
-      bias = bias_of(shape, true), out(shape.out, type, layout);
+      gradient(shape.weight, memory::data_type::f32, memory::format_tag::any), bias = bias_of(shape, true),
+                                                                               out(shape.out, type, layout);
   const auto kind = dnnl::prop_kind::forward_training;
 #if DNNL_VERSION_MAJOR >= 3
   const dnnl::convolution_forward::primitive_desc hint(engine, kind, kDirect, in, weight, bias, out, {1, 1},

@@ -45,13 +45,17 @@ std::optional<bool> is_independent_of_size(const NetworkGeometry& geometry, cons
   };
   const std::int64_t height = smaller(like.size(2)), width = smaller(like.size(3));
   const at::Tensor pattern = pattern_like(like), whole = run(pattern);
-  if ((height == like.size(2) && width == like.size(3)) || !whole.isfinite().all().item<bool>()) return std::nullopt;
+  if ((height == like.size(2) && width == like.size(3)) || !whole.isfinite().all().item<bool>())
+    return std::nullopt;
   const at::Tensor part = run(pattern.narrow(2, 0, height).narrow(3, 0, width).contiguous());
-  // Below and to the right the smaller input has zeros where the larger one has pixels; above and to the left both have zeros.
+  // Below and to the right the smaller input has zeros where the larger one has pixels; above and to the left
+  // both have zeros.
   const std::int64_t border = geometry.padding == Padding::same ? geometry.margin : 0;
   const std::int64_t rows = part.size(2) - border, columns = part.size(3) - border;
   if (rows <= 0 || columns <= 0) return std::nullopt;
-  const auto first = [&](const at::Tensor& logits) { return logits.narrow(2, 0, rows).narrow(3, 0, columns); };
+  const auto first = [&](const at::Tensor& logits) {
+    return logits.narrow(2, 0, rows).narrow(3, 0, columns);
+  };
   return first(part).equal(first(whole));
 }
 
@@ -59,7 +63,8 @@ at::Tensor repeating_image(const LayerInput& input, std::int64_t period) {
   const auto memory = input.options.memory_format(at::MemoryFormat::ChannelsLast);
   at::Tensor image = at::empty({input.samples, input.channels, input.height, input.width}, memory);
   const at::Tensor like = at::empty({1, input.channels, period, period}, input.options.dtype(at::kFloat));
-  const at::Tensor row = pattern_like(like).repeat({1, 1, 1, (input.width + period - 1) / period}).narrow(3, 0, input.width);
+  const at::Tensor row =
+      pattern_like(like).repeat({1, 1, 1, (input.width + period - 1) / period}).narrow(3, 0, input.width);
   for (std::int64_t y = 0; y < input.height; y += period) {
     const std::int64_t rows = std::min(period, input.height - y);
     image.narrow(2, y, rows).copy_(row.narrow(2, 0, rows));
@@ -67,18 +72,22 @@ at::Tensor repeating_image(const LayerInput& input, std::int64_t period) {
   return image;
 }
 
-std::optional<bool> is_layer_independent_of_place(const LayerInput& input, std::int64_t step, std::int64_t border,
+std::optional<bool> is_layer_independent_of_place(const LayerInput& input, std::int64_t step,
+                                                  std::int64_t border,
                                                   const std::function<at::Tensor(const at::Tensor&)>& run) {
-  constexpr std::array<std::int64_t, 2> kPeriods = {7, 3};  // steps; of no common divisor with each other and the powers of 2 of kernels
-  constexpr std::int64_t kAtOnce = std::int64_t{1} << 24;   // values that are compared
+  constexpr std::array<std::int64_t, 2> kPeriods = {
+      7, 3};  // steps; of no common divisor with each other and the powers of 2 of kernels
+  constexpr std::int64_t kAtOnce = std::int64_t{1} << 24;  // values that are compared
   bool compared = false;
   for (const std::int64_t steps : kPeriods) {
     const std::int64_t period = steps * step;
     const at::Tensor whole = run(repeating_image(input, period));
-    const at::Tensor out = whole.narrow(2, border, whole.size(2) - 2 * border).narrow(3, border, whole.size(3) - 2 * border);
+    const at::Tensor out =
+        whole.narrow(2, border, whole.size(2) - 2 * border).narrow(3, border, whole.size(3) - 2 * border);
     const std::int64_t height = out.size(2), width = out.size(3);
     if (height <= period || width <= period) continue;
-    const std::int64_t rows_at_once = std::max<std::int64_t>(1, kAtOnce / (out.size(0) * out.size(1) * width));
+    const std::int64_t rows_at_once =
+        std::max<std::int64_t>(1, kAtOnce / (out.size(0) * out.size(1) * width));
     for (std::int64_t y = 0; y < height; y += rows_at_once) {
       const at::Tensor rows = out.narrow(2, y, std::min(rows_at_once, height - y));
       if (!rows.isfinite().all().item<bool>()) return std::nullopt;

@@ -13,6 +13,7 @@ CheckpointArray array_of(const at::Tensor& tensor);
 
 /// Copies the array `path` of a checkpoint into `tensor`. Errors: Error when it is missing, of another shape
 /// or of another type; `name` names the checkpoint.
-void copy_array(const Checkpoint& checkpoint, const std::string& path, at::Tensor& tensor, const std::string& name);
+void copy_array(const Checkpoint& checkpoint, const std::string& path, at::Tensor& tensor,
+                const std::string& name);
 
 }  // namespace tessera

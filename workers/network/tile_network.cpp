@@ -29,8 +29,8 @@ bool has_onednn_engine() {
 #endif
 }
 
-std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device,
-                                               ExactTiles exact_tiles) {
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
+                                               const Device& device, ExactTiles exact_tiles) {
 #ifdef TESSERA_ONEDNN
   if (!device.cuda && precision != Precision::float16) return make_onednn_network(network, precision);
 #endif
@@ -53,10 +53,12 @@ std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::i
                          Precision precision, bool cuda) {
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
   if (cuda) {
-    // Beside the activations: what cuDNN's convolutions use, the allocator's rounding, input and probabilities in float32.
+    // Beside the activations: what cuDNN's convolutions use, the allocator's rounding, input and
+    // probabilities in float32.
     constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
     const std::int64_t planned = plan_forward(options, height, width, value_bytes).bytes;
-    return planned + planned / 4 + kWorkspace + height * width * 4 * (options.in_channels + 3 * options.classes);
+    return planned + planned / 4 + kWorkspace +
+           height * width * 4 * (options.in_channels + 3 * options.classes);
   }
   if (!has_onednn_engine()) return inference_memory(options, height, width, value_bytes);
   // Beside the activations: the primitives' scratch memory; the input as float32 and in the engine's type;

@@ -29,10 +29,12 @@ class TileNetwork {
 /// Whether `make_tile_network` runs on oneDNN on the CPU itself in this build.
 bool has_onednn_engine();
 
-/// The fastest engine of this build for a U-Net on `device`: on the CPU oneDNN's fused primitives, on a GPU LibTorch's
-/// kernels as gpu_network.h arranges them, else LibTorch's own operators. `network` is copied, not changed.
-/// Errors: UsageError for a precision that the device lacks; Error for exact tiles that it cannot make.
-std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision, const Device& device,
+/// The fastest engine of this build for a U-Net on `device`: on the CPU oneDNN's fused primitives, on a GPU
+/// LibTorch's kernels as gpu_network.h arranges them, else LibTorch's own operators. `network` is copied, not
+/// changed. Errors: UsageError for a precision that the device lacks; Error for exact tiles that it cannot
+/// make.
+std::unique_ptr<TileNetwork> make_tile_network(const UNetImpl& network, Precision precision,
+                                               const Device& device,
                                                ExactTiles exact_tiles = ExactTiles::automatic);
 
 /// The same network in float32 for a comparison: at hand at once, for no kernels are chosen by measuring.
@@ -44,8 +46,8 @@ std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Prec
                                                    const Device& device);
 
 /// Bytes beside the weights that `make_tile_network`'s engine needs at its peak for one input of `height` x
-/// `width`, exact for oneDNN, a fitted model for LibTorch (docs/performance.md), and on a GPU (`cuda`) the planned
-/// activations with room for cuDNN's workspace.
+/// `width`, exact for oneDNN, a fitted model for LibTorch (docs/performance.md), and on a GPU (`cuda`) the
+/// planned activations with room for cuDNN's workspace.
 std::int64_t tile_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
                          Precision precision, bool cuda);
 

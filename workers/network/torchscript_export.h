@@ -15,8 +15,8 @@ constexpr const char* kTorchScriptFacts = "tessera.json";
 
 /// Writes a U-Net as a TorchScript file, aside and put in place. Its forward() maps raw values that are
 /// normalised, (v - mean) / std, float32 (n, in_channels, h, w), to class probabilities (n, classes, h', w').
-/// Any program with LibTorch runs it: torch.jit.load("network.pt"). `by_volume`: mean and std are to be those of
-/// the volume that is predicted, which the file then says. Errors: Error.
+/// Any program with LibTorch runs it: torch.jit.load("network.pt"). `by_volume`: mean and std are to be those
+/// of the volume that is predicted, which the file then says. Errors: Error.
 void export_torchscript(const UNetImpl& network, const Normalisation& normalisation,
                         const std::filesystem::path& file, bool by_volume = false);
 

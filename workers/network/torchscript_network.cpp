@@ -14,9 +14,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "io/base/error.h"
 #include "io/geometry/box.h"
 #include "io/hdf5/checkpoint_file.h"
-#include "io/base/error.h"
 #include "workers/device/out_of_memory.h"
 #include "workers/device/torch_types.h"
 #include "workers/network/torchscript_export.h"
@@ -43,7 +43,8 @@ class BytesInMemory : public caffe2::serialize::ReadAdapterInterface {
 torch::jit::Module load_module(const TorchScriptFile& file, const at::Device& device,
                                std::unordered_map<std::string, std::string>& extra) {
   try {
-    torch::jit::Module module = torch::jit::load(std::make_shared<BytesInMemory>(file.content), device, extra);
+    torch::jit::Module module =
+        torch::jit::load(std::make_shared<BytesInMemory>(file.content), device, extra);
     module.eval();
     return module;
   } catch (const c10::Error& error) {
@@ -190,8 +191,8 @@ TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {
                     model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
   }
   if (answer.size(1) != model.classes) {
-    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}", model.file.name.string(),
-                                 answer.size(1), model.classes));
+    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}",
+                                 model.file.name.string(), answer.size(1), model.classes));
   }
   geometry.side_remainder = remainder;
   geometry.smallest_input = remainder == 0 ? model.alignment : remainder;

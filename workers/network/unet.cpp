@@ -34,7 +34,8 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
       convs_->push_back(torch::nn::Conv2d(torch::nn::Conv2dOptions(in, filters, 3).padding(padding)));
       if (options.batch_norm) {
         // Keras' defaults: momentum 0.99 of the old value, epsilon 1e-3.
-        norms_->push_back(torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(filters).momentum(0.01).eps(kBatchNormEpsilon)));
+        norms_->push_back(torch::nn::BatchNorm2d(
+            torch::nn::BatchNorm2dOptions(filters).momentum(0.01).eps(kBatchNormEpsilon)));
       }
     }
   };
@@ -86,10 +87,10 @@ torch::Tensor UNetImpl::up(int level, const torch::Tensor& x) {
     const auto flat = weight.permute({1, 2, 3, 0}).reshape({4 * filters, weight.size(0), 1, 1});
     return at::pixel_shuffle(at::conv2d(x, flat, bias.repeat_interleave(4)), 2);
   }
-  torch::Tensor y = bfloat16_cpu
-                        ? at::conv_transpose2d(x.to(at::kFloat), weight.to(at::kFloat), bias.to(at::kFloat), 2)
-                              .to(at::kBFloat16)
-                        : at::conv_transpose2d(x, weight, bias, 2);
+  torch::Tensor y =
+      bfloat16_cpu ? at::conv_transpose2d(x.to(at::kFloat), weight.to(at::kFloat), bias.to(at::kFloat), 2)
+                         .to(at::kBFloat16)
+                   : at::conv_transpose2d(x, weight, bias, 2);
   // A 3x3 kernel leaves one row and one column too many; Keras' 'same' drops the last ones.
   return y.narrow(2, 0, 2 * x.size(2)).narrow(3, 0, 2 * x.size(3));
 }
@@ -102,8 +103,9 @@ torch::Tensor UNetImpl::drop(const torch::Tensor& x) {
 
 namespace {
 
-/// A device's generator for dropout alone: a CUDA graph takes hold of the default one, and a recording that fails leaves that
-/// unusable. Made once, for LibTorch 1.13 never frees a clone, and never destroyed, for CUDA may end before.
+/// A device's generator for dropout alone: a CUDA graph takes hold of the default one, and a recording that
+/// fails leaves that unusable. Made once, for LibTorch 1.13 never frees a clone, and never destroyed, for
+/// CUDA may end before.
 at::Generator& dropout_generator(const at::Device& device) {
   static std::mutex mutex;
   static auto& made = *new std::map<std::pair<at::DeviceType, int>, at::Generator>();
@@ -115,7 +117,8 @@ at::Generator& dropout_generator(const at::Device& device) {
 
 }  // namespace
 
-torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds, std::uint64_t which) {
+torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds,
+                           std::uint64_t which) {
   at::Generator& generator = dropout_generator(x.device());
   const double kept = 1 - dropout;
   torch::Tensor mask = at::empty_like(x);

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
@@ -27,8 +27,8 @@ class UNetImpl : public torch::nn::Module {
   torch::Tensor forward(torch::Tensor x);
   const UNetOptions& options() const { return options_; }
 
-  /// One for each sample of the batches to come: what a sample drops in training then depends on its seed alone,
-  /// not on the batch that it is in. None: dropout draws from LibTorch's generator.
+  /// One for each sample of the batches to come: what a sample drops in training then depends on its seed
+  /// alone, not on the batch that it is in. None: dropout draws from LibTorch's generator.
   void set_dropout_seeds(std::vector<std::uint64_t> seeds) { dropout_seeds_ = std::move(seeds); }
 
  private:
@@ -45,10 +45,11 @@ class UNetImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UNet);
 
-/// What dropout number `which` of a forward pass, counted from 1, multiplies the images (n, c, h, w) with: 0 with the
-/// probability `dropout`, else 1 / (1 - dropout). Each sample draws by its own seed, in the order in which
-/// its image lies in memory.
-torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds, std::uint64_t which);
+/// What dropout number `which` of a forward pass, counted from 1, multiplies the images (n, c, h, w) with: 0
+/// with the probability `dropout`, else 1 / (1 - dropout). Each sample draws by its own seed, in the order in
+/// which its image lies in memory.
+torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds,
+                           std::uint64_t which);
 
 /// He initialisation as the paper has it: weights Gaussian with std sqrt(2 / N), N the incoming nodes of one
 /// neuron (for the up-convolution kernel area / stride area * channels); biases 0. The same seed gives the

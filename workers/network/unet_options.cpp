@@ -4,7 +4,9 @@
 
 namespace tessera {
 
-UNetOptions unet2015_options() { return {}; }
+UNetOptions unet2015_options() {
+  return {};
+}
 
 UNetOptions keras_same_options() {
   UNetOptions options;
@@ -19,8 +21,9 @@ UNetOptions keras_same_options() {
 }
 
 NetworkGeometry geometry_of(const UNetOptions& options) {
-  return options.padding == Padding::valid ? valid_geometry(options.depth, options.block_convs)
-                                           : same_geometry(options.depth, options.block_convs, options.up_kernel);
+  return options.padding == Padding::valid
+             ? valid_geometry(options.depth, options.block_convs)
+             : same_geometry(options.depth, options.block_convs, options.up_kernel);
 }
 
 namespace {
@@ -38,13 +41,15 @@ constexpr MemoryModel kSame{80 * kMiB, 260, 16.2};
 constexpr MemoryModel kValidTraining{0, 600, 40};
 constexpr MemoryModel kSameTraining{0, 680, 102};
 
-std::int64_t evaluate(const MemoryModel& model, const UNetOptions& options, std::int64_t height, std::int64_t width) {
+std::int64_t evaluate(const MemoryModel& model, const UNetOptions& options, std::int64_t height,
+                      std::int64_t width) {
   const double pixels = static_cast<double>(height) * static_cast<double>(width);
   // The fits have one channel in and two classes out; each further one is there twice in float32.
   const auto more = static_cast<double>(8 * (std::max<std::int64_t>(0, options.in_channels - 1) +
                                              std::max<std::int64_t>(0, options.classes - 2)));
   const double filters = static_cast<double>(options.base_filters) * options.block_convs / 2;
-  return static_cast<std::int64_t>(model.constant + pixels * (model.per_pixel + more + model.per_pixel_and_filter * filters));
+  return static_cast<std::int64_t>(model.constant +
+                                   pixels * (model.per_pixel + more + model.per_pixel_and_filter * filters));
 }
 
 }  // namespace
@@ -57,7 +62,8 @@ std::int64_t inference_memory(const UNetOptions& options, std::int64_t height, s
 
 std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width) {
   constexpr std::int64_t kBytesPerParameter = 16;  // itself, its gradient, two of the optimizer
-  return evaluate(options.padding == Padding::valid ? kValidTraining : kSameTraining, options, height, width) +
+  return evaluate(options.padding == Padding::valid ? kValidTraining : kSameTraining, options, height,
+                  width) +
          kBytesPerParameter * parameter_count(options);
 }
 
@@ -65,7 +71,8 @@ std::int64_t parameter_count(const UNetOptions& options) {
   const std::int64_t norm = options.batch_norm ? 2 : 0;
   std::int64_t count = 0;
   const auto block = [&](std::int64_t in, std::int64_t filters) {
-    for (int c = 0; c < options.block_convs; ++c, in = filters) count += (9 * in + 1 + norm) * filters;
+    for (int c = 0; c < options.block_convs; ++c, in = filters)
+      count += (9 * in + 1 + norm) * filters;
   };
   std::int64_t in = options.in_channels;
   for (int level = 0; level <= options.depth; ++level) {

@@ -15,14 +15,14 @@ enum class DropoutPlace {
 
 /// A U-Net. The defaults are the network of Ronneberger, Fischer and Brox 2015.
 struct UNetOptions {
-  std::int64_t in_channels = 1;   ///< channels of the raw volume times the sections seen at once
-  std::int64_t classes = 2;       ///< 1: sigmoid; 2 or more: soft-max
-  std::int64_t base_filters = 64; ///< of the first level; doubled at each pooling
-  int depth = 4;                  ///< number of poolings
+  std::int64_t in_channels = 1;    ///< channels of the raw volume times the sections seen at once
+  std::int64_t classes = 2;        ///< 1: sigmoid; 2 or more: soft-max
+  std::int64_t base_filters = 64;  ///< of the first level; doubled at each pooling
+  int depth = 4;                   ///< number of poolings
   Padding padding = Padding::valid;
   bool batch_norm = false;
-  int block_convs = 2;            ///< 3x3 convolutions per level and path
-  int up_kernel = 2;              ///< side of the up-convolution's kernel; its stride is 2
+  int block_convs = 2;  ///< 3x3 convolutions per level and path
+  int up_kernel = 2;    ///< side of the up-convolution's kernel; its stride is 2
   double dropout = 0.5;
   DropoutPlace dropout_place = DropoutPlace::end_of_contraction;
 };

@@ -14,7 +14,9 @@ std::uint64_t RandomStream::next() {
   return mix_bits(state_);
 }
 
-double RandomStream::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+double RandomStream::uniform() {
+  return static_cast<double>(next() >> 11) * 0x1.0p-53;
+}
 
 std::int64_t RandomStream::integer(std::int64_t low, std::int64_t high) {
   const auto span = static_cast<double>(high - low + 1);

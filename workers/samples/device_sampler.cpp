@@ -12,8 +12,8 @@
 #include <numbers>
 
 #include "io/geometry/mirror.h"
-#include "workers/numbers/cubic_kernel.h"
 #include "workers/device/out_of_memory.h"
+#include "workers/numbers/cubic_kernel.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
@@ -29,7 +29,8 @@ struct HeldPixels {
   int height, width, first_y, first_x;
 };
 HeldPixels held_pixels(const Index3& shape, std::int64_t first_y, std::int64_t first_x) {
-  return {static_cast<int>(shape.y), static_cast<int>(shape.x), static_cast<int>(first_y), static_cast<int>(first_x)};
+  return {static_cast<int>(shape.y), static_cast<int>(shape.x), static_cast<int>(first_y),
+          static_cast<int>(first_x)};
 }
 
 /// Which line of a square a line of its symmetric image comes from.
@@ -178,7 +179,8 @@ DeviceSampler::Bend DeviceSampler::bend_of(const SampleWarp& warp) const {
   return bend;
 }
 
-/// Where the sample's pixels come from, relative to its first input pixel, (2, side, side): seen through the symmetry.
+/// Where the sample's pixels come from, relative to its first input pixel, (2, side, side): seen through the
+/// symmetry.
 at::Tensor DeviceSampler::places(const SampleDraw& draw, const Symmetry& symmetry) const {
   Bend bend = bend_of(draw.warp);
   const at::Tensor factors = at::from_blob(&bend, {2, kBasis, kBasis}, at::kDouble).clone();
@@ -331,7 +333,8 @@ at::Tensor DeviceSampler::bent_input(const SampleDraw& draw, const Symmetry& sym
   const TrainingData& data = source_.data().volume(draw.volume);
   const Volume& volume = volumes_[draw.volume];
   const Normalisation& normalisation = source_.normalisation_of(draw.volume);
-  const std::int64_t context = data.options().context, sections = 2 * context + 1, lost = (side_ - output_) / 2;
+  const std::int64_t context = data.options().context, sections = 2 * context + 1,
+                     lost = (side_ - output_) / 2;
   const Index3 held = volume.raw_grid.box.begin, shape = volume.raw_grid.box.shape();
   const Turn turn(symmetry);
   const at::Tensor planes = at::empty({channels_, side_, side_}, basis_.options().dtype(at::kFloat));
@@ -342,12 +345,14 @@ at::Tensor DeviceSampler::bent_input(const SampleDraw& draw, const Symmetry& sym
     const std::int64_t z = mirror_index(draw.at.z - context + c % sections, data.raw_info().shape.z) - held.z;
     const void* const plane = volume.raw.select(0, c / sections).select(0, z).data_ptr();
     const bool bytes = volume.raw.scalar_type() == at::kByte;
-    start_kernel(launch_, {.name = "tessera_bend_input", .blocks_x = blocks_for(side_ * side_)}, bytes ? plane : nullptr,
-                 bytes ? nullptr : plane,
-                 held_pixels(shape, draw.at.y - lost - held.y + shift[0], draw.at.x - lost - held.x + shift[1]),
-                 (turn.y_back ? basis_back_ : basis_).data_ptr(), (turn.x_back ? basis_back_ : basis_).data_ptr(), bend_of(draw.warp),
-                 static_cast<int>(turn.swapped), static_cast<int>(side_), static_cast<float>(normalisation.mean) - volume.centre,
-                 static_cast<float>(1 / normalisation.std), planes.select(0, c).data_ptr());
+    start_kernel(
+        launch_, {.name = "tessera_bend_input", .blocks_x = blocks_for(side_ * side_)},
+        bytes ? plane : nullptr, bytes ? nullptr : plane,
+        held_pixels(shape, draw.at.y - lost - held.y + shift[0], draw.at.x - lost - held.x + shift[1]),
+        (turn.y_back ? basis_back_ : basis_).data_ptr(), (turn.x_back ? basis_back_ : basis_).data_ptr(),
+        bend_of(draw.warp), static_cast<int>(turn.swapped), static_cast<int>(side_),
+        static_cast<float>(normalisation.mean) - volume.centre, static_cast<float>(1 / normalisation.std),
+        planes.select(0, c).data_ptr());
   }
   return planes;
 }
@@ -357,16 +362,18 @@ void DeviceSampler::bend_answer(const SampleDraw& draw, const Symmetry& symmetry
   const TrainingData& data = source_.data().volume(draw.volume);
   const Volume& volume = volumes_[draw.volume];
   const std::int64_t lost = (side_ - output_) / 2;
-  const Index3 first = draw.at - Index3{0, lost, lost} - volume.label_grid.box.begin, shape = volume.label_grid.box.shape();
+  const Index3 first = draw.at - Index3{0, lost, lost} - volume.label_grid.box.begin,
+               shape = volume.label_grid.box.shape();
   const Turn turn(symmetry);
   start_kernel(launch_, {.name = "tessera_bend_answer", .blocks_x = blocks_for(output_ * output_)},
                volume.classes.select(0, first.z).data_ptr(),
-               volume.border.defined() ? volume.border.select(0, first.z).data_ptr() : nullptr, class_weights_.data_ptr(),
-               held_pixels(shape, first.y, first.x),
-               (turn.y_back ? basis_back_ : basis_).data_ptr(), (turn.x_back ? basis_back_ : basis_).data_ptr(), bend_of(draw.warp),
+               volume.border.defined() ? volume.border.select(0, first.z).data_ptr() : nullptr,
+               class_weights_.data_ptr(), held_pixels(shape, first.y, first.x),
+               (turn.y_back ? basis_back_ : basis_).data_ptr(),
+               (turn.x_back ? basis_back_ : basis_).data_ptr(), bend_of(draw.warp),
                static_cast<int>(turn.swapped), static_cast<int>(output_), static_cast<int>(lost),
-               static_cast<int>(data.options().region.has_value()), static_cast<int>(kIgnoredClass), classes.data_ptr(),
-               weights.data_ptr());
+               static_cast<int>(data.options().region.has_value()), static_cast<int>(kIgnoredClass),
+               classes.data_ptr(), weights.data_ptr());
 }
 
 bool DeviceSampler::has_kernels(const SampleRecipe& recipe) {

@@ -19,12 +19,14 @@ struct SampleTensors {
 };
 
 /// Makes the samples of a SampleSource on a device, from annotated sections that it holds there: those that
-/// SampleSource::prepare makes of the same recipes on the host, to rounding, noise too. Pixels are looked up and interpolated
-/// by the kernels of sample_kernels.cu, or, without them, by some forty of LibTorch's operators. Nothing waits for the device.
+/// SampleSource::prepare makes of the same recipes on the host, to rounding, noise too. Pixels are looked up
+/// and interpolated by the kernels of sample_kernels.cu, or, without them, by some forty of LibTorch's
+/// operators. Nothing waits for the device.
 class DeviceSampler {
  public:
-  /// Copies the sections to the device. `source` must outlive it; its normalisation may change. `launch` starts the kernels;
-  /// should that fail at the first sample, and where it is empty, LibTorch's operators do their work.
+  /// Copies the sections to the device. `source` must outlive it; its normalisation may change. `launch`
+  /// starts the kernels; should that fail at the first sample, and where it is empty, LibTorch's operators do
+  /// their work.
   DeviceSampler(const SampleSource& source, const at::Device& device, KernelLauncher launch = {});
 
   /// What the sections of a training take on a device.
@@ -46,7 +48,8 @@ class DeviceSampler {
     Grid raw_grid, label_grid;
   };
 
-  /// The coefficients of a warp as sample_kernels.cu has them: for y and for x, of each pair of the basis' columns.
+  /// The coefficients of a warp as sample_kernels.cu has them: for y and for x, of each pair of the basis'
+  /// columns.
   struct Bend {
     double y[5][5] = {}, x[5][5] = {};
   };
@@ -63,7 +66,8 @@ class DeviceSampler {
                   at::Tensor weights) const;
   /// The same by the kernels.
   at::Tensor bent_input(const SampleDraw& draw, const Symmetry& symmetry) const;
-  void bend_answer(const SampleDraw& draw, const Symmetry& symmetry, const at::Tensor& classes, const at::Tensor& weights) const;
+  void bend_answer(const SampleDraw& draw, const Symmetry& symmetry, const at::Tensor& classes,
+                   const at::Tensor& weights) const;
   /// Whether the kernels can be started: tries it once.
   bool has_kernels(const SampleRecipe& recipe);
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "workers/samples/pixel_weights.h"
 #include "workers/numbers/random_stream.h"
+#include "workers/samples/pixel_weights.h"
 
 namespace tessera {
 

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "io/volume/dataset_name.h"
 #include "io/geometry/network_geometry.h"
 #include "io/hdf5/volume_reader.h"
+#include "io/volume/dataset_name.h"
 #include "workers/network/normalisation.h"
 #include "workers/samples/sample_warp.h"
 #include "workers/samples/training_labels.h"

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "io/geometry/box.h"
-#include "io/volume/dataset_name.h"
 #include "io/geometry/voxel_type.h"
+#include "io/volume/dataset_name.h"
 #include "workers/samples/weight_map.h"
 
 namespace tessera {

@@ -3,8 +3,8 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
-#include "workers/train/gradient_norm.h"
 #include "workers/samples/pixel_weights.h"
+#include "workers/train/gradient_norm.h"
 
 namespace tessera {
 

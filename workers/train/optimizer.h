@@ -11,8 +11,8 @@ namespace tessera {
 struct OptimizerOptions {
   enum class Kind { sgd, adam, adamw };
   Kind kind = Kind::sgd;
-  double learning_rate = 1e-3;  ///< the full rate, which a schedule lowers
-  double momentum = 0.99;  ///< SGD: Ronneberger et al. 2015
+  double learning_rate = 1e-3;                        ///< the full rate, which a schedule lowers
+  double momentum = 0.99;                             ///< SGD: Ronneberger et al. 2015
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam: Kingma and Ba 2015
   double weight_decay = 0;  ///< added to the gradient (SGD, Adam), or of the weights themselves (AdamW)
 };

@@ -13,14 +13,14 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "workers/device/out_of_memory.h"
+#include "workers/gradients/loss.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/cuda_aware.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/device/out_of_memory.h"
 #include "workers/network/unet.h"
-#include "workers/train/gradient_norm.h"
-#include "workers/gradients/loss.h"
 #include "workers/samples/pixel_weights.h"
+#include "workers/train/gradient_norm.h"
 #include "workers/train/trainer_model.h"
 
 namespace tessera {
@@ -89,7 +89,8 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, con
                  const Device& device, const Communicator& workers)
     : options_(options), workers_(workers), source_(data, geometry_of(network->options()), options.samples) {
   // Before anything collective, so that nobody waits for a worker that failed.
-  on_every_rank(workers, [&] { model_ = std::make_unique<Model>(std::move(network), source_, device, options); });
+  on_every_rank(workers,
+                [&] { model_ = std::make_unique<Model>(std::move(network), source_, device, options); });
   model_->connect(workers, options);
   // This worker's samples: those of its place in every global batch.
   const SampleRange own = samples_of(options.global_batch, workers.rank(), workers.size());

@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "io/hdf5/checkpoint_file.h"
 #include "io/base/error.h"
+#include "io/hdf5/checkpoint_file.h"
 #include "workers/device/device.h"
-#include "workers/infer/tile_predictor.h"
-#include "workers/mpi/communicator.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/gradient_reducer.h"
-#include "workers/train/learning_rate_schedule.h"
-#include "workers/train/optimizer.h"
+#include "workers/infer/tile_predictor.h"
+#include "workers/mpi/communicator.h"
 #include "workers/samples/sample_prefetcher.h"
 #include "workers/samples/sample_source.h"
+#include "workers/train/learning_rate_schedule.h"
+#include "workers/train/optimizer.h"
 
 namespace tessera {
 
@@ -31,8 +31,8 @@ enum class SamplingPlace {
   device,     ///< where the network is
 };
 constexpr std::int64_t kDeviceSamplingBudget = std::int64_t{8} << 30;
-/// Bytes of the activations of samples that go through a network at once, where their number is automatic. On smaller cards
-/// half of their memory is the limit, and an eighth of it for the sections.
+/// Bytes of the activations of samples that go through a network at once, where their number is automatic. On
+/// smaller cards half of their memory is the limit, and an eighth of it for the sections.
 constexpr std::int64_t kSamplesAtOnceBudget = std::int64_t{24} << 30;
 
 struct TrainerOptions {

@@ -5,10 +5,10 @@
 #include <algorithm>
 
 #include "workers/device/cuda_runtime.h"
+#include "workers/device/torch_types.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/cuda_aware.h"
 #include "workers/mpi/nccl_sum.h"
-#include "workers/device/torch_types.h"
 #include "workers/network/unet.h"
 
 namespace tessera {
@@ -25,12 +25,13 @@ std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& ne
   if (options.samples_at_once > 0) return options.samples_at_once;
   if (!device.cuda) return 1;
   const std::int64_t side = options.samples.tile_side;
-  const std::int64_t activations = training_memory(network, side, side, options.precision, device.cuda) - 16 * parameter_count(network);
+  const std::int64_t activations =
+      training_memory(network, side, side, options.precision, device.cuda) - 16 * parameter_count(network);
   // LibTorch counts the elements of a tensor of an activation in 31 bits.
   const std::int64_t elements = 2 * network.base_filters * side * side;
   const std::int64_t budget = part_of_memory(device, kSamplesAtOnceBudget, 2);
-  return std::max<std::int64_t>(1, std::min(budget / std::max<std::int64_t>(1, activations),
-                                            (std::int64_t{1} << 31) / elements));
+  return std::max<std::int64_t>(
+      1, std::min(budget / std::max<std::int64_t>(1, activations), (std::int64_t{1} << 31) / elements));
 }
 
 }  // namespace
@@ -41,12 +42,15 @@ Trainer::Model::Model(std::shared_ptr<UNetImpl> network, const SampleSource& sou
       at_once(choose_at_once(options, parameters.network().options(), device)),
       engine(make_gradient_engine(parameters, options.precision, at_once)),
       optimizer(options.optimizer, parameters.values()) {
-  if (!options.reproducible && options.sums_on_device.value_or(device.cuda)) sums.emplace(parameters.device());
+  if (!options.reproducible && options.sums_on_device.value_or(device.cuda))
+    sums.emplace(parameters.device());
   if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());
   parameters.network().train();
-  const bool fits = device.cuda && DeviceSampler::bytes_of(source.data()) <= part_of_memory(device, kDeviceSamplingBudget, 8);
+  const bool fits = device.cuda && DeviceSampler::bytes_of(source.data()) <=
+                                       part_of_memory(device, kDeviceSamplingBudget, 8);
   if (options.sampling == SamplingPlace::device || (options.sampling == SamplingPlace::automatic && fits))
-    sampler = std::make_unique<DeviceSampler>(source, parameters.device(), device.cuda ? cuda_launcher() : KernelLauncher());
+    sampler = std::make_unique<DeviceSampler>(source, parameters.device(),
+                                              device.cuda ? cuda_launcher() : KernelLauncher());
 }
 
 void Trainer::Model::connect(const Communicator& workers, const TrainerOptions& options) {
@@ -56,11 +60,11 @@ void Trainer::Model::connect(const Communicator& workers, const TrainerOptions& 
   const bool cuda = parameters.device().is_cuda(), elsewhere = !options.nccl_library.empty();
   const bool float32 = !options.reproducible && options.wire == Wire::float32;
   if (workers.size() == 1 || !(cuda || elsewhere)) return;
-  std::string reason = options.reproducible               ? "not with train.reproducible"
-                       : options.wire != Wire::float32     ? "not with train.wire: bfloat16"
-                       : !options.nccl                     ? "not asked for"
-                       : !sums                             ? "a worker keeps its sums on the host"
-                                                           : "";
+  std::string reason = options.reproducible            ? "not with train.reproducible"
+                       : options.wire != Wire::float32 ? "not with train.wire: bfloat16"
+                       : !options.nccl                 ? "not asked for"
+                       : !sums                         ? "a worker keeps its sums on the host"
+                                                       : "";
   if (reason.empty()) {
     const at::OptionalDeviceGuard on_device(parameters.device());
     auto found = NcclSum::create(workers, elsewhere ? options.nccl_library : "libnccl.so.2", reason);

@@ -5,13 +5,13 @@
 #include <optional>
 #include <string>
 
-#include "workers/samples/device_sampler.h"
-#include "workers/train/device_sums.h"
 #include "workers/gradients/flat_parameters.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/gradient_reducer.h"
 #include "workers/gradients/nccl_reducer.h"
 #include "workers/gradients/sample_tree.h"
+#include "workers/samples/device_sampler.h"
+#include "workers/train/device_sums.h"
 #include "workers/train/trainer.h"
 #include "workers/train/weight_average.h"
 
@@ -19,8 +19,10 @@ namespace tessera {
 
 /// The network as the iterations need it, and how its gradients are summed.
 struct Trainer::Model {
-  /// Of this worker alone: may fail on it alone. Makes samples on the device where `options.sampling` says so.
-  Model(std::shared_ptr<UNetImpl> network, const SampleSource& source, const Device& device, const TrainerOptions& options);
+  /// Of this worker alone: may fail on it alone. Makes samples on the device where `options.sampling` says
+  /// so.
+  Model(std::shared_ptr<UNetImpl> network, const SampleSource& source, const Device& device,
+        const TrainerOptions& options);
   /// Collective over the workers.
   void connect(const Communicator& workers, const TrainerOptions& options);
 

@@ -42,7 +42,8 @@ class Validation {
         show_(show),
         sections_(held_out(options)),
         by_rule_(options.device),
-        predictor_(make_reference_network(network, options.device), NetworkTraits(network.options()), predictor_options(options.device)),
+        predictor_(make_reference_network(network, options.device), NetworkTraits(network.options()),
+                   predictor_options(options.device)),
         table_(accumulated_thresholds(21), static_cast<std::int64_t>(sections_.size())) {
     std::vector<SectionRows> rows;
     for (const HeldOut& one : sections_)
@@ -124,9 +125,9 @@ class Validation {
     Box box = section.box();
     box.begin.y = band.begin;
     box.end.y = band.end;
-    const TileGrid grid(geometry_of(unet_), shape,
-                        choose_tile(unet_, box.shape(), shape, {.budget = options_.memory_budget}),
-                        TileGridOptions{.context = options_.context, .equal_inputs = predictor_.options().device.cuda});
+    const TileGrid grid(
+        geometry_of(unet_), shape, choose_tile(unet_, box.shape(), shape, {.budget = options_.memory_budget}),
+        TileGridOptions{.context = options_.context, .equal_inputs = predictor_.options().device.cuda});
     const std::vector<Tile> tiles = grid.tiles_of(box);
     const Box raw_box = raw_box_for(tiles, shape);
     const VoxelBuffer voxels = raw_->read(raw_box);

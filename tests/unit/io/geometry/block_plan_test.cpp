@@ -35,8 +35,8 @@ double reads_per_chunk(const BlockPlan& plan, const BlockChoice& choice) {
   };
   std::int64_t read = 0;
   for (std::int64_t id = 0; id < plan.count(); ++id) {
-    read += chunks_of(
-        intersection(plan.block(id).grown({choice.context, choice.margin, choice.margin}), Box::of_shape(shape)));
+    read += chunks_of(intersection(plan.block(id).grown({choice.context, choice.margin, choice.margin}),
+                                   Box::of_shape(shape)));
   }
   return static_cast<double>(read) / static_cast<double>(chunks_of(Box::of_shape(shape)));
 }
@@ -128,8 +128,8 @@ TEST(BlockChoice, Fib25ReadsItsChunksOnce) {
 }
 
 TEST(BlockChoice, LargeVolumesReadTheirChunksOnceAndABit) {
-  for (const Index3 input_chunk :
-       {Index3{64, 64, 64}, Index3{8, 128, 128}, Index3{16, 256, 256}, Index3{5, 100, 100}, Index3{65, 125, 125}}) {
+  for (const Index3 input_chunk : {Index3{64, 64, 64}, Index3{8, 128, 128}, Index3{16, 256, 256},
+                                   Index3{5, 100, 100}, Index3{65, 125, 125}}) {
     BlockChoice choice;
     choice.volume_shape = {320, 9000, 7000};
     choice.input_chunk = input_chunk;

@@ -16,7 +16,8 @@ TEST(Mirror, FollowsNumpyReflect) {
 }
 
 TEST(Mirror, OneVoxelIsEverywhere) {
-  for (std::int64_t i = -5; i <= 5; ++i) EXPECT_EQ(mirror_index(i, 1), 0);
+  for (std::int64_t i = -5; i <= 5; ++i)
+    EXPECT_EQ(mirror_index(i, 1), 0);
 }
 
 TEST(Mirror, SourceHoldsWhatTheBoxShows) {

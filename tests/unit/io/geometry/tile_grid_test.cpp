@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <random>
 
-#include "io/geometry/block_plan.h"
 #include "io/base/error.h"
+#include "io/geometry/block_plan.h"
 #include "tests/unit/error_words.h"
 
 namespace tessera {
@@ -58,8 +58,9 @@ void expect_sound(const Tile& tile, const RandomPlan& plan, bool equal_inputs) {
     const std::int64_t begin = tile.input.begin[axis], side = tile.input.shape()[axis];
     const std::int64_t lost = g.padding == Padding::valid ? g.margin : 0;
     ASSERT_TRUE(g.is_legal_input(side)) << side;
-    const std::int64_t full = g.padding == Padding::valid ? plan.tile_input[axis]
-                                                          : std::min(plan.tile_input[axis], round_up(plan.shape[axis], g.alignment));
+    const std::int64_t full = g.padding == Padding::valid
+                                  ? plan.tile_input[axis]
+                                  : std::min(plan.tile_input[axis], round_up(plan.shape[axis], g.alignment));
     ASSERT_LE(side, full);
     ASSERT_TRUE(side == full || !equal_inputs) << side;
     ASSERT_EQ((begin + lost) % g.alignment, 0) << "the pooling grid is in another phase";
@@ -81,7 +82,8 @@ TEST(TileGrid, CoresCoverEveryVoxelOnce) {
   for (int trial = 0; trial < 400; ++trial) {
     const RandomPlan plan(random);
     const bool equal_inputs = trial % 2 == 1;
-    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input, {.context = plan.context, .equal_inputs = equal_inputs});
+    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input,
+                        {.context = plan.context, .equal_inputs = equal_inputs});
     const BlockPlan blocks(plan.shape, plan.block_shape);
     std::vector<int> covered(static_cast<std::size_t>(volume_of(plan.shape)), 0);
     for (std::int64_t id = 0; id < blocks.count(); ++id) {
@@ -108,7 +110,8 @@ TEST(TileGrid, RedundancyIsInputPerOutput) {
   for (int trial = 0; trial < 200; ++trial) {
     const RandomPlan plan(random);
     const bool equal_inputs = trial % 2 == 1;
-    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input, {.context = plan.context, .equal_inputs = equal_inputs});
+    const TileGrid grid(plan.geometry, plan.shape, plan.tile_input,
+                        {.context = plan.context, .equal_inputs = equal_inputs});
     const BlockPlan blocks(plan.shape, plan.block_shape);
     double read = 0, written = 0;
     for (std::int64_t id = 0; id < blocks.count(); ++id) {

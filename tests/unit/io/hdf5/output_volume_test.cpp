@@ -10,9 +10,9 @@
 #include <random>
 #include <set>
 
-#include "io/geometry/block_plan.h"
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
+#include "io/geometry/block_plan.h"
 #include "io/hdf5/volume_file.h"
 #include "io/hdf5/volume_reader.h"
 #include "tests/unit/error_words.h"

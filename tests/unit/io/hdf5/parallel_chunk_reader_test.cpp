@@ -6,8 +6,8 @@
 #include <fstream>
 #include <random>
 
-#include "io/hdf5/chunk_decoder.h"
 #include "io/base/error.h"
+#include "io/hdf5/chunk_decoder.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/volume_reader.h"
 #include "tests/unit/temporary_folder.h"
@@ -113,7 +113,8 @@ TEST(Unpacking, TakesStreamsOfAWholeChunkOnly) {
     const std::vector<std::byte> values(bytes, std::byte{7});
     std::vector<std::byte> stream(compressBound(bytes));
     uLongf size = stream.size();
-    compress(reinterpret_cast<Bytef*>(stream.data()), &size, reinterpret_cast<const Bytef*>(values.data()), bytes);
+    compress(reinterpret_cast<Bytef*>(stream.data()), &size, reinterpret_cast<const Bytef*>(values.data()),
+             bytes);
     stream.resize(size);
     return stream;
   };

@@ -95,7 +95,8 @@ TEST_F(DatasetWildcards, NothingThatMatchesIsAnError) {
 class FileWildcards : public ::testing::Test {
  protected:
   FileWildcards() {
-    for (const char* name : {"b/z.h5", "a/z.h5", "a/x1.h5", "a/x10.h5", "a/.hidden.h5", "a/deep/z.h5", "a/x[1].h5"})
+    for (const char* name :
+         {"b/z.h5", "a/z.h5", "a/x1.h5", "a/x10.h5", "a/.hidden.h5", "a/deep/z.h5", "a/x[1].h5"})
       write_datasets(folder_ / name, {"/raw", "/one/raw"});
     write_datasets(folder_ / "b/other.h5", {"/labels"});
     write_text("b/broken.h5");
@@ -116,8 +117,8 @@ class FileWildcards : public ::testing::Test {
 
 TEST_F(FileWildcards, MatchFilesAsGlobDoes) {
   EXPECT_THAT(found("a/x?.h5", "/raw"), ElementsAre("a/x1.h5:/raw"));
-  EXPECT_THAT(found("a/*.h5", "/raw"), ElementsAre("a/link.h5:/raw", "a/x1.h5:/raw", "a/x10.h5:/raw", "a/x[1].h5:/raw",
-                                                   "a/z.h5:/raw"))
+  EXPECT_THAT(found("a/*.h5", "/raw"),
+              ElementsAre("a/link.h5:/raw", "a/x1.h5:/raw", "a/x10.h5:/raw", "a/x[1].h5:/raw", "a/z.h5:/raw"))
       << "no folder, no hidden file";
   EXPECT_THAT(found("a/.*.h5", "/raw"), ElementsAre("a/.hidden.h5:/raw"));
   EXPECT_THAT(found("*/z.h5", "/raw"), ElementsAre("a/z.h5:/raw", "b/z.h5:/raw"));
@@ -159,7 +160,8 @@ TEST_F(FileWildcards, FilesAreUnseenUnlessThePathHasWildcards) {
 }
 
 TEST_F(FileWildcards, NothingThatMatchesIsAnError) {
-  EXPECT_THAT(words_of([&] { found("a/q*.h5", "/raw"); }), AllOf(HasSubstr("no file matches"), HasSubstr("a/q*.h5")));
+  EXPECT_THAT(words_of([&] { found("a/q*.h5", "/raw"); }),
+              AllOf(HasSubstr("no file matches"), HasSubstr("a/q*.h5")));
   EXPECT_THAT(words_of([&] { found("q*/z.h5", "/raw"); }), HasSubstr("no file matches"));
   EXPECT_THAT(words_of([&] { found("?/z.h5", "/[0-9]/raw"); }),
               AllOf(HasSubstr("none of the 2 files"), HasSubstr("/[0-9]/raw")));

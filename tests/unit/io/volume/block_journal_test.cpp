@@ -208,7 +208,8 @@ TEST(JobDescription, DifferencesAreNamedKeyByKey) {
   const JobDescription then{{"infer.tile", "572"}, {"infer.class", "1"}, {"old", "x"}};
   const JobDescription now{{"infer.tile", "1020"}, {"infer.class", "1"}, {"new", "y"}};
   EXPECT_THAT(differences_between(then, now),
-              ElementsAre("infer.tile: 572 then, 1020 now", "new: not said then, y now", "old: x then, not said now"));
+              ElementsAre("infer.tile: 572 then, 1020 now", "new: not said then, y now",
+                          "old: x then, not said now"));
   EXPECT_TRUE(differences_between(then, then).empty());
   EXPECT_NE(digest_of(then), digest_of(now));
   EXPECT_EQ(job_from_json(json_of(then), "x"), then);

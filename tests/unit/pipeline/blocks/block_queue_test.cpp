@@ -18,7 +18,8 @@ std::vector<std::int64_t> first(std::int64_t count) {
 }
 
 /// Workers of different speeds, in an interleaving of the dice's, until all is done. Returns who did what.
-std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, unsigned seed, double failing = 0) {
+std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, unsigned seed,
+                                             double failing = 0) {
   std::mt19937 dice(seed);
   BlockQueue queue(first(blocks), workers);
   std::map<std::int64_t, std::vector<int>> done_by;
@@ -26,7 +27,8 @@ std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, u
   double now = 0;
   for (std::int64_t steps = 0; queue.waiting() + queue.in_flight() > 0; ++steps) {
     if (steps > 1000 * (blocks + workers)) {
-      ADD_FAILURE() << "it does not end: " << queue.waiting() << " waiting, " << queue.in_flight() << " in flight";
+      ADD_FAILURE() << "it does not end: " << queue.waiting() << " waiting, " << queue.in_flight()
+                    << " in flight";
       break;
     }
     const int worker = static_cast<int>(dice() % static_cast<unsigned>(workers));
@@ -35,7 +37,8 @@ std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, u
       EXPECT_GE(id, 100);
     const auto held = queue.held_by(worker);
     if (held.empty() || dice() % 3 == 0) continue;
-    std::vector<std::int64_t> ended(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(1 + dice() % held.size()));
+    std::vector<std::int64_t> ended(held.begin(),
+                                    held.begin() + static_cast<std::ptrdiff_t>(1 + dice() % held.size()));
     now += 1e-3 * static_cast<double>(ended.size()) * (1 + worker);
     queue.done(worker, ended, now);
     for (const std::int64_t id : ended) {
@@ -153,7 +156,8 @@ TEST(BlockQueue, TheLastOnesGoToWhoeverIsFree) {
 
 /// Workers that take 1 s for a block, and worker 0, which takes `slow_s`.
 struct OneSlowWorker {
-  explicit OneSlowWorker(std::int64_t blocks, double slow_s) : queue(first(blocks), kWorkers), until_s(kWorkers, 0) {
+  explicit OneSlowWorker(std::int64_t blocks, double slow_s)
+      : queue(first(blocks), kWorkers), until_s(kWorkers, 0) {
     for (int worker = 0; worker < kWorkers; ++worker)
       block_s.push_back(worker == 0 ? slow_s : 1);
   }
@@ -182,7 +186,8 @@ struct OneSlowWorker {
   double now = 0, last_to_slow_s = 0;
 };
 
-/// A worker that takes 20 s for what the others do in 1 s must not sit on a block when the others have done all else.
+/// A worker that takes 20 s for what the others do in 1 s must not sit on a block when the others have done
+/// all else.
 TEST(BlockQueue, ASlowWorkerDoesNotHoldUpTheEnd) {
   OneSlowWorker job(700, 20);
   job.run([] { return false; });

@@ -48,8 +48,8 @@ TEST(Coordinator, AFailingBlockIsTriedAgainThenSetAside) {
       failed_once = true;
       coordinator.hear(worker, BlockFailure{id, false, "once"});
     } else {
-      coordinator.hear(worker,
-                       std::vector{BlockReport{id, 1, 2, id == 5 ? BlockOutcome::skipped : BlockOutcome::done}});
+      coordinator.hear(
+          worker, std::vector{BlockReport{id, 1, 2, id == 5 ? BlockOutcome::skipped : BlockOutcome::done}});
     }
   });
   EXPECT_EQ(attempts, 3);

@@ -1,4 +1,5 @@
-// The simulation of tests/benchmarks/scheduling_model.h where the answer is known, and what it says of the policy.
+// The simulation of tests/benchmarks/scheduling_model.h where the answer is known, and what it says of the
+// policy.
 #include "tests/benchmarks/scheduling_model.h"
 
 #include <gtest/gtest.h>

@@ -23,24 +23,32 @@ TEST(ChildProgram, TakesArgumentsAsTheyAre) {
 }
 
 TEST(ChildProgram, SetsTheEnvironmentAndHasNoInput) {
-  const ProgramEnd end = run_program({"sh", "-c", "cat; printf %s \"$TESSERA_CHILD:$HOME\""}, 10, {{"TESSERA_CHILD", "a=b"}, {"HOME", "h"}});
+  const ProgramEnd end = run_program({"sh", "-c", "cat; printf %s \"$TESSERA_CHILD:$HOME\""}, 10,
+                                     {{"TESSERA_CHILD", "a=b"}, {"HOME", "h"}});
   EXPECT_EQ(end.output, "a=b:h");
 }
 
 TEST(ChildProgram, TakesMuchFromBothPipes) {
-  const ProgramEnd end = run_program({"sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2"}, 20);
+  const ProgramEnd end =
+      run_program({"sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2"}, 20);
   EXPECT_EQ(end.output.size(), 1000000U);
   EXPECT_EQ(end.errors.size(), 1000000U);
 }
 
 TEST(ChildProgram, IsKilledWhenItTakesTooLong) {
   const double begin = seconds_now();
-  EXPECT_NE(testing::words_of([] { run_program({"sleep", "60"}, 0.2); }).find("sleep gave no answer within 0 s"), std::string::npos);
+  EXPECT_NE(testing::words_of([] {
+              run_program({"sleep", "60"}, 0.2);
+            }).find("sleep gave no answer within 0 s"),
+            std::string::npos);
   EXPECT_LT(seconds_now() - begin, 20);
 }
 
 TEST(ChildProgram, ThatIsNotThere) {
-  EXPECT_NE(testing::words_of([] { run_program({"tessera-no-such-program"}, 10); }).find("cannot start tessera-no-such-program: No such file"), std::string::npos);
+  EXPECT_NE(testing::words_of([] {
+              run_program({"tessera-no-such-program"}, 10);
+            }).find("cannot start tessera-no-such-program: No such file"),
+            std::string::npos);
   EXPECT_FALSE(program_exists("tessera-no-such-program"));
   EXPECT_TRUE(program_exists("sh"));
 }

@@ -26,19 +26,25 @@ std::string complaint(const std::string& yaml) {
   return testing::words_of([&] { config_of(yaml); });
 }
 
-bool has_line(const std::string& text, const std::string& line) { return ("\n" + text).find("\n" + line + "\n") != std::string::npos; }
+bool has_line(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
 
 TEST(JobScript, AsksForWhatTheConfigSays) {
   const SlurmConfig config = config_of(
-      "slurm: {partition: gpu, account: em-lab, qos: long, nodes: 4, gpus_per_node: 8, cpus_per_task: 6, time: 1-04:00:00, memory: 64G, "
-      "constraint: 'a100&nvlink', mail_user: me@lab.org, mail_type: 'END,FAIL', stop_before: 300, options: [--reservation=em]}");
+      "slurm: {partition: gpu, account: em-lab, qos: long, nodes: 4, gpus_per_node: 8, cpus_per_task: 6, "
+      "time: 1-04:00:00, memory: 64G, "
+      "constraint: 'a100&nvlink', mail_user: me@lab.org, mail_type: 'END,FAIL', stop_before: 300, options: "
+      "[--reservation=em]}");
   const std::string script = job_script(Stage::train, config, "Cells: 2nd try", 0);
   EXPECT_EQ(script.rfind("#!/bin/bash\n", 0), 0U);
   for (const char* line :
-       {"#SBATCH --job-name=tessera-train-Cells__2nd_try", "#SBATCH --partition=gpu", "#SBATCH --account=em-lab", "#SBATCH --qos=long",
-        "#SBATCH --nodes=4", "#SBATCH --ntasks-per-node=8", "#SBATCH --gpus-per-node=8", "#SBATCH --cpus-per-task=6", "#SBATCH --time=1-04:00:00", "#SBATCH --mem=64G",
-        "#SBATCH --constraint=a100&nvlink", "#SBATCH --mail-user=me@lab.org", "#SBATCH --mail-type=END,FAIL",
-        "#SBATCH --reservation=em", "#SBATCH --requeue", "#SBATCH --open-mode=append", "#SBATCH --signal=B:USR2@300"}) {
+       {"#SBATCH --job-name=tessera-train-Cells__2nd_try", "#SBATCH --partition=gpu",
+        "#SBATCH --account=em-lab", "#SBATCH --qos=long", "#SBATCH --nodes=4", "#SBATCH --ntasks-per-node=8",
+        "#SBATCH --gpus-per-node=8", "#SBATCH --cpus-per-task=6", "#SBATCH --time=1-04:00:00",
+        "#SBATCH --mem=64G", "#SBATCH --constraint=a100&nvlink", "#SBATCH --mail-user=me@lab.org",
+        "#SBATCH --mail-type=END,FAIL", "#SBATCH --reservation=em", "#SBATCH --requeue",
+        "#SBATCH --open-mode=append", "#SBATCH --signal=B:USR2@300"}) {
     EXPECT_TRUE(has_line(script, line)) << line << " in\n" << script.substr(0, 1500);
   }
   EXPECT_FALSE(has_line(script, "#SBATCH --exclusive")) << "a worker for each GPU";
@@ -48,14 +54,16 @@ TEST(JobScript, AsksForWhatTheConfigSays) {
 
 TEST(JobScript, LeavesTheRestToTheCluster) {
   const std::string script = job_script(Stage::infer, config_of("slurm: {}"), "a", 0);
-  for (const char* option : {"partition", "account", "time", "mem", "ntasks-per-node", "gpus-per-node", "constraint", "mail"})
+  for (const char* option :
+       {"partition", "account", "time", "mem", "ntasks-per-node", "gpus-per-node", "constraint", "mail"})
     EXPECT_EQ(script.find(std::string("#SBATCH --") + option), std::string::npos) << option;
   EXPECT_TRUE(has_line(script, "#SBATCH --exclusive")) << "a worker for each NUMA domain of a whole node";
 }
 
 TEST(JobScript, StagesMayAskForOtherThings) {
   const SlurmConfig config = config_of(
-      "slurm: {partition: gpu, nodes: 2, gpus_per_node: 4, time: '04:00:00', infer: {nodes: 16, time: '20:00'}, report: {partition: cpu}}");
+      "slurm: {partition: gpu, nodes: 2, gpus_per_node: 4, time: '04:00:00', infer: {nodes: 16, time: "
+      "'20:00'}, report: {partition: cpu}}");
   EXPECT_EQ(config.train.nodes, 2);
   EXPECT_EQ(config.infer.nodes, 16);
   EXPECT_EQ(config.infer.time, "20:00");
@@ -75,13 +83,16 @@ TEST(JobScript, AnArrayHasATaskForEachVolume) {
 }
 
 TEST(JobScript, OnlyWordsThatMeanThemselvesGoIn) {
-  for (const char* yaml :
-       {"slurm: {partition: 'a b'}", "slurm: {account: \"a\\n#SBATCH --uid=0\"}", "slurm: {time: '$(date)'}", "slurm: {memory: 64 GB}",
-        "slurm: {constraint: 'a;b'}", "slurm: {mail_user: 'a\"b'}", "slurm: {qos: 'a%j'}", "slurm: {options: ['--x y']}",
-        "slurm: {options: ['-x']}", "slurm: {options: [\"--comment='a'\"]}", "slurm: {mpi: 'pmix; reboot'}", "slurm: {infer: {time: soon}}"}) {
-    EXPECT_NE(complaint(yaml).find("is nothing that Slurm would take"), std::string::npos) << yaml << ": " << complaint(yaml);
+  for (const char* yaml : {"slurm: {partition: 'a b'}", "slurm: {account: \"a\\n#SBATCH --uid=0\"}",
+                           "slurm: {time: '$(date)'}", "slurm: {memory: 64 GB}", "slurm: {constraint: 'a;b'}",
+                           "slurm: {mail_user: 'a\"b'}", "slurm: {qos: 'a%j'}", "slurm: {options: ['--x y']}",
+                           "slurm: {options: ['-x']}", "slurm: {options: [\"--comment='a'\"]}",
+                           "slurm: {mpi: 'pmix; reboot'}", "slurm: {infer: {time: soon}}"}) {
+    EXPECT_NE(complaint(yaml).find("is nothing that Slurm would take"), std::string::npos)
+        << yaml << ": " << complaint(yaml);
   }
-  EXPECT_NE(complaint("slurm: {options: [--output=x]}").find("--output is set by the job scripts themselves"), std::string::npos);
+  EXPECT_NE(complaint("slurm: {options: [--output=x]}").find("--output is set by the job scripts themselves"),
+            std::string::npos);
   EXPECT_NE(complaint("slurm: {partion: x}").find("did you mean 'partition'?"), std::string::npos);
 }
 
@@ -97,7 +108,8 @@ TEST(JobScript, IsValidBash) {
   const testing::TemporaryFolder folder;
   for (const Stage stage : all_stages()) {
     const auto file = folder.path() / (name_of(stage) + ".sbatch");
-    std::ofstream(file) << job_script(stage, config_of("slurm: {nodes: 2}"), "a", stage == Stage::infer ? 3 : 0);
+    std::ofstream(file) << job_script(stage, config_of("slurm: {nodes: 2}"), "a",
+                                      stage == Stage::infer ? 3 : 0);
     const ProgramEnd end = run_program({"bash", "-n", file.string()}, 20);
     EXPECT_EQ(end.exit_code, 0) << end.errors;
   }

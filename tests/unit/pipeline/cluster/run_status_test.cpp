@@ -23,7 +23,8 @@ class Status : public ::testing::Test {
     return file;
   }
 
-  StageStatus judge(const std::optional<JobState>& slurm, const std::string& starts, const std::string& log = "") {
+  StageStatus judge(const std::optional<JobState>& slurm, const std::string& starts,
+                    const std::string& log = "") {
     const fs::path starts_file = write("train-7.starts", starts), log_file = write("train-7.log", log);
     return judge_job(Stage::train, "7", slurm ? &*slurm : nullptr, read_starts(starts_file), log_file);
   }
@@ -32,7 +33,8 @@ class Status : public ::testing::Test {
 };
 
 TEST_F(Status, StartsAreReadAsTheScriptWritesThem) {
-  const auto starts = read_starts(write("s", "begin\t0\t100\tn[1-2]\nend\t0\t160\t75\tstopped\nbegin\t1\t170\tn3\nend\t1\t18"));
+  const auto starts = read_starts(
+      write("s", "begin\t0\t100\tn[1-2]\nend\t0\t160\t75\tstopped\nbegin\t1\t170\tn3\nend\t1\t18"));
   ASSERT_EQ(starts.size(), 2U);
   EXPECT_EQ(starts[0].nodes, "n[1-2]");
   EXPECT_EQ(starts[0].exit_code, 75);
@@ -45,7 +47,8 @@ TEST_F(Status, StartsAreReadAsTheScriptWritesThem) {
 
 TEST_F(Status, SaysWhatSlurmSaysOfALivingJob) {
   const std::string stopped = "begin\t0\t100\tn1\nend\t0\t160\t75\tstopped\n";
-  StageStatus status = judge(JobState{"7", "RUNNING", "", "n[1-2]", "0:10", "4:00:00"}, stopped + "begin\t1\t170\tn1\n");
+  StageStatus status =
+      judge(JobState{"7", "RUNNING", "", "n[1-2]", "0:10", "4:00:00"}, stopped + "begin\t1\t170\tn1\n");
   EXPECT_EQ(status.state, StageState::running);
   EXPECT_EQ(status.starts, 2);
   EXPECT_EQ(status.why, "on n[1-2], 0:10 of 4:00:00");
@@ -53,30 +56,43 @@ TEST_F(Status, SaysWhatSlurmSaysOfALivingJob) {
   status = judge(JobState{"7", "PENDING", "BeginTime", "", "", ""}, stopped);
   EXPECT_EQ(status.state, StageState::waiting);
   EXPECT_EQ(status.why, "requeued, starts again in a moment");
-  EXPECT_EQ(judge(JobState{"7", "PENDING", "QOSMaxJobsPerUserLimit", "", "", ""}, "").why, "waits: QOSMaxJobsPerUserLimit");
-  EXPECT_EQ(judge(JobState{"7", "PENDING", "DependencyNeverSatisfied", "", "", ""}, "").state, StageState::cancelled);
+  EXPECT_EQ(judge(JobState{"7", "PENDING", "QOSMaxJobsPerUserLimit", "", "", ""}, "").why,
+            "waits: QOSMaxJobsPerUserLimit");
+  EXPECT_EQ(judge(JobState{"7", "PENDING", "DependencyNeverSatisfied", "", "", ""}, "").state,
+            StageState::cancelled);
 }
 
 TEST_F(Status, SaysWhyAJobFailed) {
   const std::string failed = "begin\t0\t100\tn1\nend\t0\t160\t1\tfailed\n";
-  const std::string log = "[rank 0] info: fine\n[rank 2] error: no space left on em.h5\nsrun: error: n1: task 2: Exited with exit code 1\n";
-  for (const auto& slurm : {std::optional<JobState>(JobState{"7", "FAILED", "NonZeroExitCode", "n1", "", ""}), std::optional<JobState>()}) {
+  const std::string log =
+      "[rank 0] info: fine\n[rank 2] error: no space left on em.h5\nsrun: error: n1: task 2: Exited with "
+      "exit code 1\n";
+  for (const auto& slurm : {std::optional<JobState>(JobState{"7", "FAILED", "NonZeroExitCode", "n1", "", ""}),
+                            std::optional<JobState>()}) {
     const StageStatus status = judge(slurm, failed, log);
     EXPECT_EQ(status.state, StageState::failed);
     EXPECT_EQ(status.why.rfind("no space left on em.h5\nlog: ", 0), 0U) << status.why;
   }
-  EXPECT_EQ(judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "", log).why.rfind("TIMEOUT (no space left on em.h5)", 0), 0U);
-  EXPECT_EQ(judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "begin\t0\t1\tn1\nend\t0\t60\t75\tended\n").state, StageState::failed)
+  EXPECT_EQ(judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "", log)
+                .why.rfind("TIMEOUT (no space left on em.h5)", 0),
+            0U);
+  EXPECT_EQ(
+      judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "begin\t0\t1\tn1\nend\t0\t60\t75\tended\n").state,
+      StageState::failed)
       << "what the script thought of Slurm's end of the job";
-  EXPECT_EQ(judge(JobState{"7", "NODE_FAIL", "", "n1", "", ""}, "begin\t0\t1\tn1\n").why.rfind("Slurm says NODE_FAIL", 0), 0U);
+  EXPECT_EQ(judge(JobState{"7", "NODE_FAIL", "", "n1", "", ""}, "begin\t0\t1\tn1\n")
+                .why.rfind("Slurm says NODE_FAIL", 0),
+            0U);
   EXPECT_EQ(judge(std::nullopt, failed).why.rfind("exit code 1", 0), 0U);
 }
 
 TEST_F(Status, TellsTheOtherEndsApart) {
   EXPECT_EQ(judge(JobState{"7", "COMPLETED", "", "", "", ""}, "").state, StageState::done);
-  EXPECT_EQ(judge(std::nullopt, "begin\t0\t1\tn1\nend\t0\t2\t0\tdone\n").state, StageState::done) << "Slurm has forgotten it";
+  EXPECT_EQ(judge(std::nullopt, "begin\t0\t1\tn1\nend\t0\t2\t0\tdone\n").state, StageState::done)
+      << "Slurm has forgotten it";
   EXPECT_EQ(judge(JobState{"7", "CANCELLED", "", "", "", ""}, "").state, StageState::cancelled);
-  EXPECT_EQ(judge(JobState{"7", "CANCELLED", "", "", "", ""}, "begin\t0\t1\tn1\n").why, "somebody cancelled it");
+  EXPECT_EQ(judge(JobState{"7", "CANCELLED", "", "", "", ""}, "begin\t0\t1\tn1\n").why,
+            "somebody cancelled it");
   EXPECT_EQ(judge(std::nullopt, "").state, StageState::cancelled);
   const StageStatus lost = judge(std::nullopt, "begin\t0\t1\tn1\n");
   EXPECT_EQ(lost.state, StageState::stopped);
@@ -86,7 +102,10 @@ TEST_F(Status, TellsTheOtherEndsApart) {
 TEST_F(Status, PrefersTesserasOwnWords) {
   EXPECT_EQ(last_error(write("a", "error: first\n[rank 1] error: second\nsrun: error: third\n")), "second");
   EXPECT_EQ(last_error(write("b", "srun: error: n1: task 2: Killed\n")), "srun: error: n1: task 2: Killed");
-  EXPECT_EQ(last_error(write("d", "error: of the first start\n2026-11-26T16:22:14 tessera-train-e: job 7, start 2, on n[1-2]\nfine\n")), "");
+  EXPECT_EQ(last_error(write("d",
+                             "error: of the first start\n2026-11-26T16:22:14 tessera-train-e: job 7, start "
+                             "2, on n[1-2]\nfine\n")),
+            "");
   EXPECT_EQ(last_error(write("c", "all is well, no error: here\n")), "");
   EXPECT_EQ(last_error(folder_.path() / "nothing"), "");
 }
@@ -127,8 +146,14 @@ TEST_F(Status, TellsWhatIsDamaged) {
 
 TEST_F(Status, OfNothing) {
   write("empty/x", "");
-  EXPECT_NE(testing::words_of([&] { read_run_status(RunFolder(folder_.path() / "empty")); }).find("holds nothing of a run"), std::string::npos);
-  EXPECT_NE(testing::words_of([&] { read_run_status(RunFolder(folder_.path() / "missing")); }).find("is no run folder"), std::string::npos);
+  EXPECT_NE(testing::words_of([&] {
+              read_run_status(RunFolder(folder_.path() / "empty"));
+            }).find("holds nothing of a run"),
+            std::string::npos);
+  EXPECT_NE(testing::words_of([&] {
+              read_run_status(RunFolder(folder_.path() / "missing"));
+            }).find("is no run folder"),
+            std::string::npos);
 }
 
 }  // namespace

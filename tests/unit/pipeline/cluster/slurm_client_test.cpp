@@ -29,8 +29,9 @@ TEST(SlurmClient, ReadsSacct) {
 
 TEST(SlurmClient, AChainWaitsForTheEndOfTheStageBefore) {
   const JobRequest first{"run/jobs/train.sbatch", {"a b", "$(x)"}, "run/jobs/train-%j.log", ""};
-  EXPECT_EQ(sbatch_command(first), (std::vector<std::string>{"sbatch", "--parsable", "--output=run/jobs/train-%j.log",
-                                                             "run/jobs/train.sbatch", "a b", "$(x)"}));
+  EXPECT_EQ(sbatch_command(first),
+            (std::vector<std::string>{"sbatch", "--parsable", "--output=run/jobs/train-%j.log",
+                                      "run/jobs/train.sbatch", "a b", "$(x)"}));
   JobRequest second = first;
   second.after = "12";
   const auto command = sbatch_command(second);
@@ -39,7 +40,9 @@ TEST(SlurmClient, AChainWaitsForTheEndOfTheStageBefore) {
   EXPECT_EQ(command[5], "run/jobs/train.sbatch") << "options of sbatch stand before the script";
 }
 
-TEST(SlurmClient, TakesFileNamesAsTheyAre) { EXPECT_EQ(without_patterns("runs/50%j/x"), "runs/50%%j/x"); }
+TEST(SlurmClient, TakesFileNamesAsTheyAre) {
+  EXPECT_EQ(without_patterns("runs/50%j/x"), "runs/50%%j/x");
+}
 
 }  // namespace
 }  // namespace tessera

@@ -18,11 +18,15 @@ namespace fs = std::filesystem;
 using Overrides = std::vector<std::string>;
 using testing::words_of;
 
-std::string text_of(const std::optional<DatasetName>& name) { return name ? name->text() : "-"; }
+std::string text_of(const std::optional<DatasetName>& name) {
+  return name ? name->text() : "-";
+}
 std::string text_of(const std::optional<Sections>& sections) {
   return sections ? fmt::format("[{}, {})", sections->begin, sections->end) : "-";
 }
-std::string text_of(const std::optional<Index3>& at) { return at ? to_string(*at) : "-"; }
+std::string text_of(const std::optional<Index3>& at) {
+  return at ? to_string(*at) : "-";
+}
 
 /// What the verbs see of an experiment, beside its resolved text.
 std::string meaning_of(const ExperimentConfig& c) {
@@ -32,15 +36,16 @@ std::string meaning_of(const ExperimentConfig& c) {
   volumes.push_back(c.data);
   for (const VolumeConfig& v : volumes) {
     say(v.key, text_of(v.raw), text_of(v.labels), text_of(v.train_sections), text_of(v.validation_sections),
-        v.label_kind == LabelKind::instances, v.invert_labels, v.ignore_label.value_or(-1), text_of(v.region_begin),
-        text_of(v.region_end), v.sampling_weight.value_or(-1));
+        v.label_kind == LabelKind::instances, v.invert_labels, v.ignore_label.value_or(-1),
+        text_of(v.region_begin), text_of(v.region_end), v.sampling_weight.value_or(-1));
   }
   say(c.data.normalisation == NormalisationScope::volume, c.data.min_foreground);
   const UNetOptions& m = c.model;
-  say(m.in_channels, m.classes, m.base_filters, m.depth, m.padding == Padding::valid, m.batch_norm, m.block_convs,
-      m.up_kernel, m.dropout, m.dropout_place == DropoutPlace::every_level);
+  say(m.in_channels, m.classes, m.base_filters, m.depth, m.padding == Padding::valid, m.batch_norm,
+      m.block_convs, m.up_kernel, m.dropout, m.dropout_place == DropoutPlace::every_level);
   if (c.torchscript)
-    say(c.torchscript->file.string(), c.torchscript->margin.value_or(-1), c.torchscript->activation.has_value());
+    say(c.torchscript->file.string(), c.torchscript->margin.value_or(-1),
+        c.torchscript->activation.has_value());
   const TrainConfig& t = c.train;
   const OptimizerOptions& o = t.trainer.optimizer;
   const AugmentationOptions& a = t.trainer.samples.augmentation;
@@ -48,22 +53,26 @@ std::string meaning_of(const ExperimentConfig& c) {
       static_cast<int>(o.kind), o.learning_rate, o.momentum, o.beta1, o.beta2, o.weight_decay,
       t.trainer.schedule.warm_up, t.trainer.schedule.power, t.trainer.clip_norm, t.trainer.average_decay,
       t.weight_map.w0, t.weight_map.sigma, t.ignore_label.value_or(-1), t.trainer.samples.seed, t.threads,
-      t.precision.has_value(), t.report_every, t.trainer.samples_at_once, static_cast<int>(t.trainer.sampling), t.validate_every,
-      t.patience, a.rotate, a.contrast, a.elastic, a.gamma);
+      t.precision.has_value(), t.report_every, t.trainer.samples_at_once,
+      static_cast<int>(t.trainer.sampling), t.validate_every, t.patience, a.rotate, a.contrast, a.elastic,
+      a.gamma);
   const InferConfig& i = c.infer;
   say(text_of(i.raw), text_of(i.output), i.checkpoint, text_of(i.tile), text_of(i.block), text_of(i.chunk),
-      i.precision.has_value(), text_of(i.region_begin), text_of(i.region_end), fmt::format("{}", fmt::join(i.classes, ",")),
-      i.labels, name_of(i.type), static_cast<int>(i.averaging), static_cast<int>(i.blending), i.blend_overlap,
-      static_cast<int>(i.normalisation), i.fixed_normalisation.mean, i.fixed_normalisation.std, text_of(i.skip_mask),
-      i.background ? i.background->second : -1, i.threads, i.reproducible, static_cast<int>(i.exact_tiles), i.memory_budget, i.max_retries, i.watchdog_minutes);
+      i.precision.has_value(), text_of(i.region_begin), text_of(i.region_end),
+      fmt::format("{}", fmt::join(i.classes, ",")), i.labels, name_of(i.type), static_cast<int>(i.averaging),
+      static_cast<int>(i.blending), i.blend_overlap, static_cast<int>(i.normalisation),
+      i.fixed_normalisation.mean, i.fixed_normalisation.std, text_of(i.skip_mask),
+      i.background ? i.background->second : -1, i.threads, i.reproducible, static_cast<int>(i.exact_tiles),
+      i.memory_budget, i.max_retries, i.watchdog_minutes);
   const EvaluateConfig& e = c.evaluate;
   say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels, e.kind,
       fmt::format("{}", fmt::join(e.scores, ",")));
   const SlurmConfig& s = c.slurm;
   for (const SlurmResources& r : {s.train, s.infer, s.evaluate, s.report})
-    say(r.partition, r.time, r.memory, r.constraint, r.nodes, r.gpus_per_node, r.tasks_per_node, r.cpus_per_task);
-  say(s.account, s.qos, s.mail_user, s.mail_type, s.array_limit, s.stop_before, s.restarts, s.mpi, fmt::format("{}", fmt::join(s.options, ",")),
-      s.site_env);
+    say(r.partition, r.time, r.memory, r.constraint, r.nodes, r.gpus_per_node, r.tasks_per_node,
+        r.cpus_per_task);
+  say(s.account, s.qos, s.mail_user, s.mail_type, s.array_limit, s.stop_before, s.restarts, s.mpi,
+      fmt::format("{}", fmt::join(s.options, ",")), s.site_env);
   return fmt::format("{}", fmt::join(said, "\n"));
 }
 
@@ -84,11 +93,17 @@ TEST(ResolvedExperiment, OfEveryFileReadsBackTheSame) {
     std::stringstream text;
     text << in.rdbuf();
     expect_stable(text.str(), {}, {});
-    expect_stable(text.str(), {"run_folder=\"else: where #1\"", "train.learning_rate=1e-7", "train.seed=123456789012345"}, {});
-    expect_stable(text.str(), {"infer.raw=stacks/[a-c]*.h5:/v*/raw", "infer.output=p/*_?.h5:/p/*", "infer.classes=[2, 0]"},
-                  {.inference = true});
-    expect_stable(text.str(), {"evaluate.labels=l/*.h5:/x", "evaluate.sections=[0, 3]", "model.preset=keras_same", "train.tile=auto",
-                               "infer.precision=bfloat16", "infer.region.begin=[0, 1, 2]"}, {});
+    expect_stable(text.str(),
+                  {"run_folder=\"else: where #1\"", "train.learning_rate=1e-7", "train.seed=123456789012345"},
+                  {});
+    expect_stable(
+        text.str(),
+        {"infer.raw=stacks/[a-c]*.h5:/v*/raw", "infer.output=p/*_?.h5:/p/*", "infer.classes=[2, 0]"},
+        {.inference = true});
+    expect_stable(text.str(),
+                  {"evaluate.labels=l/*.h5:/x", "evaluate.sections=[0, 3]", "model.preset=keras_same",
+                   "train.tile=auto", "infer.precision=bfloat16", "infer.region.begin=[0, 1, 2]"},
+                  {});
     ++files;
   }
   EXPECT_GE(files, 8);
@@ -110,18 +125,63 @@ infer: {raw: a.h5:/raw, output: "o.h5:/p", skip: {mask: "m.h5:/m", background: [
 slurm: {time: "04:00:00", memory: "010"}
 )";
   expect_stable(text, {}, {.training = true, .inference = true});
-  expect_stable(text, {"data.volumes[1].ignore_label=3", "infer.class=0", "model.preset=keras_same", "model.padding=valid", "slurm.time=\"12\""},
+  expect_stable(text,
+                {"data.volumes[1].ignore_label=3", "infer.class=0", "model.preset=keras_same",
+                 "model.padding=valid", "slurm.time=\"12\""},
                 {.training = true});
 }
 
 /// Text with every byte that a file's name may hold.
 std::vector<std::string> odd_texts() {
-  std::vector<std::string> texts{"",     "~",       "null",      "true",    "No",     "012",  "1e3",    "0x1F",   ".5",
-                                 "-",    "- a",     "? a",       "a: b",    "a #b",   "#b",   "&a",     "*a",     "!t",
-                                 "%x",   "@x",      "`x`",       "'x'",     "\"x\"",  "{a",   "[a]",    "a, b",   "|",
-                                 ">",    "=",       "a=b",       "key=a=b", " a ",    "\ta",  "a\n\nb", "\r\n",   "---",
-                                 "...",  "<<",      "\xc3\xbc",  "\xff",    "a\xc2\x85" "b",  "\xe2\x80\xa8", "\xef\xbb\xbf" "a",
-                                 "C:\\x", "a\\*b\\", "2001-01-01", "12:30:45"};
+  std::vector<std::string> texts{"",
+                                 "~",
+                                 "null",
+                                 "true",
+                                 "No",
+                                 "012",
+                                 "1e3",
+                                 "0x1F",
+                                 ".5",
+                                 "-",
+                                 "- a",
+                                 "? a",
+                                 "a: b",
+                                 "a #b",
+                                 "#b",
+                                 "&a",
+                                 "*a",
+                                 "!t",
+                                 "%x",
+                                 "@x",
+                                 "`x`",
+                                 "'x'",
+                                 "\"x\"",
+                                 "{a",
+                                 "[a]",
+                                 "a, b",
+                                 "|",
+                                 ">",
+                                 "=",
+                                 "a=b",
+                                 "key=a=b",
+                                 " a ",
+                                 "\ta",
+                                 "a\n\nb",
+                                 "\r\n",
+                                 "---",
+                                 "...",
+                                 "<<",
+                                 "\xc3\xbc",
+                                 "\xff",
+                                 "a\xc2\x85"
+                                 "b",
+                                 "\xe2\x80\xa8",
+                                 "\xef\xbb\xbf"
+                                 "a",
+                                 "C:\\x",
+                                 "a\\*b\\",
+                                 "2001-01-01",
+                                 "12:30:45"};
   for (int byte = 1; byte < 256; ++byte)
     texts.push_back(fmt::format("a{}b", static_cast<char>(byte)));
   return texts;
@@ -143,7 +203,8 @@ TEST(ResolvedExperiment, KeepsOddTexts) {
 
 TEST(Experiment, AnEmptyNameOfADatasetIsNone) {
   const std::string words = words_of([] {
-    parse_experiment("experiment: e\ninfer: {raw: \"\", output: o.h5:/p}\n", "e.yaml", {}, {.inference = true});
+    parse_experiment("experiment: e\ninfer: {raw: \"\", output: o.h5:/p}\n", "e.yaml", {},
+                     {.inference = true});
   });
   EXPECT_NE(words.find("e.yaml:2:9: infer.raw: '' does not name a dataset"), std::string::npos) << words;
 }

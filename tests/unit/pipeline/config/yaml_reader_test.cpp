@@ -98,7 +98,8 @@ TEST(YamlReader, WrongTypes) {
       {"iterations: 1e3", "iterations: '1e3' is not a whole number in decimal digits"},
       {"iterations: 1.0", "iterations: '1.0' is not a whole number in decimal digits"},
       {"iterations: +1", "iterations: '+1' is not a whole number in decimal digits"},
-      {"iterations: 99999999999999999999", "iterations: '99999999999999999999' is not a whole number in decimal digits"},
+      {"iterations: 99999999999999999999",
+       "iterations: '99999999999999999999' is not a whole number in decimal digits"},
       {"iterations: \"5\"", "iterations: the text \"5\" is not a whole number in decimal digits"},
       {"iterations: [5]", "iterations: a list is not a whole number in decimal digits"},
       {"iterations: {a: 5}", "iterations: a section is not a whole number in decimal digits"},
@@ -143,8 +144,9 @@ TEST(YamlReader, WordOrNumber) {
   const Reading read = [](ConfigSection& root) {
     root.get_or_word<std::int64_t>("tile", "auto", {"auto"}, at_least(188));
   };
-  EXPECT_EQ(complaint("tile: auot", read),
-            "e.yaml:1:7: tile: 'auot' is neither a whole number in decimal digits nor auto; did you mean 'auto'?");
+  EXPECT_EQ(
+      complaint("tile: auot", read),
+      "e.yaml:1:7: tile: 'auot' is neither a whole number in decimal digits nor auto; did you mean 'auto'?");
   EXPECT_EQ(complaint("tile: 12", read), "e.yaml:1:7: tile: is 12 but must be at least 188");
   EXPECT_EQ(complaint("tile: [1]", read),
             "e.yaml:1:7: tile: a list is neither a whole number in decimal digits nor auto");
@@ -155,10 +157,12 @@ TEST(YamlReader, Lists) {
     root.require<std::vector<std::int64_t>>("sections", at_least(0).of_count(2));
   };
   EXPECT_EQ(complaint("sections: [0, 16]", read), "");
-  EXPECT_EQ(complaint("sections: [0, 1, 2]", read), "e.yaml:1:11: sections: needs a list of 2, this one has 3");
-  EXPECT_EQ(complaint("sections: 16", read),
-            "e.yaml:1:11: sections: '16' is not a list, such as [a, b]; each element must be a whole number in "
-            "decimal digits");
+  EXPECT_EQ(complaint("sections: [0, 1, 2]", read),
+            "e.yaml:1:11: sections: needs a list of 2, this one has 3");
+  EXPECT_EQ(
+      complaint("sections: 16", read),
+      "e.yaml:1:11: sections: '16' is not a list, such as [a, b]; each element must be a whole number in "
+      "decimal digits");
   EXPECT_EQ(complaint("sections:\n  - 0\n  - x\n", read),
             "e.yaml:3:5: sections[1]: 'x' is not a whole number in decimal digits");
   EXPECT_EQ(complaint("sections: [0, -1]", read), "e.yaml:1:15: sections[1]: is -1 but must be at least 0");
@@ -173,7 +177,8 @@ TEST(YamlReader, MissingKeyIsReportedAtItsSection) {
 TEST(YamlReader, ValueInPlaceOfASection) {
   EXPECT_EQ(complaint("train: 5\n", read_train),
             "e.yaml:1:8: train: '5' where a section (key: value lines) is needed");
-  EXPECT_EQ(complaint("- a\n", read_train), "e.yaml:1:1: a list where a section (key: value lines) is needed");
+  EXPECT_EQ(complaint("- a\n", read_train),
+            "e.yaml:1:1: a list where a section (key: value lines) is needed");
   EXPECT_EQ(complaint("train:5\n", read_train),
             "e.yaml:1:1: 'train:5' where a section (key: value lines) is needed");
 }
@@ -215,19 +220,24 @@ TEST(YamlReader, RefusesWhatAConfigNeedsNot) {
             "e.yaml:1:4: anchors (&x) are not allowed; write the value out where it is used");
   EXPECT_EQ(complaint("a: !!int 1\n", read_nothing),
             "e.yaml:1:4: tags (tag:yaml.org,2002:int) are not allowed");
-  EXPECT_EQ(complaint("a: !!map {}\n", read_nothing), "e.yaml:1:4: tags (tag:yaml.org,2002:map) are not allowed");
+  EXPECT_EQ(complaint("a: !!map {}\n", read_nothing),
+            "e.yaml:1:4: tags (tag:yaml.org,2002:map) are not allowed");
   EXPECT_EQ(complaint("a: 1\n---\nb: 1\n", read_nothing),
             "e.yaml:2:1: a second document starts here; a file is one experiment");
-  EXPECT_EQ(complaint("? [a]\n: 1\n", read_nothing), "e.yaml:1:3: a key must be a word, not empty, a list or a map");
-  EXPECT_EQ(complaint("~: 1\n", read_nothing), "e.yaml:1:1: a key must be a word, not empty, a list or a map");
-  EXPECT_EQ(complaint("5: 1\n", read_nothing), "e.yaml:1:1: the key '5' is a number or a truth value, not a word");
+  EXPECT_EQ(complaint("? [a]\n: 1\n", read_nothing),
+            "e.yaml:1:3: a key must be a word, not empty, a list or a map");
+  EXPECT_EQ(complaint("~: 1\n", read_nothing),
+            "e.yaml:1:1: a key must be a word, not empty, a list or a map");
+  EXPECT_EQ(complaint("5: 1\n", read_nothing),
+            "e.yaml:1:1: the key '5' is a number or a truth value, not a word");
 }
 
 TEST(YamlReader, RefusesBombs) {
   std::string aliases = "a: &a [x, x, x, x, x, x, x, x, x]\n";
   for (char c = 'b'; c <= 'k'; ++c) {
     aliases += std::string(1, c) + ": &" + c + " [";
-    for (int i = 0; i < 9; ++i) aliases += std::string(i > 0 ? ", *" : "*") + static_cast<char>(c - 1);
+    for (int i = 0; i < 9; ++i)
+      aliases += std::string(i > 0 ? ", *" : "*") + static_cast<char>(c - 1);
     aliases += "]\n";
   }
   EXPECT_EQ(complaint(aliases, read_nothing).substr(0, 12), "e.yaml:1:4: ");
@@ -237,7 +247,8 @@ TEST(YamlReader, RefusesBombs) {
   EXPECT_EQ(complaint(deep, read_nothing), "e.yaml:1:53: nested deeper than 50 levels");
 
   std::string many = "a: [";
-  for (int i = 0; i < 100'001; ++i) many += "1,";
+  for (int i = 0; i < 100'001; ++i)
+    many += "1,";
   EXPECT_NE(complaint(many + "]", read_nothing).find("more than 100000 values"), std::string::npos);
 
   EXPECT_NE(complaint("a: " + std::string(1 << 20, 'x'), read_nothing).find("too many for a config"),
@@ -246,11 +257,12 @@ TEST(YamlReader, RefusesBombs) {
 
 TEST(YamlReader, OverridesReplaceAndCreate) {
   ConfigDocument document("train: {iterations: 5}\nempty:\n", "e.yaml",
-                          {"train.iterations=20", "data.sections=[1, 2]", "data.raw=a.h5:/x", "empty.key=true",
-                           "train.iterations=30"});
+                          {"train.iterations=20", "data.sections=[1, 2]", "data.raw=a.h5:/x",
+                           "empty.key=true", "train.iterations=30"});
   ConfigSection root = document.root();
   EXPECT_EQ(root.section("train").require<std::int64_t>("iterations"), 30);
-  EXPECT_EQ(root.section("data").require<std::vector<std::int64_t>>("sections"), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(root.section("data").require<std::vector<std::int64_t>>("sections"),
+            (std::vector<std::int64_t>{1, 2}));
   EXPECT_EQ(root.section("data").require<std::string>("raw"), "a.h5:/x");
   EXPECT_TRUE(root.section("empty").require<bool>("key"));
   EXPECT_NO_THROW(document.finish());
@@ -267,8 +279,10 @@ void read_volumes(ConfigSection& root) {
 TEST(YamlReader, ListsOfSections) {
   EXPECT_EQ(complaint("", read_volumes), "");
   EXPECT_EQ(complaint("data: {volumes: []}\n", read_volumes), "");
-  EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - raw: b\n    region: {begin: 3}\n", read_volumes), "");
-  EXPECT_EQ(complaint("data:\n  volumes:\n    - raw: a\n      wieght: 2\n    - weight: 0\n      region:\n        bgin: 1\n",
+  EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - raw: b\n    region: {begin: 3}\n", read_volumes),
+            "");
+  EXPECT_EQ(complaint("data:\n  volumes:\n    - raw: a\n      wieght: 2\n    - weight: 0\n      region:\n    "
+                      "    bgin: 1\n",
                       read_volumes),
             "e.yaml:4:7: data.volumes[0].wieght: unknown key; did you mean 'weight'?\n"
             "e.yaml:5:7: data.volumes[1].raw: is missing, and it has no default\n"
@@ -282,8 +296,9 @@ TEST(YamlReader, ListsOfSections) {
 
 TEST(YamlReader, OverridesReachIntoLists) {
   const std::string text = "data:\n  volumes:\n  - raw: a\n  - {raw: b, region: {begin: 1}}\n";
-  ConfigDocument document(text, "e.yaml",
-                          {"data.volumes[1].raw=c", "data.volumes[0].weight=2", "data.volumes[1].region.begin=7"});
+  ConfigDocument document(
+      text, "e.yaml",
+      {"data.volumes[1].raw=c", "data.volumes[0].weight=2", "data.volumes[1].region.begin=7"});
   ConfigSection root = document.root();
   std::vector<ConfigSection> volumes = root.section("data").sections("volumes");
   ASSERT_EQ(volumes.size(), 2U);
@@ -295,19 +310,22 @@ TEST(YamlReader, OverridesReachIntoLists) {
   EXPECT_NO_THROW(document.finish());
   for (const char* wrong : {"data.volumes[2].raw", "data.volumes[-1].raw", "data.volumes[x].raw"}) {
     EXPECT_EQ(complaint(text, read_volumes, {std::string(wrong) + "=c"}),
-              "--set " + std::string(wrong) + "=c: " + wrong + ": the file's data.volumes is no list with such an item; they "
-              "count from 0");
+              "--set " + std::string(wrong) + "=c: " + wrong +
+                  ": the file's data.volumes is no list with such an item; they "
+                  "count from 0");
   }
   EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0].wieght=1"}),
             "--set data.volumes[0].wieght=1: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
   EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0]=1"}),
             "--set data.volumes[0]=1: data.volumes[0]: is a section; set its keys one by one");
   EXPECT_EQ(complaint(text, read_volumes, {"data.volumes=[{raw: x, wieght: 1}]"}),
-            "--set data.volumes=[{raw: x, wieght: 1}]: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
+            "--set data.volumes=[{raw: x, wieght: 1}]: data.volumes[0].wieght: unknown key; did you mean "
+            "'weight'?");
 }
 
 TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
-  ConfigDocument document("data:\n  volumes:\n  - raw: \"yes\"\n  - {raw: 'x.h5:/[0-a]*/raw', weight: 0.5}\n", "e.yaml");
+  ConfigDocument document("data:\n  volumes:\n  - raw: \"yes\"\n  - {raw: 'x.h5:/[0-a]*/raw', weight: 0.5}\n",
+                          "e.yaml");
   ConfigSection root = document.root();
   read_volumes(root);
   root.section("data").get<std::int64_t>("last", 3);
@@ -326,18 +344,21 @@ TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
 TEST(YamlReader, OverridesAreStrict) {
   EXPECT_EQ(complaint("", read_train, {"train.iterations=010"}),
             "--set train.iterations=010: train.iterations: '010' is not a whole number in decimal digits");
-  EXPECT_EQ(complaint("", read_train, {"train.iterations="}),
-            "--set train.iterations=: train.iterations: an empty value is not a whole number in decimal digits");
+  EXPECT_EQ(
+      complaint("", read_train, {"train.iterations="}),
+      "--set train.iterations=: train.iterations: an empty value is not a whole number in decimal digits");
   EXPECT_EQ(complaint("", read_train, {"iterations"}),
             "--set iterations: write KEY=VALUE, such as train.iterations=20");
-  EXPECT_EQ(complaint("", read_train, {"train..x=1"}), "--set train..x=1: write KEY=VALUE, such as train.iterations=20");
+  EXPECT_EQ(complaint("", read_train, {"train..x=1"}),
+            "--set train..x=1: write KEY=VALUE, such as train.iterations=20");
   EXPECT_EQ(complaint("train: {rate: 1}", read_train, {"train.rate.x=1"}),
             "--set train.rate.x=1: train.rate.x: train.rate is a value, not a section");
   EXPECT_EQ(complaint("train: {rate: 1}", read_train, {"train=1"}),
             "--set train=1: train: is a section; set its keys one by one");
   EXPECT_EQ(complaint("", read_train, {"train={rate: 1}"}),
             "--set train={rate: 1}: train: a whole section cannot be set; set its keys one by one");
-  EXPECT_EQ(complaint("", read_train, {"train.rate=[1"}).substr(0, 37), "--set train.rate=[1: not valid YAML: ");
+  EXPECT_EQ(complaint("", read_train, {"train.rate=[1"}).substr(0, 37),
+            "--set train.rate=[1: not valid YAML: ");
 }
 
 /// Everything a config can hold, with values that are easily misread.
@@ -346,9 +367,11 @@ std::string read_tricky(ConfigDocument& document) {
   root.get<std::string>("name", "yes");
   ConfigSection first = root.section("first");
   first.get<std::vector<std::string>>(
-      "words", {"010", "1e3", "null", ":", "a: b", "#x", "", " ", "-", "a,b", "[", "\"q\"", "back\\slash", "tab\t",
-                "line\nbreak", "\x01", "~", "Off", "04:00:00", ".inf", "0x1F", "plain", "p.h5:/x", "\xc3\xa9", "- a", "=",
-                "<<", "%", "@", "`", "!x", "&x", "*x", "'", "a:", "a #b", "trailing "});
+      "words", {"010",      "1e3",  "null",  ":",           "a: b",    "#x",          "",     " ",  "-",
+                "a,b",      "[",    "\"q\"", "back\\slash", "tab\t",   "line\nbreak", "\x01", "~",  "Off",
+                "04:00:00", ".inf", "0x1F",  "plain",       "p.h5:/x", "\xc3\xa9",    "- a",  "=",  "<<",
+                "%",        "@",    "`",     "!x",          "&x",      "*x",          "'",    "a:", "a #b",
+                "trailing "});
   first.get<double>("tiny", 1e-300);
   first.get<double>("third", 1.0 / 3);
   first.get<std::int64_t>("least", std::numeric_limits<std::int64_t>::min());

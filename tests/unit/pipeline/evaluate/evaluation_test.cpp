@@ -26,8 +26,15 @@ DatasetName write_volume(const std::filesystem::path& file, const Index3& shape,
   VoxelBuffer buffer(voxel_type_of<T>(), shape);
   std::copy(voxels.begin(), voxels.end(), buffer.as<T>().begin());
   VolumeFile out(file, false);
-  out.add({.path = "/v", .type = voxel_type_of<T>(), .shape = shape, .chunk = chunk, .gzip = 1,
-           .resolution_nm = {}, .offset_nm = {}, .attributes = {}}, false);
+  out.add({.path = "/v",
+           .type = voxel_type_of<T>(),
+           .shape = shape,
+           .chunk = chunk,
+           .gzip = 1,
+           .resolution_nm = {},
+           .offset_nm = {},
+           .attributes = {}},
+          false);
   out.write_sections("/v", 0, buffer);
   out.commit();
   return {file, "/v"};
@@ -46,7 +53,8 @@ class EvaluationTest : public ::testing::Test {
       const std::size_t z = i / (24 * 32);
       const double noise = z == 4 ? 0.7 : z == 2 ? 0.1 : 0.55;
       const double right = labels_.back() != 0 ? 1 : 0;
-      probability_.push_back(static_cast<float>(right * (1 - noise) + noise * (static_cast<double>(random() % 1000) / 999)));
+      probability_.push_back(
+          static_cast<float>(right * (1 - noise) + noise * (static_cast<double>(random() % 1000) / 999)));
     }
     request_.prediction = write_volume(folder_ / "p.h5", kShape, probability_, {4, 24, 32});
     request_.labels = write_volume(folder_ / "l.h5", kShape, labels_, {1, 24, 32});
@@ -77,11 +85,13 @@ TEST_F(EvaluationTest, CountsEveryPixelOfEverySectionOnce) {
   for (std::int64_t z = 0; z < 7; ++z) {
     for (std::size_t t = 0; t < 11; ++t) {
       ThresholdSums expected;
-      for (std::size_t i = static_cast<std::size_t>(z) * 24 * 32; i < static_cast<std::size_t>(z + 1) * 24 * 32; ++i) {
+      for (std::size_t i = static_cast<std::size_t>(z) * 24 * 32;
+           i < static_cast<std::size_t>(z + 1) * 24 * 32; ++i) {
         const bool predicted = static_cast<double>(probability_[i]) > evaluation.table.thresholds[t];
         const bool interior = labels_[i] > 0;
-        (predicted ? interior ? expected.true_positive : expected.false_positive
-                   : interior ? expected.false_negative : expected.true_negative) += 1;
+        (predicted  ? interior ? expected.true_positive : expected.false_positive
+         : interior ? expected.false_negative
+                    : expected.true_negative) += 1;
       }
       const ThresholdSums& sums = evaluation.table.section(z)[t];
       EXPECT_EQ(sums.true_positive, expected.true_positive);
@@ -100,22 +110,26 @@ TEST_F(EvaluationTest, ARangeIsAPartOfTheWhole) {
   const Evaluation part = evaluate();
   ASSERT_EQ(part.table.sections, 3);
   for (std::int64_t z = 0; z < 3; ++z) {
-    for (std::size_t t = 0; t < 11; ++t) EXPECT_EQ(part.table.section(z)[t], whole.table.section(z + 3)[t]);
+    for (std::size_t t = 0; t < 11; ++t)
+      EXPECT_EQ(part.table.section(z)[t], whole.table.section(z + 3)[t]);
   }
 }
 
 TEST_F(EvaluationTest, IntegersAndInvertedLabelsGiveTheSame) {
   const Evaluation reference = evaluate();
   std::vector<std::uint8_t> inverted;
-  for (const std::uint32_t label : labels_) inverted.push_back(label > 0 ? 0 : 1);
+  for (const std::uint32_t label : labels_)
+    inverted.push_back(label > 0 ? 0 : 1);
   request_.labels = write_volume(folder_ / "inverted.h5", kShape, inverted, {7, 24, 32});
   request_.invert_labels = true;
   EXPECT_EQ(evaluate().table.sums, reference.table.sums);
 
   std::vector<std::uint8_t> bytes;
-  for (const float value : probability_) bytes.push_back(static_cast<std::uint8_t>(std::lround(value * 255)));
+  for (const float value : probability_)
+    bytes.push_back(static_cast<std::uint8_t>(std::lround(value * 255)));
   std::vector<float> rounded;
-  for (const std::uint8_t value : bytes) rounded.push_back(static_cast<float>(value / 255.0));
+  for (const std::uint8_t value : bytes)
+    rounded.push_back(static_cast<float>(value / 255.0));
   request_.prediction = write_volume(folder_ / "bytes.h5", kShape, bytes, {2, 8, 8});
   const Evaluation from_bytes = evaluate();
   request_.prediction = write_volume(folder_ / "rounded.h5", kShape, rounded, {2, 8, 8});
@@ -123,9 +137,11 @@ TEST_F(EvaluationTest, IntegersAndInvertedLabelsGiveTheSame) {
 }
 
 TEST_F(EvaluationTest, MismatchNamesBothShapes) {
-  request_.labels = write_volume(folder_ / "small.h5", {7, 24, 31}, std::vector<std::uint8_t>(7 * 24 * 31), {1, 24, 31});
-  EXPECT_EQ(complaint(), "usage: the prediction " + request_.prediction.text() + " has the shape (7, 24, 32), the labels " +
-                             request_.labels.text() + " have (7, 24, 31): they must be equal");
+  request_.labels =
+      write_volume(folder_ / "small.h5", {7, 24, 31}, std::vector<std::uint8_t>(7 * 24 * 31), {1, 24, 31});
+  EXPECT_EQ(complaint(), "usage: the prediction " + request_.prediction.text() +
+                             " has the shape (7, 24, 32), the labels " + request_.labels.text() +
+                             " have (7, 24, 31): they must be equal");
 }
 
 TEST_F(EvaluationTest, RawOfAnotherShape) {
@@ -136,13 +152,15 @@ TEST_F(EvaluationTest, RawOfAnotherShape) {
 
 TEST_F(EvaluationTest, SectionsOutOfRange) {
   request_.sections = SectionRange{5, 8};
-  EXPECT_EQ(complaint(), "usage: sections 5:8 are not in " + request_.labels.text() + ", whose sections are 0:7");
+  EXPECT_EQ(complaint(),
+            "usage: sections 5:8 are not in " + request_.labels.text() + ", whose sections are 0:7");
 }
 
 TEST_F(EvaluationTest, SwappedVolumes) {
   std::swap(request_.prediction, request_.labels);
   request_.kind = EvaluationKind::probability;
-  EXPECT_NE(complaint().find("holds uint32: a probability is float, uint8 or uint16 (are prediction and labels swapped?)"),
+  EXPECT_NE(complaint().find(
+                "holds uint32: a probability is float, uint8 or uint16 (are prediction and labels swapped?)"),
             std::string::npos);
   request_.prediction = request_.labels;
   EXPECT_NE(complaint().find("hold floating point, not integers"), std::string::npos);
@@ -151,14 +169,16 @@ TEST_F(EvaluationTest, SwappedVolumes) {
 TEST_F(EvaluationTest, NanAndScoresAreNamedWithTheirPlace) {
   probability_[5 * 24 * 32 + 3 * 32 + 17] = std::numeric_limits<float>::quiet_NaN();
   request_.prediction = write_volume(folder_ / "nan.h5", kShape, probability_, {4, 24, 32});
-  EXPECT_EQ(complaint(), request_.prediction.text() + " at section 5, (y, x) = (3, 17) is nan, no probability in [0, 1]");
+  EXPECT_EQ(complaint(),
+            request_.prediction.text() + " at section 5, (y, x) = (3, 17) is nan, no probability in [0, 1]");
   request_.sections = SectionRange{0, 5};
   EXPECT_EQ(complaint(), "");
   probability_[40] = -3;
   request_.prediction = write_volume(folder_ / "logit.h5", kShape, probability_, {4, 24, 32});
-  EXPECT_EQ(complaint(), request_.prediction.text() +
-                             " at section 0, (y, x) = (1, 8) is -3, no probability in [0, 1] (are these scores before "
-                             "the softmax?)");
+  EXPECT_EQ(complaint(),
+            request_.prediction.text() +
+                " at section 0, (y, x) = (1, 8) is -3, no probability in [0, 1] (are these scores before "
+                "the softmax?)");
 }
 
 TEST_F(EvaluationTest, TextMarksTheWorstSections) {
@@ -200,9 +220,11 @@ TEST_F(EvaluationTest, JsonHasEveryScoreOfAProbability) {
   const Evaluation evaluation = evaluate();
   const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
   EXPECT_EQ(json["kind"], "probability");
-  EXPECT_EQ(json["scores"], (std::vector<std::string>{"pixel", "rand", "thin", "warping", "objects", "calibration"}));
-  for (const char* key : {"pixel_error", "f", "iou", "membrane_iou", "rand_f", "rand_f_macro", "rand_all_f", "rand_thin_f_macro",
-                          "info_thin_f_macro", "warping_error", "warping_split_merge", "seg", "object_f1"}) {
+  EXPECT_EQ(json["scores"],
+            (std::vector<std::string>{"pixel", "rand", "thin", "warping", "objects", "calibration"}));
+  for (const char* key : {"pixel_error", "f", "iou", "membrane_iou", "rand_f", "rand_f_macro", "rand_all_f",
+                          "rand_thin_f_macro", "info_thin_f_macro", "warping_error", "warping_split_merge",
+                          "seg", "object_f1"}) {
     EXPECT_TRUE(json["volume"][5].contains(key)) << key;
   }
   EXPECT_FALSE(json["volume"][10].contains("warping_error")) << "the challenge knows no last threshold";
@@ -213,10 +235,12 @@ TEST_F(EvaluationTest, JsonHasEveryScoreOfAProbability) {
   EXPECT_EQ(json["precision_recall"][0]["recall"], 1);
   EXPECT_EQ(json["calibration"]["bins"].size(), 10U);
   std::int64_t pixels = 0;
-  for (const auto& row : json["confusion"]["pixels"]) pixels += row[0].get<std::int64_t>() + row[1].get<std::int64_t>();
+  for (const auto& row : json["confusion"]["pixels"])
+    pixels += row[0].get<std::int64_t>() + row[1].get<std::int64_t>();
   EXPECT_EQ(pixels, volume_of(kShape));
   pixels = 0;
-  for (const auto& bin : json["calibration"]["bins"]) pixels += bin["pixels"].get<std::int64_t>();
+  for (const auto& bin : json["calibration"]["bins"])
+    pixels += bin["pixels"].get<std::int64_t>();
   EXPECT_EQ(pixels, volume_of(kShape));
   ASSERT_EQ(json["worst_sections"].size(), 1U);
   EXPECT_EQ(json["worst_sections"][0]["section"], 4);
@@ -227,7 +251,8 @@ TEST_F(EvaluationTest, OnlyTheScoresAskedFor) {
   request_.scores = evaluation_scores({"pixel", "warping"});
   const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluate()));
   EXPECT_TRUE(json["volume"][0].contains("warping_error"));
-  for (const char* key : {"rand_f", "rand_thin_f", "seg"}) EXPECT_FALSE(json["volume"][0].contains(key)) << key;
+  for (const char* key : {"rand_f", "rand_thin_f", "seg"})
+    EXPECT_FALSE(json["volume"][0].contains(key)) << key;
   EXPECT_FALSE(json.contains("precision_recall"));
   EXPECT_FALSE(evaluation_scores({"auto"}).has_value());
   EXPECT_TRUE(automatic_scores(1 << 28).section.warping);
@@ -245,8 +270,10 @@ TEST_F(EvaluationTest, DegenerateVolumesHaveDefinedScores) {
   for (const float said : {0.0F, 1.0F}) {
     for (const std::uint32_t truth : {0U, 9U}) {
       const auto voxels = static_cast<std::size_t>(volume_of(kShape));
-      request_.prediction = write_volume(folder_ / "flat.h5", kShape, std::vector<float>(voxels, said), {1, 24, 32});
-      request_.labels = write_volume(folder_ / "one.h5", kShape, std::vector<std::uint32_t>(voxels, truth), {1, 24, 32});
+      request_.prediction =
+          write_volume(folder_ / "flat.h5", kShape, std::vector<float>(voxels, said), {1, 24, 32});
+      request_.labels =
+          write_volume(folder_ / "one.h5", kShape, std::vector<std::uint32_t>(voxels, truth), {1, 24, 32});
       const Evaluation evaluation = evaluate();
       const std::string text = evaluation_text(evaluation) + evaluation_json(evaluation);
       EXPECT_EQ(text.find("nan"), std::string::npos) << said << " " << truth;
@@ -291,7 +318,8 @@ TEST_F(LabelEvaluationTest, IdsInTheVolumeAndInEachSection) {
   // Two of twelve objects, equally large, have become one.
   EXPECT_NEAR(scores_of(evaluation.section[3]).voi_merge, 2.0 / 12, 1e-12);
   EXPECT_EQ(scores_of(evaluation.section[3]).voi_split, 0);
-  EXPECT_NEAR(scores_of(evaluation.section[3]).objects.seg, 11.0 / 12, 1e-12) << "both with a Jaccard index of 1/2";
+  EXPECT_NEAR(scores_of(evaluation.section[3]).objects.seg, 11.0 / 12, 1e-12)
+      << "both with a Jaccard index of 1/2";
   EXPECT_EQ(evaluation.from_worst().front(), 3);
   const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
   EXPECT_EQ(json["worst_sections"][0]["section"], 3);
@@ -324,23 +352,28 @@ TEST_F(LabelEvaluationTest, ClassesAndTheirConfusion) {
 TEST_F(LabelEvaluationTest, WhatDoesNotGoTogetherIsSaid) {
   const auto complaint_of = [&](EvaluationKind kind) -> std::string {
     try {
-      if (kind == EvaluationKind::classes) evaluate_classes(request_, Communicator::alone());
-      else evaluate_labels(request_, Communicator::alone());
+      if (kind == EvaluationKind::classes)
+        evaluate_classes(request_, Communicator::alone());
+      else
+        evaluate_labels(request_, Communicator::alone());
     } catch (const Error& error) {
       return error.what();
     }
     return {};
   };
-  EXPECT_NE(complaint_of(EvaluationKind::classes).find("class ids go up to 255 (are these ids of objects?"), std::string::npos)
+  EXPECT_NE(complaint_of(EvaluationKind::classes).find("class ids go up to 255 (are these ids of objects?"),
+            std::string::npos)
       << complaint_of(EvaluationKind::classes);
   request_.invert_labels = true;
   EXPECT_NE(complaint_of(EvaluationKind::labels).find("go with a probability only"), std::string::npos);
   request_.invert_labels = false;
   request_.scores = evaluation_scores({"rand"});
-  EXPECT_NE(complaint_of(EvaluationKind::labels).find("a choice of scores goes with a probability only"), std::string::npos);
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("a choice of scores goes with a probability only"),
+            std::string::npos);
   request_.scores.reset();
   request_.prediction = {folder_ / "p.h5", "/v"};
-  EXPECT_NE(complaint_of(EvaluationKind::labels).find("holds floating point: labels are integers"), std::string::npos);
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("holds floating point: labels are integers"),
+            std::string::npos);
 }
 
 TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
@@ -352,7 +385,9 @@ TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
     return ::testing::internal::GetCapturedStdout();
   };
   EXPECT_NE(said({}).find("taken as labels"), std::string::npos) << "uint64";
-  request_.prediction = write_volume(folder_ / "small.h5", kShape, std::vector<std::uint8_t>(static_cast<std::size_t>(volume_of(kShape)), 7), {1, 24, 32});
+  request_.prediction =
+      write_volume(folder_ / "small.h5", kShape,
+                   std::vector<std::uint8_t>(static_cast<std::size_t>(volume_of(kShape)), 7), {1, 24, 32});
   request_.labels = request_.prediction;
   EXPECT_EQ(said({}).find("taken as"), std::string::npos) << "uint8 is a probability";
   EXPECT_NE(said({"--instances"}).find("taken as labels"), std::string::npos);
@@ -364,8 +399,11 @@ TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
 }
 
 TEST_F(EvaluationTest, TheVerbTakesItsOptions) {
-  const Arguments arguments{"--prediction", request_.prediction.text(), "--labels", request_.labels.text(),
-                            "--sections", "2:5", "--thresholds", "5", "--json", (folder_ / "o.json").string()};
+  const Arguments arguments{"--prediction", request_.prediction.text(),
+                            "--labels",     request_.labels.text(),
+                            "--sections",   "2:5",
+                            "--thresholds", "5",
+                            "--json",       (folder_ / "o.json").string()};
   ::testing::internal::CaptureStdout();
   EXPECT_EQ(run_evaluate(arguments, Communicator::alone()), 0);
   EXPECT_NE(::testing::internal::GetCapturedStdout().find("sections    2:5"), std::string::npos);

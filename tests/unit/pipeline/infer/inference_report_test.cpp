@@ -8,15 +8,19 @@
 namespace tessera {
 namespace {
 
-WorkerAccount worker(int rank, const std::string& device, const std::string& engine, std::int64_t voxels = 1000) {
-  WorkerAccount account{.rank = rank, .identity = identity_of(device), .statistics = {.blocks = 1, .voxels = voxels, .elapsed_s = 1}};
+WorkerAccount worker(int rank, const std::string& device, const std::string& engine,
+                     std::int64_t voxels = 1000) {
+  WorkerAccount account{.rank = rank,
+                        .identity = identity_of(device),
+                        .statistics = {.blocks = 1, .voxels = voxels, .elapsed_s = 1}};
   engine.copy(account.statistics.engine.data(), account.statistics.engine.size() - 1);
   return account;
 }
 
 TEST(InferenceReport, SaysWhichWorkersComputedOtherwise) {
   InferenceReport report;
-  const std::string engine = "LibTorch, bfloat16, own kernels where there are some, alike at every place", other = "LibTorch, bfloat16";
+  const std::string engine = "LibTorch, bfloat16, own kernels where there are some, alike at every place",
+                    other = "LibTorch, bfloat16";
   report.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:1, NVIDIA H200", engine)};
   EXPECT_EQ(report.ways_text(), "") << "a device's number on its node is no way";
   EXPECT_EQ(report.text().find("different ways"), std::string::npos);
@@ -31,7 +35,8 @@ TEST(InferenceReport, SaysWhichWorkersComputedOtherwise) {
 
   report.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:0, NVIDIA A100", engine)};
   EXPECT_NE(report.ways_text().find("NVIDIA A100"), std::string::npos);
-  report.workers = {worker(1, "cpu, 2 threads on 0-1", "oneDNN 2.6, float32"), worker(2, "cpu, 2 threads on 2-3", "oneDNN 2.6, float32")};
+  report.workers = {worker(1, "cpu, 2 threads on 0-1", "oneDNN 2.6, float32"),
+                    worker(2, "cpu, 2 threads on 2-3", "oneDNN 2.6, float32")};
   EXPECT_EQ(report.ways_text(), "");
 }
 

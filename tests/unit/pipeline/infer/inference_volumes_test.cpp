@@ -31,9 +31,11 @@ class InferenceVolumes : public ::testing::Test {
     if (fs::path(file).has_parent_path()) fs::create_directories(fs::path(file).parent_path());
     std::ofstream(file) << "raw";
   }
-  static ExperimentConfig experiment(const std::string& raw, const std::string& output, const std::string& rest = "") {
-    return parse_experiment(fmt::format("experiment: e\ninfer:\n  raw: \"{}\"\n  output: \"{}\"\n{}", raw, output, rest),
-                            "e.yaml", {}, {.inference = true});
+  static ExperimentConfig experiment(const std::string& raw, const std::string& output,
+                                     const std::string& rest = "") {
+    return parse_experiment(
+        fmt::format("experiment: e\ninfer:\n  raw: \"{}\"\n  output: \"{}\"\n{}", raw, output, rest),
+        "e.yaml", {}, {.inference = true});
   }
   static std::vector<std::string> names(const std::vector<InferenceVolume>& volumes) {
     std::vector<std::string> names;
@@ -95,15 +97,16 @@ TEST_F(InferenceVolumes, NamesAreSafeAndTheirOwn) {
   const auto volumes = inference_volumes(experiment("s/*.h5:/raw", "p/*.h5:/p"));
   EXPECT_THAT(names(volumes), ElementsAre("_x", "a_b", "a_b_2", "a_b_3", std::string(100, 'n'), "__"));
   make("t/.h5");
-  EXPECT_THAT(words_of([] { inference_volumes(experiment("t/*h5:/raw", "p/*h5:/p")); }), HasSubstr("no file matches"))
+  EXPECT_THAT(words_of([] { inference_volumes(experiment("t/*h5:/raw", "p/*h5:/p")); }),
+              HasSubstr("no file matches"))
       << "hidden files are none";
   make("t/xh5");
   EXPECT_THAT(names(inference_volumes(experiment("t/x*h5:/raw", "p/*h5:/p"))), ElementsAre("volume"));
 }
 
 TEST_F(InferenceVolumes, OddNamesSurvive) {
-  const std::vector<std::string> odd{"a'b", "a\"b", "a: b", "#a", "a #b", "{a", "[a", "a\\b", "*", " a ", "a\nb", "12",
-                                     "\xff", "null", "~", "a=b", "%", "?"};
+  const std::vector<std::string> odd{"a'b", "a\"b", "a: b", "#a",   "a #b", "{a", "[a",  "a\\b", "*",
+                                     " a ", "a\nb", "12",   "\xff", "null", "~",  "a=b", "%",    "?"};
   for (const std::string& one : odd)
     make("s/x" + one + ".h5");
   const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*:/p");
@@ -148,8 +151,9 @@ TEST_F(InferenceVolumes, WhatDoesNotGoTogetherIsRefused) {
               HasSubstr("infer.skip.mask: has 2 wildcards"));
   EXPECT_THAT(refusal("a?.h5:/raw", "p?.h5:/p", "evaluate: {labels: \"l?_?.h5:/m\"}\n"),
               HasSubstr("evaluate.labels: has 2 wildcards"));
-  EXPECT_THAT(refusal("a?.h5:/raw", "p.h5:/p?"),
-              AllOf(HasSubstr("infer.output: the results of a1.h5:/raw and a2.h5:/raw would both be in p.h5")));
+  EXPECT_THAT(
+      refusal("a?.h5:/raw", "p.h5:/p?"),
+      AllOf(HasSubstr("infer.output: the results of a1.h5:/raw and a2.h5:/raw would both be in p.h5")));
   EXPECT_EQ(refusal("??.h5:/raw", "p/??.h5:/p"), "no error");
 }
 

@@ -63,18 +63,19 @@ TEST(Html, TablesSortByTheNumbersThemselves) {
   table.add({Cell::words("a<b"), Cell::number(0.123456789, 2)}, "marked");
   table.add({Cell::words("c"), Cell::number(std::numeric_limits<double>::quiet_NaN(), 2)});
   const std::string html = table.html().str();
-  EXPECT_NE(html.find("<tr class=\"marked\"><td>a&lt;b</td><td class=\"n\" data-v=\"0.123456789\">0.12</td></tr>"),
-            std::string::npos)
+  EXPECT_NE(
+      html.find("<tr class=\"marked\"><td>a&lt;b</td><td class=\"n\" data-v=\"0.123456789\">0.12</td></tr>"),
+      std::string::npos)
       << html;
   EXPECT_NE(html.find("data-v=\"\">\u2013</td>"), std::string::npos);
 }
 
 TEST(Html, APageForbidsEveryRequestAndForeignScript) {
-  const std::string page = html_page("<title>", tag("p", "", text("head")), {{"one", "First & last", note("body")}});
-  EXPECT_NE(
-      page.find(
-          "default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;; script-src &#39;sha256-"),
-      std::string::npos);
+  const std::string page =
+      html_page("<title>", tag("p", "", text("head")), {{"one", "First & last", note("body")}});
+  EXPECT_NE(page.find("default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;; "
+                      "script-src &#39;sha256-"),
+            std::string::npos);
   EXPECT_NE(page.find("<title>&lt;title&gt;</title>"), std::string::npos);
   EXPECT_NE(page.find("<a href=\"#one\">First &amp; last</a>"), std::string::npos);
   EXPECT_NE(page.find("prefers-color-scheme: dark"), std::string::npos);
@@ -84,7 +85,8 @@ TEST(Html, APageForbidsEveryRequestAndForeignScript) {
 }
 
 TEST(ScoreName, SetsHighAndLow) {
-  EXPECT_EQ(score_name("V^Rand_thin, x").str(), "V<span class=\"pair\"><sup>Rand</sup><sub>thin</sub></span>, x");
+  EXPECT_EQ(score_name("V^Rand_thin, x").str(),
+            "V<span class=\"pair\"><sup>Rand</sup><sub>thin</sub></span>, x");
   EXPECT_EQ(score_name("Pixel error").str(), "Pixel error");
 }
 

@@ -42,7 +42,8 @@ TEST(MetricsTable, ReadsColumnsAndEmptyFields) {
 
 TEST(MetricsTable, DamagedRowsAreCountedAndLeftOut) {
   const std::string head = kHeader;
-  EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,\n2,1,1.5,0.").rows.size(), 1U) << "cut short by a kill";
+  EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,\n2,1,1.5,0.").rows.size(), 1U)
+      << "cut short by a kill";
   EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,\n2,1,1.5,0.").unreadable, 1);
   EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,").unreadable, 1) << "without its end";
   EXPECT_EQ(read_metrics(head + "1,x,2.5,0.4,0.01,1.5,,\n").unreadable, 1);
@@ -85,9 +86,9 @@ TEST(SectionsToCompare, WorstOfEachAndTheLargestChange) {
   EXPECT_EQ(three[2].section, 1);
   EXPECT_EQ(three[2].why, "the largest change");
   EXPECT_TRUE(sections_to_compare(evaluation({0.5}), Json()).empty());
-  EXPECT_TRUE(
-      sections_to_compare(evaluation({0.5}), Json{{"kind", "labels"}, {"sections", {{{"section", 0}, {"voi", 1.0}}}}})
-          .empty());
+  EXPECT_TRUE(sections_to_compare(evaluation({0.5}),
+                                  Json{{"kind", "labels"}, {"sections", {{{"section", 0}, {"voi", 1.0}}}}})
+                  .empty());
 }
 
 class RunRecordTest : public ::testing::Test {
@@ -122,8 +123,9 @@ TEST_F(RunRecordTest, AFolderWithoutARunIsAUsageError) {
 }
 
 TEST_F(RunRecordTest, ReadsConfigsOfBothVerbs) {
-  write("config.yaml",
-        "experiment: one\ndata:\n  train_sections: [0, 16]\ntrain:\n  iterations: 20\ninfer:\n  tile: auto\n");
+  write(
+      "config.yaml",
+      "experiment: one\ndata:\n  train_sections: [0, 16]\ntrain:\n  iterations: 20\ninfer:\n  tile: auto\n");
   write("inference.yaml", "experiment: one\ntrain:\n  iterations: 999\ninfer:\n  tile: 572\n  more: x\n");
   const RunRecord record = read();
   EXPECT_EQ(record.name, "one");
@@ -159,7 +161,8 @@ TEST_F(RunRecordTest, DamagedFilesAreSaidAndTheRestIsShown) {
 
 TEST_F(RunRecordTest, JsonOfOtherTypesBreaksNothing) {
   for (const char* evaluation :
-       {"{}", "{\"kind\": 3}", R"({"kind": "probability", "sections": [1, null, {"section": "x"}], "volume": {"a": 1},
+       {"{}", "{\"kind\": 3}",
+        R"({"kind": "probability", "sections": [1, null, {"section": "x"}], "volume": {"a": 1},
          "best": [], "confusion": {"pixels": [[1], 2]}, "calibration": {"bins": [{"pixels": -1}]}, "worst_sections": 7})",
         R"({"kind": "labels", "volume_3d": 3, "sections": [{}]})",
         R"({"kind": "classes", "classes": [{"class": 0}, 5], "confusion": [[1, "x"], 3]})"}) {
@@ -207,7 +210,8 @@ TEST_F(RunRecordTest, HostileNamesStayText) {
   write("inference.json",
         Json{{"result", hostile},
              {"end", hostile},
-             {"workers", {{{"host", hostile}, {"device", hostile}, {"rank", 1}, {"elapsed_s", 1}, {"read_s", 1}}}},
+             {"workers",
+              {{{"host", hostile}, {"device", hostile}, {"rank", 1}, {"elapsed_s", 1}, {"read_s", 1}}}},
              {"blocks", {{"failed", {{{"place", hostile}, {"worker", hostile}, {"words", hostile}}}}}}}
             .dump());
   const RunRecord record = read();
@@ -215,7 +219,8 @@ TEST_F(RunRecordTest, HostileNamesStayText) {
   other.name = hostile;
   other.place = hostile;
   other.problems.push_back(hostile);
-  for (const std::string& page : {report_page(record), compare_page(record, other), compare_page(other, record)}) {
+  for (const std::string& page :
+       {report_page(record), compare_page(record, other), compare_page(other, record)}) {
     EXPECT_EQ(page.find("<script>alert"), std::string::npos);
     EXPECT_EQ(page.find("<img src=x"), std::string::npos);
     EXPECT_EQ(page.find("<svg onload"), std::string::npos);
@@ -224,7 +229,8 @@ TEST_F(RunRecordTest, HostileNamesStayText) {
 }
 
 TEST_F(RunRecordTest, FailedBlocksAreListed) {
-  write("inference.json", R"json({"end": "failed", "blocks": {"all": 9, "now": 8, "before": 0, "left": 1, "failed":
+  write("inference.json",
+        R"json({"end": "failed", "blocks": {"all": 9, "now": 8, "before": 0, "left": 1, "failed":
       [{"block": 4, "place": "z [0, 4)", "attempts": 3, "worker": "rank 2 on node7", "words": "cannot read"}]}, "workers": []})json");
   const std::string page = report_page(read());
   for (const char* words : {"1 block could not be predicted", "z [0, 4)", "rank 2 on node7", "cannot read"}) {

@@ -22,7 +22,8 @@ std::size_t count(const std::string& text, const std::string& part) {
 /// The numbers of the first path with this class.
 std::vector<double> path_numbers(const std::string& svg, const std::string& css_class) {
   std::smatch found;
-  if (!std::regex_search(svg, found, std::regex("<path d=\"([^\"]*)\" class=\"" + css_class + "\""))) return {};
+  if (!std::regex_search(svg, found, std::regex("<path d=\"([^\"]*)\" class=\"" + css_class + "\"")))
+    return {};
   std::vector<double> numbers;
   const std::string path = found[1];
   const std::regex number("-?[0-9.]+");
@@ -111,7 +112,8 @@ TEST(SvgPlot, ScalesValuesToPixels) {
 }
 
 TEST(SvgPlot, WhatIsNoNumberLeavesAGap) {
-  const std::string svg = svg_of(plot_of({{0, 1}, {1, 2}, {2, kNan}, {3, 1}, {4, 2}, {5, kInf}, {6, 3}})).str();
+  const std::string svg =
+      svg_of(plot_of({{0, 1}, {1, 2}, {2, kNan}, {3, 1}, {4, 2}, {5, kInf}, {6, 3}})).str();
   std::smatch found;
   ASSERT_TRUE(std::regex_search(svg, found, std::regex("<path d=\"([^\"]*)\" class=\"line\"")));
   EXPECT_EQ(count(found[1], "M"), 3U);
@@ -139,7 +141,8 @@ TEST(SvgPlot, NamesStandApartAtTheEnds) {
   Plot plot = plot_of({{0, 0}, {1, 1}});
   plot.series.clear();
   for (int i = 1; i <= 6; ++i)
-    plot.series.push_back({"curve " + std::to_string(i), {{0, 0}, {1, 1 + 1e-3 * i}}, PlotSeries::Style::line, i});
+    plot.series.push_back(
+        {"curve " + std::to_string(i), {{0, 0}, {1, 1 + 1e-3 * i}}, PlotSeries::Style::line, i});
   const std::string svg = svg_of(plot).str();
   std::vector<double> heights;
   const std::regex name("<text x=\"[0-9.]+\" y=\"([0-9.]+)\" class=\"name\"");
@@ -170,7 +173,8 @@ TEST(SvgPlot, NamesAreEscaped) {
 }
 
 TEST(SvgBars, WidthsAddUp) {
-  StackedBars bars{.title = "t", .axis = "seconds", .parts = {"a", "b"}, .colours = {}, .mark = "m", .bars = {}};
+  StackedBars bars{
+      .title = "t", .axis = "seconds", .parts = {"a", "b"}, .colours = {}, .mark = "m", .bars = {}};
   bars.bars = {{"one", "", {1, 3}, 4}, {"two", "", {2, kNan}, 0}};
   const std::string svg = svg_of(bars).str();
   std::vector<double> widths;

@@ -14,7 +14,8 @@ std::vector<int> pixel(const RgbImage& image, std::int64_t y, std::int64_t x) {
 
 TEST(Overlay, StretchIgnoresOutliersAndNan) {
   std::vector<float> raw(1000, 50.0F);
-  for (std::size_t i = 0; i < 500; ++i) raw[i] = 10.0F;
+  for (std::size_t i = 0; i < 500; ++i)
+    raw[i] = 10.0F;
   raw[0] = -1e9F;
   raw[1] = 1e9F;
   raw[2] = std::numeric_limits<float>::quiet_NaN();
@@ -40,8 +41,8 @@ TEST(Overlay, EveryOutcomeHasItsColour) {
 
 TEST(Overlay, PanelsStandSideBySide) {
   const std::vector<float> raw{0, 1, 0, 1};
-  const RgbImage picture = section_picture(raw, std::vector<std::uint8_t>{1, 0, 1, 0},
-                                           std::vector<double>{1, 1, 0, 0}, 0.5, 2, 2);
+  const RgbImage picture =
+      section_picture(raw, std::vector<std::uint8_t>{1, 0, 1, 0}, std::vector<double>{1, 1, 0, 0}, 0.5, 2, 2);
   ASSERT_EQ(picture.height, 2);
   ASSERT_EQ(picture.width, 3 * 2 + 2 * 6);
   EXPECT_EQ(pixel(picture, 0, 1), (std::vector<int>{255, 255, 255}));

@@ -38,7 +38,8 @@ TEST(WallTime, AllowsWhatEndsInTimeWithHalfAsMuchAgain) {
 
 TEST(WallTime, RefusesWhatIsNoTime) {
   const Deadline text("tomorrow");
-  EXPECT_NE(testing::words_of([] { WallTime(); }).find("TESSERA_DEADLINE is 'tomorrow': seconds since 1970"), std::string::npos);
+  EXPECT_NE(testing::words_of([] { WallTime(); }).find("TESSERA_DEADLINE is 'tomorrow': seconds since 1970"),
+            std::string::npos);
 }
 
 }  // namespace

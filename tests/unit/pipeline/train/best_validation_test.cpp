@@ -16,7 +16,8 @@ ValidationScores scores(double pixel_error, double iou, double rand_f) {
 }
 
 TEST(BestValidation, TheMetricDecides) {
-  BestValidation error(ValidationMetric::pixel_error), iou(ValidationMetric::iou), rand(ValidationMetric::rand);
+  BestValidation error(ValidationMetric::pixel_error), iou(ValidationMetric::iou),
+      rand(ValidationMetric::rand);
   for (BestValidation* one : {&error, &iou, &rand})
     EXPECT_TRUE(one->hear(scores(0.5, 0.5, 0.5))) << "the first is the best";
   const ValidationScores second = scores(0.4, 0.6, 0.3);
@@ -65,7 +66,8 @@ TEST(BestValidation, GoesOnFromACheckpoint) {
   EXPECT_TRUE(changes_on_resume(ValidationMetric::iou, false, checkpoint).empty());
   const std::vector<std::string> changes = changes_on_resume(ValidationMetric::rand, false, checkpoint);
   ASSERT_EQ(changes.size(), 1U);
-  EXPECT_NE(changes[0].find("is one by iou, and train.validation_metric is rand now"), std::string::npos) << changes[0];
+  EXPECT_NE(changes[0].find("is one by iou, and train.validation_metric is rand now"), std::string::npos)
+      << changes[0];
 }
 
 TEST(BestValidation, ChangesOfTheAverageAreTold) {

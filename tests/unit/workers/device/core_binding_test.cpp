@@ -49,7 +49,9 @@ TEST(CpuShare, KeepsDomainsAndCoresWhole) {
   EXPECT_EQ(cpu_list_text(share_of_cpus(two_sockets(), 8, 7)), "7,15");
 }
 
-TEST(CpuShare, IsEmptyWhereThereAreMoreWorkers) { EXPECT_TRUE(share_of_cpus(two_sockets(), 17, 0).empty()); }
+TEST(CpuShare, IsEmptyWhereThereAreMoreWorkers) {
+  EXPECT_TRUE(share_of_cpus(two_sockets(), 17, 0).empty());
+}
 
 TEST(Binding, HoldsForThreadsToCome) {
   const std::vector<Cpu> cpus = allowed_cpus();
@@ -58,7 +60,8 @@ TEST(Binding, HoldsForThreadsToCome) {
   std::thread([&] {  // a thread of its own: the others of this program keep theirs
     if (!bind_to_cpus({cpus.back().id})) return;
     std::thread([&] { after = allowed_cpus(); }).join();
-  }).join();
+  })
+      .join();
   ASSERT_EQ(after.size(), 1U);
   EXPECT_EQ(after[0].id, cpus.back().id);
   EXPECT_EQ(allowed_cpus().size(), cpus.size());

@@ -54,7 +54,8 @@ void require(bool condition, const char* otherwise) {
 }
 
 void require_piece(const void* place) {
-  require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0, "an access of 16 bytes that is not aligned to them");
+  require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0,
+          "an access of 16 bytes that is not aligned to them");
 }
 
 /// A thread's copies to shared memory that have begun.
@@ -75,7 +76,8 @@ struct Matrix {
 
   /// The pieces of a line lie by the place's 128 bytes within 1024.
   std::uint16_t bits(unsigned int line, unsigned int term) const {
-    const char* const place = first + line % 8 * between_lines + line / 8 * between_eights + term / 8 * between_pieces;
+    const char* const place =
+        first + line % 8 * between_lines + line / 8 * between_eights + term / 8 * between_pieces;
     const auto address = reinterpret_cast<std::uintptr_t>(place);
     const std::uintptr_t piece = swizzled ? address ^ ((address >> 7) % 8 << 4) : address;
     std::uint16_t value = 0;
@@ -93,8 +95,8 @@ struct Products {
     float (*value)(unsigned short bits);
   };
   std::vector<std::vector<Product>> groups = {{}};
-  bool begun = false;     ///< by begin_products()
-  bool unshown = false;   ///< copies that are there for other loads only
+  bool begun = false;    ///< by begin_products()
+  bool unshown = false;  ///< copies that are there for other loads only
 };
 
 /// The block that runs, for what its threads do together.
@@ -142,16 +144,20 @@ void __syncthreads() {
 }
 
 void copy(const Copies::Copy& copy) {
-  if (copy.from == nullptr) std::memset(copy.to, 0, 16);
-  else std::memcpy(copy.to, copy.from, 16);
+  if (copy.from == nullptr)
+    std::memset(copy.to, 0, 16);
+  else
+    std::memcpy(copy.to, copy.from, 16);
 }
 
 void copy_piece(Piece* to, const Piece* from, bool inside) {
   require_piece(to);
   require_piece(from);
   const Copies::Copy one = {to, inside ? from : nullptr};
-  if (block().how.late_copies) block().copies[threadIdx.x].steps.back().push_back(one);
-  else copy(one);
+  if (block().how.late_copies)
+    block().copies[threadIdx.x].steps.back().push_back(one);
+  else
+    copy(one);
 }
 
 void end_step() {
@@ -189,9 +195,11 @@ void load_matrices(unsigned int (&to)[4], const Piece* row) {
 
 /// As the matrices of PTX's mma.m16n8k16 for values of two bytes lie in a warp's registers.
 template <float (*value)(unsigned int pair, bool second)>
-void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter,
+              unsigned int filter_later) {
   const unsigned int lane = threadIdx.x % Block::kWarp;
-  const Block::Shown* const warp = block().show({.pixels = {pixels[0], pixels[1], pixels[2], pixels[3]}, .filters = {filter, filter_later}});
+  const Block::Shown* const warp = block().show(
+      {.pixels = {pixels[0], pixels[1], pixels[2], pixels[3]}, .filters = {filter, filter_later}});
   for (unsigned int i = 0; i < 4; ++i) {
     const unsigned int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
     for (unsigned int k = 0; k < 16; ++k) {
@@ -210,11 +218,13 @@ float float16_of(unsigned int pair, bool second) {
   return half_value(static_cast<unsigned short>(second ? pair >> 16 : pair));
 }
 
-void multiply(Bfloat16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+void multiply(Bfloat16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter,
+              unsigned int filter_later) {
   multiply<bfloat16_of>(sums, pixels, filter, filter_later);
 }
 
-void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter, unsigned int filter_later) {
+void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter,
+              unsigned int filter_later) {
   multiply<float16_of>(sums, pixels, filter, filter_later);
 }
 
@@ -226,12 +236,19 @@ alignas(1024) Piece shared_memory[kSharedPieces];
 
 Matrix matrix_of_lines(const Piece* first) {
   require_piece(first);
-  return {.first = reinterpret_cast<const char*>(first), .between_lines = 128, .between_eights = 1024, .between_pieces = 16, .swizzled = true};
+  return {.first = reinterpret_cast<const char*>(first),
+          .between_lines = 128,
+          .between_eights = 1024,
+          .between_pieces = 16,
+          .swizzled = true};
 }
 
 Matrix matrix_of_planes(const Piece* first, int between_eights, int between_pieces) {
   require_piece(first);
-  return {.first = reinterpret_cast<const char*>(first), .between_lines = 16, .between_eights = between_eights * 16, .between_pieces = between_pieces * 16};
+  return {.first = reinterpret_cast<const char*>(first),
+          .between_lines = 16,
+          .between_eights = between_eights * 16,
+          .between_pieces = between_pieces * 16};
 }
 
 void show_copies() {
@@ -252,7 +269,8 @@ void add(const Products::Product& product, unsigned int thread) {
       values[k] = product.value(matrix.bits(number, k));
     return values;
   };
-  const std::array rows = {line(product.of_pixels, 16 * warp + lane / 4), line(product.of_pixels, 16 * warp + lane / 4 + 8)};
+  const std::array rows = {line(product.of_pixels, 16 * warp + lane / 4),
+                           line(product.of_pixels, 16 * warp + lane / 4 + 8)};
   for (unsigned int column = 0; column < product.filters / 4; ++column) {
     const auto filter = line(product.of_filters, column / 2 * 8 + lane % 4 * 2 + column % 2);
     for (unsigned int row = 0; row < 2; ++row) {
@@ -281,17 +299,21 @@ void wait_for_products() {
 
 template <class Type, std::size_t kSums>
 void multiply_together(Type, float (&sums)[kSums], const Matrix& pixels, const Matrix& filters) {
-  const Block::Shown mine = {.what = Block::Together::multiply_together, .matrices = {pixels.first, filters.first}};
+  const Block::Shown mine = {.what = Block::Together::multiply_together,
+                             .matrices = {pixels.first, filters.first}};
   const Block::Shown* const all = block().show(mine, Block::kWarpgroup);
   for (std::size_t i = 0; i < Block::kWarpgroup; ++i)
     require(all[i].matrices == mine.matrices, "a warpgroup's threads multiply different matrices");
   Products& products = block().products[threadIdx.x];
   require(products.begun, "products that have not begun");
-  require(std::ranges::none_of(block().products, &Products::unshown), "products of copies that have not been shown");
+  require(std::ranges::none_of(block().products, &Products::unshown),
+          "products of copies that have not been shown");
   const Products::Product product = {
       .sums = sums, .filters = kSums * 2, .of_pixels = pixels, .of_filters = filters, .value = Type::value};
-  if (block().how.late_products) products.groups.back().push_back(product);
-  else add(product, threadIdx.x);
+  if (block().how.late_products)
+    products.groups.back().push_back(product);
+  else
+    add(product, threadIdx.x);
 }
 
 void settle(float&) {}
@@ -311,41 +333,71 @@ Value read(const void* place) {
 
 template <class... Values>
 void call(void (*kernel)(Values...), std::span<void*> arguments) {
-  TORCH_CHECK(arguments.size() == sizeof...(Values), "a kernel takes ", sizeof...(Values), " arguments, not ", arguments.size());
+  TORCH_CHECK(arguments.size() == sizeof...(Values), "a kernel takes ", sizeof...(Values), " arguments, not ",
+              arguments.size());
   [&]<std::size_t... places>(std::index_sequence<places...>) {
     kernel(read<Values>(arguments[places])...);
-  }(std::index_sequence_for<Values...>());
+  }
+  (std::index_sequence_for<Values...>());
 }
 
 void call(const std::string& name, std::span<void*> arguments) {
-  if (name == "tessera_pool") call(tessera_pool, arguments);
-  else if (name == "tessera_join") call(tessera_join, arguments);
-  else if (name == "tessera_first_convolution") call(tessera_first_convolution, arguments);
-  else if (name == "tessera_classes") call(tessera_classes, arguments);
-  else if (name == "tessera_bend_input") call(tessera_bend_input, arguments);
-  else if (name == "tessera_bend_answer") call(tessera_bend_answer, arguments);
-  else if (name == "tessera_convolve_bfloat16_large") call(tessera_convolve_bfloat16_large, arguments);
-  else if (name == "tessera_convolve_bfloat16_narrow") call(tessera_convolve_bfloat16_narrow, arguments);
-  else if (name == "tessera_convolve_bfloat16_small") call(tessera_convolve_bfloat16_small, arguments);
-  else if (name == "tessera_convolve_float16_large") call(tessera_convolve_float16_large, arguments);
-  else if (name == "tessera_convolve_float16_narrow") call(tessera_convolve_float16_narrow, arguments);
-  else if (name == "tessera_convolve_float16_small") call(tessera_convolve_float16_small, arguments);
-  else if (name == "tessera_convolve_float32_large") call(tessera_convolve_float32_large, arguments);
-  else if (name == "tessera_convolve_float32_narrow") call(tessera_convolve_float32_narrow, arguments);
-  else if (name == "tessera_convolve_float32_small") call(tessera_convolve_float32_small, arguments);
-  else if (name == "tessera_hopper_bfloat16_lines_64") call(tessera_hopper_bfloat16_lines_64, arguments);
-  else if (name == "tessera_hopper_bfloat16_lines_128") call(tessera_hopper_bfloat16_lines_128, arguments);
-  else if (name == "tessera_hopper_bfloat16_lines_128_deep") call(tessera_hopper_bfloat16_lines_128_deep, arguments);
-  else if (name == "tessera_hopper_bfloat16_patches_64") call(tessera_hopper_bfloat16_patches_64, arguments);
-  else if (name == "tessera_hopper_bfloat16_patches_64_deep") call(tessera_hopper_bfloat16_patches_64_deep, arguments);
-  else if (name == "tessera_hopper_bfloat16_patches_128") call(tessera_hopper_bfloat16_patches_128, arguments);
-  else if (name == "tessera_hopper_float16_lines_64") call(tessera_hopper_float16_lines_64, arguments);
-  else if (name == "tessera_hopper_float16_lines_128") call(tessera_hopper_float16_lines_128, arguments);
-  else if (name == "tessera_hopper_float16_lines_128_deep") call(tessera_hopper_float16_lines_128_deep, arguments);
-  else if (name == "tessera_hopper_float16_patches_64") call(tessera_hopper_float16_patches_64, arguments);
-  else if (name == "tessera_hopper_float16_patches_64_deep") call(tessera_hopper_float16_patches_64_deep, arguments);
-  else if (name == "tessera_hopper_float16_patches_128") call(tessera_hopper_float16_patches_128, arguments);
-  else TORCH_CHECK(false, "no kernel ", name);
+  if (name == "tessera_pool")
+    call(tessera_pool, arguments);
+  else if (name == "tessera_join")
+    call(tessera_join, arguments);
+  else if (name == "tessera_first_convolution")
+    call(tessera_first_convolution, arguments);
+  else if (name == "tessera_classes")
+    call(tessera_classes, arguments);
+  else if (name == "tessera_bend_input")
+    call(tessera_bend_input, arguments);
+  else if (name == "tessera_bend_answer")
+    call(tessera_bend_answer, arguments);
+  else if (name == "tessera_convolve_bfloat16_large")
+    call(tessera_convolve_bfloat16_large, arguments);
+  else if (name == "tessera_convolve_bfloat16_narrow")
+    call(tessera_convolve_bfloat16_narrow, arguments);
+  else if (name == "tessera_convolve_bfloat16_small")
+    call(tessera_convolve_bfloat16_small, arguments);
+  else if (name == "tessera_convolve_float16_large")
+    call(tessera_convolve_float16_large, arguments);
+  else if (name == "tessera_convolve_float16_narrow")
+    call(tessera_convolve_float16_narrow, arguments);
+  else if (name == "tessera_convolve_float16_small")
+    call(tessera_convolve_float16_small, arguments);
+  else if (name == "tessera_convolve_float32_large")
+    call(tessera_convolve_float32_large, arguments);
+  else if (name == "tessera_convolve_float32_narrow")
+    call(tessera_convolve_float32_narrow, arguments);
+  else if (name == "tessera_convolve_float32_small")
+    call(tessera_convolve_float32_small, arguments);
+  else if (name == "tessera_hopper_bfloat16_lines_64")
+    call(tessera_hopper_bfloat16_lines_64, arguments);
+  else if (name == "tessera_hopper_bfloat16_lines_128")
+    call(tessera_hopper_bfloat16_lines_128, arguments);
+  else if (name == "tessera_hopper_bfloat16_lines_128_deep")
+    call(tessera_hopper_bfloat16_lines_128_deep, arguments);
+  else if (name == "tessera_hopper_bfloat16_patches_64")
+    call(tessera_hopper_bfloat16_patches_64, arguments);
+  else if (name == "tessera_hopper_bfloat16_patches_64_deep")
+    call(tessera_hopper_bfloat16_patches_64_deep, arguments);
+  else if (name == "tessera_hopper_bfloat16_patches_128")
+    call(tessera_hopper_bfloat16_patches_128, arguments);
+  else if (name == "tessera_hopper_float16_lines_64")
+    call(tessera_hopper_float16_lines_64, arguments);
+  else if (name == "tessera_hopper_float16_lines_128")
+    call(tessera_hopper_float16_lines_128, arguments);
+  else if (name == "tessera_hopper_float16_lines_128_deep")
+    call(tessera_hopper_float16_lines_128_deep, arguments);
+  else if (name == "tessera_hopper_float16_patches_64")
+    call(tessera_hopper_float16_patches_64, arguments);
+  else if (name == "tessera_hopper_float16_patches_64_deep")
+    call(tessera_hopper_float16_patches_64_deep, arguments);
+  else if (name == "tessera_hopper_float16_patches_128")
+    call(tessera_hopper_float16_patches_128, arguments);
+  else
+    TORCH_CHECK(false, "no kernel ", name);
 }
 
 /// A block whose threads need no other's.
@@ -357,7 +409,8 @@ void run_apart(const std::string& name, std::span<void*> arguments) {
 /// What lies behind the shared memory that a block asked for.
 constexpr unsigned int kBehind = 0x7fc07fc0U;  // two NaN of bfloat16
 
-void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_pieces, HostThreads how) {
+void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_pieces,
+                  HostThreads how) {
   require(shared_pieces <= kSharedPieces, "more shared memory than there is");
   std::ranges::fill(shared_memory, Piece{{kBehind, kBehind, kBehind, kBehind}});
   block().how = how;
@@ -377,7 +430,8 @@ void run_together(const std::string& name, std::span<void*> arguments, std::size
       require(group.empty(), "a block has ended before its products");
   }
   for (std::size_t i = shared_pieces; i < kSharedPieces; ++i)
-    require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kBehind; }), "a block has written beyond its shared memory");
+    require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kBehind; }),
+            "a block has written beyond its shared memory");
 }
 
 }  // namespace
@@ -392,8 +446,10 @@ KernelLauncher host_launcher(int& started, HostThreads threads) {
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
       for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
         if (name.starts_with("tessera_convolve") || name.starts_with("tessera_hopper"))
-          run_together(name, arguments, static_cast<std::size_t>(start.shared_bytes) / sizeof(Piece), threads);
-        else run_apart(name, arguments);
+          run_together(name, arguments, static_cast<std::size_t>(start.shared_bytes) / sizeof(Piece),
+                       threads);
+        else
+          run_apart(name, arguments);
       }
     }
   };

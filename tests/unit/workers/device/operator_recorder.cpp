@@ -21,10 +21,27 @@ using Recording = std::vector<RecordedOperator>;
 thread_local Recording* recording = nullptr;
 
 void require_recordable(const std::string& name) {
-  for (const char* not_recorded : {"aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal", "aten::nonzero",
-                                   "aten::masked_select", "aten::bernoulli", "aten::bernoulli_", "aten::normal_", "aten::uniform_",
-                                   "aten::random_", "aten::rand", "aten::randn", "aten::randint", "aten::rand_like", "aten::randn_like",
-                                   "aten::exponential_", "aten::multinomial", "aten::randperm", "aten::dropout", "aten::unique2"})
+  for (const char* not_recorded : {"aten::_local_scalar_dense",
+                                   "aten::item",
+                                   "aten::is_nonzero",
+                                   "aten::equal",
+                                   "aten::nonzero",
+                                   "aten::masked_select",
+                                   "aten::bernoulli",
+                                   "aten::bernoulli_",
+                                   "aten::normal_",
+                                   "aten::uniform_",
+                                   "aten::random_",
+                                   "aten::rand",
+                                   "aten::randn",
+                                   "aten::randint",
+                                   "aten::rand_like",
+                                   "aten::randn_like",
+                                   "aten::exponential_",
+                                   "aten::multinomial",
+                                   "aten::randperm",
+                                   "aten::dropout",
+                                   "aten::unique2"})
     TORCH_CHECK(name != not_recorded, name, " cannot be recorded");
 }
 
@@ -32,7 +49,8 @@ void require_recordable(const std::string& name) {
 bool is_new(const at::Tensor& result, const torch::jit::Stack& arguments) {
   if (!result.defined()) return false;
   for (const c10::IValue& argument : arguments) {
-    if (argument.isTensor() && argument.toTensor().defined() && result.is_alias_of(argument.toTensor())) return false;
+    if (argument.isTensor() && argument.toTensor().defined() && result.is_alias_of(argument.toTensor()))
+      return false;
   }
   return true;
 }
@@ -43,8 +61,10 @@ void record(const c10::OperatorHandle& what, torch::jit::Stack* stack) {
   const c10::impl::ExcludeDispatchKeyGuard below(kKey);
   require_recordable(what.schema().name());
   what.callBoxed(stack);
-  recording->push_back({what, std::move(arguments),
-                        {stack->end() - static_cast<std::ptrdiff_t>(what.schema().returns().size()), stack->end()}});
+  recording->push_back(
+      {what,
+       std::move(arguments),
+       {stack->end() - static_cast<std::ptrdiff_t>(what.schema().returns().size()), stack->end()}});
 }
 
 class RecordedOperators : public RecordedKernels {
@@ -62,7 +82,8 @@ class RecordedOperators : public RecordedKernels {
     for (const RecordedOperator& one : recording_) {
       torch::jit::Stack stack = one.arguments;
       one.what.callBoxed(&stack);
-      for_each_new(one, one.results, [&](const at::Tensor& written, std::size_t i) { written.copy_(stack[i].toTensor()); });
+      for_each_new(one, one.results,
+                   [&](const at::Tensor& written, std::size_t i) { written.copy_(stack[i].toTensor()); });
     }
   }
 
@@ -81,7 +102,8 @@ class RecordedOperators : public RecordedKernels {
   static void for_each_new(const RecordedOperator& one, const torch::jit::Stack& results,
                            const std::function<void(const at::Tensor&, std::size_t)>& take) {
     for (std::size_t i = 0; i < results.size(); ++i) {
-      if (results[i].isTensor() && is_new(results[i].toTensor(), one.arguments)) take(results[i].toTensor(), i);
+      if (results[i].isTensor() && is_new(results[i].toTensor(), one.arguments))
+        take(results[i].toTensor(), i);
     }
   }
   static void spoil(const at::Tensor& tensor) {

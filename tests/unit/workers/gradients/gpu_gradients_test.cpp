@@ -56,7 +56,8 @@ TEST_P(GpuGradients, EqualAutomaticDifferentiation) {
 
 TEST_P(GpuGradients, InBfloat16PointTheSameWay) {
   FlatParameters parameters = parameters_of(GetParam().options);
-  const Pass expected = run(*make_autograd_engine(parameters, Precision::float32), parameters, height(), width());
+  const Pass expected =
+      run(*make_autograd_engine(parameters, Precision::float32), parameters, height(), width());
   const Pass found = run(*make_gpu_engine(parameters, Precision::bfloat16), parameters, height(), width());
   EXPECT_EQ(found.gradient.scalar_type(), at::kFloat);
   EXPECT_LT(relative_difference(found.logits, expected.logits), 0.03);
@@ -72,12 +73,17 @@ TEST_P(GpuGradients, AreTheSameByOwnKernels) {
     int started = 0;
     const KernelLauncher launch = testing::host_launcher(started);
     const auto plain = make_gpu_engine(parameters, Precision::bfloat16),
-               own = make_gpu_engine(parameters, Precision::bfloat16, {.launch = launch, .kernels = GpuKernels{.own = true}});
-    const Pass right = run(*make_gpu_engine(parameters, Precision::float32), parameters, height(), width(), 2),
-               rounded = run(*plain, parameters, height(), width(), 2), found = run(*own, parameters, height(), width(), 2);
+               own = make_gpu_engine(parameters, Precision::bfloat16,
+                                     {.launch = launch, .kernels = GpuKernels{.own = true}});
+    const Pass right =
+                   run(*make_gpu_engine(parameters, Precision::float32), parameters, height(), width(), 2),
+               rounded = run(*plain, parameters, height(), width(), 2),
+               found = run(*own, parameters, height(), width(), 2);
     // Another rounding turns some ReLUs: as far from float32 as bfloat16 is by LibTorch's kernels.
-    EXPECT_LT(relative_difference(found.logits, right.logits), 1.5 * relative_difference(rounded.logits, right.logits));
-    EXPECT_LT(relative_difference(found.gradient, right.gradient), 1.5 * relative_difference(rounded.gradient, right.gradient));
+    EXPECT_LT(relative_difference(found.logits, right.logits),
+              1.5 * relative_difference(rounded.logits, right.logits));
+    EXPECT_LT(relative_difference(found.gradient, right.gradient),
+              1.5 * relative_difference(rounded.gradient, right.gradient));
     EXPECT_GE(started, 2 * 2 * options.depth) << "pooling and joining, twice";
   }
 }
@@ -94,9 +100,10 @@ TEST_P(GpuGradients, AreReadyFromTheFront) {
 INSTANTIATE_TEST_SUITE_P(Networks, GpuGradients, ::testing::ValuesIn(cases()),
                          [](const auto& tested) { return std::string(tested.param.name); });
 
-/// Iterations with other inputs, seeds and parameters each: the flat gradients, which are sums over two groups of samples.
-std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& parameters, const std::vector<std::int64_t>& groups,
-                                     std::vector<bool> told = {}) {
+/// Iterations with other inputs, seeds and parameters each: the flat gradients, which are sums over two
+/// groups of samples.
+std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& parameters,
+                                     const std::vector<std::int64_t>& groups, std::vector<bool> told = {}) {
   const UNetOptions& options = parameters.network().options();
   const std::int64_t side = geometry_of(options).input_side_for(16);
   const at::Tensor first_values = parameters.values().clone();
@@ -106,14 +113,17 @@ std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& par
   for (int iteration = 0; iteration < 6; ++iteration) {
     parameters.sums().zero_();
     for (const std::int64_t count : groups) {
-      const at::Tensor input = gpu::channels_last(at::randn({count, options.in_channels, side, side}), at::kFloat);
+      const at::Tensor input =
+          gpu::channels_last(at::randn({count, options.in_channels, side, side}), at::kFloat);
       std::vector<std::uint64_t> seeds;
       for (std::int64_t i = 0; i < count; ++i)
         seeds.push_back(seed++);
       const at::Tensor logits = engine.forward(input, seeds);
-      const bool tell = static_cast<std::size_t>(iteration) < told.size() && told[static_cast<std::size_t>(iteration)];
+      const bool tell =
+          static_cast<std::size_t>(iteration) < told.size() && told[static_cast<std::size_t>(iteration)];
       std::int64_t final = 0;
-      engine.backward(logits * 0.1 + at::randn_like(logits), tell ? GradientReady([&](std::int64_t n) { final = n; }) : GradientReady());
+      engine.backward(logits * 0.1 + at::randn_like(logits),
+                      tell ? GradientReady([&](std::int64_t n) { final = n; }) : GradientReady());
       if (tell) {
         EXPECT_EQ(final, parameters.values().numel());
       }
@@ -139,8 +149,10 @@ TEST_P(GpuGradients, AreTheSameBitsRecorded) {
   const KernelRecorder record = testing::counted_recorder(recorded);
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
     recorded = 0;
-    const auto plain = make_gpu_engine(parameters, precision), replayed = make_gpu_engine(parameters, precision, {.record = record});
-    const auto expected = gradients_of(*plain, parameters, {2, 1}), found = gradients_of(*replayed, parameters, {2, 1});
+    const auto plain = make_gpu_engine(parameters, precision),
+               replayed = make_gpu_engine(parameters, precision, {.record = record});
+    const auto expected = gradients_of(*plain, parameters, {2, 1}),
+               found = gradients_of(*replayed, parameters, {2, 1});
     EXPECT_EQ(recorded, 4) << "two passes of two shapes";
     EXPECT_NE(replayed->text().find("recorded"), std::string::npos);
     EXPECT_TRUE(equal(found, expected));
@@ -164,7 +176,8 @@ TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
   for (fails_at = 1; fails_at <= 2; ++fails_at) {
     recorded = 0;
     const auto engine = make_gpu_engine(parameters, Precision::float32, {.record = record});
-    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}), expected)) << "fails at the " << fails_at << ". recording";
+    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}), expected))
+        << "fails at the " << fails_at << ". recording";
     EXPECT_EQ(recorded, fails_at) << "it is not tried again";
     EXPECT_EQ(engine->text().find("recorded"), std::string::npos);
   }
@@ -172,13 +185,16 @@ TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
   {
     recorded = 0;
     const auto engine = make_gpu_engine(parameters, Precision::float32, {.record = record});
-    EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}, {false, false, false, false, true, false}), expected));
+    EXPECT_TRUE(
+        equal(gradients_of(*engine, parameters, {1}, {false, false, false, false, true, false}), expected));
     EXPECT_EQ(recorded, 2);
-    EXPECT_EQ(engine->text().find("recorded"), std::string::npos) << "gradients are to travel while the rest is computed";
+    EXPECT_EQ(engine->text().find("recorded"), std::string::npos)
+        << "gradients are to travel while the rest is computed";
   }
   {
     recorded = 0;
-    const auto engine = make_gpu_engine(parameters, Precision::float32, {.record = record, .recorded_pixels = 50});
+    const auto engine =
+        make_gpu_engine(parameters, Precision::float32, {.record = record, .recorded_pixels = 50});
     EXPECT_TRUE(equal(gradients_of(*engine, parameters, {1}), expected));
     EXPECT_EQ(recorded, 0) << "large inputs hide what starting kernels costs";
   }
@@ -186,7 +202,7 @@ TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
     recorded = 0;
     int timed = 0;
     const KernelTimer time = [&](const std::function<void()>& kernels) {
-      kernels();  // throws where they are fused, which the CPU has not
+      kernels();                                  // throws where they are fused, which the CPU has not
       return ++timed == 3 && faster ? 1.0 : 2.0;  // first the kernels' choice, then one by one, then recorded
     };
     const auto engine = make_gpu_engine(parameters, Precision::float32, {.time = time, .record = record});
@@ -212,7 +228,10 @@ TEST(GpuGradients, OfSeveralSamplesAreTheSumOfEach) {
     parameters.sums().zero_();
     for (std::int64_t i = 0; i < (together ? 1 : 3); ++i) {
       const std::int64_t count = together ? 3 : 1;
-      logits.push_back(by.forward(input.narrow(0, i, count), std::span(seeds).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(count))).clone());
+      logits.push_back(
+          by.forward(input.narrow(0, i, count),
+                     std::span(seeds).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(count)))
+              .clone());
       by.backward(answer_gradient.narrow(0, i, count), {});
     }
     return std::pair(at::cat(logits), parameters.gradient().clone());

@@ -9,10 +9,10 @@
 #include <ostream>
 #include <vector>
 
-#include "workers/network/network_checkpoint.h"
-#include "workers/network/unet.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/loss.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
 
 namespace tessera::testing {
 
@@ -42,7 +42,7 @@ struct Pass {
 
 /// Energy of random classes and weights, so that every logit has a gradient.
 inline Pass run(GradientEngine& engine, FlatParameters& parameters, std::int64_t height, std::int64_t width,
-         int samples = 1, int seed = 5) {
+                int samples = 1, int seed = 5) {
   const UNetOptions& options = parameters.network().options();
   Pass pass;
   parameters.sums().zero_();
@@ -85,7 +85,7 @@ inline double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 
 /// What was said to be final was: a copy taken then equals the end.
 inline void expect_final_when_said(GradientEngine& engine, FlatParameters& parameters, std::int64_t height,
-                            std::int64_t width) {
+                                   std::int64_t width) {
   std::vector<std::pair<std::int64_t, at::Tensor>> copies;
   const std::int64_t channels = parameters.network().options().in_channels;
   const at::Tensor logits = engine.forward(at::randn({1, channels, height, width}), 1);
@@ -104,10 +104,10 @@ inline std::vector<GradientCase> cases() {
           GradientCase{"deep", small([](auto& o) { o.depth = 4; }), 4, 20},
           GradientCase{"one_class", small([](auto& o) { o.classes = 1; }), 20, 20},
           GradientCase{"five_classes_three_channels", small([](auto& o) {
-                             o.classes = 5;
-                             o.in_channels = 3;
-                           }),
-                           20, 20},
+                         o.classes = 5;
+                         o.in_channels = 3;
+                       }),
+                       20, 20},
           GradientCase{"one_convolution", small([](auto& o) { o.block_convs = 1; }), 20, 20},
           GradientCase{"three_convolutions", small([](auto& o) { o.block_convs = 3; }), 20, 20},
           GradientCase{"sixteen_filters", small([](auto& o) { o.base_filters = 16; }), 36, 20},

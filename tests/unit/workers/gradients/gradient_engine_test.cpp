@@ -24,7 +24,6 @@ using testing::relative_difference;
 using testing::run;
 using testing::small;
 
-
 class Gradients : public ::testing::TestWithParam<GradientCase> {
  protected:
   void SetUp() override {
@@ -90,10 +89,8 @@ TEST_P(Gradients, AreReadyFromTheFront) {
   expect_final_when_said(*engine, parameters, height, width);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Networks, Gradients,
-    ::testing::ValuesIn(cases()),
-    [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(Networks, Gradients, ::testing::ValuesIn(cases()),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(OneDnnGradients, DropoutFollowsItsSeed) {
   const UNetOptions options = small([](auto& o) { o.dropout = 0.5; });

@@ -83,18 +83,21 @@ TEST_P(DeviceBlocks, HoldWhatHostBlocksDo) {
   TileGridOptions layout{c.context, c.blending == Blending::crop ? 0 : 8, 0};
   const NetworkGeometry geometry = geometry_of(options);
   const std::int64_t side = geometry.input_side_for(24);
-  if (c.averaging == Averaging::rotations7) layout.beyond_core = rotation_reach(geometry, geometry.core_side(side)).beyond_core;
+  if (c.averaging == Averaging::rotations7)
+    layout.beyond_core = rotation_reach(geometry, geometry.core_side(side)).beyond_core;
   const TileGrid plain(geometry, shape, {1, side, side}, layout);
   layout.equal_inputs = true;
   const TileGrid equal(geometry, shape, {1, side, side}, layout);
   int steps = 0;
-  for (const Box& block : {Box{{0, 0, 0}, {2, 32, 40}}, Box{{0, 0, 0}, {5, 61, 83}}, Box{{2, 16, 40}, {4, 61, 83}}, Box{{4, 40, 0}, {5, 48, 8}}}) {
+  for (const Box& block : {Box{{0, 0, 0}, {2, 32, 40}}, Box{{0, 0, 0}, {5, 61, 83}},
+                           Box{{2, 16, 40}, {4, 61, 83}}, Box{{4, 40, 0}, {5, 48, 8}}}) {
     const std::vector<Tile> tiles = (steps % 2 == 0 ? plain : equal).tiles_of(block);
     const Box held = raw_box_for(tiles, shape);
     const VoxelBuffer raw = cut_mirrored(volume, Box::of_shape(shape), held, shape);
     std::int64_t told = 0;
     const VoxelBuffer a = by_host.predict(raw, held, shape, tiles, block, {}),
-                      b = by_device.predict(raw, held, shape, tiles, block, [&](std::int64_t voxels) { told += voxels; });
+                      b = by_device.predict(raw, held, shape, tiles, block,
+                                            [&](std::int64_t voxels) { told += voxels; });
     EXPECT_EQ(told, block.voxels());
     ASSERT_EQ(a.bytes.size(), b.bytes.size());
     ASSERT_EQ(a.type, b.type);
@@ -122,16 +125,28 @@ TEST_P(DeviceBlocks, HoldWhatHostBlocksDo) {
 
 INSTANTIATE_TEST_SUITE_P(
     Kinds, DeviceBlocks,
-    ::testing::Values(DeviceBlockCase{"uint8"}, DeviceBlockCase{"bytes", VoxelType::uint8, VoxelType::uint8},
-                      DeviceBlockCase{"uint16", VoxelType::uint16}, DeviceBlockCase{"float32", VoxelType::float32},
-                      DeviceBlockCase{"halves", VoxelType::uint8, VoxelType::float16},
-                      DeviceBlockCase{"symmetries", VoxelType::uint8, VoxelType::float32, Averaging::symmetries8},
-                      DeviceBlockCase{"rotations", VoxelType::uint8, VoxelType::float32, Averaging::rotations7},
-                      DeviceBlockCase{"blended", VoxelType::uint8, VoxelType::float32, Averaging::none, Blending::linear},
-                      DeviceBlockCase{"labels", VoxelType::uint8, VoxelType::uint8, Averaging::none, Blending::crop, true},
-                      DeviceBlockCase{"by_section", VoxelType::uint8, VoxelType::float32, Averaging::none, Blending::crop, false, true},
-                      DeviceBlockCase{"context", VoxelType::uint8, VoxelType::float32, Averaging::none, Blending::crop, false, true, 2},
-                      DeviceBlockCase{"channels", VoxelType::uint8, VoxelType::uint8, Averaging::none, Blending::crop, false, false, 1, 2, {0, 1}}),
+    ::testing::Values(
+        DeviceBlockCase{"uint8"}, DeviceBlockCase{"bytes", VoxelType::uint8, VoxelType::uint8},
+        DeviceBlockCase{"uint16", VoxelType::uint16}, DeviceBlockCase{"float32", VoxelType::float32},
+        DeviceBlockCase{"halves", VoxelType::uint8, VoxelType::float16},
+        DeviceBlockCase{"symmetries", VoxelType::uint8, VoxelType::float32, Averaging::symmetries8},
+        DeviceBlockCase{"rotations", VoxelType::uint8, VoxelType::float32, Averaging::rotations7},
+        DeviceBlockCase{"blended", VoxelType::uint8, VoxelType::float32, Averaging::none, Blending::linear},
+        DeviceBlockCase{"labels", VoxelType::uint8, VoxelType::uint8, Averaging::none, Blending::crop, true},
+        DeviceBlockCase{"by_section", VoxelType::uint8, VoxelType::float32, Averaging::none, Blending::crop,
+                        false, true},
+        DeviceBlockCase{"context", VoxelType::uint8, VoxelType::float32, Averaging::none, Blending::crop,
+                        false, true, 2},
+        DeviceBlockCase{"channels",
+                        VoxelType::uint8,
+                        VoxelType::uint8,
+                        Averaging::none,
+                        Blending::crop,
+                        false,
+                        false,
+                        1,
+                        2,
+                        {0, 1}}),
     [](const auto& test) { return test.param.what; });
 
 TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
@@ -146,7 +161,8 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
   const Box block = Box::of_shape(shape);
   const std::vector<Tile> tiles = grid.tiles_of(block);
   // Whose ReLU keeps a NaN, which oneDNN's does not.
-  const TilePredictor predictor(make_gpu_network(*network, Precision::float32, {}), NetworkTraits(network->options()), options);
+  const TilePredictor predictor(make_gpu_network(*network, Precision::float32, {}),
+                                NetworkTraits(network->options()), options);
   const VoxelBuffer good = predictor.predict(volume, block, shape, tiles, block, {});
   VoxelBuffer bad = volume;
   bad.as<float>()[static_cast<std::size_t>(40 * 40 + 39 * 40 + 39)] = std::numeric_limits<float>::quiet_NaN();
@@ -155,7 +171,8 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
     FAIL() << "a NaN went unnoticed";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("over z [1, 2) "), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("raw voxels"), std::string::npos) << "it is not the network's fault: " << error.what();
+    EXPECT_NE(std::string(error.what()).find("raw voxels"), std::string::npos)
+        << "it is not the network's fault: " << error.what();
     EXPECT_NE(std::string(error.what()).find("not finite"), std::string::npos) << error.what();
   }
   // The memory that it shares with the next block is in order.
@@ -175,7 +192,9 @@ TEST(DeviceBlock, OneIsQueuedBehindTheOther) {
   const NetworkGeometry geometry = geometry_of(network->options());
   const TileGrid grid(geometry, shape, {1, geometry.input_side_for(20), geometry.input_side_for(20)}, 0);
   const Box whole = Box::of_shape(shape), first{{0, 0, 0}, {2, 40, 60}}, second{{2, 0, 0}, {3, 40, 40}};
-  const auto queue = [&](const Box& block) { return predictor.queue(volume, whole, shape, grid.tiles_of(block), block, {}); };
+  const auto queue = [&](const Box& block) {
+    return predictor.queue(volume, whole, shape, grid.tiles_of(block), block, {});
+  };
   const VoxelBuffer a = queue(first)->finish(), b = queue(second)->finish();
   EXPECT_NE(a.bytes[0], b.bytes[0]);
   auto one = queue(first), two = queue(second);
@@ -198,7 +217,8 @@ TEST(DeviceBlock, RefusesRawVoxelsThatItDoesNotKnow) {
   const VoxelBuffer volume(VoxelType::uint32, shape);
   const TileGrid grid(geometry_of(network->options()), shape, {1, 60, 60}, 0);
   const Box block = Box::of_shape(shape);
-  EXPECT_THROW(TilePredictor(network, options).predict(volume, block, shape, grid.tiles_of(block), block, {}), UsageError);
+  EXPECT_THROW(TilePredictor(network, options).predict(volume, block, shape, grid.tiles_of(block), block, {}),
+               UsageError);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@
 namespace tessera {
 namespace {
 
-/// Streams and events of a device that there is not: LibTorch's device for others to define. Its events are over when they
-/// have been asked for the third time. The tensors in the tests are the host's.
+/// Streams and events of a device that there is not: LibTorch's device for others to define. Its events are
+/// over when they have been asked for the third time. The tensors in the tests are the host's.
 struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
   struct Event {
     c10::StreamId stream = 0;
@@ -23,7 +23,9 @@ struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
   static inline c10::StreamId current = 0, made = 0;
   static inline bool busy = false;  ///< no event is over
 
-  c10::Stream stream(c10::StreamId id) const { return c10::Stream(c10::Stream::UNSAFE, {at::kPrivateUse1, 0}, id); }
+  c10::Stream stream(c10::StreamId id) const {
+    return c10::Stream(c10::Stream::UNSAFE, {at::kPrivateUse1, 0}, id);
+  }
   at::DeviceType type() const override { return at::kPrivateUse1; }
   c10::Device exchangeDevice(c10::Device device) const override { return device; }
   c10::Device getDevice() const override { return {at::kPrivateUse1, 0}; }
@@ -37,15 +39,19 @@ struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
     return before;
   }
   c10::DeviceIndex deviceCount() const noexcept override { return 1; }
-  void record(void** event, const c10::Stream& on, const c10::DeviceIndex, const c10::EventFlag) const override {
+  void record(void** event, const c10::Stream& on, const c10::DeviceIndex,
+              const c10::EventFlag) const override {
     if (*event == nullptr) *event = new Event;
     *static_cast<Event*>(*event) = {on.id(), 0};
   }
   void block(void* event, const c10::Stream& on) const override {
-    log.push_back(std::to_string(on.id()) + " waits for " + std::to_string(static_cast<Event*>(event)->stream));
+    log.push_back(std::to_string(on.id()) + " waits for " +
+                  std::to_string(static_cast<Event*>(event)->stream));
   }
   bool queryEvent(void* event) const override { return !busy && ++static_cast<Event*>(event)->asked > 2; }
-  void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override { delete static_cast<Event*>(event); }
+  void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override {
+    delete static_cast<Event*>(event);
+  }
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, MadeUpDevice);
 
@@ -57,7 +63,8 @@ std::vector<std::byte> counted(std::size_t count, int first) {
 }
 
 std::span<std::byte> bytes_of(const at::Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(tensor.numel()) * tensor.element_size()};
+  return {static_cast<std::byte*>(tensor.data_ptr()),
+          static_cast<std::size_t>(tensor.numel()) * tensor.element_size()};
 }
 
 class StagedCopiesOn : public ::testing::TestWithParam<at::DeviceType> {};
@@ -80,7 +87,8 @@ TEST_P(StagedCopiesOn, EveryByteArrives) {
     }
     copies.wait();
     for (std::size_t i = 0; i < 5; ++i)
-      EXPECT_EQ(back[i], counted(back[i].size(), static_cast<int>(i))) << "copy " << i << ", pieces of " << piece;
+      EXPECT_EQ(back[i], counted(back[i].size(), static_cast<int>(i)))
+          << "copy " << i << ", pieces of " << piece;
   }
 }
 
@@ -94,7 +102,8 @@ TEST(StagedCopies, ComputingWaitsForWhatItNeedsAndCopiesForWhatWasComputed) {
   const at::Tensor there = at::zeros({64}, at::kByte);
   std::vector<std::byte> bytes = counted(64, 3);
   copies.to_device(bytes, there);
-  EXPECT_EQ(MadeUpDevice::log, std::vector<std::string>{"0 waits for 11"}) << "the computing stream, 0, for the copy to it";
+  EXPECT_EQ(MadeUpDevice::log, std::vector<std::string>{"0 waits for 11"})
+      << "the computing stream, 0, for the copy to it";
   copies.to_host(there, bytes);
   EXPECT_EQ(MadeUpDevice::log.back(), "12 waits for 0") << "the copy back for what has been computed";
   EXPECT_EQ(MadeUpDevice::log.size(), 2U);

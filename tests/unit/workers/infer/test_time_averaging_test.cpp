@@ -127,7 +127,8 @@ std::vector<float> predicted(const Setting& setting, const UNetOptions& options,
   what.averaging = setting.averaging;
   what.blending = setting.blending;
   const TilePredictor predictor(make_network(options, 21), what);
-  const TileDemand demand{.cuda = as_on_a_gpu, .averaging = setting.averaging, .blend_overlap = setting.overlap};
+  const TileDemand demand{
+      .cuda = as_on_a_gpu, .averaging = setting.averaging, .blend_overlap = setting.overlap};
   const std::int64_t side = predictor.traits().geometry.input_side_for(core);
   const TileGrid grid = make_tile_grid(predictor.traits(), raw.shape, {1, side, side}, 0, demand);
   const BlockPlan plan(raw.shape, block_shape);

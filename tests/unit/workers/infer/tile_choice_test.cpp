@@ -12,7 +12,8 @@ TileDemand on(bool cuda) {
 }
 
 /// Input pixels that are computed for the whole volume.
-std::int64_t computed(const NetworkTraits& network, const Index3& volume, const Index3& block, const Index3& tile, bool cuda) {
+std::int64_t computed(const NetworkTraits& network, const Index3& volume, const Index3& block,
+                      const Index3& tile, bool cuda) {
   const TileGrid grid = make_tile_grid(network, volume, tile, 0, on(cuda));
   const BlockPlan plan(volume, block);
   std::int64_t pixels = 0;
@@ -42,8 +43,10 @@ TEST(TileChoice, AShortLastBlockIsNotPaidForWithFullTiles) {
   EXPECT_EQ(choose_tile(network, block, {1, 4032, 4032}, on(true)), (Index3{1, 1196, 1196}));
   const Index3 volume{1, 1250, 1250}, chosen = choose_tile(network, block, volume, on(true));
   EXPECT_LT(chosen.y, 1196);
-  EXPECT_LT(computed(network, volume, block, chosen, true), 0.8 * static_cast<double>(computed(network, volume, block, {1, 1196, 1196}, true)));
-  EXPECT_EQ(choose_tile(network, block, volume, on(false)), (Index3{1, 1196, 1196})) << "on the CPU the last tile is as small as can be";
+  EXPECT_LT(computed(network, volume, block, chosen, true),
+            0.8 * static_cast<double>(computed(network, volume, block, {1, 1196, 1196}, true)));
+  EXPECT_EQ(choose_tile(network, block, volume, on(false)), (Index3{1, 1196, 1196}))
+      << "on the CPU the last tile is as small as can be";
 }
 
 }  // namespace

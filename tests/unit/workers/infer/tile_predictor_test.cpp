@@ -66,14 +66,17 @@ class EveryTiling : public ::testing::TestWithParam<bool> {};
 
 TEST_P(EveryTiling, EqualsTheWholeSection) {
   const bool same = GetParam();
-  const auto network = golden_network(same ? "keras_same.h5" : "unet2015.h5", small(same ? keras_same_options() : unet2015_options()));
+  const auto network = golden_network(same ? "keras_same.h5" : "unet2015.h5",
+                                      small(same ? keras_same_options() : unet2015_options()));
   const Index3 shape = same ? Index3{1, 210, 235} : Index3{1, 150, 213};
-  const std::vector<std::int64_t> tiles = same ? std::vector<std::int64_t>{288, 304, 352, 416} : std::vector<std::int64_t>{204, 220, 268, 396};
+  const std::vector<std::int64_t> tiles =
+      same ? std::vector<std::int64_t>{288, 304, 352, 416} : std::vector<std::int64_t>{204, 220, 268, 396};
   int tried = 0;
   for (const std::int64_t tile : tiles) {
     for (const Index3& block : {Index3{1, 64, 96}, Index3{1, 160, 112}, Index3{1, 512, 512}}) {
       for (const Averaging averaging : {Averaging::none, Averaging::symmetries8}) {
-        EXPECT_LE(worst_seam(network, shape, {1, tile, tile}, block, 0, averaging), 1e-5) << tile << " " << to_string(block);
+        EXPECT_LE(worst_seam(network, shape, {1, tile, tile}, block, 0, averaging), 1e-5)
+            << tile << " " << to_string(block);
         ++tried;
       }
     }
@@ -100,8 +103,9 @@ TEST(Seams, WouldShowIfTilesIgnoredThePoolingPhase) {
   double worst = 0;
   for (std::int64_t y = 0; y < 16; ++y) {
     for (std::int64_t x = 0; x < 16; ++x) {
-      worst = std::max(worst, std::abs(static_cast<double>(shifted.as<float>()[static_cast<std::size_t>(y * 16 + x)]) -
-                                       expected.as<float>()[static_cast<std::size_t>((20 + y) * 100 + 20 + x)]));
+      worst = std::max(
+          worst, std::abs(static_cast<double>(shifted.as<float>()[static_cast<std::size_t>(y * 16 + x)]) -
+                          expected.as<float>()[static_cast<std::size_t>((20 + y) * 100 + 20 + x)]));
     }
   }
   EXPECT_GT(worst, 1e-3);
@@ -145,11 +149,13 @@ TEST(TilePredictor, BFloat16StaysNearFloat32) {
     const auto file = same ? "keras_same.h5" : "unet2015.h5";
     const auto network_options = small(same ? keras_same_options() : unet2015_options());
     const Tile whole = same ? whole_section_tile(geometry_of(network_options), shape, 0, 0) : tile;
-    const TilePredictor a(golden_network(file, network_options), single), b(golden_network(file, network_options), half);
+    const TilePredictor a(golden_network(file, network_options), single),
+        b(golden_network(file, network_options), half);
     const VoxelBuffer p = a.predict(raw, Box::of_shape(shape), shape, {whole}, whole.core, {});
     const VoxelBuffer q = b.predict(raw, Box::of_shape(shape), shape, {whole}, whole.core, {});
     double mean = 0;
-    for (std::size_t i = 0; i < p.as<float>().size(); ++i) mean += std::abs(p.as<float>()[i] - q.as<float>()[i]);
+    for (std::size_t i = 0; i < p.as<float>().size(); ++i)
+      mean += std::abs(p.as<float>()[i] - q.as<float>()[i]);
     EXPECT_LE(mean / static_cast<double>(p.as<float>().size()), 0.01) << file;
   }
 }

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/workers/network/golden_network.h"
 #include "io/geometry/block_plan.h"
 #include "io/geometry/mirror.h"
 #include "io/hdf5/volume_reader.h"
+#include "tests/unit/workers/network/golden_network.h"
 #include "workers/infer/tile_predictor.h"
 
 namespace tessera::testing {
@@ -107,8 +107,8 @@ inline PredictionDifference difference_of(const std::vector<float>& a, const std
   return difference;
 }
 
-/// The largest difference between the tiled and the whole-section prediction of a random volume, with inputs as small as
-/// can be and with equal ones.
+/// The largest difference between the tiled and the whole-section prediction of a random volume, with inputs
+/// as small as can be and with equal ones.
 inline double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape,
                          const Index3& tile_input, const Index3& block_shape, std::int64_t context,
                          const PredictorOptions& options) {
@@ -118,7 +118,8 @@ inline double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3&
   double worst = 0;
   for (const bool equal_inputs : {false, true}) {
     const TileGridOptions layout{.context = context, .equal_inputs = equal_inputs};
-    worst = std::max(worst, difference_of(whole, predict_tiled(predictor, raw, tile_input, block_shape, layout)).largest);
+    worst = std::max(
+        worst, difference_of(whole, predict_tiled(predictor, raw, tile_input, block_shape, layout)).largest);
   }
   return worst;
 }

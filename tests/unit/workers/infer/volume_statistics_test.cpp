@@ -38,7 +38,8 @@ VoxelBuffer striped(const Index3& shape) {
 
 TEST(VolumeStatistics, AreThoseOfEachSection) {
   const testing::TemporaryFolder folder;
-  const VolumeInfo raw = VolumeReader(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16})).info();
+  const VolumeInfo raw =
+      VolumeReader(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16})).info();
   const auto sections = section_statistics(raw, Communicator::alone());
   ASSERT_EQ(sections.size(), 5U);
   for (std::size_t z = 0; z < 5; ++z) {

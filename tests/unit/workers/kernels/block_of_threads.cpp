@@ -58,8 +58,8 @@ void BlockOfThreads::run(const std::function<void(std::size_t)>& thread, bool ba
     one.context.uc_stack.ss_sp = one.stack.data();
     one.context.uc_stack.ss_size = kStack;
     one.context.uc_link = &state.scheduler;
-    makecontext(&one.context, reinterpret_cast<void (*)()>(&State::begin), 2, static_cast<unsigned int>(address >> 32),
-                static_cast<unsigned int>(address));
+    makecontext(&one.context, reinterpret_cast<void (*)()>(&State::begin), 2,
+                static_cast<unsigned int>(address >> 32), static_cast<unsigned int>(address));
   }
   const std::size_t count = state.threads.size();
   std::size_t ended = 0;

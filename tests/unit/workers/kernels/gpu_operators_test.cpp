@@ -3,9 +3,9 @@
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 
+#include "workers/gradients/flat_parameters.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
-#include "workers/gradients/flat_parameters.h"
 
 namespace tessera {
 namespace {
@@ -27,7 +27,8 @@ TEST(GpuOperators, AnImageIsCopiedWithEveryNumberOfChannels) {
       for (const std::int64_t others : {0, 1, 8}) {
         const at::Tensor both = image({2, others + channels, 5, 6}, type), before = both.clone();
         gpu::copy_image(gpu::middle_of(from, 5, 6), both.narrow(1, others, channels));
-        EXPECT_TRUE(both.narrow(1, others, channels).equal(from.slice(2, 2, 7).slice(3, 3, 9))) << channels << " behind " << others;
+        EXPECT_TRUE(both.narrow(1, others, channels).equal(from.slice(2, 2, 7).slice(3, 3, 9)))
+            << channels << " behind " << others;
         EXPECT_TRUE(both.narrow(1, 0, others).equal(before.narrow(1, 0, others)));
       }
     }
@@ -36,13 +37,16 @@ TEST(GpuOperators, AnImageIsCopiedWithEveryNumberOfChannels) {
 
 TEST(GpuOperators, ShuffledAndGatheredIsTheSame) {
   for (const std::int64_t filters : {1, 2, 8}) {
-    const at::Tensor product = image({2, 4 * filters, 5, 7}, at::kBFloat16), both = image({2, 3 + filters, 10, 14}, at::kBFloat16);
+    const at::Tensor product = image({2, 4 * filters, 5, 7}, at::kBFloat16),
+                     both = image({2, 3 + filters, 10, 14}, at::kBFloat16);
     at::Tensor filled = both;
     gpu::shuffle_into(product, filled);
     for (std::int64_t dy : {0, 1}) {
       for (std::int64_t dx : {0, 1}) {
-        EXPECT_TRUE(filled.narrow(1, 3, filters).slice(2, dy, 10, 2).slice(3, dx, 14, 2).equal(
-            product.narrow(1, (2 * dy + dx) * filters, filters)));
+        EXPECT_TRUE(filled.narrow(1, 3, filters)
+                        .slice(2, dy, 10, 2)
+                        .slice(3, dx, 14, 2)
+                        .equal(product.narrow(1, (2 * dy + dx) * filters, filters)));
       }
     }
     EXPECT_TRUE(gpu::gather_from(filled, filters).equal(product));
@@ -50,12 +54,13 @@ TEST(GpuOperators, ShuffledAndGatheredIsTheSame) {
 }
 
 TEST(GpuOperators, AProductIsAConvolutionAndSoAreItsGradients) {
-  const at::Tensor x = image({3, 5, 6, 10}), weight = gpu::channels_last(at::randn({7, 5, 1, 1}), at::kFloat), bias = at::randn({7});
+  const at::Tensor x = image({3, 5, 6, 10}), weight = gpu::channels_last(at::randn({7, 5, 1, 1}), at::kFloat),
+                   bias = at::randn({7});
   const at::Tensor right = at::conv2d(x, weight, bias);
   EXPECT_LE(difference(gpu::product(x, weight, bias), right), 1e-5);
   const at::Tensor given = gpu::channels_last(at::randn(right.sizes()), at::kFloat);
-  const auto [by_x, by_weight, by_bias] = at::convolution_backward(given, x, weight, at::IntArrayRef{7}, {1, 1}, {0, 0}, {1, 1}, false,
-                                                                   {0, 0}, 1, {true, true, true});
+  const auto [by_x, by_weight, by_bias] = at::convolution_backward(
+      given, x, weight, at::IntArrayRef{7}, {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1, {true, true, true});
   EXPECT_LE(difference(gpu::product_gradient_by_x(given, weight), by_x), 1e-5);
   EXPECT_LE(difference(gpu::product_gradient_by_weight(given, x), by_weight.flatten(1)), 1e-4);
   EXPECT_LE(difference(gpu::sum_over_pixels(given), by_bias), 1e-4);
@@ -72,18 +77,22 @@ TEST(GpuOperators, RowsOfZerosChangeNoOtherRow) {
 TEST(GpuOperators, TapsTimesTheWeightAreTheConvolution) {
   for (const std::int64_t channels : {1, 3}) {
     for (const std::int64_t padding : {0, 1}) {
-      const at::Tensor x = image({2, channels, 6, 9}), weight = at::randn({4, channels, 3, 3}), bias = at::randn({4});
+      const at::Tensor x = image({2, channels, 6, 9}), weight = at::randn({4, channels, 3, 3}),
+                       bias = at::randn({4});
       const at::Tensor taps = gpu::taps_of(x, padding);
       EXPECT_EQ(taps.size(1) % 8, 0);
       const at::Tensor rows = at::zeros({4, taps.size(1)});
       rows.narrow(1, 0, 9 * channels).copy_(weight.flatten(1));
       rows.select(1, 9 * channels).copy_(bias);
-      EXPECT_LE(difference(at::conv2d(taps, rows.reshape({4, -1, 1, 1})), at::conv2d(x, weight, bias, 1, padding)), 1e-5);
+      EXPECT_LE(
+          difference(at::conv2d(taps, rows.reshape({4, -1, 1, 1})), at::conv2d(x, weight, bias, 1, padding)),
+          1e-5);
     }
   }
 }
 
-/// Kernels read a tensor in pieces of 16 bytes, and some begin with nothing less (batch normalisation of cuDNN's).
+/// Kernels read a tensor in pieces of 16 bytes, and some begin with nothing less (batch normalisation of
+/// cuDNN's).
 TEST(FlatParameters, BeginWhereAGpusKernelsWantThem) {
   for (const UNetOptions& preset : {unet2015_options(), keras_same_options()}) {
     UNetOptions options = preset;

@@ -23,8 +23,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 struct Case {
   std::int64_t samples, channels, filters, height, width, side, before, after;
 };
-// 3x3 without and with zeros around, 1x1, and 2x2 with zeros before; pixels and filters that fill no block, several blocks, many
-// steps, channels that are no whole pieces.
+// 3x3 without and with zeros around, 1x1, and 2x2 with zeros before; pixels and filters that fill no block,
+// several blocks, many steps, channels that are no whole pieces.
 constexpr std::array<Case, 9> kCases = {{{1, 8, 8, 3, 3, 3, 0, 0},
                                          {1, 1, 16, 9, 14, 3, 0, 0},
                                          {2, 16, 72, 7, 12, 3, 1, 1},
@@ -35,7 +35,8 @@ constexpr std::array<Case, 9> kCases = {{{1, 8, 8, 3, 3, 3, 0, 0},
                                          {1, 4, 8, 7, 7, 5, 2, 2},
                                          {1, 64, 64, 18, 17, 3, 0, 0}}};
 constexpr std::array<const char*, 3> kParts = {"large", "narrow", "small"};
-const std::array<testing::HostThreads, 2> kOrders = {testing::HostThreads{}, {.backwards = true, .late_copies = true}};
+const std::array<testing::HostThreads, 2> kOrders = {testing::HostThreads{},
+                                                     {.backwards = true, .late_copies = true}};
 
 // Of hopper_kernels.cu: channels by 64s. Squares that are not full, and several, with zeros around.
 constexpr std::array<Case, 7> kHopperCases = {{{1, 64, 136, 4, 3, 3, 0, 0},
@@ -56,8 +57,10 @@ constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 9
                                                          {"patches_64", 256, 64, 74880},
                                                          {"patches_64_deep", 256, 64, 108800},
                                                          {"patches_128", 256, 128, 149760}}};
-// Copies that come late for products that come early; products that come late for the copies that overwrite what they read.
-const std::vector<testing::HostThreads> kHopperOrders = {{}, {.late_copies = true}, {.backwards = true, .late_products = true}};
+// Copies that come late for products that come early; products that come late for the copies that overwrite
+// what they read.
+const std::vector<testing::HostThreads> kHopperOrders = {
+    {}, {.late_copies = true}, {.backwards = true, .late_products = true}};
 
 struct Tensors {
   at::Tensor x, weight, bias;
@@ -66,17 +69,22 @@ struct Tensors {
 Tensors tensors_of(const Case& c, at::ScalarType type) {
   at::manual_seed(5);
   return {gpu::channels_last(at::randn({c.samples, c.channels, c.height, c.width}), type),
-          gpu::channels_last(at::randn({c.filters, c.channels, c.side, c.side}), type), at::randn({c.filters}).to(type)};
+          gpu::channels_last(at::randn({c.filters, c.channels, c.side, c.side}), type),
+          at::randn({c.filters}).to(type)};
 }
 
 /// One of the kernels, whatever the size.
 KernelLauncher by_part(const std::string& part, testing::HostThreads order, int& started) {
-  return [launch = testing::host_launcher(started, order), part](const KernelStart& start, std::span<void*> arguments) {
+  return [launch = testing::host_launcher(started, order), part](const KernelStart& start,
+                                                                 std::span<void*> arguments) {
     const std::string name = start.name, of_type = name.substr(0, name.rfind('_') + 1) + part;
     const auto* const convolution = static_cast<const int*>(arguments[4]);
     const int pixels = convolution[0], filters = convolution[6];
     const int down = part == "large" ? 128 : part == "narrow" ? 256 : 64, across = part == "large" ? 128 : 64;
-    launch({.name = of_type.c_str(), .blocks_x = (pixels + down - 1) / down, .blocks_y = (filters + across - 1) / across}, arguments);
+    launch({.name = of_type.c_str(),
+            .blocks_x = (pixels + down - 1) / down,
+            .blocks_y = (filters + across - 1) / across},
+           arguments);
   };
 }
 
@@ -85,14 +93,20 @@ KernelStart start_of(const HopperKernel& kernel, const std::string& name, std::s
   const auto* const c = static_cast<const int*>(arguments[4]);
   const int pixels = c[0], height = c[4], width = c[5], filters = c[6];
   const auto parts = [](int of, int size) { return (of + size - 1) / size; };
-  const int blocks = kernel.pixels == 256 ? pixels / (height * width) * parts(height, 16) * parts(width, 16) : parts(pixels, kernel.pixels);
-  return {.name = name.c_str(), .blocks_x = blocks, .blocks_y = parts(filters, kernel.filters), .shared_bytes = kernel.shared_bytes};
+  const int blocks = kernel.pixels == 256 ? pixels / (height * width) * parts(height, 16) * parts(width, 16)
+                                          : parts(pixels, kernel.pixels);
+  return {.name = name.c_str(),
+          .blocks_x = blocks,
+          .blocks_y = parts(filters, kernel.filters),
+          .shared_bytes = kernel.shared_bytes};
 }
 
 /// One of hopper_kernels.cu's, whatever the size.
 KernelLauncher by_hopper_kernel(const HopperKernel& kernel, testing::HostThreads order, int& started) {
-  return [launch = testing::host_launcher(started, order), kernel](const KernelStart& start, std::span<void*> arguments) {
-    const std::string name = start.name, type = name.find("_float16_") == std::string::npos ? "bfloat16_" : "float16_";
+  return [launch = testing::host_launcher(started, order), kernel](const KernelStart& start,
+                                                                   std::span<void*> arguments) {
+    const std::string name = start.name,
+                      type = name.find("_float16_") == std::string::npos ? "bfloat16_" : "float16_";
     EXPECT_TRUE(name.starts_with("tessera_hopper_" + type)) << name;
     const std::string forced = "tessera_hopper_" + type + kernel.name;
     launch(start_of(kernel, forced, arguments), arguments);
@@ -106,14 +120,17 @@ at::Tensor convolved_by(const gpu::OrderedConvolution& by, const Tensors& t, con
   return found;
 }
 
-at::Tensor convolved_on_hopper(const Tensors& t, const Case& c, const HopperKernel& kernel, testing::HostThreads order, bool rectify) {
+at::Tensor convolved_on_hopper(const Tensors& t, const Case& c, const HopperKernel& kernel,
+                               testing::HostThreads order, bool rectify) {
   int started = 0;
-  at::Tensor found = convolved_by(gpu::OrderedConvolution(by_hopper_kernel(kernel, order, started), true), t, c, rectify);
+  at::Tensor found =
+      convolved_by(gpu::OrderedConvolution(by_hopper_kernel(kernel, order, started), true), t, c, rectify);
   EXPECT_EQ(started, 1);
   return found;
 }
 
-at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order, bool rectify) {
+at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order,
+                     bool rectify) {
   int started = 0;
   at::Tensor found = convolved_by(gpu::OrderedConvolution(by_part(part, order, started)), t, c, rectify);
   EXPECT_EQ(started, 1);
@@ -135,7 +152,8 @@ at::Tensor term_by_term(const Tensors& t, const Case& c, bool rectify) {
           float sum = 0;
           for (std::int64_t tap = 0; tap < c.side * c.side; ++tap) {
             for (std::int64_t channel = 0; channel < c.channels; ++channel)
-              sum = std::fma(in[n][channel][y + tap / c.side][x + tap % c.side], weight[f][channel][tap / c.side][tap % c.side], sum);
+              sum = std::fma(in[n][channel][y + tap / c.side][x + tap % c.side],
+                             weight[f][channel][tap / c.side][tap % c.side], sum);
           }
           sum += bias[f];
           to[n][f][y][x] = rectify && sum < 0 ? 0 : sum;
@@ -147,7 +165,8 @@ at::Tensor term_by_term(const Tensors& t, const Case& c, bool rectify) {
 }
 
 std::string text(const Case& c) {
-  return std::to_string(c.channels) + " to " + std::to_string(c.filters) + " channels, " + std::to_string(c.side) + " taps";
+  return std::to_string(c.channels) + " to " + std::to_string(c.filters) + " channels, " +
+         std::to_string(c.side) + " taps";
 }
 
 TEST(OrderedConvolution, SumsFloat32TermByTerm) {
@@ -155,7 +174,8 @@ TEST(OrderedConvolution, SumsFloat32TermByTerm) {
     for (const bool rectify : {false, true}) {
       const Tensors t = tensors_of(c, at::kFloat);
       const at::Tensor expected = term_by_term(t, c, rectify);
-      const at::Tensor likewise = at::conv2d(at::constant_pad_nd(t.x, {c.before, c.after, c.before, c.after}), t.weight, t.bias);
+      const at::Tensor likewise =
+          at::conv2d(at::constant_pad_nd(t.x, {c.before, c.after, c.before, c.after}), t.weight, t.bias);
       ASSERT_TRUE(expected.allclose(rectify ? likewise.relu() : likewise, 1e-4, 1e-4)) << text(c);
       for (const char* part : kParts) {
         for (const auto& order : kOrders)
@@ -245,9 +265,11 @@ TEST(OrderedConvolution, OnHopperAPartOfAnImageIsThatPartOfTheWhole) {
   const at::Tensor whole = convolved_on_hopper(t, kWhole, kHopperKernels[4], {}, true);
   int started = 0;
   const gpu::OrderedConvolution by(testing::host_launcher(started), true);  // small ones by lines
-  for (const auto& [y, x, height, width] : std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 34, 35}}) {
+  for (const auto& [y, x, height, width] :
+       std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 34, 35}}) {
     const at::Tensor part = t.x.narrow(2, y, height).narrow(3, x, width);
-    EXPECT_TRUE(by.convolve(part, t.weight, t.bias, 0, 0, true).equal(whole.narrow(2, y, height - 2).narrow(3, x, width - 2)));
+    EXPECT_TRUE(by.convolve(part, t.weight, t.bias, 0, 0, true)
+                    .equal(whole.narrow(2, y, height - 2).narrow(3, x, width - 2)));
   }
   EXPECT_EQ(started, 3);
 }
@@ -266,16 +288,19 @@ TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
   };
   const gpu::OrderedConvolution by(look, true);
   std::int64_t samples = 1;
-  const auto kernel_of = [&](std::int64_t channels, std::int64_t filters, std::int64_t side, std::int64_t taps = 3, at::ScalarType type = at::kBFloat16) {
+  const auto kernel_of = [&](std::int64_t channels, std::int64_t filters, std::int64_t side,
+                             std::int64_t taps = 3, at::ScalarType type = at::kBFloat16) {
     names.clear();
-    by.convolve(gpu::channels_last(at::zeros({samples, channels, side, side}), type), gpu::channels_last(at::zeros({filters, channels, taps, taps}), type),
+    by.convolve(gpu::channels_last(at::zeros({samples, channels, side, side}), type),
+                gpu::channels_last(at::zeros({filters, channels, taps, taps}), type),
                 at::zeros({filters}).to(type), 0, 0, true);
     return names.at(0).substr(std::string("tessera_").size());
   };
   EXPECT_EQ(kernel_of(64, 64, 570), "hopper_bfloat16_patches_64");
   EXPECT_EQ(kernel_of(128, 64, 392), "hopper_bfloat16_patches_64_deep");
   EXPECT_EQ(kernel_of(64, 128, 508), "hopper_bfloat16_patches_128");
-  EXPECT_EQ(kernel_of(64, 128, 200), "hopper_bfloat16_lines_128_deep") << "169 squares would leave most processors idle for half of the time";
+  EXPECT_EQ(kernel_of(64, 128, 200), "hopper_bfloat16_lines_128_deep")
+      << "169 squares would leave most processors idle for half of the time";
   EXPECT_EQ(kernel_of(64, 512, 56), "hopper_bfloat16_lines_128_deep");
   EXPECT_EQ(kernel_of(64, 512, 30), "hopper_bfloat16_lines_64");
   EXPECT_EQ(kernel_of(64, 64, 570, 1), "hopper_bfloat16_lines_64") << "patches are for 3x3 taps";
@@ -288,9 +313,11 @@ TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
   EXPECT_EQ(kernel_of(64, 512, 40), "hopper_bfloat16_lines_128_deep");
   samples = 1;
   // Squares of those sides go by all kernels that there are for a layer.
-  for (const auto& [channels, filters, kernels] : std::vector<std::array<std::int64_t, 3>>{{64, 64, 2}, {128, 64, 2}, {64, 128, 3}, {64, 1024, 3}, {8, 128, 2}}) {
+  for (const auto& [channels, filters, kernels] : std::vector<std::array<std::int64_t, 3>>{
+           {64, 64, 2}, {128, 64, 2}, {64, 128, 3}, {64, 1024, 3}, {8, 128, 2}}) {
     std::set<std::string> seen;
-    for (const std::int64_t side : by.sides_of_kernels(gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16), 2))
+    for (const std::int64_t side :
+         by.sides_of_kernels(gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16), 2))
       seen.insert(kernel_of(channels, filters, side));
     EXPECT_EQ(static_cast<std::int64_t>(seen.size()), kernels) << channels << " to " << filters;
   }
@@ -303,9 +330,11 @@ TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
     int started = 0;
     const gpu::OrderedConvolution by(testing::host_launcher(started));
     const at::Tensor whole = by.convolve(t.x, t.weight, t.bias, 0, 0, true);
-    for (const auto& [y, x, height, width] : std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 39, 48}}) {
+    for (const auto& [y, x, height, width] :
+         std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 39, 48}}) {
       const at::Tensor part = t.x.narrow(2, y, height).narrow(3, x, width);
-      EXPECT_TRUE(by.convolve(part, t.weight, t.bias, 0, 0, true).equal(whole.narrow(2, y, height - 2).narrow(3, x, width - 2)));
+      EXPECT_TRUE(by.convolve(part, t.weight, t.bias, 0, 0, true)
+                      .equal(whole.narrow(2, y, height - 2).narrow(3, x, width - 2)));
     }
     EXPECT_EQ(started, 4);
   }
@@ -316,10 +345,15 @@ TEST(OrderedConvolution, ImagesLieAnywhere) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors t = tensors_of(kCase, type);
     const at::Tensor expected = convolved(t, kCase, "small", {}, true);
-    // One value further on, so that no piece starts there; the channels' part of an image; channels that lie apart.
-    const at::Tensor further = at::empty({t.x.numel() + 1}, t.x.options()).narrow(0, 1, t.x.numel()).view({1, 7, 6, 8}).permute({0, 3, 1, 2});
+    // One value further on, so that no piece starts there; the channels' part of an image; channels that lie
+    // apart.
+    const at::Tensor further = at::empty({t.x.numel() + 1}, t.x.options())
+                                   .narrow(0, 1, t.x.numel())
+                                   .view({1, 7, 6, 8})
+                                   .permute({0, 3, 1, 2});
     further.copy_(t.x);
-    const at::Tensor part = gpu::channels_last(at::cat({t.x, t.x}, 1), type).narrow(1, 8, 8), apart = t.x.contiguous();
+    const at::Tensor part = gpu::channels_last(at::cat({t.x, t.x}, 1), type).narrow(1, 8, 8),
+                     apart = t.x.contiguous();
     for (const at::Tensor& x : {further, part, apart})
       EXPECT_TRUE(convolved({x, t.weight.contiguous(), t.bias}, kCase, "small", {}, true).equal(expected));
   }
@@ -332,11 +366,14 @@ TEST(OrderedConvolution, NothingIsSeenOfTheBlockBefore) {
     const Tensors before = tensors_of(kBefore, type), t = tensors_of(kCase, type);
     before.x.fill_(kNan);
     before.weight.fill_(kNan);
-    const at::Tensor expected = at::conv2d(t.x.to(at::kDouble), t.weight.to(at::kDouble), t.bias.to(at::kDouble));
+    const at::Tensor expected =
+        at::conv2d(t.x.to(at::kDouble), t.weight.to(at::kDouble), t.bias.to(at::kDouble));
     for (const char* part : kParts) {
       for (const auto& order : kOrders) {
         EXPECT_TRUE(convolved(before, kBefore, part, order, false).isnan().all().item<bool>());
-        EXPECT_TRUE(convolved(t, kCase, part, order, false).to(at::kDouble).allclose(expected, 1.0 / 256, 1e-4)) << part;
+        EXPECT_TRUE(
+            convolved(t, kCase, part, order, false).to(at::kDouble).allclose(expected, 1.0 / 256, 1e-4))
+            << part;
       }
     }
   }
@@ -344,25 +381,30 @@ TEST(OrderedConvolution, NothingIsSeenOfTheBlockBefore) {
 
 TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
   std::vector<std::string> names;
-  const gpu::OrderedConvolution by([&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); });
+  const gpu::OrderedConvolution by(
+      [&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); });
   const auto convolve = [&](std::int64_t channels, std::int64_t filters, std::int64_t side) {
     by.convolve(gpu::channels_last(at::zeros({1, channels, side, side}), at::kBFloat16),
-                gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16), at::zeros({filters}).to(at::kBFloat16), 0, 0, true);
+                gpu::channels_last(at::zeros({filters, channels, 3, 3}), at::kBFloat16),
+                at::zeros({filters}).to(at::kBFloat16), 0, 0, true);
   };
   convolve(8, 64, 300);
   convolve(8, 128, 300);
   convolve(8, 64, 30);
   convolve(8, 512, 30);
-  EXPECT_EQ(names, (std::vector<std::string>{"tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_large",
-                                             "tessera_convolve_bfloat16_small", "tessera_convolve_bfloat16_small"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"tessera_convolve_bfloat16_narrow", "tessera_convolve_bfloat16_large",
+                                      "tessera_convolve_bfloat16_small", "tessera_convolve_bfloat16_small"}));
   for (const std::int64_t filters : {8, 64, 72, 128, 1024}) {
     names.clear();
-    const std::vector<std::int64_t> sides = by.sides_of_kernels(gpu::channels_last(at::zeros({filters, 8, 3, 3}), at::kBFloat16), 2);
+    const std::vector<std::int64_t> sides =
+        by.sides_of_kernels(gpu::channels_last(at::zeros({filters, 8, 3, 3}), at::kBFloat16), 2);
     ASSERT_EQ(sides.size(), 2U);
     EXPECT_EQ(sides[0], 20);
     convolve(8, filters, sides[1]);
     convolve(8, filters, sides[1] - 1);
-    EXPECT_EQ(names, (std::vector<std::string>{filters > 64 ? "tessera_convolve_bfloat16_large" : "tessera_convolve_bfloat16_narrow",
+    EXPECT_EQ(names, (std::vector<std::string>{filters > 64 ? "tessera_convolve_bfloat16_large"
+                                                            : "tessera_convolve_bfloat16_narrow",
                                                "tessera_convolve_bfloat16_small"}));
   }
 }
@@ -372,23 +414,28 @@ TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     Tensors t = tensors_of(kCase, type);
     t.x.select(2, 4).select(2, 5).fill_(kNan);
-    const at::Tensor expected = at::relu(at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1));
+    const at::Tensor expected =
+        at::relu(at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1));
     ASSERT_TRUE(expected.isnan().any().item<bool>());
     EXPECT_TRUE(convolved(t, kCase, "small", {}, true).isnan().equal(expected.isnan()));
   }
   constexpr Case kWide = {1, 64, 8, 9, 9, 3, 1, 1};
   const Tensors t = tensors_of(kWide, at::kBFloat16);
   t.x.select(2, 4).select(2, 5).fill_(kNan);
-  const at::Tensor expected = at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1);
+  const at::Tensor expected =
+      at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1);
   for (const HopperKernel& kernel : kHopperKernels)
-    EXPECT_TRUE(convolved_on_hopper(t, kWide, kernel, {}, true).isnan().equal(expected.isnan())) << kernel.name;
+    EXPECT_TRUE(convolved_on_hopper(t, kWide, kernel, {}, true).isnan().equal(expected.isnan()))
+        << kernel.name;
 }
 
 TEST(OrderedConvolution, KnowsWhatItCannot) {
   int started = 0;
   const gpu::OrderedConvolution by(testing::host_launcher(started)), none({});
-  const auto can = [&](const gpu::OrderedConvolution& one, std::int64_t filters, at::ScalarType type, std::int64_t side = 3) {
-    const at::Tensor x = at::zeros({1, 6, 9, 9}).to(type), weight = at::zeros({filters, 6, side, side}).to(type),
+  const auto can = [&](const gpu::OrderedConvolution& one, std::int64_t filters, at::ScalarType type,
+                       std::int64_t side = 3) {
+    const at::Tensor x = at::zeros({1, 6, 9, 9}).to(type),
+                     weight = at::zeros({filters, 6, side, side}).to(type),
                      bias = at::zeros({filters}).to(type);
     if (one.can_take(x, weight, bias)) {
       EXPECT_FALSE(one.can_take(x, weight, bias.narrow(0, 0, filters - 1)));

@@ -11,8 +11,8 @@
 
 #include "tests/unit/workers/device/host_launcher.h"
 #include "tests/unit/workers/network/random_network.h"
-#include "workers/network/gpu_network.h"
 #include "workers/kernels/gpu_operators.h"
+#include "workers/network/gpu_network.h"
 
 namespace tessera {
 namespace {
@@ -30,7 +30,8 @@ at::Tensor noise(at::IntArrayRef shape) {
 
 /// The same values, NaN in the same places.
 bool same(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == b.scalar_type() && a.isnan().equal(b.isnan()) && a.nan_to_num().equal(b.nan_to_num());
+  return a.scalar_type() == b.scalar_type() && a.isnan().equal(b.isnan()) &&
+         a.nan_to_num().equal(b.nan_to_num());
 }
 
 double largest(const at::Tensor& x) {
@@ -54,7 +55,8 @@ TEST_F(OwnKernels, PoolAsLibTorch) {
     image.select(2, 0).select(2, 0).slice(1, 2, 4).fill_(kNan);
     image.slice(2, 0, 2).slice(3, 0, 2).slice(1, 5, 6).fill_(-std::numeric_limits<float>::infinity());
     ASSERT_TRUE(own_.can_take(image));
-    const at::Tensor pooled = own_.pool(image), expected = at::max_pool2d(image.to(at::kFloat), 2).to(at::kBFloat16);
+    const at::Tensor pooled = own_.pool(image),
+                     expected = at::max_pool2d(image.to(at::kFloat), 2).to(at::kBFloat16);
     EXPECT_TRUE(pooled.is_contiguous(at::MemoryFormat::ChannelsLast));
     EXPECT_TRUE(same(pooled, expected)) << image.sizes();
   }
@@ -71,19 +73,23 @@ TEST_F(OwnKernels, JoinAsLibTorch) {
         image.select(2, 1).select(2, 0).slice(1, 0, 3).fill_(kNan);
         const at::Tensor pooled_gradient = noise({samples, channels, height / 2, width / 2}),
                          crop_gradient = noise({samples, 2 * channels, crop_height, crop_width});
-        const at::Tensor found = own_.join(image, pooled_gradient, crop_gradient, crop_height, crop_width, kept);
+        const at::Tensor found =
+            own_.join(image, pooled_gradient, crop_gradient, crop_height, crop_width, kept);
 
         const at::Tensor x = image.to(at::kFloat);
         const at::Tensor places = std::get<1>(at::max_pool2d_with_indices(x, {2, 2}, {2, 2}));
-        at::Tensor gradient = at::max_pool2d_with_indices_backward(pooled_gradient.to(at::kFloat), x, {2, 2}, {2, 2}, {0, 0}, {1, 1},
-                                                                   false, places);
-        gpu::middle_of(gradient, crop_height, crop_width).add_(crop_gradient.narrow(1, 0, channels).to(at::kFloat));
+        at::Tensor gradient = at::max_pool2d_with_indices_backward(pooled_gradient.to(at::kFloat), x, {2, 2},
+                                                                   {2, 2}, {0, 0}, {1, 1}, false, places);
+        gpu::middle_of(gradient, crop_height, crop_width)
+            .add_(crop_gradient.narrow(1, 0, channels).to(at::kFloat));
         const at::Tensor expected = (at::threshold_backward(gradient, x, 0) / kept).to(at::kBFloat16);
         ASSERT_GT(largest(expected), 0);
         EXPECT_TRUE(found.is_contiguous(at::MemoryFormat::ChannelsLast));
         // The kernel multiplies by 1 / 0.7, which is not a float.
-        if (kept == 0.7) EXPECT_TRUE(found.to(at::kFloat).allclose(expected.to(at::kFloat), 0.01, 0));
-        else EXPECT_TRUE(same(found, expected)) << image.sizes() << ", " << less << " pixels less";
+        if (kept == 0.7)
+          EXPECT_TRUE(found.to(at::kFloat).allclose(expected.to(at::kFloat), 0.01, 0));
+        else
+          EXPECT_TRUE(same(found, expected)) << image.sizes() << ", " << less << " pixels less";
       }
     }
   }
@@ -99,7 +105,8 @@ TEST_F(OwnKernels, ConvolveOneChannel) {
       ASSERT_TRUE(own_.can_convolve(x, weight, bias));
       const at::Tensor found = own_.convolve_and_rectify(x, weight, bias, padding);
       const auto expected_of = [&](const at::Tensor& of) {
-        return at::relu(at::conv2d(of.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble), 1, padding));
+        return at::relu(
+            at::conv2d(of.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble), 1, padding));
       };
       const at::Tensor expected = expected_of(x);
       ASSERT_EQ(found.sizes(), expected.sizes());
@@ -108,7 +115,8 @@ TEST_F(OwnKernels, ConvolveOneChannel) {
       EXPECT_TRUE(found.to(at::kDouble).allclose(expected, 1.0 / 256, 1e-5)) << found.sizes();
       const at::Tensor broken = x.clone();
       broken.select(2, height / 2).select(2, width / 2).fill_(kNan);
-      EXPECT_TRUE(own_.convolve_and_rectify(broken, weight, bias, padding).isnan().equal(expected_of(broken).isnan()))
+      EXPECT_TRUE(
+          own_.convolve_and_rectify(broken, weight, bias, padding).isnan().equal(expected_of(broken).isnan()))
           << "what is not finite is seen";
     }
   }
@@ -117,11 +125,13 @@ TEST_F(OwnKernels, ConvolveOneChannel) {
 TEST_F(OwnKernels, ClassifyWithoutRounding) {
   for (const auto& [samples, channels, height, width] : kShapes) {
     for (const std::int64_t classes : {1, 2, 3, 4}) {
-      const at::Tensor image = noise({samples, channels, height, width}), weight = noise({classes, channels, 1, 1}),
+      const at::Tensor image = noise({samples, channels, height, width}),
+                       weight = noise({classes, channels, 1, 1}),
                        bias = at::randn({classes}).to(at::kBFloat16);
       ASSERT_TRUE(own_.can_classify(image, weight, bias));
       const at::Tensor found = own_.classify(image, weight, bias),
-                       expected = at::conv2d(image.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble));
+                       expected =
+                           at::conv2d(image.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble));
       EXPECT_TRUE(found.is_contiguous());
       EXPECT_LE(largest(found - expected), 1e-5 * largest(expected));
     }
@@ -129,7 +139,8 @@ TEST_F(OwnKernels, ClassifyWithoutRounding) {
 }
 
 TEST_F(OwnKernels, KnowWhatTheyCannot) {
-  const at::Tensor image = some_image(1, 8, 6, 6), x = noise({1, 1, 6, 6}), weight = noise({8, 1, 3, 3}), bias = noise({1, 8, 1, 1}).flatten();
+  const at::Tensor image = some_image(1, 8, 6, 6), x = noise({1, 1, 6, 6}), weight = noise({8, 1, 3, 3}),
+                   bias = noise({1, 8, 1, 1}).flatten();
   EXPECT_FALSE(gpu::OwnKernels({}).can_take(image)) << "no launcher";
   EXPECT_FALSE(own_.can_take(image.to(at::kFloat)));
   EXPECT_FALSE(own_.can_take(image.contiguous()));

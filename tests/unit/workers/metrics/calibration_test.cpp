@@ -51,7 +51,8 @@ TEST(Calibration, FloatAndUint16AgreeWithEachOther) {
   std::vector<float> values{0.0F, 0.25F, 0.5F, 0.75F, 1.0F, 1.000005F};
   const Bytes truth{0, 0, 1, 0, 1, 1};
   std::vector<std::uint16_t> words;
-  for (const float value : values) words.push_back(static_cast<std::uint16_t>(std::min(value, 1.0F) * 65535.0F + 0.5F));
+  for (const float value : values)
+    words.push_back(static_cast<std::uint16_t>(std::min(value, 1.0F) * 65535.0F + 0.5F));
   ProbabilityHistogram floats(4096), ints(4096);
   calibrate_section<float>(values, truth, floats);
   calibrate_section<std::uint16_t>(words, truth, ints);

@@ -18,7 +18,9 @@ LabelSums sums_of(const Labels& truth, const Labels& predicted) {
   table.add_voxels(std::span<const std::uint64_t>(truth), std::span<const std::uint64_t>(predicted));
   return label_sums(std::move(table), Communicator::alone());
 }
-LabelScores score(const Labels& truth, const Labels& predicted) { return scores_of(sums_of(truth, predicted)); }
+LabelScores score(const Labels& truth, const Labels& predicted) {
+  return scores_of(sums_of(truth, predicted));
+}
 
 TEST(LabelTable, CountsAsAMapDoes) {
   std::mt19937_64 random(2);
@@ -32,7 +34,8 @@ TEST(LabelTable, CountsAsAMapDoes) {
   EXPECT_GT(expected.size(), 50'000U);
   ASSERT_EQ(table.size(), expected.size());
   EXPECT_LT(table.bytes(), 24 * 3.1 * static_cast<double>(expected.size()));
-  for (const LabelOverlap& one : table.overlaps()) EXPECT_EQ(one.voxels, expected.at({one.truth, one.predicted}));
+  for (const LabelOverlap& one : table.overlaps())
+    EXPECT_EQ(one.voxels, expected.at({one.truth, one.predicted}));
   EXPECT_EQ(std::move(table).take_overlaps().size(), expected.size());
 }
 
@@ -44,7 +47,8 @@ TEST(LabelTable, LargestIdsAndNoVoxels) {
   table.add(5, 5, 0);
   ASSERT_EQ(table.size(), 2U);
   std::int64_t voxels = 0;
-  for (const LabelOverlap& one : table.overlaps()) voxels += one.truth == ~0ULL ? one.voxels : 0;
+  for (const LabelOverlap& one : table.overlaps())
+    voxels += one.truth == ~0ULL ? one.voxels : 0;
   EXPECT_EQ(voxels, 5);
 }
 
@@ -136,10 +140,13 @@ TEST(LabelScores, AgreeWithTheDefinitionsOnRandomLabels) {
       if (pair.second == 0) continue;
       const double overlap = shared / (a[pair.first] + b_all[pair.second] - shared);
       if (shared > 0.5 * a[pair.first]) seg += overlap;
-      for (int i = 0; i < kOverlapLevels; ++i) found[static_cast<std::size_t>(i)] += overlap > overlap_level(i) + 1e-12 ? 1 : 0;
+      for (int i = 0; i < kOverlapLevels; ++i)
+        found[static_cast<std::size_t>(i)] += overlap > overlap_level(i) + 1e-12 ? 1 : 0;
     }
-    for (const auto& [label, size] : a) pairs_a += size * (size - 1);
-    for (const auto& [label, size] : b) pairs_b += size * (size - 1);
+    for (const auto& [label, size] : a)
+      pairs_a += size * (size - 1);
+    for (const auto& [label, size] : b)
+      pairs_b += size * (size - 1);
     const LabelScores scores = score(truth, predicted);
     EXPECT_NEAR(scores.voi_split, split, 1e-12);
     EXPECT_NEAR(scores.voi_merge, merge, 1e-12);
@@ -150,7 +157,8 @@ TEST(LabelScores, AgreeWithTheDefinitionsOnRandomLabels) {
     const LabelSums sums = sums_of(truth, predicted);
     EXPECT_EQ(sums.objects.truth, static_cast<double>(a.size()));
     EXPECT_EQ(sums.objects.predicted, static_cast<double>(b_all.size() - b_all.count(0)));
-    for (std::size_t i = 0; i < kOverlapLevels; ++i) EXPECT_EQ(sums.objects.matched[i], found[i]) << i;
+    for (std::size_t i = 0; i < kOverlapLevels; ++i)
+      EXPECT_EQ(sums.objects.matched[i], found[i]) << i;
     with_matches += found[0] > 0 ? 1 : 0;
   }
   EXPECT_GT(with_matches, 50);

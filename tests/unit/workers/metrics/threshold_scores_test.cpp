@@ -37,7 +37,8 @@ ThresholdTable score_golden(const std::string& proposal) {
   return table;
 }
 
-/// The rows that the challenge's scorer printed (tests/golden/make_isbi_metrics_crop.py), by the header's names.
+/// The rows that the challenge's scorer printed (tests/golden/make_isbi_metrics_crop.py), by the header's
+/// names.
 struct GoldenRow {
   std::string proposal, first;             ///< threshold, or the words of a summary
   std::map<std::string, double> expected;  ///< a summary has one, "value"
@@ -51,9 +52,12 @@ std::vector<GoldenRow> golden_rows(const std::string& file) {
     bool quoted = false;
     cells.emplace_back();
     for (const char c : line) {
-      if (c == '"') quoted = !quoted;
-      else if (c == ',' && !quoted) cells.emplace_back();
-      else cells.back() += c;
+      if (c == '"')
+        quoted = !quoted;
+      else if (c == ',' && !quoted)
+        cells.emplace_back();
+      else
+        cells.back() += c;
     }
     return cells;
   };
@@ -65,7 +69,8 @@ std::vector<GoldenRow> golden_rows(const std::string& file) {
     const std::vector<std::string> cells = cells_of(line);
     GoldenRow row{cells.at(0), cells.at(1), {}};
     if (cells.size() == 3) row.expected["value"] = std::stod(cells[2]);
-    for (std::size_t i = 2; i < cells.size() && cells.size() > 3; ++i) row.expected[names.at(i)] = std::stod(cells[i]);
+    for (std::size_t i = 2; i < cells.size() && cells.size() > 3; ++i)
+      row.expected[names.at(i)] = std::stod(cells[i]);
     rows.push_back(row);
   }
   return rows;
@@ -104,14 +109,16 @@ TEST(ThresholdScores, ReproduceTheChallengesScorer) {
     if (!volumes.contains(row.proposal)) volumes[row.proposal] = volume_scores(score_golden(row.proposal));
     const std::vector<VolumeScores>& scores = volumes[row.proposal];
     if (row.expected.contains("value")) {
-      EXPECT_NEAR(summary(row.first, scores), row.expected.at("value"), 1e-9) << row.proposal << " " << row.first;
+      EXPECT_NEAR(summary(row.first, scores), row.expected.at("value"), 1e-9)
+          << row.proposal << " " << row.first;
       ++summaries;
       continue;
     }
     const std::size_t t = rows[row.proposal]++;
     EXPECT_EQ(accumulated_thresholds(11).at(t), std::stod(row.first));
     for (const auto& [name, expected] : row.expected) {
-      EXPECT_NEAR(columns.at(name)(scores.at(t)), expected, 1e-9) << row.proposal << " " << row.first << " " << name;
+      EXPECT_NEAR(columns.at(name)(scores.at(t)), expected, 1e-9)
+          << row.proposal << " " << row.first << " " << name;
       ++numbers;
     }
   }
@@ -140,13 +147,14 @@ TEST(ThresholdScores, ReproduceTheChallengesWarpingError) {
     const double threshold = accumulated_thresholds(11).at(t);
     EXPECT_EQ(threshold, std::stod(row.first));
     EXPECT_NEAR(scores.at(t).pooled.warping_error, row.expected.at("warping_error"), 1e-9) << row.first;
-    EXPECT_NEAR(scores.at(t).pooled.warping_split_merge, row.expected.at("split_merge_r20"), 1e-9) << row.first;
+    EXPECT_NEAR(scores.at(t).pooled.warping_split_merge, row.expected.at("split_merge_r20"), 1e-9)
+        << row.first;
     WarpingSums near, whole;
     const VoxelBuffer prediction = golden(row.proposal);
     const std::vector<double> values(prediction.as<float>().begin(), prediction.as<float>().end());
     for (std::size_t at = 0; at < truth.size(); at += pixels) {
-      const WarpedSection warped =
-          warp_section(truth.subspan(at, pixels), std::span(values).subspan(at, pixels), threshold, shape.y, shape.x);
+      const WarpedSection warped = warp_section(
+          truth.subspan(at, pixels), std::span(values).subspan(at, pixels), threshold, shape.y, shape.x);
       near += classify_mismatches(warped, shape.y, shape.x, 20);
       whole += classify_mismatches(warped, shape.y, shape.x, 0);
     }
@@ -156,8 +164,8 @@ TEST(ThresholdScores, ReproduceTheChallengesWarpingError) {
     EXPECT_EQ(near.merges, row.expected.at("merges_r20")) << row.first;
     EXPECT_EQ(whole.split_pixels, row.expected.at("split_pixels_whole")) << row.first;
     EXPECT_EQ(whole.merge_pixels, row.expected.at("merge_pixels_whole")) << row.first;
-    EXPECT_EQ(near.mismatches, near.split_pixels + near.merge_pixels + near.hole_additions + near.hole_deletions +
-                                   near.object_additions + near.object_deletions);
+    EXPECT_EQ(near.mismatches, near.split_pixels + near.merge_pixels + near.hole_additions +
+                                   near.hole_deletions + near.object_additions + near.object_deletions);
   }
   EXPECT_EQ(rows["A_gauss"], 10u);
   EXPECT_EQ(rows["C_nextlabel"], 10u);
@@ -271,7 +279,8 @@ TEST(ThresholdScores, ComponentsAndRandAgreeWithCountingEveryPair) {
       probability[i] = random() % 3 != 0 ? 0.9F : 0.1F;
     }
     Mask predicted(truth.size());
-    for (std::size_t i = 0; i < truth.size(); ++i) predicted[i] = probability[i] > 0.5F ? 1 : 0;
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      predicted[i] = probability[i] > 0.5F ? 1 : 0;
     const std::vector<int> objects = flood_labels(truth, height, width);
     std::vector<int> found = flood_labels(predicted, height, width);
     const Components components = label_components(predicted, height, width);

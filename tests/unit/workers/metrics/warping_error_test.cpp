@@ -18,7 +18,8 @@ using Mask = std::vector<std::uint8_t>;
 /// From a drawing: '#' inside.
 Mask drawn(const std::string& text) {
   Mask mask;
-  for (const char c : text) mask.push_back(c == '#' ? 1 : 0);
+  for (const char c : text)
+    mask.push_back(c == '#' ? 1 : 0);
   return mask;
 }
 
@@ -27,8 +28,8 @@ WarpingSums warping_of(const Mask& truth, const Mask& prediction, std::int64_t h
   return classify_mismatches(warp_section(truth, values, 0.5, height, width), height, width);
 }
 
-/// Components of the cells of a 3 x 3 square with value `value`, the middle aside, that touch the middle by an
-/// edge (four-connected) or at all.
+/// Components of the cells of a 3 x 3 square with value `value`, the middle aside, that touch the middle by
+/// an edge (four-connected) or at all.
 int components_around(const std::array<int, 9>& square, int value, bool corners) {
   std::set<int> seen;
   int count = 0;
@@ -56,11 +57,13 @@ int components_around(const std::array<int, 9>& square, int value, bool corners)
 }
 
 TEST(WarpingError, SimplePointsByCountingComponents) {
-  constexpr std::array<int, 8> kCircle{3, 0, 1, 2, 5, 8, 7, 6};  // W, NW, N, NE, E, SE, S, SW as cells of the square
+  constexpr std::array<int, 8> kCircle{3, 0, 1, 2,
+                                       5, 8, 7, 6};  // W, NW, N, NE, E, SE, S, SW as cells of the square
   int simple = 0;
   for (int bits = 0; bits < 256; ++bits) {
     std::array<int, 9> square{};
-    for (std::size_t i = 0; i < 8; ++i) square[static_cast<std::size_t>(kCircle[i])] = bits >> i & 1;
+    for (std::size_t i = 0; i < 8; ++i)
+      square[static_cast<std::size_t>(kCircle[i])] = bits >> i & 1;
     const bool expected = components_around(square, 1, false) == 1 && components_around(square, 0, true) == 1;
     EXPECT_EQ(is_simple_point(static_cast<std::uint8_t>(bits)), expected) << bits;
     simple += expected ? 1 : 0;
@@ -69,11 +72,14 @@ TEST(WarpingError, SimplePointsByCountingComponents) {
 }
 
 /// The definition word by word: list, sort, flip, all over again until the number of mismatches stays.
-Mask warped_by_definition(Mask labels, const std::vector<double>& prediction, double threshold, int height, int width) {
+Mask warped_by_definition(Mask labels, const std::vector<double>& prediction, double threshold, int height,
+                          int width) {
   const auto inside = [&](int y, int x) {
-    return y >= 0 && x >= 0 && y < height && x < width && labels[static_cast<std::size_t>(y * width + x)] != 0;
+    return y >= 0 && x >= 0 && y < height && x < width &&
+           labels[static_cast<std::size_t>(y * width + x)] != 0;
   };
-  constexpr std::array<std::array<int, 2>, 8> kSteps{{{0, -1}, {-1, -1}, {-1, 0}, {-1, 1}, {0, 1}, {1, 1}, {1, 0}, {1, -1}}};
+  constexpr std::array<std::array<int, 2>, 8> kSteps{
+      {{0, -1}, {-1, -1}, {-1, 0}, {-1, 1}, {0, 1}, {1, 1}, {1, 0}, {1, -1}}};
   for (std::size_t before = labels.size() + 1;;) {
     std::vector<std::pair<int, int>> mismatches;
     for (int x = 0; x < width; ++x) {
@@ -85,13 +91,17 @@ Mask warped_by_definition(Mask labels, const std::vector<double>& prediction, do
     if (mismatches.size() == before) return labels;
     before = mismatches.size();
     const auto distance = [&](const auto& p) {
-      return static_cast<float>(std::abs(prediction[static_cast<std::size_t>(p.first * width + p.second)] - threshold));
+      return static_cast<float>(
+          std::abs(prediction[static_cast<std::size_t>(p.first * width + p.second)] - threshold));
     };
-    std::stable_sort(mismatches.begin(), mismatches.end(), [&](const auto& a, const auto& b) { return distance(a) > distance(b); });
+    std::stable_sort(mismatches.begin(), mismatches.end(),
+                     [&](const auto& a, const auto& b) { return distance(a) > distance(b); });
     for (const auto& [y, x] : mismatches) {
       unsigned bits = 0;
-      for (std::size_t i = 0; i < 8; ++i) bits |= static_cast<unsigned>(inside(y + kSteps[i][0], x + kSteps[i][1]) ? 1 : 0) << i;
-      if (is_simple_point(static_cast<std::uint8_t>(bits))) labels[static_cast<std::size_t>(y * width + x)] ^= 1U;
+      for (std::size_t i = 0; i < 8; ++i)
+        bits |= static_cast<unsigned>(inside(y + kSteps[i][0], x + kSteps[i][1]) ? 1 : 0) << i;
+      if (is_simple_point(static_cast<std::uint8_t>(bits)))
+        labels[static_cast<std::size_t>(y * width + x)] ^= 1U;
     }
   }
 }
@@ -122,14 +132,28 @@ TEST(WarpingError, WarpsAsTheDefinitionSays) {
 }
 
 TEST(WarpingError, ShiftedBordersCostNothing) {
-  const Mask truth = drawn("......" ".###.." ".###.." "......");
-  const Mask shifted = drawn("......" "..###." "..###." "......");
+  const Mask truth = drawn(
+      "......"
+      ".###.."
+      ".###.."
+      "......");
+  const Mask shifted = drawn(
+      "......"
+      "..###."
+      "..###."
+      "......");
   EXPECT_EQ(warping_of(truth, shifted, 4, 6), WarpingSums{});
 }
 
 TEST(WarpingError, ASplitAMergeAndTheRest) {
-  const Mask whole = drawn("......." ".#####." ".......");
-  const Mask parts = drawn("......." ".##.##." ".......");
+  const Mask whole = drawn(
+      "......."
+      ".#####."
+      ".......");
+  const Mask parts = drawn(
+      "......."
+      ".##.##."
+      ".......");
   const WarpingSums split = warping_of(whole, parts, 3, 7);
   EXPECT_EQ(split.mismatches, 1);
   EXPECT_EQ(split.split_pixels, 1);
@@ -139,10 +163,20 @@ TEST(WarpingError, ASplitAMergeAndTheRest) {
   EXPECT_EQ(merge.merge_pixels, 1);
   EXPECT_EQ(merge.merges, 1);
 
-  const Mask nothing(21, 0), dot = drawn("......." "...#..." ".......");
+  const Mask nothing(21, 0), dot = drawn(
+                                 "......."
+                                 "...#..."
+                                 ".......");
   EXPECT_EQ(warping_of(nothing, dot, 3, 7).object_additions, 1);
   EXPECT_EQ(warping_of(dot, nothing, 3, 7).object_deletions, 1);
-  const Mask full = drawn("#######" "#######" "#######"), hole = drawn("#######" "###.###" "#######");
+  const Mask full = drawn(
+                 "#######"
+                 "#######"
+                 "#######"),
+             hole = drawn(
+                 "#######"
+                 "###.###"
+                 "#######");
   EXPECT_EQ(warping_of(full, hole, 3, 7).hole_additions, 1);
   EXPECT_EQ(warping_of(hole, full, 3, 7).hole_deletions, 1);
 }
@@ -160,7 +194,8 @@ TEST(WarpingError, TheRadiusDecidesWhetherALoopIsASplit) {
   // A ring whose left side is cut: seen as a whole it stays in one piece.
   const std::string row(41, '#'), gap = "#" + std::string(39, '.') + "#";
   std::string ring = row;
-  for (int i = 0; i < 39; ++i) ring += gap;
+  for (int i = 0; i < 39; ++i)
+    ring += gap;
   ring += row;
   Mask cut = drawn(ring);
   cut[20 * 41] = 0;
@@ -172,10 +207,14 @@ TEST(WarpingError, TheRadiusDecidesWhetherALoopIsASplit) {
 }
 
 TEST(Watershed, GrowsComponentsUntilTheyMeet) {
-  const Components thinned = thinned_components(drawn("#....#" "#....#" "#....#"), 3, 6);
+  const Components thinned = thinned_components(drawn("#....#"
+                                                      "#....#"
+                                                      "#....#"),
+                                                3, 6);
   EXPECT_EQ(thinned.count, 2);
   // Four columns between: both sides take two less the dam, which the side queued first pushes over.
-  EXPECT_EQ(thinned.labels, (std::vector<std::int32_t>{1, 1, 1, 0, 2, 2, 1, 1, 1, 0, 2, 2, 1, 1, 1, 0, 2, 2}));
+  EXPECT_EQ(thinned.labels,
+            (std::vector<std::int32_t>{1, 1, 1, 0, 2, 2, 1, 1, 1, 0, 2, 2, 1, 1, 1, 0, 2, 2}));
   EXPECT_EQ(thinned_components(drawn("#...#"), 1, 5).labels, (std::vector<std::int32_t>{1, 1, 0, 2, 2}));
 }
 
@@ -193,8 +232,10 @@ TEST(Watershed, EveryPixelIsABasinsOrADamBetweenTwo) {
   for (int round = 0; round < 100; ++round) {
     const int height = 1 + static_cast<int>(random() % 20), width = 1 + static_cast<int>(random() % 20);
     Mask mask(static_cast<std::size_t>(height * width));
-    for (std::uint8_t& one : mask) one = random() % 5 == 0 ? 1 : 0;
-    const Components before = label_components(mask, height, width), after = thinned_components(mask, height, width);
+    for (std::uint8_t& one : mask)
+      one = random() % 5 == 0 ? 1 : 0;
+    const Components before = label_components(mask, height, width),
+                     after = thinned_components(mask, height, width);
     for (std::size_t i = 0; i < mask.size(); ++i) {
       const bool stays = before.labels[i] == 0 || after.labels[i] == before.labels[i];
       EXPECT_TRUE(stays) << "components stay";

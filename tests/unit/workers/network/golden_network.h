@@ -19,14 +19,16 @@ inline at::Tensor golden_tensor(hid_t file, const std::string& path) {
   std::vector<hsize_t> dims(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space.get())));
   H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
   at::Tensor tensor = at::empty(std::vector<std::int64_t>(dims.begin(), dims.end()));
-  check_hdf5(H5Dread(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.data_ptr()), path);
+  check_hdf5(H5Dread(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.data_ptr()),
+             path);
   return tensor;
 }
 
 /// Gives the network the weights of a golden file. Every parameter and statistic must be there.
 inline void load_golden_weights(UNet& network, hid_t file) {
   torch::NoGradGuard no_grad;
-  for (auto& item : network->named_parameters()) item.value().copy_(golden_tensor(file, "weights/" + item.key()));
+  for (auto& item : network->named_parameters())
+    item.value().copy_(golden_tensor(file, "weights/" + item.key()));
   for (auto& item : network->named_buffers()) {
     if (item.key().find("num_batches_tracked") != std::string::npos) continue;
     item.value().copy_(golden_tensor(file, "weights/" + item.key()));

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "io/base/error.h"
-#include "tests/unit/workers/device/host_launcher.h"
-#include "tests/unit/workers/device/operator_recorder.h"
 #include "random_network.h"
 #include "tests/unit/error_words.h"
+#include "tests/unit/workers/device/host_launcher.h"
+#include "tests/unit/workers/device/operator_recorder.h"
 #include "workers/device/out_of_memory.h"
 
 namespace tessera {
@@ -60,7 +60,8 @@ TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
   int recorded = 0;
   const KernelRecorder record = testing::counted_recorder(recorded);
   const auto plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}}),
-             replayed = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
+             replayed = make_gpu_network(*network, Precision::float32, {},
+                                         {.kernels = GpuKernels{}, .record = record});
   std::vector<std::pair<at::Tensor, at::Tensor>> answers;
   for (const std::int64_t more : {0, 0, 0, 1, 0, 1, 1, 1}) {
     const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
@@ -79,10 +80,12 @@ TEST(GpuNetwork, ShapesThatComeInTurnsDoNotDriveEachOtherOut) {
   const c10::InferenceMode inference;
   int recorded = 0;
   const KernelRecorder record = testing::counted_recorder(recorded);
-  const auto replayed = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
+  const auto replayed =
+      make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record});
   for (int round = 0; round < 3; ++round) {
     for (std::int64_t more = 0; more < 6; ++more) {
-      const at::Tensor x = at::zeros({1, options.in_channels, geometry.input_side_for(16), geometry.input_side_for(16 + geometry.alignment * more)});
+      const at::Tensor x = at::zeros({1, options.in_channels, geometry.input_side_for(16),
+                                      geometry.input_side_for(16 + geometry.alignment * more)});
       replayed->logits(x);
       replayed->logits(x);
     }
@@ -95,12 +98,14 @@ TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
   const auto network = testing::random_network(options);
   const c10::InferenceMode inference;
   int tried = 0;
-  const KernelRecorder record = [&](const std::function<void()>& kernels) -> std::unique_ptr<RecordedKernels> {
+  const KernelRecorder record =
+      [&](const std::function<void()>& kernels) -> std::unique_ptr<RecordedKernels> {
     kernels();
     ++tried;
     TORCH_CHECK(false, "operation not permitted when stream is capturing");
   };
-  const auto gives_up = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}, .record = record}),
+  const auto gives_up = make_gpu_network(*network, Precision::float32, {},
+                                         {.kernels = GpuKernels{}, .record = record}),
              plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}});
   const std::int64_t side = geometry_of(options).input_side_for(16);
   for (int i = 0; i < 4; ++i) {
@@ -116,7 +121,8 @@ TEST(GpuNetwork, ExactTilesAreTheWholeBitForBit) {
     NetworkCase network;
     Precision precision;
   };
-  // Each layer is compared in images of some ten thousand pixels before, which takes seconds here: not all by all.
+  // Each layer is compared in images of some ten thousand pixels before, which takes seconds here: not all by
+  // all.
   for (const auto& [c, precision] : {Case{{"flat", false, 8, 1, 2, 1, 1}, Precision::bfloat16},
                                      Case{{"context_and_depth", false, 8, 3, 3, 2, 1}, Precision::float32},
                                      Case{{"keras", true, 8, 2, 1, 1, 1, 3, true}, Precision::float32}}) {
@@ -124,12 +130,16 @@ TEST(GpuNetwork, ExactTilesAreTheWholeBitForBit) {
     const NetworkGeometry geometry = geometry_of(options);
     const auto network = testing::random_network(options);
     const auto reference = make_libtorch_network(*network, Precision::float32, {});
-    const std::int64_t core = 2 * geometry.alignment, side = geometry.input_side_for(core), larger = geometry.input_side_for(2 * core);
+    const std::int64_t core = 2 * geometry.alignment, side = geometry.input_side_for(core),
+                       larger = geometry.input_side_for(2 * core);
     const at::Tensor section = at::randn({1, options.in_channels, larger, larger + geometry.alignment});
     int started = 0;
-    const auto exact = make_gpu_network(*network, precision, {}, {.exact_tiles = ExactTiles::yes, .launch = testing::host_launcher(started)});
-    const at::Tensor whole = exact->logits(section), tile = exact->logits(section.narrow(2, 0, side).narrow(3, 0, side));
-    EXPECT_NE(exact->text().find(std::string(kIndependentOfPlace) + kIndependentOfSize), std::string::npos) << exact->text();
+    const auto exact = make_gpu_network(
+        *network, precision, {}, {.exact_tiles = ExactTiles::yes, .launch = testing::host_launcher(started)});
+    const at::Tensor whole = exact->logits(section),
+                     tile = exact->logits(section.narrow(2, 0, side).narrow(3, 0, side));
+    EXPECT_NE(exact->text().find(std::string(kIndependentOfPlace) + kIndependentOfSize), std::string::npos)
+        << exact->text();
     EXPECT_GT(started, 20);
     const std::int64_t border = options.padding == Padding::same ? geometry.margin : 0;
     const auto first = [&](const at::Tensor& of) {
@@ -147,7 +157,9 @@ TEST(GpuNetwork, TilesThatCannotBeExactAreRefused) {
              odd = testing::random_network(testing::options_of({.what = "odd", .filters = 5}));
   int started = 0;
   const KernelLauncher launch = testing::host_launcher(started);
-  const KernelLauncher fails = [](const KernelStart&, std::span<void*>) { TORCH_CHECK(false, "NVRTC is not found"); };
+  const KernelLauncher fails = [](const KernelStart&, std::span<void*>) {
+    TORCH_CHECK(false, "NVRTC is not found");
+  };
   const auto make = [](const UNetImpl& of, Precision precision, const KernelLauncher& by) {
     return make_gpu_network(of, precision, {}, {.exact_tiles = ExactTiles::yes, .launch = by});
   };
@@ -185,8 +197,10 @@ TEST(GpuKernels, TheFastestAreTaken) {
           return now;
         });
   };
-  const std::vector<GpuKernels> all = {{false, false}, {true, false}, {false, true}, {true, true}}, unfused = {{false, false}, {false, true}};
-  GpuKernels best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, all);
+  const std::vector<GpuKernels> all = {{false, false}, {true, false}, {false, true}, {true, true}},
+                                unfused = {{false, false}, {false, true}};
+  GpuKernels best =
+      choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, all);
   EXPECT_TRUE(best.fused && best.maxima);
   best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, unfused);
   EXPECT_TRUE(!best.fused && best.maxima);
@@ -194,13 +208,15 @@ TEST(GpuKernels, TheFastestAreTaken) {
   EXPECT_TRUE(!best.fused && !best.maxima) << "what cannot run is not taken";
   best = choose({{{false, false}, 1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all);
   EXPECT_TRUE(!best.fused && !best.maxima) << "the plain ones where nothing is faster";
-  EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all), c10::Error);
+  EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all),
+               c10::Error);
 }
 
 TEST(OutOfMemory, IsWhatLibTorchAndItsLibrariesSay) {
   const auto say = [](const char* what) {
     return [what] {
-      return translated_out_of_memory([] { return std::string("block 7"); }, [&]() -> int { TORCH_CHECK(false, what); });
+      return translated_out_of_memory([] { return std::string("block 7"); },
+                                      [&]() -> int { TORCH_CHECK(false, what); });
     };
   };
   for (const char* what : {"CUDA out of memory. Tried to allocate 2 GiB", "CUDNN_STATUS_ALLOC_FAILED",
@@ -220,7 +236,8 @@ TEST(TileMemory, OnAGpuHoldsThePlannedActivations) {
   const UNetOptions paper = unet2015_options();
   EXPECT_LE(tile_memory(paper, 4092, 4092, Precision::bfloat16, true), std::int64_t{12} << 30);
   EXPECT_GT(tile_memory(paper, 4092, 4092, Precision::bfloat16, true), std::int64_t{7} << 30);
-  EXPECT_GT(tile_memory(paper, 572, 572, Precision::float32, true), tile_memory(paper, 572, 572, Precision::bfloat16, true));
+  EXPECT_GT(tile_memory(paper, 572, 572, Precision::float32, true),
+            tile_memory(paper, 572, 572, Precision::bfloat16, true));
 }
 
 }  // namespace

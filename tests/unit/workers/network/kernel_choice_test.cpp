@@ -1,4 +1,5 @@
-// Which kernels are chosen, by a network on the CPU some of whose layers are made to depend on a pixel's place.
+// Which kernels are chosen, by a network on the CPU some of whose layers are made to depend on a pixel's
+// place.
 #include "workers/network/kernel_choice.h"
 
 #include <ATen/Functions.h>
@@ -19,7 +20,8 @@
 namespace tessera {
 namespace {
 
-/// Convolutions of 3x3 ones, poolings and what else the plan has, in whole numbers, which any order sums alike.
+/// Convolutions of 3x3 ones, poolings and what else the plan has, in whole numbers, which any order sums
+/// alike.
 class KernelChoice : public ::testing::Test {
  protected:
   KernelChoice() {
@@ -33,8 +35,12 @@ class KernelChoice : public ::testing::Test {
     trial_.can_order = true;
     trial_.ordered_sides = [](std::size_t) { return std::vector<std::int64_t>{40, 93}; };
     trial_.type = at::kBFloat16;
-    trial_.run_step = [this](std::size_t step, const at::Tensor& image, const GpuKernels& kernels) { return layer(step, image, kernels); };
-    trial_.run = [this](const at::Tensor& input, const GpuKernels& kernels) { return network(input, kernels); };
+    trial_.run_step = [this](std::size_t step, const at::Tensor& image, const GpuKernels& kernels) {
+      return layer(step, image, kernels);
+    };
+    trial_.run = [this](const at::Tensor& input, const GpuKernels& kernels) {
+      return network(input, kernels);
+    };
   }
 
   static GpuKernels fused() { return {.fused = true}; }
@@ -49,14 +55,21 @@ class KernelChoice : public ::testing::Test {
 
   at::Tensor layer(std::size_t number, const at::Tensor& image, const GpuKernels& kernels) const {
     const ForwardStep& step = trial_.plan.steps[number];
-    if (kernels.ordered == std::set<std::size_t>{number}) compared_[number].push_back({image.size(2), image.size(3)});
+    if (kernels.ordered == std::set<std::size_t>{number})
+      compared_[number].push_back({image.size(2), image.size(3)});
     const bool ordered = kernels.ordered.contains(number);
     TORCH_CHECK(!ordered || !no_ordered_, "not on this device");
     TORCH_CHECK(!ordered || ordered_fails_ == nullptr, ordered_fails_);
     const std::int64_t taps = step.kind == ForwardStep::Kind::convolution ? 3 : 1;
-    at::Tensor out = at::conv2d((image.to(at::kFloat) * 64).ceil(), at::ones({step.out_channels, step.in_channels, taps, taps})).remainder(8191) / 64;
+    at::Tensor out = at::conv2d((image.to(at::kFloat) * 64).ceil(),
+                                at::ones({step.out_channels, step.in_channels, taps, taps}))
+                         .remainder(8191) /
+                     64;
     const bool at_fault = !ordered && (kernels.fused ? fused_at_fault_ : plain_at_fault_).contains(number);
-    if (at_fault) out.select(2, out.size(2) / 2).select(2, out.size(3) / 3).add_(1.0 / 128);  // within what rounding may do
+    if (at_fault)
+      out.select(2, out.size(2) / 2)
+          .select(2, out.size(3) / 3)
+          .add_(1.0 / 128);  // within what rounding may do
     if (ordered) out.add_(wrong_);
     return out;
   }
@@ -82,14 +95,16 @@ class KernelChoice : public ::testing::Test {
         out = layer(i, in, kernels);
       }
     }
-    if (kernels.ordered.size() > 6) return images.at(kOutput) + size_matters_ * static_cast<double>(input.size(2));
+    if (kernels.ordered.size() > 6)
+      return images.at(kOutput) + size_matters_ * static_cast<double>(input.size(2));
     return images.at(kOutput);
   }
 
   UNetOptions options_;
   KernelTrial trial_;
   std::set<std::size_t> fused_at_fault_, plain_at_fault_;
-  mutable std::map<std::size_t, std::vector<std::pair<std::int64_t, std::int64_t>>> compared_;  ///< sizes of a step's comparisons
+  mutable std::map<std::size_t, std::vector<std::pair<std::int64_t, std::int64_t>>>
+      compared_;  ///< sizes of a step's comparisons
   double wrong_ = 0, size_matters_ = 0;
   bool no_ordered_ = false, no_fused_ = false;
   const char* ordered_fails_ = nullptr;
@@ -168,9 +183,12 @@ TEST_F(KernelChoice, WhatIsNotPossibleIsLeftOut) {
 }
 
 TEST_F(KernelChoice, MemoryThatRunsOutDecidesNothingByRule) {
-  constexpr std::array kMemory = {"CUDA out of memory", "FIND was unable to find an engine to execute this computation"};
+  constexpr std::array kMemory = {"CUDA out of memory",
+                                  "FIND was unable to find an engine to execute this computation"};
   const auto second = [](double first_s) {
-    return [first_s, next = 0](const std::function<void()>& kernels) mutable { return kernels(), next++ == 0 ? first_s : 1.0; };
+    return [first_s, next = 0](const std::function<void()>& kernels) mutable {
+      return kernels(), next++ == 0 ? first_s : 1.0;
+    };
   };
   fused_at_fault_ = {convolution(3)};
   for (const char* words : kMemory) {
@@ -182,7 +200,8 @@ TEST_F(KernelChoice, MemoryThatRunsOutDecidesNothingByRule) {
     EXPECT_THROW(choose_kernels(trial_, ExactTiles::automatic), c10::Error) << words;
     trial_.type = at::kBFloat16;
     trial_.time = second(2);
-    EXPECT_FALSE(choose_kernels(trial_, ExactTiles::automatic).kernels.fused) << "the clock may decide otherwise each time";
+    EXPECT_FALSE(choose_kernels(trial_, ExactTiles::automatic).kernels.fused)
+        << "the clock may decide otherwise each time";
     ordered_fails_ = nullptr;
     plain_fails_ = words;
     EXPECT_TRUE(choose_kernels(trial_, ExactTiles::no).kernels.fused);

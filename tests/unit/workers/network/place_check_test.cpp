@@ -27,8 +27,10 @@ class PlaceCheck : public ::testing::TestWithParam<testing::NetworkCase> {
 
   const UNetOptions options_ = testing::options_of(GetParam());
   const NetworkGeometry geometry_ = geometry_of(options_);
+
  private:
-  const std::unique_ptr<TileNetwork> network_ = make_libtorch_network(*testing::random_network(options_), Precision::float32, {});
+  const std::unique_ptr<TileNetwork> network_ =
+      make_libtorch_network(*testing::random_network(options_), Precision::float32, {});
   const c10::InferenceMode inference_;
 };
 
@@ -50,23 +52,27 @@ TEST_P(PlaceCheck, OnePixelThatDependsOnItsPlaceFails) {
 TEST_P(PlaceCheck, KernelsThatSumAlikeInEverySizePass) {
   const auto check_size = [&](const std::function<at::Tensor(const at::Tensor&)>& run) {
     const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
-    return is_independent_of_size(geometry_, at::zeros({1, options_.in_channels, side, side + geometry_.alignment}), run);
+    return is_independent_of_size(
+        geometry_, at::zeros({1, options_.in_channels, side, side + geometry_.alignment}), run);
   };
   // A network in whole numbers, which the CPU's kernels sum alike in every size.
   const auto network = [&](const at::Tensor& x) {
     const bool same = geometry_.padding == Padding::same;
-    const at::Tensor sums = at::conv2d((x * 1009).round(), at::ones({2, options_.in_channels, 3, 3}), {}, 1, 1);
+    const at::Tensor sums =
+        at::conv2d((x * 1009).round(), at::ones({2, options_.in_channels, 3, 3}), {}, 1, 1);
     const std::int64_t margin = same ? 0 : geometry_.margin;
     return sums.narrow(2, margin, x.size(2) - 2 * margin).narrow(3, margin, x.size(3) - 2 * margin);
   };
   EXPECT_EQ(check_size(network), true);
-  EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) + static_cast<double>(x.size(3)); }), false);
+  EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) + static_cast<double>(x.size(3)); }),
+            false);
   EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) / 0.0; }), std::nullopt);
 }
 
 TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
   const c10::InferenceMode inference;
-  const LayerInput input = {.samples = 2, .channels = 3, .height = 40, .width = 61, .options = at::TensorOptions(at::kFloat)};
+  const LayerInput input = {
+      .samples = 2, .channels = 3, .height = 40, .width = 61, .options = at::TensorOptions(at::kFloat)};
   const at::Tensor weight = at::ones({4, 3, 3, 3});
   int runs = 0;
   const auto convolved = [&](const at::Tensor& x, int padding) {
@@ -75,10 +81,14 @@ TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
     EXPECT_TRUE(x.is_contiguous(at::MemoryFormat::ChannelsLast));
     return at::conv2d((x * 1009).round(), weight, {}, 1, padding);
   };
-  EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, [&](const at::Tensor& x) { return convolved(x, 0); }), true);
+  EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
+            true);
   EXPECT_EQ(runs, 2) << "two periods";
-  EXPECT_EQ(is_layer_independent_of_place(input, 1, 1, [&](const at::Tensor& x) { return convolved(x, 1); }), true);
-  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 1); }), false) << "zeros around";
+  EXPECT_EQ(is_layer_independent_of_place(input, 1, 1, [&](const at::Tensor& x) { return convolved(x, 1); }),
+            true);
+  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 1); }),
+            false)
+      << "zeros around";
   for (const auto& [y, x] : {std::pair{0, 0}, {37, 58}, {20, 3}}) {
     const auto one_more = [&, y = y, x = x](const at::Tensor& image) {
       at::Tensor out = convolved(image, 0);
@@ -95,8 +105,12 @@ TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
   };
   EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, by_column), false);
   EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, by_column), true);
-  EXPECT_EQ(is_layer_independent_of_place(input, 16, 0, [&](const at::Tensor& x) { return convolved(x, 0); }), std::nullopt) << "too small";
-  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 0) / 0.0; }), std::nullopt);
+  EXPECT_EQ(is_layer_independent_of_place(input, 16, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
+            std::nullopt)
+      << "too small";
+  EXPECT_EQ(
+      is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 0) / 0.0; }),
+      std::nullopt);
 }
 
 TEST(PlaceCheckOfSmallInputs, ThereIsNothingToCompare) {
@@ -105,7 +119,9 @@ TEST(PlaceCheckOfSmallInputs, ThereIsNothingToCompare) {
   const auto run = [](const at::Tensor& x) { return at::rand({1, 2, x.size(2) - 184, x.size(3) - 184}); };
   EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, 1, 188, 188}), run), std::nullopt) << "4 pixels";
   EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, 1, 252, 252}), run), false) << "random numbers";
-  const auto overflows = [](const at::Tensor& x) { return at::full({1, 2, x.size(2) - 184, x.size(3) - 184}, INFINITY); };
+  const auto overflows = [](const at::Tensor& x) {
+    return at::full({1, 2, x.size(2) - 184, x.size(3) - 184}, INFINITY);
+  };
   EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, 1, 252, 252}), overflows), std::nullopt);
 }
 

@@ -47,16 +47,15 @@ inline std::shared_ptr<UNetImpl> random_network(const UNetOptions& options) {
 }
 
 /// Networks of every option.
-inline const std::array kNetworkCases = {
-    NetworkCase{"paper", false, 16},
-    NetworkCase{"odd_filters", false, 5},
-    NetworkCase{"context_and_classes", false, 8, 3, 4},
-    NetworkCase{"one_class", false, 8, 1, 1},
-    NetworkCase{"flat", false, 8, 1, 2, 1, 1},
-    NetworkCase{"three_convolutions", false, 8, 1, 2, 2, 3},
-    NetworkCase{"batch_norm", false, 8, 1, 2, 3, 2, 2, true},
-    NetworkCase{"keras", true, 16, 1, 1, 4, 2, 3, true},
-    NetworkCase{"same_padding", true, 8, 2, 3, 3},
-    NetworkCase{"keras_single", true, 4, 1, 1, 4, 1, 3, true}};
+inline const std::array kNetworkCases = {NetworkCase{"paper", false, 16},
+                                         NetworkCase{"odd_filters", false, 5},
+                                         NetworkCase{"context_and_classes", false, 8, 3, 4},
+                                         NetworkCase{"one_class", false, 8, 1, 1},
+                                         NetworkCase{"flat", false, 8, 1, 2, 1, 1},
+                                         NetworkCase{"three_convolutions", false, 8, 1, 2, 2, 3},
+                                         NetworkCase{"batch_norm", false, 8, 1, 2, 3, 2, 2, true},
+                                         NetworkCase{"keras", true, 16, 1, 1, 4, 2, 3, true},
+                                         NetworkCase{"same_padding", true, 8, 2, 3, 3},
+                                         NetworkCase{"keras_single", true, 4, 1, 1, 4, 1, 3, true}};
 
 }  // namespace tessera::testing

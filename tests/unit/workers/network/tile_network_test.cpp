@@ -39,8 +39,7 @@ TEST_P(Engines, AgreeWithLibTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Options, Engines,
-                         ::testing::ValuesIn(testing::kNetworkCases),
+INSTANTIATE_TEST_SUITE_P(Options, Engines, ::testing::ValuesIn(testing::kNetworkCases),
                          [](const auto& test) { return test.param.what; });
 
 TEST(ForwardPlan, BuffersThatAreAliveTogetherDoNotOverlap) {

@@ -49,7 +49,8 @@ TEST(TorchScript, TheProbeFindsTheGeometry) {
   for (const bool same : {false, true}) {
     const UNetOptions options = small(same);
     export_torchscript(*make_network(options, 6), {}, folder / "n.pt");
-    const TorchScriptProbe probe = probe_torchscript(read_torchscript_facts(read_torchscript_file(folder / "n.pt"))->model);
+    const TorchScriptProbe probe =
+        probe_torchscript(read_torchscript_facts(read_torchscript_file(folder / "n.pt"))->model);
     const NetworkGeometry found = probe.traits.geometry, expected = geometry_of(options);
     EXPECT_EQ(found.margin, expected.margin);
     EXPECT_EQ(found.side_remainder, expected.side_remainder);
@@ -75,7 +76,8 @@ TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
              "def forward(self, x):\n    y = x[:, :, 3:-3, 3:-3]\n    return torch.cat([y, -y], 1)\n");
   model.margin = 3;
   model.alignment = 4;
-  EXPECT_LE(probe_torchscript(model).tile_dependence, 1e-6);  // a sigmoid may be rounded by where it lies in memory
+  EXPECT_LE(probe_torchscript(model).tile_dependence,
+            1e-6);  // a sigmoid may be rounded by where it lies in memory
   model.classes = 3;
   EXPECT_THROW(probe_torchscript(model), UsageError);
   model.classes = 2;

@@ -11,7 +11,8 @@ namespace {
 
 std::int64_t trainable(const UNet& network) {
   std::int64_t count = 0;
-  for (const auto& parameter : network->parameters()) count += parameter.numel();
+  for (const auto& parameter : network->parameters())
+    count += parameter.numel();
   return count;
 }
 
@@ -29,7 +30,8 @@ TEST(UNet2015, HasThePapersParametersAndLayers) {
   EXPECT_EQ(parameter_count(unet2015_options()), 31'030'658);
   int layers = 0;
   for (const auto& module : network->modules()) {
-    layers += module->as<torch::nn::Conv2d>() != nullptr || module->as<torch::nn::ConvTranspose2d>() != nullptr;
+    layers +=
+        module->as<torch::nn::Conv2d>() != nullptr || module->as<torch::nn::ConvTranspose2d>() != nullptr;
   }
   EXPECT_EQ(layers, 23);
 }
@@ -65,11 +67,13 @@ TEST_P(Golden, ForwardEqualsTheIndependentImplementation) {
   const at::Tensor input = testing::golden_tensor(file.get(), "input");
   const at::Tensor logits = network->forward(input);
   ASSERT_EQ(logits.sizes(), expected.sizes());
-  EXPECT_LE((logits - expected).abs().max().item<float>(), 1e-5 * std::max(1.0F, expected.abs().max().item<float>()));
+  EXPECT_LE((logits - expected).abs().max().item<float>(),
+            1e-5 * std::max(1.0F, expected.abs().max().item<float>()));
   EXPECT_GT(expected.std().item<float>(), 1e-3) << "the golden output is flat and shows nothing";
   // channels_last is another way through the library.
   const at::Tensor again = network->forward(input.contiguous(at::MemoryFormat::ChannelsLast));
-  EXPECT_LE((again - expected).abs().max().item<float>(), 1e-5 * std::max(1.0F, expected.abs().max().item<float>()));
+  EXPECT_LE((again - expected).abs().max().item<float>(),
+            1e-5 * std::max(1.0F, expected.abs().max().item<float>()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, Golden,
@@ -114,7 +118,8 @@ TEST(HeInitialisation, HasThePapersSpread) {
     }
     if (w.numel() < 2000) continue;
     const bool up = item.key().find("ups") == 0;
-    const double incoming = up ? static_cast<double>(w.size(0)) : static_cast<double>(w.size(1) * w.size(2) * w.size(3));
+    const double incoming =
+        up ? static_cast<double>(w.size(0)) : static_cast<double>(w.size(1) * w.size(2) * w.size(3));
     const double expected = std::sqrt(2 / incoming), n = static_cast<double>(w.numel());
     // Five standard errors of the estimates.
     EXPECT_NEAR(w.std().item<double>(), expected, 5 * expected / std::sqrt(2 * n)) << item.key();

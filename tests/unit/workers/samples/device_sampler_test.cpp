@@ -6,8 +6,8 @@
 #include <cmath>
 #include <functional>
 
-#include "tests/unit/workers/device/host_launcher.h"
 #include "tests/unit/temporary_folder.h"
+#include "tests/unit/workers/device/host_launcher.h"
 #include "training_volumes.h"
 #include "workers/network/unet_options.h"
 

@@ -11,8 +11,8 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/volume_reader.h"
-#include "workers/samples/distance_transform.h"
 #include "workers/numbers/random_stream.h"
+#include "workers/samples/distance_transform.h"
 #include "workers/samples/training_labels.h"
 
 namespace tessera {

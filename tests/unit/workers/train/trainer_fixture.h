@@ -38,12 +38,11 @@ class TrainerTest : public ::testing::Test {
     const auto disc = [](const Index3& p) {
       return std::hypot(p.y % 25 - 12, p.x % 20 - 10) < 6 + static_cast<double>(p.z);
     };
-    data_options_.raw =
-        write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
-          return static_cast<double>((disc(p) ? 180 : 60) + (p.y * 7 + p.x * 13) % 30);
-        });
+    data_options_.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, shape, [&](const Index3& p) {
+      return static_cast<double>((disc(p) ? 180 : 60) + (p.y * 7 + p.x * 13) % 30);
+    });
     data_options_.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, shape,
-                                                 [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
+                                        [&](const Index3& p) { return disc(p) ? 1.0 : 0.0; });
     data_options_.sections = {0, 2};
     options_.samples.tile_side = 60;
     options_.global_batch = 2;
