@@ -8,7 +8,7 @@
 #include <map>
 
 #include "io/base/error.h"
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "pipeline/commands/commands.h"
@@ -119,7 +119,7 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
   } catch (const StoppedEarly& error) {
     return leave_together(world, error, kExitStopped);
   } catch (const std::exception& error) {
-    spdlog::error("{}", words_of(error));
+    spdlog::error("{}", message_of(error));
   }
   mpi.abort(kExitFailed);  // this rank alone, maybe: the others wait
 }

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "io/base/error.h"
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "pipeline/run/progress.h"
 
@@ -76,7 +76,7 @@ void Coordinator::hear(int worker, const std::vector<BlockReport>& reports) {
       note_done(worker, report.id);
       ++(report.outcome == BlockOutcome::skipped ? blocks_skipped_ : blocks_done_);
     } catch (const std::exception& error) {
-      end_job(words_of(error));
+      end_job(message_of(error));
     }
   }
   queue_->done(worker, ids, from.heard_s);

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 #include "workers/blocks/block_exchange.h"
 #include "workers/mpi/agreement.h"
 
@@ -86,7 +86,7 @@ void work(Stretches& stretches, const Communicator& world) {
       stretches.pack(number, [&](const PackedChunk& chunk) { add_to(packed, chunk); });
       world.send(0, kTagPacked, packed);
     } catch (const std::exception& error) {
-      const std::string words = words_of(error);
+      const std::string words = message_of(error);
       world.send(0, kTagProblem, std::as_bytes(std::span(words.data(), words.size())));
     }
   }
@@ -121,7 +121,7 @@ std::string serve(std::int64_t count, const Communicator& world, Function&& writ
       try {
         for_each_chunk(message->bytes, write);
       } catch (const std::exception& error) {
-        problem = words_of(error);
+        problem = message_of(error);
       }
     }
     hand_to(message->source);

@@ -8,7 +8,7 @@
 
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 #include "io/hdf5/block_reader.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "io/hdf5/volume_reader.h"
@@ -57,7 +57,7 @@ ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journ
         words = fmt::format("its checksum is {:08x}, {:08x} was written", crc, record.crc);
       sums[1] += static_cast<std::int64_t>(voxels.size());
     } catch (const std::exception& error) {
-      words = words_of(error);
+      words = message_of(error);
     }
     sums[0] += 1;
     std::replace(words.begin(), words.end(), '\n', ' ');

@@ -9,7 +9,7 @@
 //                                         seconds of one of STEPS iterations, the last one's loss and share
 //                                         of waiting for samples
 //   cost SIDE BATCH                       FLOP and bytes, computed: of a forward pass, of a training sample
-// WAY is a name of gpu_ways.h.
+// WAY is a name of gpu_variants.h.
 // Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
 //        bench_gpu --cost                 prints the computed costs of the paper's network and ends
 //        bench_gpu --volume FILE Z,Y,X GZIP       writes a volume of some texture and ends
@@ -25,7 +25,7 @@
 #include <optional>
 #include <sstream>
 
-#include "gpu_ways.h"
+#include "gpu_variants.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
 #include "network_cost.h"

@@ -92,7 +92,7 @@ TEST_P(Prediction, TiledEqualsTheWholeSection) {
     say(fmt::format("tiled against whole, {}: {}", c.name, text(seam)));
     // A section is an input of another size, which cuDNN sums in another order (2.4e-5 with 64 filters),
     // Tessera's own kernels do not.
-    const bool exact = predictor.engine_text().find(kIndependentOfSize) != std::string::npos;
+    const bool exact = predictor.engine_text().find(kShapeInvariant) != std::string::npos;
     EXPECT_LE(seam.largest, is_cuda() && !exact ? 6e-5 : 1e-5) << c.name << ", " << predictor.engine_text();
     EXPECT_LE(seam.mean, 5e-6) << c.name;
   }
@@ -138,9 +138,9 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
 }
 
 /// In bfloat16 another order of summing changes as much as bfloat16 itself
-/// (tests/benchmarks/summing_order.py), so a whole section, which is an input of another size, proves nothing
-/// where tiles are not exact. What makes seams is a pixel that depends on its place in a tile: tiles of one
-/// size, placed otherwise, must say the same. Without kernels that sum in one order it may differ by
+/// (tests/benchmarks/reduction_order.py), so a whole section, which is an input of another size, proves
+/// nothing where tiles are not exact. What makes seams is a pixel that depends on its place in a tile: tiles
+/// of one size, placed otherwise, must say the same. Without kernels that sum in one order it may differ by
 /// rounding.
 TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
   const std::int64_t core = is_cuda() ? 384 : 208;
@@ -155,7 +155,7 @@ TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
     const std::vector<float> here = predict_tiled(predictor, raw, tile, shape, layout);
     PredictionDifference seam;
     std::int64_t compared = 0;
-    // Not the steps that the network itself tries (is_independent_of_place).
+    // Not the steps that the network itself tries (is_translation_invariant).
     for (const std::int64_t shift : {32, 112}) {
       const Box moved{{0, shift, shift}, {1, shape.y, shape.x}};
       const VoxelBuffer shifted = cut_mirrored(raw, Box::of_shape(shape), moved, shape);
@@ -179,7 +179,7 @@ TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
                     engine));
     if (!is_cuda()) {
       EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3);
-    } else if (engine.find(kIndependentOfPlace) != std::string::npos) {
+    } else if (engine.find(kTranslationInvariant) != std::string::npos) {
       EXPECT_EQ(seam.largest, 0);
     } else {
       EXPECT_LE(seam.largest, precision == Precision::float32 ? 6e-5 : 0.1);
@@ -193,7 +193,7 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
     Precision precision;
     double largest, mean;
   };
-  // About twice what summing_order.py finds for 64 filters.
+  // About twice what reduction_order.py finds for 64 filters.
   std::vector<Limit> limits{{Precision::float32, 1e-4, 1e-5}, {Precision::bfloat16, 1e-1, 4e-3}};
   if (is_cuda()) limits.push_back({Precision::float16, 2e-2, 1e-3});
   for (const Case& c : cases()) {
@@ -376,7 +376,7 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
   }
 }
 
-TEST_P(Prediction, OwnKernelsAnswerTheSame) {
+TEST_P(Prediction, CustomKernelsAnswerTheSame) {
   const KernelLauncher launch = is_cuda() ? cuda_launcher() : KernelLauncher();
   if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels of Tessera's own";
   const c10::InferenceMode inference;

@@ -175,7 +175,7 @@ TEST_P(Training, RecordedPassesAnswerTheSame) {
   }
 }
 
-TEST_P(Training, OwnKernelsHaveTheSameGradients) {
+TEST_P(Training, CustomKernelsHaveTheSameGradients) {
   const KernelLauncher launch = is_cuda() ? cuda_launcher() : KernelLauncher();
   if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels of Tessera's own";
   int started = 0;

@@ -49,7 +49,7 @@ class Folders(unittest.TestCase):
         with tempfile.TemporaryDirectory() as temporary:
             root = pathlib.Path(temporary)
             bad = {"io/a.cpp": ["workers/mpi/agreement.h", "mpi.h", "torch/torch.h", "ATen/Functions.h", "yaml-cpp/yaml.h", "../x.h"],
-                   "workers/a/b.h": ["pipeline/run/run_folder.h", "yaml-cpp/yaml.h"], "pipeline/a.cpp": ["tests/unit/error_words.h"]}
+                   "workers/a/b.h": ["pipeline/run/run_folder.h", "yaml-cpp/yaml.h"], "pipeline/a.cpp": ["tests/unit/error_message.h"]}
             for name, lines in bad.items():
                 (root / name).parent.mkdir(parents=True)
                 (root / name).write_text("".join(f'#include "{one}"\n' for one in ["io/geometry/box.h", "vector", *lines]))

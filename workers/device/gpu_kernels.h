@@ -17,9 +17,9 @@ struct GpuKernels {
   bool fused = false;  ///< cuDNN's convolution, bias and ReLU in one kernel, in place of one each; CUDA only
   bool maxima =
       false;  ///< pooling as three maxima of two; else LibTorch's pooling, which writes 8-byte indices, too
-  bool own =
-      false;  ///< Tessera's own kernels (own_kernels.h) for the steps that they know; bfloat16 on CUDA only
-  /// Steps of forward_plan.h that sum in one order (ordered_convolution.h); CUDA only.
+  bool own = false;  ///< Tessera's own kernels (custom_kernels.h) for the steps that they know; bfloat16 on
+                     ///< CUDA only
+  /// Steps of forward_plan.h that sum in one order (fixed_order_convolution.h); CUDA only.
   std::set<std::size_t> ordered = {};
   std::string text() const;
 };

@@ -10,7 +10,8 @@ enum class Precision { float32, bfloat16, float16 };
 
 std::string name_of(Precision precision);
 
-/// What a GPU does so that tiles do not show, by sums in one order, which are slower (ordered_convolution.h).
+/// What a GPU does so that tiles do not show, by sums in one order, which are slower
+/// (fixed_order_convolution.h).
 enum class ExactTiles {
   automatic,  ///< tiles of one size agree: layers that depend on a pixel's place are summed so; in float32 by
               ///< rule as `yes`, where possible

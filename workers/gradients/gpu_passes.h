@@ -10,7 +10,7 @@
 
 #include "workers/device/precision.h"
 #include "workers/gradients/gradient_engine.h"
-#include "workers/kernels/own_kernels.h"
+#include "workers/kernels/custom_kernels.h"
 #include "workers/network/forward_plan.h"
 
 namespace tessera {
@@ -62,7 +62,7 @@ class GpuPasses {
 
   FlatParameters& parameters_;
   UNetOptions options_;
-  gpu::OwnKernels own_;
+  gpu::CustomKernels own_;
   at::ScalarType type_;
   std::vector<Layer> convs_, ups_;
   Layer to_classes_;

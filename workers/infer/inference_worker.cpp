@@ -15,7 +15,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "io/geometry/mirror.h"
 #include "io/hdf5/volume_reader.h"
@@ -57,11 +57,11 @@ BlockFailure failure_of_block(std::int64_t id) {
   try {
     throw;
   } catch (const WholeJobError& error) {
-    return {id, true, words_of(error)};
+    return {id, true, message_of(error)};
   } catch (const UsageError& error) {
-    return {id, true, words_of(error)};
+    return {id, true, message_of(error)};
   } catch (const std::exception& error) {
-    return {id, false, words_of(error)};
+    return {id, false, message_of(error)};
   }
 }
 
@@ -72,7 +72,7 @@ T& made_once(std::optional<T>& made, Make&& make) {
   try {
     make(made);
   } catch (const std::exception& error) {
-    throw WholeJobError(words_of(error));
+    throw WholeJobError(message_of(error));
   }
   return *made;
 }
@@ -125,7 +125,7 @@ class WorkerPipeline {
   /// A block has ended, well or not.
   void tell(BlockReport report) { results_.push(report); }
   void tell_failure(std::int64_t id) { results_.push(failure_of_block(id)); }
-  void got_on() { last_step_s_ = seconds_now(); }
+  void note_progress() { last_step_s_ = seconds_now(); }
 
   void exchange_blocks() {
     constexpr double kWait_s = 1e-3;
@@ -136,7 +136,7 @@ class WorkerPipeline {
     while (!exchange_.finished() || in_flight > 0) {
       failure_.rethrow();
       while (const auto id = exchange_.poll()) {
-        if (in_flight++ == 0) got_on();
+        if (in_flight++ == 0) note_progress();
         to_read_.push(*id);
         idle.reset();
       }
@@ -175,7 +175,7 @@ class WorkerPipeline {
           block = load(*id, *reader, mask);
           statistics_.chunks_read = reader->chunks_read();
         }
-        got_on();
+        note_progress();
         if (block)
           loaded_.push(std::move(*block));
         else
@@ -252,7 +252,7 @@ class WorkerPipeline {
         what.raw, what.raw_box, what.volume_shape, what.tiles, job_.blocks.block(what.id),
         [this](std::int64_t voxels) {
           voxels_predicted_ += voxels;
-          got_on();
+          note_progress();
         },
         spare_results_.take());
   }
@@ -278,7 +278,7 @@ class WorkerPipeline {
         const ScopeTimer timer(statistics_.predict_s);
         predicted.voxels = block.prediction->finish();
       }
-      got_on();
+      note_progress();
       check_precision(block.loaded, predicted);
       for (const Tile& tile : block.loaded.tiles)
         statistics_.input_pixels += tile.input.shape().y * tile.input.shape().x;
@@ -341,7 +341,7 @@ class WorkerPipeline {
     const Tile& tile = block.tiles.front();
     const auto predict_tile = [&](const TilePredictor& by) {
       return by.predict(block.raw, block.raw_box, block.volume_shape, {tile}, tile.core,
-                        [this](std::int64_t) { got_on(); });
+                        [this](std::int64_t) { note_progress(); });
     };
     try {
       // With blending the block's voxels are those of several tiles.
@@ -363,9 +363,9 @@ class WorkerPipeline {
             predictor_.engine_text(), check.mean);
       }
     } catch (const std::exception& error) {
-      spdlog::warn("the first tile could not be compared with float32: {}", words_of(error));
+      spdlog::warn("the first tile could not be compared with float32: {}", message_of(error));
     }
-    got_on();
+    note_progress();
   }
 
   void write_blocks() {
@@ -383,7 +383,7 @@ class WorkerPipeline {
           statistics_.start_s = seconds_now() - begin_s_;
           statistics_.start_voxels = statistics_.voxels;
         }
-        got_on();
+        note_progress();
         tell({block->id, block->box.voxels(), crc});
         spare_results_.give(std::move(block->voxels.bytes));
       } catch (...) {

@@ -38,7 +38,7 @@ class TilePredictor::Run {
         block_(request.block),
         memory_(std::move(memory)) {
     if (options_.labels) {
-      wanted_.resize(static_cast<std::size_t>(traits_.told_apart()));
+      wanted_.resize(static_cast<std::size_t>(traits_.class_count()));
       std::iota(wanted_.begin(), wanted_.end(), std::int64_t{0});
     } else {
       wanted_ = options_.classes;

@@ -6,7 +6,7 @@
 #include <exception>
 #include <string>
 
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {
@@ -22,7 +22,7 @@ std::string outcome_of(const std::function<void()>& step) {
   } catch (const UsageError& error) {
     return std::string("U") + error.what();
   } catch (const std::exception& error) {
-    return "E" + words_of(error);
+    return "E" + message_of(error);
   }
 }
 

@@ -15,9 +15,9 @@
 #include "io/base/log.h"
 #include "workers/device/out_of_memory.h"
 #include "workers/device/torch_types.h"
+#include "workers/kernels/custom_kernels.h"
+#include "workers/kernels/fixed_order_convolution.h"
 #include "workers/kernels/gpu_operators.h"
-#include "workers/kernels/ordered_convolution.h"
-#include "workers/kernels/own_kernels.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/kernel_choice.h"
 #include "workers/network/network_weights.h"
@@ -158,8 +158,8 @@ class GpuNetwork : public TileNetwork {
     chosen_for_ = {input.size(2), input.size(3)};
     const KernelChoice choice = choice_for(trial);
     kernels_ = choice.kernels;
-    alike_ = choice.independent_of_place ? kIndependentOfPlace : "";
-    if (choice.independent_of_size) alike_ += kIndependentOfSize;
+    alike_ = choice.translation_invariant ? kTranslationInvariant : "";
+    if (choice.shape_invariant) alike_ += kShapeInvariant;
     spdlog::info(
         "{}: {}: for {} x {} pixels{}", device_.text(), text(), input.size(2), input.size(3),
         choice.depends_on_place
@@ -353,8 +353,8 @@ class GpuNetwork : public TileNetwork {
   std::optional<GpuKernels> kernels_;
   std::optional<std::pair<std::int64_t, std::int64_t>> chosen_for_;  ///< height and width of the first input
   std::string alike_;  ///< what is known of kernels that were chosen here
-  gpu::OwnKernels own_;
-  gpu::OrderedConvolution ordered_;
+  gpu::CustomKernels own_;
+  gpu::FixedOrderConvolution ordered_;
   FoldedWeights weights_;
   std::list<Recorded> recorded_;                            ///< the most recently used first
   std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded

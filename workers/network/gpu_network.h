@@ -11,8 +11,8 @@ namespace tessera {
 
 /// In the text() of a network that says the same of a pixel, bit for bit, wherever it is in a tile; and
 /// behind it, of whatever size.
-constexpr const char* kIndependentOfPlace = ", alike at every place";
-constexpr const char* kIndependentOfSize = " and in every size";
+constexpr const char* kTranslationInvariant = ", alike at every place";
+constexpr const char* kShapeInvariant = " and in every size";
 
 struct GpuNetworkOptions {
   /// Without them the first input decides (kernel_choice.h): the fastest of those that are alike at every

@@ -11,7 +11,7 @@
 
 #include "io/base/log.h"
 #include "workers/device/out_of_memory.h"
-#include "workers/network/place_check.h"
+#include "workers/network/translation_check.h"
 
 namespace tessera {
 namespace {
@@ -86,13 +86,13 @@ std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, b
       const std::int64_t border =
           trial.geometry.padding == Padding::same || step.kind == Kind::spread ? 1 : 0;  // may see zeros
       const auto run = [&](const at::Tensor& image) { return trial.run_step(i, image, kernels); };
-      if (is_layer_independent_of_place(input_of(trial, step), grid, border, run) != false) continue;
+      if (is_layer_translation_invariant(input_of(trial, step), grid, border, run) != false) continue;
       require_that_ordered_agrees(trial, i);
       kernels.ordered.insert(i);
     }
     if (kernels.ordered.empty()) return std::nullopt;
     const auto run = [&](const at::Tensor& input) { return trial.run(input, kernels); };
-    if (is_independent_of_place(trial.geometry, trial.input, run) == true) return kernels;
+    if (is_translation_invariant(trial.geometry, trial.input, run) == true) return kernels;
   } catch (const c10::Error& error) {
     if (must_be_told(error, !trial.time, true)) throw;
     spdlog::warn("no layer is summed in one order: {}", error.what_without_backtrace());
@@ -120,12 +120,12 @@ KernelChoice all_ordered(const KernelTrial& trial) {
     choice.kernels.ordered.insert(i);
   }
   const auto run = [&](const at::Tensor& input) { return trial.run(input, choice.kernels); };
-  const auto by_place = is_independent_of_place(trial.geometry, trial.input, run),
-             by_size = is_independent_of_size(trial.geometry, trial.input, run);
+  const auto by_place = is_translation_invariant(trial.geometry, trial.input, run),
+             by_size = is_shape_invariant(trial.geometry, trial.input, run);
   TORCH_CHECK(by_place != false && by_size != false,
               "layers summed in one order depend on a pixel's place or the input's size nevertheless");
-  choice.independent_of_place = by_place == true;
-  choice.independent_of_size = by_size == true;
+  choice.translation_invariant = by_place == true;
+  choice.shape_invariant = by_size == true;
   return choice;
 }
 
@@ -138,7 +138,7 @@ KernelChoice alike_at_places(const KernelTrial& trial, bool can_order) {
     std::optional<bool> alike;
     try {
       const auto run = [&](const at::Tensor& input) { return trial.run(input, way); };
-      alike = is_independent_of_place(trial.geometry, trial.input, run);
+      alike = is_translation_invariant(trial.geometry, trial.input, run);
     } catch (const c10::Error& error) {
       if (must_be_told(error, !trial.time, !way.fused)) throw;
       failure = std::current_exception();
@@ -153,9 +153,9 @@ KernelChoice alike_at_places(const KernelTrial& trial, bool can_order) {
     if (!trial.time && (alike_everywhere || alike != false)) break;  // the first is taken
   }
   if (possible.empty()) std::rethrow_exception(failure);
-  choice.independent_of_place = !independent.empty();
-  if (choice.independent_of_place) choice.depends_on_place = false;
-  choice.kernels = best_of(trial, choice.independent_of_place ? independent : possible);
+  choice.translation_invariant = !independent.empty();
+  if (choice.translation_invariant) choice.depends_on_place = false;
+  choice.kernels = best_of(trial, choice.translation_invariant ? independent : possible);
   return choice;
 }
 

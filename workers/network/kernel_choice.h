@@ -37,7 +37,7 @@ struct KernelTrial {
 
 struct KernelChoice {
   GpuKernels kernels;
-  bool independent_of_place = false, independent_of_size = false;  ///< found to be so
+  bool translation_invariant = false, shape_invariant = false;  ///< found to be so
   bool depends_on_place = false;  ///< none was found that is not; neither: the input is too small to tell
 };
 

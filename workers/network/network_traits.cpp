@@ -29,9 +29,9 @@ std::int64_t NetworkTraits::widest_layer() const {
 }
 
 void require_class(const NetworkTraits& network, std::int64_t wanted) {
-  if (wanted >= 0 && wanted < network.told_apart()) return;
+  if (wanted >= 0 && wanted < network.class_count()) return;
   throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}",
-                               wanted, network.told_apart(), network.told_apart() - 1));
+                               wanted, network.class_count(), network.class_count() - 1));
 }
 
 }  // namespace tessera

@@ -31,7 +31,7 @@ struct NetworkTraits {
       const UNetOptions& options);  // NOLINT(google-explicit-constructor): a U-Net's options say it all
 
   /// Classes that can be asked for: a single sigmoid output tells two classes apart, 1 and its complement 0.
-  std::int64_t told_apart() const { return classes == 1 ? 2 : classes; }
+  std::int64_t class_count() const { return classes == 1 ? 2 : classes; }
   /// Bytes at the peak of one forward pass over an input of `height` x `width`, weights not counted.
   std::int64_t tile_memory(std::int64_t height, std::int64_t width, Precision precision, bool cuda) const;
   /// Values of one pixel in the largest tensor, for LibTorch's limit of 2^31 elements.

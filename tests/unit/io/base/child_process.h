@@ -9,19 +9,19 @@
 #include <functional>
 #include <string>
 
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera::testing {
 
 /// The words of the Error that `step` throws in a child process; what it does to HDF5's state and to the
 /// process's limits ends with it. "died" when the child ended otherwise.
-inline std::string words_of_child(const std::function<void()>& step) {
+inline std::string message_of_child(const std::function<void()>& step) {
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) return "no pipe";
   const pid_t child = fork();
   if (child == 0) {
     try {
-      const std::string words = words_of(step);
+      const std::string words = message_of(step);
       _exit(write(ends[1], words.data(), words.size()) == static_cast<ssize_t>(words.size()) ? 0 : 1);
     } catch (...) {
       _exit(1);

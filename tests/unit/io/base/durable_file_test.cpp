@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -19,7 +19,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 namespace fs = std::filesystem;
 
 std::string text_of(const fs::path& file) {
@@ -69,7 +69,7 @@ TEST(StagedFile, CommitOverAFolderFailsAndCleansUp) {
   {
     StagedFile staged(folder / "a");
     std::ofstream(staged.path()) << "new";
-    EXPECT_THAT(words_of([&] { staged.commit(); }), AllOf(HasSubstr("rename"), HasSubstr("directory")));
+    EXPECT_THAT(message_of([&] { staged.commit(); }), AllOf(HasSubstr("rename"), HasSubstr("directory")));
   }
   EXPECT_FALSE(fs::exists(folder / "a.tmp"));
 }
@@ -86,7 +86,7 @@ TEST(DurableFile, WriteFullyWritesAtItsOffset) {
 // The limit cuts the first call short; only the second one fails.
 TEST(DurableFile, WriteFullyGoesOnAfterAShortWriteAndSaysWhatStopsIt) {
   const testing::TemporaryFolder folder;
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::limit_file_size(1000);
     const FileDescriptor file(folder / "a", O_RDWR | O_CREAT);
     write_fully(file.get(), bytes_of(std::string(1500, 'x')), 0, folder / "a");
@@ -99,7 +99,7 @@ TEST(DurableFile, WriteFullyGoesOnAfterAShortWriteAndSaysWhatStopsIt) {
 TEST(DurableFile, AFullDiskIsToldApart) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   const FileDescriptor full("/dev/full", O_WRONLY);
-  EXPECT_THAT(words_of([&] { write_fully(full.get(), bytes_of("x"), 0, "out.h5"); }),
+  EXPECT_THAT(message_of([&] { write_fully(full.get(), bytes_of("x"), 0, "out.h5"); }),
               AllOf(HasSubstr("out.h5"), HasSubstr("No space left on device"), HasSubstr("free some space")));
 }
 
@@ -107,7 +107,7 @@ TEST(DurableFile, AFolderThatCannotBeWrittenIsSaid) {
   const testing::TemporaryFolder folder;
   fs::create_directory(folder / "mine");
   fs::permissions(folder / "mine", fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::become_ordinary_user();
     const FileDescriptor file(folder / "mine" / "a", O_RDWR | O_CREAT);
   });
@@ -116,10 +116,10 @@ TEST(DurableFile, AFolderThatCannotBeWrittenIsSaid) {
 
 TEST(DurableFile, FreeSpaceIsComparedInBothNumbers) {
   const testing::TemporaryFolder folder;
-  EXPECT_EQ(words_of([&] { require_free_space(folder / "a", 1); }), "no error");
-  EXPECT_THAT(words_of([&] { require_free_space(folder / "a", std::int64_t{1} << 60); }),
+  EXPECT_EQ(message_of([&] { require_free_space(folder / "a", 1); }), "no error");
+  EXPECT_THAT(message_of([&] { require_free_space(folder / "a", std::int64_t{1} << 60); }),
               AllOf(HasSubstr("no room for"), HasSubstr("it needs 1024 PiB"), HasSubstr("are free")));
-  EXPECT_THAT(words_of([&] { require_free_space(folder / "none" / "a", 1); }), HasSubstr("No such file"));
+  EXPECT_THAT(message_of([&] { require_free_space(folder / "none" / "a", 1); }), HasSubstr("No such file"));
 }
 
 TEST(DurableFile, ReservedSpaceIsOnTheDisk) {
@@ -131,7 +131,7 @@ TEST(DurableFile, ReservedSpaceIsOnTheDisk) {
   EXPECT_EQ(found.st_size, 1 << 20);
   EXPECT_GE(found.st_blocks * 512, 1 << 20);
   EXPECT_EQ(text_of(folder / "a").substr(0, 4), "kept");
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::limit_file_size(1 << 20);
     reserve_space(folder / "a", 3 << 20);
   });

@@ -7,14 +7,14 @@
 #include <random>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 
 std::int64_t draw(std::mt19937& random, std::int64_t low, std::int64_t high) {
   return low + static_cast<std::int64_t>(random() % static_cast<unsigned long>(high - low + 1));
@@ -101,7 +101,7 @@ TEST(BlockChoice, WhatIsChosenFits) {
     const Index3 chunk = choose_output_chunk(choice), block = choose_block_shape(choice, chunk);
     const std::string where =
         to_string(choice.volume_shape) + " chunk " + to_string(chunk) + " block " + to_string(block);
-    ASSERT_EQ(words_of([&] { require_fitting_block(block, chunk, choice); }), "no error") << where;
+    ASSERT_EQ(message_of([&] { require_fitting_block(block, chunk, choice); }), "no error") << where;
     const BlockPlan plan(choice.volume_shape, block);
     for (int axis = 0; axis < 3; ++axis) {
       ASSERT_GE(chunk[axis], 1) << where;
@@ -171,16 +171,19 @@ TEST(BlockChoice, AnUnfitBlockSaysWhatWouldFit) {
   BlockChoice choice;
   choice.volume_shape = {100, 1000, 900};
   const Index3 chunk{4, 250, 256};
-  EXPECT_EQ(words_of([&] { require_fitting_block({8, 2000, 512}, chunk, choice); }), "no error");
-  EXPECT_EQ(words_of([&] { require_fitting_block({100, 1000, 900}, chunk, choice); }), "no error");
+  EXPECT_EQ(message_of([&] { require_fitting_block({8, 2000, 512}, chunk, choice); }), "no error");
+  EXPECT_EQ(message_of([&] { require_fitting_block({100, 1000, 900}, chunk, choice); }), "no error");
   EXPECT_THROW(require_fitting_block({8, 500, 512}, chunk, choice), UsageError);
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 require_fitting_block({8, 500, 512}, chunk, choice);
               }),
               AllOf(HasSubstr("along y"), HasSubstr("multiple of 2000"), HasSubstr("chunk 250"),
                     HasSubstr("alignment 16")));
-  EXPECT_THAT(words_of([&] { require_fitting_block({6, 1000, 512}, chunk, choice); }), HasSubstr("along z"));
-  EXPECT_THAT(words_of([&] { require_fitting_block({4, 1000, 0}, chunk, choice); }), HasSubstr("along x"));
+  EXPECT_THAT(message_of([&] {
+                require_fitting_block({6, 1000, 512}, chunk, choice);
+              }),
+              HasSubstr("along z"));
+  EXPECT_THAT(message_of([&] { require_fitting_block({4, 1000, 0}, chunk, choice); }), HasSubstr("along x"));
 }
 
 }  // namespace

@@ -8,14 +8,14 @@
 
 #include "io/base/error.h"
 #include "io/geometry/block_plan.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 
 /// Plans at random: networks, volumes from 1 pixel on, tiles, blocks.
 class RandomPlan {
@@ -162,15 +162,15 @@ TEST(TileGrid, AnIllegalTileNamesLegalOnes) {
   const Index3 shape{1, 500, 500};
   for (const Index3 side : {Index3{0, 580, 572}, Index3{0, 572, 580}}) {
     EXPECT_THROW(TileGrid(valid_geometry(4, 2), shape, side, 0), UsageError);
-    EXPECT_THAT(words_of([&] { TileGrid(valid_geometry(4, 2), shape, side, 0); }),
+    EXPECT_THAT(message_of([&] { TileGrid(valid_geometry(4, 2), shape, side, 0); }),
                 AllOf(HasSubstr("a tile of 580 pixels"), HasSubstr("16 k + 12"), HasSubstr("572 and 588")));
   }
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 TileGrid(valid_geometry(4, 2), shape, {0, 188, 188}, 0);
               }),
               HasSubstr("from 204 on"))
       << "4 pixels of output hold no core of 16";
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 TileGrid(same_geometry(4, 2, 2), shape, {0, 192, 208}, 0);
               }),
               HasSubstr("from 208 on"));

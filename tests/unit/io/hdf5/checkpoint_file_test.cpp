@@ -10,7 +10,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_handle.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -22,7 +22,7 @@ using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::words_of;
+using testing::message_of;
 namespace fs = std::filesystem;
 
 template <class T>
@@ -102,7 +102,7 @@ TEST(CheckpointFile, AnyFlippedByteOfAnArrayIsNoticed) {
   for (std::size_t i = 0; i < pattern.size(); ++i) {
     std::vector<std::byte> damaged = bytes;
     damaged[static_cast<std::size_t>(at - bytes.begin()) + i] ^= std::byte{0x10};
-    EXPECT_THAT(words_of([&] { parse_checkpoint(damaged, "a.h5"); }),
+    EXPECT_THAT(message_of([&] { parse_checkpoint(damaged, "a.h5"); }),
                 AllOf(HasSubstr("a.h5"), HasSubstr("damaged"), HasSubstr("checksum")));
   }
 }
@@ -120,7 +120,7 @@ TEST(CheckpointFile, TextsCountersAndNumbersAreCheckedToo) {
     ASSERT_NE(at, bytes.end());
     std::vector<std::byte> damaged = bytes;
     damaged[static_cast<std::size_t>(at - bytes.begin())] ^= std::byte{1};
-    EXPECT_THAT(words_of([&] { parse_checkpoint(damaged, "a.h5"); }), HasSubstr("damaged"));
+    EXPECT_THAT(message_of([&] { parse_checkpoint(damaged, "a.h5"); }), HasSubstr("damaged"));
   }
 }
 
@@ -131,7 +131,7 @@ TEST(CheckpointFile, CutShortIsNoticed) {
   for (const std::size_t kept :
        {std::size_t{0}, std::size_t{1}, std::size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
     const std::vector<std::byte> part(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(kept));
-    EXPECT_THAT(words_of([&] { parse_checkpoint(part, "a.h5"); }),
+    EXPECT_THAT(message_of([&] { parse_checkpoint(part, "a.h5"); }),
                 AllOf(HasSubstr("a.h5"), HasSubstr("damaged")))
         << kept << " bytes";
   }
@@ -140,15 +140,15 @@ TEST(CheckpointFile, CutShortIsNoticed) {
 TEST(CheckpointFile, OtherFilesAreRefused) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder / "text.h5") << std::string(5000, 'x');
-  EXPECT_THAT(words_of([&] { read_back(folder / "text.h5"); }),
+  EXPECT_THAT(message_of([&] { read_back(folder / "text.h5"); }),
               AllOf(HasSubstr("text.h5"), HasSubstr("no checkpoint")));
   Hdf5Handle(H5Fcreate((folder / "other.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose)
       .reset();
-  EXPECT_THAT(words_of([&] { read_back(folder / "other.h5"); }),
+  EXPECT_THAT(message_of([&] { read_back(folder / "other.h5"); }),
               AllOf(HasSubstr("other.h5"), HasSubstr("format mark is missing")));
-  EXPECT_THAT(words_of([&] { read_back(folder / "none.h5"); }),
+  EXPECT_THAT(message_of([&] { read_back(folder / "none.h5"); }),
               AllOf(HasSubstr("none.h5"), HasSubstr("No such file")));
-  EXPECT_THAT(words_of([&] { read_back(folder.path()); }), HasSubstr("cannot"));
+  EXPECT_THAT(message_of([&] { read_back(folder.path()); }), HasSubstr("cannot"));
 }
 
 TEST(CheckpointFile, TheOldOneSurvivesAFailingWrite) {
@@ -157,7 +157,7 @@ TEST(CheckpointFile, TheOldOneSurvivesAFailingWrite) {
   Checkpoint larger = example();
   larger.arrays["weights/large"] = array_of<float>({1 << 18}, std::vector<float>(1 << 18));
   larger.counters["iteration"] = 5000;
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::limit_file_size(1 << 18);
     write_checkpoint_file(folder / "a.h5", larger);
   });
@@ -169,7 +169,7 @@ TEST(CheckpointFile, TheOldOneSurvivesAFailingWrite) {
 TEST(CheckpointFile, AFolderThatCannotBeWrittenIsSaid) {
   const testing::TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::become_ordinary_user();
     write_checkpoint_file(folder / "a.h5", example());
   });

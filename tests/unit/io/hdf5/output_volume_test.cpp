@@ -15,7 +15,7 @@
 #include "io/geometry/block_plan.h"
 #include "io/hdf5/volume_file.h"
 #include "io/hdf5/volume_reader.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -26,7 +26,7 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 namespace fs = std::filesystem;
 
 /// Voxels that tell every place and every block apart.
@@ -163,7 +163,7 @@ TEST(OutputVolumeFile, AResultCalledRawIsNotLinkedOver) {
 TEST(OutputVolumeFile, OtherVolumesAreNotTakenForResults) {
   const testing::TemporaryFolder folder;
   write_raw(folder / "raw.h5", raw_spec({3, 20, 30}, 4));
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 read_output_layout({folder / "raw.h5", "/volumes/raw"});
               }),
               AllOf(HasSubstr("raw.h5:/volumes/raw"), HasSubstr("not made by 'tessera infer'")));
@@ -173,7 +173,7 @@ TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
   const testing::TemporaryFolder folder;
   OutputVolumeSpec spec = spec_in(folder);
   spec.shape = {64, 512, 512};
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::limit_file_size(8 << 20);
     create_output_volume(spec);
   });
@@ -181,7 +181,7 @@ TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
                            AnyOf(HasSubstr("ulimit"), HasSubstr("too large"))));
   EXPECT_TRUE(fs::is_empty(folder.path()));
   spec.shape = {1 << 20, 1 << 20, 1 << 20};
-  EXPECT_THAT(words_of([&] { create_output_volume(spec); }),
+  EXPECT_THAT(message_of([&] { create_output_volume(spec); }),
               AllOf(HasSubstr("no room"), HasSubstr("out.h5")));
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
@@ -189,7 +189,7 @@ TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
 TEST(OutputVolumeFile, AFolderThatCannotBeWrittenIsSaid) {
   const testing::TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string words = testing::words_of_child([&] {
+  const std::string words = testing::message_of_child([&] {
     testing::become_ordinary_user();
     create_output_volume(spec_in(folder));
   });

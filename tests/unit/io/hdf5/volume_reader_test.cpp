@@ -65,7 +65,7 @@ std::vector<double> numbers_of(const VoxelBuffer& buffer) {
   return numbers;
 }
 
-std::string words_of(const std::function<void()>& step) {
+std::string message_of(const std::function<void()>& step) {
   try {
     step();
   } catch (const Error& error) {
@@ -74,8 +74,8 @@ std::string words_of(const std::function<void()>& step) {
   return "no error";
 }
 
-std::string words_of_opening(const fs::path& file, const std::string& path = "/v") {
-  return words_of([&] { VolumeReader({file, path}); });
+std::string message_of_opening(const fs::path& file, const std::string& path = "/v") {
+  return message_of([&] { VolumeReader({file, path}); });
 }
 
 TEST(VolumeReader, EveryTypeOfEitherByteOrder) {
@@ -109,7 +109,7 @@ TEST(VolumeReader, NegativeValuesAreRefused) {
   write_dataset(folder / "a.h5", {{1, 2, 2}, H5T_STD_I16LE, {}, false}, {5, 6, -1, 7});
   VolumeReader reader({folder / "a.h5", "/v"});
   EXPECT_THAT(numbers_of(reader.read({{0, 0, 0}, {1, 1, 2}})), ElementsAre(5, 6));
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 reader.read({{0, 0, 0}, {1, 2, 2}});
               }),
               AllOf(HasSubstr("cannot read"), HasSubstr("a.h5:/v"), HasSubstr("negative")));
@@ -185,36 +185,36 @@ TEST(VolumeReader, BoxesOutsideAreRefused) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
   VolumeReader reader({folder / "a.h5", "/v"});
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 reader.read({{0, 0, 0}, {2, 3, 5}});
               }),
               AllOf(HasSubstr("x [0, 5)"), HasSubstr("(2, 3, 4)")));
-  EXPECT_THAT(words_of([&] { reader.read({{1, 1, 1}, {1, 2, 2}}); }), HasSubstr("cannot read"));
+  EXPECT_THAT(message_of([&] { reader.read({{1, 1, 1}, {1, 2, 2}}); }), HasSubstr("cannot read"));
 }
 
 TEST(VolumeReader, WhatCannotBeOpenedIsSaid) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
-  EXPECT_THAT(words_of_opening(folder / "none.h5"), AllOf(HasSubstr("none.h5"), HasSubstr("No such file")));
-  EXPECT_THAT(words_of_opening(folder / "a.h5", "/volumes/raw"),
+  EXPECT_THAT(message_of_opening(folder / "none.h5"), AllOf(HasSubstr("none.h5"), HasSubstr("No such file")));
+  EXPECT_THAT(message_of_opening(folder / "a.h5", "/volumes/raw"),
               AllOf(HasSubstr("has no dataset /volumes/raw"), HasSubstr("tessera info")));
-  EXPECT_THAT(words_of_opening(folder / "a.h5", "/"), HasSubstr("is not a dataset"));
+  EXPECT_THAT(message_of_opening(folder / "a.h5", "/"), HasSubstr("is not a dataset"));
   std::ofstream(folder / "text.h5") << "this is a text and no volume at all";
-  EXPECT_THAT(words_of_opening(folder / "text.h5"), HasSubstr("is not an HDF5 file"));
-  EXPECT_THAT(words_of_opening(folder.path()), HasSubstr("it is a folder"));
+  EXPECT_THAT(message_of_opening(folder / "text.h5"), HasSubstr("is not an HDF5 file"));
+  EXPECT_THAT(message_of_opening(folder.path()), HasSubstr("it is a folder"));
   fs::copy_file(folder / "a.h5", folder / "cut.h5");
   fs::resize_file(folder / "cut.h5", fs::file_size(folder / "cut.h5") / 2);
-  EXPECT_THAT(words_of_opening(folder / "cut.h5"), AllOf(HasSubstr("cannot open"), HasSubstr("truncated")));
+  EXPECT_THAT(message_of_opening(folder / "cut.h5"), AllOf(HasSubstr("cannot open"), HasSubstr("truncated")));
 }
 
 TEST(VolumeReader, UnfitDatasetsAreSaid) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "empty.h5", {{2, 0, 4}, H5T_STD_U8LE, {}, false});
-  EXPECT_THAT(words_of_opening(folder / "empty.h5"), HasSubstr("is empty"));
+  EXPECT_THAT(message_of_opening(folder / "empty.h5"), HasSubstr("is empty"));
   write_dataset(folder / "line.h5", {{4}, H5T_STD_U8LE, {}, false});
-  EXPECT_THAT(words_of_opening(folder / "line.h5"), HasSubstr("has 1 dimensions"));
+  EXPECT_THAT(message_of_opening(folder / "line.h5"), HasSubstr("has 1 dimensions"));
   write_dataset(folder / "five.h5", {{1, 1, 1, 1, 4}, H5T_STD_U8LE, {}, false});
-  EXPECT_THAT(words_of_opening(folder / "five.h5"), HasSubstr("has 5 dimensions"));
+  EXPECT_THAT(message_of_opening(folder / "five.h5"), HasSubstr("has 5 dimensions"));
   Hdf5Handle opened(H5Fcreate((folder / "text.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
                     H5Fclose);
   const std::array<hsize_t, 3> dims{1, 1, 1};
@@ -223,7 +223,7 @@ TEST(VolumeReader, UnfitDatasetsAreSaid) {
       H5Dcreate2(opened.get(), "v", H5T_C_S1, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
   dataset.reset();
   opened.reset();
-  EXPECT_THAT(words_of_opening(folder / "text.h5"), HasSubstr("no volume"));
+  EXPECT_THAT(message_of_opening(folder / "text.h5"), HasSubstr("no volume"));
 }
 
 TEST(VolumeReader, NonFiniteValuesAreCountedAndNamed) {
@@ -236,9 +236,9 @@ TEST(VolumeReader, NonFiniteValuesAreCountedAndNamed) {
   const VoxelBuffer buffer = reader.read(box);
   EXPECT_EQ(find_non_finite(buffer).count, 2);
   EXPECT_EQ(find_non_finite(buffer).first, (Index3{0, 0, 1}));
-  EXPECT_THAT(words_of([&] { require_finite(buffer, box, reader.info().name); }),
+  EXPECT_THAT(message_of([&] { require_finite(buffer, box, reader.info().name); }),
               AllOf(HasSubstr("2 NaN or infinite values"), HasSubstr("the first at (1, 0, 1)")));
-  EXPECT_EQ(words_of([&] {
+  EXPECT_EQ(message_of([&] {
               require_finite(reader.read({{0, 0, 0}, {1, 2, 2}}), box, reader.info().name);
             }),
             "no error");

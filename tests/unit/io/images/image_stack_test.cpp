@@ -90,7 +90,7 @@ void write_pages(const fs::path& path, const TiffKind& kind) {
   TIFFClose(file);
 }
 
-std::string words_of(const std::function<void()>& step) {
+std::string message_of(const std::function<void()>& step) {
   try {
     step();
   } catch (const Error& error) {
@@ -99,8 +99,8 @@ std::string words_of(const std::function<void()>& step) {
   return "no error";
 }
 
-std::string words_of_reading(const fs::path& path) {
-  return words_of([&] {
+std::string message_of_reading(const fs::path& path) {
+  return message_of([&] {
     ImageStackReader stack(path);
     for (std::int64_t z = 0; z < stack.shape().z; ++z)
       stack.read_section(z);
@@ -180,10 +180,10 @@ TEST(ImageStack, SectionsMustBeAlike) {
   const testing::TemporaryFolder folder;
   write_png(folder / "a1.png", 2, 3, 1, std::vector<std::uint8_t>(6));
   write_png(folder / "a2.png", 3, 3, 1, std::vector<std::uint8_t>(9));
-  EXPECT_THAT(words_of_reading(folder.path()),
+  EXPECT_THAT(message_of_reading(folder.path()),
               AllOf(HasSubstr("a2.png is 3 x 3"), HasSubstr("must be alike")));
   write_png(folder / "a2.png", 2, 3, std::vector<std::uint16_t>(6));
-  EXPECT_THAT(words_of_reading(folder.path()), AllOf(HasSubstr("a2.png"), HasSubstr("uint16")));
+  EXPECT_THAT(message_of_reading(folder.path()), AllOf(HasSubstr("a2.png"), HasSubstr("uint16")));
 }
 
 TEST(ImageStack, PagesMustBeAlike) {
@@ -196,7 +196,8 @@ TEST(ImageStack, PagesMustBeAlike) {
     TIFFWriteDirectory(file);
   }
   TIFFClose(file);
-  EXPECT_THAT(words_of_reading(folder / "mixed.tif"), AllOf(HasSubstr("page 1"), HasSubstr("must be alike")));
+  EXPECT_THAT(message_of_reading(folder / "mixed.tif"),
+              AllOf(HasSubstr("page 1"), HasSubstr("must be alike")));
 }
 
 TEST(ImageStack, UnfitSamplesAreSaid) {
@@ -210,7 +211,7 @@ TEST(ImageStack, UnfitSamplesAreSaid) {
     TIFFSetField(file, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
     TIFFWriteScanline(file, row.data(), 0, 0);
     TIFFClose(file);
-    return words_of_reading(folder / name);
+    return message_of_reading(folder / name);
   };
   EXPECT_THAT(write("rgb.tif", 8, SAMPLEFORMAT_UINT, 3),
               AllOf(HasSubstr("3 channels"), HasSubstr("convert it to grey")));
@@ -222,19 +223,19 @@ TEST(ImageStack, UnfitSamplesAreSaid) {
 TEST(ImageStack, DamageIsSaidAndTheLibraryKeepsQuiet) {
   const testing::TemporaryFolder folder;
   ::testing::internal::CaptureStderr();
-  EXPECT_THAT(words_of_reading(folder / "none.tif"), HasSubstr("there is no such file"));
+  EXPECT_THAT(message_of_reading(folder / "none.tif"), HasSubstr("there is no such file"));
   std::ofstream(folder / "empty.tif");
-  EXPECT_THAT(words_of_reading(folder / "empty.tif"), HasSubstr("is empty"));
+  EXPECT_THAT(message_of_reading(folder / "empty.tif"), HasSubstr("is empty"));
   std::ofstream(folder / "text.tif") << "this is a text and no image at all";
-  EXPECT_THAT(words_of_reading(folder / "text.tif"), HasSubstr("is not a TIFF file"));
+  EXPECT_THAT(message_of_reading(folder / "text.tif"), HasSubstr("is not a TIFF file"));
   fs::create_directory(folder / "bare");
-  EXPECT_THAT(words_of_reading(folder / "bare"), HasSubstr("has no .png, .tif or .tiff"));
+  EXPECT_THAT(message_of_reading(folder / "bare"), HasSubstr("has no .png, .tif or .tiff"));
   write_pages<std::uint16_t>(folder / "whole.tif", {"", "wl", 16, SAMPLEFORMAT_UINT, COMPRESSION_LZW, false});
   const auto size = fs::file_size(folder / "whole.tif");
   for (const auto kept : {std::uintmax_t{6}, size / 5, size / 2, size * 9 / 10, size - 1}) {
     fs::copy_file(folder / "whole.tif", folder / "cut.tif", fs::copy_options::overwrite_existing);
     fs::resize_file(folder / "cut.tif", kept);
-    EXPECT_THAT(words_of_reading(folder / "cut.tif"), AllOf(HasSubstr("cut.tif"), HasSubstr("amaged")))
+    EXPECT_THAT(message_of_reading(folder / "cut.tif"), AllOf(HasSubstr("cut.tif"), HasSubstr("amaged")))
         << kept;
   }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
@@ -277,7 +278,7 @@ TEST(ImageStack, WideLabelsBecomeNarrowOrAnError) {
   EXPECT_EQ(ImageStackReader(folder / "l.tif").read_section(0).as<std::uint32_t>()[1], 0xffffffffU);
   labels.as<std::uint64_t>()[1] += 1;
   ImageStackWriter refused(folder / "m.tif", VoxelType::uint64, {1, 1, 2});
-  EXPECT_THAT(words_of([&] { refused.write_sections(labels); }), HasSubstr("4294967296"));
+  EXPECT_THAT(message_of([&] { refused.write_sections(labels); }), HasSubstr("4294967296"));
 }
 
 TEST(ImageStack, PngFolderComesBackAndReplacesTheOldOne) {
@@ -309,15 +310,15 @@ TEST(ImageStack, UnfinishedLeavesNothing) {
         png(folder / "b", VoxelType::uint8, {2, 2, 2});
     tiff.write_sections(VoxelBuffer(VoxelType::uint8, {1, 2, 2}));
     png.write_sections(VoxelBuffer(VoxelType::uint8, {1, 2, 2}));
-    EXPECT_THAT(words_of([&] { tiff.finish(); }), HasSubstr("1 of its 2"));
-    EXPECT_THAT(words_of([&] { png.finish(); }), HasSubstr("1 of its 2"));
+    EXPECT_THAT(message_of([&] { tiff.finish(); }), HasSubstr("1 of its 2"));
+    EXPECT_THAT(message_of([&] { png.finish(); }), HasSubstr("1 of its 2"));
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 TEST(ImageStack, PngCannotHoldFloats) {
   const testing::TemporaryFolder folder;
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 ImageStackWriter(folder / "out", VoxelType::float32, {1, 2, 2});
               }),
               AllOf(HasSubstr("float32"), HasSubstr(".tif")));

@@ -7,7 +7,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/volume_file.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -17,7 +17,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::words_of;
+using testing::message_of;
 
 void write_datasets(const std::filesystem::path& file, const std::vector<std::string>& paths) {
   std::filesystem::create_directories(file.parent_path());
@@ -84,12 +84,12 @@ TEST_F(DatasetWildcards, TextsFillAnotherPattern) {
 }
 
 TEST_F(DatasetWildcards, NothingThatMatchesIsAnError) {
-  EXPECT_THAT(words_of([&] {
+  EXPECT_THAT(message_of([&] {
                 find_datasets({file_, "/q*/raw"});
               }),
               AllOf(HasSubstr("no dataset that matches /q*/raw"), HasSubstr("tessera info")));
   EXPECT_THAT(found("/*"), ElementsAre("/flat_x_raw", "/flat_y_labels", "/flat_y_raw")) << "groups are none";
-  EXPECT_THAT(words_of([&] { find_datasets({folder_ / "no.h5", "/*/raw"}); }), HasSubstr("no.h5"));
+  EXPECT_THAT(message_of([&] { find_datasets({folder_ / "no.h5", "/*/raw"}); }), HasSubstr("no.h5"));
 }
 
 class FileWildcards : public ::testing::Test {
@@ -154,16 +154,16 @@ TEST_F(FileWildcards, WhatIsReallyCalledSoIsMeant) {
 
 TEST_F(FileWildcards, FilesAreUnseenUnlessThePathHasWildcards) {
   EXPECT_THAT(found("b/*.h5", "/raw"), ElementsAre("b/broken.h5:/raw", "b/other.h5:/raw", "b/z.h5:/raw"));
-  EXPECT_THAT(words_of([&] { found("b/*.h5", "/*/raw"); }), HasSubstr("b/broken.h5"));
+  EXPECT_THAT(message_of([&] { found("b/*.h5", "/*/raw"); }), HasSubstr("b/broken.h5"));
   std::filesystem::remove(folder_ / "b/broken.h5");
   EXPECT_THAT(found("b/*.h5", "/*/raw"), ElementsAre("b/z.h5:/one/raw")) << "another file has none: fair";
 }
 
 TEST_F(FileWildcards, NothingThatMatchesIsAnError) {
-  EXPECT_THAT(words_of([&] { found("a/q*.h5", "/raw"); }),
+  EXPECT_THAT(message_of([&] { found("a/q*.h5", "/raw"); }),
               AllOf(HasSubstr("no file matches"), HasSubstr("a/q*.h5")));
-  EXPECT_THAT(words_of([&] { found("q*/z.h5", "/raw"); }), HasSubstr("no file matches"));
-  EXPECT_THAT(words_of([&] { found("?/z.h5", "/[0-9]/raw"); }),
+  EXPECT_THAT(message_of([&] { found("q*/z.h5", "/raw"); }), HasSubstr("no file matches"));
+  EXPECT_THAT(message_of([&] { found("?/z.h5", "/[0-9]/raw"); }),
               AllOf(HasSubstr("none of the 2 files"), HasSubstr("/[0-9]/raw")));
 }
 

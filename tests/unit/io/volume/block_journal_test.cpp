@@ -7,7 +7,7 @@
 #include <iterator>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -17,7 +17,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 namespace fs = std::filesystem;
 
 JournalHead some_head() {
@@ -119,7 +119,7 @@ TEST(BlockJournal, ATornHeadIsRefused) {
   const std::string whole = bytes_of(folder / "j");
   for (std::size_t size = 0; size < whole.size() - 4 * 32; size += 7) {
     write_bytes(folder / "torn", whole.substr(0, size));
-    ASSERT_THAT(words_of([&] { read_journal(folder / "torn"); }),
+    ASSERT_THAT(message_of([&] { read_journal(folder / "torn"); }),
                 AllOf(HasSubstr("torn"), HasSubstr("head is damaged"), HasSubstr("--restart")));
   }
 }
@@ -136,7 +136,7 @@ TEST(BlockJournal, DamagedAtAnyByte) {
     damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
     write_bytes(folder / "damaged", damaged);
     if (at < records) {
-      ASSERT_NE(words_of([&] { read_journal(folder / "damaged"); }), "no error") << "byte " << at;
+      ASSERT_NE(message_of([&] { read_journal(folder / "damaged"); }), "no error") << "byte " << at;
       continue;
     }
     const JournalContents read = read_journal(folder / "damaged");
@@ -174,7 +174,7 @@ TEST(BlockJournal, OneProcessAtATime) {
   make_journal(folder / "j");
   const BlockJournal journal(folder / "j", read_journal(folder / "j"));
   const JournalContents contents = read_journal(folder / "j");
-  EXPECT_THAT(words_of([&] { BlockJournal(folder / "j", contents); }),
+  EXPECT_THAT(message_of([&] { BlockJournal(folder / "j", contents); }),
               HasSubstr("another tessera works on this result"));
 }
 
@@ -182,7 +182,7 @@ TEST(BlockJournal, AFullDiskIsSaid) {
   const testing::TemporaryFolder folder;
   make_journal(folder / "j");
   const auto size = fs::file_size(folder / "j");
-  EXPECT_THAT(testing::words_of_child([&] {
+  EXPECT_THAT(testing::message_of_child([&] {
                 testing::limit_file_size(size + 40);
                 BlockJournal journal(folder / "j", read_journal(folder / "j"));
                 journal.append({4, BlockOutcome::done, 1});

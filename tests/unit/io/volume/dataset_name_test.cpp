@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
@@ -30,7 +30,7 @@ TEST(DatasetName, OtherFormsAreRefusedWithAnExample) {
   for (const char* text :
        {"", "em.h5", "em.h5:", "em.h5:/", ":/volumes/raw", "em.h5:volumes/raw", "/volumes/raw"}) {
     EXPECT_THROW(parse_dataset_name(text), UsageError) << text;
-    EXPECT_THAT(testing::words_of([&] { parse_dataset_name(text); }),
+    EXPECT_THAT(testing::message_of([&] { parse_dataset_name(text); }),
                 AllOf(HasSubstr("'" + std::string(text) + "'"), HasSubstr("em.h5:/volumes/raw")));
   }
 }

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
@@ -160,7 +160,7 @@ TEST(Coordinator, ASilentWorkerIsNamed) {
   std::string words = "no error";
   for (; now < 1e6 + 3600 && words == "no error"; now += 0.5) {
     coordinator.hear(0, WorkerPulse{});
-    words = testing::words_of([&] { coordinator.look_around(); });
+    words = testing::message_of([&] { coordinator.look_around(); });
   }
   EXPECT_NEAR(now, 1e6 + 1800, 2) << "neither sooner nor much later";
   EXPECT_NE(words.find("rank 2 on "), std::string::npos) << words;
@@ -188,7 +188,7 @@ TEST(Coordinator, AShortWatchdogWaitsForTwoPulses) {
   }
   std::string words = "no error";
   for (; now < 80 && words == "no error"; now += 0.5)
-    words = testing::words_of([&] { coordinator.look_around(); });
+    words = testing::message_of([&] { coordinator.look_around(); });
   EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
 }
 

@@ -4,7 +4,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
@@ -37,7 +37,7 @@ TEST(ChildProgram, TakesMuchFromBothPipes) {
 
 TEST(ChildProgram, IsKilledWhenItTakesTooLong) {
   const double begin = seconds_now();
-  EXPECT_NE(testing::words_of([] {
+  EXPECT_NE(testing::message_of([] {
               run_program({"sleep", "60"}, 0.2);
             }).find("sleep gave no answer within 0 s"),
             std::string::npos);
@@ -45,7 +45,7 @@ TEST(ChildProgram, IsKilledWhenItTakesTooLong) {
 }
 
 TEST(ChildProgram, ThatIsNotThere) {
-  EXPECT_NE(testing::words_of([] {
+  EXPECT_NE(testing::message_of([] {
               run_program({"tessera-no-such-program"}, 10);
             }).find("cannot start tessera-no-such-program: No such file"),
             std::string::npos);

@@ -8,7 +8,7 @@
 #include "io/base/error.h"
 #include "pipeline/cluster/child_program.h"
 #include "pipeline/cluster/job_bash.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -23,7 +23,7 @@ SlurmConfig config_of(const std::string& yaml) {
 }
 
 std::string complaint(const std::string& yaml) {
-  return testing::words_of([&] { config_of(yaml); });
+  return testing::message_of([&] { config_of(yaml); });
 }
 
 bool has_line(const std::string& text, const std::string& line) {
@@ -118,7 +118,7 @@ TEST(JobScript, IsValidBash) {
 TEST(Stages, HaveNames) {
   for (const Stage stage : all_stages())
     EXPECT_EQ(stage_of(name_of(stage)), stage);
-  EXPECT_NE(testing::words_of([] { stage_of("pack"); }).find("'pack' is no stage"), std::string::npos);
+  EXPECT_NE(testing::message_of([] { stage_of("pack"); }).find("'pack' is no stage"), std::string::npos);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -146,11 +146,11 @@ TEST_F(Status, TellsWhatIsDamaged) {
 
 TEST_F(Status, OfNothing) {
   write("empty/x", "");
-  EXPECT_NE(testing::words_of([&] {
+  EXPECT_NE(testing::message_of([&] {
               read_run_status(RunFolder(folder_.path() / "empty"));
             }).find("holds nothing of a run"),
             std::string::npos);
-  EXPECT_NE(testing::words_of([&] {
+  EXPECT_NE(testing::message_of([&] {
               read_run_status(RunFolder(folder_.path() / "missing"));
             }).find("is no run folder"),
             std::string::npos);

@@ -9,14 +9,14 @@
 #include <sstream>
 
 #include "pipeline/config/yaml_scalar.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
 
 namespace fs = std::filesystem;
 using Overrides = std::vector<std::string>;
-using testing::words_of;
+using testing::message_of;
 
 std::string text_of(const std::optional<DatasetName>& name) {
   return name ? name->text() : "-";
@@ -202,7 +202,7 @@ TEST(ResolvedExperiment, KeepsOddTexts) {
 }
 
 TEST(Experiment, AnEmptyNameOfADatasetIsNone) {
-  const std::string words = words_of([] {
+  const std::string words = message_of([] {
     parse_experiment("experiment: e\ninfer: {raw: \"\", output: o.h5:/p}\n", "e.yaml", {},
                      {.inference = true});
   });

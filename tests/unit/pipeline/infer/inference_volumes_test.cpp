@@ -7,7 +7,7 @@
 #include <fstream>
 #include <set>
 
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -18,7 +18,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::words_of;
+using testing::message_of;
 
 /// The raw volumes lie in a folder, and what experiments say is relative to it.
 class InferenceVolumes : public ::testing::Test {
@@ -97,7 +97,7 @@ TEST_F(InferenceVolumes, NamesAreSafeAndTheirOwn) {
   const auto volumes = inference_volumes(experiment("s/*.h5:/raw", "p/*.h5:/p"));
   EXPECT_THAT(names(volumes), ElementsAre("_x", "a_b", "a_b_2", "a_b_3", std::string(100, 'n'), "__"));
   make("t/.h5");
-  EXPECT_THAT(words_of([] { inference_volumes(experiment("t/*h5:/raw", "p/*h5:/p")); }),
+  EXPECT_THAT(message_of([] { inference_volumes(experiment("t/*h5:/raw", "p/*h5:/p")); }),
               HasSubstr("no file matches"))
       << "hidden files are none";
   make("t/xh5");
@@ -142,7 +142,7 @@ TEST_F(InferenceVolumes, WhatDoesNotGoTogetherIsRefused) {
   for (const char* file : {"a1.h5", "a2.h5", "b1.h5"})
     make(file);
   const auto refusal = [](const std::string& raw, const std::string& output, const std::string& rest = "") {
-    return words_of([&] { inference_volumes(experiment(raw, output, rest)); });
+    return message_of([&] { inference_volumes(experiment(raw, output, rest)); });
   };
   EXPECT_THAT(refusal("q*.h5:/raw", "p*.h5:/p"), AllOf(HasSubstr("infer.raw: no file matches q*.h5")));
   EXPECT_THAT(refusal("a?.h5:/raw", "p.h5:/p"), HasSubstr("infer.output: has 0 wildcards, infer.raw has 1"));

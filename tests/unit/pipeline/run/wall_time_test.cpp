@@ -7,7 +7,7 @@
 #include <string>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {
@@ -38,8 +38,9 @@ TEST(WallTime, AllowsWhatEndsInTimeWithHalfAsMuchAgain) {
 
 TEST(WallTime, RefusesWhatIsNoTime) {
   const Deadline text("tomorrow");
-  EXPECT_NE(testing::words_of([] { WallTime(); }).find("TESSERA_DEADLINE is 'tomorrow': seconds since 1970"),
-            std::string::npos);
+  EXPECT_NE(
+      testing::message_of([] { WallTime(); }).find("TESSERA_DEADLINE is 'tomorrow': seconds since 1970"),
+      std::string::npos);
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ TEST_P(GpuGradients, InBfloat16PointTheSameWay) {
   EXPECT_GT(cosine(found.gradient, expected.gradient), 0.97);
 }
 
-TEST_P(GpuGradients, AreTheSameByOwnKernels) {
+TEST_P(GpuGradients, AreTheSameByCustomKernels) {
   UNetOptions options = GetParam().options;
   options.base_filters = std::max<std::int64_t>(8, options.base_filters);
   for (const double dropout : {0.0, 0.5}) {

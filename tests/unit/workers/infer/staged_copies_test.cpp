@@ -14,7 +14,7 @@ namespace {
 
 /// Streams and events of a device that there is not: LibTorch's device for others to define. Its events are
 /// over when they have been asked for the third time. The tensors in the tests are the host's.
-struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
+struct StubDevice : c10::impl::DeviceGuardImplInterface {
   struct Event {
     c10::StreamId stream = 0;
     int asked = 0;
@@ -53,7 +53,7 @@ struct MadeUpDevice : c10::impl::DeviceGuardImplInterface {
     delete static_cast<Event*>(event);
   }
 };
-C10_REGISTER_GUARD_IMPL(PrivateUse1, MadeUpDevice);
+C10_REGISTER_GUARD_IMPL(PrivateUse1, StubDevice);
 
 std::vector<std::byte> counted(std::size_t count, int first) {
   std::vector<std::byte> bytes(count);
@@ -93,34 +93,34 @@ TEST_P(StagedCopiesOn, EveryByteArrives) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, StagedCopiesOn, ::testing::Values(at::kCPU, at::kPrivateUse1),
-                         [](const auto& test) { return test.param == at::kCPU ? "cpu" : "made_up"; });
+                         [](const auto& test) { return test.param == at::kCPU ? "cpu" : "stub"; });
 
 TEST(StagedCopies, ComputingWaitsForWhatItNeedsAndCopiesForWhatWasComputed) {
-  MadeUpDevice::log.clear();
-  MadeUpDevice::made = 10;
+  StubDevice::log.clear();
+  StubDevice::made = 10;
   StagedCopies copies(at::Device(at::kPrivateUse1, 0), 32);
   const at::Tensor there = at::zeros({64}, at::kByte);
   std::vector<std::byte> bytes = counted(64, 3);
   copies.to_device(bytes, there);
-  EXPECT_EQ(MadeUpDevice::log, std::vector<std::string>{"0 waits for 11"})
+  EXPECT_EQ(StubDevice::log, std::vector<std::string>{"0 waits for 11"})
       << "the computing stream, 0, for the copy to it";
   copies.to_host(there, bytes);
-  EXPECT_EQ(MadeUpDevice::log.back(), "12 waits for 0") << "the copy back for what has been computed";
-  EXPECT_EQ(MadeUpDevice::log.size(), 2U);
-  EXPECT_EQ(MadeUpDevice::current, 0) << "who computes keeps his stream";
+  EXPECT_EQ(StubDevice::log.back(), "12 waits for 0") << "the copy back for what has been computed";
+  EXPECT_EQ(StubDevice::log.size(), 2U);
+  EXPECT_EQ(StubDevice::current, 0) << "who computes keeps his stream";
 }
 
 TEST(StagedCopies, NothingWaitsForTheRingOnTheWayBack) {
   StagedCopies copies(at::Device(at::kPrivateUse1, 0), 16);
   std::vector<at::Tensor> there;
   std::vector<std::vector<std::byte>> back(6, std::vector<std::byte>(40));
-  MadeUpDevice::busy = true;
+  StubDevice::busy = true;
   for (int i = 0; i < 6; ++i) {
     there.push_back(at::full({40}, i + 1, at::kByte));
     copies.to_host(there.back(), back[static_cast<std::size_t>(i)]);  // of 18 pieces the ring holds 3
   }
   EXPECT_FALSE(copies.is_idle());
-  MadeUpDevice::busy = false;
+  StubDevice::busy = false;
   while (!copies.is_idle()) {
   }
   copies.wait();

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 
 namespace tessera {
 namespace {

@@ -14,7 +14,7 @@
 
 #include "io/base/error.h"
 #include "random_network.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/workers/device/host_launcher.h"
 #include "tests/unit/workers/device/operator_recorder.h"
 #include "workers/device/out_of_memory.h"
@@ -138,7 +138,7 @@ TEST(GpuNetwork, ExactTilesAreTheWholeBitForBit) {
         *network, precision, {}, {.exact_tiles = ExactTiles::yes, .launch = testing::host_launcher(started)});
     const at::Tensor whole = exact->logits(section),
                      tile = exact->logits(section.narrow(2, 0, side).narrow(3, 0, side));
-    EXPECT_NE(exact->text().find(std::string(kIndependentOfPlace) + kIndependentOfSize), std::string::npos)
+    EXPECT_NE(exact->text().find(std::string(kTranslationInvariant) + kShapeInvariant), std::string::npos)
         << exact->text();
     EXPECT_GT(started, 20);
     const std::int64_t border = options.padding == Padding::same ? geometry.margin : 0;
@@ -167,7 +167,7 @@ TEST(GpuNetwork, TilesThatCannotBeExactAreRefused) {
   EXPECT_NO_THROW(make(*odd, Precision::float32, launch));
   EXPECT_THROW(make(*odd, Precision::bfloat16, launch), Error);
   EXPECT_THROW(make(*network, Precision::float32, {}), Error);
-  const std::string words = testing::words_of([&] { make(*network, Precision::float32, fails); });
+  const std::string words = testing::message_of([&] { make(*network, Precision::float32, fails); });
   for (const char* part : {"infer.exact_tiles", "NVRTC is not found", "set it to false"})
     EXPECT_NE(words.find(part), std::string::npos) << words;
 }

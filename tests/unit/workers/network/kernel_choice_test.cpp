@@ -116,8 +116,8 @@ TEST_F(KernelChoice, WhatIsAlikeEverywhereIsTakenAsItIs) {
   const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
   EXPECT_TRUE(choice.kernels.fused);
   EXPECT_TRUE(choice.kernels.ordered.empty());
-  EXPECT_TRUE(choice.independent_of_place);
-  EXPECT_FALSE(choice.independent_of_size);
+  EXPECT_TRUE(choice.translation_invariant);
+  EXPECT_FALSE(choice.shape_invariant);
   EXPECT_FALSE(choice.depends_on_place);
 }
 
@@ -128,7 +128,7 @@ TEST_F(KernelChoice, LayersAtFaultAloneAreSummedInOneOrder) {
   const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
   EXPECT_TRUE(choice.kernels.fused);
   EXPECT_EQ(choice.kernels.ordered, faults);
-  EXPECT_TRUE(choice.independent_of_place);
+  EXPECT_TRUE(choice.translation_invariant);
   EXPECT_FALSE(choice.depends_on_place);
   for (const std::size_t fault : faults) {
     fused_at_fault_ = {fault};
@@ -144,13 +144,13 @@ TEST_F(KernelChoice, TheNextWayIsTakenWhereLayersCannotBeOrdered) {
     const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
     EXPECT_FALSE(choice.kernels.fused) << "what sums wrongly, or not at all, is not taken";
     EXPECT_TRUE(choice.kernels.ordered.empty());
-    EXPECT_TRUE(choice.independent_of_place);
+    EXPECT_TRUE(choice.translation_invariant);
   }
   plain_at_fault_ = {convolution(2)};
   const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
   EXPECT_TRUE(choice.kernels.fused) << "the first where none is alike";
   EXPECT_TRUE(choice.depends_on_place);
-  EXPECT_FALSE(choice.independent_of_place);
+  EXPECT_FALSE(choice.translation_invariant);
   wrong_ = 0;
   EXPECT_TRUE(choose_kernels(trial_, ExactTiles::no).depends_on_place);
   trial_.can_order = false;
@@ -232,7 +232,7 @@ TEST_F(KernelChoice, InFloat32AllLayersAreOrderedByRule) {
   EXPECT_TRUE(choose_kernels(trial_, ExactTiles::no).kernels.ordered.empty());
   no_ordered_ = true;
   tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::automatic);
-  EXPECT_TRUE(choice.kernels.ordered.empty() && choice.kernels.fused && choice.independent_of_place);
+  EXPECT_TRUE(choice.kernels.ordered.empty() && choice.kernels.fused && choice.translation_invariant);
   no_ordered_ = false;
   trial_.time = [](const std::function<void()>&) { return 1.0; };
   EXPECT_TRUE(choose_kernels(trial_, ExactTiles::automatic).kernels.ordered.empty()) << "the fastest";
@@ -243,7 +243,7 @@ TEST_F(KernelChoice, AllLayersSummedInOneOrder) {
   const tessera::KernelChoice choice = choose_kernels(trial_, ExactTiles::yes);
   // Depth 2: ten convolutions, two up-convolutions, the classes.
   EXPECT_EQ(choice.kernels.ordered.size(), 13U);
-  EXPECT_TRUE(choice.independent_of_place && choice.independent_of_size);
+  EXPECT_TRUE(choice.translation_invariant && choice.shape_invariant);
   trial_.can_order = false;
   EXPECT_THROW(choose_kernels(trial_, ExactTiles::yes), c10::Error);
   trial_.can_order = true;

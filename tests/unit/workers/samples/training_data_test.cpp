@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 #include "training_volumes.h"
 
@@ -17,7 +17,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 using testing::write_volume;
 
 constexpr Index3 kShape{5, 9, 11};
@@ -142,7 +142,7 @@ TEST_F(TrainingDataTest, ShapesThatDifferAreSaid) {
   TrainingDataOptions o = options();
   o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, {5, 9, 12}, label_at);
   EXPECT_THROW(TrainingData{o}, UsageError);
-  EXPECT_THAT(words_of([&] { TrainingData{o}; }),
+  EXPECT_THAT(message_of([&] { TrainingData{o}; }),
               AllOf(HasSubstr("(5, 9, 12)"), HasSubstr("(5, 9, 11)"), HasSubstr("/volumes/labels"),
                     HasSubstr("must be equal")));
 }
@@ -152,7 +152,7 @@ TEST_F(TrainingDataTest, SectionsOutsideAreSaid) {
     TrainingDataOptions o = options();
     o.sections = sections;
     EXPECT_THROW(TrainingData{o}, UsageError);
-    EXPECT_THAT(words_of([&] { TrainingData{o}; }),
+    EXPECT_THAT(message_of([&] { TrainingData{o}; }),
                 AllOf(HasSubstr("data.train_sections"), HasSubstr("5 sections")));
   }
 }
@@ -163,10 +163,10 @@ TEST_F(TrainingDataTest, NanIsNamedWithItsPlace) {
     return [at](const Index3& p) { return p == at ? std::numeric_limits<double>::quiet_NaN() : raw_at(p); };
   };
   o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, with_nan({2, 3, 4}));
-  EXPECT_THAT(words_of([&] { TrainingData{o}; }),
+  EXPECT_THAT(message_of([&] { TrainingData{o}; }),
               AllOf(HasSubstr("/volumes/raw"), HasSubstr("NaN"), HasSubstr("(2, 3, 4)")));
   o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, with_nan({4, 3, 4}));
-  EXPECT_EQ(words_of([&] { TrainingData{o}; }), "no error") << "not a section of the training";
+  EXPECT_EQ(message_of([&] { TrainingData{o}; }), "no error") << "not a section of the training";
 }
 
 TEST_F(TrainingDataTest, ClassesThatDoNotExistAreNamedWithTheirPlace) {
@@ -176,7 +176,7 @@ TEST_F(TrainingDataTest, ClassesThatDoNotExistAreNamedWithTheirPlace) {
     o.labels = write_volume(folder_ / "l.h5", "labels", type, kShape, [wrong](const Index3& p) {
       return p == Index3{2, 8, 10} ? wrong : label_at(p);
     });
-    return words_of([&] { TrainingData{o}; });
+    return message_of([&] { TrainingData{o}; });
   };
   EXPECT_EQ(with_class(VoxelType::uint8, 2), "no error");
   EXPECT_THAT(with_class(VoxelType::uint8, 3),
@@ -188,7 +188,7 @@ TEST_F(TrainingDataTest, ClassesThatDoNotExistAreNamedWithTheirPlace) {
 
 TEST_F(TrainingDataTest, RawVolumesOfIdentitiesAreRefused) {
   TrainingDataOptions o = options(VoxelType::uint64);
-  EXPECT_THAT(words_of([&] { TrainingData{o}; }), AllOf(HasSubstr("uint64"), HasSubstr("/volumes/raw")));
+  EXPECT_THAT(message_of([&] { TrainingData{o}; }), AllOf(HasSubstr("uint64"), HasSubstr("/volumes/raw")));
 }
 
 }  // namespace

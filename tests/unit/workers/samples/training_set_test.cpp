@@ -9,7 +9,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_handle.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 #include "training_volumes.h"
 #include "workers/samples/pixel_weights.h"
@@ -22,7 +22,7 @@ using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::words_of;
+using testing::message_of;
 using testing::write_volume;
 
 class TrainingSetTest : public ::testing::Test {
@@ -166,7 +166,7 @@ TEST_F(TrainingSetTest, ChannelsMustAgree) {
     ASSERT_TRUE(dataset);
   }
   options.volumes[1].data.raw = {folder_ / "two.h5", "/raw"};
-  EXPECT_THAT(words_of([&] { TrainingSet{options}; }),
+  EXPECT_THAT(message_of([&] { TrainingSet{options}; }),
               AllOf(HasSubstr("two.h5:/raw has 2 channels"), HasSubstr("a.h5:/volumes/raw has 1")));
 }
 
@@ -174,7 +174,7 @@ TEST_F(TrainingSetTest, SomethingMustBeAnnotated) {
   TrainingSetOptions options;
   options.volumes = {volume("a", {1, 20, 20}, 10, none)};
   options.volumes[0].data.ignore_label = 0;
-  EXPECT_THAT(words_of([&] { TrainingSet{options}; }), AllOf(HasSubstr("no voxel of"), HasSubstr("a.h5")));
+  EXPECT_THAT(message_of([&] { TrainingSet{options}; }), AllOf(HasSubstr("no voxel of"), HasSubstr("a.h5")));
 }
 
 TEST_F(TrainingSetTest, ZeroCanBeTheInterior) {
@@ -274,7 +274,7 @@ TEST_F(Region, BeyondItsReachRawIsMirrored) {
 
 TEST_F(Region, OutsideOfTheSectionIsSaid) {
   one_.data.region = PixelBounds{20, 30, 81, 80};
-  EXPECT_THAT(words_of([&] { TrainingData{one_.data}; }),
+  EXPECT_THAT(message_of([&] { TrainingData{one_.data}; }),
               AllOf(HasSubstr("data.region: y [20, 81) x [30, 80)"), HasSubstr("80 x 90 pixels")));
 }
 

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "trainer_fixture.h"
 
 namespace tessera {
@@ -10,9 +10,9 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::keras_style;
+using testing::message_of;
 using testing::paper_style;
 using testing::TrainerTest;
-using testing::words_of;
 
 class TrainerOnDeviceTest : public TrainerTest {
  protected:
@@ -109,7 +109,7 @@ TEST_F(TrainerOnDeviceTest, ReportsTellOfTheIterationsBeforeOneThatIsNotFinite) 
       EXPECT_TRUE(std::isfinite(step.loss) && std::isfinite(step.gradient_norm));
       EXPECT_EQ(step.iteration, ++heard);
     };
-    const std::string words = words_of([&] {
+    const std::string words = message_of([&] {
       for (int i = 0; i < 5; ++i)
         training->advance(StopWish::none);
       training->report(hear);

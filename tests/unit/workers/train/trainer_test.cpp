@@ -7,7 +7,7 @@
 #include <ostream>
 
 #include "io/base/error.h"
-#include "tests/unit/error_words.h"
+#include "tests/unit/error_message.h"
 #include "trainer_fixture.h"
 
 namespace tessera {
@@ -16,9 +16,9 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::keras_style;
+using testing::message_of;
 using testing::paper_style;
 using testing::TrainerTest;
-using testing::words_of;
 
 TEST_F(TrainerTest, TheLossFalls) {
   for (UNetOptions network : {paper_style(), keras_style()}) {
@@ -198,9 +198,9 @@ TEST_F(TrainerTest, AnAverageThatACheckpointLacksStartsAsItsWeights) {
   EXPECT_EQ(parameters_of(state_of(*after), "average/"), parameters_of(state_of(*before)));
   Checkpoint cut = state_of(*after);
   cut.arrays.erase("average/to_classes.bias");
-  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }),
+  EXPECT_THAT(message_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }),
               HasSubstr("a.h5 has no array average/to_classes.bias"));
-  EXPECT_THAT(words_of([&] { load_network(cut, "a.h5"); }),
+  EXPECT_THAT(message_of([&] { load_network(cut, "a.h5"); }),
               HasSubstr("a.h5 has no array average/to_classes.bias"));
 }
 
@@ -277,7 +277,7 @@ TEST_F(TrainerTest, StepsAreCountedAndWishesHeard) {
 TEST_F(TrainerTest, ALossThatIsNotFiniteEndsIt) {
   options_.optimizer.learning_rate = 1e30;
   const auto training = trainer(paper_style());
-  EXPECT_THAT(words_of([&] { losses(*training, 5); }),
+  EXPECT_THAT(message_of([&] { losses(*training, 5); }),
               AllOf(HasSubstr("not finite at iteration"), HasSubstr("train.learning_rate (now 1e+30)"),
                     HasSubstr("checkpoint")));
 }
@@ -286,20 +286,20 @@ TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
   const Checkpoint stored = state_of(*trainer(paper_style()));
   UNetOptions other = paper_style();
   other.base_filters = 4;
-  EXPECT_THAT(words_of([&] { trainer(other)->restore(stored, "a.h5"); }),
+  EXPECT_THAT(message_of([&] { trainer(other)->restore(stored, "a.h5"); }),
               AllOf(HasSubstr("a.h5 holds another network"), HasSubstr("base_filters is 4 here, 2 there")));
-  EXPECT_THAT(words_of([&] { trainer(keras_style())->restore(stored, "a.h5"); }),
+  EXPECT_THAT(message_of([&] { trainer(keras_style())->restore(stored, "a.h5"); }),
               HasSubstr("same_padding is 1 here, 0 there"));
   options_.optimizer.kind = OptimizerOptions::Kind::adam;
-  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(stored, "a.h5"); }),
+  EXPECT_THAT(message_of([&] { trainer(paper_style())->restore(stored, "a.h5"); }),
               HasSubstr("no array optimizer/mean/to_classes.weight"));
   options_.optimizer.kind = OptimizerOptions::Kind::sgd;
   Checkpoint weights_only;
   store_network(*make_network(paper_style(), 1), weights_only);
-  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(weights_only, "a.h5"); }), HasSubstr("a.h5"));
+  EXPECT_THAT(message_of([&] { trainer(paper_style())->restore(weights_only, "a.h5"); }), HasSubstr("a.h5"));
   Checkpoint cut = stored;
   cut.arrays["weights/to_classes.bias"].shape = {3};
-  EXPECT_THAT(words_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }),
+  EXPECT_THAT(message_of([&] { trainer(paper_style())->restore(cut, "a.h5"); }),
               AllOf(HasSubstr("to_classes.bias"), HasSubstr("shape (3), not (2)")));
 }
 

@@ -1,5 +1,5 @@
 // The kernels' own source, on the CPU, against LibTorch's operators.
-#include "workers/kernels/own_kernels.h"
+#include "workers/kernels/custom_kernels.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
@@ -38,17 +38,17 @@ double largest(const at::Tensor& x) {
   return x.abs().max().item<double>();
 }
 
-class OwnKernels : public ::testing::Test {
+class CustomKernels : public ::testing::Test {
  protected:
-  OwnKernels() { at::manual_seed(12); }
+  CustomKernels() { at::manual_seed(12); }
   int started_ = 0;
-  gpu::OwnKernels own_{testing::host_launcher(started_)};
+  gpu::CustomKernels own_{testing::host_launcher(started_)};
 };
 
 constexpr std::array<std::array<std::int64_t, 4>, 6> kShapes = {
     {{1, 8, 2, 2}, {2, 8, 5, 7}, {3, 24, 6, 9}, {1, 64, 11, 4}, {2, 512, 4, 12}, {1, 8, 3, 700}}};
 
-TEST_F(OwnKernels, PoolAsLibTorch) {
+TEST_F(CustomKernels, PoolAsLibTorch) {
   for (const auto& [samples, channels, height, width] : kShapes) {
     const at::Tensor image = some_image(samples, channels, height, width);
     image.select(2, 1).select(2, 1).slice(1, 0, 3).fill_(kNan);
@@ -63,7 +63,7 @@ TEST_F(OwnKernels, PoolAsLibTorch) {
   EXPECT_EQ(started_, 6);
 }
 
-TEST_F(OwnKernels, JoinAsLibTorch) {
+TEST_F(CustomKernels, JoinAsLibTorch) {
   for (const auto& [samples, channels, height, width] : kShapes) {
     for (const std::int64_t less : {0, 1, 2, 5}) {
       if (less >= height || less + 1 >= width) continue;
@@ -96,7 +96,7 @@ TEST_F(OwnKernels, JoinAsLibTorch) {
   EXPECT_GT(started_, 40);
 }
 
-TEST_F(OwnKernels, ConvolveOneChannel) {
+TEST_F(CustomKernels, ConvolveOneChannel) {
   for (const auto& [samples, filters, height, width] : std::vector<std::array<std::int64_t, 4>>{
            {1, 8, 3, 3}, {2, 24, 5, 13}, {3, 64, 9, 8}, {1, 128, 17, 30}, {1, 16, 4, 1100}}) {
     for (const std::int64_t padding : {0, 1}) {
@@ -122,7 +122,7 @@ TEST_F(OwnKernels, ConvolveOneChannel) {
   }
 }
 
-TEST_F(OwnKernels, ClassifyWithoutRounding) {
+TEST_F(CustomKernels, ClassifyWithoutRounding) {
   for (const auto& [samples, channels, height, width] : kShapes) {
     for (const std::int64_t classes : {1, 2, 3, 4}) {
       const at::Tensor image = noise({samples, channels, height, width}),
@@ -138,10 +138,10 @@ TEST_F(OwnKernels, ClassifyWithoutRounding) {
   }
 }
 
-TEST_F(OwnKernels, KnowWhatTheyCannot) {
+TEST_F(CustomKernels, KnowWhatTheyCannot) {
   const at::Tensor image = some_image(1, 8, 6, 6), x = noise({1, 1, 6, 6}), weight = noise({8, 1, 3, 3}),
                    bias = noise({1, 8, 1, 1}).flatten();
-  EXPECT_FALSE(gpu::OwnKernels({}).can_take(image)) << "no launcher";
+  EXPECT_FALSE(gpu::CustomKernels({}).can_take(image)) << "no launcher";
   EXPECT_FALSE(own_.can_take(image.to(at::kFloat)));
   EXPECT_FALSE(own_.can_take(image.contiguous()));
   EXPECT_FALSE(own_.can_take(some_image(1, 6, 6, 6)));
@@ -153,7 +153,7 @@ TEST_F(OwnKernels, KnowWhatTheyCannot) {
   EXPECT_FALSE(own_.can_classify(image, noise({5, 8, 1, 1}), noise({1, 5, 1, 1}).flatten()));
 }
 
-TEST_F(OwnKernels, InANetworkAnswerTheSame) {
+TEST_F(CustomKernels, InANetworkAnswerTheSame) {
   const c10::InferenceMode inference;
   for (const testing::NetworkCase& c : testing::kNetworkCases) {
     const UNetOptions options = testing::options_of(c);

@@ -1,4 +1,4 @@
-#include "workers/network/place_check.h"
+#include "workers/network/translation_check.h"
 
 #include <ATen/Functions.h>
 
@@ -16,8 +16,8 @@ at::Tensor pattern_like(const at::Tensor& like) {
 
 }  // namespace
 
-std::optional<bool> is_independent_of_place(const NetworkGeometry& geometry, const at::Tensor& like,
-                                            const std::function<at::Tensor(const at::Tensor&)>& run) {
+std::optional<bool> is_translation_invariant(const NetworkGeometry& geometry, const at::Tensor& like,
+                                             const std::function<at::Tensor(const at::Tensor&)>& run) {
   const at::Tensor pattern = pattern_like(like), here = run(pattern);
   if (!here.isfinite().all().item<bool>()) return std::nullopt;
   // Where zeros around the input can be seen a pixel depends on its place.
@@ -38,8 +38,8 @@ std::optional<bool> is_independent_of_place(const NetworkGeometry& geometry, con
   return compared ? std::optional(true) : std::nullopt;
 }
 
-std::optional<bool> is_independent_of_size(const NetworkGeometry& geometry, const at::Tensor& like,
-                                           const std::function<at::Tensor(const at::Tensor&)>& run) {
+std::optional<bool> is_shape_invariant(const NetworkGeometry& geometry, const at::Tensor& like,
+                                       const std::function<at::Tensor(const at::Tensor&)>& run) {
   const auto smaller = [&](std::int64_t side) {
     return side - (side - geometry.smallest_input) / 2 / geometry.alignment * geometry.alignment;
   };
@@ -72,9 +72,9 @@ at::Tensor repeating_image(const LayerInput& input, std::int64_t period) {
   return image;
 }
 
-std::optional<bool> is_layer_independent_of_place(const LayerInput& input, std::int64_t step,
-                                                  std::int64_t border,
-                                                  const std::function<at::Tensor(const at::Tensor&)>& run) {
+std::optional<bool> is_layer_translation_invariant(const LayerInput& input, std::int64_t step,
+                                                   std::int64_t border,
+                                                   const std::function<at::Tensor(const at::Tensor&)>& run) {
   constexpr std::array<std::int64_t, 2> kPeriods = {
       7, 3};  // steps; of no common divisor with each other and the powers of 2 of kernels
   constexpr std::int64_t kAtOnce = std::int64_t{1} << 24;  // values that are compared

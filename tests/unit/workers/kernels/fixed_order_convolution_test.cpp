@@ -1,5 +1,5 @@
 // The kernels' own source, on the CPU, against a sum term by term and LibTorch's convolution.
-#include "workers/kernels/ordered_convolution.h"
+#include "workers/kernels/fixed_order_convolution.h"
 
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
@@ -113,7 +113,7 @@ KernelLauncher by_hopper_kernel(const HopperKernel& kernel, testing::HostThreads
   };
 }
 
-at::Tensor convolved_by(const gpu::OrderedConvolution& by, const Tensors& t, const Case& c, bool rectify) {
+at::Tensor convolved_by(const gpu::FixedOrderConvolution& by, const Tensors& t, const Case& c, bool rectify) {
   EXPECT_TRUE(by.can_take(t.x, t.weight, t.bias));
   at::Tensor found = by.convolve(t.x, t.weight, t.bias, c.before, c.after, rectify);
   EXPECT_TRUE(found.is_contiguous(at::MemoryFormat::ChannelsLast));
@@ -124,7 +124,7 @@ at::Tensor convolved_on_hopper(const Tensors& t, const Case& c, const HopperKern
                                testing::HostThreads order, bool rectify) {
   int started = 0;
   at::Tensor found =
-      convolved_by(gpu::OrderedConvolution(by_hopper_kernel(kernel, order, started), true), t, c, rectify);
+      convolved_by(gpu::FixedOrderConvolution(by_hopper_kernel(kernel, order, started), true), t, c, rectify);
   EXPECT_EQ(started, 1);
   return found;
 }
@@ -132,7 +132,7 @@ at::Tensor convolved_on_hopper(const Tensors& t, const Case& c, const HopperKern
 at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, testing::HostThreads order,
                      bool rectify) {
   int started = 0;
-  at::Tensor found = convolved_by(gpu::OrderedConvolution(by_part(part, order, started)), t, c, rectify);
+  at::Tensor found = convolved_by(gpu::FixedOrderConvolution(by_part(part, order, started)), t, c, rectify);
   EXPECT_EQ(started, 1);
   return found;
 }
@@ -169,7 +169,7 @@ std::string text(const Case& c) {
          std::to_string(c.side) + " taps";
 }
 
-TEST(OrderedConvolution, SumsFloat32TermByTerm) {
+TEST(FixedOrderConvolution, SumsFloat32TermByTerm) {
   for (const Case& c : kCases) {
     for (const bool rectify : {false, true}) {
       const Tensors t = tensors_of(c, at::kFloat);
@@ -214,11 +214,11 @@ void sums_in_float32(at::ScalarType type, double last_place, std::span<const tes
   EXPECT_EQ(compared, static_cast<int>(kCases.size() * (kParts.size() * orders.size() - 1)));
 }
 
-TEST(OrderedConvolution, SumsBfloat16InFloat32) {
+TEST(FixedOrderConvolution, SumsBfloat16InFloat32) {
   sums_in_float32(at::kBFloat16, 1.0 / 128, kOrders);
 }
 
-TEST(OrderedConvolution, SumsFloat16InFloat32) {
+TEST(FixedOrderConvolution, SumsFloat16InFloat32) {
   sums_in_float32(at::kHalf, 1.0 / 1024, std::span(kOrders).first(1));
 }
 
@@ -251,20 +251,20 @@ void sums_on_hopper(at::ScalarType type, double last_place, std::span<const test
   EXPECT_EQ(compared, (7 * 3 + 4 * 2 + 2) * static_cast<int>(orders.size()));
 }
 
-TEST(OrderedConvolution, SumsBfloat16OnHopper) {
+TEST(FixedOrderConvolution, SumsBfloat16OnHopper) {
   sums_on_hopper(at::kBFloat16, 1.0 / 128, kHopperOrders);
 }
 
-TEST(OrderedConvolution, SumsFloat16OnHopper) {
+TEST(FixedOrderConvolution, SumsFloat16OnHopper) {
   sums_on_hopper(at::kHalf, 1.0 / 1024, std::span(kHopperOrders).first(1));
 }
 
-TEST(OrderedConvolution, OnHopperAPartOfAnImageIsThatPartOfTheWhole) {
+TEST(FixedOrderConvolution, OnHopperAPartOfAnImageIsThatPartOfTheWhole) {
   constexpr Case kWhole = {1, 128, 64, 35, 37, 3, 0, 0};
   const Tensors t = tensors_of(kWhole, at::kBFloat16);
   const at::Tensor whole = convolved_on_hopper(t, kWhole, kHopperKernels[4], {}, true);
   int started = 0;
-  const gpu::OrderedConvolution by(testing::host_launcher(started), true);  // small ones by lines
+  const gpu::FixedOrderConvolution by(testing::host_launcher(started), true);  // small ones by lines
   for (const auto& [y, x, height, width] :
        std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 34, 35}}) {
     const at::Tensor part = t.x.narrow(2, y, height).narrow(3, x, width);
@@ -274,7 +274,7 @@ TEST(OrderedConvolution, OnHopperAPartOfAnImageIsThatPartOfTheWhole) {
   EXPECT_EQ(started, 3);
 }
 
-TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
+TEST(FixedOrderConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
   std::vector<std::string> names;
   const auto look = [&](const KernelStart& start, std::span<void*> arguments) {
     names.emplace_back(start.name);
@@ -286,7 +286,7 @@ TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
       EXPECT_EQ(start.shared_bytes, expected.shared_bytes) << start.name;
     }
   };
-  const gpu::OrderedConvolution by(look, true);
+  const gpu::FixedOrderConvolution by(look, true);
   std::int64_t samples = 1;
   const auto kernel_of = [&](std::int64_t channels, std::int64_t filters, std::int64_t side,
                              std::int64_t taps = 3, at::ScalarType type = at::kBFloat16) {
@@ -323,12 +323,12 @@ TEST(OrderedConvolution, OnHopperLayersGoByTheKernelForTheirSize) {
   }
 }
 
-TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
+TEST(FixedOrderConvolution, APartOfAnImageIsThatPartOfTheWhole) {
   constexpr Case kWhole = {1, 16, 8, 40, 50, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors t = tensors_of(kWhole, type);
     int started = 0;
-    const gpu::OrderedConvolution by(testing::host_launcher(started));
+    const gpu::FixedOrderConvolution by(testing::host_launcher(started));
     const at::Tensor whole = by.convolve(t.x, t.weight, t.bias, 0, 0, true);
     for (const auto& [y, x, height, width] :
          std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 39, 48}}) {
@@ -340,7 +340,7 @@ TEST(OrderedConvolution, APartOfAnImageIsThatPartOfTheWhole) {
   }
 }
 
-TEST(OrderedConvolution, ImagesLieAnywhere) {
+TEST(FixedOrderConvolution, ImagesLieAnywhere) {
   constexpr Case kCase = {1, 8, 8, 7, 6, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors t = tensors_of(kCase, type);
@@ -359,7 +359,7 @@ TEST(OrderedConvolution, ImagesLieAnywhere) {
   }
 }
 
-TEST(OrderedConvolution, NothingIsSeenOfTheBlockBefore) {
+TEST(FixedOrderConvolution, NothingIsSeenOfTheBlockBefore) {
   // Enough to leave NaN in all of shared memory.
   constexpr Case kBefore = {1, 32, 128, 18, 18, 3, 0, 0}, kCase = {1, 8, 8, 5, 5, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
@@ -379,9 +379,9 @@ TEST(OrderedConvolution, NothingIsSeenOfTheBlockBefore) {
   }
 }
 
-TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
+TEST(FixedOrderConvolution, LargeImagesGoByLargeParts) {
   std::vector<std::string> names;
-  const gpu::OrderedConvolution by(
+  const gpu::FixedOrderConvolution by(
       [&](const KernelStart& start, std::span<void*>) { names.emplace_back(start.name); });
   const auto convolve = [&](std::int64_t channels, std::int64_t filters, std::int64_t side) {
     by.convolve(gpu::channels_last(at::zeros({1, channels, side, side}), at::kBFloat16),
@@ -409,7 +409,7 @@ TEST(OrderedConvolution, LargeImagesGoByLargeParts) {
   }
 }
 
-TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
+TEST(FixedOrderConvolution, WhatIsNotFiniteIsSeen) {
   constexpr Case kCase = {1, 8, 8, 9, 9, 3, 1, 1};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     Tensors t = tensors_of(kCase, type);
@@ -429,10 +429,10 @@ TEST(OrderedConvolution, WhatIsNotFiniteIsSeen) {
         << kernel.name;
 }
 
-TEST(OrderedConvolution, KnowsWhatItCannot) {
+TEST(FixedOrderConvolution, KnowsWhatItCannot) {
   int started = 0;
-  const gpu::OrderedConvolution by(testing::host_launcher(started)), none({});
-  const auto can = [&](const gpu::OrderedConvolution& one, std::int64_t filters, at::ScalarType type,
+  const gpu::FixedOrderConvolution by(testing::host_launcher(started)), none({});
+  const auto can = [&](const gpu::FixedOrderConvolution& one, std::int64_t filters, at::ScalarType type,
                        std::int64_t side = 3) {
     const at::Tensor x = at::zeros({1, 6, 9, 9}).to(type),
                      weight = at::zeros({filters, 6, side, side}).to(type),

@@ -1,4 +1,4 @@
-#include "workers/kernels/own_kernels.h"
+#include "workers/kernels/custom_kernels.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/DeviceGuard.h>
@@ -32,26 +32,26 @@ at::Tensor in_memory_order(const at::Tensor& image) {
 
 }  // namespace
 
-OwnKernels::OwnKernels(KernelLauncher launch) : launch_(std::move(launch)) {}
+CustomKernels::CustomKernels(KernelLauncher launch) : launch_(std::move(launch)) {}
 
 template <class... Arguments>
-void OwnKernels::start(const at::Tensor& on, const KernelStart& how, Arguments... arguments) const {
+void CustomKernels::start(const at::Tensor& on, const KernelStart& how, Arguments... arguments) const {
   const c10::DeviceGuard guard(on.device());
   start_kernel(launch_, how, arguments...);
 }
 
-bool OwnKernels::fits(const at::Tensor& tensor) const {
+bool CustomKernels::fits(const at::Tensor& tensor) const {
   return launch_ && tensor.scalar_type() == at::kBFloat16 &&
          reinterpret_cast<std::uintptr_t>(tensor.data_ptr()) % 16 == 0;
 }
 
-bool OwnKernels::can_take(const at::Tensor& image) const {
+bool CustomKernels::can_take(const at::Tensor& image) const {
   return fits(image) && image.size(1) % kEight == 0 && image.size(2) >= 2 && image.size(3) >= 2 &&
          blocks_for(image.size(3) * image.size(1) / kEight) <= kMostBlocksY &&
          image.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-at::Tensor OwnKernels::pool(const at::Tensor& image) const {
+at::Tensor CustomKernels::pool(const at::Tensor& image) const {
   const int eights = eights_of(image), height = height_of(image), width = width_of(image);
   const at::Tensor pooled = empty_image(image, image.size(1), height / 2, width / 2);
   const std::int64_t row = pooled.size(3) * eights;
@@ -61,9 +61,9 @@ at::Tensor OwnKernels::pool(const at::Tensor& image) const {
   return pooled;
 }
 
-at::Tensor OwnKernels::join(const at::Tensor& image, const at::Tensor& pooled_gradient,
-                            const at::Tensor& crop_gradient, std::int64_t crop_height,
-                            std::int64_t crop_width, double kept) const {
+at::Tensor CustomKernels::join(const at::Tensor& image, const at::Tensor& pooled_gradient,
+                               const at::Tensor& crop_gradient, std::int64_t crop_height,
+                               std::int64_t crop_width, double kept) const {
   const at::Tensor pooled = in_memory_order(pooled_gradient), cropped = in_memory_order(crop_gradient);
   const int eights = eights_of(image), height = height_of(image), width = width_of(image);
   const at::Tensor gradient = empty_image(image, image.size(1), height, width);
@@ -75,7 +75,8 @@ at::Tensor OwnKernels::join(const at::Tensor& image, const at::Tensor& pooled_gr
   return gradient;
 }
 
-bool OwnKernels::can_convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+bool CustomKernels::can_convolve(const at::Tensor& x, const at::Tensor& weight,
+                                 const at::Tensor& bias) const {
   constexpr std::int64_t kMostFilters = 128;
   return fits(weight) && fits(bias) && x.scalar_type() == at::kBFloat16 && x.size(1) == 1 &&
          x.is_contiguous() && weight.size(1) == 1 && weight.size(2) == 3 && weight.size(3) == 3 &&
@@ -84,8 +85,8 @@ bool OwnKernels::can_convolve(const at::Tensor& x, const at::Tensor& weight, con
          x.numel() < std::numeric_limits<int>::max() / 2;
 }
 
-at::Tensor OwnKernels::convolve_and_rectify(const at::Tensor& x, const at::Tensor& weight,
-                                            const at::Tensor& bias, std::int64_t padding) const {
+at::Tensor CustomKernels::convolve_and_rectify(const at::Tensor& x, const at::Tensor& weight,
+                                               const at::Tensor& bias, std::int64_t padding) const {
   constexpr std::int64_t kRun = 8;  // pixels, as in the kernel
   const int height = height_of(x), width = width_of(x), eights = static_cast<int>(weight.size(0) / kEight);
   const at::Tensor out = empty_image(x, weight.size(0), height - 2 + 2 * padding, width - 2 + 2 * padding);
@@ -97,15 +98,15 @@ at::Tensor OwnKernels::convolve_and_rectify(const at::Tensor& x, const at::Tenso
   return out;
 }
 
-bool OwnKernels::can_classify(const at::Tensor& image, const at::Tensor& weight,
-                              const at::Tensor& bias) const {
+bool CustomKernels::can_classify(const at::Tensor& image, const at::Tensor& weight,
+                                 const at::Tensor& bias) const {
   return can_take(image) && fits(weight) && bias.scalar_type() == at::kBFloat16 && weight.size(0) <= 4 &&
          weight.size(2) == 1 && weight.size(3) == 1 && weight.is_contiguous(at::MemoryFormat::ChannelsLast) &&
          bias.is_contiguous() && image.size(0) <= kMostBlocksY;
 }
 
-at::Tensor OwnKernels::classify(const at::Tensor& image, const at::Tensor& weight,
-                                const at::Tensor& bias) const {
+at::Tensor CustomKernels::classify(const at::Tensor& image, const at::Tensor& weight,
+                                   const at::Tensor& bias) const {
   const auto plain = image.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous);
   const at::Tensor logits = at::empty({image.size(0), weight.size(0), image.size(2), image.size(3)}, plain);
   const std::int64_t pixels = image.size(2) * image.size(3);
@@ -115,14 +116,14 @@ at::Tensor OwnKernels::classify(const at::Tensor& image, const at::Tensor& weigh
   return logits;
 }
 
-at::Tensor convolve_and_rectify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& x,
+at::Tensor convolve_and_rectify(const CustomKernels& own, const GpuKernels& kernels, const at::Tensor& x,
                                 const at::Tensor& weight, const at::Tensor& bias, std::int64_t padding) {
   return kernels.own && own.can_convolve(x, weight, bias)
              ? own.convolve_and_rectify(x, weight, bias, padding)
              : convolve_and_rectify(x, weight, bias, padding, kernels.fused);
 }
 
-at::Tensor classify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& image,
+at::Tensor classify(const CustomKernels& own, const GpuKernels& kernels, const at::Tensor& image,
                     const at::Tensor& weight, const at::Tensor& bias, std::int64_t classes) {
   const at::Tensor rows = weight.narrow(0, 0, classes), biases = bias.narrow(0, 0, classes);
   if (kernels.own && own.can_classify(image, rows, biases)) return own.classify(image, rows, biases);

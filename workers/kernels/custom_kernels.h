@@ -11,10 +11,10 @@ namespace tessera::gpu {
 /// Kernels of Tessera's own, as tensors' operators. They know images in bfloat16 and channels_last, of which
 /// memory sets the pace, and reach it where LibTorch's do not. Whoever calls one asks before whether it
 /// `can`, else takes LibTorch's. Errors: c10::Error.
-class OwnKernels {
+class CustomKernels {
  public:
   /// By an empty launcher they can nothing.
-  explicit OwnKernels(KernelLauncher launch);
+  explicit CustomKernels(KernelLauncher launch);
 
   /// Channels by eights, as they lie in memory.
   bool can_take(const at::Tensor& image) const;
@@ -49,10 +49,10 @@ class OwnKernels {
 
 /// relu(convolution + bias): by an own kernel where `kernels` say so and there is one, else as
 /// gpu_operators.h has it.
-at::Tensor convolve_and_rectify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& x,
+at::Tensor convolve_and_rectify(const CustomKernels& own, const GpuKernels& kernels, const at::Tensor& x,
                                 const at::Tensor& weight, const at::Tensor& bias, std::int64_t padding);
 /// Likewise the logits (n, classes, h, w) of a layer in padded_rows().
-at::Tensor classify(const OwnKernels& own, const GpuKernels& kernels, const at::Tensor& image,
+at::Tensor classify(const CustomKernels& own, const GpuKernels& kernels, const at::Tensor& image,
                     const at::Tensor& weight, const at::Tensor& bias, std::int64_t classes);
 
 }  // namespace tessera::gpu

@@ -1,4 +1,4 @@
-#include "workers/kernels/ordered_convolution.h"
+#include "workers/kernels/fixed_order_convolution.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/DeviceGuard.h>
@@ -164,11 +164,11 @@ at::Tensor in_pieces(const at::Tensor& image) {
 
 }  // namespace
 
-OrderedConvolution::OrderedConvolution(KernelLauncher launch, bool hopper)
+FixedOrderConvolution::FixedOrderConvolution(KernelLauncher launch, bool hopper)
     : launch_(std::move(launch)), hopper_(hopper) {}
 
-std::vector<std::int64_t> OrderedConvolution::sides_of_kernels(const at::Tensor& weight,
-                                                               std::int64_t lost) const {
+std::vector<std::int64_t> FixedOrderConvolution::sides_of_kernels(const at::Tensor& weight,
+                                                                  std::int64_t lost) const {
   constexpr std::int64_t kMost = 1024;  // more than any kernel waits for
   const Layer layer = {weight.scalar_type(), weight.size(1), weight.size(0), weight.size(2)};
   std::vector<std::int64_t> sides;
@@ -180,8 +180,8 @@ std::vector<std::int64_t> OrderedConvolution::sides_of_kernels(const at::Tensor&
   return sides;
 }
 
-bool OrderedConvolution::can_take(const at::Tensor& x, const at::Tensor& weight,
-                                  const at::Tensor& bias) const {
+bool FixedOrderConvolution::can_take(const at::Tensor& x, const at::Tensor& weight,
+                                     const at::Tensor& bias) const {
   constexpr std::int64_t kMostTaps = 5;  // 25 bits of 32
   const auto type = x.scalar_type();
   const bool halves = type == at::kBFloat16 || type == at::kHalf;
@@ -191,8 +191,9 @@ bool OrderedConvolution::can_take(const at::Tensor& x, const at::Tensor& weight,
   return launch_ && known && match && weight.size(2) == weight.size(3) && weight.size(2) <= kMostTaps;
 }
 
-at::Tensor OrderedConvolution::convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                        std::int64_t before, std::int64_t after, bool rectify) const {
+at::Tensor FixedOrderConvolution::convolve(const at::Tensor& x, const at::Tensor& weight,
+                                           const at::Tensor& bias, std::int64_t before, std::int64_t after,
+                                           bool rectify) const {
   TORCH_CHECK(can_take(x, weight, bias), "no ordered convolution of ", x.sizes(), " and ", weight.sizes(),
               " in ", x.scalar_type());
   const std::int64_t side = weight.size(2), filters = weight.size(0), less = side - 1 - before - after;

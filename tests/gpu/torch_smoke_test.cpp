@@ -18,7 +18,7 @@ namespace {
 /// Folders are removed by the compiler's own library.
 bool removes_folders() {
   const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / ("torch_here." + std::to_string(getpid()));
+      std::filesystem::temp_directory_path() / ("torch_smoke_test." + std::to_string(getpid()));
   std::filesystem::create_directories(folder / "a" / "b");
   std::filesystem::create_directories(folder / "c");
   return std::filesystem::remove_all(folder) == 4 && !std::filesystem::exists(folder);

@@ -15,13 +15,13 @@ namespace tessera {
 /// (n, classes, h, w) of an input; `like`: an input of the size that it is asked for. It is tried with a
 /// pattern, as it is and moved by some steps of the pooling grid. Nothing, where inputs are too small to be
 /// moved, or logits are not finite.
-std::optional<bool> is_independent_of_place(const NetworkGeometry& geometry, const at::Tensor& like,
-                                            const std::function<at::Tensor(const at::Tensor&)>& run);
+std::optional<bool> is_translation_invariant(const NetworkGeometry& geometry, const at::Tensor& like,
+                                             const std::function<at::Tensor(const at::Tensor&)>& run);
 
 /// Whether it also says the same in an input of another size, where that has room for what the smaller one's
 /// borders do not see.
-std::optional<bool> is_independent_of_size(const NetworkGeometry& geometry, const at::Tensor& like,
-                                           const std::function<at::Tensor(const at::Tensor&)>& run);
+std::optional<bool> is_shape_invariant(const NetworkGeometry& geometry, const at::Tensor& like,
+                                       const std::function<at::Tensor(const at::Tensor&)>& run);
 
 /// An input of one layer.
 struct LayerInput {
@@ -35,8 +35,8 @@ at::Tensor repeating_image(const LayerInput& input, std::int64_t period);
 /// resolution; `border` pixels of its output at each side may see zeros around. It takes no more memory than
 /// the layer itself: what repeats itself in the input must do so in the output. Nothing, where the input is
 /// too small for that, or its output not finite.
-std::optional<bool> is_layer_independent_of_place(const LayerInput& input, std::int64_t step,
-                                                  std::int64_t border,
-                                                  const std::function<at::Tensor(const at::Tensor&)>& run);
+std::optional<bool> is_layer_translation_invariant(const LayerInput& input, std::int64_t step,
+                                                   std::int64_t border,
+                                                   const std::function<at::Tensor(const at::Tensor&)>& run);
 
 }  // namespace tessera

@@ -8,7 +8,7 @@
 namespace tessera::testing {
 
 /// The words of the Error that `step` throws, "no error" when it throws none.
-inline std::string words_of(const std::function<void()>& step) {
+inline std::string message_of(const std::function<void()>& step) {
   try {
     step();
   } catch (const Error& error) {

@@ -1,4 +1,4 @@
-#include "workers/network/place_check.h"
+#include "workers/network/translation_check.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
@@ -16,13 +16,13 @@
 namespace tessera {
 namespace {
 
-class PlaceCheck : public ::testing::TestWithParam<testing::NetworkCase> {
+class TranslationCheck : public ::testing::TestWithParam<testing::NetworkCase> {
  protected:
   /// Logits in whole numbers: what the CPU's own kernels differ by from place to place is rounded away.
   at::Tensor whole_logits(const at::Tensor& x) { return (network_->logits(x) * 1e3).round(); }
   std::optional<bool> check(const std::function<at::Tensor(const at::Tensor&)>& run) const {
     const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
-    return is_independent_of_place(geometry_, at::zeros({1, options_.in_channels, side, side}), run);
+    return is_translation_invariant(geometry_, at::zeros({1, options_.in_channels, side, side}), run);
   }
 
   const UNetOptions options_ = testing::options_of(GetParam());
@@ -34,13 +34,13 @@ class PlaceCheck : public ::testing::TestWithParam<testing::NetworkCase> {
   const c10::InferenceMode inference_;
 };
 
-TEST_P(PlaceCheck, KernelsThatSumAlikeEverywherePass) {
+TEST_P(TranslationCheck, KernelsThatSumAlikeEverywherePass) {
   int runs = 0;
   EXPECT_EQ(check([&](const at::Tensor& x) { return ++runs, whole_logits(x); }), true);
   EXPECT_GE(runs, 3) << "as it is, and moved";
 }
 
-TEST_P(PlaceCheck, OnePixelThatDependsOnItsPlaceFails) {
+TEST_P(TranslationCheck, OnePixelThatDependsOnItsPlaceFails) {
   EXPECT_EQ(check([&](const at::Tensor& x) {
               const at::Tensor logits = whole_logits(x);
               logits.select(2, logits.size(2) / 2).select(2, logits.size(3) / 2).add_(0.1);
@@ -49,11 +49,11 @@ TEST_P(PlaceCheck, OnePixelThatDependsOnItsPlaceFails) {
             false);
 }
 
-TEST_P(PlaceCheck, KernelsThatSumAlikeInEverySizePass) {
+TEST_P(TranslationCheck, KernelsThatSumAlikeInEverySizePass) {
   const auto check_size = [&](const std::function<at::Tensor(const at::Tensor&)>& run) {
     const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
-    return is_independent_of_size(
-        geometry_, at::zeros({1, options_.in_channels, side, side + geometry_.alignment}), run);
+    return is_shape_invariant(geometry_,
+                              at::zeros({1, options_.in_channels, side, side + geometry_.alignment}), run);
   };
   // A network in whole numbers, which the CPU's kernels sum alike in every size.
   const auto network = [&](const at::Tensor& x) {
@@ -69,7 +69,7 @@ TEST_P(PlaceCheck, KernelsThatSumAlikeInEverySizePass) {
   EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) / 0.0; }), std::nullopt);
 }
 
-TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
+TEST(TranslationCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
   const c10::InferenceMode inference;
   const LayerInput input = {
       .samples = 2, .channels = 3, .height = 40, .width = 61, .options = at::TensorOptions(at::kFloat)};
@@ -81,12 +81,12 @@ TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
     EXPECT_TRUE(x.is_contiguous(at::MemoryFormat::ChannelsLast));
     return at::conv2d((x * 1009).round(), weight, {}, 1, padding);
   };
-  EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
+  EXPECT_EQ(is_layer_translation_invariant(input, 2, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
             true);
   EXPECT_EQ(runs, 2) << "two periods";
-  EXPECT_EQ(is_layer_independent_of_place(input, 1, 1, [&](const at::Tensor& x) { return convolved(x, 1); }),
+  EXPECT_EQ(is_layer_translation_invariant(input, 1, 1, [&](const at::Tensor& x) { return convolved(x, 1); }),
             true);
-  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 1); }),
+  EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 1); }),
             false)
       << "zeros around";
   for (const auto& [y, x] : {std::pair{0, 0}, {37, 58}, {20, 3}}) {
@@ -95,7 +95,7 @@ TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
       out.select(0, 1).select(0, 3).select(0, y).select(0, x).add_(1);
       return out;
     };
-    EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, one_more), false) << y << ", " << x;
+    EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, one_more), false) << y << ", " << x;
   }
   // Every other column otherwise, which steps of even length do not see, nor need to.
   const auto by_column = [&](const at::Tensor& image) {
@@ -103,29 +103,30 @@ TEST(PlaceCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
     out.slice(3, 0, at::nullopt, 2).add_(1);
     return out;
   };
-  EXPECT_EQ(is_layer_independent_of_place(input, 1, 0, by_column), false);
-  EXPECT_EQ(is_layer_independent_of_place(input, 2, 0, by_column), true);
-  EXPECT_EQ(is_layer_independent_of_place(input, 16, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
-            std::nullopt)
+  EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, by_column), false);
+  EXPECT_EQ(is_layer_translation_invariant(input, 2, 0, by_column), true);
+  EXPECT_EQ(
+      is_layer_translation_invariant(input, 16, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
+      std::nullopt)
       << "too small";
   EXPECT_EQ(
-      is_layer_independent_of_place(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 0) / 0.0; }),
+      is_layer_translation_invariant(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 0) / 0.0; }),
       std::nullopt);
 }
 
-TEST(PlaceCheckOfSmallInputs, ThereIsNothingToCompare) {
+TEST(TranslationCheckOfSmallInputs, ThereIsNothingToCompare) {
   const UNetOptions options = unet2015_options();
   const NetworkGeometry geometry = geometry_of(options);
   const auto run = [](const at::Tensor& x) { return at::rand({1, 2, x.size(2) - 184, x.size(3) - 184}); };
-  EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, 1, 188, 188}), run), std::nullopt) << "4 pixels";
-  EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, 1, 252, 252}), run), false) << "random numbers";
+  EXPECT_EQ(is_translation_invariant(geometry, at::zeros({1, 1, 188, 188}), run), std::nullopt) << "4 pixels";
+  EXPECT_EQ(is_translation_invariant(geometry, at::zeros({1, 1, 252, 252}), run), false) << "random numbers";
   const auto overflows = [](const at::Tensor& x) {
     return at::full({1, 2, x.size(2) - 184, x.size(3) - 184}, INFINITY);
   };
-  EXPECT_EQ(is_independent_of_place(geometry, at::zeros({1, 1, 252, 252}), overflows), std::nullopt);
+  EXPECT_EQ(is_translation_invariant(geometry, at::zeros({1, 1, 252, 252}), overflows), std::nullopt);
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, PlaceCheck, ::testing::ValuesIn(testing::kNetworkCases),
+INSTANTIATE_TEST_SUITE_P(Networks, TranslationCheck, ::testing::ValuesIn(testing::kNetworkCases),
                          [](const auto& test) { return test.param.what; });
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "gpu_ways.h"
+#include "gpu_variants.h"
 
 #include <c10/util/Exception.h>
 

@@ -5,18 +5,18 @@
 // grid;
 // - a copy whose ends are not where its kind says;
 // - while a stream is recorded (captured): what waits, what takes memory, and what goes by another stream;
-// - between made_up_cuda_forbid_waiting(true) and (false): what waits for the device.
+// - between stub_cuda_forbid_waiting(true) and (false): what waits for the device.
 // The host cannot read or write a device's memory: it is not there.
 //
-// MADE_UP_CUDA_DEVICES    how many there are (1)
-// MADE_UP_CUDA_GIB        memory of each (80)
-// MADE_UP_CUDA_SLOW       so often an event is not there yet when it is asked for (0)
-// MADE_UP_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    how long a kernel of cuDNN's backend and any
+// STUB_CUDA_DEVICES    how many there are (1)
+// STUB_CUDA_GIB        memory of each (80)
+// STUB_CUDA_SLOW       so often an event is not there yet when it is asked for (0)
+// STUB_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    how long a kernel of cuDNN's backend and any
 // other takes, how fast
 //                         copies between host and device are: the devices take their time, and who waits for
 //                         them sleeps (nothing takes time)
-// MADE_UP_CUDA_COUNTS=1   counts of all calls, by thread, at the end
-// MADE_UP_CUDA_ABORT=1    the first mistake aborts
+// STUB_CUDA_COUNTS=1   counts of all calls, by thread, at the end
+// STUB_CUDA_ABORT=1    the first mistake aborts
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -27,25 +27,25 @@
 #include <vector>
 
 #include "device_state.h"
-#include "made_up_cuda.h"
+#include "stub_cuda.h"
 
-using namespace made_up;
+using namespace stub;
 
 extern "C" {
 
-void made_up_cuda_forbid_waiting(bool forbidden) {
+void stub_cuda_forbid_waiting(bool forbidden) {
   waiting_forbidden = forbidden;
 }
-long made_up_cuda_mistakes() {
+long stub_cuda_mistakes() {
   return mistakes;
 }
-long made_up_cuda_launches() {
+long stub_cuda_launches() {
   return launches;
 }
-void made_up_cuda_forbid_device(int device) {
+void stub_cuda_forbid_device(int device) {
   forbidden_device = device;
 }
-void made_up_cuda_launch(const char* name, void* stream) {
+void stub_cuda_launch(const char* name, void* stream) {
   count(name);
   starts(name, static_cast<cudaStream_t>(stream), kernel_work(name));
 }

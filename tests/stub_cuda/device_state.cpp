@@ -13,7 +13,7 @@
 #include <list>
 #include <thread>
 
-namespace made_up {
+namespace stub {
 namespace {
 
 long setting(const char* name, long otherwise) {
@@ -21,9 +21,9 @@ long setting(const char* name, long otherwise) {
   return text != nullptr ? std::atol(text) : otherwise;
 }
 
-const double kernel_s = 1e-6 * static_cast<double>(setting("MADE_UP_CUDA_KERNEL_US", 0));
-const double convolution_s = 1e-6 * static_cast<double>(setting("MADE_UP_CUDA_CONVOLUTION_US", 0));
-const double copied_bytes_per_s = 1e9 * static_cast<double>(setting("MADE_UP_CUDA_COPY_GB_PER_S", 0));
+const double kernel_s = 1e-6 * static_cast<double>(setting("STUB_CUDA_KERNEL_US", 0));
+const double convolution_s = 1e-6 * static_cast<double>(setting("STUB_CUDA_CONVOLUTION_US", 0));
+const double copied_bytes_per_s = 1e9 * static_cast<double>(setting("STUB_CUDA_COPY_GB_PER_S", 0));
 
 std::map<std::uintptr_t, Memory> memory;               ///< by its first byte
 std::vector<std::array<double, 3>> engine_done_s(64);  ///< by device and engine
@@ -46,9 +46,9 @@ bool is_recording() {
 
 }  // namespace
 
-const int device_count = static_cast<int>(setting("MADE_UP_CUDA_DEVICES", 1));
-const long questions = setting("MADE_UP_CUDA_SLOW", 0);
-const std::size_t device_bytes = static_cast<std::size_t>(setting("MADE_UP_CUDA_GIB", 80)) << 30;
+const int device_count = static_cast<int>(setting("STUB_CUDA_DEVICES", 1));
+const long questions = setting("STUB_CUDA_SLOW", 0);
+const std::size_t device_bytes = static_cast<std::size_t>(setting("STUB_CUDA_GIB", 80)) << 30;
 
 std::recursive_mutex guard;
 std::vector<std::size_t> used(64, 0);
@@ -74,7 +74,7 @@ void mistake(const std::string& what) {
   std::fprintf(stderr, "made-up CUDA: MISTAKE: %s\n", what.c_str());
   void* frames[48];
   backtrace_symbols_fd(frames, backtrace(frames, 48), 2);
-  if (std::getenv("MADE_UP_CUDA_ABORT") != nullptr) std::abort();
+  if (std::getenv("STUB_CUDA_ABORT") != nullptr) std::abort();
 }
 
 cudaError_t done(cudaError_t error) {
@@ -220,7 +220,7 @@ namespace {
 
 struct Report {
   ~Report() {
-    if (std::getenv("MADE_UP_CUDA_COUNTS") != nullptr && !threads().empty()) {
+    if (std::getenv("STUB_CUDA_COUNTS") != nullptr && !threads().empty()) {
       const std::lock_guard lock(guard);
       int number = 0;
       for (const Thread& thread : threads()) {
@@ -239,4 +239,4 @@ struct Report {
 } report;
 
 }  // namespace
-}  // namespace made_up
+}  // namespace stub

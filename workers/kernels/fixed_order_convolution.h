@@ -16,10 +16,10 @@ namespace tessera::gpu {
 /// cuDNN's and cuBLAS's kernels choose an order by the image's size, and some by the pixel's place; with
 /// these a pixel is the same bit for bit, whatever image it is seen in. On CUDA from compute capability 8.0
 /// on. Errors: c10::Error, also where the device cannot.
-class OrderedConvolution {
+class FixedOrderConvolution {
  public:
   /// By an empty launcher it can take nothing; `hopper`: it starts hopper_kernels.cu, too.
-  explicit OrderedConvolution(KernelLauncher launch, bool hopper = false);
+  explicit FixedOrderConvolution(KernelLauncher launch, bool hopper = false);
 
   /// Float32, or bfloat16 or float16 with filters by eights; 1 to 5 taps down, as many across.
   bool can_take(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "made_up_cuda.h"
+#include "stub_cuda.h"
 
 namespace {
 
@@ -31,10 +31,10 @@ struct Handle {
     static_cast<Handle*>(handle)->stream = stream; \
     return 0;                                      \
   }
-#define LAUNCHES(name)                                                \
-  int name(void* handle) {                                            \
-    made_up_cuda_launch(#name, static_cast<Handle*>(handle)->stream); \
-    return 0;                                                         \
+#define LAUNCHES(name)                                             \
+  int name(void* handle) {                                         \
+    stub_cuda_launch(#name, static_cast<Handle*>(handle)->stream); \
+    return 0;                                                      \
   }
 
 extern "C" {
@@ -137,7 +137,7 @@ int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, voi
 }
 int cublasLtMatmul(void*, void*, const void*, const void*, void*, const void*, void*, const void*,
                    const void*, void*, void*, void*, const void*, void*, std::size_t, void* stream) {
-  made_up_cuda_launch("cublasLtMatmul", stream);
+  stub_cuda_launch("cublasLtMatmul", stream);
   return 0;
 }
 #endif
@@ -188,7 +188,7 @@ int ncclCommInitRank(void** made, int, UniqueId, int) {
   return make(made);
 }
 int ncclAllReduce(const void*, void*, std::size_t, int, int, void*, void* stream) {
-  made_up_cuda_launch("ncclAllReduce", stream);
+  stub_cuda_launch("ncclAllReduce", stream);
   return 0;
 }
 const char* ncclGetErrorString(int) {
@@ -241,7 +241,7 @@ int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int, std::si
 }
 int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                    void* stream, void**, void**) {
-  made_up_cuda_launch(static_cast<Handle*>(function)->rest, stream);
+  stub_cuda_launch(static_cast<Handle*>(function)->rest, stream);
   return 0;
 }
 int cuGetErrorString(int, const char** text) {

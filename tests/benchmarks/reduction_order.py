@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far two predictions of the paper's network are apart whose kernels sum in another order, in each precision.
 
-Usage: summing_order.py [--filters 64] [--side 428]      (python3-torch, one thread; half a minute)
+Usage: reduction_order.py [--filters 64] [--side 428]      (python3-torch, one thread; half a minute)
 A GPU's kernels for inputs of another size, or of another card, may sum in another order. Here each convolution's result is
 computed in float32 and moved by noise of 1e-7 and 1e-6 of its mean magnitude, which is what another order of 576 to 9216
 float32 terms does; then it is rounded as the precision stores it. He's weights, random pixels. Prints the largest and the

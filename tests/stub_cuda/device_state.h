@@ -13,7 +13,7 @@
 #include <vector>
 
 // What the made-up devices know, and the rules that a device would enforce.
-namespace made_up {
+namespace stub {
 
 // By the environment (cuda_runtime.cpp).
 extern const int device_count;
@@ -106,4 +106,4 @@ cudaError_t release(void* address);
 /// All that comes back from a device is bytes of 1.
 void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind);
 
-}  // namespace made_up
+}  // namespace stub

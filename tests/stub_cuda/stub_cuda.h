@@ -6,13 +6,13 @@
 extern "C" {
 
 /// Whether a call that waits for the device, or takes memory from the driver, is a mistake from now on.
-void made_up_cuda_forbid_waiting(bool forbidden);
+void stub_cuda_forbid_waiting(bool forbidden);
 /// Mistakes seen so far: each was printed with its place.
-long made_up_cuda_mistakes();
+long stub_cuda_mistakes();
 /// Kernels, and those of graphs, started so far.
-long made_up_cuda_launches();
+long stub_cuda_launches();
 /// Taking memory of this device is a mistake from now on; -1: of none.
-void made_up_cuda_forbid_device(int device);
+void stub_cuda_forbid_device(int device);
 /// A library's kernel, on a stream.
-void made_up_cuda_launch(const char* name, void* stream);
+void stub_cuda_launch(const char* name, void* stream);
 }

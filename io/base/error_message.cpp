@@ -1,10 +1,10 @@
-#include "io/base/error_words.h"
+#include "io/base/error_message.h"
 
 #include <new>
 
 namespace tessera {
 
-std::string words_of(const std::exception& error) {
+std::string message_of(const std::exception& error) {
   static const std::string kAdvice =
       "lower the tile, the block or model.base_filters, or give each rank more memory";
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return "out of memory: " + kAdvice;
