@@ -1,8 +1,8 @@
-# Every dependency is looked up with find_package, so CMAKE_PREFIX_PATH points the build at any
-# installation (modules, Spack, a CUDA LibTorch). See README.md, "Another LibTorch, MPI or HDF5".
+# find_package finds the dependencies, so CMAKE_PREFIX_PATH selects any installation (modules, Spack, a CUDA
+# LibTorch). See README.md, "Another LibTorch, MPI or HDF5".
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  # The sloppiness lets ccache work beside precompiled headers (see ccache's manual).
+  # ccache needs this sloppiness to work with precompiled headers (see ccache's manual).
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
   add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
@@ -12,7 +12,7 @@ find_package(Threads REQUIRED)
 set(HDF5_PREFER_PARALLEL OFF)
 find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(ZLIB REQUIRED)
-# Debian 12's brings no CMake files along.
+# Debian 12's package has no CMake files.
 find_path(LIBDEFLATE_INCLUDE_DIR libdeflate.h REQUIRED)
 find_library(LIBDEFLATE_LIBRARY deflate REQUIRED)
 mark_as_advanced(LIBDEFLATE_INCLUDE_DIR LIBDEFLATE_LIBRARY)
@@ -25,8 +25,8 @@ find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(Boost REQUIRED COMPONENTS program_options)
 find_package(MPI REQUIRED COMPONENTS CXX)
-# The CMake files of a CUDA LibTorch ask for the CUDA toolkit it was built with, though nothing here is compiled for
-# CUDA. TESSERA_LIBTORCH takes the headers and libraries without them.
+# The CMake files of a CUDA LibTorch require the CUDA toolkit that it was built with, though nothing here is compiled
+# for CUDA. TESSERA_LIBTORCH uses the headers and libraries without these files.
 set(TESSERA_LIBTORCH "" CACHE PATH "LibTorch's folder (with include and lib), used without its CMake files")
 if(TESSERA_LIBTORCH)
   include(TesseraLibTorch)
@@ -43,7 +43,7 @@ target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_compile_definitions(tessera_hdf5 INTERFACE ${HDF5_C_DEFINITIONS})
 
-# The deprecated C++ bindings of Open MPI are not used; without this they must be linked.
+# Open MPI's deprecated C++ bindings are not used. Without this definition they must be linked.
 add_library(tessera_mpi INTERFACE)
 target_link_libraries(tessera_mpi INTERFACE MPI::MPI_CXX)
 target_compile_definitions(tessera_mpi INTERFACE OMPI_SKIP_MPICXX=1)
@@ -53,22 +53,22 @@ if("${TORCH_CXX_FLAGS}" MATCHES "_GLIBCXX_USE_CXX11_ABI=0")
     "LibTorch's download with the cxx11 ABI, or PyTorch's Python package from version 2.7 on.")
 endif()
 
-# Torch's own flags come as a string for the whole directory; here they reach our targets only.
+# Torch sets its flags as a string for the whole directory. Here they apply only to the targets that use Torch.
 add_library(tessera_torch INTERFACE)
 target_link_libraries(tessera_torch INTERFACE ${TORCH_LIBRARIES})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # PyTorch's Python package exports an older std::filesystem of its own. What comes first is taken: with LibTorch in front,
-  # remove_all() ended with a segmentation fault.
+  # PyTorch's Python package exports its own, older std::filesystem, and the first library in the link order wins. With
+  # LibTorch first, remove_all() ended with a segmentation fault.
   target_link_options(tessera_torch INTERFACE LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state)
 endif()
 find_path(TESSERA_SYSTEM_LIBTORCH ATen/ATen.h PATHS ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES} NO_DEFAULT_PATH)
 mark_as_advanced(TESSERA_SYSTEM_LIBTORCH)
 if(TESSERA_SYSTEM_LIBTORCH)
-  # The system's own, or another one, whose headers must come before the system's.
+  # The system has a LibTorch. It, or another one, is used; the chosen headers must come before the system's.
   target_include_directories(tessera_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 else()
-  # PyTorch's Python package brings headers of its own fmt and other libraries along: its folders are looked through last, so
-  # that headers and libraries of one library are of one version.
+  # PyTorch's Python package includes headers of its own fmt and other libraries. Its folders are searched last, so that
+  # the headers and the library of a dependency have the same version.
   foreach(target IN ITEMS torch torch_library torch_cpu torch_cpu_library torch_cuda torch_cuda_library c10 c10_cuda)
     if(TARGET ${target})
       get_target_property(tessera_folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
@@ -93,7 +93,7 @@ else()
   target_link_libraries(tessera_yaml INTERFACE yaml-cpp)
 endif()
 
-# LibTorch's library itself, and where it lies.
+# The path and the folder of LibTorch's library.
 set(tessera_torch_cpu "")
 if(TARGET torch_cpu)
   get_target_property(tessera_torch_configurations torch_cpu IMPORTED_CONFIGURATIONS)
@@ -107,13 +107,13 @@ endif()
 get_filename_component(tessera_torch_folder "${tessera_torch_cpu}" REALPATH)
 get_filename_component(tessera_torch_folder "${tessera_torch_folder}" DIRECTORY)
 
-# oneDNN, the library behind LibTorch's convolutions on the CPU, runs a prediction faster when it is called
-# itself. It must be the very library that LibTorch loads: a second copy in one program would mix symbols. So it
-# is used where LibTorch links a shared one (Debian, Spack), and not where LibTorch carries its own inside.
+# oneDNN is the library behind LibTorch's convolutions on the CPU. A prediction is faster when it calls oneDNN directly.
+# It must be the same library that LibTorch loads: a second copy in one program would mix symbols. So it is used where
+# LibTorch links a shared oneDNN (Debian, Spack), and not where LibTorch contains its own.
 set(TESSERA_ONEDNN AUTO CACHE STRING "Predict on oneDNN itself on the CPU: AUTO, ON or OFF")
 set(tessera_onednn_usable FALSE)
 if(NOT TESSERA_ONEDNN STREQUAL "OFF")
-  # Not by its own CMake files: Debian's ask for OpenCL, which nothing here needs.
+  # oneDNN's own CMake files are not used: Debian's require OpenCL, which nothing here needs.
   find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
   find_library(ONEDNN_LIBRARY dnnl)
   if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY AND TARGET torch_cpu)
@@ -141,10 +141,10 @@ else()
   message(STATUS "predictions on the CPU: LibTorch's own operators (no shared oneDNN that LibTorch is linked with)")
 endif()
 
-# Recorded kernels (CUDA graphs) alone need CUDA's headers, and a LibTorch with CUDA; without them, or with unfit ones, kernels
-# are started one by one. Everything else that runs on a GPU goes by LibTorch's interfaces for any device.
+# Only CUDA graphs need CUDA's headers and a LibTorch with CUDA. Without them, or with incompatible ones, kernels are
+# started one by one. Everything else on a GPU uses LibTorch's device-independent interfaces.
 find_path(TESSERA_CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda ENV CUDA_HOME PATH_SUFFIXES include
-  # PyTorch's Python package brings NVIDIA's packages along.
+  # PyTorch's Python package installs NVIDIA's packages.
   PATHS ${tessera_torch_folder}/../../nvidia/cuda_runtime ${tessera_torch_folder}/../../nvidia/cu13)
 find_library(TESSERA_TORCH_CUDA_LIBRARY torch_cuda PATHS ${tessera_torch_folder} NO_DEFAULT_PATH)
 mark_as_advanced(TESSERA_CUDA_INCLUDE TESSERA_TORCH_CUDA_LIBRARY)

@@ -1,4 +1,4 @@
-# What LibTorch's own CMake files would say, from the files of the installation TESSERA_LIBTORCH alone: TORCH_LIBRARIES,
+# Sets what LibTorch's own CMake files would set, from the files in TESSERA_LIBTORCH alone: TORCH_LIBRARIES,
 # TORCH_INCLUDE_DIRS, TORCH_CXX_FLAGS and the target torch_cpu.
 foreach(name IN ITEMS torch torch_cpu c10)
   find_library(TESSERA_LIBTORCH_${name} ${name} PATHS ${TESSERA_LIBTORCH}/lib NO_DEFAULT_PATH)
@@ -14,16 +14,16 @@ set(TORCH_CXX_FLAGS "")
 add_library(torch_cpu SHARED IMPORTED)
 set_target_properties(torch_cpu PROPERTIES IMPORTED_LOCATION ${TESSERA_LIBTORCH_torch_cpu})
 set(TORCH_LIBRARIES ${TESSERA_LIBTORCH_torch} torch_cpu ${TESSERA_LIBTORCH_c10})
-# In the folder may be links to where they lie, and not to all of them (Debian's python3-torch-cuda).
+# The folder may hold links to the libraries, and only to some of them (Debian's python3-torch-cuda).
 get_filename_component(tessera_torch_folder ${TESSERA_LIBTORCH_torch_cpu} REALPATH)
 get_filename_component(tessera_torch_folder ${tessera_torch_folder} DIRECTORY)
 foreach(name IN ITEMS torch_cuda c10_cuda)
   find_library(TESSERA_LIBTORCH_${name} ${name} PATHS ${TESSERA_LIBTORCH}/lib ${tessera_torch_folder} NO_DEFAULT_PATH)
   if(TESSERA_LIBTORCH_${name})
-    # Nothing calls it by name: it announces its kernels when it is loaded, so the linker must not leave it out.
+    # Nothing calls it by name: it registers its kernels when it is loaded. The linker must not drop it.
     list(APPEND TORCH_LIBRARIES "-Wl,--no-as-needed,${TESSERA_LIBTORCH_${name}},--as-needed")
   endif()
 endforeach()
-# What LibTorch itself needs (CUDA's libraries) it finds by itself when the program starts.
+# LibTorch finds its own dependencies (CUDA's libraries) when the program starts.
 list(APPEND TORCH_LIBRARIES -Wl,--allow-shlib-undefined -Wl,-rpath,${TESSERA_LIBTORCH}/lib)
 message(STATUS "LibTorch: ${TESSERA_LIBTORCH}, without its CMake files")

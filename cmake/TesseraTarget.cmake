@@ -1,6 +1,6 @@
 # tessera_library(NAME SOURCES ... HEADERS ... LINK ...)
-# One library of the house, `tessera::NAME`: include paths start at the repository's root, and the
-# headers form a file set, so that the target `all_verify_interface_header_sets` compiles each alone.
+# Adds one storey's library, `tessera::NAME`. Include paths start at the repository's root. The headers form a file
+# set, so that the target `all_verify_interface_header_sets` compiles each of them alone.
 function(tessera_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;LINK" ${ARGN})
   add_library(tessera_${name} STATIC ${ARG_SOURCES})
@@ -12,7 +12,7 @@ function(tessera_library name)
   tessera_compile_options(tessera_${name})
 endfunction()
 
-# What every target of ours is compiled with.
+# Compile options of all Tessera targets.
 function(tessera_compile_options target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)

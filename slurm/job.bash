@@ -1,8 +1,8 @@
-# What every job script of Tessera does: lays out the ranks, passes warnings on, restarts what was stopped.
-# Sourced by train.sbatch and its neighbours; `tessera submit` writes it into the scripts that it makes.
-# docs/cluster.md tells how it works. A script calls
+# The common part of all job scripts: lays out the ranks, forwards warnings, requeues stopped jobs.
+# train.sbatch and the other scripts source it; `tessera submit` copies it into the scripts that it writes.
+# docs/cluster.md explains how it works. A script calls
 #   tessera_job VERB PROGRAM FOLDER SITE_ENV ARGUMENT ...
-# FOLDER: where the record of the starts goes (VERB-JOB.starts); SITE_ENV: a file to source first, where there is one.
+# FOLDER: folder for the record of the starts (VERB-JOB.starts). SITE_ENV: a file to source first; may be empty.
 # Set before the call, or in SITE_ENV:
 #   tessera_stop_before=180   seconds before the time limit when Slurm warns (as in --signal=B:USR2@180)
 #   tessera_restarts=3        how often a job is restarted after a rank died
@@ -15,17 +15,17 @@ tessera_srun=() tessera_wrapper=()
 
 tessera_say() { printf '%s %s: %s\n' "$(date +%FT%T)" "${SLURM_JOB_NAME:-tessera}" "$*"; }
 
-# The starts, one line each when it begins and when it ends: 'begin N TIME NODES' and 'end N TIME CODE WHAT', by tabs.
+# Records a start: one tab-separated line at its begin and one at its end, 'begin N TIME NODES' and 'end N TIME CODE WHAT'.
 tessera_record() {
   local what=$1 IFS=$'\t'
   shift
   printf '%s\n' "$what"$'\t'"${SLURM_RESTART_COUNT:-0}"$'\t'"$(date +%s)"$'\t'"$*" >>"$tessera_starts"
 }
 
-# How often a rank died, by the record.
+# Prints how often a rank died, according to the record.
 tessera_deaths() { awk -F'\t' '$1 == "end" && $5 == "died" {n++} END {print n + 0}' "$tessera_starts"; }
 
-# How many ends in a row were late, by the record.
+# Prints how many of the last ends in a row were late, according to the record.
 tessera_late() { awk -F'\t' '$1 == "end" {n = $5 == "late" ? n + 1 : 0} END {print n + 0}' "$tessera_starts"; }
 
 # 2(x3),1 -> 2 2 2 1
@@ -41,7 +41,8 @@ tessera_expand() {
   done
 }
 
-# Workers on each node where the job does not say: one per GPU, else one per NUMA domain if the node's cores are all ours.
+# Prints the default number of workers on each node: one per GPU, else one per NUMA domain if the job has all of the
+# node's cores, else one.
 tessera_workers() {
   if [ "${SLURM_GPUS_ON_NODE:-0}" -gt 0 ]; then
     echo "$SLURM_GPUS_ON_NODE"
@@ -57,8 +58,8 @@ tessera_workers() {
   fi
 }
 
-# A line for each task, in the order of the ranks: the coordinator, which needs no GPU and sleeps, on the first node;
-# then the workers, node by node.
+# Prints the host of each task, in the order of the ranks. The coordinator is on the first node; it needs no GPU and
+# sleeps. The workers follow, node by node.
 tessera_layout() {
   local hosts workers i
   mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
@@ -74,7 +75,7 @@ tessera_layout() {
   done
 }
 
-# When the job's time is over, in seconds since 1970; nothing where Slurm does not say.
+# Prints when the job's time ends, in seconds since 1970; nothing where Slurm does not know.
 tessera_end_time() {
   if [ -n "${SLURM_JOB_END_TIME:-}" ]; then
     echo "$SLURM_JOB_END_TIME"
@@ -85,8 +86,9 @@ tessera_end_time() {
   fi
 }
 
-# Requeues the job, unless Slurm is ending it already (it was cancelled, requeued, or its time is over), and waits for the
-# end of this start. An exit here instead would be the job's end for Slurm: FAILED. Arguments: the exit code and how it ended.
+# Requeues the job and waits for the end of this start. An exit here instead would end the job for Slurm: FAILED.
+# If Slurm is already ending the job (it was cancelled, requeued, or reached its time limit), only records the end.
+# Arguments: the exit code and how the start ended.
 tessera_requeue() {
   local code=$1 state
   state=$(squeue --noheader --jobs="$tessera_id" --format=%T 2>/dev/null || true)
@@ -105,7 +107,7 @@ tessera_requeue() {
       wait $!
       break
     fi
-    # A controller that is away comes back; another refusal is one.
+    # An unreachable controller comes back; any other error is final.
     [[ $words == *contact* || $attempt -lt 3 ]] || break
     sleep 10
   done
@@ -113,7 +115,7 @@ tessera_requeue() {
   exit "$code"
 }
 
-# Passes a warning on to those that save and stop; the others use the time that is left.
+# Forwards a warning to the verbs that save and stop. The others use the remaining time.
 tessera_pass_on() {
   case $tessera_verb in
     train | infer) [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null ;;
@@ -138,7 +140,8 @@ tessera_job() {
   tessera_record begin "$SLURM_JOB_NODELIST"
   tessera_say "job $tessera_id, start $((${SLURM_RESTART_COUNT:-0} + 1)), on $SLURM_JOB_NODELIST"
 
-  # Rank 0 writes its exit code there when all ranks end together: srun's is the highest of what -K1 made of them.
+  # Rank 0 writes its exit code to this file when all ranks end together. srun's own exit code is the highest of all ranks,
+  # some of which -K1 may have killed.
   export TESSERA_END_FILE=$folder/$verb-$tessera_id.end
   rm -f "$TESSERA_END_FILE"
   local end reserve=$((tessera_stop_before / 3))
@@ -160,20 +163,20 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
     trap 'rm -f "$tessera_hosts"' EXIT
     tessera_layout >"$tessera_hosts"
     tasks=$(wc -l <"$tessera_hosts")
-    # What the job says of its tasks leaves the coordinator out, and would hold for this step.
+    # These variables of the job do not count the coordinator, and would apply to this step.
     unset SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE SLURM_CPUS_PER_TASK SLURM_DISTRIBUTION \
       SRUN_CPUS_PER_TASK SLURM_TRES_PER_TASK SLURM_GPUS_PER_TASK SLURM_NTASKS_PER_GPU SLURM_CPUS_PER_GPU \
       SLURM_NTASKS_PER_SOCKET SLURM_NTASKS_PER_CORE SLURM_EXACT
-    # By default Slurm's PMIx plugin lets some ranks out of MPI's start before all are in, once in 70 starts on a loaded
-    # machine: Open MPI then dies at address 0. Not so with the ring (docs/cluster.md).
+    # By default, Slurm's PMIx plugin lets some ranks leave MPI_Init before all have entered it, once in 70 starts on a
+    # loaded machine. Open MPI then crashes at address 0. The ring avoids this (docs/cluster.md).
     export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
-    # -K1: when one rank dies, the others must not run on. No binding: the ranks share out the cores themselves.
+    # -K1: when one rank dies, the others must stop. No binding: the ranks divide the cores among themselves.
     SLURM_HOSTFILE=$tessera_hosts srun --ntasks="$tasks" --distribution=arbitrary --overcommit --whole --kill-on-bad-exit=1 \
       --mpi="$tessera_mpi" --cpu-bind=none --export=ALL ${tessera_srun[@]+"${tessera_srun[@]}"} "${command[@]}" &
   fi
   tessera_step=$!
   [ -z "$tessera_warned" ] || tessera_pass_on
-  while :; do # a signal ends the wait, not the step
+  while :; do # a signal interrupts the wait, not the step
     tessera_interrupted=''
     code=0
     wait "$tessera_step" || code=$?
@@ -195,7 +198,7 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
     1:75) outcome=stopped ;; # its state is saved
     1:1 | 1:2 | 0:2 | 0:126 | 0:127) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
     *) # a rank died, its node did, or srun could not start it
-      # Too slow to save after a warning is no crash; but not again and again.
+      # Being too slow to save after a warning does not count as a crash, up to a limit.
       if [ -n "$tessera_warned" ] && [ "$(tessera_late)" -lt "$tessera_restarts" ]; then
         outcome=late
       else
