@@ -1,7 +1,7 @@
-"""A headless Chromium that a test can ask: over the DevTools protocol, through a pair of pipes.
+"""A headless Chromium for tests, controlled over the DevTools protocol through a pair of pipes.
 
-Needs Debian's `chromium` and nothing else. Every question has a time limit; the browser and its helpers are ended
-by the ids of the processes in their session.
+Needs only Debian's `chromium`. Every request has a time limit. The browser and its helper processes are ended by the
+process ids of their session.
 """
 
 import base64
@@ -67,7 +67,7 @@ class Browser:
         return json.loads(message)
 
     def ask(self, method, session=None, **parameters):
-        """What the browser answers; events that come meanwhile are kept."""
+        """The browser's reply. Events that arrive before it are kept."""
         self._next += 1
         number, end = self._next, time.monotonic() + self.timeout
         question = {"id": number, "method": method, "params": parameters}
@@ -125,7 +125,7 @@ class Browser:
 
 
 class Page:
-    """A file that is open and loaded in a browser's tab."""
+    """A file loaded in a tab of the browser."""
 
     def __init__(self, browser, file, width, height, dark, scale):
         self.browser = browser
@@ -152,7 +152,7 @@ class Page:
         return answer["result"].get("value")
 
     def complaints(self):
-        """Errors and warnings that the page caused: exceptions, console, log (content policy among them)."""
+        """Errors and warnings of the page: exceptions, console, log (including the content policy)."""
         self.evaluate("new Promise(done => setTimeout(done, 100))")
         found = []
         for event in self.browser.events:
@@ -168,7 +168,7 @@ class Page:
         return found
 
     def requests(self):
-        """The addresses that were asked for, those of data: left out."""
+        """The requested addresses, without data: addresses."""
         urls = [e["params"]["request"]["url"] for e in self.browser.events
                 if e.get("method") == "Network.requestWillBeSent" and e.get("sessionId") == self.session]
         return [url for url in urls if not url.startswith("data:")]

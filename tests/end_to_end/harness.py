@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: starting tessera with a time limit, small volumes, experiment files.
+"""Shared code of the end-to-end tests: starts tessera with a time limit, makes small volumes and experiment files.
 
 Environment: TESSERA_BINARY the program, TESSERA_DATA the folder of real data, TESSERA_MPIRUN the launcher.
 """
@@ -28,7 +28,7 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 
 def clean_environment():
-    """This environment without a launcher's variables, which would make tessera believe in one."""
+    """This environment without a launcher's variables. With them, tessera would detect a launcher."""
     launcher = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(launcher)}
     environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
@@ -36,7 +36,7 @@ def clean_environment():
 
 
 class Result:
-    """How a process ended and all it said."""
+    """The exit code and the output of a process."""
 
     def __init__(self, command, code, stdout, stderr, seconds):
         self.command, self.code, self.stdout, self.stderr, self.seconds = command, code, stdout, stderr, seconds
@@ -46,7 +46,7 @@ class Result:
         return self.stdout + self.stderr
 
     def errors(self):
-        """tessera's error messages, each from its first line on, without the rank."""
+        """Tessera's error messages, each from its first line, without the rank."""
         return re.findall(r"^(?:\[rank \d+\] )?(?:error|critical): (.*)", self.text, re.MULTILINE)
 
     def warnings(self):
@@ -71,7 +71,7 @@ class Process:
             start_new_session=True, preexec_fn=preexec, env={**clean_environment(), **(environment or {})})
 
     def session_pids(self):
-        """{pid: environment} of the living processes of the session; mpirun gives ranks other groups."""
+        """{pid: environment} of the live processes of the session; mpirun gives ranks other process groups."""
         found = {}
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -82,7 +82,7 @@ class Process:
                     pairs = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
                     found[int(entry.name)] = dict(p.split("=", 1) for p in pairs if "=" in p)
             except (OSError, ValueError):
-                continue  # gone meanwhile
+                continue  # the process has ended
         return found
 
     def rank_pid(self, rank):
@@ -96,7 +96,7 @@ class Process:
         return self.process.poll() is None
 
     def signal(self, number, whole_job=False):
-        """To the started process (mpirun, where there is one) or to each rank."""
+        """Sends a signal to the started process (mpirun under mpirun) or to each rank."""
         if not whole_job:
             os.kill(self.process.pid, number)
             return
@@ -104,7 +104,7 @@ class Process:
             os.kill(self.rank_pid(rank), number)
 
     def kill(self):
-        """Every process of the session, by its id."""
+        """Kills every process of the session by its id."""
         end = time.monotonic() + 10
         while pids := {*self.session_pids(), *([self.process.pid] if self.running() else [])}:
             for pid in pids:
@@ -118,14 +118,14 @@ class Process:
         self.process.wait()
 
     def left_behind(self, timeout=2):
-        """The processes of the session that are still there after a moment."""
+        """The processes of the session that still exist after a short wait."""
         end = time.monotonic() + timeout
         while (pids := sorted(self.session_pids())) and time.monotonic() < end:
             time.sleep(0.02)
         return pids
 
     def text(self):
-        """What it said so far."""
+        """The output so far."""
         return "".join(self._read(f) for f in (self._out, self._err))
 
     @staticmethod
@@ -133,7 +133,7 @@ class Process:
         return os.pread(file.fileno(), 1 << 24, 0).decode(errors="replace")
 
     def finish(self, timeout=0):
-        """Its end within `timeout` seconds; else it is killed and the test fails."""
+        """Waits up to `timeout` seconds for the end. After that the process is killed and the test fails."""
         late = False
         try:
             self.process.wait(timeout)
@@ -148,7 +148,7 @@ class Process:
         return result
 
     def wait_until(self, condition, timeout, what):
-        """Polls `condition` while the process runs; the test fails when it ends or the time is over."""
+        """Polls `condition` while the process runs. The test fails when the process ends or on timeout."""
         end = time.monotonic() + timeout
         while not condition():
             if not self.running():
@@ -174,7 +174,7 @@ def run_tessera(arguments, ranks=0, timeout=60, cwd=None, **how):
 
 
 def merged(base, changes):
-    """`base` with `changes` put over it, section by section; None takes a key out."""
+    """`base` with `changes` merged in, section by section. None removes a key."""
     result = dict(base)
     for key, value in changes.items():
         if value is None:
@@ -204,8 +204,8 @@ def yaml_text(value, indent=""):
 
 
 def resolved_keys(text):
-    """{"train.iterations": "20", ...} of a resolved configuration as tessera prints it, up to an empty line;
-    sections are left out; of several in a list the last one counts."""
+    """{"train.iterations": "20", ...} of a resolved configuration as tessera prints it, up to an empty line. Sections
+    are omitted. Of the entries of a list, the last one counts."""
     keys, path = {}, []
     for line in text.partition("\n\n")[0].splitlines():
         found = re.fullmatch(r"( *)([a-z_0-9]+):(?: (.*))?", re.sub(r"^( *)- ", r"\1  ", line))
@@ -288,7 +288,7 @@ class Case(unittest.TestCase):
         self.assertEqual(a.tobytes(), b.tobytes(), f"{words}: {np.count_nonzero(a != b)} of {a.size} voxels differ")
 
     def assert_one_error(self, result, code, words):
-        """One message, of tessera's own, with all the words, and this exit code."""
+        """Asserts this exit code and exactly one message from Tessera, which contains all the words."""
         self.assertEqual(result.code, code, result)
         self.assertEqual(len(result.errors()), 1, f"one message was expected\n{result}")
         for word in words:
@@ -301,7 +301,7 @@ class Case(unittest.TestCase):
 
 
 def read_tiff(file):
-    """The pages of a plain or deflated TIFF, read with nothing but its format's description (TIFF 6.0)."""
+    """The pages of an uncompressed or deflated TIFF, read from the format's specification (TIFF 6.0) alone."""
     data = pathlib.Path(file).read_bytes()
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     (at,) = struct.unpack_from(order + "I", data, 4)
@@ -330,7 +330,7 @@ def read_tiff(file):
 
 
 def png_shape(file):
-    """(height, width) of a PNG whose every chunk has the right checksum and whose pixels unpack."""
+    """(height, width) of a PNG. Checks every chunk's checksum and decompresses the pixels."""
     data = pathlib.Path(file).read_bytes()
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise AssertionError(f"{file} is no PNG")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs one file of tests: run.py FILE.py [TestClass.test_name ...]
 
-Exit code 0 when all passed, 77 (CTest: skipped) when all there is was skipped, else 1.
+Exit code 0 when all tests passed, 77 (CTest: skipped) when all were skipped, else 1.
 """
 
 import os
@@ -12,7 +12,7 @@ import unittest
 
 
 class CountingResult(unittest.TextTestResult):
-    """Counts what passed and says how long each test took."""
+    """Counts passed tests and prints the time of each test."""
 
     passed = 0
 
@@ -32,7 +32,7 @@ class CountingResult(unittest.TextTestResult):
 def main():
     file = pathlib.Path(sys.argv[1]).resolve()
     sys.path[:0] = [str(file.parent), str(pathlib.Path(__file__).resolve().parent)]
-    os.chdir("/")  # nothing may depend on where it is started
+    os.chdir("/")  # no test may depend on the current folder
     sys.dont_write_bytecode = True
     try:
         import h5py  # noqa: F401

@@ -1,5 +1,5 @@
-"""What the world does wrong: each ends in one clear message and the right exit code, on one rank and on three,
-soon, and leaves no half file behind. 2: usage or experiment file; 1: all else (pipeline/main.cpp)."""
+"""Failures outside the program's control. Each ends soon, in one clear message and the right exit code, on one rank and
+on three, and leaves no partial file. Exit code 2: usage or experiment file; 1: all else (pipeline/main.cpp)."""
 
 import json
 import os
@@ -18,7 +18,7 @@ RAW, LABELS = "stack.h5:/volumes/raw", "stack.h5:/volumes/labels/cells"
 
 
 def sets(**changes):
-    """--set arguments; a double underscore stands for the dot."""
+    """--set arguments. A double underscore stands for the dot."""
     return [word for key, value in changes.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
 
 
@@ -169,7 +169,7 @@ class Volumes(BadInput):
         self.write_volumes("whole_stack_raw.h5", {"raw": raw}, chunks=(2, 96, 96))
         self.tessera(["infer", self.yaml, *sets(infer__raw="whole_stack_raw.h5:/raw", infer__output="whole_stack.h5:/p")])
         self.refuse_train(FAILED, words, sets(data__raw="chunks.h5:/raw"))
-        # The other blocks are done, and stay; the next start tries this one again.
+        # The other blocks are done and kept. The next start tries this one again.
         for ranks in self.ranks_tried:
             out = f"half{ranks}.h5"
             result = self.refuse_infer(FAILED, [*words, "1 of 3 blocks could not be predicted", "block 1 .z .2, 4."],
@@ -238,7 +238,7 @@ class Volumes(BadInput):
 class Memory(BadInput):
 
     def test_network_that_fits_no_memory(self):
-        """Some 10^12 parameters: more than any machine has."""
+        """About 10^12 parameters: more than fit on any machine."""
         self.refuse_train(USAGE, ["training needs about .* per worker", "lower train.tile", "model.base_filters"],
                           sets(model__base_filters=1024, model__depth=7, train__tile="auto"))
 
@@ -289,7 +289,7 @@ class Checkpoints(BadInput):
         self.refuse_infer(FAILED, [r"stack\.h5 is no checkpoint"], sets(infer__checkpoint="stack.h5"), ranks_tried=(0,))
 
     def test_flipped_bytes_never_pass_unseen(self):
-        """Any byte of the file: refused, or of no meaning (the same voxels come out)."""
+        """Any damaged byte of the file is rejected or has no effect (the voxels are the same)."""
         whole = (self.folder / self.best).read_bytes()
         self.tessera(["infer", self.yaml, *sets(infer__output="whole.h5:/p")])
         refused = 0
@@ -341,7 +341,7 @@ class Outputs(BadInput):
 
 
 class FullDisk(BadInput):
-    """A file system of a given size where `full/` is; only root can mount one."""
+    """Mounts a file system of a given size at `full/`; needs root."""
 
     stack_shape = (6, 256, 256)
 
@@ -356,7 +356,7 @@ class FullDisk(BadInput):
         (cls.folder / "full").mkdir()
 
     def refuse_full(self, size, arguments, words, **how):
-        """`arguments` with `full/` of `size`; what stays there is listed on standard output."""
+        """Runs `arguments` with `full/` of `size`. The remaining files are listed on standard output."""
         script = (f'mount -t tmpfs -o size={size} tmpfs "$0/full" || exit 99; "$@"; code=$?; '
                   'ls -R "$0/full"; exit $code')
         result = self.refuse(arguments, FAILED, words, prefix=["unshare", "-m", "sh", "-c", script, str(self.folder)], **how)
@@ -373,7 +373,7 @@ class FullDisk(BadInput):
         self.assertNotIn("new.h5", result.stdout)
 
     def test_compressed_import(self):
-        """Its size is known only while it is written."""
+        """Its size is known only during writing."""
         result = self.refuse_full("128k", ["import", "stack.tif", "full/new.h5:/raw", "--gzip", "1"],
                                   [r"full/new\.h5", "No space left|no room for"])
         self.assertNotIn("new.h5", result.stdout)
@@ -383,7 +383,7 @@ class FullDisk(BadInput):
         self.refuse_full("128k", ["export", RAW, "full/new.tif"], [r"full/new\.tif", "disk|No space left"], ranks_tried=(0,))
 
     def test_checkpoint(self):
-        """Known before the first iteration."""
+        """Detected before the first iteration."""
         result = self.refuse_full("512k", ["train", self.yaml, *sets(run_folder="full/run", train__iterations=20)],
                                   [r"no room for .*full/run/checkpoints", "MiB"])
         self.assertNotRegex(result.stdout, r"iteration_\d+\.h5")
@@ -394,8 +394,8 @@ class FullDisk(BadInput):
 
 
 class FileSizeLimit(BadInput):
-    """Like a full disk, for everybody: files may not grow beyond a limit (ulimit -f). Alone, because mpirun
-    itself needs larger files."""
+    """Like a full disk, without root: files may not grow beyond a limit (ulimit -f). One process, because mpirun itself
+    needs larger files."""
 
     stack_shape = (6, 256, 256)
     ranks_tried = (0,)

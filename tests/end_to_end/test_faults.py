@@ -1,5 +1,5 @@
-"""Predictions that are killed, stopped, or whose disk fails: started again they end in the same bytes, and no block
-that the journal holds is computed again."""
+"""Predictions that are killed, stopped, or whose disk fails. Started again, they give the same bytes and compute no
+block of the journal again."""
 
 import errno
 import json
@@ -20,12 +20,12 @@ from journal import DONE, Journal, crc32c
 FAIL_IO = os.environ.get("TESSERA_FAIL_IO", "")
 FAILED, USAGE, STOPPED = 1, 2, 75
 TRIALS = 30
-# mpirun waits so long between SIGTERM and SIGKILL for what is left of a job that lost a rank.
+# Time between SIGTERM and SIGKILL that mpirun gives the remaining ranks of a job that lost a rank.
 QUICK = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
 
 
 class Faults(Case):
-    """One small prediction of 128 blocks, and what it gives undisturbed."""
+    """A small prediction of 128 blocks, and its undisturbed result."""
 
     stack_shape = (8, 256, 256)
     blocks = 128
@@ -46,8 +46,7 @@ class Faults(Case):
         return ["infer", cls.yaml, "--set", f"infer.output={file}:/p", *more]
 
     def journal(self, file):
-        """The journal, if it is there yet, with what the law asks of it: no block twice, every block's voxels in the
-        volume."""
+        """The journal, if it exists yet. Asserts the law: no block twice, and every block's voxels are in the volume."""
         path = self.folder / f"{file}.journal"
         if not path.exists():
             return None
@@ -62,7 +61,7 @@ class Faults(Case):
         return journal
 
     def records(self, file):
-        """How many blocks the journal has by now, by its size."""
+        """Number of blocks in the journal so far, from its size."""
         try:
             journal = Journal(self.folder / f"{file}.journal")
         except FileNotFoundError:
@@ -73,7 +72,7 @@ class Faults(Case):
         return json.loads((self.folder / "runs/fault/inference.json").read_text())
 
     def finish(self, file, ranks, before=None):
-        """Goes on to the end, and looks at all of it."""
+        """Continues to the end and checks the whole result."""
         result = self.tessera(self.infer(file), ranks)
         self.assert_same_voxels(self.read(f"{file}:/p"), self.undisturbed, file)
         journal = self.journal(file)
@@ -94,7 +93,7 @@ class Kills(Faults):
             try:
                 os.kill(process.rank_pid(dice.randrange(process.ranks)), signal.SIGKILL)
             except (AssertionError, ProcessLookupError):
-                return False  # it ended, or did not begin yet
+                return False  # it has ended or not started
         elif how == "mpirun" or not process.ranks:
             try:
                 process.signal(signal.SIGKILL)
@@ -116,9 +115,9 @@ class Kills(Faults):
                 how = min(tally, key=tally.get)
                 ranks = 0 if how == "mpirun" and dice.random() < 0.3 else dice.choice((2, 3, 4))
                 process = self.start(self.infer(file), ranks, environment=QUICK)
-                if dice.random() < 0.25:  # any time, also before there is anything
+                if dice.random() < 0.25:  # any time, also before any file exists
                     time.sleep(dice.uniform(0.05, 0.7) * self.undisturbed_run.seconds)
-                else:  # any time while blocks are being done
+                else:  # any time while blocks are processed
                     wanted = len(known) + dice.randrange(1, max(2, min(40, self.blocks - len(known))))
                     while process.running() and self.records(file) < wanted:
                         time.sleep(0.002)
@@ -164,7 +163,7 @@ class Kills(Faults):
 
 
 class Starts(Faults):
-    """What a start finds and does about it."""
+    """What a start finds, and how it reacts."""
 
     def copy(self, file):
         for end in ("", ".journal"):
@@ -293,7 +292,7 @@ class Disks(Faults):
         return run_tessera(self.infer(file, *more), ranks, 60, self.folder, environment=environment)
 
     def test_the_disk_fills_up(self):
-        """ENOSPC on the n-th write: the job ends at once, in order, and goes on when there is room."""
+        """ENOSPC on the n-th write: the job ends at once, in order, and continues when there is space."""
         for ranks in (0, 3):
             for call, nth in (("pwrite", 5), ("pwrite", 20), ("fdatasync", 7)):
                 with self.subTest(ranks=ranks, call=call, nth=nth):
@@ -320,7 +319,7 @@ class Disks(Faults):
                     self.finish(file, 0)
 
     def test_a_sick_worker(self):
-        """EIO on every write of one worker: the others do its blocks."""
+        """EIO on every write of one worker: the others process its blocks."""
         result = self.failing("sick.h5", 4, "pwrite", "/sick.h5", errno.EIO, nth=3, rank=2)
         self.assertEqual((result.code, result.errors()), (0, []), result)
         self.assertRegex(result.text, r"rank 2 on \S+ fails with blocks that rank \d on \S+ can do, and gets no more")
@@ -346,7 +345,7 @@ class Disks(Faults):
                     self.finish(file, ranks, self.journal(file).blocks())
 
     def test_before_the_first_block(self):
-        """What cannot be created leaves nothing behind, and the next start is a fresh one."""
+        """A result that cannot be created leaves no file, and the next start starts over."""
         for call, name in (("fallocate", "fresh.h5.tmp"), ("pwrite", "fresh.h5.tmp"), ("fsync", "fresh.h5.tmp"),
                            ("pwrite", "fresh.h5.journal.tmp"), ("fallocate", "fresh.h5.journal")):
             with self.subTest(call=call, name=name):

@@ -1,4 +1,4 @@
-"""Every file that tessera writes opens in h5py, that is in any other HDF5 program."""
+"""Every file that Tessera writes opens in h5py, hence in other HDF5 programs."""
 
 import time
 import unittest
@@ -95,7 +95,7 @@ class Files(Case):
 
 
 class ReadWhileWritten(Case):
-    """A result can be looked at while workers write it."""
+    """A result can be read while workers write it."""
 
     stack_shape = (8, 384, 384)
 

@@ -45,7 +45,7 @@ class ManyVolumes(Case):
             self.assert_same_voxels(self.read(f"{folder}/{name}.h5:/p"), voxels, name)
 
     def others(self, folder, **more):
-        """Sets that put the results and all that is written about them elsewhere."""
+        """--set arguments that put the results and the run folder elsewhere."""
         return sets(infer__output=f"{folder}/*.h5:/p", run_folder=f"runs/{folder}",
                     infer__checkpoint="runs/many/checkpoints/best.h5", **more)
 
@@ -74,17 +74,17 @@ class ManyVolumes(Case):
             self.assertNotIn("broken", log)
         self.assertFalse((self.run_folder / "inference.json").exists())
 
-        # Mended, the others cost nothing.
+        # After the fix, the other volumes cost nothing.
         broken.unlink()
         before = {name: (self.folder / f"predictions/{name}.h5.journal").read_bytes() for name in STACKS}
         again = self.tessera(["infer", self.yaml], 3)
         self.assertEqual(again.text.count("nothing to predict"), 3, again)
         self.assertEqual(before, {name: (self.folder / f"predictions/{name}.h5.journal").read_bytes() for name in STACKS})
-        # A volume's own experiment, as it was left in its folder, is the same job.
+        # The experiment in a volume's own folder is the same job.
         own = self.tessera(["infer", self.run_folder / "volumes/a_1/inference.yaml"])
         self.assertEqual(own.text.count("nothing to predict"), 1, own)
 
-        # Scores and pages of each, and a page of the training.
+        # Scores and a page for each volume, and a page for the training.
         scores = self.tessera(["evaluate", self.yaml], 3)
         self.assertEqual(re.findall(r"^volume (\d) of 3: (\S+)$", scores.stdout, re.MULTILINE), [(str(i + 1), n) for i, n in enumerate(NAMES)])
         for name, stack in zip(NAMES, STACKS):
@@ -136,7 +136,7 @@ class ManyVolumes(Case):
                               ["--volume 1: no volume is called so.* there are: 01, 02"])
 
     def disturbed(self, folder, disturb, ranks):
-        """Starts an inference, lets `disturb` end it within the second volume, and gives back how it ended."""
+        """Starts an inference and lets `disturb` end it within the second volume. Returns how it ended."""
         words = ["infer", self.yaml, *self.others(folder, infer__averaging="rotations7")]
         process = self.start(words, ranks)
         journal = self.folder / folder / "b.h5.journal"
@@ -164,7 +164,7 @@ class ManyVolumes(Case):
                 self.assert_same_voxels(self.read(f"{folder}/{name}.h5:/p"), self.read(f"undisturbed/{name}.h5:/p"), name)
 
     def test_frozen_experiment_is_the_same(self):
-        """What a volume's folder keeps says of the network no more than the file did, which said nothing."""
+        """The experiment in a volume's folder says nothing about the network, like the original file."""
         (self.folder / "bare.yaml").write_text("experiment: bare\ninfer:\n  raw: stacks/*.h5:/raw\n  output: bare/*.h5:/p\n"
                                                "  checkpoint: runs/many/checkpoints\n  threads: 1\n")
         first = self.tessera(["infer", "bare.yaml", "--volume", "c"])

@@ -1,5 +1,5 @@
-"""Two nodes, emulated: each with a network, a host name and mounts of its own, a virtual cable between them, and ranks
-that talk over TCP. The folder of the test is their shared file system."""
+"""Two emulated nodes. Each has its own network, host name and mounts. A virtual cable connects them, and ranks
+communicate over TCP. The folder of the test is their shared file system."""
 
 import csv
 import json
@@ -19,9 +19,9 @@ from journal import Journal
 
 NAMES = ("node1", "node2")
 INTERFACE = "fabric0"
-LIFETIME_S = 600  # of a node that nobody ends
+LIFETIME_S = 600  # lifetime of a node that no test ends
 RANKS_PER_NODE = 2
-# How soon mpirun takes a silent node for lost: seconds, and 8 minutes unless told so.
+# mpirun's limit for a silent node: some seconds with these options, 8 minutes by default.
 NOTICE_SOON = ("--mca", "oob_tcp_keepalive_time", "2", "--mca", "oob_tcp_keepalive_intvl", "1",
                "--mca", "oob_tcp_keepalive_probes", "2")
 TOOLS = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "setpriv": "util-linux", "mount": "mount"}
@@ -35,7 +35,7 @@ def run(command, **how):
 
 
 class Node:
-    """A process that does nothing in namespaces of its own; they end with the last process in them."""
+    """An idle process in its own namespaces. They end with their last process."""
 
     def __init__(self, name, number, hosts):
         self.name, self.number, self.hosts = name, number, hosts
@@ -51,7 +51,7 @@ class Node:
         self._network = os.readlink(f"/proc/{self.pid}/ns/net")
 
     def enter(self):
-        """What a command line begins with to run on the node."""
+        """The command prefix that runs a command on the node."""
         return ["nsenter", f"--target={self.pid}", "--net", "--uts", "--mount"]
 
     def configure(self):
@@ -62,14 +62,14 @@ class Node:
             run([*self.enter(), *command])
 
     def hide(self, folder):
-        """From now on the node sees an empty folder there."""
+        """Hides the folder: the node then sees an empty one."""
         run([*self.enter(), "mount", "-t", "tmpfs", "tmpfs", folder])
 
     def show(self, folder):
         run([*self.enter(), "umount", folder])
 
     def bytes_received(self):
-        """By its end of the cable."""
+        """Bytes that the node received over the cable."""
         for line in pathlib.Path(f"/proc/{self.pid}/net/dev").read_text().splitlines():
             name, _, counters = line.partition(":")
             if name.strip() == INTERFACE:
@@ -77,7 +77,7 @@ class Node:
         raise AssertionError(f"{self.name} has no {INTERFACE}")
 
     def pids(self):
-        """{pid: environment} of what runs on the node."""
+        """{pid: environment} of the processes on the node."""
         found = {}
         for entry in pathlib.Path("/proc").iterdir():
             try:
@@ -85,7 +85,7 @@ class Node:
                     pairs = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
                     found[int(entry.name)] = dict(p.split("=", 1) for p in pairs if "=" in p)
             except OSError:
-                continue  # gone meanwhile
+                continue  # the process has ended
         return found
 
     def end(self):
@@ -100,7 +100,7 @@ class Node:
 
 
 class Nodes(Case):
-    """The cluster, and what one rank alone gives."""
+    """The cluster, and the results of one rank alone."""
 
     stack_shape = (8, 256, 256)
     blocks = 128
@@ -138,7 +138,7 @@ class Nodes(Case):
             raise
         for node in cls.nodes:
             node.configure()
-        # In place of ssh: HOST COMMAND...
+        # Replaces ssh: HOST COMMAND...
         agent = cls.folder / "agent"
         cases = "".join(f"{node.name}) exec {' '.join(node.enter())} sh -c \"$*\";;\n" for node in cls.nodes)
         agent.write_text(f'#!/bin/sh\nhost=$1\nshift\ncase $host in\n{cases}esac\necho "no node $host" >&2\nexit 255\n')
@@ -146,7 +146,7 @@ class Nodes(Case):
 
     @classmethod
     def make_experiment(cls):
-        """In a folder of its own, so that it can be hidden."""
+        """Uses a folder of its own, so that it can be hidden."""
         (cls.folder / "experiment").mkdir()
         yaml = cls.config("nodes", {
             "model": {"base_filters": 12},
@@ -182,7 +182,7 @@ class Nodes(Case):
         return self.start(arguments, prefix=prefix, environment=environment)
 
     def run_on(self, order, arguments, **how):
-        """To exit code 0. The second node has neither the experiment nor any checkpoint."""
+        """Runs to exit code 0. The second node has neither the experiment nor a checkpoint."""
         other = self.nodes[order[1]]
         hidden = [self.folder / "experiment", self.checkpoints]
         for folder in hidden:
@@ -219,19 +219,19 @@ class Nodes(Case):
         return ["infer", self.yaml, "--set", f"infer.output={file}:/p", *more]
 
     def hosts(self):
-        """{rank: host} of the workers, as the report has them."""
+        """{rank: host} of the workers, from the report."""
         report = json.loads((self.folder / "runs/nodes/inference.json").read_text())
         return {worker["rank"]: worker["host"] for worker in report["workers"]}
 
     def traffic_of(self, order, arguments):
-        """Bytes that each node received over the cable."""
+        """Bytes received by each node over the cable."""
         before = [node.bytes_received() for node in self.nodes]
         self.run_on(order, arguments)
         return [node.bytes_received() - b for node, b in zip(self.nodes, before)]
 
     def test_1_predictions_are_byte_equal(self):
         best = (self.checkpoints / "best.h5").stat().st_size
-        idle = max(self.traffic_of((0, 1), ["--version"]))  # what starting and ending costs
+        idle = max(self.traffic_of((0, 1), ["--version"]))  # cost of starting and ending
         for order in ((0, 1), (1, 0)):
             with self.subTest(coordinator=NAMES[order[0]]):
                 file = f"first{order[0]}.h5"
@@ -239,7 +239,8 @@ class Nodes(Case):
                 self.assert_same_voxels(self.read(f"{file}:/p"), self.alone, file)
                 first, second = NAMES[order[0]], NAMES[order[1]]
                 self.assertEqual(self.hosts(), {1: first, 2: second, 3: second})
-                # The checkpoint reaches the second node through the cable, for it is not there; reports go the other way.
+                # The checkpoint is sent to the second node over the cable, because that node lacks it. Reports go the
+                # other way.
                 self.assertGreater(traffic[order[1]], idle + best)
                 self.assertGreater(traffic[order[0]], idle + 10_000)
                 print(f"    {best} bytes of checkpoint; over the cable to {second} {traffic[order[1]]}, "
@@ -270,7 +271,7 @@ class Nodes(Case):
         self.assertEqual([w["host"] for w in workers], ["node2", "node1", "node1"])
 
     def test_4_what_dies_on_a_node_ends_the_job_and_the_next_start_goes_on(self):
-        # What is left runs on for a second: enough to do that something is left then, too.
+        # The remaining ranks run for another second. The job must be long enough to have work left then.
         slow = ["--set", "infer.averaging=rotations7"]
         self.tessera(self.infer("slow.h5", *slow), ranks=3)
         expected = self.read("slow.h5:/p")
@@ -294,7 +295,7 @@ class Nodes(Case):
                 self.assertNotEqual(result.code, 0, result)
                 self.assertRegex(result.text, {
                     "a rank": r"process rank 3 with PID \d+ on node node2 exited on\s*signal 9",
-                    # Whichever Open MPI notices first: the lost connection, or that the way to the node broke off.
+                    # Open MPI reports what it notices first: the lost connection, or the broken remote shell.
                     "the node": "lost communication with a remote daemon|unable to reliably start one or more daemons",
                     "the cable": r"lost communication with a remote daemon(.|\n)*on node node2",
                 }[what])
@@ -312,7 +313,7 @@ class Nodes(Case):
         self.assertEqual(self.leftovers(), [])
 
     def test_5_ranks_that_do_not_reach_each_other_say_so(self):
-        """An interface of containers has the same address on every node, and leads to none of the others."""
+        """An interface of containers has the same address on every node and reaches no other node."""
         for node in self.nodes:
             for command in (["ip", "link", "add", "bridge0", "type", "bridge"],
                             ["ip", "address", "add", "172.31.0.1/16", "dev", "bridge0"],
@@ -328,7 +329,7 @@ class Nodes(Case):
         self.assertRegex(result.text, r"error: MPI started, but rank \d on node\d has not reached the other ranks within 2 s")
         self.assertIn("btl_tcp_if_include", result.text)
         self.assertEqual(self.left_behind(), {}, result)
-        self.run_on((0, 1), ["--version"])  # where the interface is named
+        self.run_on((0, 1), ["--version"])  # the interface is named
 
     def test_6_a_file_that_one_node_does_not_see_is_named_with_the_node(self):
         empty = self.folder / "empty.h5"

@@ -1,4 +1,4 @@
-"""`verify` finds what is damaged, `pack` makes it small, and neither ever harms a result."""
+"""`verify` finds damage, `pack` compresses, and neither ever damages a result."""
 
 import errno
 import os
@@ -37,12 +37,12 @@ class Results(Case):
         return file
 
     def forget(self, file, records):
-        """Cuts so many records off the journal."""
+        """Removes this many records from the end of the journal."""
         path = self.folder / f"{file}.journal"
         path.write_bytes(path.read_bytes()[:-32 * records])
 
     def damage(self, file, blocks):
-        """Other bytes in the midst of these blocks."""
+        """Overwrites bytes in the middle of these blocks."""
         journal = Journal(self.folder / f"{file}.journal")
         with h5py.File(self.folder / file, "r") as f:
             data = f["volumes/p"]

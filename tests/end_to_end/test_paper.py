@@ -1,4 +1,4 @@
-"""The paper's own training on real sections: its first iterations, and what bfloat16 does to the loss.
+"""The paper's own training on real sections: its first iterations, and the effect of bfloat16 on the loss.
 
 SKIPPED where TESSERA_DATA has no ISBI-2012 stack.
 """
@@ -48,7 +48,7 @@ class Paper(Case):
         losses = self.losses("paper")
         self.assertEqual(len(losses), 20)
         self.assertTrue(np.all(np.isfinite(losses)), losses)
-        # He initialisation starts within a few units of the chance level, log 2; the energy then falls.
+        # With He initialisation the loss starts within a few units of the chance level, log 2. Then it falls.
         self.assertLess(losses[0], 20)
         self.assertLess(np.mean(losses[-5:]), np.mean(losses[:5]), losses)
 

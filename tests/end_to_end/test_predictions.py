@@ -1,4 +1,4 @@
-"""What a prediction can be beside the plain one, and networks from elsewhere, compared with PyTorch in Python."""
+"""Prediction options and networks from other programs, compared with PyTorch in Python."""
 
 import unittest
 
@@ -14,7 +14,7 @@ except ImportError:
 
 
 class Predictions(Case):
-    """One trained network, the whole stack in float32, and what other settings make of it."""
+    """One trained network: the whole stack in float32, and the results of other settings."""
 
     stack_shape = (6, 96, 128)
 

@@ -1,4 +1,5 @@
-"""Real volumes: the ISBI-2012 stack comes in as it is, FIB-25 is predicted alike on any number of ranks.
+"""Real volumes: the ISBI-2012 stack is imported exactly, and the prediction of FIB-25 is the same on any number of
+ranks.
 
 SKIPPED where TESSERA_DATA has no such files.
 """
@@ -76,7 +77,7 @@ class Fib25(Case):
 
 
 class Nuclei(Case):
-    """configs/nuclei.yaml as it is, but short: 76 images of four sizes, named by two wildcards."""
+    """configs/nuclei.yaml unchanged but shorter: 76 images of four sizes, named by two wildcards."""
 
     def test_trains(self):
         require("dsb2018/dsb2018_subset.h5")

@@ -1,4 +1,4 @@
-"""tessera report: one HTML file about a run, or about two, that needs nothing beside it."""
+"""tessera report: one self-contained HTML file about one run or two."""
 
 import base64
 import html.parser
@@ -13,7 +13,7 @@ VOID = {"img", "br", "meta", "link", "wbr", "hr", "col"}
 
 
 class Structure(html.parser.HTMLParser):
-    """Tags that are closed in their order, the addresses that would be loaded, the words."""
+    """Checks that tags are closed in order; collects the addresses to load and the text."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -47,7 +47,7 @@ class Structure(html.parser.HTMLParser):
 
 
 class ReportCase(Case):
-    """Two runs, trained, predicted and scored, and one that was only trained."""
+    """Two runs that were trained, predicted and scored, and one that was only trained."""
 
     @classmethod
     def setUpClass(cls):

@@ -1,4 +1,4 @@
-"""Reports in a real browser: no complaint, no request, every picture there, light, dark and on paper."""
+"""Reports in a real browser: no errors, no requests, all pictures shown; light, dark and in print."""
 
 import base64
 import unittest
@@ -6,7 +6,7 @@ import unittest
 import browser
 from test_report import ReportCase
 
-# Mean grey value and standard deviation of a PNG's pixels, worked out in the page.
+# Mean grey value and standard deviation of a PNG's pixels, computed in the page.
 PIXELS = """(async () => {
   const image = new Image();
   image.src = 'data:image/png;base64,%s';

@@ -1,5 +1,5 @@
-"""Law 4: a training that was killed, stopped or moved to other ranks goes on as if nothing had been; and what a training
-says of its rates, its average and its best is so."""
+"""Law 4: a training that was killed, stopped or moved to other ranks equals an uninterrupted one. Also checks the
+learning rates, the average and the best checkpoint that a training reports."""
 
 import csv
 import math
@@ -17,7 +17,7 @@ from harness import Case, run_tessera
 STOPPED = 75
 SEED = int(os.environ.get("TESSERA_KILL_SEED", random.SystemRandom().randrange(1 << 30)))
 
-# Everything that a resume must restore: both vectors of AdamW, the schedule, the average, the best and its count.
+# All state that a resume must restore: both vectors of AdamW, the schedule, the average, the best and its count.
 ALL = {"optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 0.003, "clip_norm": 0.3, "average_decay": 0.99,
        "validation_metric": "iou", "patience": 1000, "schedule": {"kind": "cosine", "warm_up": 10, "floor": 0.1}}
 PLAIN = {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01, "schedule": {"kind": "step", "step_every": 50}}
@@ -26,7 +26,7 @@ PLAIN = {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01, "schedule":
 class Training(Case):
 
     def rows(self, name):
-        """The rows of metrics.csv that are whole."""
+        """The complete rows of metrics.csv."""
         try:
             with open(self.folder / f"runs/{name}/metrics.csv", newline="") as file:
                 return [r for r in csv.DictReader(file) if r["gradient_norm"]]
@@ -45,7 +45,7 @@ class Training(Case):
         return sorted((self.folder / f"runs/{name}/checkpoints").glob("iteration_*.h5"))
 
     def state(self, file):
-        """All that a checkpoint holds but the time and the experiment's name."""
+        """The contents of a checkpoint, without the time and the experiment's name."""
         found = {}
         with h5py.File(file, "r") as f:
             f.visititems(lambda path, item: found.update({path: item[()]}) if isinstance(item, h5py.Dataset) else None)
@@ -79,7 +79,7 @@ class Killed(Training):
             begin = self.reached(name)
             process = self.start(["train", yaml, "--resume"], ranks)
             if trial % 5 == 1:
-                time.sleep(rng.uniform(0, 0.4))  # it may not have begun yet
+                time.sleep(rng.uniform(0, 0.4))  # it may not have started yet
             else:
                 goal = begin + rng.randint(1, self.ITERATIONS // trials - 8)
                 process.wait_until(lambda: self.reached(name) >= goal, 60, f"iteration {goal} is done")
@@ -91,7 +91,7 @@ class Killed(Training):
             killed_at.append(self.reached(name))
             files = self.checkpoints(name) + list((self.folder / f"runs/{name}/checkpoints").glob("best.h5"))
             for file in files:
-                self.state(file)  # readable, every byte of it
+                self.state(file)  # readable to the last byte
         self.assertGreater(len({at for at in killed_at}), trials // 2, "the kills fell on the same place")
         result = self.tessera(["train", yaml, "--resume"], ranks, timeout=100)
         self.assertEqual(result.warnings(), [], result)
@@ -114,7 +114,8 @@ class Killed(Training):
         self.kill_and_go_on("ranks", 3, 6, ALL)
 
     def test_rows_that_come_together(self):
-        """train.report_every changes when rows are written, not what is in them; a kill costs none that are kept."""
+        """train.report_every changes when rows are written, not their contents. A kill loses no row that a checkpoint
+        covers."""
         settings = {"iterations": 60, "checkpoint_every": 10, "validate_every": 25, **ALL}
         self.tessera(["train", self.config("single", {"train": settings})])
         yaml = self.config("together", {"train": {**settings, "report_every": 7}})
@@ -140,7 +141,7 @@ class Killed(Training):
 class OtherRanks(Training):
 
     def resumed_on_other_ranks(self, more):
-        """The losses, as they are written, of a training on one process and of two that went on with other ranks."""
+        """The losses, as written, of a training on one process and of two that continued on other ranks."""
         settings = {"train": {"iterations": 30, "global_batch": 4, "checkpoint_every": 5, "validate_every": 100, **ALL, **more}}
         tag = "_".join(map(str, more.values()))
         self.tessera(["train", self.config(f"one_{tag}", settings)])
@@ -160,20 +161,20 @@ class OtherRanks(Training):
         return expected, found
 
     def test_another_number_of_ranks_gives_the_same_losses(self):
-        """Another order of sums: to float32's rounding. In bfloat16 rounding steps are larger."""
+        """The reduction order differs, so losses agree to float32 rounding. Rounding steps in bfloat16 are larger."""
         expected, found = self.resumed_on_other_ranks({"precision": "float32"})
         for losses in found:
             np.testing.assert_allclose([float(x) for x in losses], [float(x) for x in expected], rtol=1e-5)
 
     def test_another_number_of_ranks_gives_the_same_bits_where_asked_for(self):
-        """In whatever precision is automatic here."""
+        """In the automatic precision of this machine."""
         expected, found = self.resumed_on_other_ranks({"reproducible": True})
         for losses in found:
             self.assertEqual(losses, expected)
 
 
 class Signals(Training):
-    """After a signal: the iteration at hand, the write, exit 75; not the epoch."""
+    """After a signal: finish the current iteration, not the epoch; write; exit 75."""
 
     stack_shape = (24, 256, 256)  # an epoch of 112 iterations
 
@@ -193,7 +194,7 @@ class Signals(Training):
                 seconds = time.monotonic() - begin
                 self.assertEqual(result.code, STOPPED, result)
                 iteration_s = float(seen[-1]["elapsed_s"]) / len(seen)
-                # A row is written when the next iteration is done, and the one at hand is ended on all ranks.
+                # A row is written when the next iteration is done. The current iteration is finished on all ranks.
                 after = self.reached(name) - len(seen)
                 self.assertLessEqual(after, 3, f"{after} iterations after the signal")
                 self.assertLess(float(seen[-1]["epoch"]), 0.5, "too near its end to tell an iteration from an epoch")
@@ -235,7 +236,7 @@ class Rates(Training):
                                                 "validate_every": 1_000_000, "schedule": {"kind": "cosine"}}})
             self.tessera(["train", yaml], ranks)
             rows = self.rows(name)
-            for row in rows:  # the share of time is taken before the iteration, the row's time after it
+            for row in rows:  # the share of time is read before the iteration, the row's time after it
                 share = min(1, float(row["elapsed_s"]) / (60 * 0.04))
                 self.assertGreaterEqual(float(row["learning_rate"]), 0.01 * (1 + math.cos(math.pi * share)) / 2 - 1e-9)
             self.assertGreater(float(rows[0]["learning_rate"]), 0.009)
@@ -245,7 +246,7 @@ class Rates(Training):
 class OnTheDevice(Training):
 
     def test_samples_made_there_and_together_give_the_same_losses(self):
-        """What is automatic on a GPU, asked for on the CPU."""
+        """The automatic settings of a GPU, requested on the CPU."""
         settings = {"iterations": 8, "global_batch": 4, "precision": "float32", "weight_map": {"w0": 10},
                     "augmentation": {"elastic": 5, "noise": 0.1}}
         model = {"dropout": 0}
@@ -276,7 +277,7 @@ class Best(Training):
 
         self.assertAlmostEqual(error(self.read(f"{name}.h5:/volumes/predictions/interior")),
                                float(row["validation_pixel_error"]), delta=2e-4)
-        # The weights that were trained last, the same in both trainings, predict otherwise.
+        # The last trained weights, the same in both trainings, give a different prediction.
         self.assertEqual([r["loss"] for r in self.rows(name)], [r["loss"] for r in self.rows("no_average")])
         self.assertGreater(abs(float(self.rows("no_average")[-1]["validation_pixel_error"]) -
                                float(row["validation_pixel_error"])), 1e-3)

@@ -1,4 +1,5 @@
-"""Scores of label volumes against scikit-image, of probabilities against numpy; memory; any number of ranks."""
+"""Compares scores of label volumes with scikit-image, and of probabilities with numpy. Checks memory and any number of
+ranks."""
 
 import json
 import unittest
@@ -27,9 +28,9 @@ class Scores(Case):
         return json.loads((self.folder / "scores.json").read_text())
 
     def assert_as_scikit_image(self, scores, truth, predicted):
-        """Ids of `truth` and `predicted` must be small: scikit-image's tables are as wide as the largest."""
+        """Ids of `truth` and `predicted` must be small: scikit-image's tables are as wide as the largest id."""
         split, merge = variation_of_information(truth, predicted, ignore_labels=(0,))
-        # Its precision and recall come out swapped relative to its documentation.
+        # scikit-image returns precision and recall in the opposite order of its documentation.
         error, recall, precision = adapted_rand_error(truth, predicted, ignore_labels=(0,))
         expected = {"voi_split": split, "voi_merge": merge, "adapted_rand_error": error, "rand_precision": precision,
                     "rand_recall": recall}
@@ -40,7 +41,7 @@ class Scores(Case):
 class Labels(Scores):
 
     def objects_by_definition(self, truth, predicted):
-        """SEG and, for every overlap, how many pairs are above it."""
+        """SEG and, for every overlap, the number of pairs above it."""
         seg, matched = 0, np.zeros(10)
         true_ids = [i for i in np.unique(truth) if i]
         for i in true_ids:
@@ -81,7 +82,7 @@ class Labels(Scores):
                 self.assertAlmostEqual(volume["seg"], seg, places=9)
                 np.testing.assert_allclose(np.array(volume["object_recall"]) * volume["objects_true"], matched, atol=1e-9)
                 self.assertGreater(matched[0], 0)
-                # Sections whose ids are made different are the same as 2-D.
+                # With distinct ids per section, 3-D equals 2-D.
                 apart = z * 1000
                 self.assert_as_scikit_image(scores["volume_2d"], np.where(truth > 0, truth + apart, 0), predicted + apart)
 
@@ -104,7 +105,7 @@ class Labels(Scores):
         self.assertEqual(results[4], results[1])
 
     def test_two_gib_of_labels_need_less_than_one_gib(self):
-        """268 million voxels of 64 bits in each volume; an eighth of the chunks is written, the others read as 0."""
+        """268 million voxels of 64 bits in each volume. An eighth of the chunks is written; the others read as 0."""
         shape, chunk = (512, 1024, 512), (64, 64, 64)
         z, y, x = np.indices(chunk, dtype=np.uint64)
         with h5py.File(self.folder / "large.h5", "w") as f:

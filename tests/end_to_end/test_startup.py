@@ -1,4 +1,4 @@
-"""Which files the ranks open when they start together: what one can read for all is read by the coordinator alone."""
+"""Counts the files that ranks open at the start. What one rank can read for all is read only by the coordinator."""
 
 import collections
 import os
@@ -14,7 +14,7 @@ RANKS = 4
 class Openings(Case):
 
     def openings(self, arguments):
-        """{file: [how often each rank opened it]}, by the files' names."""
+        """{file name: [number of openings per rank]}."""
         log = self.folder / "opens.log"
         log.unlink(missing_ok=True)
         result = run_tessera(arguments, RANKS, 60, self.folder, environment={
@@ -30,7 +30,7 @@ class Openings(Case):
         self.assertEqual(openings[name], [1] + [0] * (RANKS - 1), name)
 
     def assert_openings(self, openings, name, root, workers):
-        """Workers that get no block of the few there are open nothing."""
+        """Workers that get no block open nothing."""
         self.assertEqual(openings[name][0], root, name)
         for count, most in zip(openings[name][1:], workers):
             self.assertLessEqual(count, most, f"{name}: {openings[name]}")
@@ -43,7 +43,7 @@ class Openings(Case):
         yaml = self.config("start", {"train": {"global_batch": 4}})
         found = self.openings(["train", yaml])
         self.assert_only_root(found, yaml)
-        # Raw voxels and labels, a dataset each: the root asks what they are, workers read them.
+        # Raw voxels and labels are one dataset each. The root reads their metadata, workers read the voxels.
         self.assertEqual(found["stack.h5"], [2, 2, 2, 2])
         found = self.openings(["train", yaml, "--resume", "--set", "train.iterations=3"])
         self.assert_only_root(found, yaml)
@@ -79,7 +79,7 @@ class Openings(Case):
             self.assert_openings(found, "predict.h5", found["predict.h5"][0], [1, 1, 1])
         found = self.openings(["infer", yaml, "--restart", "--set", "infer.normalisation=volume",
                                "--set", "infer.skip.mask=stack.h5:/volumes/labels/cells"])
-        # The mask as well, and two layers of chunks to measure: the root's and a worker's.
+        # Plus the mask, and two layers of chunks for the statistics: the root's and a worker's.
         self.assert_openings(found, "stack.h5", 3, [3, 2, 2])
         found = self.openings(["evaluate", yaml])
         self.assert_only_root(found, yaml)

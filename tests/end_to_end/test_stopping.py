@@ -1,4 +1,4 @@
-"""Signals, kills and damage: nothing is lost, nothing hangs, and going on gives what never stopping gives."""
+"""Signals, kills and damage: nothing is lost, nothing hangs, and a resumed run equals an uninterrupted one."""
 
 import csv
 import os
@@ -53,7 +53,7 @@ class Stopping(Case):
         return arrays
 
     def assert_as_if_undisturbed(self, name, ranks):
-        """Bit-equal to a training on as many ranks that nobody stopped."""
+        """Asserts that it is bit-equal to an uninterrupted training on the same number of ranks."""
         if ranks not in self.undisturbed:
             other = f"undisturbed{ranks}"
             self.tessera(["train", self.long_config(other)], ranks, timeout=120)
@@ -97,15 +97,15 @@ class Stopping(Case):
         self.stop_and_go_on("usr2", 0, signal.SIGUSR2)
 
     def test_usr2_to_mpirun(self):
-        """mpirun passes it on to the ranks, as Slurm's warning comes."""
+        """mpirun forwards the signal to the ranks. Slurm's warning arrives this way."""
         self.stop_and_go_on("usr2_mpirun", 3, signal.SIGUSR2)
 
     def test_term_to_all_ranks(self):
         self.stop_and_go_on("term_ranks", 3, signal.SIGTERM, whole_job=True)
 
     def test_term_to_mpirun(self):
-        """mpirun itself ends the ranks, a moment after passing the signal on: enough to save. Its exit code is
-        its own."""
+        """mpirun ends the ranks itself, a moment after forwarding the signal. That is enough time to save. The exit
+        code is mpirun's own."""
         yaml = self.long_config("term_mpirun", iterations=1_000_000, checkpoint_every=1_000_000, validate_every=1_000_000)
         process = self.started(yaml, "term_mpirun", 3)
         process.signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ class Stopping(Case):
         self.assertEqual([i for i, _ in self.rows("term_mpirun")], list(range(1, at + 4)))
 
     def test_killed_and_resumed(self):
-        """SIGKILL: what was saved last is gone on from."""
+        """SIGKILL: the next start continues from the last save."""
         yaml = self.long_config("killed", checkpoint_every=10)
         process = self.started(yaml, "killed", 0, after=30)
         process.signal(signal.SIGKILL)
@@ -180,7 +180,7 @@ class Stopping(Case):
 
 
     def test_the_end_of_the_jobs_time(self):
-        """TESSERA_DEADLINE, as the job scripts set it: it stops early enough, alone and on 3 ranks."""
+        """TESSERA_DEADLINE, as set by the job scripts: the run stops early enough, alone and on 3 ranks."""
         for ranks in self.ranks_tried:
             name = f"deadline{ranks}"
             yaml = self.long_config(name, iterations=1_000_000)
@@ -193,7 +193,7 @@ class Stopping(Case):
             self.assertEqual([i for i, _ in self.rows(name)], list(range(1, at + 4)))
 
     def test_a_deadline_that_is_over_does_an_iteration(self):
-        """Every start gets on, however little."""
+        """Every start makes some progress."""
         yaml = self.long_config("late")
         for at in (1, 2):
             result = run_tessera(["train", yaml, "--resume"], 0, 60, self.folder, environment={"TESSERA_DEADLINE": "1"})
@@ -236,7 +236,7 @@ class StoppingInference(Case):
             self.assertLess(result.seconds, 7, result)
             self.assertRegex(result.text, r"stopped before the job's time limit: [1-9]\d* of 288 blocks are done; start again to go on", result)
             self.assertEqual(end_file.read_text(), "75\n")
-            # Every start gets on, however late it is.
+            # Every start makes progress, however late it is.
             before = result.text
             result = run_tessera(["infer", yaml, *output], ranks, 60, self.folder, environment={"TESSERA_DEADLINE": "1"})
             self.assertEqual(result.code, STOPPED, result)

@@ -1,4 +1,4 @@
-"""Several volumes as one training set: stacks of other shapes, types and polarity, wildcards, regions, held-out ones."""
+"""Several volumes as one training set: different shapes, types and polarity, wildcards, regions, held-out volumes."""
 
 import csv
 import re
@@ -18,7 +18,7 @@ class Volumes(Case):
         super().setUpClass()
         with h5py.File(cls.folder / "stack.h5") as f:
             raw, labels = f["volumes/raw"][()], f["volumes/labels/cells"][()]
-        # The same cells at ten times the grey levels, with the interior 0 and a label to ignore; and small images.
+        # The same cells with tenfold grey levels, interior 0 and an ignored label; and small images.
         wide = (raw[:3, :80, :70].astype(np.uint16) + 20) * 10
         inverted = np.where(labels[:3, :80, :70] > 0, 0, 7).astype(np.uint8)
         inverted[:, :4] = 9
@@ -130,7 +130,7 @@ class Volumes(Case):
 
 
 class BadVolumes(BadInput):
-    """What can be wrong with a list of volumes."""
+    """Mistakes in a list of volumes."""
 
     ranks_tried = (0,)
 

@@ -1,4 +1,4 @@
-"""The weight map of real sections beside SciPy's: touching nuclei by their ids, EM cells as connected components.
+"""Compares the weight map of real sections with SciPy's: touching nuclei by ids, EM cells as connected components.
 
 SKIPPED where TESSERA_DATA has no such files, or without SciPy.
 """
@@ -26,7 +26,7 @@ except ImportError:
 class WeightMaps(Case):
 
     def weights(self, kind, names, shapes):
-        """tessera's, of datasets of these shapes."""
+        """Tessera's weight maps for datasets of these shapes."""
         out = self.folder / "weights.bin"
         subprocess.run([PROGRAM, kind, out, *names], check=True, cwd=self.folder)
         values = np.fromfile(out, np.float32)
@@ -68,7 +68,7 @@ class WeightMaps(Case):
         with h5py.File(self.folder / "cells.h5", "w") as f:
             f["labels"] = pages
         found = self.weights("classes", ["cells.h5:/labels"], [pages.shape])
-        # 4-connected components, SciPy's default; classes are not separated any further.
+        # 4-connected components, SciPy's default. Classes are not separated further.
         self.compare(list(found[0]), [reference.border_weights(ndimage.label(page)[0]) for page in pages])
 
 

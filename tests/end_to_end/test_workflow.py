@@ -11,7 +11,7 @@ from harness import Case, png_shape, read_tiff, resolved_keys
 
 
 class ImportExport(Case):
-    """What goes out and comes in again is the same."""
+    """Exported and re-imported data are unchanged."""
 
     def round_trip(self, volume, through, ranks=0, export=(), import_=()):
         self.tessera(["export", volume, through, *export], ranks)
@@ -64,7 +64,7 @@ class ImportExport(Case):
 
 
 class Workflow(Case):
-    """synth, check, train, infer, evaluate: the everyday way, with a tiny network."""
+    """The everyday workflow with a tiny network: synth, check, train, infer, evaluate."""
 
     @classmethod
     def setUpClass(cls):
@@ -189,7 +189,7 @@ class Workflow(Case):
 
 
 class Kinds(Case):
-    """Other networks and other volumes: trained two iterations, predicted, looked at."""
+    """Other networks and other volumes: trained for two iterations, predicted, checked."""
 
     def trained(self, name, changes, ranks=3):
         yaml = self.config(name, {"train": {"iterations": 1}, **changes})
@@ -263,7 +263,7 @@ class Kinds(Case):
         parts = [self.predicted(yaml, f"class{c}", f"infer.class={c}", "infer.dtype=float32") for c in range(3)]
         self.assertLess(np.abs(sum(p.astype(np.float64) for p in parts) - 1).max(), 1e-5)
         self.assertFalse(np.array_equal(parts[0], parts[1]))
-        # The scores of class c are those of the labels that are c.
+        # The scores of class c are those of the labels equal to c.
         for c in range(3):
             self.tessera(["evaluate", yaml, "--set", f"infer.class={c}", "--prediction", f"class{c}_{self.ranks_tried[0]}.h5:/p", "--sections",
                           "0:1", "--json", f"class{c}.json"])

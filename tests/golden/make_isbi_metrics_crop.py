@@ -3,8 +3,8 @@
 
 usage: make_isbi_metrics_crop.py FOLDER
 
-FOLDER holds crop_labels.tif (uint8), crop_A_gauss.tif and crop_C_nextlabel.tif (float32) and what the
-challenge's own scorer printed for them, expected_crop_*.txt. Needs python3-tifffile and python3-h5py.
+FOLDER holds crop_labels.tif (uint8), crop_A_gauss.tif and crop_C_nextlabel.tif (float32). expected_crop_*.txt there are
+the outputs of the challenge's own scorer. Needs python3-tifffile and python3-h5py.
 """
 import csv
 import pathlib

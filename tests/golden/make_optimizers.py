@@ -1,6 +1,6 @@
-"""Makes optimizers.json: optimizers, schedules, clipping and averaged weights as PyTorch has them, in float64.
+"""Makes optimizers.json: PyTorch's optimizers, schedules, clipping and averaged weights, in float64.
 
-A vector of eight is stepped twenty times with given gradients; every step's values are kept. Run with Debian's
+Steps a vector of eight values twenty times with given gradients and keeps the values of every step. Run with Debian's
 python3-torch (1.13): /usr/bin/python3 make_optimizers.py [OUT.json]
 """
 
@@ -58,7 +58,7 @@ def run(make_optimizer, make_schedule=None, clip=0.0, decay=0.0):
 
 
 def with_warm_up(make_schedule):
-    """A linear rise, then the schedule over what is left."""
+    """A linear rise, then the schedule over the remaining iterations."""
     def make(optimizer):
         rise = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / WARM_UP, end_factor=1, total_iters=WARM_UP - 1)
         return torch.optim.lr_scheduler.SequentialLR(optimizer, [rise, make_schedule(optimizer)], milestones=[WARM_UP])
@@ -70,7 +70,7 @@ def sgd(**more):
 
 
 def rounded(value):
-    """To 1e-10, for a smaller file."""
+    """Rounds to 1e-10, for a smaller file."""
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
     return [rounded(v) for v in value] if isinstance(value, list) else round(value, 10)

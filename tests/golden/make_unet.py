@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Writes unet2015.h5 and keras_same.h5: small U-Nets with random weights, an input and the logits of an
-independent PyTorch implementation, written from the paper (and from Keras' conventions) with plain
-torch.nn.functional calls. Usage: make_unet.py [FOLDER]"""
+"""Writes unet2015.h5 and keras_same.h5: small U-Nets with random weights, an input, and the logits of an independent
+PyTorch implementation. It follows the paper (and Keras' conventions) with plain torch.nn.functional calls. Usage:
+make_unet.py [FOLDER]"""
 import sys
 
 import h5py
@@ -13,7 +13,7 @@ BASE, DEPTH = 2, 4
 
 
 class Weights:
-    """Random weights by name; the names are those of Tessera's checkpoints."""
+    """Random weights by name, with the names of Tessera's checkpoints."""
 
     def __init__(self, seed):
         self.generator = np.random.default_rng(seed)

@@ -28,7 +28,7 @@ def separated(instances):
 
 
 def distances(instances):
-    """To the nearest and the second nearest instance, by sorting the distances to all of them."""
+    """Distances to the nearest and the second nearest instance, by sorting the distances to all."""
     ids = np.unique(instances[instances > 0])
     if len(ids) < 2:
         return np.full((2, *instances.shape), np.inf)
@@ -45,7 +45,7 @@ def border_weights(instances, w0=W0, sigma=SIGMA):
 
 
 def cells():
-    """Discs of many sizes that partly cover one another, with ids that are not dense."""
+    """Discs of many sizes that partly overlap, with ids that are not contiguous."""
     random = np.random.default_rng(7)
     y, x = np.mgrid[:72, :90]
     section = np.zeros((72, 90), np.uint16)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A real Slurm of several nodes on this host, without systemd: for the tests, and to try job scripts on a laptop.
+"""A real Slurm of several nodes on this host, without systemd, for the tests and for trying job scripts on a laptop.
 
-Every node is a slurmd in namespaces of its own (host name, processes, shared memory), so that a node can be killed with
-all that runs on it, and Open MPI takes the nodes for separate machines. Needs root, unshare, and Debian's slurmctld,
+Every node is a slurmd in its own namespaces (host name, processes, shared memory). A node can therefore be killed with
+everything on it, and Open MPI treats the nodes as separate machines. Needs root, unshare, and Debian's slurmctld,
 slurmd and munge.
 
     tests/slurm/cluster.py FOLDER [NODES]     runs until it is interrupted; meanwhile, in another shell:
@@ -26,7 +26,7 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
 def missing():
-    """Why there can be no cluster here, in words; "" when there can."""
+    """Why no cluster can run here, as a message; "" if one can."""
     if os.geteuid() != 0:
         return "a Slurm of several nodes needs root"
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -82,16 +82,17 @@ PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF
 
 
 class Cluster:
-    """Nodes n1, n2, ... `start()` it, and `stop()` it whatever happens. `folder` is to be short: sockets live there."""
+    """Nodes n1, n2, ... Call `start()`, and `stop()` in every case. `folder` needs a short path, because it holds
+    sockets."""
 
     def __init__(self, folder, nodes=3):
         self.folder, self.nodes = pathlib.Path(folder).resolve(), nodes
         self.conf = self.folder / "slurm.conf"
-        self._nodes = {}  # name: the process of its namespaces
+        self._nodes = {}  # node name: the process that holds its namespaces
         self._daemons = []
 
     def environment(self):
-        """What commands need to talk to this cluster."""
+        """The environment for commands that use this cluster."""
         return {"SLURM_CONF": str(self.conf), "PATH": os.environ["PATH"]}
 
     def start(self):
@@ -126,23 +127,23 @@ class Cluster:
 
     def start_node(self, name):
         inside = 'mount -t tmpfs none "$1/pmix" && mount -t tmpfs none /dev/shm && hostname "$2" && exec slurmd -D -f "$1/slurm.conf" -N "$2"'
-        # Nothing outlives the process that holds the namespaces: not a task, not a script.
+        # No task and no script outlives the process that holds the namespaces.
         self._nodes[name] = subprocess.Popen(
             ["unshare", "-m", "-u", "-p", "-f", "--mount-proc", "--kill-child=SIGKILL", "sh", "-c", inside, "sh", str(self.folder), name],
             stdin=subprocess.DEVNULL, stdout=self._log(name), stderr=subprocess.STDOUT, start_new_session=True)
 
     def kill_node(self, name):
-        """slurmd and every task and script on the node, at once, by SIGKILL."""
+        """Kills slurmd and every task and script on the node at once, by SIGKILL."""
         self._nodes[name].kill()
         self._nodes[name].wait(20)
 
     def command(self, command, timeout=60, **how):
-        """Runs a command of Slurm's to its end."""
+        """Runs a Slurm command to its end."""
         return subprocess.run(command, env={**os.environ, **self.environment()}, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout, **how)
 
     def jobs(self):
-        """{id: (state, reason)} of all that Slurm remembers."""
+        """{id: (state, reason)} of all jobs that Slurm remembers."""
         lines = self.command(["squeue", "-h", "-t", "all", "-r", "-o", "%i|%T|%r"]).stdout.splitlines()
         return {line.split("|")[0]: tuple(line.split("|")[1:]) for line in lines}
 
@@ -178,7 +179,7 @@ class Cluster:
 
     @staticmethod
     def _free_ports(count):
-        """The first of so many neighbouring ports that nobody listens on."""
+        """The first of this many consecutive free ports."""
         for first in range(16900 + os.getpid() % 500 * 20, 32000, 20):
             try:
                 for port in range(first, first + count):

@@ -1,4 +1,4 @@
-"""What the tests on a real Slurm share: a cluster of three nodes, and experiments sent to it."""
+"""Shared code of the tests on a real Slurm: a cluster of three nodes, and experiments submitted to it."""
 
 import json
 import os
@@ -73,14 +73,14 @@ class SlurmCase(Case):
         return self.cluster.jobs()[job][0]
 
     def story(self, name):
-        """For messages: what Slurm and the logs say."""
+        """For messages: the output of Slurm and the logs."""
         text = f"{self.cluster.jobs()}\n"
         for file in sorted((self.folder / f"runs/{name}/jobs").glob("*-*.*")) if name else []:
             text += f"--- {file.name}\n{file.read_text(errors='replace')[-4000:]}\n"
         return text + (self.cluster.folder / "slurmctld.log").read_text()[-2000:]
 
     def starts(self, name, stage, job):
-        """The ends of a job's starts in its record: [(exit code, outcome)]; None of one without a recorded end."""
+        """The ends of a job's starts in its record: [(exit code, outcome)]. None for a start without a recorded end."""
         starts = []
         for line in (self.folder / f"runs/{name}/jobs/{stage}-{job}.starts").read_text().splitlines():
             fields = line.split("\t")
@@ -91,7 +91,7 @@ class SlurmCase(Case):
         return starts
 
     def rank_pid(self, job, rank):
-        """The process of a rank of a job, on whatever node."""
+        """The process of a rank of a job, on any node."""
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -100,7 +100,7 @@ class SlurmCase(Case):
                     continue
                 environment = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
             except OSError:
-                continue  # gone meanwhile
+                continue  # the process has ended
             if f"SLURM_JOB_ID={job}" in environment and f"SLURM_PROCID={rank}" in environment and \
                     f"SLURM_CONF={self.cluster.conf}" in environment:
                 return int(entry.name)
@@ -111,7 +111,7 @@ class SlurmCase(Case):
         return self.cluster.command(["scontrol", "show", "hostnames", names]).stdout.split()
 
     def preempt(self, seconds=1):
-        """Somebody more important takes the whole cluster, as soon as Slurm lets him."""
+        """A job of higher priority takes the whole cluster as soon as Slurm allows it."""
         return self.cluster.command(["sbatch", "--parsable", "-p", "high", f"-N{self.nodes}", "--exclusive", "--output=/dev/null",
                                      f"--wrap=sleep {seconds}"]).stdout.strip()
 

@@ -1,5 +1,5 @@
-"""slurm/job.bash by itself: srun, squeue and scontrol are stand-ins that note how they were called, so that every end
-of a job can be tried in a moment, without Slurm and without root."""
+"""slurm/job.bash alone. srun, squeue and scontrol are stubs that record their calls, so every end of a job can be
+tested quickly, without Slurm and without root."""
 
 import os
 import pathlib
@@ -59,7 +59,7 @@ class JobScript(unittest.TestCase):
         return file.read_text() if file.exists() else ""
 
     def start(self, verb="infer", arguments=("c.yaml",), before="", environment=None, restart=0, site=""):
-        """A job's script as Slurm starts it."""
+        """A job script, started as Slurm does."""
         script = f'{before}\n. "{SOURCE}/slurm/job.bash"\ntessera_job {verb} tessera "$FAKE" "{site}" "$@"\n'
         base = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "tessera"))}
         base.update(FAKE=str(self.folder), PATH=f"{self.folder}/bin:{os.environ['PATH']}", TMPDIR=str(self.folder),
@@ -84,7 +84,7 @@ class JobScript(unittest.TestCase):
         return [line.split("\t")[:2] + line.split("\t")[3:] for line in self.text("infer-7.starts").splitlines()]
 
     def ends(self, code):
-        """What a program does that ends in order: the exit code in the file, whatever srun makes of it."""
+        """A program that ends in order: it writes its exit code to the file, whatever exit code srun returns."""
         return f'echo "{code}" >"$TESSERA_END_FILE"\nexit 137\n'
 
     def test_done(self):
@@ -111,7 +111,7 @@ class JobScript(unittest.TestCase):
 
     def test_layout_by_memory_domains(self):
         self.write("bin/lscpu", "#!/bin/bash\nprintf '# a comment\\n0\\n0\\n1\\n1\\n'\n")
-        self.write("bin/nproc", "#!/bin/bash\necho ${OMP_NUM_THREADS:-4}\n")  # as nproc does
+        self.write("bin/nproc", "#!/bin/bash\necho ${OMP_NUM_THREADS:-4}\n")  # like nproc
         for name in ("lscpu", "nproc"):
             (self.folder / "bin" / name).chmod(0o755)
         layout = {"SLURM_NTASKS": None, "SLURM_TASKS_PER_NODE": "1(x2)"}
@@ -150,14 +150,14 @@ class JobScript(unittest.TestCase):
         self.assertEqual(self.text("requeued"), "")
 
     def test_a_node_that_does_not_start_it(self):
-        """srun's own exit code 1, or that of a rank alone: no end of all ranks together."""
+        """Exit code 1 of srun itself or of one rank: the ranks did not end together."""
         self.write("srun.does", "exit 1\n")
         self.run_job()
         self.assertEqual(self.starts()[-1], ["end", "0", "1", "died"])
         self.assertEqual(self.text("requeued"), "7\n")
 
     def test_an_exit_code_without_an_end(self):
-        """Whatever srun or a wrapper ends with: only the program's own end, or 0, is one in order."""
+        """Any exit code of srun or a wrapper: only the program's own end, or 0, counts as in order."""
         for number, code in enumerate((10, 11, 75)):
             self.write("srun.does", f"exit {code}\n")
             self.run_job(restart=number)
@@ -205,7 +205,7 @@ class JobScript(unittest.TestCase):
         self.assertNotIn("TESSERA_DEADLINE", self.text("srun.environment"))
 
     def test_late_again_and_again(self):
-        """A job that never gets as far as to save is not restarted for ever."""
+        """A job that never gets to save is not restarted forever."""
         (self.folder / "infer-7.starts").write_text("begin\t0\t1\ta\nend\t0\t2\t137\tlate\n")
         self.warned_too_late()
         self.assertEqual(self.starts()[-1][-1], "died")
@@ -224,7 +224,7 @@ class JobScript(unittest.TestCase):
         self.assertIn("\tdone\n", self.text("evaluate-7.starts"))
 
     def warned_too_late(self):
-        """A program that does not get as far as to save."""
+        """A program that does not get to save."""
         self.write("srun.does", "trap 'exit 137' USR2\ntouch $FAKE/ready\nfor i in $(seq 200); do sleep 0.1; done\n")
         self.warn_when_ready(self.start(before="tessera_restarts=1"), signal.SIGUSR2)
 

@@ -1,4 +1,4 @@
-"""On a real Slurm of three nodes: experiments as chains of jobs, time limits, failures, and what `status` says of them."""
+"""On a real Slurm of three nodes: experiments as chains of jobs, time limits, failures, and the output of `status`."""
 
 import collections
 import json
@@ -12,7 +12,7 @@ from slurm_case import FAIL_IO, SlurmCase
 class Chain(SlurmCase):
 
     def test_demo_ends_with_a_report(self):
-        """configs/demo.yaml as it is, shorter: on three nodes with two workers each."""
+        """configs/demo.yaml unchanged but shorter, on three nodes with two workers each."""
         (self.folder / "runs/demo").mkdir(parents=True)
         self.tessera(["synth", "runs/demo/stack.h5", "--shape", "20,512,512", "--seed", "1"], timeout=120)
         settings = [f"--set={key}" for key in (
@@ -33,7 +33,7 @@ class Chain(SlurmCase):
         self.assertIn("pixel error", (self.folder / "runs/demo/report.html").read_text())
         self.assertTrue(json.loads((self.folder / "runs/demo/evaluation.json").read_text())["sections"])
         self.assertEqual(self.read("runs/demo/prediction.h5:/volumes/predictions/interior").shape, (20, 512, 512))
-        # The coordinator is one task more, on the first node; every node has its two workers.
+        # The coordinator is one more task, on the first node. Every node has two workers.
         for record in ("training.json", "inference.json"):
             workers = json.loads((self.folder / f"runs/demo/{record}").read_text())["workers"]
             self.assertEqual([w["rank"] for w in workers], [1, 2, 3, 4, 5, 6], record)
@@ -49,7 +49,7 @@ class Chain(SlurmCase):
 class ManyVolumes(SlurmCase):
 
     def test_a_job_array(self):
-        """A task for each volume; one that fails does not stop the others, and is all that the next submission does."""
+        """One task per volume. A failed task does not stop the others; the next submission runs only that one."""
         for seed, name in enumerate("abc"):
             self.tessera(["synth", f"stacks/{name}.h5", "--shape", "3,96,96", "--seed", seed + 1])
         whole = (self.folder / "stacks/c.h5").read_bytes()
@@ -100,12 +100,12 @@ class Failures(SlurmCase):
         self.assertRegex(result.stdout, r"infer +cancelled +\d+ +0\n +before it began: the stage before it failed")
         self.assertEqual({stage: one["state"] for stage, one in self.status("failing").items()},
                          {"train": "failed", "infer": "cancelled", "evaluate": "cancelled", "report": "cancelled"})
-        # Mended, the same experiment goes.
+        # After the fix, the same experiment succeeds.
         jobs = self.submit(yaml, "--set", "data.labels=stack.h5:/volumes/labels/cells", "--set", "train.iterations=2")
         self.assertEqual(self.wait_for_end(jobs["report"], 100, "failing"), "COMPLETED", self.story("failing"))
 
     def test_a_rank_that_always_dies(self):
-        """The site's environment goes before the program; a job whose ranks die is not restarted for ever."""
+        """The site's environment is sourced before the program starts. A job whose ranks die is not restarted forever."""
         (self.folder / "site.env").write_text("tessera_wrapper=(sh -c 'kill -9 $$')\n")
         yaml = self.slurm_config("dying", {"nodes": 1, "site_env": "site.env", "restarts": 1})
         job = self.submit(yaml, "--stages", "train")["train"]
@@ -131,7 +131,7 @@ class TimeLimit(SlurmCase):
     stack_shape = (8, 96, 96)
 
     def test_shorter_than_the_work(self):
-        """A minute is the shortest limit that there is. stop_before leaves a part of it, half a minute as Slurm counts here."""
+        """A minute is Slurm's shortest limit. stop_before leaves a part of it, half a minute by Slurm's count here."""
         yaml = self.slurm_config("short", {"nodes": 1, "time": "1", "stop_before": 50}, {
             "train": {"iterations": 1, "validate_every": 10}, "infer": {"block": [1, 32, 32], "chunk": [1, 32, 32]}})
         self.tessera(["train", yaml])

@@ -1,4 +1,4 @@
-"""On a real Slurm of three nodes: what the cluster does to a job loses no work and changes no byte."""
+"""On a real Slurm of three nodes: preemption, requeues and dead nodes lose no work and change no byte."""
 
 import csv
 import os
@@ -121,7 +121,7 @@ class Inference(SlurmCase):
         self.assertIsNone(ends[3], "a script cannot record the death of its node")
         places = [line.split()[0] for line in log.read_text().splitlines()]
         self.assertEqual(len(set(places)), self.blocks)
-        # The preemption lets what is in flight be finished; the three others are without warning, or nearly so.
+        # The preemption leaves time to finish the blocks in flight. The three others come with little or no warning.
         self.assertLessEqual(len(places) - len(set(places)), 3 * self.in_flight, "blocks predicted once more")
 
 

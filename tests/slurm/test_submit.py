@@ -1,4 +1,4 @@
-"""`tessera submit` and `status` where there is no Slurm, or one that refuses: stand-ins note how they were called."""
+"""`tessera submit` and `status` without Slurm, or with one that rejects jobs. Stub commands record their calls."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Submit(Case):
         (self.bin / name).chmod(0o755)
 
     def run_here(self, arguments, ranks=0, path=os.environ["PATH"]):
-        """With the stand-ins in front of PATH."""
+        """Runs with the stubs first in PATH."""
         return run_tessera(arguments, ranks, 60, self.folder, environment={"PATH": f"{self.bin}:{path}"})
 
     def called(self, name):
@@ -79,7 +79,7 @@ class Submit(Case):
         self.assertTrue(infer[-1].endswith("runs/refused/jobs/experiment.yaml"))
 
     def test_slurm_that_gives_no_answer(self):
-        """status says so, and what the files say; submit does not risk two jobs on one result."""
+        """status reports this, and what the files contain. submit does not risk two jobs on one result."""
         self.stand_in("sbatch", f'echo $(($(wc -l <"{self.calls}") + 40))')
         self.stand_in("squeue", 'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1')
         yaml = self.config("silent")
