@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What reading, handing off and writing cost: `tessera infer` beside the bare network on preloaded tiles.
+"""The cost of reading, handing off and writing: `tessera infer` compared with the network alone on preloaded tiles.
 
 Usage: end_to_end_rate.py TESSERA BENCH_PREDICTION [--filters 64] [--precision bfloat16] [--rounds 3] [--sections 24]
-A synthetic volume (gzip chunks) is predicted by one worker and by two workers of one thread each, in turns with the
-bare forward pass of the same tile on one thread. Prints medians and the ratios of each round.
+One worker, then two workers of one thread each, predict a synthetic volume (gzip chunks). Runs alternate with the
+forward pass alone of the same tile on one thread. Prints medians and the ratios of each round.
 """
 import argparse
 import json
@@ -24,14 +24,15 @@ arguments = parser.parse_args()
 tessera = str(pathlib.Path(arguments.tessera).resolve())
 bench = str(pathlib.Path(arguments.bench).resolve())
 environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
-TILE = 572  # core 384: every tile of the run below is of this size, but for those at the far borders
+TILE = 572  # core 384: the size of all tiles of the run below, except those at the far borders
 
 EXPERIMENT = f"""
 experiment: rate
 data: {{raw: "v.h5:/volumes/raw", labels: "v.h5:/volumes/labels/cells", train_sections: [0, 2]}}
 model: {{base_filters: {arguments.filters}}}
 train: {{iterations: 1, tile: 204, threads: 2}}
-infer: {{output: "out.h5:/v", checkpoint: latest, tile: {TILE}, precision: {arguments.precision}, threads: 1, chunk: [1, 128, 128],
+infer: {{output: "out.h5:/v", checkpoint: latest, tile: {TILE}, precision: {arguments.precision}, threads: 1, chunk: [1,
+128, 128],
         block: [1, 1152, 1152]}}
 """
 
@@ -43,7 +44,7 @@ with tempfile.TemporaryDirectory() as folder:
         return done.stdout
 
     pathlib.Path(folder, "rate.yaml").write_text(EXPERIMENT)
-    shape = f"{arguments.sections},1152,1152"  # three cores each way: no tile is cut
+    shape = f"{arguments.sections},1152,1152"  # three cores along each axis: no tile is clipped
     run(tessera, "synth", "v.h5", "--shape", shape, "--seed", "1")
     run(tessera, "train", "rate.yaml")
     server = subprocess.Popen([bench, str(arguments.filters), "1", os.path.join(folder, "n.pt")], stdin=subprocess.PIPE,
@@ -58,7 +59,8 @@ with tempfile.TemporaryDirectory() as folder:
         return 384 * 384 / statistics.median(seconds) / 1e6
 
     def infer_rate(workers):
-        run("mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(workers + 1), tessera, "infer", "rate.yaml", "--restart")
+run("mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(workers + 1), tessera, "infer", "rate.yaml",
+"--restart")
         report = json.loads(pathlib.Path(folder, "runs/rate/inference.json").read_text())
         busy = max(w["elapsed_s"] for w in report["workers"])
         return report["total"]["voxels"] / busy / 1e6

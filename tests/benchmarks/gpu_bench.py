@@ -1,4 +1,4 @@
-"""What the scripts gpu_*.py share: bench_gpu, asked in turns, and rows of a table that are printed as they are measured."""
+"""Shared code of the scripts gpu_*.py: runs bench_gpu in turns and prints each row of a table when it is measured."""
 import os
 import queue
 import statistics
@@ -16,7 +16,7 @@ def add_options(parser):
 
 
 class BenchGpu:
-    """bench_gpu, asked line by line. `arguments` are those of add_options()."""
+    """A running bench_gpu, controlled line by line. `arguments` are those of add_options()."""
 
     def __init__(self, arguments, network_file):
         self.bench = arguments.bench
@@ -25,7 +25,7 @@ class BenchGpu:
         # LibTorch 1.13 has no bfloat16 transposed convolution on the CPU.
         self.precision = "bfloat16" if self.cuda else "float32"
         self.threads = len(os.sched_getaffinity(0)) if self.cuda else 1
-        self.process = subprocess.Popen([self.bench, arguments.device, str(self.filters), str(self.threads), network_file],
+self.process = subprocess.Popen([self.bench, arguments.device, str(self.filters), str(self.threads), network_file],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=environment(arguments.library_path))
         self.answers = queue.Queue()
@@ -48,7 +48,7 @@ class BenchGpu:
         return line
 
     def ask(self, *words):
-        """Its numbers, or a text that says what went wrong."""
+        """Its numbers, or an error text."""
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
         line = self.answer(180)
@@ -59,13 +59,13 @@ class BenchGpu:
 
 
 def environment(library_path):
-    """This one's, with the libraries of the programs; Python must not meet them."""
+    """This environment with the programs' libraries. Python itself must not load them."""
     old = os.environ.get("LD_LIBRARY_PATH")
-    return dict(os.environ, LD_LIBRARY_PATH=library_path + (":" + old if old else "")) if library_path else dict(os.environ)
+return dict(os.environ, LD_LIBRARY_PATH=library_path + (":" + old if old else "")) if library_path else dict(os.environ)
 
 
 class Clock:
-    """Time for a table: what does not fit is left out, and said to be."""
+    """The time budget of a table. Rows that do not fit are omitted, with a message."""
 
     def __init__(self, seconds):
         self.end = time.monotonic() + seconds
@@ -75,8 +75,8 @@ class Clock:
 
 
 def in_turns(rounds, jobs, warm_up=1):
-    """Asks {name: work} one after the other, `rounds` times and first to warm up. Returns {name: [first number of each
-    round]} of those that worked, {name: text} of those that did not, and {name: all numbers of the last round}."""
+    """Runs {name: work} one after the other, once to warm up and then `rounds` times. Returns {name: [first number of
+    each round]} of the successful ones, {name: text} of the failed ones, and {name: all numbers of the last round}."""
     times, failed, last = {name: [] for name in jobs}, {}, {}
     for turn in range(rounds + warm_up):
         for name, work in jobs.items():
@@ -94,13 +94,13 @@ def in_turns(rounds, jobs, warm_up=1):
 
 
 def median(rounds, work, warm_up=1):
-    """The median of the first number of each round, or a text when a round failed; and the last round's other numbers."""
+    """The median of the first number of each round, or an error text; and the other numbers of the last round."""
     times, failed, last = in_turns(rounds, {"": work}, warm_up)
     return (failed[""], []) if failed else (statistics.median(times[""]), last[""][1:])
 
 
 def ratio(times, name, other):
-    """How many times as fast one is as the other: the median of the rounds' ratios."""
+    """The speed ratio of two ways: the median of the rounds' ratios."""
     return statistics.median(b / a for a, b in zip(times[name], times[other]))
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""From HDF5 to HDF5 on one GPU: `tessera infer` beside the network alone, on plain and on gzip chunks, and beside the disk.
+"""From HDF5 to HDF5 on one GPU: `tessera infer` compared with the network alone and with the disk, on plain and gzip chunks.
 
-Usage: gpu_end_to_end.py BENCH_GPU TESSERA [--device cuda] [--mpirun mpirun] [--filters 64] [--shape 96,4096,4096] [--rounds 2]
+Usage: gpu_end_to_end.py BENCH_GPU TESSERA [--device cuda] [--mpirun mpirun] [--filters 64] [--shape 96,4096,4096]
+[--rounds 2]
                          [--folder DIR] [--memory /dev/shm] [--goal 85] [--library-path DIR]
-A volume of some texture is predicted by one worker (`infer.reproducible: false`, all else by default), in turns with the
-forward pass of the tile that it takes, for some seconds, for a card that is warm computes more slowly. Rates are voxels over the
-worker's own time (inference.json). "Once it runs" is without the start, in which kernels are chosen and checked: from the
-fourth block that is on the disk to the last one. Where that is below the goal's share
-of the network's rate, the same is done once in --memory: what is reached there and not in --folder is the disk's limit. The
-disk's own rates are of a plain file; nothing that is read from it lies in memory yet.
-With --device cpu the sizes are small and the precision is float32.
+One worker predicts a textured volume (`infer.reproducible: false`, all else by default). Runs alternate with some seconds
+of the forward pass of the same tile, because a warm card computes more slowly. Rates are voxels over the worker's own
+time (inference.json). "Once it runs" excludes the start, in which kernels are chosen and checked: it is from the fourth
+block on the disk to the last one. If that is below the goal's share of the network's rate, the same runs once in
+--memory. A rate reached there but not in --folder shows the disk's limit. The disk's own rates are those of a plain
+file that is not in the page cache. With --device cpu the sizes are small and the precision is float32.
 """
 import argparse
 import json
@@ -50,12 +50,13 @@ device: {arguments.device}
 data: {{raw: "small.h5:/volumes/raw", labels: "small.h5:/volumes/labels/cells", train_sections: [0, 2]}}
 model: {{base_filters: {filters}}}
 train: {{iterations: 1, tile: 204}}
-infer: {{output: "out.h5:/v", checkpoint: latest, precision: {precision}, reproducible: false{"" if CUDA else ", threads: 1"}}}
+infer: {{output: "out.h5:/v", checkpoint: latest, precision: {precision}, reproducible: false{"" if CUDA else ",
+threads: 1"}}}
 """
 
 
 def forget(file):
-    """What was written goes to the disk and out of memory."""
+    """Syncs the written data to the disk and drops it from the page cache."""
     descriptor = os.open(file, os.O_RDONLY)
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -83,7 +84,7 @@ def disk_rates(folder):
 
 
 class Place:
-    """A folder with an experiment in it."""
+    """A folder with an experiment."""
 
     def __init__(self, folder, filters, precision):
         self.folder = pathlib.Path(folder)
@@ -103,8 +104,8 @@ class Place:
         self.tessera("train", "rate.yaml")
 
     def begin_volume(self, gzip):
-        """Writes it beside what else is done."""
-        return subprocess.Popen([BENCH, "--volume", self.raw(gzip), ",".join(map(str, SHAPE)), str(gzip)], cwd=self.folder,
+        """Writes it in the background."""
+return subprocess.Popen([BENCH, "--volume", self.raw(gzip), ",".join(map(str, SHAPE)), str(gzip)], cwd=self.folder,
                                 env=ENVIRONMENT)
 
     @staticmethod
@@ -112,7 +113,7 @@ class Place:
         return f"raw{gzip}.h5"
 
     def infer(self, gzip):
-        """The worker's account, and what was printed."""
+        """The worker's report and the output."""
         forget(self.folder / self.raw(gzip))
         text = self.tessera("infer", "rate.yaml", "--restart", "--set", f"infer.raw={self.raw(gzip)}:/volumes/raw")
         report = json.loads((self.folder / "runs/rate/inference.json").read_text())
@@ -127,12 +128,13 @@ def main():
         disk.train()
         if any(volume.wait() != 0 for volume in volumes):
             raise SystemExit("a volume could not be written")
-        print(f"{bench.text}; {bench.filters} filters, {bench.precision}, {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]} voxels, median of "
+print(f"{bench.text}; {bench.filters} filters, {bench.precision}, {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]} voxels, median of
+"
               f"{arguments.rounds} rounds")
 
         def bare_rate(side, core):
             calls = 2
-            for _ in range(3):  # kernels are chosen; how many calls take long enough; the measurement
+            for _ in range(3):  # choose kernels; find how many calls take long enough; measure
                 answer = bench.ask("network", "fastest", bench.precision, side, calls)
                 if isinstance(answer, str):
                     raise SystemExit(answer)
@@ -140,7 +142,7 @@ def main():
             return core**2 / answer[0]
 
         def measure(place, what, gzip, rounds):
-            """Rows of one kind of chunks. Returns the share of the network's rate, in per cent, and the input's bytes."""
+            """Prints the rows of one kind of chunks. Returns the percentage of the network's rate, and the input's bytes."""
             held = (place.folder / place.raw(gzip)).stat().st_size
             row(what, "input", f"{held / 1e9:.4g} GB")
             bare, whole, running, accounts = [], [], [], []
@@ -152,7 +154,7 @@ def main():
                 side, core = int(tile[1]), int(tile[2])
                 bare.append(bare_rate(side, core))
                 whole.append(account["voxels"] / account["elapsed_s"])
-                running.append((account["voxels"] - account["start_voxels"]) / (account["elapsed_s"] - account["start_s"]))
+running.append((account["voxels"] - account["start_voxels"]) / (account["elapsed_s"] - account["start_s"]))
                 accounts.append(account)
             row(what, f"network alone, input {side}", f"{statistics.median(bare) / 1e6:.4g} Mvoxels/s")
             for words, rates in (("tessera infer", whole), ("tessera infer, once it runs", running)):

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What each step of the paper's network costs on a device, in every way that LibTorch has for it, beside its floor.
+"""The cost of each step of the paper's network on a device, in every way that LibTorch offers, compared with its floor.
 
 Usage: gpu_layers.py [--device cuda] [--filters 64] [--side 572] [--batch 1] [--backward] [--algorithms 10] [--seconds 60]
-The floor of a step is the longer of its operations at the rate of a dense bfloat16 product and of its bytes (each image and
-weight read or written once) at the rate of a kernel that reads and writes, both measured here. Kernels are recorded as a CUDA graph, so the time
-they take to be started does not count, and go round among so many images that the caches do not hold them. In
-microseconds, the median of 5. A way that this LibTorch or device lacks is left out. `--algorithms`: how many cuDNN
-tries for each shape; 0: all. With --device cpu it only shows that it runs.
+The floor of a step is the larger of two times. One is its operations at the rate of a dense bfloat16 product. The other
+is its bytes (each image and weight read or written once) at the rate of a kernel that reads and writes. Both rates are
+measured here. Kernels are recorded as a CUDA graph, so their launch time does not count. They cycle through so many
+images that caches cannot hold them. Times are in microseconds, the median of 5. A way that this LibTorch or device lacks
+is omitted. `--algorithms`: how many algorithms cuDNN tries for each shape; 0: all. With --device cpu the script only
+shows that it runs.
 """
 import argparse
 import statistics
@@ -47,7 +48,7 @@ def weight(out, into, taps):
 
 
 def micros_of(work, inputs):
-    """One call's time; work(*input) goes round among the inputs."""
+    """The time of one call; work(*input) cycles through the inputs."""
     if not CUDA:
         begin = time.perf_counter()
         work(*inputs[0])
@@ -83,14 +84,15 @@ class Table:
             self.product = 2 * 8192**3 / micros_of(lambda: a @ b, [()] * 4)
             x = torch.rand(2**29, device="cuda")
             y = torch.empty_like(x)
-            # By a kernel: a graph's own copies are slower.
+            # A kernel copies, because a graph's own copies are slower.
             self.copied = 2 * 2**31 / micros_of(lambda: torch.mul(x, 2, out=y), [()])
-            print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}; dense product "
+print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}; dense
+product "
                   f"{self.product / 1e6:.0f} TFLOP/s, copy {self.copied / 1e3:.0f} GB/s")
         self.sums = {}
 
     def step(self, name, flop, bytes_moved, make_input, ways):
-        """`ways`: {name: work}; the first one's sum, and the best one's, are summed up over the steps."""
+        """`ways`: {name: work}. The times of the first and of the best way are summed over the steps."""
         if clock.is_up():
             print(f"{name:<26} not measured: time is up")
             return
@@ -111,7 +113,8 @@ class Table:
             self.add(way, taken)
         self.add("floor", floor)
         self.add("best", best or 0)
-        print(f"{name:<26} {flop / 1e9:7.2f} GFLOP {bytes_moved / 1e6:7.1f} MB  floor {floor:6.1f} ({by})  {'  '.join(texts)}", flush=True)
+print(f"{name:<26} {flop / 1e9:7.2f} GFLOP {bytes_moved / 1e6:7.1f} MB  floor {floor:6.1f} ({by})  {'  '.join(texts)}",
+flush=True)
 
     def add(self, way, taken):
         self.sums[way] = self.sums.get(way, 0) + taken
@@ -164,7 +167,7 @@ def maxima(x):
 
 
 def copied(to, source, wide):
-    """As they are, or in pieces of 16 bytes, for each of which a GPU computes a place."""
+    """Unchanged, or in 16-byte vectors, for each of which a GPU computes one position."""
     return to.view(torch.complex128).copy_(source.view(torch.complex128)) if wide else to.copy_(source)
 
 
@@ -190,7 +193,7 @@ def pieces_of(x, pieces):
 
 
 def weight_gradient(g, x):
-    """Of a 1x1 convolution: a product for each of some pieces of the image, then their sum."""
+    """Of a 1x1 convolution: one product for each of several parts of the image, then their sum."""
     pieces = max(1, min(x.size(2), 2**22 // (x.size(0) * g.size(1) * x.size(1))))
     while x.size(2) % pieces:
         pieces -= 1
@@ -202,12 +205,14 @@ def input_gradient(g, w):
 
 
 def gradients(w, mask):
-    """By cuDNN, of a convolution without padding."""
-    return lambda x, g: torch.ops.aten.convolution_backward(g, x, w, [w.size(0)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask)
+    """cuDNN's gradient of a convolution without padding."""
+return lambda x, g: torch.ops.aten.convolution_backward(g, x, w, [w.size(0)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1,
+mask)
 
 
 def bias_gradient(x, g):
-    return torch.ones(1, g.numel() // g.size(1), device=g.device, dtype=g.dtype) @ g.permute(0, 2, 3, 1).reshape(-1, g.size(1))
+return torch.ones(1, g.numel() // g.size(1), device=g.device, dtype=g.dtype) @ g.permute(0, 2, 3, 1).reshape(-1,
+g.size(1))
 
 
 def product_gradients(w):
@@ -228,16 +233,17 @@ def steps(table, filters):
             both, before = 2 * side, side
             flop = 2 * n * side * side * 2 * width * 4 * width
             w, b = weight(4 * width, 2 * width, 1), torch.zeros(4 * width, device=arguments.device, dtype=torch.bfloat16)
-            table.step(f"up {block - 5}: {2 * width} to {width}, {both}", flop, 2 * n * (before**2 * 2 * width + both**2 * width),
+table.step(f"up {block - 5}: {2 * width} to {width}, {both}", flop, 2 * n * (before**2 * 2 * width + both**2 * width),
                        lambda: (image(2 * width, before),),
                        {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b)})
             if arguments.backward:
                 table.step(f"back through up {block - 5}", 2 * flop, 4 * n * (before**2 * 2 * width + both**2 * width),
                            lambda: (image(2 * width, before), image(4 * width, before)), product_gradients(w))
-            table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width, both)),
+table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width,
+both)),
                        copies(shuffle))
             cropped = crops.pop()
-            table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)),
+table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)),
                        copies(crop))
             side, channels = both, 2 * width
         for _ in range(2):
@@ -272,13 +278,15 @@ def steps(table, filters):
             if arguments.backward:
                 ways = {"with places": lambda x: F.max_pool2d_with_indices(x, 2),
                         "and back": lambda x: pool_and_back(x)}
-            table.step(f"pooling {block}: {side // 2}", 0, 2.5 * n * side**2 * width, lambda: (image(width, before),), ways)
+table.step(f"pooling {block}: {side // 2}", 0, 2.5 * n * side**2 * width, lambda: (image(width, before),), ways)
             crops.append(side)
             side //= 2
     w, b = weight(2, filters, 1), torch.zeros(2, device=arguments.device, dtype=torch.bfloat16)
     w8, b8 = weight(8, filters, 1), torch.zeros(8, device=arguments.device, dtype=torch.bfloat16)
-    table.step(f"classes: {side}", 2 * n * side**2 * filters * 2, 2 * n * side**2 * (filters + 2), lambda: (image(filters, side),),
-               {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b), "conv, 8 classes": lambda x: F.conv2d(x, w8, b8),
+table.step(f"classes: {side}", 2 * n * side**2 * filters * 2, 2 * n * side**2 * (filters + 2), lambda: (image(filters,
+side),),
+{"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b), "conv, 8 classes": lambda x: F.conv2d(x,
+w8, b8),
                 "product, 8 classes": lambda x: product_of(x, w8, b8)})
     if arguments.backward:
         table.step("back through classes", 4 * n * side**2 * filters * 8, 4 * n * side**2 * (filters + 8),

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""One table: what a device can do, what Tessera gets out of it, and what PyTorch in Python gets, in turns.
+"""One table: a device's peak rates, Tessera's rates and PyTorch's in Python, measured in turns.
 
 Usage: gpu_rate.py BENCH_GPU [--device cuda] [--filters 64] [--sides 572,1020,2044,4092] [--rounds 5] [--seconds 240]
                    [--no-compile] [--library-path DIR]
 With --device cpu the sizes are small and the precision is float32. Both sides run the network of Ronneberger et al. 2015
 with the same weights in bfloat16, channels_last; PyTorch has cudnn.benchmark on and runs under inference_mode, as written
 and with torch.compile.
-The network's rows are of the forward pass to the logits, input on the device. PyTorch's training is autocast with float32
-weights and its samples are on the device before it begins; Tessera's are cut, bent (elastic 10 px) and copied meanwhile.
-Every figure is the median of the rounds after one to warm up, and every row is printed when it is measured. What does not
-fit the time (--seconds) is left out and said to be. Without PyTorch its columns are left out.
+The network's rows are the forward pass to the logits, with the input on the device. PyTorch's training uses autocast with
+float32 weights, and its samples are on the device before it starts. Tessera's samples are cut, deformed (elastic 10 px)
+and copied during the training. Every figure is the median of the rounds after one warm-up round. Every row is printed
+when it is measured. Rows that do not fit the time (--seconds) are omitted, with a message. Without PyTorch its columns
+are omitted.
 """
 import argparse
 import os
@@ -70,7 +71,7 @@ class PyTorch:
         return (time.perf_counter() - begin) / repeats
 
     def network_seconds(self, side, repeats, compiled):
-        """As bench_gpu's: the same pixels, which are no constant, for constants cost a GPU less power."""
+        """The same pixels as bench_gpu. They are not constant, because constants cost a GPU less power."""
         x = (torch.arange(side * side, device=self.device) * 7919 % 1009).float() / 504.5 - 1
         x = x.reshape(1, 1, side, side).to(self.type).contiguous(memory_format=torch.channels_last)
         if compiled and self.compiled is None:
@@ -98,7 +99,7 @@ class PyTorch:
         self.trained = self.fresh().train()
         self.optimizer = torch.optim.SGD(self.trained.parameters(), 1e-5, momentum=0.99)
         out = TRAIN_SIDE - 184
-        self.x = torch.randn(BATCH, 1, TRAIN_SIDE, TRAIN_SIDE, device=self.device).contiguous(memory_format=torch.channels_last)
+self.x = torch.randn(BATCH, 1, TRAIN_SIDE, TRAIN_SIDE, device=self.device).contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, 2, (BATCH, out, out), device=self.device)
         self.pixel_weights = torch.rand(BATCH, out, out, device=self.device) + 0.5
 
@@ -134,7 +135,7 @@ def main():
         seconds, _ = median(arguments.rounds, lambda: tessera.ask("product", PRODUCT, repeats))
         dense = None if isinstance(seconds, str) else 2 * PRODUCT**3 / seconds / 1e12
         row(f"dense product {PRODUCT}^3", "bfloat16", f"{dense:.3g} TFLOP/s" if dense else seconds)
-        dense = dense if CUDA else None  # of another precision than the network
+        dense = dense if CUDA else None  # in another precision than the network
         if pytorch and CUDA:
             seconds, _ = median(arguments.rounds, lambda: pytorch.product_seconds(repeats))
             row(f"dense product {PRODUCT}^3", "bfloat16, PyTorch", f"{2 * PRODUCT**3 / seconds / 1e12:.3g} TFLOP/s")
@@ -144,7 +145,7 @@ def main():
         row(f"copy of {COPY_MIB} MiB", "read + written", f"{copied:.3g} GB/s" if copied else seconds)
 
         def show(what, who, seconds, amount, unit, flop, *more):
-            """A row from the seconds of so much; `seconds` may be what went wrong."""
+            """A row from the seconds for this amount of work; `seconds` may be an error text."""
             if isinstance(seconds, str):
                 row(what, who, seconds)
                 return
@@ -164,7 +165,7 @@ def main():
                 jobs = {}
                 if not compiled:
                     jobs["Tessera"] = lambda: tessera.ask("network", "fastest", tessera.precision, side, calls)
-                    jobs["Tessera, reproducible"] = lambda: tessera.ask("network", "by_rule", tessera.precision, side, calls)
+jobs["Tessera, reproducible"] = lambda: tessera.ask("network", "by_rule", tessera.precision, side, calls)
                 if pytorch:
                     jobs[who] = lambda: pytorch.network_seconds(side, calls, compiled)
                 times, failed, last = in_turns(arguments.rounds, jobs)
@@ -188,14 +189,14 @@ def main():
                 continue
             seconds, rest = median(arguments.rounds, lambda: tessera.ask("predict", tessera.precision, side, cores, 1))
             voxels, tiles = rest or (0, 0)
-            show(what, "Tessera, whole block", seconds, voxels / 1e6, "Mpx/s", tessera.ask("cost", side, BATCH)[0] * tiles)
+show(what, "Tessera, whole block", seconds, voxels / 1e6, "Mpx/s", tessera.ask("cost", side, BATCH)[0] * tiles)
 
         what = f"training, {TRAIN_SIDE}, batch {BATCH}"
         flop = tessera.ask("cost", TRAIN_SIDE, BATCH)[2] * BATCH
         if clock.is_up():
             row(what, "", "not measured: time is up")
         else:
-            jobs = {"Tessera": lambda: tessera.ask("train", tessera.precision, TRAIN_SIDE, BATCH, 10, STEPS, f"report={STEPS}")}
+jobs = {"Tessera": lambda: tessera.ask("train", tessera.precision, TRAIN_SIDE, BATCH, 10, STEPS, f"report={STEPS}")}
             if pytorch:
                 pytorch.start_training()
                 jobs["PyTorch"] = pytorch.train_seconds
@@ -205,7 +206,7 @@ def main():
                 show(what, name, failed.get(name) or statistics.median(times[name]), BATCH, "images/s", flop, *more)
             if len(times) == 2:
                 row(what, "Tessera is", f"{ratio(times, 'Tessera', 'PyTorch'):.2f} times as fast")
-        # Last, for it compiles for a minute.
+        # Last, because it compiles for a minute.
         if pytorch and CUDA and not arguments.no_compile:
             pytorch.trained = pytorch.optimizer = pytorch.x = None
             torch.cuda.empty_cache()

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What each technique brings on a device: every way is timed in turns with the one that it replaces.
+"""The gain of each technique on a device: every way is timed in turns with the one that it replaces.
 
 Usage: gpu_techniques.py BENCH_GPU [--device cuda] [--filters 64] [--rounds 5] [--seconds 150] [--library-path DIR]
 With --device cpu the sizes are small and the precision is float32. A gain is the median of the rounds' ratios, after one
-round to warm up. A way that this device or build lacks says so; what does not fit the time (--seconds) is left out.
+round to warm up. A way that this device or build lacks is reported as such. Ways that do not fit the time (--seconds)
+are omitted.
 """
 import argparse
 import os
@@ -22,18 +23,19 @@ SIDES, SMALL_SIDES = ((572, 2044), (188, 316)) if CUDA else ((236,), (188,))
 BATCH, TRAIN_SIDE, SMALL_TRAIN_SIDES, STEPS = (8, 572, (284, 572), 20) if CUDA else (2, 236, (204,), 2)
 clock = Clock(arguments.seconds)
 
-# A way's name for bench_gpu: in words, and what it replaces.
+# {name for bench_gpu: (description, the way that it replaces)}.
 ARRANGED = {"libtorch": ("LibTorch's operators", None), "plain": ("arranged for a GPU", "libtorch")}
 RECORDED = {"plain": ("kernels one by one", None), "recorded": ("recorded", "plain")}
 NETWORK = ARRANGED | {"maxima": ("pooling by maxima", "plain"), "fused": ("fused", "plain"), "both": ("both", "plain"),
                       "own": ("own kernels", "plain"), "all": ("fused and own kernels", "both")}
 ORDERED = {"library": ("by rule, the libraries' kernels", None), "by_rule": ("alike at every place", "library"),
            "exact": ("all layers summed in one order", "library")}
-PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("own kernels", "plain"), "all": ("fused and own kernels", "fused")}
+PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("own kernels", "plain"), "all": ("fused and own kernels",
+"fused")}
 
 
 def compare(what, ways, ask, amount, unit):
-    """Rows of all ways; ask(way) answers with seconds, in which so much is done."""
+    """Prints the rows of all ways; ask(way) returns the seconds and the amount of work."""
     if clock.is_up():
         row(what, "", "not measured: time is up")
         return
@@ -52,7 +54,7 @@ def main():
         print(f"{tessera.text}; {tessera.filters} filters, {tessera.precision}, median of {arguments.rounds} rounds")
 
         def calls(side, samples=1, passes=1):
-            """So many that the clock sees them."""
+            """Enough repetitions for the clock's resolution."""
             return max(5, min(100, int(5e13 / (tessera.ask("cost", side, 1)[0] * samples * passes)))) if CUDA else 5
 
         def network(side, precision=tessera.precision):
@@ -69,7 +71,7 @@ def main():
         for side in SIDES:
             compare(f"network, input {side}", NETWORK, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
         for side in SIDES:
-            compare(f"network, input {side}, {tessera.precision}", ORDERED, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
+compare(f"network, input {side}, {tessera.precision}", ORDERED, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
         if CUDA:
             compare("network, input 572, float32", ORDERED, network(572, "float32"), 388**2 / 1e6, "Mpx/s")
         for side in SMALL_SIDES:
@@ -80,9 +82,9 @@ def main():
         what = f"training, {TRAIN_SIDE}, batch {BATCH}"
         few = f"report={STEPS}"
         compare(what, {f"at_once=1 {few}": ("one sample at once", None),
-                       f"at_once={BATCH} {few}": (f"{BATCH} at once", f"at_once=1 {few}")}, train(BATCH), BATCH, "images/s")
+f"at_once={BATCH} {few}": (f"{BATCH} at once", f"at_once=1 {few}")}, train(BATCH), BATCH, "images/s")
         compare(what, {f"samples=host {few}": ("samples made on the host", None),
-                       f"samples=device {few}": ("on the device", f"samples=host {few}")}, train(BATCH), BATCH, "images/s")
+f"samples=device {few}": ("on the device", f"samples=host {few}")}, train(BATCH), BATCH, "images/s")
         compare(f"training, {TRAIN_SIDE}, batch 1", {"report=1": ("results read every step", None),
                                                      few: (f"every {STEPS} steps", "report=1")}, train(1), 1, "images/s")
         tessera.end()

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""What the weight map is for: how many touching nuclei run together with w0 = 10 and with w0 = 0.
+"""The effect of the weight map: how many touching nuclei are merged with w0 = 10 and with w0 = 0.
 
 Usage: nuclei_merges.py TESSERA DSB2018_SUBSET.h5 [--ranks 3] [--iterations 2000] [--seeds 1] [--w0 10 0] [--folder RUNS]
-Trains configs/nuclei.yaml once for each w0 and seed, all else and the number of iterations alike, predicts the images that
-it holds out with the last checkpoint (chosen by nothing), and counts over all of them, at the threshold 0.5 and at the one
-with the smallest pixel error. True nuclei are the ids of the labels, predicted ones 4-connected components:
+Trains configs/nuclei.yaml once for each w0 and seed, with everything else and the number of iterations equal. Predicts
+the held-out images with the last checkpoint (no selection). Counts over all of them, at the threshold 0.5 and at the
+threshold with the smallest pixel error. True nuclei are the ids of the labels, predicted ones are 4-connected
+components:
   merges        components that each hold the majority of two or more nuclei
   merged        the nuclei in them
   split         nuclei that hold the majority of two or more components, each at least a twentieth as large as they
@@ -42,7 +43,7 @@ def separated(ids):
 
 
 def score(ids, probability, threshold):
-    """The sums of one image."""
+    """The sums over one image."""
     predicted = probability > threshold
     components = label(predicted, connectivity=1)
     truth = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)  # 0 stays 0 where there is background
@@ -55,7 +56,7 @@ def score(ids, probability, threshold):
     overlaps = table[1:, 1:]
     sums = dict.fromkeys((*COUNTS, "seg"), 0.0)
     if nuclei > 0 and count > 0:
-        holds = 2 * overlaps > sizes[1:, None]  # (nucleus, component): the nucleus' majority is in it
+        holds = 2 * overlaps > sizes[1:, None]  # (nucleus, component): the majority of the nucleus is in the component
         in_component = holds.sum(0)
         sums["merges"] = int((in_component >= 2).sum())
         sums["merged"] = int(in_component[in_component >= 2].sum())
@@ -92,7 +93,8 @@ def main():
     parser.add_argument("--folder", help="keeps runs and predictions here")
     arguments = parser.parse_args()
     tessera, data = (str(pathlib.Path(p).resolve()) for p in (arguments.tessera, arguments.data))
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", HDF5_USE_FILE_LOCKING="FALSE")
+environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+HDF5_USE_FILE_LOCKING="FALSE")
     temporary = None if arguments.folder else tempfile.TemporaryDirectory()
     folder = pathlib.Path(arguments.folder or temporary.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,15 +115,17 @@ def main():
 
     def train_and_predict(w0, seed):
         name = f"w0_{w0:g}_seed_{seed}"
-        sets = [f"experiment={name}", f"train.weight_map.w0={w0:g}", f"train.seed={seed}", f"train.iterations={arguments.iterations}",
-                "train.minutes=0", f"train.validate_every={arguments.iterations}", "infer.checkpoint=latest", "infer.dtype=float32"]
+sets = [f"experiment={name}", f"train.weight_map.w0={w0:g}", f"train.seed={seed}",
+f"train.iterations={arguments.iterations}",
+"train.minutes=0", f"train.validate_every={arguments.iterations}", "infer.checkpoint=latest", "infer.dtype=float32"]
         common = [word for one in sets for word in ("--set", one)]
         begin = time.monotonic()
         run(["train", str(CONFIG), "--overwrite", *common], arguments.ranks)
         seconds, images = time.monotonic() - begin, []
         for file, image in held_out:
             out = folder / f"{name}{image}.h5"
-            run(["infer", str(CONFIG), "--overwrite", *common, "--set", f"infer.raw={file}:{image}/raw", "--set", f"infer.output={out}:/p"])
+run(["infer", str(CONFIG), "--overwrite", *common, "--set", f"infer.raw={file}:{image}/raw", "--set",
+f"infer.output={out}:/p"])
             with h5py.File(folder / file) as truth, h5py.File(out) as prediction:
                 images.append((truth[f"{image}/labels"][()], prediction["p"][()].reshape(truth[f"{image}/labels"].shape)))
         return images, seconds
@@ -136,7 +140,8 @@ def main():
             for threshold, note in ((0.5, ""), (best, " best")):
                 s = at[threshold]
                 counts = "  ".join(f"{s[key]:>{max(5, len(key))}}" for key in COUNTS)
-                print(f"{w0:>6g}  {seed:>4}  {threshold:>4.2f}{note:<5}  {s['nuclei']:>6}  {counts}  {s['wrong'] / s['pixels']:>11.4f}  "
+print(f"{w0:>6g}  {seed:>4}  {threshold:>4.2f}{note:<5}  {s['nuclei']:>6}  {counts}  {s['wrong'] / s['pixels']:>11.4f}
+"
                       f"{s['seg'] / max(1, s['nuclei']):>5.3f}  {seconds:>10.0f}", flush=True)
 
 

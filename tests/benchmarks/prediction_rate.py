@@ -2,10 +2,10 @@
 """Output pixels per second of Tessera's engine and of PyTorch in Python, in turns, on the same cores.
 
 Usage: prediction_rate.py BENCH_PREDICTION [--filters 64] [--tile 572] [--threads 1] [--rounds 5]
-Needs Debian's python3-torch (run it with /usr/bin/python3). Both predict the same tile with the same weights, in
-turns, so that whatever else the machine does hits both. PyTorch runs in inference mode, with its default layout and
+Needs Debian's python3-torch (run it with /usr/bin/python3). Both predict the same tile with the same weights, in turns,
+so that other load on the machine affects both. PyTorch runs in inference mode, with its default layout and
 with channels_last; autocast is bfloat16. LibTorch 1.13 has no bfloat16 transposed convolution on the CPU, so autocast
-runs that layer in float32, as any user of it must.
+runs that layer in float32, as for any user.
 """
 import argparse
 import os
@@ -53,7 +53,7 @@ with tempfile.TemporaryDirectory() as folder:
         took, _, mean = tessera.stdout.readline().split()
         return float(took), float(mean)
 
-    tessera_seconds("float32")  # writes the network before it answers
+    tessera_seconds("float32")  # writes the network before its first reply
     x = torch.ones(1, 1, arguments.tile, arguments.tile)
     columns = {
         "Tessera float32": lambda: tessera_seconds("float32"),
@@ -74,11 +74,11 @@ with tempfile.TemporaryDirectory() as folder:
     tessera.wait(60)
 
 pixels = (arguments.tile - 184) ** 2 / 1e6
-print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, median of {arguments.rounds} rounds")
-for name in columns:
+print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, median of {arguments.rounds}
+rounds") for name in columns:
     seconds = statistics.median(times[name])
     print(f"  {name:<32} {seconds:7.3f} s  {pixels / seconds:8.4f} Mpx/s  mean probability {means[name]:.5f}")
 for ours, theirs in (("float32", "float32"), ("float32", "float32 channels_last"), ("bfloat16", "float32"),
-                     ("bfloat16", "float32 channels_last"), ("bfloat16", "autocast"), ("bfloat16", "autocast channels_last")):
+("bfloat16", "float32 channels_last"), ("bfloat16", "autocast"), ("bfloat16", "autocast channels_last")):
     ratios = [b / a for a, b in zip(times["Tessera " + ours], times["PyTorch " + theirs])]
     print(f"  Tessera {ours} is {statistics.median(ratios):.2f} times as fast as PyTorch {theirs}")

@@ -1,11 +1,11 @@
-"""The network of Ronneberger et al. 2015, as one writes it in PyTorch: what the benchmarks compare Tessera with."""
+"""The network of Ronneberger et al. 2015 in plain PyTorch, which the benchmarks compare with Tessera."""
 import torch
 from torch.nn import functional as F
 
 
 class UNet(torch.nn.Module):
     """Two classes. `dropout` is that of the two deepest levels in training. `up_in_float32`: under autocast the
-    up-convolutions stay in float32, for LibTorch 1.13 has none in bfloat16 on the CPU."""
+    up-convolutions stay in float32, because LibTorch 1.13 has none in bfloat16 on the CPU."""
 
     def __init__(self, filters, dropout=0.0, up_in_float32=False):
         super().__init__()

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How far two predictions of the paper's network are apart whose kernels sum in another order, in each precision.
+"""The difference between two predictions of the paper's network with different reduction orders, in each precision.
 
 Usage: reduction_order.py [--filters 64] [--side 428]      (python3-torch, one thread; half a minute)
-A GPU's kernels for inputs of another size, or of another card, may sum in another order. Here each convolution's result is
-computed in float32 and moved by noise of 1e-7 and 1e-6 of its mean magnitude, which is what another order of 576 to 9216
-float32 terms does; then it is rounded as the precision stores it. He's weights, random pixels. Prints the largest and the
-mean difference in probability, and the same against float32 without noise.
+GPU kernels for another input size, or on another card, may use another reduction order. Here each convolution's result
+is computed in float32. Noise of 1e-7 and 1e-6 of its mean magnitude is added: that is the effect of another order of
+576 to 9216 float32 terms. Then the result is rounded to the precision. Weights are He's, pixels are random. Prints the
+largest and the mean difference in probability, and the same against float32 without noise.
 """
 import argparse
 
@@ -79,4 +79,5 @@ with torch.inference_mode():
         plain = probability(weights, pixels, precision, 0)
         print(f"{name:<9} against float32:       {text(plain, exact)}")
         for noise in (1e-7, 1e-6):
-            print(f"{name:<9} summed otherwise, {noise:.0e}: {text(probability(weights, pixels, precision, noise), plain)}", flush=True)
+print(f"{name:<9} summed otherwise, {noise:.0e}: {text(probability(weights, pixels, precision, noise), plain)}",
+flush=True)

@@ -5,9 +5,9 @@ Usage: training_rate.py BENCH_TRAINING [--filters 16] [--tile 476] [--threads 1]
 Needs Debian's python3-torch, numpy, scipy and h5py (run it with /usr/bin/python3). Both train the same network (valid
 convolutions, dropout 0.2, Adam, batch 1) on the same sections with the same augmentation: a random place, right angles,
 mirroring, contrast, brightness, Gaussian noise, and with --elastic the paper's deformation at a 3 x 3 grid. Each makes
-its samples ahead on one thread or process of its own. The whole is bound to as many cores as there are threads, so that
-nobody gets more. PyTorch runs with its default layout and with channels_last; autocast is bfloat16, in which LibTorch
-1.13 has no transposed convolution on the CPU: that layer stays in float32.
+its samples in advance on a thread or process of its own. Everything is bound to as many cores as there are threads, so
+that both sides get the same. PyTorch runs with its default layout and with channels_last; autocast is bfloat16, in
+which LibTorch 1.13 has no transposed convolution on the CPU: that layer stays in float32.
 """
 import argparse
 import os
@@ -41,7 +41,8 @@ LOST = 184
 
 class Samples(torch.utils.data.Dataset):
     def __init__(self, raw, labels):
-        self.raw = np.pad((raw - raw.mean()) / raw.std(), ((0, 0), (LOST // 2,) * 2, (LOST // 2,) * 2), "reflect").astype(np.float32)
+self.raw = np.pad((raw - raw.mean()) / raw.std(), ((0, 0), (LOST // 2,) * 2, (LOST // 2,) * 2),
+"reflect").astype(np.float32)
         self.labels = labels
 
     def __len__(self):
@@ -106,7 +107,7 @@ def main():
         with h5py.File(volume, "w") as file:
             file["raw"], file["labels"] = raw, labels
         tessera = subprocess.Popen([arguments.bench, str(arguments.filters), str(arguments.tile), str(arguments.threads),
-                                    str(arguments.elastic), volume], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+str(arguments.elastic), volume], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
         def tessera_seconds(precision):
             tessera.stdin.write(precision + "\n")
@@ -118,16 +119,17 @@ def main():
         columns = {f"Tessera {p}": lambda p=p: tessera_seconds(p) for p in ("float32", "bfloat16")}
         for name, autocast in (("float32", False), ("autocast", True)):
             for layout in ("", " channels_last"):
-                columns[f"PyTorch {name}{layout}"] = PyTorch(Samples(raw, labels), class_weights, autocast, bool(layout)).step
+columns[f"PyTorch {name}{layout}"] = PyTorch(Samples(raw, labels), class_weights, autocast, bool(layout)).step
         times = {name: [] for name in columns}
         for turn in range(arguments.rounds + 2):
             for name, run in columns.items():
                 took = run()
                 if turn > 1:  # the first two warm up
                     times[name].append(took)
-        tessera.communicate("end\n", timeout=60)  # the samples' processes hold its standard input open, too
+        tessera.communicate("end\n", timeout=60)  # the samples' processes also hold its standard input open
 
-    print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, elastic {arguments.elastic:g}, "
+print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, elastic {arguments.elastic:g},
+"
           f"median of {arguments.rounds} rounds")
     for name in columns:
         seconds = statistics.median(times[name])

@@ -1,8 +1,8 @@
-/* Preloaded into a program (LD_PRELOAD), writes down which files it opens: a line "RANK PATH" for each
+/* Preloaded into a program (LD_PRELOAD), records the files that it opens: a line "RANK PATH" for each
  * opening.
  *
- *   TESSERA_OPENS_LOG    the file to append to; its own folder is not looked at
- *   TESSERA_OPENS_UNDER  only absolute paths that begin so, and all relative ones
+ *   TESSERA_OPENS_LOG    the file to append to; its own folder is not recorded
+ *   TESSERA_OPENS_UNDER  records only absolute paths with this prefix, and all relative ones
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,7 +30,7 @@ static void note(const char* path) {
   const int fd =
       NEXT(int (*)(const char*, int, ...), "open")(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd >= 0) {
-    if (write(fd, line, (size_t)size) != size) abort(); /* a log with gaps would pass for few openings */
+    if (write(fd, line, (size_t)size) != size) abort(); /* a log with gaps would look like few openings */
     close(fd);
   }
   errno = before;

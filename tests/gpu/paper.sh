@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The paper's experiment, configs/isbi2012_paper.yaml, on real sections: trained on 0 to 15, scored on 16 to 19.
 # Usage: paper.sh TESSERA MPIRUN cpu|cuda MINUTES FOLDER [DATA]      exit code 77: skipped
-# The training ends after MINUTES at the latest; FOLDER, which is made, keeps the run; DATA (TESSERA_DATA, or ../shared/data
-# beside the sources) holds isbi2012/train-*.tif. On the CPU it is a small network, which shows only that all steps work.
+# The training ends after MINUTES at the latest. FOLDER is created and keeps the run. DATA (default TESSERA_DATA, or
+# ../shared/data beside the sources) holds isbi2012/train-*.tif. On the CPU a small network only shows that all steps work.
 set -euo pipefail
 source=$(realpath "$(dirname "$0")/../..")
 tessera=$(realpath "$1") mpirun=$2 device=$3 minutes=$4 folder=$5 data=${6:-${TESSERA_DATA:-$source/../shared/data}}

@@ -32,7 +32,7 @@ ranks=("$mpirun" -n 2 --oversubscribe --bind-to none "$tessera")
 "${ranks[@]}" infer e.yaml
 "$tessera" verify e.yaml
 "$tessera" evaluate e.yaml
-# The worker says what it computed on.
+# The worker reports its device.
 for record in training inference; do
   grep -q "\"device\": \"$device[:,]" "runs/device/$record.json" || { echo "$record.json does not say $device" >&2; exit 1; }
 done
