@@ -1,116 +1,220 @@
-"""The order of the house: which folder may include what, and that every key of an experiment is explained."""
+"""The order of the house: which room may include which, what belongs in one room only, and how long functions are."""
 
+import pathlib
 import re
 import sys
+import tempfile
 import unittest
-import pathlib
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(SOURCE / "tests/end_to_end"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import Case, resolved_keys, run_tessera  # noqa: E402
+from sources import SOURCE, STOREYS, code_of, functions_of, includes_of, room_of, source_files  # noqa: E402
 
-INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+# The rooms that a room may include, beside itself. Arrows go down only.
+ROOMS = {
+    "io/base": "",
+    "io/geometry": "io/base",
+    "io/volume": "io/base io/geometry",
+    "io/hdf5": "io/base io/geometry io/volume",
+    "io/images": "io/base io/geometry",
+    "io/stores": "io/base io/geometry io/volume io/hdf5",
 
-ALLOWED_FOLDERS = {"io": {"io"}, "workers": {"workers", "io"}, "pipeline": {"pipeline", "workers", "io"}}
+    "workers/mpi": "io/base",
+    "workers/numbers": "",
+    "workers/device": "io/base workers/mpi",
+    "workers/kernels": "io/base io/geometry workers/device",
+    "workers/blocks": "io/base io/geometry io/volume io/hdf5 workers/mpi",
+    "workers/metrics": "io/base workers/mpi workers/numbers",
+    "workers/synthetic": "io/base io/geometry workers/numbers",
+    "workers/network": "io/base io/geometry io/hdf5 workers/device workers/kernels workers/numbers",
+    "workers/samples": "io/base io/geometry io/volume io/hdf5 io/stores workers/device workers/metrics workers/network workers/numbers",
+    "workers/gradients": "io/base io/geometry workers/device workers/kernels workers/mpi workers/network workers/samples",
+    "workers/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/mpi workers/network "
+                     "workers/numbers",
+    "workers/train": "io/base io/volume io/hdf5 workers/device workers/gradients workers/infer workers/metrics workers/mpi "
+                     "workers/network workers/samples",
+
+    "pipeline/run": "io/base io/geometry io/volume io/hdf5 io/stores workers/mpi",
+    "pipeline/blocks": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/mpi pipeline/run",
+    "pipeline/evaluate": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/metrics workers/mpi pipeline/run",
+    "pipeline/config": "io/base io/geometry io/volume io/stores workers/device workers/gradients workers/infer workers/mpi workers/network "
+                       "workers/samples workers/train pipeline/evaluate pipeline/run",
+    "pipeline/train": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/gradients workers/infer "
+                      "workers/mpi workers/network workers/samples workers/train pipeline/config pipeline/run",
+    "pipeline/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/infer workers/mpi "
+                      "workers/network pipeline/blocks pipeline/config pipeline/run",
+    "pipeline/report": "io/base pipeline/config pipeline/evaluate pipeline/run",
+    "pipeline/cluster": "io/base io/volume workers/device pipeline/config pipeline/run",
+    "pipeline/commands": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/blocks workers/device workers/infer "
+                         "workers/mpi workers/network workers/synthetic pipeline/blocks pipeline/cluster pipeline/config "
+                         "pipeline/evaluate pipeline/infer pipeline/report pipeline/run pipeline/train",
+    "pipeline": "io/base io/hdf5 workers/mpi pipeline/commands pipeline/run",
+}
+LOOSE_FILES = {"pipeline/main.cpp"}
+
 MPI, TORCH, YAML = r"mpi\.h|mpi-ext\.h", r"(torch|ATen|c10|caffe2)/.*", r"yaml-cpp/.*"
 FORBIDDEN = {"io": [MPI, TORCH, YAML], "workers": [YAML], "pipeline": []}
 
+# Words of the code (comments aside) that stay in some rooms, or out of some.
+HDF5 = re.compile(r"\bhid_t\b|\bhsize_t\b|\bH5[A-Z]\w*|\bhdf5\.h\b")
+NVRTC = re.compile(r"nvrtc", re.IGNORECASE)
+UNET = re.compile(r"unet", re.IGNORECASE)
+ONLY_IN = {HDF5: {"io/hdf5", "io/stores"}, NVRTC: {"workers/device", "workers/kernels"}}
+NOT_IN = {UNET: {"workers/blocks", "pipeline/blocks", "pipeline/config"}}
+EXEMPT = {UNET: re.compile(r"pipeline/config/(model_config|experiment)\.(h|cpp)")}  # the section of the network itself
 
-def includes_of(folder, root=SOURCE):
-    """(file, what it includes) of every source file of a folder."""
-    found = []
-    for file in sorted((root / folder).rglob("*")):
-        if file.suffix in (".h", ".cpp", ".hpp", ".cc", ".cu", ".cuh", ".ipp"):
-            found += [(file.relative_to(root), name) for name in INCLUDE.findall(file.read_text())]
-    return found
+LONGEST_FUNCTION = 80
+# What a kernel does with its registers cannot be parted into functions.
+LONG_FUNCTIONS = {"workers/kernels/hopper_kernels.cu: convolve_patches", "pipeline/commands/infer.cpp: predict_volume",
+                  "pipeline/commands/train.cpp: run_train", "pipeline/config/experiment.cpp: read_train",
+                  "workers/train/trainer.cpp: Trainer::advance"}
 
 
-def wrong_includes(folder, root=SOURCE):
+# Arrows against the table that are still to be removed.
+WRONG_INCLUDES = {"io/volume/block_journal.cpp includes io/hdf5/checkpoint_file.h",
+                  "pipeline/config/experiment.h includes pipeline/train/best_validation.h",
+                  "pipeline/config/train_config.h includes pipeline/train/best_validation.h"}
+
+
+def wrong_includes(root=SOURCE):
     wrong = []
-    for file, name in includes_of(folder, root):
-        first = name.split("/")[0]
-        own = first in ALLOWED_FOLDERS or first == "tests"
-        forbidden = any(re.fullmatch(one, name) for one in FORBIDDEN[folder])
-        if name.startswith(".") or (own and first not in ALLOWED_FOLDERS[folder]) or forbidden:
-            wrong.append(f"{file} includes {name}")
+    for file in source_files(root):
+        room = room_of(file)
+        allowed = {room, *ROOMS.get(room, "").split()}
+        for name in includes_of(file, root):
+            inside = name.split("/")[0] in STOREYS + ("tests",)
+            forbidden = any(re.fullmatch(one, name) for one in FORBIDDEN[file.parts[0]])
+            # A name without a folder is one of the including file's own room.
+            if name.startswith(".") or forbidden or (inside and room_of(name) not in allowed):
+                wrong.append(f"{file} includes {name}")
     return wrong
 
 
-class Folders(unittest.TestCase):
-
-    def test_arrows_go_one_way(self):
-        for folder in ALLOWED_FOLDERS:
-            self.assertGreater(len(includes_of(folder)), 20, f"{folder}: nothing found to look at")
-            self.assertEqual(wrong_includes(folder), [])
-
-    def test_the_test_finds_wrong_arrows(self):
-        import tempfile
-        with tempfile.TemporaryDirectory() as temporary:
-            root = pathlib.Path(temporary)
-            bad = {"io/a.cpp": ["workers/mpi/agreement.h", "mpi.h", "torch/torch.h", "ATen/Functions.h", "yaml-cpp/yaml.h", "../x.h"],
-                   "workers/a/b.h": ["pipeline/run/run_folder.h", "yaml-cpp/yaml.h"], "pipeline/a.cpp": ["tests/unit/error_message.h"]}
-            for name, lines in bad.items():
-                (root / name).parent.mkdir(parents=True)
-                (root / name).write_text("".join(f'#include "{one}"\n' for one in ["io/geometry/box.h", "vector", *lines]))
-                self.assertEqual(len(wrong_includes(name.split("/")[0], root)), len(lines), name)
+def wrong_places(root=SOURCE):
+    """Rooms that the table lacks, and files that are in no room."""
+    wrong = []
+    for file in source_files(root):
+        if len(file.parts) == 2 and str(file) not in LOOSE_FILES:
+            wrong.append(f"{file} is in no room")
+        elif room_of(file) not in ROOMS:
+            wrong.append(f"{file}: the table of rooms lacks {room_of(file)}")
+        elif len(file.parts) > 3:
+            wrong.append(f"{file} is in a room within a room")
+    return wrong
 
 
-def documented_keys(text):
-    """{"train.iterations": comment} of a YAML file of block sections; a comment may go on in the next line."""
-    keys, path = {}, []
-    for line in text.splitlines():
-        found = re.fullmatch(r"( *)([a-z_0-9]+):([^#]*)(#.*)?", re.sub(r"^( *)- ", r"\1  ", line))
-        if found:
-            path = path[:len(found[1]) // 2] + [found[2]]
-            keys[".".join(path)] = (found[3].strip() != "", (found[4] or "").lstrip("# "))
-    return {key: comment for key, (has_value, comment) in keys.items() if has_value}
+def misplaced_words(root=SOURCE):
+    wrong = []
+    for file in source_files(root):
+        code, room = code_of(file, root), room_of(file)
+        for word in (*ONLY_IN, *NOT_IN):
+            here = room in ONLY_IN.get(word, {room}) and room not in NOT_IN.get(word, ())
+            exempt = word in EXEMPT and EXEMPT[word].fullmatch(str(file))
+            if not here and not exempt and (found := word.search(code)):
+                wrong.append(f"{file} has {found[0]}")
+    return wrong
 
 
-def keys_read():
-    """The keys that pipeline/config reads, by its own words."""
-    text = "".join((SOURCE / f"pipeline/config/{name}.cpp").read_text() for name in ("data_config", "experiment", "slurm_config"))
-    reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
-    reads += re.findall(r'\b(?:dataset|sections|shape|pixel|position|number_or_auto|text)\((\w+), "(\w+)"', text)
-    reads += [("stage", key) for key in re.findall(r'\btext_of\("(\w+)"', text)]
-    sections = {"root": [""], "augmentation": ["train.augmentation."], "weight_map": ["train.weight_map."],
-                "schedule": ["train.schedule."], "stage": ["slurm.infer."], "region": ["infer.region."], "skip": ["infer.skip."],
-                "volume": ["data.", "data.volumes."], "data_region": ["data.region.", "data.volumes.region."]}
-    only_in_lists = {"data.sampling_weight"}
-    return {section + key for variable, key in reads for section in sections.get(variable, [f"{variable}."])} - only_in_lists
+def cycles(rooms):
+    """The rooms that remain when rooms without arrows to remaining rooms are taken away, one after the other."""
+    left = {room: set(allowed.split()) for room, allowed in rooms.items()}
+    while free := [room for room, allowed in left.items() if not allowed & left.keys()]:
+        for room in free:
+            del left[room]
+    return sorted(left)
 
 
-class Keys(Case):
+def long_functions(root=SOURCE):
+    return [f"{file}: {name}" for file in source_files(root)
+            for name, lines in functions_of((root / file).read_text()) if lines > LONGEST_FUNCTION]
 
-    all_keys = SOURCE / "configs/all_keys.yaml"
 
-    def test_every_key_is_explained(self):
-        documented = documented_keys(self.all_keys.read_text())
-        read = keys_read()
-        self.assertGreater(len(read), 50)
-        self.assertEqual(sorted(read - documented.keys()), [], "keys that the program reads and all_keys.yaml lacks")
-        self.assertEqual(sorted(documented.keys() - read), [], "keys of all_keys.yaml that nobody reads")
-        self.assertEqual([k for k, comment in documented.items() if len(comment) < 3], [], "keys without a comment")
+class Rooms(unittest.TestCase):
 
-    def test_the_program_resolves_no_other_key(self):
-        result = run_tessera(["check", self.all_keys], cwd=self.folder)
-        self.assertIn(result.code, (0, 1), result)
-        resolved = resolved_keys(result.stdout)
-        self.assertGreater(len(resolved), 50)
-        self.assertEqual(sorted(resolved.keys() - documented_keys(self.all_keys.read_text()).keys()), [])
+    def test_arrows_go_down(self):
+        self.assertGreater(len(source_files()), 300, "nothing found to look at")
+        self.assertEqual(sorted(set(wrong_includes()) - WRONG_INCLUDES), [])
 
-    def test_every_experiment_file_parses(self):
-        files = sorted((SOURCE / "configs").glob("*.yaml"))
-        self.assertGreater(len(files), 1)
-        for file in files:
-            with self.subTest(file=file.name):
-                result = run_tessera(["check", file], cwd=self.folder)
-                # 1: the volumes it names are not here.
-                self.assertIn(result.code, (0, 1), result)
-                self.assertGreater(len(resolved_keys(result.stdout)), 40, result)
-                broken = self.folder / file.name
-                broken.write_text(re.sub(r"^experiment:", "experimnt:", file.read_text(), flags=re.MULTILINE))
-                self.assertEqual(run_tessera(["check", broken], cwd=self.folder).code, 2)
+    def test_every_file_is_in_a_room(self):
+        self.assertEqual(wrong_places(), [])
+        self.assertEqual([room for room in ROOMS if not (SOURCE / room).is_dir()], [], "rooms that do not exist")
+
+    def test_the_table_has_no_cycle(self):
+        self.assertEqual(cycles(ROOMS), [])
+        self.assertEqual([one for allowed in ROOMS.values() for one in allowed.split() if one not in ROOMS], [])
+        rank = {storey: i for i, storey in enumerate(STOREYS)}
+        upwards = [f"{room} -> {one}" for room, allowed in ROOMS.items() for one in allowed.split()
+                   if rank[one.split("/")[0]] > rank[room.split("/")[0]]]
+        self.assertEqual(upwards, [])
+
+    def test_libraries_and_networks_stay_in_their_rooms(self):
+        self.assertEqual(misplaced_words(), [])
+        for word, rooms in ONLY_IN.items():
+            self.assertTrue(any(word.search(code_of(file)) for file in source_files() if room_of(file) in rooms), word)
+
+
+class Functions(unittest.TestCase):
+
+    def test_are_short(self):
+        self.assertGreater(sum(len(functions_of((SOURCE / file).read_text())) for file in source_files()), 1000)
+        self.assertEqual(sorted(set(long_functions()) - LONG_FUNCTIONS), [])
+
+
+class TheTestItself(unittest.TestCase):
+    """Each check finds what it is there for, in a small tree."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+
+    def write(self, name, text):
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text)
+
+    def test_finds_wrong_arrows(self):
+        bad = {"io/volume/a.cpp": ["workers/mpi/agreement.h", "mpi.h", "torch/torch.h", "ATen/Functions.h", "yaml-cpp/yaml.h",
+                                   "../x.h", "io/hdf5/volume_reader.h", "io/stores/open_volume.h"],
+               "io/base/a.h": ["io/geometry/tile_grid.h"],
+               "workers/network/b.h": ["pipeline/run/run_folder.h", "yaml-cpp/yaml.h", "workers/infer/tile_predictor.h"],
+               "pipeline/blocks/a.cpp": ["tests/unit/error_message.h", "pipeline/infer/inference_plan.h"]}
+        for name, lines in bad.items():
+            good = ["vector", "io/base/error.h", f"{room_of(name)}/other.h"]
+            self.write(name, "".join(f'#include "{one}"\n' for one in [*good, *lines]))
+        self.assertEqual(sorted(wrong_includes(self.root)),
+                         sorted(f"{name} includes {one}" for name, lines in bad.items() for one in lines))
+
+    def test_finds_files_outside_the_rooms(self):
+        for name in ("io/loose.cpp", "workers/cellar/a.h", "pipeline/run/corner/a.cpp", "pipeline/main.cpp", "io/base/log.h"):
+            self.write(name, "")
+        self.assertEqual([one.split(" ")[0].rstrip(":") for one in wrong_places(self.root)],
+                         ["io/loose.cpp", "workers/cellar/a.h", "pipeline/run/corner/a.cpp"])
+
+    def test_finds_cycles(self):
+        self.assertEqual(cycles({"a": "b", "b": "c", "c": "b", "d": ""}), ["a", "b", "c"])
+        self.assertEqual(cycles({"a": "b", "b": ""}), [])
+
+    def test_finds_misplaced_words(self):
+        comment = "// hid_t, nvrtc and UNetImpl may stand here\n"
+        bad = {"io/volume/a.h": "hid_t file;", "workers/mpi/a.cpp": "H5Fclose(file);", "workers/network/a.cpp": "nvrtcCompile(p);",
+               "workers/blocks/a.h": "class UNetImpl;", "pipeline/config/train_config.cpp": '#include "workers/network/unet_options.h"'}
+        good = {"io/hdf5/a.h": "hid_t file;", "workers/kernels/a.cpp": "nvrtcCompile(p);", "pipeline/run/a.cpp": 'print("H5Fclose");',
+                "pipeline/config/model_config.h": "UNetOptions network;"}
+        for name, text in {**bad, **good}.items():
+            self.write(name, comment + text + "\n")
+        self.assertEqual(sorted(one.split(" ")[0] for one in misplaced_words(self.root)), sorted(bad))
+
+    def test_finds_long_functions(self):
+        def body(lines):
+            return "  step();\n" * lines
+        self.write("io/base/a.cpp",
+                   "namespace tessera {\nnamespace {\n\nstruct Table {\n" + "  int a;\n" * 100 + "};\n\n"
+                   "constexpr int kTable[] = {\n" + "    1,\n" * 100 + "};\n\n"
+                   "int fits(int a,\n         int b) {\n" + body(77) + "}\n\n"
+                   "int too_long(int a,\n             int b) {\n" + body(78) + "}\n\n"
+                   "class Reader {\n public:\n  Reader(int a)\n      : a_(a),\n        b_(a) {\n" + body(77) + "  }\n\n"
+                   "  void read() {\n    if (a_) {\n" + body(90) + "    }\n  }\n};\n\n}  // namespace\n}  // namespace tessera\n")
+        self.assertEqual(long_functions(self.root), ["io/base/a.cpp: too_long", "io/base/a.cpp: Reader", "io/base/a.cpp: read"])
 
 
 if __name__ == "__main__":
