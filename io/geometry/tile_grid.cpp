@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/base/error.h"
+#include "io/geometry/mirror.h"
 
 namespace tessera {
 
@@ -118,6 +119,17 @@ double TileGrid::redundancy(const Index3& block_shape) const {
     product *= static_cast<double>(computed) / static_cast<double>(side);
   }
   return product;
+}
+
+Box raw_box_for(const std::vector<Tile>& tiles, const Index3& volume_shape) {
+  Box all = tiles.front().read;
+  for (const Tile& tile : tiles) {
+    for (int axis = 0; axis < 3; ++axis) {
+      all.begin[axis] = std::min(all.begin[axis], tile.read.begin[axis]);
+      all.end[axis] = std::max(all.end[axis], tile.read.end[axis]);
+    }
+  }
+  return mirrored_source(all, volume_shape);
 }
 
 Tile whole_section_tile(const NetworkGeometry& geometry, const Index3& volume_shape, std::int64_t z,

@@ -76,6 +76,9 @@ class TileGrid {
   TileGridOptions options_;
 };
 
+/// What of the volume these tiles need: every voxel that their mirrored inputs show.
+Box raw_box_for(const std::vector<Tile>& tiles, const Index3& volume_shape);
+
 /// For the network run once over a whole section: the input box of section z.
 Tile whole_section_tile(const NetworkGeometry& geometry, const Index3& volume_shape, std::int64_t z,
                         std::int64_t context);

@@ -6,7 +6,6 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "workers/infer/inference_worker.h"
 
 namespace tessera {
 namespace {

@@ -414,17 +414,6 @@ class WorkerPipeline {
 
 }  // namespace
 
-Box raw_box_for(const std::vector<Tile>& tiles, const Index3& volume_shape) {
-  Box all = tiles.front().read;
-  for (const Tile& tile : tiles) {
-    for (int axis = 0; axis < 3; ++axis) {
-      all.begin[axis] = std::min(all.begin[axis], tile.read.begin[axis]);
-      all.end[axis] = std::max(all.end[axis], tile.read.end[axis]);
-    }
-  }
-  return mirrored_source(all, volume_shape);
-}
-
 WorkerStatistics run_inference_worker(const InferenceJob& job, const TilePredictor& predictor,
                                       BlockExchange& exchange) {
   const WorkerStatistics statistics = WorkerPipeline(job, predictor, exchange).run();

@@ -38,7 +38,4 @@ struct InferenceJob {
 WorkerStatistics run_inference_worker(const InferenceJob& job, const TilePredictor& predictor,
                                       BlockExchange& exchange);
 
-/// What of the raw volume a worker reads for these tiles: every voxel that their mirrored inputs show.
-Box raw_box_for(const std::vector<Tile>& tiles, const Index3& volume_shape);
-
 }  // namespace tessera

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "workers/device/device.h"
-#include "workers/infer/inference_worker.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/network/tile_network.h"

@@ -6,10 +6,11 @@
 #include <cmath>
 
 #include "io/geometry/mirror.h"
+#include "io/geometry/tile_grid.h"
 #include "io/hdf5/volume_reader.h"
 #include "workers/infer/blend_weights.h"
-#include "workers/infer/inference_worker.h"
 #include "workers/infer/tile_choice.h"
+#include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"
 
 namespace tessera {
