@@ -140,8 +140,9 @@ void Coordinator::note_done(int worker, std::int64_t id) {
 
 void Coordinator::end_if_hopeless(int worker, const std::string& last) {
   const bool some_done = blocks_done_ + blocks_skipped_ > 0;
-  if (failed_attempts_ >=
-      (some_done ? std::clamp(blocks_ / 2, kHopelessInARow, 10 * kHopelessInARow) : kHopeless)) {
+  if (options_.gives_up &&
+      failed_attempts_ >=
+          (some_done ? std::clamp(blocks_ / 2, kHopelessInARow, 10 * kHopelessInARow) : kHopeless)) {
     end_job(fmt::format("{} attempts failed and no block was done {}; the last, {}", failed_attempts_,
                         some_done ? "meanwhile" : "before", last));
   } else if (!some_done && failed_attempts_ % kElsewhere == 0) {
@@ -155,8 +156,10 @@ void Coordinator::hear(int worker, const WorkerPulse& pulse) {
   if (hooks_.progress && pulse.voxels > 0) hooks_.progress(pulse.voxels);
 }
 
-void Coordinator::worker_left(int worker, const WorkerStatistics& statistics) {
+void Coordinator::worker_left(int worker, const WorkerStatistics& statistics,
+                              std::span<const std::byte> details) {
   seen(worker).statistics = statistics;
+  seen(worker).details.assign(details.begin(), details.end());
   ++left_;
 }
 
@@ -203,17 +206,18 @@ void Coordinator::watch(double now_s) {
 void Coordinator::give_up_on(int worker, double seconds, const std::string& what) const {
   const auto& held = queue_->held_by(worker);
   throw Error(fmt::format(
-      "{} {} for {}; it had {}. The job ends; start it again to go on (infer.watchdog_minutes sets the "
-      "limit)",
-      name_of(worker), what, duration_text(seconds),
-      held.empty() ? "no block" : hooks_.block_text(held.front())));
+      "{} {} for {}; it had {}. The job ends; start it again to go on{}", name_of(worker), what,
+      duration_text(seconds), held.empty() ? "no block" : hooks_.block_text(held.front()),
+      options_.watchdog_setting.empty() ? ""
+                                        : fmt::format(" ({} sets the limit)", options_.watchdog_setting)));
 }
 
 std::vector<WorkerAccount> Coordinator::accounts() const {
   std::vector<WorkerAccount> all;
   for (std::size_t w = 0; w < seen_.size(); ++w) {
     const Seen& one = seen_[w];
-    if (one.statistics) all.push_back({static_cast<int>(w) + first_rank_, one.identity, *one.statistics});
+    if (one.statistics)
+      all.push_back({static_cast<int>(w) + first_rank_, one.identity, *one.statistics, one.details});
   }
   return all;
 }
@@ -232,7 +236,7 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
         coordinator.worker_here(worker, value_of<WorkerIdentity>(message));
         break;
       case kTagReport:
-        coordinator.hear(worker, values_of<BlockReport>(message));
+        coordinator.hear(worker, reports_of(message));
         break;
       case kTagFailure:
         coordinator.hear(worker, failure_of(message));
@@ -240,9 +244,11 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
       case kTagPulse:
         coordinator.hear(worker, value_of<WorkerPulse>(message));
         break;
-      case kTagStatistics:
-        coordinator.worker_left(worker, value_of<WorkerStatistics>(message));
+      case kTagStatistics: {
+        const WorkerEnd end = worker_end_of(message);
+        coordinator.worker_left(worker, end.statistics, end.details);
         break;
+      }
       default:
         break;
     }

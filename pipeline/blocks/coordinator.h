@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct CoordinatorHooks {
   /// A block is done (its voxels are on the disk) or skipped: the journal gets its record here. What it
   /// throws ends the job like a WholeJobError of a worker's.
   std::function<void(const BlockReport&)> block_done;
-  /// So many more voxels were predicted.
+  /// So many more voxels were computed.
   std::function<void(std::int64_t)> progress;
   /// Called many times a second; returning true hands out no further block, and the run ends when those in
   /// flight are done.
@@ -34,8 +35,12 @@ struct CoordinatorHooks {
 
 struct CoordinatorOptions {
   int max_retries = 2;  ///< how often a block that failed is tried again
-  double watchdog_s =
-      0;  ///< a worker that is silent for so long (and for some pulses) ends the job; 0: never
+  /// A worker that is silent for so long (and for some pulses) ends the job; 0: never.
+  double watchdog_s = 0;
+  std::string watchdog_setting;  ///< where the user sets that limit, for the message
+  /// Whether the job ends when so many attempts in a row fail that the rest would fail, too. Otherwise every
+  /// block is tried.
+  bool gives_up = true;
   BlockQueueOptions queue;
   std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
 };
@@ -53,6 +58,7 @@ struct WorkerAccount {
   int rank = 0;
   WorkerIdentity identity;
   WorkerStatistics statistics;
+  std::vector<std::byte> details;  ///< BlockTask::details() of its task
 };
 
 /// Hands out blocks and hears of their end. Workers count from 0.
@@ -74,7 +80,7 @@ class Coordinator {
   void hear(int worker, const std::vector<BlockReport>& reports);
   void hear(int worker, const BlockFailure& failure);
   void hear(int worker, const WorkerPulse& pulse);
-  void worker_left(int worker, const WorkerStatistics& statistics);
+  void worker_left(int worker, const WorkerStatistics& statistics, std::span<const std::byte> details = {});
   /// Called often. Asks whether to stop, and looks at the watchdog. Errors: Error naming a worker that is
   /// silent or stands still: the job cannot end in order, for that worker takes no part.
   void look_around();
@@ -100,6 +106,7 @@ class Coordinator {
     int failures_in_a_row = 0;
     bool suspended = false, sick = false;
     std::optional<WorkerStatistics> statistics;
+    std::vector<std::byte> details;
   };
 
   Seen& seen(int worker) { return seen_[static_cast<std::size_t>(worker)]; }
@@ -136,7 +143,7 @@ class Coordinator {
 };
 
 /// Serves the workers, ranks 1 to size - 1 of `world`, until each has left. Called by rank 0; the workers run
-/// `run_inference_worker` with an `MpiBlockExchange`. Errors: Error (a silent worker).
+/// `run_block_worker` with an `MpiBlockExchange`. Errors: Error (a silent worker).
 void serve_workers(const Communicator& world, Coordinator& coordinator);
 
 /// The exchange within one process, which is coordinator and worker in turn.
@@ -149,7 +156,9 @@ class LocalBlockExchange : public BlockExchange {
   void report(const BlockFailure& failure) override { coordinator_.hear(0, failure); }
   void flush() override {}
   void pulse(const WorkerPulse& pulse) override { coordinator_.hear(0, pulse); }
-  void leave(const WorkerStatistics& statistics) override { coordinator_.worker_left(0, statistics); }
+  void leave(const WorkerStatistics& statistics, std::span<const std::byte> details) override {
+    coordinator_.worker_left(0, statistics, details);
+  }
 
  private:
   Coordinator& coordinator_;

@@ -12,7 +12,8 @@ namespace tessera {
 namespace {
 
 /// The attributes of the result that is there. Errors: UsageError when the file holds none of that name.
-std::map<std::string, std::string> attributes_of_result(const DatasetName& output) {
+std::map<std::string, std::string> attributes_of_result(const DatasetName& output,
+                                                        const std::string& output_setting) {
   std::map<std::string, std::string> attributes;
   try {
     attributes = VolumeReader(output).info().attributes;
@@ -22,72 +23,74 @@ std::map<std::string, std::string> attributes_of_result(const DatasetName& outpu
   if (attributes.count("tessera_version") == 0) {
     throw UsageError(
         fmt::format("{} exists already and holds no earlier result of the name {}; the whole file would be "
-                    "replaced: remove it yourself, or set another infer.output",
-                    output.file.string(), output.path));
+                    "replaced: remove it yourself, or set another {}",
+                    output.file.string(), output.path, output_setting));
   }
   return attributes;
 }
 
-void require_same_job(const DatasetName& output, const JobDescription& then, const JobDescription& now) {
+void require_same_job(const DatasetName& output, const std::string& output_setting,
+                      const JobDescription& then, const JobDescription& now) {
   const std::vector<std::string> differences = differences_between(then, now);
   if (differences.empty()) return;
   throw UsageError(fmt::format(
       "{} exists already and is the result of another job:\n  {}\npass --restart to start over, or "
-      "set another infer.output",
-      output.file.string(), fmt::join(differences, "\n  ")));
+      "set another {}",
+      output.file.string(), fmt::join(differences, "\n  "), output_setting));
 }
 
 /// The journal of the volume `instance`, if there is one.
 std::optional<JournalContents> find_journal(const DatasetName& output, const std::string& instance) {
   const std::filesystem::path file = journal_of(output.file);
   if (!std::filesystem::exists(file)) {
-    spdlog::warn("{} is missing: no block of {} is known to be done, all are predicted again", file.string(),
+    spdlog::warn("{} is missing: no block of {} is known to be done, all are computed again", file.string(),
                  output.file.string());
     return std::nullopt;
   }
   JournalContents contents = read_journal(file);
   if (contents.head.instance != instance) {
-    spdlog::warn("{} belongs to another file than {}: no block is known to be done, all are predicted again",
+    spdlog::warn("{} belongs to another file than {}: no block is known to be done, all are computed again",
                  file.string(), output.file.string());
     return std::nullopt;
   }
   if (contents.damaged > 0) {
-    spdlog::warn("{}: {} records are damaged; the blocks they stood for are predicted again", file.string(),
+    spdlog::warn("{}: {} records are damaged; the blocks they stood for are computed again", file.string(),
                  contents.damaged);
   }
   if (contents.torn_bytes > 0) {
-    spdlog::warn("{}: the last record was cut short; its block is predicted again", file.string());
+    spdlog::warn("{}: the last record was cut short; its block is computed again", file.string());
   }
   return contents;
 }
 
 }  // namespace
 
-ResultState find_result(const DatasetName& output, const JobDescription& job, bool restart) {
+ResultState find_result(const DatasetName& output, const std::string& output_setting,
+                        const JobDescription& job, bool restart) {
   ResultState state;
   const std::filesystem::path journal = journal_of(output.file);
   if (!std::filesystem::exists(output.file)) return state;
-  const std::map<std::string, std::string> attributes = attributes_of_result(output);
+  const std::map<std::string, std::string> attributes = attributes_of_result(output, output_setting);
   if (std::filesystem::exists(journal)) lock_journal(journal);  // refuses what another process is writing
   if (restart) return state;
   const auto then = attributes.find("job"), instance = attributes.find("instance");
   if (then == attributes.end() || instance == attributes.end()) {
     throw UsageError(fmt::format(
         "{} exists already, and does not say how it was made: pass --restart to start over, or set "
-        "another infer.output",
-        output.file.string()));
+        "another {}",
+        output.file.string(), output_setting));
   }
-  require_same_job(output, job_from_json(then->second, output.text()), job);
+  require_same_job(output, output_setting, job_from_json(then->second, output.text()), job);
   state.instance = instance->second;
   state.journal = find_journal(output, state.instance);
-  if (state.journal) require_same_job(output, state.journal->head.job, job);
+  if (state.journal) require_same_job(output, output_setting, state.journal->head.job, job);
   const bool complete = state.journal && state.journal->blocks_left() == 0;
   state.kind = complete ? ResultState::Kind::complete : ResultState::Kind::going_on;
   if (!complete && attributes.count("packed") != 0) {
     throw UsageError(
         fmt::format("{} was packed and cannot be gone on with: pass --restart to start over, or set another "
-                    "infer.output",
-                    output.file.string()));
+                    "{}",
+                    output.file.string(), output_setting));
   }
   return state;
 }

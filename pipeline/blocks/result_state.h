@@ -22,10 +22,12 @@ struct ResultState {
 };
 
 /// Looks at the result's file and its journal, and changes nothing. Says by warnings what was lost.
-/// `restart`: an earlier result, of this job or another, is to be replaced.
-/// Errors: UsageError when the file holds something else, or the result of another job (each difference
-/// named), or is being written by another process; Error when its journal's head is damaged.
-ResultState find_result(const DatasetName& output, const JobDescription& job, bool restart);
+/// `output_setting`: what names the output, for messages: "infer.output". `restart`: an earlier result, of
+/// this job or another, is to be replaced. Errors: UsageError when the file holds something else, or the
+/// result of another job (each difference named), or is being written by another process; Error when its
+/// journal's head is damaged.
+ResultState find_result(const DatasetName& output, const std::string& output_setting,
+                        const JobDescription& job, bool restart);
 
 /// A result that blocks can be written into.
 struct OpenResult {

@@ -13,7 +13,7 @@
 namespace tessera {
 namespace {
 
-constexpr std::size_t kRowsShown = 64, kFailuresShown = 20;
+constexpr std::size_t kRowsShown = 64;
 
 double mega(std::int64_t voxels) {
   return static_cast<double>(voxels) / 1e6;
@@ -22,15 +22,15 @@ double rate(std::int64_t voxels, double seconds) {
   return mega(voxels) / std::max(1e-9, seconds);
 }
 
-nlohmann::json json_of(const WorkerStatistics& w) {
+nlohmann::json json_of(const WorkerStatistics& w, const PredictionStatistics& p) {
   return {{"blocks", w.blocks},
           {"skipped", w.skipped},
           {"voxels", w.voxels},
-          {"input_pixels", w.input_pixels},
-          {"chunks_read", w.chunks_read},
-          {"tile_shrinks", w.tile_shrinks},
+          {"input_pixels", p.input_pixels},
+          {"chunks_read", p.chunks_read},
+          {"tile_shrinks", p.tile_shrinks},
           {"read_s", w.read_s},
-          {"predict_s", w.predict_s},
+          {"predict_s", w.compute_s},
           {"write_s", w.write_s},
           {"wait_s", w.wait_s},
           {"elapsed_s", w.elapsed_s},
@@ -39,7 +39,7 @@ nlohmann::json json_of(const WorkerStatistics& w) {
 }
 
 /// What the workers' comparison of their first tiles with float32 gave; "" where there was none.
-std::string check_text(const WorkerStatistics& t) {
+std::string check_text(const PredictionStatistics& t) {
   if (t.check_mean < 0) return {};
   return fmt::format(
       "self-check of the first tiles: on average {:.5f} from float32 in probability, at most {:.3f}; {:.2f} "
@@ -51,36 +51,32 @@ std::string check_text(const WorkerStatistics& t) {
 
 }  // namespace
 
-WorkerStatistics InferenceReport::total() const {
-  WorkerStatistics sum;
-  for (const WorkerAccount& worker : workers) {
-    const WorkerStatistics& w = worker.statistics;
-    sum.blocks += w.blocks;
-    sum.skipped += w.skipped;
-    sum.voxels += w.voxels;
-    sum.input_pixels += w.input_pixels;
-    sum.chunks_read += w.chunks_read;
-    sum.tile_shrinks += w.tile_shrinks;
-    sum.read_s += w.read_s;
-    sum.predict_s += w.predict_s;
-    sum.write_s += w.write_s;
-    sum.wait_s += w.wait_s;
-    sum.elapsed_s += w.elapsed_s;
-    sum.check_largest = std::max(sum.check_largest, w.check_largest);
-    sum.check_mean = std::max(sum.check_mean, w.check_mean);
-    sum.check_share_beyond = std::max(sum.check_share_beyond, w.check_share_beyond);
+PredictionStatistics InferenceReport::total() const {
+  PredictionStatistics sum;
+  for (const WorkerAccount& worker : run.workers) {
+    const PredictionStatistics p = prediction_statistics_of(worker.details);
+    sum.input_pixels += p.input_pixels;
+    sum.chunks_read += p.chunks_read;
+    sum.tile_shrinks += p.tile_shrinks;
+    sum.check_largest = std::max(sum.check_largest, p.check_largest);
+    sum.check_mean = std::max(sum.check_mean, p.check_mean);
+    sum.check_share_beyond = std::max(sum.check_share_beyond, p.check_share_beyond);
   }
   return sum;
 }
 
 std::string InferenceReport::text() const {
-  const WorkerStatistics t = total();
+  const WorkerStatistics t = run.total();
+  const PredictionStatistics p = total();
+  const std::vector<WorkerAccount>& workers = run.workers;
   std::string words = fmt::format(
       "predicted {} block{}, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second{}\n", t.blocks,
-      t.blocks == 1 ? "" : "s", mega(t.voxels), duration_text(elapsed_s), rate(t.voxels, elapsed_s),
-      blocks_before > 0 ? fmt::format(" ({} blocks were done before, start {})", blocks_before, starts) : "");
-  if (blocks_skipped > 0)
-    words += fmt::format("skipped {} block{}\n", blocks_skipped, blocks_skipped == 1 ? "" : "s");
+      t.blocks == 1 ? "" : "s", mega(t.voxels), duration_text(run.elapsed_s), rate(t.voxels, run.elapsed_s),
+      run.blocks_before > 0
+          ? fmt::format(" ({} blocks were done before, start {})", run.blocks_before, run.starts)
+          : "");
+  if (run.blocks_skipped > 0)
+    words += fmt::format("skipped {} block{}\n", run.blocks_skipped, run.blocks_skipped == 1 ? "" : "s");
   const std::size_t shown = std::min(workers.size(), kRowsShown);
   std::size_t device_width = 20;
   for (std::size_t i = 0; i < shown; ++i)
@@ -97,34 +93,34 @@ std::string InferenceReport::text() const {
     words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n",
                          worker.rank, worker.identity.host.data(), worker.identity.device.data(),
                          device_width, w.blocks, mega(w.voxels), rate(w.voxels, w.elapsed_s), share(w.read_s),
-                         share(w.predict_s), share(w.write_s), share(w.wait_s));
+                         share(w.compute_s), share(w.write_s), share(w.wait_s));
   }
   if (workers.size() > kRowsShown)
     words += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
-  if (raw_chunks_stored > 0 && blocks_before == 0) {
+  if (raw_chunks_stored > 0 && run.blocks_before == 0) {
     words += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
-                         static_cast<double>(t.chunks_read) / static_cast<double>(raw_chunks_stored));
+                         static_cast<double>(p.chunks_read) / static_cast<double>(raw_chunks_stored));
   }
-  if (t.tile_shrinks > 0) {
+  if (p.tile_shrinks > 0) {
     words += fmt::format(
         "memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to "
         "rounding, "
         "not to the last bit\n",
-        t.tile_shrinks, t.tile_shrinks == 1 ? "" : "s");
+        p.tile_shrinks, p.tile_shrinks == 1 ? "" : "s");
   }
-  return words + ways_text() + check_text(t);
+  return words + ways_text() + check_text(p);
 }
 
 std::string InferenceReport::ways_text() const {
   std::map<std::string, int> ways;
-  for (const WorkerAccount& worker : workers) {
+  for (const WorkerAccount& worker : run.workers) {
     if (worker.statistics.voxels == 0) continue;
     // Not its number on the node: "cuda:1, NVIDIA H200".
     const std::string device = worker.identity.device.data();
     const std::size_t comma = device.find(", ");
     const bool cuda = device.starts_with("cuda:");
     ++ways[fmt::format("{}{}", cuda && comma != std::string::npos ? device.substr(comma + 2) + ", " : "",
-                       worker.statistics.engine.data())];
+                       prediction_statistics_of(worker.details).engine.data())];
   }
   if (ways.size() < 2) return {};
   std::string words =
@@ -134,56 +130,42 @@ std::string InferenceReport::ways_text() const {
   return words;
 }
 
-std::string InferenceReport::failed_text() const {
-  if (failed.empty()) return {};
-  std::string words =
-      fmt::format("{} of {} blocks could not be predicted, the others are done; start again to try {} again:",
-                  failed.size(), blocks, failed.size() == 1 ? "it" : "these");
-  for (std::size_t i = 0; i < std::min(failed.size(), kFailuresShown); ++i) {
-    words += fmt::format("\n  {}, {} attempt{}, the last on {}: {}", failed_places[i], failed[i].attempts,
-                         failed[i].attempts == 1 ? "" : "s", failed[i].worker, failed[i].words);
-  }
-  if (failed.size() > kFailuresShown)
-    words += fmt::format("\n  and {} more (inference.json lists all)", failed.size() - kFailuresShown);
-  return words;
-}
-
 nlohmann::json InferenceReport::json() const {
   nlohmann::json all = nlohmann::json::array(), failures = nlohmann::json::array();
-  for (const WorkerAccount& worker : workers) {
-    nlohmann::json entry = json_of(worker.statistics);
-    if (worker.statistics.check_mean >= 0) {
-      entry["check"] = {{"mean", worker.statistics.check_mean},
-                        {"largest", worker.statistics.check_largest},
-                        {"share_beyond_0.01", worker.statistics.check_share_beyond}};
+  for (const WorkerAccount& worker : run.workers) {
+    const PredictionStatistics p = prediction_statistics_of(worker.details);
+    nlohmann::json entry = json_of(worker.statistics, p);
+    if (p.check_mean >= 0) {
+      entry["check"] = {
+          {"mean", p.check_mean}, {"largest", p.check_largest}, {"share_beyond_0.01", p.check_share_beyond}};
     }
     entry["rank"] = worker.rank;
     entry["host"] = worker.identity.host.data();
     entry["device"] = worker.identity.device.data();
-    entry["engine"] = worker.statistics.engine.data();
+    entry["engine"] = p.engine.data();
     all.push_back(entry);
   }
-  for (std::size_t i = 0; i < failed.size(); ++i) {
-    failures.push_back({{"block", failed[i].id},
-                        {"place", failed_places[i]},
-                        {"attempts", failed[i].attempts},
-                        {"worker", failed[i].worker},
-                        {"words", failed[i].words}});
+  for (std::size_t i = 0; i < run.failed.size(); ++i) {
+    failures.push_back({{"block", run.failed[i].id},
+                        {"place", run.failed_places[i]},
+                        {"attempts", run.failed[i].attempts},
+                        {"worker", run.failed[i].worker},
+                        {"words", run.failed[i].words}});
   }
-  const WorkerStatistics t = total();
+  const WorkerStatistics t = run.total();
   return {{"result", result},
-          {"end", end},
-          {"starts", starts},
+          {"end", run.end},
+          {"starts", run.starts},
           {"blocks",
-           {{"all", blocks},
-            {"before", blocks_before},
-            {"now", blocks_done},
-            {"skipped_now", blocks_skipped},
-            {"left", blocks - blocks_before - blocks_done - blocks_skipped},
+           {{"all", run.blocks},
+            {"before", run.blocks_before},
+            {"now", run.blocks_done},
+            {"skipped_now", run.blocks_skipped},
+            {"left", run.blocks - run.blocks_before - run.blocks_done - run.blocks_skipped},
             {"failed", failures}}},
-          {"total", json_of(t)},
-          {"elapsed_s", elapsed_s},
-          {"voxels_per_s", static_cast<double>(t.voxels) / std::max(1e-9, elapsed_s)},
+          {"total", json_of(t, total())},
+          {"elapsed_s", run.elapsed_s},
+          {"voxels_per_s", static_cast<double>(t.voxels) / std::max(1e-9, run.elapsed_s)},
           {"raw_chunks_stored", raw_chunks_stored},
           {"workers", all}};
 }

@@ -46,7 +46,7 @@ void echo(const Communicator& world, bool one_by_one) {
     exchange.flush();
     busy ? idle.reset() : idle.pause();
   }
-  exchange.leave(statistics);
+  exchange.leave(statistics, {});
 }
 
 /// Collective: looks for messages that are not there, once rank 0 has heard from everybody and the others are

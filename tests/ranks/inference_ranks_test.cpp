@@ -13,7 +13,8 @@
 #include "io/hdf5/volume_reader.h"
 #include "pipeline/blocks/coordinator.h"
 #include "ranks.h"
-#include "workers/infer/inference_worker.h"
+#include "workers/blocks/block_worker.h"
+#include "workers/infer/prediction_task.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
@@ -56,8 +57,8 @@ PredictorOptions predictor_options() {
   return options;
 }
 
-InferenceJob make_job(const DatasetName& raw, const std::filesystem::path& output, const Shapes& shapes,
-                      const UNetOptions& network, bool create) {
+PredictionJob make_job(const DatasetName& raw, const std::filesystem::path& output, const Shapes& shapes,
+                       const UNetOptions& network, bool create) {
   OutputLayout layout{0, VoxelType::uint8, shapes.volume, shapes.chunk};
   if (create) {
     OutputVolumeSpec spec;
@@ -71,24 +72,31 @@ InferenceJob make_job(const DatasetName& raw, const std::filesystem::path& outpu
 }
 
 /// Collective: the root creates the result, and every rank learns where its chunks lie.
-InferenceJob make_shared_job(const DatasetName& raw, const std::filesystem::path& output,
-                             const Shapes& shapes, const UNetOptions& network) {
-  InferenceJob job = make_job(raw, output, shapes, network, false);
+PredictionJob make_shared_job(const DatasetName& raw, const std::filesystem::path& output,
+                              const Shapes& shapes, const UNetOptions& network) {
+  PredictionJob job = make_job(raw, output, shapes, network, false);
   on_root(world(), [&] { job = make_job(raw, output, shapes, network, true); });
   world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
   return job;
 }
 
+/// What a worker of `tessera infer` does.
+WorkerStatistics run_worker(const PredictionJob& job, const TilePredictor& predictor,
+                            BlockExchange& exchange) {
+  PredictionTask task(job, predictor);
+  return run_block_worker(task, exchange);
+}
+
 /// Collective: what `tessera infer` does with a job.
-void run_on_all_ranks(const InferenceJob& job, const TilePredictor& predictor, Coordinator& coordinator) {
+void run_on_all_ranks(const PredictionJob& job, const TilePredictor& predictor, Coordinator& coordinator) {
   if (world().size() == 1) {
     LocalBlockExchange exchange(coordinator);
-    run_inference_worker(job, predictor, exchange);
+    run_worker(job, predictor, exchange);
   } else if (world().is_root()) {
     serve_workers(world(), coordinator);
   } else {
     MpiBlockExchange exchange(world());
-    run_inference_worker(job, predictor, exchange);
+    run_worker(job, predictor, exchange);
   }
 }
 
@@ -110,7 +118,7 @@ void expect_same_bytes(const Shapes& shapes) {
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
   const UNetOptions options = small_network();
   const TilePredictor predictor(make_network(options, 4), predictor_options());
-  const InferenceJob job = make_shared_job(raw, folder / "together.h5", shapes, options);
+  const PredictionJob job = make_shared_job(raw, folder / "together.h5", shapes, options);
   std::multiset<std::int64_t> done;
   CoordinatorHooks hooks;
   hooks.block_done = [&](const BlockReport& report) { done.insert(report.id); };
@@ -123,10 +131,10 @@ void expect_same_bytes(const Shapes& shapes) {
   EXPECT_EQ(done, every) << "each block is done exactly once";
   EXPECT_EQ(coordinator.accounts().size(), static_cast<std::size_t>(std::max(1, world().size() - 1)));
 
-  const InferenceJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
+  const PredictionJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
   Coordinator own(alone.blocks.hand_out_order(), {});
   LocalBlockExchange exchange(own);
-  const WorkerStatistics told = run_inference_worker(alone, predictor, exchange);
+  const WorkerStatistics told = run_worker(alone, predictor, exchange);
   // What came after the start tells the worker's rate.
   const bool has_more = told.blocks >= WorkerStatistics::kStartBlocks;
   EXPECT_EQ(told.start_s > 0, has_more);
@@ -188,10 +196,10 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
       spec.chunk = chunk;
       layout = create_output_volume(spec);
     }
-    return InferenceJob{raw, BlockPlan::of_region(part, {1, 32, 32}),
-                        TileGrid(geometry_of(options), volume, {1, 72, 72}, 0), output, layout};
+    return PredictionJob{raw, BlockPlan::of_region(part, {1, 32, 32}),
+                         TileGrid(geometry_of(options), volume, {1, 72, 72}, 0), output, layout};
   };
-  InferenceJob job = job_over(region, folder / "region.h5", false);
+  PredictionJob job = job_over(region, folder / "region.h5", false);
   on_root(world(), [&] { job = job_over(region, folder / "region.h5", true); });
   world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
   job.skip.background = {0.0, 5.0};
@@ -207,10 +215,10 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   EXPECT_EQ(skipped, 1);
   EXPECT_EQ(coordinator.blocks_skipped(), 1);
 
-  const InferenceJob alone = job_over(Box::of_shape(volume), folder / "alone.h5", true);
+  const PredictionJob alone = job_over(Box::of_shape(volume), folder / "alone.h5", true);
   Coordinator own(alone.blocks.hand_out_order(), {});
   LocalBlockExchange exchange(own);
-  run_inference_worker(alone, predictor, exchange);
+  run_worker(alone, predictor, exchange);
   VolumeReader whole({folder / "alone.h5", "/volumes/predictions/interior"}),
       part({folder / "region.h5", "/volumes/predictions/interior"});
   const auto expected = whole.read(region), got = part.read(Box::of_shape(region.shape()));
@@ -269,10 +277,10 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
           spec.chunk = {1, 16, 16};
           OutputLayout layout{0, spec.type, volume, spec.chunk};
           if (create) layout = create_output_volume(spec);
-          return InferenceJob{raw, BlockPlan(volume, block), TileGrid(geometry, volume, {1, side, side}, 0),
-                              file, layout};
+          return PredictionJob{raw, BlockPlan(volume, block), TileGrid(geometry, volume, {1, side, side}, 0),
+                               file, layout};
         };
-        InferenceJob job = job_with(false);
+        PredictionJob job = job_with(false);
         on_root(world(), [&] { job = job_with(true); });
         world().broadcast(std::as_writable_bytes(std::span(&job.layout.base, 1)));
         Coordinator coordinator(job.blocks.hand_out_order(), {});
@@ -327,17 +335,17 @@ TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
     if (!tile) return std::nullopt;
     return TileGrid(traits.geometry, shapes.volume, *tile, 0);
   };
-  InferenceJob job = make_shared_job(raw, folder / "out.h5", shapes, options);
+  PredictionJob job = make_shared_job(raw, folder / "out.h5", shapes, options);
   job.smaller_tiles = smaller;
   Coordinator coordinator(job.blocks.hand_out_order(), {});
   const TilePredictor tight = predictor_for(120);
   run_on_all_ranks(job, tight, coordinator);
   if (world().is_root()) {
     EXPECT_EQ(coordinator.blocks_done(), job.blocks.count());
-    const InferenceJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
+    const PredictionJob alone = make_job(raw, folder / "alone.h5", shapes, options, true);
     Coordinator own(alone.blocks.hand_out_order(), {});
     LocalBlockExchange exchange(own);
-    run_inference_worker(alone, predictor_for(1000), exchange);
+    run_worker(alone, predictor_for(1000), exchange);
     const auto a = voxels_of(folder / "out.h5"), b = voxels_of(folder / "alone.h5");
     int worst = 0;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -345,7 +353,7 @@ TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
     EXPECT_LE(worst, 1);
   }
   // When even the smaller ones are too much, the job ends and says why.
-  InferenceJob hopeless = make_shared_job(raw, folder / "none.h5", shapes, options);
+  PredictionJob hopeless = make_shared_job(raw, folder / "none.h5", shapes, options);
   hopeless.smaller_tiles = smaller;
   Coordinator ended(hopeless.blocks.hand_out_order(), {});
   const TilePredictor none = predictor_for(10);
@@ -395,12 +403,14 @@ TEST(InferenceRanks, ABlockThatFailsBehindAnotherIsDoneAllTheSame) {
           std::make_unique<FailsOnce>(make_tile_network(*network, Precision::float32, {}), at_call,
                                       for_memory),
           NetworkTraits(options), what);
-      InferenceJob job =
+      PredictionJob job =
           make_job(raw, folder / fmt::format("{}{}.h5", at_call, for_memory), shapes, options, true);
       job.smaller_tiles = [&](const TileGrid& tiles) -> std::optional<TileGrid> { return tiles; };
       Coordinator coordinator(job.blocks.hand_out_order(), {});
       LocalBlockExchange exchange(coordinator);
-      shrinks += run_inference_worker(job, predictor, exchange).tile_shrinks;
+      PredictionTask task(job, predictor);
+      run_block_worker(task, exchange);
+      shrinks += task.statistics().tile_shrinks;
       EXPECT_EQ(coordinator.blocks_done(), job.blocks.count()) << coordinator.failure();
       const std::vector<std::byte> bytes = voxels_of(job.output_file);
       if (expected.empty()) expected = bytes;
@@ -417,7 +427,7 @@ TEST(InferenceRanks, StoppingHandsOutNothingMore) {
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
   const UNetOptions options = small_network();
   const TilePredictor predictor(make_network(options, 4), predictor_options());
-  const InferenceJob job = make_shared_job(raw, folder / "out.h5", shapes, options);
+  const PredictionJob job = make_shared_job(raw, folder / "out.h5", shapes, options);
   std::int64_t done = 0;
   CoordinatorHooks hooks;
   hooks.block_done = [&](const BlockReport&) { ++done; };

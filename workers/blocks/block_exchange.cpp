@@ -1,10 +1,46 @@
 #include "workers/blocks/block_exchange.h"
 
 #include <cstring>
+#include <type_traits>
 
+#include "io/base/error.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {
+namespace {
+
+/// A report in a message: this, then its payload.
+struct ReportFront {
+  std::int64_t id = 0, voxels = 0;
+  std::uint32_t crc = 0;
+  BlockOutcome outcome = BlockOutcome::done;
+  std::uint64_t payload_bytes = 0;
+};
+
+/// A failure in a message: this, then its words.
+struct FailureFront {
+  std::int64_t id = 0, whole_job = 0;
+};
+
+template <class Front>
+void append(std::vector<std::byte>& bytes, const Front& front) {
+  static_assert(std::is_trivially_copyable_v<Front>);
+  const auto* begin = reinterpret_cast<const std::byte*>(&front);
+  bytes.insert(bytes.end(), begin, begin + sizeof(Front));
+}
+
+/// Takes a value off the front of `bytes`. Errors: Error when there are too few.
+template <class Front>
+Front take_front(std::span<const std::byte>& bytes) {
+  static_assert(std::is_trivially_copyable_v<Front>);
+  if (bytes.size() < sizeof(Front)) throw Error("a worker's message was cut short");
+  Front front;
+  std::memcpy(&front, bytes.data(), sizeof(Front));
+  bytes = bytes.subspan(sizeof(Front));
+  return front;
+}
+
+}  // namespace
 
 WorkerIdentity identity_of(const std::string& device) {
   WorkerIdentity identity;
@@ -18,20 +54,59 @@ double pulse_interval_s(int workers) {
   return std::clamp(workers / kPulsesPerSecond, kShortest_s, kLongest_s);
 }
 
+std::vector<std::byte> bytes_of(const std::vector<BlockReport>& reports) {
+  std::size_t size = 0;
+  for (const BlockReport& report : reports)
+    size += sizeof(ReportFront) + report.payload.size();
+  std::vector<std::byte> bytes;
+  bytes.reserve(size);
+  for (const BlockReport& report : reports) {
+    append(bytes, ReportFront{report.id, report.voxels, report.crc, report.outcome, report.payload.size()});
+    bytes.insert(bytes.end(), report.payload.begin(), report.payload.end());
+  }
+  return bytes;
+}
+
+std::vector<BlockReport> reports_of(const Message& message) {
+  std::vector<BlockReport> reports;
+  reports.reserve(message.bytes.size() / sizeof(ReportFront));
+  for (std::span<const std::byte> rest(message.bytes); !rest.empty();) {
+    const auto front = take_front<ReportFront>(rest);
+    if (front.payload_bytes > rest.size()) throw Error("a worker's report was cut short");
+    const auto payload = rest.first(front.payload_bytes);
+    reports.push_back({front.id, front.voxels, front.crc, front.outcome, {payload.begin(), payload.end()}});
+    rest = rest.subspan(front.payload_bytes);
+  }
+  return reports;
+}
+
 std::vector<std::byte> bytes_of(const BlockFailure& failure) {
-  const std::array<std::int64_t, 2> front{failure.id, failure.whole_job ? 1 : 0};
-  std::vector<std::byte> bytes(sizeof front + failure.words.size());
-  std::memcpy(bytes.data(), front.data(), sizeof front);
-  std::memcpy(bytes.data() + sizeof front, failure.words.data(), failure.words.size());
+  std::vector<std::byte> bytes;
+  append(bytes, FailureFront{failure.id, failure.whole_job ? 1 : 0});
+  const auto words = std::as_bytes(std::span(failure.words));
+  bytes.insert(bytes.end(), words.begin(), words.end());
   return bytes;
 }
 
 BlockFailure failure_of(const Message& message) {
-  const auto front = value_of<std::array<std::int64_t, 2>>(message);
-  const std::size_t begin = std::min(sizeof front, message.bytes.size());
-  return {
-      front[0], front[1] != 0,
-      std::string(reinterpret_cast<const char*>(message.bytes.data()) + begin, message.bytes.size() - begin)};
+  std::span<const std::byte> rest(message.bytes);
+  const auto front = take_front<FailureFront>(rest);
+  return {front.id, front.whole_job != 0,
+          std::string(reinterpret_cast<const char*>(rest.data()), rest.size())};
+}
+
+std::vector<std::byte> bytes_of(const WorkerStatistics& statistics, std::span<const std::byte> details) {
+  std::vector<std::byte> bytes;
+  append(bytes, statistics);
+  bytes.insert(bytes.end(), details.begin(), details.end());
+  return bytes;
+}
+
+WorkerEnd worker_end_of(const Message& message) {
+  std::span<const std::byte> rest(message.bytes);
+  WorkerEnd end{take_front<WorkerStatistics>(rest), {}};
+  end.details.assign(rest.begin(), rest.end());
+  return end;
 }
 
 MpiBlockExchange::MpiBlockExchange(const Communicator& world, const std::string& device) : world_(world) {
@@ -62,7 +137,7 @@ void MpiBlockExchange::report(const BlockFailure& failure) {
 
 void MpiBlockExchange::flush() {
   if (unsent_.empty()) return;
-  send_values(world_, 0, kTagReport, unsent_);
+  world_.send(0, kTagReport, bytes_of(unsent_));
   unsent_.clear();
 }
 
@@ -70,9 +145,9 @@ void MpiBlockExchange::pulse(const WorkerPulse& pulse) {
   send_value(world_, 0, kTagPulse, pulse);
 }
 
-void MpiBlockExchange::leave(const WorkerStatistics& statistics) {
+void MpiBlockExchange::leave(const WorkerStatistics& statistics, std::span<const std::byte> details) {
   flush();
-  send_value(world_, 0, kTagStatistics, statistics);
+  world_.send(0, kTagStatistics, bytes_of(statistics, details));
 }
 
 }  // namespace tessera

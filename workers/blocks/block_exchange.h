@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,17 @@
 
 namespace tessera {
 
-/// What a worker says of a block that is done (its voxels are on the disk: fdatasync returned) or skipped.
+/// What a worker reports about a block that is done (its voxels are on the disk: fdatasync returned) or
+/// skipped.
 struct BlockReport {
   std::int64_t id = 0;
-  std::int64_t voxels = 0;
-  std::uint32_t crc = 0;  ///< CRC-32C of the block's voxels, row-major; 0 when skipped
+  std::int64_t voxels = 0;  ///< 0 when skipped
+  std::uint32_t crc = 0;    ///< CRC-32C of the block's voxels, row-major; 0 when skipped
   BlockOutcome outcome = BlockOutcome::done;
+  std::vector<std::byte> payload = {};  ///< what the task hands to the coordinator's owner; a few MiB at most
 };
 
-/// What a worker says of a block that it could not do.
+/// What a worker reports about a block that failed.
 struct BlockFailure {
   std::int64_t id = 0;
   bool whole_job = false;  ///< every other block would meet the same (a full disk): the job is to end
@@ -31,8 +34,8 @@ struct BlockFailure {
 
 /// A sign of life, every pulse_interval_s().
 struct WorkerPulse {
-  std::int64_t voxels = 0;  ///< predicted since the last pulse
-  double still_s = 0;       ///< since when no stage has got on, while there was work; 0 without work
+  std::int64_t voxels = 0;  ///< computed since the last pulse
+  double still_s = 0;       ///< since when no stage has made progress, while there was work; 0 without work
 };
 
 /// How often each of so many workers sends a pulse: together no more than the coordinator hears beside its
@@ -46,22 +49,17 @@ struct WorkerIdentity {
 /// Of this process.
 WorkerIdentity identity_of(const std::string& device);
 
-/// What a worker says when it ends.
+/// What a worker reports when it ends. Seconds are those of the stages' threads.
 struct WorkerStatistics {
-  std::int64_t blocks = 0, skipped = 0, voxels = 0, input_pixels = 0;
-  std::int64_t chunks_read = 0;   ///< stored chunks of the raw volume read and decompressed
-  std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were taken
-  double read_s = 0, predict_s = 0, write_s = 0, wait_s = 0, elapsed_s = 0;
-  /// Until the first `kStartBlocks` were on the disk, and their voxels: kernels are chosen, memory is taken,
-  /// the first tile is compared. What comes after it is the rate at which the worker runs. 0: there were no
-  /// more.
+  std::int64_t blocks = 0, skipped = 0, voxels = 0;
+  double read_s = 0, compute_s = 0, write_s = 0;
+  double wait_s = 0;  ///< of the computing thread, for a block to compute or for the writer
+  double elapsed_s = 0;
+  /// Until the first `kStartBlocks` were done, and their voxels: memory is allocated, the first block is
+  /// slower. The blocks after them show the rate at which the worker runs. 0: there were no more.
   double start_s = 0;
   std::int64_t start_voxels = 0;
-  static constexpr std::int64_t kStartBlocks = 4;  ///< more than are on their way through a worker
-  /// How far the probabilities of the worker's first tile are from float32, the share of its voxels beyond
-  /// `kPrecisionLimit`; below 0: not compared.
-  double check_largest = -1, check_mean = -1, check_share_beyond = -1;
-  std::array<char, 256> engine{};  ///< TilePredictor::engine_text(), cut to fit
+  static constexpr std::int64_t kStartBlocks = 4;  ///< more than are in flight within a worker
 };
 
 /// A worker's view of the coordinator.
@@ -78,23 +76,33 @@ class BlockExchange {
   virtual void flush() = 0;
   virtual void pulse(const WorkerPulse& pulse) = 0;
   virtual double pulse_every_s() const { return pulse_interval_s(1); }
-  virtual void leave(const WorkerStatistics& statistics) = 0;
+  /// `details`: BlockTask::details().
+  virtual void leave(const WorkerStatistics& statistics, std::span<const std::byte> details) = 0;
 };
 
 /// The messages between worker and coordinator, by tag.
 enum ExchangeTag : int {
   kTagAssign =
       11,  ///< coordinator -> worker: block ids (std::int64_t) to do in this order; kNoMoreBlocks ends
-  kTagReport = 12,      ///< worker -> coordinator: BlockReports
+  kTagReport = 12,      ///< worker -> coordinator: bytes_of(BlockReports)
   kTagFailure = 13,     ///< worker -> coordinator: bytes_of(BlockFailure)
   kTagPulse = 14,       ///< worker -> coordinator: WorkerPulse
   kTagHello = 15,       ///< worker -> coordinator: WorkerIdentity, the first message
-  kTagStatistics = 16,  ///< worker -> coordinator: WorkerStatistics, the last message
+  kTagStatistics = 16,  ///< worker -> coordinator: bytes_of(WorkerStatistics, details), the last message
 };
 constexpr std::int64_t kNoMoreBlocks = -1;
 
+/// What messages hold, and back. Errors, of the way back: Error when a message is too short.
+std::vector<std::byte> bytes_of(const std::vector<BlockReport>& reports);
+std::vector<BlockReport> reports_of(const Message& message);
 std::vector<std::byte> bytes_of(const BlockFailure& failure);
 BlockFailure failure_of(const Message& message);
+std::vector<std::byte> bytes_of(const WorkerStatistics& statistics, std::span<const std::byte> details);
+struct WorkerEnd {
+  WorkerStatistics statistics;
+  std::vector<std::byte> details;
+};
+WorkerEnd worker_end_of(const Message& message);
 
 /// The exchange by MPI messages with rank 0 of `world`. All calls come from the thread that started MPI.
 class MpiBlockExchange : public BlockExchange {
@@ -108,7 +116,7 @@ class MpiBlockExchange : public BlockExchange {
   void flush() override;
   void pulse(const WorkerPulse& pulse) override;
   double pulse_every_s() const override { return pulse_interval_s(world_.size() - 1); }
-  void leave(const WorkerStatistics& statistics) override;
+  void leave(const WorkerStatistics& statistics, std::span<const std::byte> details) override;
 
  private:
   const Communicator& world_;

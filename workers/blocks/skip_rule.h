@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-/// Which blocks need no prediction. They stay 0 in the result.
+/// Which blocks are skipped. They stay 0 in the result.
 struct SkipRule {
   /// Integers of the raw volume's shape, or coarser by a whole factor on each axis; 0: background. A block is
   /// skipped when all of it is background.

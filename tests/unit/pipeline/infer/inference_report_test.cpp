@@ -12,8 +12,11 @@ WorkerAccount worker(int rank, const std::string& device, const std::string& eng
                      std::int64_t voxels = 1000) {
   WorkerAccount account{.rank = rank,
                         .identity = identity_of(device),
-                        .statistics = {.blocks = 1, .voxels = voxels, .elapsed_s = 1}};
-  engine.copy(account.statistics.engine.data(), account.statistics.engine.size() - 1);
+                        .statistics = {.blocks = 1, .voxels = voxels, .elapsed_s = 1},
+                        .details = {}};
+  PredictionStatistics statistics;
+  engine.copy(statistics.engine.data(), statistics.engine.size() - 1);
+  account.details = details_of(statistics);
   return account;
 }
 
@@ -21,28 +24,28 @@ TEST(InferenceReport, SaysWhichWorkersComputedOtherwise) {
   InferenceReport report;
   const std::string engine = "LibTorch, bfloat16, own kernels where there are some, alike at every place",
                     other = "LibTorch, bfloat16";
-  report.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:1, NVIDIA H200", engine)};
+  report.run.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:1, NVIDIA H200", engine)};
   EXPECT_EQ(report.ways_text(), "") << "a device's number on its node is no way";
   EXPECT_EQ(report.text().find("different ways"), std::string::npos);
   EXPECT_EQ(report.json()["workers"][1]["engine"], engine);
 
-  report.workers.push_back(worker(3, "cuda:0, NVIDIA H200", other));
-  report.workers.push_back(worker(4, "cuda:0, NVIDIA H200", "kernels not chosen yet", 0));
+  report.run.workers.push_back(worker(3, "cuda:0, NVIDIA H200", other));
+  report.run.workers.push_back(worker(4, "cuda:0, NVIDIA H200", "kernels not chosen yet", 0));
   const std::string words = report.text();
   EXPECT_NE(words.find("  2 workers: NVIDIA H200, " + engine + "\n"), std::string::npos) << words;
   EXPECT_NE(words.find("  1 worker: NVIDIA H200, " + other + "\n"), std::string::npos) << words;
   EXPECT_EQ(words.find("not chosen"), std::string::npos) << "it has no voxels";
 
-  report.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:0, NVIDIA A100", engine)};
+  report.run.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:0, NVIDIA A100", engine)};
   EXPECT_NE(report.ways_text().find("NVIDIA A100"), std::string::npos);
-  report.workers = {worker(1, "cpu, 2 threads on 0-1", "oneDNN 2.6, float32"),
-                    worker(2, "cpu, 2 threads on 2-3", "oneDNN 2.6, float32")};
+  report.run.workers = {worker(1, "cpu, 2 threads on 0-1", "oneDNN 2.6, float32"),
+                        worker(2, "cpu, 2 threads on 2-3", "oneDNN 2.6, float32")};
   EXPECT_EQ(report.ways_text(), "");
 }
 
 TEST(InferenceReport, ColumnsAreAsWideAsTheirDevices) {
   InferenceReport report;
-  report.workers = {worker(1, "cuda:0, NVIDIA H100 80GB HBM3", "e"), worker(2, "cpu, 1 thread", "e")};
+  report.run.workers = {worker(1, "cuda:0, NVIDIA H100 80GB HBM3", "e"), worker(2, "cpu, 1 thread", "e")};
   const std::string words = report.text();
   const auto line = [&](const std::string& with) {
     const std::size_t at = words.find(with), begin = words.rfind('\n', at) + 1;

@@ -1,0 +1,74 @@
+#include "pipeline/infer/inference_record.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "io/base/error.h"
+#include "io/hdf5/checkpoint_file.h"
+
+namespace tessera {
+namespace {
+
+constexpr auto kReportFile = "inference.json";
+
+BlockJob job_of(const InferConfig& config, const JournalContents& journal, const StopSignal& signal,
+                const WallTime& wall_time) {
+  BlockJob job = block_job_over(journal);
+  job.verb = "infer";
+  job.names.done = "predicted";
+  job.names.report_file = kReportFile;
+  job.should_stop = [&signal] { return signal.asked(); };
+  job.time_allows = [&wall_time](double seconds) { return wall_time.allows(seconds); };
+  job.limits.max_retries = config.max_retries;
+  job.limits.watchdog_s = 60 * config.watchdog_minutes;
+  job.limits.watchdog_setting = "infer.watchdog_minutes";
+  return job;
+}
+
+}  // namespace
+
+void require_own_file(const InferConfig& config) {
+  const std::filesystem::path& file = config.output->file;
+  if (std::filesystem::exists(file) && std::filesystem::equivalent(file, config.raw->file)) {
+    throw UsageError(fmt::format(
+        "infer.output: {} is the raw volume's own file; results have a file of their own", file.string()));
+  }
+}
+
+void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {
+  const std::filesystem::path file = folder.path() / kReportFile;
+  std::error_code missing;
+  if (std::filesystem::file_size(file, missing) > 0 && !missing) {
+    const std::vector<std::byte> bytes = read_file_bytes(file);
+    const auto* text = reinterpret_cast<const char*>(bytes.data());
+    const nlohmann::json there =
+        nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
+    if (there.is_object() && there.value("result", "") == result && there.value("end", "") == "done") return;
+  }
+  InferenceReport report;
+  report.result = result;
+  report.run.blocks = report.run.blocks_before = journal.head.blocks.count();
+  report.run.starts = journal.starts;
+  write_text_file(file, report.json().dump(2) + "\n");
+}
+
+InferenceRecord::InferenceRecord(const InferConfig& config, OpenResult result, std::int64_t chunks_stored,
+                                 const StopSignal& signal, const WallTime& wall_time)
+    : run_(job_of(config, result.contents, signal, wall_time), std::move(result.journal)) {
+  report_.result = config.output->text();
+  report_.raw_chunks_stored = chunks_stored;
+}
+
+void InferenceRecord::conclude(const RunFolder& folder) {
+  report_.run = run_.end();
+  write_text_file(folder.path() / kReportFile, report_.json().dump(2) + "\n");
+  std::cout << report_.text() << std::flush;
+  report_.run.require_done();
+  std::cout << "result: " << report_.result << "\n" << std::flush;
+}
+
+}  // namespace tessera

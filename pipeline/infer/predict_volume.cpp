@@ -1,0 +1,247 @@
+#include "pipeline/infer/predict_volume.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "pipeline/blocks/block_run.h"
+#include "pipeline/blocks/result_state.h"
+#include "pipeline/infer/inference_plan.h"
+#include "pipeline/infer/inference_record.h"
+#include "pipeline/infer/job_description.h"
+#include "pipeline/run/volume_look_up.h"
+#include "workers/infer/prediction_task.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+/// What the result's values are, as an attribute says it.
+std::string meaning_of(const InferConfig& infer) {
+  if (infer.labels) return "the most probable class";
+  const std::string scale = infer.type == VoxelType::uint8 ? ", 255 = 1" : "";
+  if (infer.classes.size() == 1)
+    return fmt::format("probability of class {}{}", infer.classes.front(), scale);
+  return fmt::format("probabilities of classes {}, a channel each{}", fmt::join(infer.classes, ", "), scale);
+}
+
+/// The raw volume's offset, moved to where the region begins.
+std::vector<double> offset_of(const InferencePlan& plan) {
+  const std::vector<double>& resolution = plan.raw.resolution_nm;
+  if (plan.region.begin == Index3{} || resolution.size() != 3) return plan.raw.offset_nm;
+  std::vector<double> offset =
+      plan.raw.offset_nm.size() == 3 ? plan.raw.offset_nm : std::vector<double>(3, 0.0);
+  for (int axis = 0; axis < 3; ++axis) {
+    offset[static_cast<std::size_t>(axis)] +=
+        static_cast<double>(plan.region.begin[axis]) * resolution[static_cast<std::size_t>(axis)];
+  }
+  return offset;
+}
+
+OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan& plan,
+                             const InferenceNetwork& network) {
+  OutputVolumeSpec spec;
+  spec.name = *config.infer.output;
+  spec.type = config.infer.type;
+  spec.shape = plan.region.shape();
+  spec.channels = config.infer.channels();
+  spec.chunk = plan.output_chunk;
+  spec.resolution_nm = plan.raw.resolution_nm;
+  spec.offset_nm = offset_of(plan);
+  spec.raw = plan.raw.name;
+  spec.attributes = {
+      {"tessera_version", tessera_version()}, {"experiment", config.name},
+      {"checkpoint", network.name},           {"checkpoint_iteration", std::to_string(network.iteration)},
+      {"network_sha256", network.digest},     {"meaning", meaning_of(config.infer)},
+      {"config", config.resolved_yaml}};
+  return spec;
+}
+
+PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormalisation& normalisation,
+                                   Precision precision, const Device& device) {
+  PredictorOptions what;
+  what.normalisation = normalisation.whole;
+  what.by_section = normalisation.by_section;
+  what.precision = precision;
+  what.device = device;
+  what.classes = infer.classes;
+  what.labels = infer.labels;
+  what.output_type = infer.type;
+  what.averaging = infer.averaging;
+  what.blending = infer.blending;
+  return what;
+}
+
+/// Collective: bytes of the smallest of the workers' GPUs; 0 where no worker has one.
+std::int64_t least_device_memory(const Device& device, const Communicator& world) {
+  std::int64_t least = 0;
+  for (const std::string& text : world.all_gather(std::to_string(device.memory))) {
+    const std::int64_t bytes = std::stoll(text);
+    if (bytes > 0 && (least == 0 || bytes < least)) least = bytes;
+  }
+  return least;
+}
+
+/// One volume of a start, step by step. The same steps on every rank.
+class VolumePrediction {
+ public:
+  VolumePrediction(const ExperimentConfig& config, const InferenceStart& start, const Communicator& world)
+      : config_(config),
+        infer_(config.infer),
+        start_(start),
+        world_(world),
+        folder_(config.run_folder),
+        is_worker_(world.size() == 1 || !world.is_root()) {}
+
+  void run() {
+    plan();
+    normalisation_ = choose_normalisation(infer_, plan_->raw, start_.network, world_);
+    find();
+    if (world_.any(state_.kind == ResultState::Kind::complete)) return;
+    make_worker_predictor();
+    open();
+    const PredictionJob job = prediction_job();
+    std::unique_ptr<PredictionTask> task;
+    if (is_worker_) task = std::make_unique<PredictionTask>(job, *predictor_);
+    run_blocks(task.get(), record_ ? &record_->run() : nullptr, start_.device.text(), world_);
+    on_root(world_, [&] { record_->conclude(folder_); });
+  }
+
+ private:
+  void plan() {
+    const Device& device = start_.device;
+    // The plan is the workers': the coordinator beside GPUs has none, and would choose another precision.
+    Device planned_for = device;
+    planned_for.cuda = world_.any(device.cuda);
+    planned_for.memory = least_device_memory(device, world_);
+    const VolumeInfo raw = look_up_volume(*infer_.raw, world_);
+    on_every_rank(world_, [&] {
+      plan_ = plan_inference(infer_, raw, start_.network.traits, planned_for);
+      const std::int64_t available = available_memory(device);
+      if (is_worker_ && !device.cuda && plan_->memory_per_worker() > available) {
+        throw UsageError(fmt::format(
+            "a worker needs about {}, but {} are available to each: lower infer.memory_budget_mib, "
+            "infer.tile or infer.block, or start fewer workers per node",
+            bytes_text(plan_->memory_per_worker()), bytes_text(available)));
+      }
+    });
+    on_root(world_, [&] {
+      if (infer_.skip_mask) BlockMask(*infer_.skip_mask, raw.shape);  // for its errors
+    });
+  }
+
+  /// What exists of the result.
+  void find() {
+    on_root(world_, [&] {
+      require_own_file(infer_);
+      job_ = describe_job(config_, *plan_, start_.network, normalisation_);
+      state_ = find_result(*infer_.output, "infer.output", job_, start_.restart);
+      if (state_.kind != ResultState::Kind::complete) return;
+      report_complete(folder_, infer_.output->text(), *state_.journal);
+      std::cout
+          << fmt::format(
+                 "every one of the {} blocks is done already: nothing to predict (--restart starts over)\n"
+                 "result: {}\n",
+                 plan_->blocks.count(), infer_.output->text())
+          << std::flush;
+    });
+  }
+
+  std::unique_ptr<TilePredictor> make_predictor(std::unique_ptr<TileNetwork> network,
+                                                Precision precision) const {
+    return std::make_unique<TilePredictor>(
+        std::move(network), start_.network.traits,
+        predictor_options(infer_, normalisation_, precision, start_.device));
+  }
+
+  void make_worker_predictor() {
+    on_every_rank(world_, [&] {
+      if (!is_worker_) return;
+      if (world_.rank() <= 1 && !start_.device.cuda && infer_.exact_tiles == ExactTiles::yes)
+        spdlog::warn("infer.exact_tiles: is of no effect on the CPU");
+      const Precision precision = plan_->demand.precision;
+      predictor_ =
+          make_predictor(start_.network.make(precision, start_.device, infer_.exact_tiles), precision);
+    });
+  }
+
+  /// Creates or opens the result; every rank learns where its chunks lie.
+  void open() {
+    layout_ = {0, infer_.type, plan_->region.shape(), plan_->output_chunk, infer_.channels()};
+    on_root(world_, [&] {
+      folder_.prepare("inference.yaml", config_.resolved_yaml);
+      add_log_file(folder_.log());
+      OpenResult result =
+          open_result(state_, output_spec(config_, *plan_, start_.network), job_, plan_->blocks);
+      layout_ = result.layout;
+      spdlog::info("{} onto {}\n{}", start_.network.name, infer_.output->text(),
+                   plan_text(*plan_, start_.network.traits));
+      const std::int64_t all = plan_->blocks.count(), left = result.contents.blocks_left();
+      if (state_.kind == ResultState::Kind::going_on) {
+        spdlog::info("going on: {} of {} blocks are done, start {}", all - left, all,
+                     result.contents.starts + 1);
+      }
+      const bool everything = !infer_.region_begin && !infer_.region_end && !infer_.skip_mask &&
+                              !infer_.background;  // of a part nobody knows the fair number
+      record_ = std::make_unique<InferenceRecord>(infer_, std::move(result),
+                                                  everything ? plan_->raw.chunks_stored() : 0, start_.signal,
+                                                  start_.wall_time);
+    });
+    world_.broadcast(std::as_writable_bytes(std::span(&layout_.base, 1)));
+  }
+
+  PredictionJob prediction_job() const {
+    const NetworkTraits& traits = start_.network.traits;
+    PredictionJob job{plan_->raw.name, plan_->blocks, plan_->tiles(traits), infer_.output->file, layout_};
+    job.skip = {infer_.skip_mask, infer_.background};
+    job.unpack_threads = std::clamp(start_.device.threads, 1, 8);
+    // With blending, other tiles would have other neighbours: a seam. Then the job ends and names the tile to
+    // lower.
+    if (infer_.blending == Blending::crop) {
+      job.smaller_tiles = [this, &traits](const TileGrid& tiles) -> std::optional<TileGrid> {
+        const auto smaller = next_smaller_tile(traits, tiles.tile_input(), plan_->blocks.block_shape(),
+                                               plan_->raw.shape, plan_->demand);
+        if (!smaller) return std::nullopt;
+        return plan_->tiles(traits, *smaller);
+      };
+    }
+    // The comparison of one worker is enough, and costs the others no time.
+    if (plan_->demand.precision != Precision::float32 && !infer_.labels && world_.rank() <= 1) {
+      job.make_reference = [this] {
+        return make_predictor(start_.network.make_reference(start_.device), Precision::float32);
+      };
+    }
+    return job;
+  }
+
+  const ExperimentConfig& config_;
+  const InferConfig& infer_;
+  const InferenceStart& start_;
+  const Communicator& world_;
+  RunFolder folder_;
+  bool is_worker_;
+  std::optional<InferencePlan> plan_;
+  ChosenNormalisation normalisation_;
+  JobDescription job_;  // root
+  ResultState state_;   // root
+  OutputLayout layout_;
+  std::unique_ptr<TilePredictor> predictor_;  // workers
+  std::unique_ptr<InferenceRecord> record_;   // root
+};
+
+}  // namespace
+
+void predict_volume(const ExperimentConfig& config, const InferenceStart& start, const Communicator& world) {
+  VolumePrediction(config, start, world).run();
+}
+
+}  // namespace tessera

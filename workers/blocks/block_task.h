@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "io/base/error.h"
+#include "workers/blocks/block_exchange.h"
+
+namespace tessera {
+
+/// What a worker does with one block. run_block_worker() calls read(), compute() and write() from a thread
+/// each, so that one block is read while another is computed and a third is written. Each of them handles one
+/// block at a time. What they throw is reported as the block's failure: WholeJobError and UsageError end the
+/// job, any other error lets the coordinator try the block again.
+class BlockTask {
+ public:
+  virtual ~BlockTask() = default;
+
+  /// A block between two stages.
+  struct Input {
+    virtual ~Input() = default;
+  };
+  /// A block that is being computed. A GPU may have it queued.
+  struct Pending {
+    virtual ~Pending() = default;
+    /// Whether finish() returns without waiting.
+    virtual bool is_done() const { return true; }
+    /// What write() takes. Called once.
+    virtual std::unique_ptr<Input> finish() = 0;
+  };
+  /// To be called with the number of voxels computed since the last call. 0 only says that work goes on.
+  using Progress = std::function<void(std::int64_t voxels)>;
+
+  /// Null: the block is skipped. HDF5 calls belong here, since they must stay on one thread.
+  virtual std::unique_ptr<Input> read(std::int64_t block) = 0;
+  /// `progress` must not be called after finish() of the returned object.
+  virtual std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) = 0;
+  /// What the block leaves behind is on the disk, or in the report's payload, when this returns.
+  virtual BlockReport write(std::unique_ptr<Input> input) = 0;
+
+  /// Whether compute() returns before the block is computed. Then the next block is queued behind it.
+  virtual bool queues() const { return false; }
+  /// compute() ran out of memory. True: the task works in smaller parts from now on, and the block is read
+  /// and computed again. False: the job ends. Errors: the reason why the job ends.
+  virtual bool retry_smaller(const OutOfMemory& /*error*/) { return false; }
+  /// What the task reports about itself when the worker leaves; the coordinator's owner interprets it.
+  virtual std::vector<std::byte> details() const { return {}; }
+};
+
+}  // namespace tessera

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "workers/blocks/block_task.h"
+
+namespace tessera {
+
+/// What BlockTask::compute() returns when it has computed the block itself.
+struct ComputedBlock : BlockTask::Pending {
+  explicit ComputedBlock(std::unique_ptr<BlockTask::Input> block) : result(std::move(block)) {}
+  std::unique_ptr<BlockTask::Input> finish() override { return std::move(result); }
+
+  std::unique_ptr<BlockTask::Input> result;
+};
+
+}  // namespace tessera

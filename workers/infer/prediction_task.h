@@ -1,0 +1,80 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "io/geometry/block_plan.h"
+#include "io/geometry/tile_grid.h"
+#include "io/hdf5/output_volume.h"
+#include "io/hdf5/volume_reader.h"
+#include "io/volume/dataset_name.h"
+#include "workers/blocks/block_task.h"
+#include "workers/blocks/skip_rule.h"
+#include "workers/blocks/spare_memory.h"
+#include "workers/infer/prediction_statistics.h"
+#include "workers/infer/tile_predictor.h"
+
+namespace tessera {
+
+/// All that a worker must know to predict blocks, the same on every rank.
+struct PredictionJob {
+  DatasetName raw;
+  BlockPlan blocks;
+  TileGrid tiles;
+  std::filesystem::path output_file;
+  OutputLayout layout;
+  SkipRule skip = {};
+  int unpack_threads = 0;  ///< beside the one that reads; 0: the HDF5 library unpacks
+  /// Smaller tiles than these, for when the memory turns out to be too small; nothing when none exist.
+  std::function<std::optional<TileGrid>(const TileGrid&)> smaller_tiles = {};
+  /// A predictor in float32 that a worker's first tile is compared with; empty: nothing is compared.
+  std::function<std::unique_ptr<TilePredictor>()> make_reference = {};
+};
+
+/// Predicts blocks: reads the raw voxels that a block's tiles need, runs the network over the tiles, and
+/// writes the result's chunks.
+class PredictionTask : public BlockTask {
+ public:
+  /// Both must outlive the task. The computing thread uses as many threads as the calling one may.
+  PredictionTask(const PredictionJob& job, const TilePredictor& predictor);
+  ~PredictionTask() override;
+
+  std::unique_ptr<Input> read(std::int64_t block) override;
+  std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) override;
+  BlockReport write(std::unique_ptr<Input> input) override;
+  bool queues() const override { return predictor_.queues(); }
+  /// Takes smaller tiles, once. Errors: Error when no smaller ones exist, naming the settings to lower.
+  bool retry_smaller(const OutOfMemory& error) override;
+  std::vector<std::byte> details() const override { return details_of(statistics()); }
+  /// Once the work has ended.
+  PredictionStatistics statistics() const;
+
+ private:
+  struct Loaded;
+  struct Predicted;
+  struct Queued;
+
+  void use_own_threads();
+  std::unique_ptr<Predicted> finish(const Loaded& loaded, TilePredictor::Queued& prediction);
+  void check_precision(const Loaded& loaded, const Predicted& predicted, const Progress& progress);
+
+  const PredictionJob& job_;
+  const TilePredictor& predictor_;
+  int threads_;  ///< of the computing thread, which has a number of its own
+  std::thread::id computing_thread_;
+  PredictionStatistics statistics_;  // each field is written by one stage only
+  std::optional<VolumeReader> reader_;
+  std::optional<BlockMask> mask_;
+  std::optional<BlockWriter> writer_;
+  SpareMemory spare_raw_, spare_results_;
+  bool checked_ = false;  // by the computing thread
+  std::mutex tiles_mutex_;
+  TileGrid tiles_;                  // under tiles_mutex_
+  bool has_smaller_tiles_ = false;  // by the computing thread
+};
+
+}  // namespace tessera
