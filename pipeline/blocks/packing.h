@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 
 #include "io/hdf5/packed_volume.h"
+#include "pipeline/blocks/coordinator.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
@@ -14,9 +16,10 @@ struct PackSums {
 };
 
 /// Collective. Compresses every chunk of a result, in parallel on all ranks but the root (alone: there), and
-/// writes them on the root, which has `target` (elsewhere null). At most two stretches of about 4 MiB are
-/// under way per worker. Errors: the same on every rank.
+/// writes them on the root, which has `target` (elsewhere null). The sums are the root's. Errors: AgreedError
+/// on every rank, naming the chunks that could not be packed; Error on the root alone when a worker is
+/// silent.
 PackSums pack_chunks(const std::filesystem::path& source, const OutputLayout& layout, int level,
-                     PackedVolume* target, const Communicator& world);
+                     PackedVolume* target, const CoordinatorOptions& limits, const Communicator& world);
 
 }  // namespace tessera

@@ -3,74 +3,111 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
-#include <sstream>
+#include <unordered_map>
+#include <utility>
 
-#include "io/base/crc32c.h"
 #include "io/base/error.h"
-#include "io/base/error_message.h"
-#include "io/hdf5/block_reader.h"
-#include "io/hdf5/checkpoint_file.h"
 #include "io/hdf5/volume_reader.h"
+#include "pipeline/blocks/block_run.h"
 #include "workers/mpi/agreement.h"
+#include "workers/results/verify_task.h"
 
 namespace tessera {
+namespace {
+
+JournalContents read_journal_of(const DatasetName& result) {
+  const std::map<std::string, std::string> attributes = VolumeReader(result).info().attributes;
+  const auto instance = attributes.find("instance");
+  if (instance == attributes.end()) {
+    throw UsageError(
+        fmt::format("{} is no result of 'tessera infer', or of a version without a journal", result.text()));
+  }
+  const std::filesystem::path file = journal_of(result.file);
+  JournalContents journal = read_journal(file);
+  if (journal.head.instance != instance->second) {
+    throw Error(fmt::format("{} belongs to another file than {}: what is done cannot be known", file.string(),
+                            result.file.string()));
+  }
+  return journal;
+}
+
+BlockJob checking_job(const JournalContents& journal, const CoordinatorOptions& limits) {
+  BlockJob job = block_job_over(journal.head.blocks);
+  job.verb = "verify";
+  job.names.done = "read";
+  std::vector<bool> is_done(static_cast<std::size_t>(job.blocks));
+  for (const JournalRecord& record : journal.records)
+    is_done[static_cast<std::size_t>(record.block)] = record.outcome == BlockOutcome::done;
+  std::erase_if(job.order, [&](std::int64_t id) { return !is_done[static_cast<std::size_t>(id)]; });
+  job.limits = limits;
+  job.limits.gives_up = false;  // every block that fails is a finding
+  return job;
+}
+
+/// Adds the blocks that could not be read.
+void add_unreadable(const BlockRunReport& report, ResultCheck& check) {
+  for (const QuarantinedBlock& block : report.failed) {
+    std::string words = fmt::format("{} ({} attempt{}, the last on {})", block.words, block.attempts,
+                                    block.attempts == 1 ? "" : "s", block.worker);
+    std::ranges::replace(words, '\n', ' ');
+    check.damaged.push_back({block.id, std::move(words)});
+    check.blocks += 1;
+  }
+}
+
+}  // namespace
 
 JournalContents share_journal(const DatasetName& result, const Communicator& world) {
-  std::string bytes;
-  const std::filesystem::path file = journal_of(result.file);
+  struct Blocks {
+    Box region;
+    Index3 block_shape;
+  } blocks;
+  JournalContents journal;
   on_root(world, [&] {
-    const std::map<std::string, std::string> attributes = VolumeReader(result).info().attributes;
-    const auto instance = attributes.find("instance");
-    if (instance == attributes.end()) {
-      throw UsageError(fmt::format("{} is no result of 'tessera infer', or of a version without a journal",
-                                   result.text()));
-    }
-    const std::vector<std::byte> read = read_file_bytes(file);
-    bytes.assign(reinterpret_cast<const char*>(read.data()), read.size());
-    if (parse_journal(read, file).head.instance != instance->second) {
-      throw Error(fmt::format("{} belongs to another file than {}: what is done cannot be known",
-                              file.string(), result.file.string()));
-    }
+    journal = read_journal_of(result);
+    blocks = {journal.head.blocks.region(), journal.head.blocks.block_shape()};
   });
-  world.broadcast(bytes);
-  return parse_journal(std::as_bytes(std::span(bytes.data(), bytes.size())), file);
+  world.broadcast(std::as_writable_bytes(std::span(&blocks, 1)));
+  journal.head.blocks = BlockPlan::of_region(blocks.region, blocks.block_shape);
+  return journal;
 }
 
 ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journal,
-                         const Communicator& world) {
-  std::unique_ptr<BlockReader> reader;
-  on_every_rank(world, [&] { reader = std::make_unique<BlockReader>(volume); });
-  const std::size_t count = journal.records.size();
-  const auto rank = static_cast<std::size_t>(world.rank()), ranks = static_cast<std::size_t>(world.size());
-  std::int64_t sums[2] = {0, 0};
-  std::string damaged;  // "id words\n" each
-  for (std::size_t i = count * rank / ranks; i < count * (rank + 1) / ranks; ++i) {
-    const JournalRecord& record = journal.records[i];
-    if (record.outcome != BlockOutcome::done) continue;
-    std::string words;
-    try {
-      const Box box = journal.head.blocks.block(record.block).relative_to(journal.head.blocks.region().begin);
-      const std::vector<std::byte> voxels = reader->read(box);
-      const std::uint32_t crc = crc32c(voxels);
-      if (crc != record.crc)
-        words = fmt::format("its checksum is {:08x}, {:08x} was written", crc, record.crc);
-      sums[1] += static_cast<std::int64_t>(voxels.size());
-    } catch (const std::exception& error) {
-      words = message_of(error);
-    }
-    sums[0] += 1;
-    std::replace(words.begin(), words.end(), '\n', ' ');
-    if (!words.empty()) damaged += fmt::format("{} {}\n", record.block, words);
-  }
-  world.sum(std::span<std::int64_t>(sums));
-  ResultCheck check{sums[0], sums[1], {}};
-  for (const std::string& part : world.all_gather(damaged)) {
-    std::istringstream lines(part);
-    DamagedBlock block;
-    while (lines >> block.id && std::getline(lines >> std::ws, block.words))
-      check.damaged.push_back(block);
-  }
+                         const CoordinatorOptions& limits, const Communicator& world) {
+  ResultCheck check;
+  std::unique_ptr<VerifyTask> task;
+  std::unique_ptr<BlockRun> run;
+  std::unordered_map<std::int64_t, std::uint32_t> written;
+  on_every_rank(world, [&] {
+    if (world.size() == 1 || !world.is_root())
+      task = std::make_unique<VerifyTask>(volume, journal.head.blocks);
+  });
+  on_root(world, [&] {
+    const VolumeInfo info = VolumeReader(volume).info();
+    const std::int64_t voxel_bytes = info.channels * size_of(info.type);
+    for (const JournalRecord& record : journal.records)
+      written[record.block] = record.crc;
+    BlockJob job = checking_job(journal, limits);
+    job.block_done = [&check, &written, voxel_bytes](const BlockReport& report) {
+      check.blocks += 1;
+      check.bytes += report.voxels * voxel_bytes;
+      const std::uint32_t crc = written.at(report.id);
+      if (report.crc != crc) {
+        check.damaged.push_back(
+            {report.id, fmt::format("its checksum is {:08x}, {:08x} was written", report.crc, crc)});
+      }
+    };
+    run = std::make_unique<BlockRun>(std::move(job));
+  });
+  run_blocks(task.get(), run.get(), "", world);
+  on_root(world, [&] {
+    const BlockRunReport report = run->end();
+    if (!report.failure.empty()) throw Error(report.failure);
+    add_unreadable(report, check);
+    std::ranges::sort(check.damaged, {}, &DamagedBlock::id);
+  });
   return check;
 }
 

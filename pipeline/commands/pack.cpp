@@ -8,6 +8,7 @@
 #include "io/hdf5/volume_reader.h"
 #include "pipeline/blocks/packing.h"
 #include "pipeline/blocks/result_check.h"
+#include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
 #include "pipeline/run/command_line.h"
@@ -26,6 +27,7 @@ struct PackOptions {
   DatasetName from, to;
   bool replace = false, allow_incomplete = false, overwrite = false;
   int level = 4;
+  CoordinatorOptions limits;
 };
 
 /// What is the same for every result; `from` and `to` are not.
@@ -43,6 +45,7 @@ PackOptions read_options(const po::variables_map& values) {
     throw UsageError(
         "--replace and --allow-incomplete exclude each other: what is packed cannot be gone on with");
   }
+  options.limits = block_options(values);
   if (!options.replace) options.to = parse_dataset_name(values["output"].as<std::string>());
   return options;
 }
@@ -78,7 +81,8 @@ void pack(const PackOptions& options, const Communicator& world) {
     lock = lock_journal(journal_of(options.from.file));
     packed = std::make_unique<PackedVolume>(options.from, layout, options.to, options.level);
   });
-  const PackSums sums = pack_chunks(options.from.file, layout, options.level, packed.get(), world);
+  const PackSums sums =
+      pack_chunks(options.from.file, layout, options.level, packed.get(), options.limits, world);
   std::string staged_file;
   on_root(world, [&] {
     packed->close();
@@ -87,7 +91,7 @@ void pack(const PackOptions& options, const Communicator& world) {
   world.broadcast(staged_file);
 
   // The packed copy, through the library's own filters, must give what the workers wrote.
-  const ResultCheck check = check_blocks({staged_file, options.to.path}, journal, world);
+  const ResultCheck check = check_blocks({staged_file, options.to.path}, journal, options.limits, world);
   on_root(world, [&] {
     if (!check.damaged.empty()) {
       throw Error(fmt::format(
@@ -127,6 +131,7 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
   add("gzip", po::value<int>()->default_value(4), "1 (fast) to 9 (small)");
   add("allow-incomplete", "pack a result that is not whole");
   add("overwrite", "replace an output that exists already");
+  add_block_options(described);
   const auto values = parse_arguments(arguments, kUsage, described, {"result", "output"}, world.is_root());
   if (!values) return kExitDone;
   const PackOptions options = read_options(*values);

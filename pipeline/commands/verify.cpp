@@ -7,6 +7,7 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "pipeline/blocks/result_check.h"
+#include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
 #include "pipeline/run/command_line.h"
@@ -33,9 +34,10 @@ void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged)
 }
 
 /// Collective. Errors: AgreedError for what is damaged or incomplete.
-void verify(const DatasetName& result, bool forgets, const Communicator& world) {
+void verify(const DatasetName& result, bool forgets, const CoordinatorOptions& limits,
+            const Communicator& world) {
   const JournalContents journal = share_journal(result, world);
-  const ResultCheck check = check_blocks(result, journal, world);
+  const ResultCheck check = check_blocks(result, journal, limits, world);
   on_root(world, [&] {
     const std::int64_t all = journal.head.blocks.count(), known = all - journal.blocks_left();
     const std::int64_t skipped = known - check.blocks;
@@ -75,11 +77,13 @@ int run_verify(const Arguments& arguments, const Communicator& world) {
   options.add_options()(
       "forget-damaged",
       "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
+  add_block_options(options);
   const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
   if (!values) return kExitDone;
   const bool forgets = values->count("forget-damaged") != 0;
+  const CoordinatorOptions limits = block_options(*values);
   for_each_result(result_argument(*values, world), world,
-                  [&](const DatasetName& result) { verify(result, forgets, world); });
+                  [&](const DatasetName& result) { verify(result, forgets, limits, world); });
   return kExitDone;
 }
 

@@ -16,6 +16,9 @@ from journal import Journal
 
 FAIL_IO = os.environ.get("TESSERA_FAIL_IO", "")
 FAILED, USAGE = 1, 2
+# mpirun waits so long between SIGTERM and SIGKILL for what is left of a job that lost a rank.
+QUICK = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
+NEEDS_FAIL_IO = unittest.skipUnless(FAIL_IO, "needs TESSERA_FAIL_IO, the library that makes calls fail (built by CMake)")
 
 
 class Results(Case):
@@ -41,15 +44,30 @@ class Results(Case):
         path = self.folder / f"{file}.journal"
         path.write_bytes(path.read_bytes()[:-32 * records])
 
-    def damage(self, file, blocks):
-        """Overwrites bytes in the middle of these blocks."""
+    def places(self, file, blocks):
+        """Where the first chunks of these blocks are in the file."""
         journal = Journal(self.folder / f"{file}.journal")
         with h5py.File(self.folder / file, "r") as f:
-            data = f["volumes/p"]
-            places = []
-            for block in blocks:
-                box = journal.box(block)
-                places.append(data.id.get_chunk_info_by_coord(tuple(s.start for s in box)).byte_offset)
+            chunks = f["volumes/p"].id
+            return [chunks.get_chunk_info_by_coord(tuple(s.start for s in journal.box(b))).byte_offset for b in blocks]
+
+    def stored(self, name):
+        """{place in the volume: bytes} of the stored chunks of FILE.h5:/path, with their filter masks."""
+        file, path = name.rsplit(":", 1)
+        with h5py.File(self.folder / file, "r") as f:
+            chunks = f[path].id
+            offsets = [chunks.get_chunk_info(i).chunk_offset for i in range(chunks.get_num_chunks())]
+            return {offset: chunks.read_direct_chunk(offset) for offset in offsets}
+
+    def faulty(self, arguments, ranks, call, name, timeout=60, **how):
+        """Runs with calls of one file that fail, or stop the process: `how` as tests/fault/fail_io.c has it."""
+        environment = {"LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_CALL": call, "TESSERA_FAIL_NAME": name, **QUICK,
+                       **{f"TESSERA_FAIL_{key.upper()}": str(value) for key, value in how.items()}}
+        return run_tessera(arguments, ranks, timeout, self.folder, environment=environment)
+
+    def damage(self, file, blocks):
+        """Overwrites bytes in the middle of these blocks."""
+        places = self.places(file, blocks)
         with open(self.folder / file, "r+b") as f:
             for at in places:
                 f.seek(at + 1000)
@@ -88,6 +106,50 @@ class Verify(Results):
             result = run_tessera(["verify", f"{file}:/volumes/p"], ranks, 60, self.folder)
             self.assert_one_error(result, FAILED, [r"incomplete: 48 of 64 blocks \(75.0 %\) are done"])
 
+    @NEEDS_FAIL_IO
+    def test_a_block_that_fails_once_is_read_again(self):
+        at = self.places("made.h5", [9])[0]
+        for ranks in (0, 1, 2, 4):
+            result = self.faulty(["verify", "made.h5:/volumes/p"], ranks, "pread", "/made.h5", at=at, times=1)
+            self.assertEqual((result.code, result.errors()), (0, []), result)
+            self.assertRegex(result.text, r"block 9 \(z .*\) failed on rank \d+ on \S+, and is tried again: cannot read")
+            self.assertRegex(result.stdout, r"64 blocks, 512 KiB, were read: all are as they were written")
+
+    @NEEDS_FAIL_IO
+    def test_a_block_that_cannot_be_read_is_named(self):
+        at = self.places("made.h5", [9])[0]
+        for ranks in (0, 1, 2, 4):
+            result = self.faulty(["verify", "made.h5:/volumes/p", "--max-retries", "1"], ranks, "pread", "/made.h5", at=at)
+            self.assert_one_error(result, FAILED, ["1 are damaged", r"block 9 \(z .*\): cannot read .*2 attempts, the last on rank"])
+            self.assertEqual(result.text.count("and is tried again"), 1, result)
+
+    @NEEDS_FAIL_IO
+    def test_every_block_that_cannot_be_read_is_named(self):
+        file = self.copy("unread.h5")
+        for ranks in (0, 3):
+            result = self.faulty(["verify", f"{file}:/volumes/p", "--max-retries", "0", "--forget-damaged"], ranks, "pread", f"/{file}",
+                                 nth=40)
+            self.assertEqual((result.code, len(result.errors())), (FAILED, 1), result)
+            self.assertRegex(result.text, "struck out of the journal")
+            self.copy(file)
+
+    @NEEDS_FAIL_IO
+    def test_a_silent_worker(self):
+        at = self.places("made.h5", [20])[0]
+        result = self.faulty(["verify", "made.h5:/volumes/p", "--watchdog-minutes", "0.03"], 3, "pread", "/made.h5", at=at, stop=1)
+        self.assertEqual(result.code, FAILED, result)
+        self.assertRegex(result.text, r"rank \d on \S+ was not heard of for \d+ s; it had block \d+ \(z .*--watchdog-minutes sets the limit")
+
+    def test_killed_and_started_again(self):
+        process = self.start(["verify", "made.h5:/volumes/p"], 3, environment=QUICK)
+        time.sleep(0.5 * self.tessera(["verify", "made.h5:/volumes/p"], 3).seconds)
+        process.kill()
+        self.tessera(["verify", "made.h5:/volumes/p"], 3)
+
+    def test_bad_options(self):
+        for options, words in ((["--max-retries", "101"], "--max-retries 101"), (["--watchdog-minutes", "0.001"], "at least 0.02")):
+            self.assert_one_error(run_tessera(["verify", "made.h5:/volumes/p", *options], 0, 60, self.folder), USAGE, [words])
+
     def test_what_is_no_result(self):
         for ranks in (0, 3):
             result = run_tessera(["verify", "stack.h5:/volumes/raw"], ranks, 60, self.folder)
@@ -111,6 +173,51 @@ class Pack(Results):
                                  {k: str(v) for k, v in plain.attrs.items()})
                 self.assert_same_voxels(f["volumes/raw"][()], self.read("stack.h5:/volumes/raw"), "through the link")
         self.assertEqual(self.leftovers(), [])
+
+    def test_every_number_of_ranks_stores_the_same(self):
+        stored = []
+        for ranks in (0, 1, 2, 4):
+            self.tessera(["pack", "made.h5:/volumes/p", f"same{ranks}.h5:/volumes/p"], ranks)
+            stored.append(self.stored(f"same{ranks}.h5:/volumes/p"))
+            self.assertEqual(stored[-1], stored[0], f"{ranks} ranks")
+        self.assertGreater(len(stored[0]), 8)
+
+    @NEEDS_FAIL_IO
+    def test_chunks_that_fail_once_are_packed_again(self):
+        at = self.places("made.h5", [9])[0]
+        for ranks in (0, 1, 2, 4):
+            result = self.faulty(["pack", "made.h5:/volumes/p", f"again{ranks}.h5:/volumes/p"], ranks, "pread", "/made.h5", at=at, times=1)
+            self.assertEqual((result.code, result.errors()), (0, []), result)
+            self.assertRegex(result.text, r"chunks \[\d+, \d+\) failed on rank \d+ on \S+, and is tried again: cannot read chunk")
+            self.assert_same_voxels(self.read(f"again{ranks}.h5:/volumes/p"), self.voxels)
+
+    @NEEDS_FAIL_IO
+    def test_chunks_that_cannot_be_read_are_named(self):
+        at = self.places("made.h5", [9])[0]
+        for ranks in (0, 1, 2, 4):
+            result = self.faulty(["pack", "made.h5:/volumes/p", "failed.h5:/p"], ranks, "pread", "/made.h5", at=at)
+            self.assert_one_error(result, FAILED, [r"1 of \d+ chunk ranges could not be packed",
+                                                   r"chunks \[\d+, \d+\), 3 attempts, the last on rank \d+ on .*Input/output error"])
+            self.assertEqual(result.text.count("and is tried again"), 2, result)
+            self.assertFalse((self.folder / "failed.h5").exists())
+            self.assertEqual(self.leftovers(), [])
+
+    @NEEDS_FAIL_IO
+    def test_a_sick_worker(self):
+        """EIO on every read of one worker: the others do its part."""
+        for verb in (["pack", "made.h5:/volumes/p", "sick.h5:/volumes/p"], ["verify", "made.h5:/volumes/p"]):
+            result = self.faulty(verb, 4, "pread", "/made.h5", nth=30, rank=2)
+            self.assertEqual((result.code, result.errors()), (0, []), result)
+        self.assert_same_voxels(self.read("sick.h5:/volumes/p"), self.voxels)
+
+    @NEEDS_FAIL_IO
+    def test_a_silent_worker(self):
+        at = self.places("made.h5", [20])[0]
+        result = self.faulty(["pack", "made.h5:/volumes/p", "silent.h5:/p", "--watchdog-minutes", "0.03"], 3, "pread", "/made.h5", at=at,
+                             stop=1)
+        self.assertEqual(result.code, FAILED, result)
+        self.assertRegex(result.text, r"rank \d on \S+ was not heard of for \d+ s; it had chunks \[.*--watchdog-minutes sets the limit")
+        self.assertFalse((self.folder / "silent.h5").exists())
 
     def test_wider_types_are_shuffled(self):
         self.tessera(["infer", self.yaml, "--set", "infer.dtype=float32", "--set", "infer.output=wide.h5:/p"], 3)
@@ -185,7 +292,7 @@ class Pack(Results):
         self.tessera(["pack", f"{file}:/volumes/p", "--replace"], 3)
         self.assertEqual(self.leftovers(), [])
 
-    @unittest.skipUnless(FAIL_IO, "needs TESSERA_FAIL_IO, the library that makes writes fail (built by CMake)")
+    @NEEDS_FAIL_IO
     def test_full_disk(self):
         for ranks in (0, 3):
             for call, nth in (("pwrite", 1), ("pwrite", 9), ("fsync", 1)):

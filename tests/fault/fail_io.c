@@ -1,18 +1,21 @@
-/* Preloaded into a program (LD_PRELOAD), makes its writes to one file fail: full disks and broken ones on
- * demand. Or lets them be and, with TESSERA_FAIL_LOG=FILE, appends a line with the place of each pwrite to
- * FILE; with TESSERA_FAIL_DELAY_MS=N makes each wait for so long first.
+/* Preloaded into a program (LD_PRELOAD), makes its reads or writes of one file fail: full disks and broken
+ * ones on demand. Or lets them be and, with TESSERA_FAIL_LOG=FILE, appends a line with the place of each
+ * pwrite to FILE; with TESSERA_FAIL_DELAY_MS=N makes each wait for so long first.
  *
- *   TESSERA_FAIL_CALL   pwrite, fdatasync, fsync or fallocate
+ *   TESSERA_FAIL_CALL   pread, pwrite, fdatasync, fsync or fallocate
  *   TESSERA_FAIL_NAME   how the file's path ends
  *   TESSERA_FAIL_ERRNO  such as 28 (ENOSPC) or 5 (EIO)
  *   TESSERA_FAIL_NTH    the first call of each process that fails, from 1; default 1
  *   TESSERA_FAIL_TIMES  how many fail from there on; default all
  *   TESSERA_FAIL_RANK   only in this rank of mpirun; default all
+ *   TESSERA_FAIL_AT     only calls at this place in the file (pread, pwrite); default everywhere
+ *   TESSERA_FAIL_STOP   1: instead of failing, the process stops as by SIGSTOP, and goes on by SIGCONT
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,17 +40,23 @@ static int is_named(int fd) {
   return (size_t)size >= length && strcmp(path + size - length, end) == 0;
 }
 
-/* The errno that this call is to fail with, or 0. */
-static int fails(const char* call, int fd) {
+/* The errno that this call is to fail with, or 0. `at`: its place in the file; -1 for none. */
+static int fails(const char* call, int fd, off_t at) {
   static atomic_long calls = 0;
   const char* wanted = getenv("TESSERA_FAIL_CALL");
   if (wanted == NULL || strcmp(wanted, call) != 0 || !is_named(fd)) return 0;
   const char* rank = getenv("TESSERA_FAIL_RANK");
   const char* mine = getenv("OMPI_COMM_WORLD_RANK");
   if (rank != NULL && (mine == NULL || strcmp(rank, mine) != 0)) return 0;
+  const long place = number_of("TESSERA_FAIL_AT", -1);
+  if (place >= 0 && at != place) return 0;
   const long nth = number_of("TESSERA_FAIL_NTH", 1), times = number_of("TESSERA_FAIL_TIMES", -1);
   const long now = atomic_fetch_add(&calls, 1) + 1;
   if (now < nth || (times >= 0 && now >= nth + times)) return 0;
+  if (number_of("TESSERA_FAIL_STOP", 0) != 0) {
+    raise(SIGSTOP);
+    return 0;
+  }
   return (int)number_of("TESSERA_FAIL_ERRNO", EIO);
 }
 
@@ -68,7 +77,7 @@ static void note(int fd, size_t size, off_t at) {
 
 ssize_t pwrite(int fd, const void* bytes, size_t size, off_t at) {
   note(fd, size, at);
-  const int reason = fails("pwrite", fd);
+  const int reason = fails("pwrite", fd, at);
   if (reason != 0) {
     errno = reason;
     return -1;
@@ -80,8 +89,21 @@ ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
   return pwrite(fd, bytes, size, at);
 }
 
+ssize_t pread(int fd, void* bytes, size_t size, off_t at) {
+  const int reason = fails("pread", fd, at);
+  if (reason != 0) {
+    errno = reason;
+    return -1;
+  }
+  return NEXT(ssize_t(*)(int, void*, size_t, off_t), "pread")(fd, bytes, size, at);
+}
+
+ssize_t pread64(int fd, void* bytes, size_t size, off64_t at) {
+  return pread(fd, bytes, size, at);
+}
+
 int fdatasync(int fd) {
-  const int reason = fails("fdatasync", fd);
+  const int reason = fails("fdatasync", fd, -1);
   if (reason != 0) {
     errno = reason;
     return -1;
@@ -90,7 +112,7 @@ int fdatasync(int fd) {
 }
 
 int fsync(int fd) {
-  const int reason = fails("fsync", fd);
+  const int reason = fails("fsync", fd, -1);
   if (reason != 0) {
     errno = reason;
     return -1;
@@ -99,7 +121,7 @@ int fsync(int fd) {
 }
 
 int posix_fallocate(int fd, off_t at, off_t size) {
-  const int reason = fails("fallocate", fd);
+  const int reason = fails("fallocate", fd, -1);
   if (reason != 0) return reason;
   return NEXT(int (*)(int, off_t, off_t), "posix_fallocate")(fd, at, size);
 }
@@ -109,7 +131,7 @@ int posix_fallocate64(int fd, off64_t at, off64_t size) {
 }
 
 int fallocate(int fd, int mode, off_t at, off_t size) {
-  const int reason = fails("fallocate", fd);
+  const int reason = fails("fallocate", fd, -1);
   if (reason != 0) {
     errno = reason;
     return -1;

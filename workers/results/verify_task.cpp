@@ -1,0 +1,43 @@
+#include "workers/results/verify_task.h"
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "io/base/crc32c.h"
+#include "workers/blocks/computed_block.h"
+
+namespace tessera {
+namespace {
+
+struct StoredBlock : BlockTask::Input {
+  std::int64_t id = 0, voxels = 0;
+  std::vector<std::byte> bytes;
+  std::uint32_t crc = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockTask::Input> VerifyTask::read(std::int64_t id) {
+  const Box box = blocks_.block(id);
+  auto block = std::make_unique<StoredBlock>();
+  block->id = id;
+  block->voxels = box.voxels();
+  block->bytes = reader_.read(box.relative_to(blocks_.region().begin));
+  return block;
+}
+
+std::unique_ptr<BlockTask::Pending> VerifyTask::compute(std::unique_ptr<Input> input,
+                                                        const Progress& progress) {
+  auto& block = static_cast<StoredBlock&>(*input);
+  block.crc = crc32c(block.bytes);
+  progress(block.voxels);
+  return std::make_unique<ComputedBlock>(std::move(input));
+}
+
+BlockReport VerifyTask::write(std::unique_ptr<Input> input) {
+  const auto& block = static_cast<const StoredBlock&>(*input);
+  return {block.id, block.voxels, block.crc};
+}
+
+}  // namespace tessera
