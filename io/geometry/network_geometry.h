@@ -5,12 +5,15 @@
 
 namespace tessera {
 
-enum class Padding { valid, same };
+enum class Padding {
+  valid,  ///< the output is smaller than the input by the margin on each side
+  same,   ///< the output has the input's side
+};
 
-/// What tiling must know of a network, along y and x alike, in pixels. Inputs whose origins lie on the same
-/// phase of `alignment` (2^depth) see the same pooling grid, so their outputs agree exactly where both are
-/// free of the input's border.
-struct NetworkGeometry {
+/// What tiling must know of a network along one axis, in voxels. Inputs whose origins lie on the same phase
+/// of `alignment` see the same pooling grid, so their outputs agree exactly where both are free of the
+/// input's border. The defaults are the paper's network along y and x.
+struct AxisGeometry {
   Padding padding = Padding::valid;
   std::int64_t alignment = 16;  ///< tile cores start on multiples of it
   std::int64_t margin = 92;     ///< valid: lost on each side; same: as far as the zero padding can be seen
@@ -28,18 +31,21 @@ struct NetworkGeometry {
   std::int64_t input_side_for(std::int64_t core) const;
   /// "the legal sides are 16 k + 12, from 204 on; the nearest are 572 and 588" for a message.
   std::string legal_sides_text(std::int64_t near) const;
+  friend bool operator==(const AxisGeometry&, const AxisGeometry&) = default;
 };
 
-/// The network of Ronneberger et al. 2015 with `depth` poolings and `block_convs` 3x3 valid convolutions per
-/// level: input 2^depth m + 2 c (2^depth - 1), output 2^depth (m - 2c) - 2 c (2^depth - 1), c = block_convs.
-/// depth >= 1, block_convs >= 1.
-NetworkGeometry valid_geometry(int depth, int block_convs);
+/// Along z, of a network over single sections with `context` sections of input on each side.
+constexpr AxisGeometry section_geometry(std::int64_t context) {
+  return {Padding::valid, 1, context, 0, 2 * context + 1};
+}
 
-/// The same network with 'same' padding and an up-convolution of `up_kernel` (2 or 3) with stride 2. The
-/// margin is found by following the zero padding's influence through the layers, rounded up to 2^depth.
-NetworkGeometry same_geometry(int depth, int block_convs, int up_kernel);
+/// What tiling must know of a network: along y and x, which are alike (tiles are rotated and transposed), and
+/// along z.
+struct NetworkGeometry : AxisGeometry {
+  AxisGeometry z = section_geometry(0);
 
-/// How far, in pixels, the zero padding reaches into the output of a 'same' network, unrounded.
-std::int64_t padding_reach(int depth, int block_convs, int up_kernel);
+  /// axis 0, 1, 2: z, y, x.
+  const AxisGeometry& operator[](int axis) const { return axis == 0 ? z : *this; }
+};
 
 }  // namespace tessera

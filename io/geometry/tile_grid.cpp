@@ -13,37 +13,43 @@ TileGrid::TileGrid(const NetworkGeometry& geometry, const Index3& volume_shape, 
                    const TileGridOptions& options)
     : geometry_(geometry), volume_shape_(volume_shape), tile_input_(tile_input), options_(options) {
   core_shape_.z = 1;
+  if (geometry_.z == section_geometry(0)) geometry_.z = section_geometry(options.context);
   for (int axis = 1; axis < 3; ++axis) {
+    const AxisGeometry& along = geometry_[axis];
     const std::int64_t side = tile_input[axis];
-    core_shape_[axis] = geometry.core_side(side);
-    if (!geometry.is_legal_input(side) || core_shape_[axis] < geometry.alignment) {
+    core_shape_[axis] = along.core_side(side);
+    if (!along.is_legal_input(side) || core_shape_[axis] < along.alignment) {
       throw UsageError(fmt::format("a tile of {} pixels does not fit the network: {}", side,
-                                   geometry.legal_sides_text(side)));
+                                   along.legal_sides_text(side)));
     }
     if (options.blend_overlap == 0) continue;
-    // Half the overlap is grown on each side, in whole steps of the alignment.
-    const std::int64_t grown = round_up(ceil_div(options.blend_overlap, 2), geometry.alignment);
+    const std::int64_t grown = grown_by(axis);
     core_shape_[axis] -= 2 * grown;
     if (core_shape_[axis] < 2 * grown) {
       throw UsageError(fmt::format(
           "a tile of {} pixels answers for {}: too few to overlap its neighbours by {} (lower the "
           "overlap, or raise the tile)",
-          side, geometry.core_side(side), options.blend_overlap));
+          side, along.core_side(side), options.blend_overlap));
     }
   }
 }
 
+std::int64_t TileGrid::grown_by(int axis) const {
+  return round_up(ceil_div(options_.blend_overlap, 2), geometry_[axis].alignment);
+}
+
 TileGrid::Range TileGrid::input_range(Range core, int axis, bool grow_back) const {
   const std::int64_t full = tile_input_[axis];
-  if (geometry_.padding == Padding::valid) {
-    const std::int64_t begin = core.begin - geometry_.margin,
-                       end = begin + geometry_.input_side_for(core.end - core.begin);
+  const AxisGeometry& along = geometry_[axis];
+  if (along.padding == Padding::valid) {
+    const std::int64_t begin = core.begin - along.margin,
+                       end = begin + along.input_side_for(core.end - core.begin);
     if (!options_.equal_inputs) return {begin, end};
     return grow_back ? Range{end - full, end} : Range{begin, begin + full};
   }
-  const std::int64_t far_end = round_up(volume_shape_[axis], geometry_.alignment);
-  const Range needed{std::max<std::int64_t>(0, core.begin - geometry_.margin),
-                     std::min(far_end, round_up(core.end, geometry_.alignment) + geometry_.margin)};
+  const std::int64_t far_end = round_up(volume_shape_[axis], along.alignment);
+  const Range needed{std::max<std::int64_t>(0, core.begin - along.margin),
+                     std::min(far_end, round_up(core.end, along.alignment) + along.margin)};
   if (!options_.equal_inputs) return needed;
   // Within the section, for the zero padding is seen at its true border only.
   const std::int64_t length = std::min(full, far_end), begin = std::min(needed.begin, far_end - length);
@@ -54,7 +60,7 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
   const std::int64_t side = volume_shape_[axis], step = core_shape_[axis];
   std::vector<Piece> all;
   if (options_.blend_overlap == 0) {
-    for (std::int64_t at = round_down(block.begin, geometry_.alignment); at < block.end; at += step) {
+    for (std::int64_t at = round_down(block.begin, geometry_[axis].alignment); at < block.end; at += step) {
       const Range cell{at, std::min(at + step, block.end)};
       // What lies before is read for the tile before, in any case.
       const bool grow_back = at > block.begin;
@@ -63,7 +69,7 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
     }
     return all;
   }
-  const std::int64_t grown = round_up(ceil_div(options_.blend_overlap, 2), geometry_.alignment);
+  const std::int64_t grown = grown_by(axis);
   const std::int64_t first = std::max<std::int64_t>(0, (block.begin - grown) / step);
   for (std::int64_t at = first * step; at < std::min(side, block.end + grown); at += step) {
     const Range cell{at, std::min(at + step, side)};
@@ -78,7 +84,9 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
 std::vector<Tile> TileGrid::tiles_of(const Box& block) const {
   const std::vector<Piece> rows = pieces({block.begin.y, block.end.y}, 1),
                            columns = pieces({block.begin.x, block.end.x}, 2);
-  const std::int64_t lost = geometry_.padding == Padding::valid ? geometry_.margin : 0;
+  const auto lost = [&](int axis) {
+    return geometry_[axis].padding == Padding::valid ? geometry_[axis].margin : 0;
+  };
   std::vector<Tile> tiles;
   for (std::int64_t z = block.begin.z; z < block.end.z; ++z) {
     for (const Piece& row : rows) {
@@ -86,11 +94,11 @@ std::vector<Tile> TileGrid::tiles_of(const Box& block) const {
         Tile tile;
         tile.core = {{z, row.core.begin, column.core.begin}, {z + 1, row.core.end, column.core.end}};
         tile.cell = {{z, row.cell.begin, column.cell.begin}, {z + 1, row.cell.end, column.cell.end}};
-        tile.input = {{z - options_.context, row.input.begin, column.input.begin},
-                      {z + options_.context + 1, row.input.end, column.input.end}};
-        tile.core_in_output = tile.core.relative_to({z, row.input.begin + lost, column.input.begin + lost});
-        if (options_.blend_overlap > 0)
-          tile.overlap_reach = round_up(ceil_div(options_.blend_overlap, 2), geometry_.alignment);
+        tile.input = {{z - geometry_.z.margin, row.input.begin, column.input.begin},
+                      {z + geometry_.z.margin + 1, row.input.end, column.input.end}};
+        tile.core_in_output =
+            tile.core.relative_to({z, row.input.begin + lost(1), column.input.begin + lost(2)});
+        tile.overlap_reach = grown_by(1);
         tile.read = tile.input;
         for (int axis = 1; axis < 3; ++axis) {
           if (options_.beyond_core == 0) break;
@@ -136,7 +144,7 @@ Tile whole_section_tile(const NetworkGeometry& geometry, const Index3& volume_sh
                         std::int64_t context) {
   Index3 side{1, 0, 0};
   for (int axis = 1; axis < 3; ++axis) {
-    side[axis] = geometry.input_side_for(round_up(volume_shape[axis], geometry.alignment));
+    side[axis] = geometry[axis].input_side_for(round_up(volume_shape[axis], geometry[axis].alignment));
   }
   const TileGrid grid(geometry, volume_shape, side, TileGridOptions{context, 0, 0});
   return grid.tiles_of({{z, 0, 0}, {z + 1, volume_shape.y, volume_shape.x}}).front();

@@ -45,6 +45,7 @@ class TileGrid {
   /// The sides of a full tile's core; z is 1. With blending, of its cell.
   Index3 core_shape() const { return core_shape_; }
   const Index3& tile_input() const { return tile_input_; }
+  /// Of the network; along z with the margin of the context.
   const NetworkGeometry& geometry() const { return geometry_; }
   const TileGridOptions& options() const { return options_; }
   std::int64_t context() const { return options_.context; }
@@ -63,6 +64,8 @@ class TileGrid {
   struct Range {
     std::int64_t begin, end;
   };
+  /// Half the overlap, by which a core grows on each side, in whole steps of the alignment.
+  std::int64_t grown_by(int axis) const;
   /// `grow_back`: an input that is made larger than needed grows towards the axis' begin.
   Range input_range(Range core, int axis, bool grow_back) const;
   /// The tiles along one axis: cores, and the cells they are grown from.

@@ -54,10 +54,10 @@ void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVo
 }  // namespace
 
 void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostream& out) {
-  const NetworkGeometry geometry = geometry_of(config.model);
-  out << fmt::format("network: {} parameters; {}\n", parameter_count(config.model),
+  const NetworkGeometry geometry = geometry_of(config.network());
+  out << fmt::format("network: {} parameters; {}\n", parameter_count(config.network()),
                      geometry.legal_sides_text(572));
-  NetworkTraits network(config.model);
+  NetworkTraits network(config.network());
   if (config.torchscript) {
     network =
         load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
@@ -67,7 +67,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
     const bool cuda = config.device == "cuda";  // auto is planned for the CPU
     const TrainingResources resources{kAnyMemory, training_precision(config, cuda), cuda};
     out << fmt::format("training: {}; {}\n", name_of(resources.precision),
-                       plan_text(plan_training(config, volumes, resources), config.model));
+                       plan_text(plan_training(config, volumes, resources), config.network()));
     out << volumes_text(volumes);
   }
   const std::vector<InferenceVolume> volumes =

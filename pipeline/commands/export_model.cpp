@@ -7,9 +7,9 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/torchscript_export.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -33,14 +33,14 @@ void export_model(const std::filesystem::path& from, const std::filesystem::path
     normalisation = {found->second[0], found->second[1]};
   const bool by_volume = checkpoint.texts.contains("normalisation");
   export_torchscript(*network, normalisation, to, by_volume);
-  const NetworkGeometry geometry = geometry_of(network->options());
+  const NetworkGeometry geometry = geometry_of(network->description());
   std::cout << fmt::format(
                    "{}: input (n, {}, h, w), float32, {}; output (n, {}, h{}, w{}), "
                    "probabilities; {}\n",
-                   to.string(), network->options().in_channels,
+                   to.string(), network->description().in_channels,
                    by_volume ? "(raw value - mean) / deviation of its volume"
                              : fmt::format("(raw value - {}) / {}", normalisation.mean, normalisation.std),
-                   network->options().classes,
+                   network->description().classes(),
                    geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
                    geometry.padding == Padding::valid ? fmt::format(" - {}", 2 * geometry.margin) : "",
                    geometry.legal_sides_text(572))

@@ -124,7 +124,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
     // be too much now rather than at the first checkpoint.
     const std::int64_t vectors = config.train.trainer.average_decay > 0 ? 4 : 3;
     require_free_space(folder.path() / "checkpoints",
-                       2 * vectors * 4 * parameter_count(config.model) + kCheckpointRoom);
+                       2 * vectors * 4 * parameter_count(config.network()) + kCheckpointRoom);
   });
   std::optional<LoadedCheckpoint> state;
   if (resume) state = load_newest_checkpoint(folder, world);
@@ -136,9 +136,9 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   std::unique_ptr<Trainer> trainer;
   // In steps, for the second is collective over the workers, and nobody may wait there for one that failed
   // before.
-  std::shared_ptr<UNetImpl> network;
+  std::shared_ptr<Network> network;
   on_every_rank(world, [&] {
-    if (is_worker) network = make_network(config.model, config.train.trainer.samples.seed);
+    if (is_worker) network = make_network(config.network(), config.train.trainer.samples.seed);
   });
   on_every_rank(world, [&] {
     if (is_worker)
@@ -161,7 +161,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   TrainingRecord record = start_training_record(world, computes);
   std::unique_ptr<TrainingRecorder> recorder;
   on_root(world, [&] {
-    record.parameters = parameter_count(config.model);
+    record.parameters = parameter_count(config.network());
     record.tile_side = plan.tile_side;
     record.global_batch = config.train.trainer.global_batch;
     record.precision = name_of(precision);
@@ -180,7 +180,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
       spdlog::warn("{}: {}", state->name, change);
     spdlog::info(
         "experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}",
-        config.name, config.preset, config.model.base_filters, parameter_count(config.model),
+        config.name, config.preset, config.model.base_filters, parameter_count(config.network()),
         name_of(precision), config.train.trainer.samples.tile_side, config.train.trainer.global_batch,
         alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
         state ? fmt::format(", resumed from {}", state->name) : "");

@@ -111,14 +111,14 @@ void read_schedule(ConfigSection schedule, TrainConfig& config) {
   s.floor = schedule.get<double>("floor", 0, between(0, 1));
 }
 
-void read_train(ConfigSection train, TrainConfig& config, const UNetOptions& model) {
+void read_train(ConfigSection train, TrainConfig& config, const NetworkDescription& network) {
   TrainerOptions& t = config.trainer;
   config.iterations = train.get<std::int64_t>("iterations", config.iterations, at_least(1));
   config.minutes = train.get<double>("minutes", 0, at_least(0));
   t.global_batch = train.get<std::int64_t>("global_batch", 1, between(1, 65536));
   const std::int64_t tile = number_or_auto(train, "tile", at_least(1));
   config.tile_auto = tile == 0;
-  const NetworkGeometry geometry = geometry_of(model);
+  const NetworkGeometry geometry = geometry_of(network);
   if (tile != 0) {
     t.samples.tile_side = tile;
     if (!geometry.is_legal_input(tile)) {
@@ -336,7 +336,7 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
   std::vector<ConfigSection> volumes = read_data(root.section("data"), config.data, needs.training);
   read_model(root.section("model"), config);
-  read_train(root.section("train"), config.train, config.model);
+  read_train(root.section("train"), config.train, config.network());
   read_infer(root.section("infer"), config, needs);
   read_evaluate(root.section("evaluate"), config);
   config.slurm = read_slurm(root.section("slurm"));

@@ -14,7 +14,7 @@
 #include "pipeline/train/best_validation.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
-#include "workers/network/unet_options.h"
+#include "workers/network/unet.h"
 #include "workers/samples/training_data.h"
 #include "workers/train/trainer.h"
 
@@ -99,6 +99,7 @@ struct ExperimentConfig {
   DataConfig data;
   std::string preset = "unet2015";
   UNetOptions model;
+  NetworkDescription network() const { return describe_unet(model); }
   std::optional<TorchScriptConfig> torchscript;  ///< in place of a checkpoint, for inference
   TrainConfig train;
   InferConfig infer;

@@ -23,7 +23,7 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
   on_every_rank(world, [&] {
     const Checkpoint& checkpoint = loaded.checkpoint;
     network.name = loaded.name;
-    network.traits = NetworkTraits(load_network_options(checkpoint, loaded.name));
+    network.traits = NetworkTraits(load_description(checkpoint, loaded.name));
     const auto iteration = checkpoint.counters.find("iteration");
     if (iteration != checkpoint.counters.end()) network.iteration = iteration->second;
     const auto found = checkpoint.numbers.find("normalisation");
@@ -32,16 +32,18 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     network.normalised_by_volume = checkpoint.texts.contains("normalisation");
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;
-    const std::shared_ptr<UNetImpl> unet = load_network(checkpoint, loaded.name);
-    network.make = [unet](Precision precision, const Device& device, ExactTiles exact_tiles) {
-      return make_tile_network(*unet, precision, device, exact_tiles);
+    const std::shared_ptr<Network> loaded_network = load_network(checkpoint, loaded.name);
+    network.make = [loaded_network](Precision precision, const Device& device, ExactTiles exact_tiles) {
+      return make_tile_network(*loaded_network, precision, device, exact_tiles);
     };
-    network.make_reference = [unet](const Device& device) { return make_reference_network(*unet, device); };
+    network.make_reference = [loaded_network](const Device& device) {
+      return make_reference_network(*loaded_network, device);
+    };
   });
   // A file that says nothing of the model reads like one that names the default's every key.
-  const bool says_something = !difference_between(config.model, unet2015_options()).empty();
+  const bool says_something = !difference_between(config.network(), ExperimentConfig().network()).empty();
   if (world.is_root() && says_something) {
-    const std::string difference = difference_between(config.model, *network.traits.unet);
+    const std::string difference = difference_between(config.network(), *network.traits.description);
     if (!difference.empty())
       spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
   }

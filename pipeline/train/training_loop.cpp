@@ -28,7 +28,7 @@ class Loop {
         best_(setup.best),
         report_every_(setup.config.train.report_every),
         begin_s_(seconds_now()),
-        longest_save_s_(static_cast<double>(16 * parameter_count(setup.config.model)) / kSlowDisk) {
+        longest_save_s_(static_cast<double>(16 * parameter_count(setup.config.network())) / kSlowDisk) {
     const bool reads_at_once = setup.workers.any(!setup.device.cuda);
     if (report_every_ == 0) report_every_ = reads_at_once ? 1 : kReportEveryOnCuda;
   }
@@ -132,7 +132,7 @@ class Loop {
     made.training = step;
     const TrainerOptions& options = setup_.config.train.trainer;
     const auto side =
-        static_cast<double>(geometry_of(setup_.config.model).output_side(options.samples.tile_side));
+        static_cast<double>(geometry_of(setup_.config.network()).output_side(options.samples.tile_side));
     made.output_pixels = side * side * static_cast<double>(options.global_batch);
     tell(made);
   }
@@ -164,7 +164,7 @@ class Loop {
     options.memory_budget = setup_.validation_budget;
     TrainingEvent made = event(TrainingEvent::validation);
     made.training = step;
-    const std::shared_ptr<const UNetImpl> averaged = trainer_.averaged_network();
+    const std::shared_ptr<const Network> averaged = trainer_.averaged_network();
     made.scores = validate(
         averaged ? *averaged : trainer_.network(), options, setup_.workers,
         [&](const PredictedSection& section) {

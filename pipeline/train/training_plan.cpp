@@ -20,7 +20,7 @@ constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
 /// The paper's tile, or the smallest whose output covers a smaller section.
 std::int64_t choose_side(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes) {
   if (!config.train.tile_auto) return config.train.trainer.samples.tile_side;
-  const NetworkGeometry geometry = geometry_of(config.model);
+  const NetworkGeometry geometry = geometry_of(config.network());
   std::int64_t section = 1;
   for (const AnnotatedVolume& one : volumes) {
     const PixelBounds bounds = one.bounds();
@@ -51,26 +51,26 @@ void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, st
 }  // namespace
 
 Precision training_precision(const ExperimentConfig& config, bool cuda) {
-  return config.train.precision.value_or(is_faster_in_bfloat16(config.model, cuda) ? Precision::bfloat16
-                                                                                   : Precision::float32);
+  return config.train.precision.value_or(is_faster_in_bfloat16(config.network(), cuda) ? Precision::bfloat16
+                                                                                       : Precision::float32);
 }
 
 TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes,
                            const TrainingResources& resources) {
+  const NetworkDescription described = config.network();
   TrainingPlan plan;
-  plan.context = context_sections(config.model.in_channels, volumes.front().raw.channels);
+  plan.context = context_sections(described.in_channels, volumes.front().raw.channels);
   plan.tile_side = choose_side(config, volumes);
   plan.data_bytes = held_bytes(config, volumes, plan.context, plan.tile_side);
   const std::int64_t average_bytes =
-      config.train.trainer.average_decay > 0 ? 4 * parameter_count(config.model) : 0;
+      config.train.trainer.average_decay > 0 ? 4 * parameter_count(described) : 0;
   plan.training_bytes =
-      training_memory(config.model, plan.tile_side, plan.tile_side, resources.precision, resources.cuda) +
+      training_memory(described, plan.tile_side, plan.tile_side, resources.precision, resources.cuda) +
       average_bytes;
   require_memory(plan, config, resources.memory);
   // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
-  const NetworkGeometry geometry = geometry_of(config.model);
-  const std::int64_t smallest = geometry.input_side_for(geometry.alignment);
-  const NetworkTraits network(config.model);
+  const NetworkTraits network(described);
+  const std::int64_t smallest = network.geometry.input_side_for(network.geometry.alignment);
   plan.validation_budget =
       std::max(kValidationBudget, network.tile_memory(smallest, smallest, Precision::float32, false));
   for (const AnnotatedVolume& one : volumes) {
@@ -85,14 +85,14 @@ TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<Ann
     const std::int64_t pixel = one.raw.channels * size_of(one.raw.type) + 8 + size_of(one.labels.type) + 2;
     plan.validation_bytes =
         std::max(plan.validation_bytes, memory_of_tile(network, tile, one.raw.shape, demand) +
-                                            20 * parameter_count(config.model) + 2 * average_bytes +
+                                            20 * parameter_count(described) + 2 * average_bytes +
                                             pixel * volume_of(section));
   }
   require_memory(plan, config, resources.memory);
   return plan;
 }
 
-std::string plan_text(const TrainingPlan& plan, const UNetOptions& network) {
+std::string plan_text(const TrainingPlan& plan, const NetworkDescription& network) {
   return fmt::format("tile {} (output {}), memory per worker about {}, {} of it for the annotated voxels",
                      plan.tile_side, geometry_of(network).output_side(plan.tile_side),
                      bytes_text(plan.memory_per_worker()), bytes_text(plan.data_bytes));

@@ -42,6 +42,6 @@ TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<Ann
                            const TrainingResources& resources);
 
 /// "tile 572 (output 388), memory per worker about 1.2 GiB, 20 MiB of it for the annotated voxels".
-std::string plan_text(const TrainingPlan& plan, const UNetOptions& network);
+std::string plan_text(const TrainingPlan& plan, const NetworkDescription& network);
 
 }  // namespace tessera

@@ -34,6 +34,7 @@
 #include "texture_volume.h"
 #include "workers/device/torch_types.h"
 #include "workers/infer/tile_predictor.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/torchscript_export.h"
@@ -259,7 +260,7 @@ class Bench {
 
   Device device_;
   UNetOptions network_options_ = unet2015_options();
-  std::shared_ptr<UNetImpl> network_;
+  std::shared_ptr<Network> network_;
   std::map<std::string, std::unique_ptr<TileNetwork>> networks_;
   std::unique_ptr<FlatParameters> parameters_;  ///< of all engines
   std::map<std::string, std::unique_ptr<GradientEngine>> engines_;

@@ -7,6 +7,7 @@
 #include "io/base/error.h"
 #include "workers/device/cuda_runtime.h"
 #include "workers/network/gpu_network.h"
+#include "workers/network/network.h"
 #include "workers/network/unet.h"
 
 namespace tessera::benchmarks {
@@ -53,7 +54,7 @@ KernelTimer timer_for_the_last() {
 
 }  // namespace
 
-std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& network, Precision precision,
+std::unique_ptr<TileNetwork> network_by(const std::string& way, const Network& network, Precision precision,
                                         const Device& device) {
   static const std::map<std::string, GpuKernels> kKernels = {{"plain", {}},
                                                              {"maxima", {.fused = false, .maxima = true}},

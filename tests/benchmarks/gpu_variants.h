@@ -6,6 +6,7 @@
 #include "workers/device/device.h"
 #include "workers/device/precision.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/network/network.h"
 #include "workers/network/tile_network.h"
 
 namespace tessera::benchmarks {
@@ -18,7 +19,7 @@ namespace tessera::benchmarks {
 /// with it "library" (no layer summed in one order), "exact" (all summed so), "libtorch" (the network as one
 /// writes it with LibTorch), "plain" (the arrangement of gpu_network.h alone), or plain but for "maxima",
 /// "fused", "both" of them, "own" (Tessera's own kernels), "all" (fused and own), "recorded".
-std::unique_ptr<TileNetwork> network_by(const std::string& way, const UNetImpl& network, Precision precision,
+std::unique_ptr<TileNetwork> network_by(const std::string& way, const Network& network, Precision precision,
                                         const Device& device);
 
 /// For so many samples at once: "libtorch" (its automatic differentiation), "plain" (the arrangement of

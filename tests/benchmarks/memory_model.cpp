@@ -14,6 +14,7 @@
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/loss.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"

@@ -53,7 +53,7 @@ inline double step_bytes(const ForwardStep& step, double value_bytes) {
 }
 
 /// One forward pass.
-inline NetworkCost forward_cost(const UNetOptions& options, std::int64_t side, double value_bytes) {
+inline NetworkCost forward_cost(const NetworkDescription& options, std::int64_t side, double value_bytes) {
   NetworkCost cost;
   for (const ForwardStep& step : plan_forward(options, side, side, 2).steps) {
     cost.flop += step_flop(step);
@@ -66,7 +66,7 @@ inline NetworkCost forward_cost(const UNetOptions& options, std::int64_t side, d
 /// operations as the layer itself and pass over as much memory; nobody asks for the gradient by the raw
 /// image. The optimizer's step (SGD with momentum: reads weight, gradient and velocity, writes two of them
 /// and clears the gradient, float32) is once a batch.
-inline NetworkCost training_cost(const UNetOptions& options, std::int64_t side, double value_bytes,
+inline NetworkCost training_cost(const NetworkDescription& options, std::int64_t side, double value_bytes,
                                  double batch) {
   NetworkCost cost;
   bool first = true;

@@ -9,7 +9,7 @@
 #include <ctime>
 #include <iostream>
 
-#include "workers/network/unet_options.h"
+#include "workers/network/unet.h"
 #include "workers/samples/device_sampler.h"
 
 namespace {

@@ -16,6 +16,7 @@
 #include "workers/device/out_of_memory.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/network/gpu_network.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"
@@ -31,7 +32,7 @@ using testing::PredictionDifference;
 /// A network and a volume to try it on.
 struct Case {
   std::string name;
-  std::shared_ptr<UNetImpl> network;
+  std::shared_ptr<Network> network;
   Index3 shape, tile, block;
   std::int64_t context = 0;
 };
@@ -92,7 +93,7 @@ TEST_P(Prediction, TiledEqualsTheWholeSection) {
     say(fmt::format("tiled against whole, {}: {}", c.name, text(seam)));
     // A section is an input of another size, which cuDNN sums in another order (2.4e-5 with 64 filters),
     // Tessera's own kernels do not.
-    const bool exact = predictor.engine_text().find(kShapeInvariant) != std::string::npos;
+    const bool exact = predictor.invariance().shape;
     EXPECT_LE(seam.largest, is_cuda() && !exact ? 6e-5 : 1e-5) << c.name << ", " << predictor.engine_text();
     EXPECT_LE(seam.mean, 5e-6) << c.name;
   }
@@ -107,7 +108,7 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
     for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
       PredictorOptions exact = options(precision);
       exact.exact_tiles = ExactTiles::yes;
-      const std::int64_t filters = c.network->options().base_filters;
+      const std::int64_t filters = c.network->description().layers.front().out_channels;
       if (precision != Precision::float32 && filters % 8 != 0) continue;
       const TilePredictor predictor(c.network, exact);
       const VoxelBuffer raw = testing::random_volume(c.shape);
@@ -179,7 +180,7 @@ TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
                     engine));
     if (!is_cuda()) {
       EXPECT_LE(seam.largest, precision == Precision::float32 ? 1e-5 : 2e-3);
-    } else if (engine.find(kTranslationInvariant) != std::string::npos) {
+    } else if (predictor.invariance().translation) {
       EXPECT_EQ(seam.largest, 0);
     } else {
       EXPECT_LE(seam.largest, precision == Precision::float32 ? 6e-5 : 0.1);
@@ -200,7 +201,7 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
     const VoxelBuffer raw = testing::random_volume(c.shape);
     // The reference: LibTorch's own operators, one thread, however the device computes.
     const TilePredictor reference(make_libtorch_network(*c.network, Precision::float32, {}),
-                                  NetworkTraits(c.network->options()), testing::float_options());
+                                  NetworkTraits(c.network->description()), testing::float_options());
     const std::vector<float> expected = predict_whole(reference, raw, c.context);
     const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
     ASSERT_GT(*high - *low, 0.01) << "the network must tell pixels apart";
@@ -217,7 +218,7 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
 TEST_P(Prediction, BytesAreTheProbabilitiesWithinOneGreyValue) {
   for (const Case& c : cases()) {
     const VoxelBuffer raw = testing::random_volume(c.shape);
-    const Tile tile = whole_section_tile(geometry_of(c.network->options()), c.shape, 0, c.context);
+    const Tile tile = whole_section_tile(geometry_of(c.network->description()), c.shape, 0, c.context);
     const auto predict = [&](const PredictorOptions& how) {
       return TilePredictor(c.network, how)
           .predict(raw, Box::of_shape(c.shape), c.shape, {tile}, tile.core, {});
@@ -249,7 +250,7 @@ TEST_P(Prediction, AveragesAndBlendsAsTheCpuDoes) {
   const auto network = testing::golden_network("unet2015.h5", testing::small(unet2015_options()));
   const Index3 shape{1, 100, 130};
   const VoxelBuffer raw = testing::random_volume(shape);
-  const NetworkTraits traits(network->options());
+  const NetworkTraits traits(network->description());
   for (const Averaging averaging : {Averaging::symmetries8, Averaging::rotations7}) {
     TileDemand demand;
     demand.averaging = averaging;
@@ -286,11 +287,11 @@ TEST_P(Prediction, TheLargestTileFits) {
   demand.budget = std::int64_t{64} << 30;
   demand.precision = precision;
   demand.cuda = is_cuda();
-  const Index3 tile = choose_tile(network_options, shape, shape, demand);
+  const Index3 tile = choose_tile(NetworkTraits(network_options), shape, shape, demand);
   EXPECT_EQ(tile, (Index3{1, largest, largest}));
   if (is_cuda()) {
     const Index3 wider{1, core + 16, core + 16};
-    EXPECT_LT(choose_tile(network_options, wider, wider, demand).y, largest)
+    EXPECT_LT(choose_tile(NetworkTraits(network_options), wider, wider, demand).y, largest)
         << "2^31 values in the widest layer";
   }
   const auto network = make_network(network_options, 7);
@@ -345,8 +346,8 @@ TEST_P(Prediction, Float16NeedsAGpu) {
 TEST_P(Prediction, EveryKernelAnswersTheSame) {
   const c10::InferenceMode inference;
   for (const Case& c : cases()) {
-    const NetworkGeometry geometry = geometry_of(c.network->options());
-    const std::int64_t side = geometry.input_side_for(64), channels = c.network->options().in_channels;
+    const NetworkGeometry geometry = geometry_of(c.network->description());
+    const std::int64_t side = geometry.input_side_for(64), channels = c.network->description().in_channels;
     for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
       const auto plain = make_gpu_network(*c.network, precision, device(), {.kernels = GpuKernels{}});
       at::manual_seed(4);
@@ -386,8 +387,8 @@ TEST_P(Prediction, CustomKernelsAnswerTheSame) {
     launch(start, arguments);
   };
   for (const Case& c : cases()) {
-    const std::int64_t side = geometry_of(c.network->options()).input_side_for(64),
-                       channels = c.network->options().in_channels;
+    const std::int64_t side = geometry_of(c.network->description()).input_side_for(64),
+                       channels = c.network->description().in_channels;
     const auto plain = make_gpu_network(*c.network, Precision::bfloat16, device(), {.kernels = GpuKernels{}});
     at::manual_seed(4);
     const at::Tensor x = at::randn({2, channels, side, side}).to(at::kCUDA);
@@ -419,11 +420,11 @@ TEST_P(Prediction, WhatIsNotFiniteIsSeen) {
     what.blocks_on_device = true;
     const auto network = testing::golden_network("unet2015.h5", testing::small(unet2015_options()));
     const TilePredictor predictor(make_gpu_network(*network, precision, device()),
-                                  NetworkTraits(network->options()), what);
+                                  NetworkTraits(network->description()), what);
     const Index3 shape{1, 64, 64};
     VoxelBuffer raw(VoxelType::float32, shape);
     raw.as<float>()[2000] = std::nanf("");
-    const Tile whole = whole_section_tile(geometry_of(network->options()), shape, 0, 0);
+    const Tile whole = whole_section_tile(geometry_of(network->description()), shape, 0, 0);
     EXPECT_THROW(predictor.predict(raw, Box::of_shape(shape), shape, {whole}, whole.core, {}), Error);
   }
 }

@@ -19,6 +19,7 @@
 #include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

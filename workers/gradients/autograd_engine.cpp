@@ -11,7 +11,7 @@
 
 #include "workers/device/torch_types.h"
 #include "workers/gradients/gradient_engine.h"
-#include "workers/network/unet.h"
+#include "workers/network/network.h"
 
 namespace tessera {
 namespace {

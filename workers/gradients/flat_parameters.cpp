@@ -1,39 +1,27 @@
 #include "workers/gradients/flat_parameters.h"
 
 #include <ATen/Functions.h>
-#include <fmt/format.h>
 
 #include <map>
 #include <numeric>
 #include <stdexcept>
 
 #include "io/geometry/box.h"
-#include "workers/network/unet.h"
+#include "workers/network/network.h"
 
 namespace tessera {
 namespace {
 
-/// Names of all parameters, those first whose gradient a backward pass finishes first.
-std::vector<std::string> backward_order(const UNetOptions& options) {
-  std::vector<std::string> names;
-  const auto add = [&](const std::string& layer) {
-    names.push_back(layer + ".weight");
-    names.push_back(layer + ".bias");
-  };
-  const auto add_block = [&](int block) {
-    for (int conv = options.block_convs - 1; conv >= 0; --conv) {
-      const int index = block * options.block_convs + conv;
-      if (options.batch_norm) add(fmt::format("norms.{}", index));
-      add(fmt::format("convs.{}", index));
-    }
-  };
-  add("to_classes");
-  for (int level = 0; level < options.depth; ++level) {
-    add_block(2 * options.depth - level);
-    add(fmt::format("ups.{}", options.depth - 1 - level));
+/// Names of all parameters, those first whose gradient a backward pass finishes first: the last layer's, and
+/// of a layer in the order in which they are described.
+std::vector<std::string> backward_order(const NetworkDescription& network) {
+  std::vector<std::vector<std::string>> by_layer(network.layers.size());
+  for (const TensorDescription& tensor : tensors_of(network)) {
+    if (tensor.is_parameter()) by_layer[static_cast<std::size_t>(tensor.layer)].push_back(tensor.name);
   }
-  for (int level = options.depth; level >= 0; --level)
-    add_block(level);
+  std::vector<std::string> names;
+  for (auto layer = by_layer.rbegin(); layer != by_layer.rend(); ++layer)
+    names.insert(names.end(), layer->begin(), layer->end());
   return names;
 }
 
@@ -43,7 +31,7 @@ std::int64_t FlatParameters::Entry::count() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
-FlatParameters::FlatParameters(std::shared_ptr<UNetImpl> network, const at::Device& device)
+FlatParameters::FlatParameters(std::shared_ptr<Network> network, const at::Device& device)
     : network_(std::move(network)), device_(device) {
   torch::NoGradGuard no_grad;
   network_->to(device_);
@@ -51,7 +39,7 @@ FlatParameters::FlatParameters(std::shared_ptr<UNetImpl> network, const at::Devi
   for (const auto& item : network_->named_parameters())
     parameters.emplace(item.key(), item.value());
   std::int64_t count = 0;
-  for (const std::string& name : backward_order(network_->options())) {
+  for (const std::string& name : backward_order(network_->description())) {
     const at::Tensor& p = parameters.at(name);
     const std::int64_t begin = round_up(count, kEntryAlignment);
     entries_.push_back({name, begin, p.sizes().vec()});

@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-class UNetImpl;
+class Network;
 
 /// A network's parameters, their gradients and its batch statistics as flat vectors: one vector to reduce,
 /// one to step. Parameters lie in the order in which a backward pass finishes them, so that a finished
@@ -26,9 +26,9 @@ class FlatParameters {
   };
 
   /// Moves the network to the device and makes its parameters and their gradients views into the vectors.
-  FlatParameters(std::shared_ptr<UNetImpl> network, const at::Device& device);
+  FlatParameters(std::shared_ptr<Network> network, const at::Device& device);
 
-  UNetImpl& network() const { return *network_; }
+  Network& network() const { return *network_; }
   const at::Device& device() const { return device_; }
   const std::vector<Entry>& entries() const { return entries_; }
 
@@ -57,7 +57,7 @@ class FlatParameters {
  private:
   at::Tensor statistics_sum() const { return sums_.narrow(0, values_.numel(), kept_statistics_.numel()); }
 
-  std::shared_ptr<UNetImpl> network_;
+  std::shared_ptr<Network> network_;
   at::Device device_;
   std::vector<Entry> entries_;
   at::Tensor values_, sums_, kept_statistics_;

@@ -1,30 +1,28 @@
 #include "workers/gradients/gpu_passes.h"
 
 #include <ATen/Functions.h>
-#include <fmt/format.h>
 
 #include "workers/device/torch_types.h"
 #include "workers/kernels/gpu_operators.h"
-#include "workers/network/unet.h"
+#include "workers/network/network.h"
 
 namespace tessera {
 
 GpuPasses::GpuPasses(FlatParameters& parameters, Precision precision, const KernelLauncher& launch)
     : parameters_(parameters),
-      options_(parameters.network().options()),
+      network_(parameters.network().description()),
       own_(launch),
       type_(scalar_type(precision)) {
-  const int convs = (2 * options_.depth + 1) * options_.block_convs;
-  for (int i = 0; i < convs; ++i)
-    convs_.push_back(layer_of(fmt::format("convs.{}", i)));
-  for (int i = 0; i < options_.depth; ++i)
-    ups_.push_back(layer_of(fmt::format("ups.{}", i)));
-  to_classes_ = layer_of("to_classes");
-}
-
-GpuPasses::Layer GpuPasses::layer_of(const std::string& name) const {
-  const auto& bias = parameters_.entry(name + ".bias");
-  return {name, {}, {}, bias.begin + bias.count()};
+  for (std::size_t i = 0; i < network_.layers.size(); ++i) {
+    const LayerDescription& described = network_.layers[i];
+    if (described.name.empty()) continue;
+    const auto& bias = parameters_.entry(described.name + ".bias");
+    layers_[static_cast<int>(i)] = {described.name,
+                                    described.kind == LayerDescription::Kind::up_convolution,
+                                    {},
+                                    {},
+                                    bias.begin + bias.count()};
+  }
 }
 
 at::Tensor GpuPasses::value(const Layer& layer, const char* part) const {
@@ -36,16 +34,18 @@ at::Tensor GpuPasses::gradient(const Layer& layer, const char* part) const {
 }
 
 void GpuPasses::read_parameters() {
-  for (Layer& layer : convs_)
-    keep(layer, value(layer, ".weight"), value(layer, ".bias"));
-  keep(to_classes_, gpu::padded_rows(value(to_classes_, ".weight")),
-       gpu::padded_rows(value(to_classes_, ".bias")));
-  for (Layer& layer : ups_) {
-    // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output
-    // pixel (dy, dx).
-    const at::Tensor weight = value(layer, ".weight");
-    keep(layer, weight.permute({2, 3, 1, 0}).reshape({4 * weight.size(1), weight.size(0), 1, 1}),
-         value(layer, ".bias").repeat({4}));
+  for (auto& [number, layer] : layers_) {
+    const at::Tensor weight = value(layer, ".weight"), bias = value(layer, ".bias");
+    if (layer.is_up) {
+      // A 1x1 convolution to four times the channels: (2 dy + dx) * filters + f is channel f of the output
+      // pixel (dy, dx).
+      keep(layer, weight.permute({2, 3, 1, 0}).reshape({4 * weight.size(1), weight.size(0), 1, 1}),
+           bias.repeat({4}));
+    } else if (number == layers_.rbegin()->first) {
+      keep(layer, gpu::padded_rows(weight), gpu::padded_rows(bias));
+    } else {
+      keep(layer, weight, bias);
+    }
   }
 }
 
@@ -64,7 +64,7 @@ std::shared_ptr<const GradientPlan> GpuPasses::plan_for(const at::Tensor& input)
   if (!plan_ || height_ != input.size(2) || width_ != input.size(3)) {
     height_ = input.size(2);
     width_ = input.size(3);
-    plan_ = std::make_shared<const GradientPlan>(plan_gradient(options_, height_, width_, 2));
+    plan_ = std::make_shared<const GradientPlan>(plan_gradient(network_, height_, width_, 2));
   }
   return plan_;
 }
@@ -79,7 +79,7 @@ std::vector<at::Tensor> GpuPasses::dropout_masks(const at::Tensor& input,
     const at::Tensor dropped =
         at::empty({input.size(0), step.out_channels, step.out_height, step.out_width},
                   input.options().dtype(type_).memory_format(at::MemoryFormat::ChannelsLast));
-    masks.push_back(dropout_mask(dropped, options_.dropout, seeds, masks.size() + 1));
+    masks.push_back(dropout_mask(dropped, plan->dropout, seeds, masks.size() + 1));
   }
   return masks;
 }
@@ -112,16 +112,15 @@ class GpuPasses::Forward {
   void take(const ForwardStep& step) {
     const at::Tensor& in = step.in == kInput ? kept_.input : image(step.in);
     at::Tensor& out = image(step.out);
-    const auto layer = static_cast<std::size_t>(step.layer);
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
-        const Layer& by = passes_.convs_[layer];
-        out = gpu::convolve_and_rectify(passes_.own_, kernels_, in, by.weight, by.bias, passes_.padding());
+        const Layer& by = passes_.layer_of(step);
+        out = gpu::convolve_and_rectify(passes_.own_, kernels_, in, by.weight, by.bias, step.padding);
         return;
       }
       case ForwardStep::Kind::to_classes:
-        out = gpu::classify(passes_.own_, kernels_, in, passes_.to_classes_.weight, passes_.to_classes_.bias,
-                            step.out_channels);
+        out = gpu::classify(passes_.own_, kernels_, in, passes_.layer_of(step).weight,
+                            passes_.layer_of(step).bias, step.out_channels);
         return;
       case ForwardStep::Kind::pooling: {
         if (kernels_.own && passes_.own_.can_take(in)) {
@@ -139,7 +138,7 @@ class GpuPasses::Forward {
                         out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread:
-        out = gpu::product(in, passes_.ups_[layer].weight, passes_.ups_[layer].bias);
+        out = gpu::product(in, passes_.layer_of(step).weight, passes_.layer_of(step).bias);
         return;
       case ForwardStep::Kind::shuffle:
         gpu::shuffle_into(in, out);
@@ -161,7 +160,7 @@ class GpuPasses::Backward {
       : passes_(passes), kept_(kept), ready_(ready) {
     const auto options =
         logits_gradient.options().dtype(passes.type_).memory_format(at::MemoryFormat::ChannelsLast);
-    const std::int64_t rows = passes.to_classes_.bias.size(0);
+    const std::int64_t rows = passes.layers_.rbegin()->second.bias.size(0);
     logits_gradient_ =
         at::zeros({logits_gradient.size(0), rows, logits_gradient.size(2), logits_gradient.size(3)}, options);
     logits_gradient_.narrow(1, 0, logits_gradient.size(1)).copy_(logits_gradient);
@@ -186,17 +185,16 @@ class GpuPasses::Backward {
     const ForwardStep& forward = step.forward;
     const at::Tensor& given =
         step.output_gradient == kOutput ? logits_gradient_ : image(step.output_gradient);
-    const auto layer = static_cast<std::size_t>(forward.layer);
     switch (step.kind) {
       case BackwardStep::Kind::to_classes:
-        go_through_product(step, passes_.to_classes_, given);
+        go_through_product(step, passes_.layer_of(forward), given);
         return;
       case BackwardStep::Kind::convolution:
-        go_through(step, passes_.convs_[layer],
+        go_through(step, passes_.layer_of(forward),
                    step.rectify ? rectified(given, image(forward.out), step.dropped) : given);
         return;
       case BackwardStep::Kind::spread:
-        go_through_product(step, passes_.ups_[layer], given);
+        go_through_product(step, passes_.layer_of(forward), given);
         return;
       case BackwardStep::Kind::gather:
         image(step.input_gradient) = gpu::gather_from(given, forward.in_channels / 4);
@@ -206,7 +204,7 @@ class GpuPasses::Backward {
         if (!kept_.pooled_from.contains(forward.out)) {
           image(step.input_gradient) =
               passes_.own_.join(from, given, image(step.crop_gradient), step.crop_height, step.crop_width,
-                                step.dropped ? 1 - passes_.options_.dropout : 1);
+                                step.dropped ? 1 - kept_.plan->dropout : 1);
           return;
         }
         at::Tensor gradient = at::max_pool2d_with_indices_backward(
@@ -222,7 +220,7 @@ class GpuPasses::Backward {
   /// Where ReLU, and dropout behind it, let something through.
   at::Tensor rectified(const at::Tensor& gradient, const at::Tensor& image, bool dropped) const {
     at::Tensor through = at::threshold_backward(gradient, image, 0);
-    return dropped ? through.div_(1 - passes_.options_.dropout) : through;
+    return dropped ? through.div_(1 - kept_.plan->dropout) : through;
   }
 
   const at::Tensor& input_of(const BackwardStep& step) {
@@ -236,14 +234,15 @@ class GpuPasses::Backward {
     at::Tensor weight = passes_.gradient(layer, ".weight"), bias = passes_.gradient(layer, ".bias");
     if (step.input_gradient == kInput && in.size(1) <= kFewChannels) {
       // Convolutions of so few channels are slow on a GPU.
-      const at::Tensor by_taps = gpu::product_gradient_by_weight(given, gpu::taps_of(in, passes_.padding()));
+      const at::Tensor by_taps =
+          gpu::product_gradient_by_weight(given, gpu::taps_of(in, step.forward.padding));
       weight.add_(by_taps.narrow(1, 0, 9 * in.size(1)).reshape(weight.sizes()));
       bias.add_(by_taps.select(1, 9 * in.size(1)));
     } else {
       const bool onwards = step.input_gradient != kInput;
       auto [by_input, by_weight, by_bias] = at::convolution_backward(
-          given, in, layer.weight, at::OptionalIntArrayRef(), {1, 1}, {passes_.padding(), passes_.padding()},
-          {1, 1}, false, {0, 0}, 1, {onwards, true, false});
+          given, in, layer.weight, at::OptionalIntArrayRef(), {1, 1},
+          {step.forward.padding, step.forward.padding}, {1, 1}, false, {0, 0}, 1, {onwards, true, false});
       if (onwards) image(step.input_gradient) = by_input;
       weight.add_(by_weight);
       bias.add_(gpu::sum_over_pixels(given));

@@ -24,7 +24,7 @@ struct KeptImages {
       pooled_from;  ///< places of the maxima, by the buffer of the pooled image; own kernels need none
 };
 
-/// The kernels of both passes of a U-Net in training: LibTorch's, on images in channels_last, in one
+/// The kernels of both passes of a network in training: LibTorch's, on images in channels_last, in one
 /// precision. They wait for nothing, draw nothing and keep the parameters' copies at their places, so that
 /// they can be recorded.
 class GpuPasses {
@@ -47,25 +47,24 @@ class GpuPasses {
   /// A layer's parameters as the kernels want them.
   struct Layer {
     std::string name;
+    bool is_up = false;       ///< an up-convolution
     at::Tensor weight, bias;  ///< (out, in, k, k) of the plain convolution, (out); in the engine's type
     std::int64_t gradients_final = 0;  ///< values of the flat gradient that are final once this layer is done
   };
   class Forward;
   class Backward;
 
-  Layer layer_of(const std::string& name) const;
+  const Layer& layer_of(const ForwardStep& step) const { return layers_.at(step.layer); }
   at::Tensor value(const Layer& layer, const char* part) const;
   at::Tensor gradient(const Layer& layer, const char* part) const;
   void keep(Layer& layer, const at::Tensor& weight, const at::Tensor& bias) const;
   std::shared_ptr<const GradientPlan> plan_for(const at::Tensor& input);
-  std::int64_t padding() const { return options_.padding == Padding::same ? 1 : 0; }
 
   FlatParameters& parameters_;
-  UNetOptions options_;
+  NetworkDescription network_;
   gpu::CustomKernels own_;
   at::ScalarType type_;
-  std::vector<Layer> convs_, ups_;
-  Layer to_classes_;
+  std::map<int, Layer> layers_;  ///< by their number in the description; the last one makes the logits
   std::shared_ptr<const GradientPlan> plan_;  ///< of the last input's height and width
   std::int64_t height_ = 0, width_ = 0;
 };

@@ -7,8 +7,9 @@
 #include "io/base/error.h"
 #include "workers/device/cuda_runtime.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/network.h"
+#include "workers/network/network_memory.h"
 #include "workers/network/tile_network.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -18,41 +19,41 @@ constexpr std::int64_t kScratch = std::int64_t{48} << 20;
 
 }  // namespace
 
-bool has_onednn_gradients(const UNetOptions& options) {
-  return has_onednn_engine() && can_plan_gradient(options);
+bool has_onednn_gradients(const NetworkDescription& network) {
+  return has_onednn_engine() && can_plan_gradient(network);
 }
 
-bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda) {
+bool is_faster_in_bfloat16(const NetworkDescription& network, bool cuda) {
   if (cuda) return true;
 #if defined(__x86_64__) && defined(__GNUC__)
-  return has_onednn_gradients(options) && __builtin_cpu_supports("avx512bf16") != 0;
+  return has_onednn_gradients(network) && __builtin_cpu_supports("avx512bf16") != 0;
 #else
   return false;
 #endif
 }
 
-std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
+std::int64_t training_memory(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda) {
-  if (cuda ? !can_plan_gradient(options) : !has_onednn_gradients(options))
-    return training_memory(options, height, width);
+  if (cuda ? !can_plan_gradient(network) : !has_onednn_gradients(network))
+    return training_memory(network, {1, height, width});
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
   // A parameter itself, its gradient, two values of the optimizer; its layer's weights packed for both
   // passes, and turned.
   const std::int64_t per_parameter = 16 + 2 * value_bytes + 4;
   // Input, weights and classes of three samples; the loss, its gradient and what they are made of.
-  const std::int64_t per_pixel = 3 * (4 * options.in_channels + 9) + value_bytes * options.in_channels +
-                                 20 * std::max<std::int64_t>(2, options.classes) + 32;
+  const std::int64_t per_pixel = 3 * (4 * network.in_channels + 9) + value_bytes * network.in_channels +
+                                 20 * std::max<std::int64_t>(2, network.classes()) + 32;
   // Images are rearranged to compute the gradients of weights: by oneDNN in bfloat16, by us in float32.
-  const std::int64_t turned = value_bytes == 2 ? 2 * options.base_filters : options.base_filters;
-  const std::int64_t planned = plan_gradient(options, height, width, value_bytes).bytes;
+  const std::int64_t widest = widest_image(network), turned = value_bytes == 2 ? widest : widest / 2;
+  const std::int64_t planned = plan_gradient(network, height, width, value_bytes).bytes;
   if (cuda) {
     // Beside the images: the places of the maxima, 8 bytes each, half as many on each deeper level; the
     // allocator's rounding.
     constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
-    return planned + planned / 4 + 4 * options.base_filters * height * width +
-           per_parameter * parameter_count(options) + per_pixel * height * width + kWorkspace;
+    return planned + planned / 4 + 2 * widest * height * width + per_parameter * parameter_count(network) +
+           per_pixel * height * width + kWorkspace;
   }
-  return planned + per_parameter * parameter_count(options) + (per_pixel + turned) * height * width +
+  return planned + per_parameter * parameter_count(network) + (per_pixel + turned) * height * width +
          kScratch;
 }
 
@@ -65,11 +66,11 @@ std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters,
     throw UsageError("training runs in float32 or bfloat16, not in float16");
 #ifdef TESSERA_ONEDNN
   if (parameters.device().is_cpu() && samples_at_once == 1 &&
-      has_onednn_gradients(parameters.network().options())) {
+      has_onednn_gradients(parameters.network().description())) {
     return make_onednn_engine(parameters, precision);
   }
 #endif
-  if (parameters.device().is_cuda() && can_plan_gradient(parameters.network().options()))
+  if (parameters.device().is_cuda() && can_plan_gradient(parameters.network().description()))
     return make_gpu_engine(parameters, precision,
                            {.time = cuda_timer(parameters.device().index()),
                             .record = cuda_recorder(),

@@ -12,7 +12,7 @@
 #include "workers/device/gpu_kernels.h"
 #include "workers/device/precision.h"
 #include "workers/gradients/flat_parameters.h"
-#include "workers/network/unet_options.h"
+#include "workers/network/network_description.h"
 
 namespace tessera {
 
@@ -41,17 +41,17 @@ class GradientEngine {
   virtual void parameters_changed() {}
 };
 
-/// Whether `make_gradient_engine` computes this network on oneDNN itself on the CPU in this build.
-bool has_onednn_gradients(const UNetOptions& options);
+/// Whether `make_onednn_engine` supports this network, and is in this build.
+bool has_onednn_gradients(const NetworkDescription& network);
 
 /// Whether the device computes this network's gradients faster in bfloat16 than in float32: a processor with
 /// instructions for it, or a GPU.
-bool is_faster_in_bfloat16(const UNetOptions& options, bool cuda);
+bool is_faster_in_bfloat16(const NetworkDescription& network, bool cuda);
 
 /// Bytes that a worker needs for one sample at a time, with parameters, gradients, optimizer and packed
 /// weights: exact for oneDNN but for its primitives' scratch memory, which is estimated; on a GPU the planned
 /// images with room for cuDNN's workspace; a fitted model for LibTorch (docs/performance.md).
-std::int64_t training_memory(const UNetOptions& options, std::int64_t height, std::int64_t width,
+std::int64_t training_memory(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                              Precision precision, bool cuda);
 
 /// The fastest engine of this build for the network, its device and so many samples at once: oneDNN's

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 
 #include "io/base/error.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/gradient_kernels.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/network.h"
 #include "workers/network/onednn_steps.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -25,19 +26,17 @@ struct Layer {
   memory packed, packed_turned;      ///< in the engine's type
   std::int64_t gradients_final = 0;  ///< values of the flat gradient that are final once this layer is done
   std::string name;
+  bool is_up = false;  ///< an up-convolution
 };
 
 class OneDnnEngine : public GradientEngine {
  public:
   OneDnnEngine(FlatParameters& parameters, Precision precision)
-      : parameters_(parameters), options_(parameters.network().options()), precision_(precision) {
-    const int convs = (2 * options_.depth + 1) * options_.block_convs;
-    for (int i = 0; i < convs; ++i)
-      add_layer(convs_, fmt::format("convs.{}", i));
-    for (int i = 0; i < options_.depth; ++i)
-      add_layer(ups_, fmt::format("ups.{}", i));
-    add_layer(to_classes_, "to_classes");
-    const std::int64_t side = geometry_of(options_).input_side_for(1);
+      : parameters_(parameters), network_(parameters.network().description()), precision_(precision) {
+    for (std::size_t i = 0; i < network_.layers.size(); ++i) {
+      if (!network_.layers[i].name.empty()) add_layer(static_cast<int>(i));
+    }
+    const std::int64_t side = geometry_of(network_).input_side_for(1);
     try {
       build(side, side);
     } catch (const dnnl::error& error) {
@@ -60,7 +59,7 @@ class OneDnnEngine : public GradientEngine {
       build(input_.size(2), input_.size(3));
       generator_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seeds.front());
       const ForwardStep& last = plan_.forward.back();
-      logits = at::empty({1, options_.classes, last.out_height, last.out_width},
+      logits = at::empty({1, network_.classes(), last.out_height, last.out_width},
                          at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
       forward_->run({arena_.require(arena_bytes_), bytes_of(input_), bytes_of(logits), nullptr});
     });
@@ -105,12 +104,13 @@ class OneDnnEngine : public GradientEngine {
                     height_, width_));
   }
 
-  void add_layer(std::vector<Layer>& layers, const std::string& name) {
-    Layer layer;
-    layer.name = name;
-    const auto& bias = parameters_.entry(name + ".bias");
+  void add_layer(int number) {
+    const LayerDescription& described = network_.layers[static_cast<std::size_t>(number)];
+    Layer& layer = layers_[number];
+    layer.name = described.name;
+    layer.is_up = described.kind == LayerDescription::Kind::up_convolution;
+    const auto& bias = parameters_.entry(layer.name + ".bias");
     layer.gradients_final = bias.begin + bias.count();
-    layers.push_back(std::move(layer));
   }
 
   at::Tensor value(const Layer& layer, const char* part) {
@@ -125,33 +125,30 @@ class OneDnnEngine : public GradientEngine {
   /// Plain convolutions read the parameters where they are; an up-convolution is a 1x1 convolution to four
   /// times the channels, of which (2 dy + dx) * filters + f is channel f of the output pixel (dy, dx).
   void read_parameters() {
-    for (auto* layers : {&convs_, &to_classes_}) {
-      for (Layer& layer : *layers) {
-        layer.weight = value(layer, ".weight");
-        layer.bias = value(layer, ".bias");
-        if (layer.turned.defined()) {
-          turn_kernels(layer.weight.data_ptr<float>(), layer.weight.size(0), layer.weight.size(1),
-                       layer.weight.size(2), layer.turned.data_ptr<float>());
-        }
+    for (auto& [number, layer] : layers_) {
+      if (layer.is_up) {
+        const at::Tensor weight = value(layer, ".weight");
+        const std::int64_t in = weight.size(0), out = 4 * weight.size(1);
+        layer.weight = weight.permute({2, 3, 1, 0}).reshape({out, in, 1, 1}).contiguous();
+        layer.bias.copy_(value(layer, ".bias").repeat({4}));
+        layer.turned.copy_(layer.weight.transpose(0, 1));
+        continue;
       }
-    }
-    for (Layer& layer : ups_) {
-      const at::Tensor weight = value(layer, ".weight");
-      const std::int64_t in = weight.size(0), out = 4 * weight.size(1);
-      layer.weight = weight.permute({2, 3, 1, 0}).reshape({out, in, 1, 1}).contiguous();
-      layer.bias.copy_(value(layer, ".bias").repeat({4}));
-      layer.turned.copy_(layer.weight.transpose(0, 1));
+      layer.weight = value(layer, ".weight");
+      layer.bias = value(layer, ".bias");
+      if (layer.turned.defined()) {
+        turn_kernels(layer.weight.data_ptr<float>(), layer.weight.size(0), layer.weight.size(1),
+                     layer.weight.size(2), layer.turned.data_ptr<float>());
+      }
     }
   }
 
   void pack_all() {
     if (packed_) return;
     read_parameters();
-    for (auto* layers : {&convs_, &ups_, &to_classes_}) {
-      for (Layer& layer : *layers) {
-        pack(layer.weight, layer.packed);
-        if (layer.turned.defined()) pack(layer.turned, layer.packed_turned);
-      }
+    for (auto& [number, layer] : layers_) {
+      pack(layer.weight, layer.packed);
+      if (layer.turned.defined()) pack(layer.turned, layer.packed_turned);
     }
     stream_.wait();
     packed_ = true;
@@ -172,15 +169,13 @@ class OneDnnEngine : public GradientEngine {
     if (height == height_ && width == width_) return pack_all();
     height_ = height;
     width_ = width;
-    plan_ = plan_gradient(options_, height, width, value_bytes());
+    plan_ = plan_gradient(network_, height, width, value_bytes());
     forward_ = std::make_unique<onednn::Steps>(engine_, stream_, plan_.bytes);
     backward_ = std::make_unique<onednn::Steps>(engine_, stream_, plan_.bytes);
-    for (auto* layers : {&convs_, &to_classes_}) {
-      for (Layer& layer : *layers)
-        layer.bias = value(layer, ".bias");
+    for (auto& [number, layer] : layers_) {
+      layer.bias = value(layer, ".bias");
+      if (layer.is_up) layer.bias = at::empty({4 * layer.bias.numel()}, at::kFloat);
     }
-    for (Layer& layer : ups_)
-      layer.bias = at::empty({4 * value(layer, ".bias").numel()}, at::kFloat);
     largest_gradient_ = 0;
     for (std::size_t i = 0; i < plan_.forward.size(); ++i) {
       add_forward(plan_.forward[i]);
@@ -203,13 +198,9 @@ class OneDnnEngine : public GradientEngine {
     return buffer == kOutput ? Where{&Pointers::output_gradient, 0} : place(buffer);
   }
 
-  Layer& layer_of(const ForwardStep& step) {
-    if (step.kind == ForwardStep::Kind::to_classes) return to_classes_.front();
-    return (step.kind == ForwardStep::Kind::spread ? ups_ : convs_)[static_cast<std::size_t>(step.layer)];
-  }
+  Layer& layer_of(const ForwardStep& step) { return layers_.at(step.layer); }
   onednn::ConvolutionShape shape_of(const ForwardStep& step) const {
-    const bool wide = step.kind == ForwardStep::Kind::convolution;
-    const std::int64_t side = wide ? 3 : 1, pad = wide && options_.padding == Padding::same ? 1 : 0;
+    const std::int64_t side = step.kind == ForwardStep::Kind::convolution ? 3 : 1, pad = step.padding;
     return {{1, step.in_channels, step.in_height, step.in_width},
             {step.out_channels, step.in_channels, side, side},
             {1, step.out_channels, step.out_height, step.out_width},
@@ -275,7 +266,7 @@ class OneDnnEngine : public GradientEngine {
       at::Tensor image =
           at::from_blob(at.in(p), {1, step.out_height, step.out_width, step.out_channels}, type)
               .permute({0, 3, 1, 2});
-      const double kept = 1 - options_.dropout;
+      const double kept = 1 - plan_.dropout;
       at::Tensor noise = at::empty(
           image.sizes(), at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
       noise.bernoulli_(kept, generator_).div_(kept);
@@ -284,7 +275,7 @@ class OneDnnEngine : public GradientEngine {
   }
 
   float dropout_scale(bool dropped) const {
-    return dropped ? static_cast<float>(1 / (1 - options_.dropout)) : 1;
+    return dropped ? static_cast<float>(1 / (1 - plan_.dropout)) : 1;
   }
 
   void add_backward(const BackwardStep& step) {
@@ -430,11 +421,11 @@ class OneDnnEngine : public GradientEngine {
   }
 
   FlatParameters& parameters_;
-  UNetOptions options_;
+  NetworkDescription network_;
   Precision precision_;
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
-  std::vector<Layer> convs_, ups_, to_classes_;
+  std::map<int, Layer> layers_;  ///< by their number in the description
   std::int64_t height_ = 0, width_ = 0, arena_bytes_ = 0, largest_gradient_ = 0;
   GradientPlan plan_;
   std::unique_ptr<onednn::Steps> forward_, backward_;

@@ -13,8 +13,8 @@
 #include "workers/device/torch_types.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/block_memory.h"
+#include "workers/network/network.h"
 #include "workers/network/tile_network.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -180,14 +180,18 @@ TilePredictor::TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits
     memory = std::make_unique<DeviceBlockMemory>(torch_device(options.device));
 }
 
-TilePredictor::TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options)
+TilePredictor::TilePredictor(const std::shared_ptr<Network>& network, const PredictorOptions& options)
     : TilePredictor(make_tile_network(*network, options.precision, options.device, options.exact_tiles),
-                    NetworkTraits(network->options()), options) {}
+                    NetworkTraits(network->description()), options) {}
 
 TilePredictor::~TilePredictor() = default;
 
 std::string TilePredictor::engine_text() const {
   return network_->text();
+}
+
+Invariance TilePredictor::invariance() const {
+  return network_->invariance();
 }
 
 VoxelBuffer TilePredictor::predict(const VoxelBuffer& raw, const Box& raw_box, const Index3& volume_shape,

@@ -17,7 +17,8 @@
 namespace tessera {
 
 class TileNetwork;
-class UNetImpl;
+struct Invariance;
+class Network;
 struct BlockRequest;
 struct DeviceBlockMemory;
 
@@ -57,9 +58,9 @@ class TilePredictor {
  public:
   /// Errors: UsageError for an output class that the network lacks.
   TilePredictor(std::unique_ptr<TileNetwork> network, NetworkTraits traits, const PredictorOptions& options);
-  /// A U-Net on the fastest engine for the options' device and precision; the network is copied. Errors:
+  /// A network on the fastest engine for the options' device and precision; the network is copied. Errors:
   /// UsageError, also for a precision that the device lacks.
-  TilePredictor(const std::shared_ptr<UNetImpl>& network, const PredictorOptions& options);
+  TilePredictor(const std::shared_ptr<Network>& network, const PredictorOptions& options);
   ~TilePredictor();
 
   const PredictorOptions& options() const { return options_; }
@@ -68,6 +69,8 @@ class TilePredictor {
   const NetworkTraits& traits() const { return traits_; }
   /// The engine in words.
   std::string engine_text() const;
+  /// What is known of its outputs, bit for bit (TileNetwork::invariance).
+  Invariance invariance() const;
   /// Channels of the result.
   std::int64_t channels() const {
     return options_.labels ? 1 : static_cast<std::int64_t>(options_.classes.size());

@@ -11,12 +11,14 @@
 namespace tessera {
 namespace {
 
+using Kind = LayerDescription::Kind;
+
 constexpr std::int64_t kAlignment = 4096;
 
 class Planner {
  public:
-  Planner(const UNetOptions& options, std::int64_t value_bytes)
-      : options_(options), value_bytes_(value_bytes) {}
+  Planner(const NetworkDescription& network, std::int64_t value_bytes)
+      : network_(network), value_bytes_(value_bytes) {}
 
   ForwardPlan plan(std::int64_t height, std::int64_t width) {
     plan_steps(height, width);
@@ -28,11 +30,9 @@ class Planner {
     plan_steps(height, width);
     GradientPlan plan;
     plan.drop_after.assign(steps_.size(), false);
-    if (options_.dropout > 0) {
-      // The last convolutions of the two deepest levels of the contracting path.
-      for (int level = std::max(0, options_.depth - 1); level <= options_.depth; ++level) {
-        plan.drop_after[static_cast<std::size_t>((level + 1) * options_.block_convs + level - 1)] = true;
-      }
+    for (const auto& [step, probability] : dropouts_) {
+      plan.drop_after[step] = true;
+      plan.dropout = probability;
     }
     plan_backward(plan);
     place_buffers();
@@ -44,33 +44,63 @@ class Planner {
 
  private:
   struct Place {
-    int buffer;
-    std::int64_t height, width, channels;
+    int buffer = 0;
+    std::int64_t height = 0, width = 0, channels = 0;
   };
 
   void plan_steps(std::int64_t height, std::int64_t width) {
-    at_ = {kInput, height, width, options_.in_channels};
-    std::vector<Place> skips;
-    for (int level = 0; level <= options_.depth; ++level) {
-      convolutions(options_.base_filters << level);
-      if (level == options_.depth) break;
-      skips.push_back(at_);
-      const Place pooled = new_buffer(at_.height / 2, at_.width / 2, at_.channels);
-      step(ForwardStep::Kind::pooling, 0, at_, pooled);
-      at_ = pooled;
+    shapes_ = value_shapes(network_, {1, height, width});
+    places_.assign(shapes_.size(), {});
+    places_[0] = {kInput, height, width, network_.in_channels};
+    for (std::size_t i = 0; i < network_.layers.size(); ++i)
+      plan_layer(static_cast<int>(i));
+  }
+
+  void plan_layer(int number) {
+    const LayerDescription& layer = network_.layers[static_cast<std::size_t>(number)];
+    const int made = number + 1;
+    const Place& in = place(layer.inputs.front());
+    switch (layer.kind) {
+      case Kind::convolution: {
+        const bool last = static_cast<std::size_t>(made) == network_.layers.size();
+        place(made) = last ? place_of(kOutput, made) : new_buffer_for(made);
+        step(last ? ForwardStep::Kind::to_classes : ForwardStep::Kind::convolution, number, in, place(made));
+        steps_.back().padding = layer.window.padding.y;
+        return;
+      }
+      case Kind::max_pooling:
+        place(made) = new_buffer_for(made);
+        return step(ForwardStep::Kind::pooling, number, in, place(made));
+      case Kind::up_convolution: {
+        const int join = network_.readers_of(made).front();
+        const Place both = place(join + 1) = new_buffer_for(join + 1);
+        // The skip first: it is dead before the up-convolution's product is born.
+        step(ForwardStep::Kind::crop, join, place(network_.layers[static_cast<std::size_t>(join)].inputs[0]),
+             both);
+        const Place spread = new_buffer(in.height, in.width, 4 * layer.out_channels);
+        step(ForwardStep::Kind::spread, number, in, spread);
+        return step(ForwardStep::Kind::shuffle, number, spread, both);
+      }
+      case Kind::crop_and_concatenation:
+        return;  // written by the up-convolution's steps
+      case Kind::dropout:
+        dropouts_[steps_.size() - 1] = layer.dropout;
+        [[fallthrough]];
+      case Kind::batch_normalisation:
+      case Kind::relu:
+        place(made) = in;  // part of the step before
+        return;
     }
-    for (int level = options_.depth - 1; level >= 0; --level) {
-      const std::int64_t filters = options_.base_filters << level;
-      const Place both = new_buffer(2 * at_.height, 2 * at_.width, 2 * filters);
-      // The skip first: it is dead before the up-convolution's product is born.
-      step(ForwardStep::Kind::crop, 0, skips[static_cast<std::size_t>(level)], both);
-      const Place spread = new_buffer(at_.height, at_.width, 4 * filters);
-      step(ForwardStep::Kind::spread, options_.depth - 1 - level, at_, spread);
-      step(ForwardStep::Kind::shuffle, 0, spread, both);
-      at_ = both;
-      convolutions(filters);
-    }
-    step(ForwardStep::Kind::to_classes, 0, at_, {kOutput, at_.height, at_.width, options_.classes});
+  }
+
+  Place& place(int value) { return places_[static_cast<std::size_t>(value)]; }
+  Place place_of(int buffer, int value) const {
+    const Index3& shape = shapes_[static_cast<std::size_t>(value)];
+    return {buffer, shape.y, shape.x, network_.channels_of(value)};
+  }
+  Place new_buffer_for(int value) {
+    const Place wanted = place_of(0, value);
+    return new_buffer(wanted.height, wanted.width, wanted.channels);
   }
 
   /// Steps are counted through both passes.
@@ -90,16 +120,7 @@ class Planner {
   void step(ForwardStep::Kind kind, int layer, const Place& in, const Place& out) {
     touch({in.buffer, out.buffer});
     steps_.push_back({kind, layer, in.buffer, out.buffer, in.height, in.width, in.channels, out.height,
-                      out.width, out.channels});
-  }
-
-  void convolutions(std::int64_t filters) {
-    const std::int64_t lost = options_.padding == Padding::valid ? 2 : 0;
-    for (int c = 0; c < options_.block_convs; ++c) {
-      const Place out = new_buffer(at_.height - lost, at_.width - lost, filters);
-      step(ForwardStep::Kind::convolution, layer_++, at_, out);
-      at_ = out;
-    }
+                      out.width, out.channels, 0});
   }
 
   /// The forward steps from the last to the first, each with the gradient that the later ones left.
@@ -187,31 +208,125 @@ class Planner {
 
   PlannedBuffer& buffer(int index) { return buffers_[static_cast<std::size_t>(index)]; }
 
-  const UNetOptions& options_;
+  const NetworkDescription& network_;
   std::int64_t value_bytes_;
+  std::vector<Index3> shapes_;              ///< by value
+  std::vector<Place> places_;               ///< likewise
+  std::map<std::size_t, double> dropouts_;  ///< by the step whose image they change
   std::vector<ForwardStep> steps_;
   std::vector<PlannedBuffer> buffers_;
   std::int64_t bytes_ = 0;
-  Place at_{};
-  int layer_ = 0;
   int backward_steps_ = 0;
+};
+
+/// Whether the layers of a network are those that the plans are made of.
+class PlannableLayers {
+ public:
+  explicit PlannableLayers(const NetworkDescription& network) : network_(network) {}
+
+  bool all() const {
+    if (network_.dimensions != 2 || network_.layers.empty()) return false;
+    const LayerDescription& last = network_.layers.back();
+    if (last.kind != Kind::convolution || !is_window(last, 1, 1, 0)) return false;
+    for (std::size_t i = 0; i + 1 < network_.layers.size(); ++i) {
+      if (!is_plannable(static_cast<int>(i))) return false;
+    }
+    return true;
+  }
+
+  /// Also of the backward pass.
+  bool all_with_gradient() const {
+    if (!all()) return false;
+    double dropout = 0;
+    for (const LayerDescription& layer : network_.layers) {
+      const LayerDescription* before = maker_of(layer.inputs.front());
+      if (layer.kind == Kind::batch_normalisation) return false;
+      if (layer.kind == Kind::up_convolution && layer.window.kernel.y != 2) return false;
+      if (layer.kind == Kind::max_pooling && !is_copied(layer.inputs.front())) return false;
+      if (layer.kind != Kind::dropout) continue;
+      const bool another = dropout > 0 && layer.dropout != dropout;
+      if (another || before == nullptr || before->kind != Kind::relu) return false;
+      dropout = layer.dropout;
+    }
+    return true;
+  }
+
+ private:
+  static bool is_window(const LayerDescription& layer, std::int64_t kernel, std::int64_t stride,
+                        std::int64_t padding) {
+    const Window& window = layer.window;
+    return window.kernel == Index3{1, kernel, kernel} && window.stride == Index3{1, stride, stride} &&
+           window.padding == Index3{0, padding, padding} && window.dilation == Index3{1, 1, 1};
+  }
+
+  /// The layer that makes a value; null for the input.
+  const LayerDescription* maker_of(int value) const {
+    return value == 0 ? nullptr : &network_.layers[static_cast<std::size_t>(value - 1)];
+  }
+  bool is_made_by(int value, std::initializer_list<Kind> kinds) const {
+    const LayerDescription* maker = maker_of(value);
+    return maker != nullptr && std::find(kinds.begin(), kinds.end(), maker->kind) != kinds.end();
+  }
+
+  bool is_read_once_by(int value, std::initializer_list<Kind> kinds) const {
+    const std::vector<int> readers = network_.readers_of(value);
+    if (readers.size() != 1) return false;
+    const Kind kind = network_.layers[static_cast<std::size_t>(readers.front())].kind;
+    return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+  }
+
+  bool is_copied(int value) const {
+    return std::ranges::any_of(network_.layers, [&](const LayerDescription& layer) {
+      return layer.kind == Kind::crop_and_concatenation && layer.inputs[0] == value;
+    });
+  }
+
+  bool is_plannable(int number) const {
+    const LayerDescription& layer = network_.layers[static_cast<std::size_t>(number)];
+    const int read = layer.inputs.front(), made = number + 1;
+    switch (layer.kind) {
+      case Kind::convolution:
+        return (is_window(layer, 3, 1, 0) || is_window(layer, 3, 1, 1)) &&
+               is_read_once_by(made, {Kind::batch_normalisation, Kind::relu});
+      case Kind::batch_normalisation:
+        return is_made_by(read, {Kind::convolution}) && is_read_once_by(made, {Kind::relu});
+      case Kind::relu:
+        return is_made_by(read, {Kind::convolution, Kind::batch_normalisation});
+      case Kind::max_pooling:
+        return is_window(layer, 2, 2, 0);
+      case Kind::up_convolution:
+        return (is_window(layer, 2, 2, 0) || is_window(layer, 3, 2, 0)) &&
+               is_read_once_by(made, {Kind::crop_and_concatenation});
+      case Kind::crop_and_concatenation:
+        return layer.inputs[0] < layer.inputs[1] && is_made_by(layer.inputs[1], {Kind::up_convolution}) &&
+               network_.channels_of(layer.inputs[0]) == network_.channels_of(layer.inputs[1]);
+      case Kind::dropout:
+        return read > 0 && network_.readers_of(read).size() == 1;
+    }
+    return false;
+  }
+
+  const NetworkDescription& network_;
 };
 
 }  // namespace
 
-ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width,
+bool can_plan_forward(const NetworkDescription& network) {
+  return PlannableLayers(network).all();
+}
+
+ForwardPlan plan_forward(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                          std::int64_t value_bytes) {
-  return Planner(options, value_bytes).plan(height, width);
+  return Planner(network, value_bytes).plan(height, width);
 }
 
-bool can_plan_gradient(const UNetOptions& options) {
-  return !options.batch_norm && options.up_kernel == 2 &&
-         (options.dropout == 0 || options.dropout_place == DropoutPlace::end_of_contraction);
+bool can_plan_gradient(const NetworkDescription& network) {
+  return PlannableLayers(network).all_with_gradient();
 }
 
-GradientPlan plan_gradient(const UNetOptions& options, std::int64_t height, std::int64_t width,
+GradientPlan plan_gradient(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                            std::int64_t value_bytes) {
-  return Planner(options, value_bytes).plan_with_gradient(height, width);
+  return Planner(network, value_bytes).plan_with_gradient(height, width);
 }
 
 }  // namespace tessera

@@ -3,14 +3,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "workers/network/unet_options.h"
+#include "workers/network/network_description.h"
 
 namespace tessera {
 
-/// One operation of a U-Net's forward pass at inference. Buffers are (y, x, channels), row-major.
+/// One operation of a 2-D network's forward pass, of one or several of its layers. Buffers are (y, x,
+/// channels), row-major.
 struct ForwardStep {
   enum class Kind {
-    convolution,  ///< 3x3, bias, ReLU
+    convolution,  ///< 3x3, bias, batch normalisation where the network has it, ReLU
     pooling,      ///< maximum of 2x2
     crop,         ///< the middle of `in` into the first half of `out`'s channels
     spread,       ///< the up-convolution's product: per input pixel, 2x2 output pixels' channels
@@ -18,10 +19,11 @@ struct ForwardStep {
     to_classes,   ///< 1x1, bias; writes the logits
   };
   Kind kind = Kind::convolution;
-  int layer = 0;        ///< index among the convolutions, or among the up-convolutions for `spread`
+  int layer = 0;        ///< of the description: the convolution or up-convolution whose weights it uses
   int in = 0, out = 0;  ///< buffers; kInput and kOutput are the caller's
   std::int64_t in_height = 0, in_width = 0, in_channels = 0;
   std::int64_t out_height = 0, out_width = 0, out_channels = 0;
+  std::int64_t padding = 0;  ///< zeros around the input of a convolution
 };
 constexpr int kInput = -1, kOutput = -2;
 
@@ -40,8 +42,13 @@ struct ForwardPlan {
   std::int64_t bytes = 0;  ///< of the whole piece
 };
 
-/// `height` and `width` are legal sides of the network, `value_bytes` 4 (float32) or 2 (bfloat16).
-ForwardPlan plan_forward(const UNetOptions& options, std::int64_t height, std::int64_t width,
+/// Whether `plan_forward` knows all layers of a network: 2-D; 3x3 convolutions, each with ReLU, maybe behind
+/// batch normalisation; 2x2 max pooling; up-convolutions of stride 2, 2x2 or 3x3, each into a concatenation
+/// with as many channels; a 1x1 convolution at the end; dropout anywhere.
+bool can_plan_forward(const NetworkDescription& network);
+/// Only where `can_plan_forward`. `height` and `width` are legal sides of the network, `value_bytes` 4
+/// (float32) or 2 (bfloat16).
+ForwardPlan plan_forward(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                          std::int64_t value_bytes);
 
 /// One operation of a backward pass; all dims are those of the forward step that it is the gradient of. It
@@ -70,15 +77,16 @@ struct BackwardStep {
 struct GradientPlan {
   std::vector<ForwardStep> forward;
   std::vector<bool> drop_after;  ///< for each forward step: dropout on what it wrote
+  double dropout = 0;            ///< its probability
   std::vector<BackwardStep> backward;
   std::vector<PlannedBuffer> buffers;
   std::int64_t bytes = 0;
 };
 
-/// Whether `plan_gradient` knows a network: no batch normalisation, 2x2 up-convolutions, dropout at the end
-/// of the contracting path or none.
-bool can_plan_gradient(const UNetOptions& options);
-GradientPlan plan_gradient(const UNetOptions& options, std::int64_t height, std::int64_t width,
+/// Whether `plan_gradient` knows a network: `can_plan_forward`, no batch normalisation, 2x2 up-convolutions,
+/// every pooled image also copied, dropout of one probability behind ReLUs or none.
+bool can_plan_gradient(const NetworkDescription& network);
+GradientPlan plan_gradient(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                            std::int64_t value_bytes);
 
 }  // namespace tessera

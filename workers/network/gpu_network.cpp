@@ -20,8 +20,8 @@
 #include "workers/kernels/gpu_operators.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/kernel_choice.h"
+#include "workers/network/network.h"
 #include "workers/network/network_weights.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -30,9 +30,10 @@ using Layer = FoldedWeights::Layer;
 
 class GpuNetwork : public TileNetwork {
  public:
-  GpuNetwork(const UNetImpl& network, Precision precision, const Device& device,
+  GpuNetwork(const Network& network, Precision precision, const Device& device,
              const GpuNetworkOptions& options)
-      : unet_(network.options()),
+      : network_(network.description()),
+        geometry_(geometry_of(network_)),
         precision_(precision),
         device_(device),
         options_(options),
@@ -41,13 +42,11 @@ class GpuNetwork : public TileNetwork {
         ordered_(options.launch, options.hopper),
         weights_(fold_weights(network)) {
     require_finite_weights();
-    for (Layer& layer : weights_.convolutions)
-      to_device(layer);
-    for (Layer& layer : weights_.spreads)
-      to_device(layer);
-    weights_.to_classes = {gpu::padded_rows(weights_.to_classes.weight),
-                           gpu::padded_rows(weights_.to_classes.bias)};
-    to_device(weights_.to_classes);
+    Layer& to_classes = weights_.layers.back();
+    to_classes = {gpu::padded_rows(to_classes.weight), gpu::padded_rows(to_classes.bias)};
+    for (Layer& layer : weights_.layers) {
+      if (layer.weight.defined()) to_device(layer);
+    }
     if (options_.exact_tiles == ExactTiles::yes) require_ordered();
   }
 
@@ -56,8 +55,12 @@ class GpuNetwork : public TileNetwork {
     const bool hopper = options_.hopper && kernels_ && !kernels_->ordered.empty();
     return fmt::format("LibTorch, {}, {}{}{}", name_of(precision_),
                        kernels_ ? kernels_->text() : "kernels not chosen yet", hopper ? " (Hopper's)" : "",
-                       alike_);
+                       invariance_.shape         ? ", translation- and shape-invariant"
+                       : invariance_.translation ? ", translation-invariant"
+                                                 : "");
   }
+
+  Invariance invariance() const override { return invariance_; }
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
@@ -72,7 +75,7 @@ class GpuNetwork : public TileNetwork {
       // Tiles will be smaller: their kernels are chosen anew.
       if (chosen_for_) {
         kernels_.reset();
-        alike_.clear();
+        invariance_ = {};
       }
       chosen_for_.reset();
       throw;
@@ -85,11 +88,10 @@ class GpuNetwork : public TileNetwork {
   /// cuDNN's fused ReLU would hide a NaN among them.
   void require_finite_weights() const {
     const auto is_finite = [](const Layer& layer) {
-      return layer.weight.isfinite().all().item<bool>() && layer.bias.isfinite().all().item<bool>();
+      return !layer.weight.defined() ||
+             (layer.weight.isfinite().all().item<bool>() && layer.bias.isfinite().all().item<bool>());
     };
-    if (std::ranges::all_of(weights_.convolutions, is_finite) &&
-        std::ranges::all_of(weights_.spreads, is_finite) && is_finite(weights_.to_classes))
-      return;
+    if (std::ranges::all_of(weights_.layers, is_finite)) return;
     throw Error("the network's weights are not finite: take another checkpoint");
   }
 
@@ -98,8 +100,16 @@ class GpuNetwork : public TileNetwork {
     layer.bias = layer.bias.to(torch_device(device_), type());
   }
 
+  /// The convolutions with ReLU, in the order of the forward pass.
+  std::vector<const Layer*> convolutions() const {
+    std::vector<const Layer*> all;
+    for (const ForwardStep& step : smallest_plan().steps) {
+      if (step.kind == ForwardStep::Kind::convolution) all.push_back(&weights_.of(step.layer));
+    }
+    return all;
+  }
   /// The convolution of the fewest filters.
-  const Layer& narrowest() const { return weights_.convolutions.back(); }
+  const Layer& narrowest() const { return *convolutions().back(); }
 
   bool can_order() const {
     const Layer& by = narrowest();
@@ -123,8 +133,9 @@ class GpuNetwork : public TileNetwork {
                       "(or set infer.precision: float32)",
                       name_of(precision_), by.weight.size(0)));
     }
-    const Layer& widest = *std::ranges::max_element(weights_.convolutions, {},
-                                                    [](const Layer& layer) { return layer.weight.size(1); });
+    const std::vector<const Layer*> all = convolutions();
+    const Layer& widest =
+        **std::ranges::max_element(all, {}, [](const Layer* layer) { return layer->weight.size(1); });
     try {
       for (const Layer* one : {&by, &widest})
         ordered_.convolve(at::zeros({1, one->weight.size(1), 4, 4}, one->weight.options()), one->weight,
@@ -142,11 +153,11 @@ class GpuNetwork : public TileNetwork {
     // Where results are to be the same every time the clock must not decide.
     const bool by_rule = !device_.cuda || at::globalContext().deterministicCuDNN();
     KernelTrial trial{
-        .geometry = geometry_of(unet_),
+        .geometry = geometry_,
         .type = type(),
         .input = input,
         .device = device_,
-        .plan = plan_forward(unet_, input.size(2), input.size(3), 2),
+        .plan = plan_forward(network_, input.size(2), input.size(3), 2),
         .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
         .run_step = [this](std::size_t step, const at::Tensor& x,
                            const GpuKernels& kernels) { return run_step(step, x, kernels); },
@@ -158,8 +169,7 @@ class GpuNetwork : public TileNetwork {
     chosen_for_ = {input.size(2), input.size(3)};
     const KernelChoice choice = choice_for(trial);
     kernels_ = choice.kernels;
-    alike_ = choice.translation_invariant ? kTranslationInvariant : "";
-    if (choice.shape_invariant) alike_ += kShapeInvariant;
+    invariance_ = {choice.translation_invariant, choice.shape_invariant};
     spdlog::info(
         "{}: {}: for {} x {} pixels{}", device_.text(), text(), input.size(2), input.size(3),
         choice.depends_on_place
@@ -207,7 +217,7 @@ class GpuNetwork : public TileNetwork {
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
-    const ForwardPlan plan = plan_forward(unet_, input.size(2), input.size(3), 2);
+    const ForwardPlan plan = plan_forward(network_, input.size(2), input.size(3), 2);
     std::vector<at::Tensor> images(plan.buffers.size());
     at::Tensor out, x = gpu::channels_last(input, type());
     for (std::size_t i = 0; i < plan.steps.size(); ++i) {
@@ -223,11 +233,11 @@ class GpuNetwork : public TileNetwork {
     return out.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
   }
 
-  /// A step of the first plan at hand: all have the same steps.
-  ForwardStep step_of(std::size_t number) const {
-    const std::int64_t side = geometry_of(unet_).smallest_input;
-    return plan_forward(unet_, side, side, 2).steps.at(number);
+  /// Of the smallest input: all plans have the same steps.
+  ForwardPlan smallest_plan() const {
+    return plan_forward(network_, geometry_.smallest_input, geometry_.smallest_input, 2);
   }
+  ForwardStep step_of(std::size_t number) const { return smallest_plan().steps.at(number); }
 
   /// A step that multiplies by weights.
   at::Tensor run_step(std::size_t number, const at::Tensor& in, const GpuKernels& kernels) const {
@@ -235,40 +245,33 @@ class GpuNetwork : public TileNetwork {
     take(number, step_of(number), kernels, in, out);
     return out;
   }
-  const at::Tensor& weights_of(std::size_t number) const {
-    const ForwardStep step = step_of(number);
-    const auto layer = static_cast<std::size_t>(step.layer);
-    if (step.kind == ForwardStep::Kind::to_classes) return weights_.to_classes.weight;
-    return step.kind == ForwardStep::Kind::spread ? weights_.spreads.at(layer).weight
-                                                  : weights_.convolutions.at(layer).weight;
-  }
+  const at::Tensor& weights_of(std::size_t number) const { return weights_.of(step_of(number).layer).weight; }
 
   /// Pixels down, and across, that a step's output has less than its input.
   std::int64_t lost_by(std::size_t number) const {
-    return step_of(number).kind == ForwardStep::Kind::convolution && unet_.padding == Padding::valid ? 2 : 0;
+    const ForwardStep step = step_of(number);
+    return step.kind == ForwardStep::Kind::convolution ? 2 - 2 * step.padding : 0;
   }
 
   void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in,
             at::Tensor& out) const {
-    const auto layer = static_cast<std::size_t>(step.layer);
     const bool ordered = kernels.ordered.contains(number);
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
-        const Layer& by = weights_.convolutions[layer];
-        const std::int64_t zeros = unet_.padding == Padding::same ? 1 : 0;
+        const Layer& by = weights_.of(step.layer);
         if (ordered && !(kernels.own && own_.can_convolve(in, by.weight, by.bias)))
-          out = ordered_.convolve(in, by.weight, by.bias, zeros, zeros, true);
+          out = ordered_.convolve(in, by.weight, by.bias, step.padding, step.padding, true);
         else
-          out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, zeros);
+          out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, step.padding);
         return;
       }
       case ForwardStep::Kind::to_classes: {
-        const Layer& by = weights_.to_classes;
-        const bool own = kernels.own && own_.can_classify(in, by.weight.narrow(0, 0, unet_.classes),
-                                                          by.bias.narrow(0, 0, unet_.classes));
-        out = ordered && !own
-                  ? ordered_.convolve(in, by.weight, by.bias, 0, 0, false).narrow(1, 0, unet_.classes)
-                  : gpu::classify(own_, kernels, in, by.weight, by.bias, unet_.classes);
+        const Layer& by = weights_.of(step.layer);
+        const std::int64_t classes = step.out_channels;
+        const bool own = kernels.own && own_.can_classify(in, by.weight.narrow(0, 0, classes),
+                                                          by.bias.narrow(0, 0, classes));
+        out = ordered && !own ? ordered_.convolve(in, by.weight, by.bias, 0, 0, false).narrow(1, 0, classes)
+                              : gpu::classify(own_, kernels, in, by.weight, by.bias, classes);
         return;
       }
       case ForwardStep::Kind::pooling:
@@ -283,7 +286,7 @@ class GpuNetwork : public TileNetwork {
                         out.narrow(1, 0, step.in_channels));
         return;
       case ForwardStep::Kind::spread: {
-        const Layer& up = weights_.spreads[layer];
+        const Layer& up = weights_.of(step.layer);
         const bool sees_before = up.weight.size(2) == 2;  // 2x2 taps of a 3x3 kernel see the pixel before
         if (ordered)
           out = ordered_.convolve(in, up.weight, up.bias, sees_before ? 1 : 0, 0, false);
@@ -346,13 +349,14 @@ class GpuNetwork : public TileNetwork {
     return pass.output.clone();
   }
 
-  UNetOptions unet_;
+  NetworkDescription network_;
+  NetworkGeometry geometry_;
   Precision precision_;
   Device device_;
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
   std::optional<std::pair<std::int64_t, std::int64_t>> chosen_for_;  ///< height and width of the first input
-  std::string alike_;  ///< what is known of kernels that were chosen here
+  Invariance invariance_;  ///< what is known of kernels that were chosen here
   gpu::CustomKernels own_;
   gpu::FixedOrderConvolution ordered_;
   FoldedWeights weights_;
@@ -363,7 +367,11 @@ class GpuNetwork : public TileNetwork {
 
 }  // namespace
 
-std::unique_ptr<TileNetwork> make_gpu_network(const UNetImpl& network, Precision precision,
+bool gpu_supports(const NetworkDescription& network) {
+  return can_plan_forward(network);
+}
+
+std::unique_ptr<TileNetwork> make_gpu_network(const Network& network, Precision precision,
                                               const Device& device, const GpuNetworkOptions& options) {
   return std::make_unique<GpuNetwork>(network, precision, device, options);
 }

@@ -5,22 +5,22 @@
 #include "io/base/error.h"
 #include "workers/device/out_of_memory.h"
 #include "workers/device/torch_types.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
 
 class LibTorchNetwork : public TileNetwork {
  public:
-  LibTorchNetwork(const UNetImpl& network, Precision precision, const Device& device)
+  LibTorchNetwork(const Network& network, Precision precision, const Device& device)
       : network_(clone_network(network)), precision_(precision), on_(device.text()) {
     const at::NoGradGuard no_grad;
     network_->eval();
     network_->to(torch_device(device), scalar_type(precision));
     for (auto& parameter : network_->parameters()) {
-      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+      if (parameter.dim() >= 4) parameter.set_data(parameter.contiguous(format()));
     }
   }
 
@@ -29,20 +29,24 @@ class LibTorchNetwork : public TileNetwork {
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
-      return network_->forward(input.to(scalar_type(precision_)).contiguous(at::MemoryFormat::ChannelsLast))
-          .to(at::kFloat);
+      return network_->forward(input.to(scalar_type(precision_)).contiguous(format())).to(at::kFloat);
     });
   }
 
  private:
-  std::shared_ptr<UNetImpl> network_;
+  at::MemoryFormat format() const {
+    return network_->description().dimensions == 2 ? at::MemoryFormat::ChannelsLast
+                                                   : at::MemoryFormat::ChannelsLast3d;
+  }
+
+  std::shared_ptr<Network> network_;
   Precision precision_;
   std::string on_;
 };
 
 }  // namespace
 
-std::unique_ptr<TileNetwork> make_libtorch_network(const UNetImpl& network, Precision precision,
+std::unique_ptr<TileNetwork> make_libtorch_network(const Network& network, Precision precision,
                                                    const Device& device) {
   if (precision == Precision::float16 && !device.cuda) {
     throw UsageError("precision: float16 needs a CUDA device; on the CPU use float32 or bfloat16");

@@ -3,9 +3,8 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "io/base/error.h"
+#include "workers/network/network.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
 
@@ -14,18 +13,18 @@ namespace {
 
 constexpr const char* kPrefix = "network_";
 
-/// Every whole-number option by its name: one list for storing, loading and comparing.
-template <class Options, class Function>
-void for_each_option(Options& o, Function&& f) {
-  f("in_channels", o.in_channels);
-  f("classes", o.classes);
-  f("base_filters", o.base_filters);
-  f("depth", o.depth);
-  f("same_padding", o.padding);
-  f("batch_norm", o.batch_norm);
-  f("block_convs", o.block_convs);
-  f("up_kernel", o.up_kernel);
-  f("dropout_every_level", o.dropout_place);
+/// What a checkpoint holds of the options that its network was described by.
+NetworkOptions stored_options(const Checkpoint& checkpoint) {
+  NetworkOptions options;
+  const std::string prefix = kPrefix;
+  for (auto it = checkpoint.counters.lower_bound(prefix);
+       it != checkpoint.counters.end() && it->first.starts_with(prefix); ++it)
+    options.counts[it->first.substr(prefix.size())] = it->second;
+  for (auto it = checkpoint.numbers.lower_bound(prefix);
+       it != checkpoint.numbers.end() && it->first.starts_with(prefix); ++it) {
+    if (!it->second.empty()) options.numbers[it->first.substr(prefix.size())] = it->second.front();
+  }
+  return options;
 }
 
 }  // namespace
@@ -35,11 +34,12 @@ bool has_average(const Checkpoint& checkpoint) {
   return first != checkpoint.arrays.end() && first->first.rfind(kAveragePrefix, 0) == 0;
 }
 
-void store_network(const UNetImpl& network, Checkpoint& checkpoint) {
-  for_each_option(network.options(), [&](const char* name, const auto& value) {
-    checkpoint.counters[std::string(kPrefix) + name] = static_cast<std::int64_t>(value);
-  });
-  checkpoint.numbers["network_dropout"] = {network.options().dropout};
+void store_network(const Network& network, Checkpoint& checkpoint) {
+  const NetworkOptions& options = network.description().options;
+  for (const auto& [name, value] : options.counts)
+    checkpoint.counters[kPrefix + name] = value;
+  for (const auto& [name, value] : options.numbers)
+    checkpoint.numbers[kPrefix + name] = {value};
   for (const auto& item : network.named_parameters()) {
     checkpoint.arrays["weights/" + item.key()] = array_of(item.value());
   }
@@ -47,26 +47,12 @@ void store_network(const UNetImpl& network, Checkpoint& checkpoint) {
     checkpoint.arrays["weights/" + item.key()] = array_of(item.value());
 }
 
-UNetOptions load_network_options(const Checkpoint& checkpoint, const std::string& name) {
-  UNetOptions options;
-  for_each_option(options, [&]<class T>(const char* option, T& value) {
-    const auto found = checkpoint.counters.find(std::string(kPrefix) + option);
-    if (found == checkpoint.counters.end())
-      throw Error(fmt::format("{} does not say its network's {}", name, option));
-    value = static_cast<T>(found->second);
-  });
-  const auto dropout = checkpoint.numbers.find("network_dropout");
-  if (dropout != checkpoint.numbers.end() && !dropout->second.empty()) options.dropout = dropout->second[0];
-  const bool sane = options.in_channels > 0 && options.classes > 0 && options.base_filters > 0 &&
-                    options.depth > 0 && options.depth <= 8 && options.block_convs > 0 &&
-                    options.block_convs <= 8 && (options.up_kernel == 2 || options.up_kernel == 3) &&
-                    options.base_filters <= 1024;
-  if (!sane) throw Error(name + " describes no network that could exist");
-  return options;
+NetworkDescription load_description(const Checkpoint& checkpoint, const std::string& name) {
+  return describe_stored_unet(stored_options(checkpoint), name);
 }
 
-std::shared_ptr<UNetImpl> load_network(const Checkpoint& checkpoint, const std::string& name) {
-  auto network = std::make_shared<UNetImpl>(load_network_options(checkpoint, name));
+std::shared_ptr<Network> load_network(const Checkpoint& checkpoint, const std::string& name) {
+  auto network = std::make_shared<Network>(load_description(checkpoint, name));
   torch::NoGradGuard no_grad;
   const std::string parameters = has_average(checkpoint) ? kAveragePrefix : "weights/";
   for (auto& item : network->named_parameters())
@@ -76,8 +62,8 @@ std::shared_ptr<UNetImpl> load_network(const Checkpoint& checkpoint, const std::
   return network;
 }
 
-std::shared_ptr<UNetImpl> clone_network(const UNetImpl& network) {
-  auto copy = std::make_shared<UNetImpl>(network.options());
+std::shared_ptr<Network> clone_network(const Network& network) {
+  auto copy = std::make_shared<Network>(network.description());
   torch::NoGradGuard no_grad;
   const auto parameters = network.named_parameters();
   for (auto& item : copy->named_parameters())
@@ -88,23 +74,10 @@ std::shared_ptr<UNetImpl> clone_network(const UNetImpl& network) {
   return copy;
 }
 
-std::shared_ptr<UNetImpl> make_network(const UNetOptions& options, std::uint64_t seed) {
-  UNet network(options);
-  initialise_he(network, seed);
-  return network.ptr();
-}
-
-std::string difference_between(const UNetOptions& here, const UNetOptions& there) {
-  std::map<std::string, std::int64_t> values;
-  for_each_option(
-      here, [&](const char* name, const auto& value) { values[name] = static_cast<std::int64_t>(value); });
-  std::string text;
-  for_each_option(there, [&](const char* name, const auto& value) {
-    const auto other = static_cast<std::int64_t>(value);
-    if (values[name] == other) return;
-    text += fmt::format("{}{} is {} here, {} there", text.empty() ? "" : "; ", name, values[name], other);
-  });
-  return text;
+std::shared_ptr<Network> make_network(const NetworkDescription& description, std::uint64_t seed) {
+  auto network = std::make_shared<Network>(description);
+  initialise_he(*network, seed);
+  return network;
 }
 
 }  // namespace tessera

@@ -9,23 +9,23 @@
 
 namespace tessera {
 
-NetworkTraits::NetworkTraits(const UNetOptions& options)
-    : geometry(geometry_of(options)),
-      in_channels(options.in_channels),
-      classes(options.classes),
-      activation(options.classes == 1 ? Activation::sigmoid : Activation::softmax),
-      weight_bytes(parameter_count(options) * 4),
-      unet(options) {}
+NetworkTraits::NetworkTraits(const NetworkDescription& network)
+    : geometry(geometry_of(network)),
+      in_channels(network.in_channels),
+      classes(network.classes()),
+      activation(classes == 1 ? Activation::sigmoid : Activation::softmax),
+      weight_bytes(parameter_count(network) * 4),
+      description(std::make_shared<const NetworkDescription>(network)) {}
 
 std::int64_t NetworkTraits::tile_memory(std::int64_t height, std::int64_t width, Precision precision,
                                         bool cuda) const {
-  if (unet) return tessera::tile_memory(*unet, height, width, precision, cuda);
+  if (description) return tessera::tile_memory(*description, height, width, precision, cuda);
   return static_cast<std::int64_t>(bytes_per_pixel * static_cast<double>(height) *
                                    static_cast<double>(width));
 }
 
 std::int64_t NetworkTraits::widest_layer() const {
-  return unet ? 2 * unet->base_filters : std::max(in_channels, classes);
+  return description ? widest_image(*description) : std::max(in_channels, classes);
 }
 
 void require_class(const NetworkTraits& network, std::int64_t wanted) {

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 
 #include "io/geometry/network_geometry.h"
 #include "workers/device/precision.h"
-#include "workers/network/unet_options.h"
+#include "workers/network/network_description.h"
 
 namespace tessera {
 
@@ -22,13 +22,12 @@ struct NetworkTraits {
   std::int64_t in_channels = 1;  ///< channels of the raw volume times the sections seen at once
   std::int64_t classes = 2;      ///< of the last layer
   Activation activation = Activation::softmax;
-  std::int64_t weight_bytes = 0;    ///< float32
-  std::optional<UNetOptions> unet;  ///< nothing for a network from elsewhere
-  double bytes_per_pixel = 0;       ///< of a network from elsewhere, at its peak; measured by the probe
+  std::int64_t weight_bytes = 0;                                    ///< float32
+  std::shared_ptr<const NetworkDescription> description = nullptr;  ///< null for a network from elsewhere
+  double bytes_per_pixel = 0;  ///< of a network from elsewhere, at its peak; measured by the probe
 
   NetworkTraits() = default;
-  NetworkTraits(
-      const UNetOptions& options);  // NOLINT(google-explicit-constructor): a U-Net's options say it all
+  explicit NetworkTraits(const NetworkDescription& network);
 
   /// Classes that can be asked for: a single sigmoid output tells two classes apart, 1 and its complement 0.
   std::int64_t class_count() const { return classes == 1 ? 2 : classes; }

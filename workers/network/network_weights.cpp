@@ -1,19 +1,18 @@
 #include "workers/network/network_weights.h"
 
 #include <ATen/Functions.h>
-#include <fmt/format.h>
 
 #include <map>
 #include <string>
 
-#include "workers/network/unet.h"
+#include "workers/network/network.h"
 
 namespace tessera {
 namespace {
 
 using Tensors = std::map<std::string, at::Tensor>;
 
-Tensors tensors_of(const UNetImpl& network) {
+Tensors values_of(const Network& network) {
   Tensors all;
   const auto keep = [&](const auto& items) {
     for (const auto& item : items)
@@ -62,33 +61,32 @@ void to_float(FoldedWeights::Layer& layer) {
 
 }  // namespace
 
-FoldedWeights fold_weights(const UNetImpl& network) {
+FoldedWeights fold_weights(const Network& network) {
+  using Kind = LayerDescription::Kind;
   const at::NoGradGuard no_grad;
-  const UNetOptions& options = network.options();
-  const Tensors tensors = tensors_of(network);
+  const NetworkDescription& description = network.description();
+  const Tensors tensors = values_of(network);
   FoldedWeights folded;
-  const int count = (2 * options.depth + 1) * options.block_convs;
-  for (int i = 0; i < count; ++i) {
-    FoldedWeights::Layer conv = layer(tensors, fmt::format("convs.{}", i));
-    if (options.batch_norm) {
-      const std::string norm = fmt::format("norms.{}", i);
+  for (std::size_t i = 0; i < description.layers.size(); ++i) {
+    const LayerDescription& described = description.layers[i];
+    folded.layers.emplace_back();
+    if (described.kind == Kind::convolution) {
+      folded.layers.back() = layer(tensors, described.name);
+    } else if (described.kind == Kind::up_convolution) {
+      const FoldedWeights::Layer up = layer(tensors, described.name);
+      folded.layers.back() = {spread_weight(up.weight), up.bias.repeat({4})};
+    } else if (described.kind == Kind::batch_normalisation) {
+      FoldedWeights::Layer& conv = folded.layers[static_cast<std::size_t>(described.inputs.front() - 1)];
+      const std::string& norm = described.name;
       const at::Tensor scale =
           tensors.at(norm + ".weight") / at::sqrt(tensors.at(norm + ".running_var") + kBatchNormEpsilon);
       conv.weight = conv.weight * scale.reshape({-1, 1, 1, 1});
       conv.bias = (conv.bias - tensors.at(norm + ".running_mean")) * scale + tensors.at(norm + ".bias");
     }
-    folded.convolutions.push_back(conv);
   }
-  for (int i = 0; i < options.depth; ++i) {
-    const FoldedWeights::Layer up = layer(tensors, fmt::format("ups.{}", i));
-    folded.spreads.push_back({spread_weight(up.weight), up.bias.repeat({4})});
+  for (auto& one : folded.layers) {
+    if (one.weight.defined()) to_float(one);
   }
-  folded.to_classes = layer(tensors, "to_classes");
-  for (auto& conv : folded.convolutions)
-    to_float(conv);
-  for (auto& spread : folded.spreads)
-    to_float(spread);
-  to_float(folded.to_classes);
   return folded;
 }
 

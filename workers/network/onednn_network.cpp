@@ -7,9 +7,9 @@
 
 #include "io/base/error.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/network.h"
 #include "workers/network/network_weights.h"
 #include "workers/network/onednn_steps.h"
-#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -27,9 +27,9 @@ struct Program {
 
 class OneDnnNetwork : public TileNetwork {
  public:
-  OneDnnNetwork(const UNetImpl& network, Precision precision)
-      : options_(network.options()), precision_(precision), weights_(fold_weights(network)) {
-    const std::int64_t side = geometry_of(options_).input_side_for(1);
+  OneDnnNetwork(const Network& network, Precision precision)
+      : network_(network.description()), precision_(precision), weights_(fold_weights(network)) {
+    const std::int64_t side = geometry_of(network_).input_side_for(1);
     try {
       program_for(side, side);
     } catch (const dnnl::error& error) {
@@ -66,7 +66,7 @@ class OneDnnNetwork : public TileNetwork {
     const at::Tensor x = input.to(precision_ == Precision::bfloat16 ? at::kBFloat16 : at::kFloat)
                              .contiguous(at::MemoryFormat::ChannelsLast);
     const Program& program = program_for(x.size(2), x.size(3));
-    at::Tensor out = at::empty({1, options_.classes, program.out_height, program.out_width},
+    at::Tensor out = at::empty({1, network_.classes(), program.out_height, program.out_width},
                                at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
     program.steps->run({arena_.require(program.steps->arena_bytes()), static_cast<std::byte*>(x.data_ptr()),
                         static_cast<std::byte*>(out.data_ptr()), nullptr});
@@ -87,7 +87,7 @@ class OneDnnNetwork : public TileNetwork {
   }
 
   Program make_program(std::int64_t height, std::int64_t width) {
-    Program program{height, width, 0, 0, plan_forward(options_, height, width, value_bytes()), nullptr};
+    Program program{height, width, 0, 0, plan_forward(network_, height, width, value_bytes()), nullptr};
     program.steps = std::make_unique<onednn::Steps>(engine_, stream_, program.plan.bytes);
     for (const ForwardStep& step : program.plan.steps)
       add_step(program, step);
@@ -98,19 +98,15 @@ class OneDnnNetwork : public TileNetwork {
 
   void add_step(Program& program, const ForwardStep& step) {
     switch (step.kind) {
-      case ForwardStep::Kind::convolution: {
-        const std::int64_t pad = options_.padding == Padding::same ? 1 : 0;
-        return add_convolution(program, step, weights_.convolutions[static_cast<std::size_t>(step.layer)],
-                               {pad, pad}, {pad, pad}, true, type());
-      }
+      case ForwardStep::Kind::convolution:
+        return add_convolution(program, step, {step.padding, step.padding}, {step.padding, step.padding},
+                               true, type());
       case ForwardStep::Kind::spread: {
-        const auto& layer = weights_.spreads[static_cast<std::size_t>(step.layer)];
-        const std::int64_t before = layer.weight.size(2) - 1;
-        return add_convolution(program, step, layer, {before, before}, {0, 0}, false, type());
+        const std::int64_t before = weights_.of(step.layer).weight.size(2) - 1;
+        return add_convolution(program, step, {before, before}, {0, 0}, false, type());
       }
       case ForwardStep::Kind::to_classes:
-        return add_convolution(program, step, weights_.to_classes, {0, 0}, {0, 0}, false,
-                               memory::data_type::f32);
+        return add_convolution(program, step, {0, 0}, {0, 0}, false, memory::data_type::f32);
       case ForwardStep::Kind::pooling:
         return add_pooling(program, step);
       case ForwardStep::Kind::crop:
@@ -120,9 +116,9 @@ class OneDnnNetwork : public TileNetwork {
     }
   }
 
-  void add_convolution(Program& program, const ForwardStep& step, const FoldedWeights::Layer& layer,
-                       const memory::dims& pad_begin, const memory::dims& pad_end, bool relu,
-                       memory::data_type out_type) {
+  void add_convolution(Program& program, const ForwardStep& step, const memory::dims& pad_begin,
+                       const memory::dims& pad_end, bool relu, memory::data_type out_type) {
+    const FoldedWeights::Layer& layer = weights_.of(step.layer);
     const onednn::ConvolutionShape shape{
         {1, step.in_channels, step.in_height, step.in_width},
         {layer.weight.size(0), layer.weight.size(1), layer.weight.size(2), layer.weight.size(3)},
@@ -189,7 +185,7 @@ class OneDnnNetwork : public TileNetwork {
     return held;
   }
 
-  UNetOptions options_;
+  NetworkDescription network_;
   Precision precision_;
   FoldedWeights weights_;
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
@@ -201,7 +197,11 @@ class OneDnnNetwork : public TileNetwork {
 
 }  // namespace
 
-std::unique_ptr<TileNetwork> make_onednn_network(const UNetImpl& network, Precision precision) {
+bool onednn_supports(const NetworkDescription& network, Precision precision) {
+  return precision != Precision::float16 && can_plan_forward(network);
+}
+
+std::unique_ptr<TileNetwork> make_onednn_network(const Network& network, Precision precision) {
   return std::make_unique<OneDnnNetwork>(network, precision);
 }
 

@@ -9,7 +9,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "workers/network/unet.h"
+#include "workers/network/network.h"
 
 namespace tessera {
 namespace {
@@ -20,52 +20,109 @@ std::string attribute_name(std::string name) {
   return name;
 }
 
+/// Writes forward(), layer by layer. A value is `x` while only the next layer reads it, else `v` and its
+/// number.
+class ForwardText {
+ public:
+  explicit ForwardText(const NetworkDescription& network) : network_(network) {}
+
+  std::string text() {
+    text_ = "def forward(self, x):\n";
+    if (!is_running(0)) text_ += "    v0 = x\n";
+    for (std::size_t i = 0; i < network_.layers.size(); ++i)
+      add(static_cast<int>(i));
+    return text_ +
+           (network_.classes() == 1 ? "    return torch.sigmoid(x)\n" : "    return torch.softmax(x, 1)\n");
+  }
+
+ private:
+  using Kind = LayerDescription::Kind;
+
+  void add(int number) {
+    const LayerDescription& layer = network_.layers[static_cast<std::size_t>(number)];
+    const std::string x = name_of(layer.inputs.front(), number);
+    const Window& window = layer.window;
+    const int dims = network_.dimensions;
+    const std::string of_layer = attribute_name(layer.name);
+    switch (layer.kind) {
+      case Kind::convolution:
+        text_ += fmt::format("    x = torch.conv{}d({}, {}, {}, {}, {})\n", dims, x, weights(of_layer),
+                             list(window.stride), list(window.padding), list(window.dilation));
+        break;
+      case Kind::up_convolution:
+        for (int axis = 0; axis < dims; ++axis) {
+          text_ +=
+              fmt::format("    n{} = {} * {}.size({})\n", axis, window.stride[3 - dims + axis], x, axis + 2);
+        }
+        text_ += fmt::format("    x = torch.conv_transpose{}d({}, {}, {})\n", dims, x, weights(of_layer),
+                             list(window.stride));
+        for (int axis = 0; axis < dims; ++axis)
+          text_ += fmt::format("    x = x.narrow({0}, 0, n{1})\n", axis + 2, axis);
+        break;
+      case Kind::max_pooling:
+        text_ += fmt::format("    x = torch.max_pool{}d({}, {}, {}, {}, {})\n", dims, x, list(window.kernel),
+                             list(window.stride), list(window.padding), list(window.dilation));
+        break;
+      case Kind::crop_and_concatenation:
+        add_concatenation(x, name_of(layer.inputs[1], number));
+        break;
+      case Kind::batch_normalisation:
+        text_ += fmt::format(
+            "    x = torch.batch_norm({0}, {1}, self.{2}_running_mean, self.{2}_running_var, False, {3}, "
+            "{4}, "
+            "False)\n",
+            x, weights(of_layer), of_layer, kBatchNormMomentum, kBatchNormEpsilon);
+        break;
+      case Kind::relu:
+        text_ += fmt::format("    x = torch.relu({})\n", x);
+        break;
+      case Kind::dropout:
+        if (x != "x") text_ += fmt::format("    x = {}\n", x);
+        break;
+    }
+    if (!is_running(number + 1)) text_ += fmt::format("    v{} = x\n", number + 1);
+  }
+
+  void add_concatenation(const std::string& skip, const std::string& x) {
+    text_ += fmt::format("    s = {}\n", skip);
+    for (int axis = 2; axis < network_.dimensions + 2; ++axis) {
+      text_ +=
+          fmt::format("    s = s.narrow({1}, (s.size({1}) - {0}.size({1})) // 2, {0}.size({1}))\n", x, axis);
+    }
+    text_ += fmt::format("    x = torch.cat([s, {}], 1)\n", x);
+  }
+
+  /// Whether no other layer than the next one reads a value.
+  bool is_running(int value) const {
+    const std::vector<int> readers = network_.readers_of(value);
+    return std::all_of(readers.begin(), readers.end(), [&](int reader) { return reader == value; });
+  }
+  /// Layer n makes value n + 1: the value just made, or the input, is `x`.
+  static std::string name_of(int value, int reader) {
+    return value == reader ? std::string("x") : fmt::format("v{}", value);
+  }
+  static std::string weights(const std::string& layer) {
+    return fmt::format("self.{0}_weight, self.{0}_bias", layer);
+  }
+  std::string list(const Index3& of) const {
+    return network_.dimensions == 2 ? fmt::format("[{}, {}]", of.y, of.x)
+                                    : fmt::format("[{}, {}, {}]", of.z, of.y, of.x);
+  }
+
+  const NetworkDescription& network_;
+  std::string text_;
+};
+
 }  // namespace
 
-std::string torchscript_forward(const UNetOptions& options) {
-  const int pad = options.padding == Padding::same ? 1 : 0;
-  std::string text = "def forward(self, x):\n";
-  int conv = 0;
-  const auto block = [&] {
-    for (int c = 0; c < options.block_convs; ++c, ++conv) {
-      text += fmt::format(
-          "    x = torch.conv2d(x, self.convs_{0}_weight, self.convs_{0}_bias, [1, 1], [{1}, {1}])\n", conv,
-          pad);
-      if (options.batch_norm) {
-        text += fmt::format(
-            "    x = torch.batch_norm(x, self.norms_{0}_weight, self.norms_{0}_bias, "
-            "self.norms_{0}_running_mean, "
-            "self.norms_{0}_running_var, False, 0.01, {1}, False)\n",
-            conv, kBatchNormEpsilon);
-      }
-      text += "    x = torch.relu(x)\n";
-    }
-  };
-  for (int level = 0; level <= options.depth; ++level) {
-    block();
-    if (level < options.depth)
-      text += fmt::format("    s{} = x\n    x = torch.max_pool2d(x, [2, 2])\n", level);
-  }
-  for (int level = options.depth - 1, up = 0; level >= 0; --level, ++up) {
-    text += fmt::format("    h{0} = 2 * x.size(2)\n    w{0} = 2 * x.size(3)\n", level);
-    text += fmt::format("    x = torch.conv_transpose2d(x, self.ups_{0}_weight, self.ups_{0}_bias, [2, 2])\n",
-                        up);
-    text += fmt::format("    x = x.narrow(2, 0, h{0}).narrow(3, 0, w{0})\n", level);
-    text += fmt::format(
-        "    s{0} = s{0}.narrow(2, (s{0}.size(2) - h{0}) // 2, h{0}).narrow(3, (s{0}.size(3) - w{0}) // 2, "
-        "w{0})\n",
-        level);
-    text += fmt::format("    x = torch.cat([s{}, x], 1)\n", level);
-    block();
-  }
-  text += "    x = torch.conv2d(x, self.to_classes_weight, self.to_classes_bias)\n";
-  return text + (options.classes == 1 ? "    return torch.sigmoid(x)\n" : "    return torch.softmax(x, 1)\n");
+std::string torchscript_forward(const NetworkDescription& network) {
+  return ForwardText(network).text();
 }
 
-void export_torchscript(const UNetImpl& network, const Normalisation& normalisation,
+void export_torchscript(const Network& network, const Normalisation& normalisation,
                         const std::filesystem::path& file, bool by_volume) {
-  const UNetOptions& options = network.options();
-  torch::jit::Module module("TesseraUNet");
+  const NetworkDescription& description = network.description();
+  torch::jit::Module module("TesseraNetwork");
   const auto plain = [](const at::Tensor& tensor) {
     return tensor.detach().to(at::kCPU).contiguous().clone();
   };
@@ -77,14 +134,14 @@ void export_torchscript(const UNetImpl& network, const Normalisation& normalisat
       module.register_parameter(attribute_name(item.key()), plain(item.value()), true);
     }
   }
-  module.define(torchscript_forward(options));
+  module.define(torchscript_forward(description));
   module.eval();
-  const NetworkGeometry geometry = geometry_of(options);
-  const nlohmann::json facts{{"padding", options.padding == Padding::same ? "same" : "valid"},
+  const NetworkGeometry geometry = geometry_of(description);
+  const nlohmann::json facts{{"padding", geometry.padding == Padding::same ? "same" : "valid"},
                              {"margin", geometry.margin},
                              {"alignment", geometry.alignment},
-                             {"in_channels", options.in_channels},
-                             {"classes", options.classes},
+                             {"in_channels", description.in_channels},
+                             {"classes", description.classes()},
                              {"activation", "none"},
                              {"mean", normalisation.mean},
                              {"std", normalisation.std},

@@ -1,62 +1,47 @@
 #pragma once
 
-#include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/pimpl.h>
-
 #include <cstdint>
-#include <span>
-#include <vector>
+#include <string>
 
-#include "workers/network/unet_options.h"
+#include "workers/network/network_description.h"
 
 namespace tessera {
 
-/// Of batch normalisation, as Keras has it.
-constexpr double kBatchNormEpsilon = 1e-3;
-
-/// The U-Net of `UNetOptions`. forward() maps (batch, in_channels, h, w) to logits (batch, classes, h', w'),
-/// float32 or bfloat16, whatever the
-/// parameters' type, with h' = h - 2 margin (valid) or h (same); h and w must be legal sides of
-/// `geometry_of(options)`. Parameter names are stable: they are the names in checkpoints.
-class UNetImpl : public torch::nn::Module {
- public:
-  explicit UNetImpl(const UNetOptions& options);
-
-  torch::Tensor forward(torch::Tensor x);
-  const UNetOptions& options() const { return options_; }
-
-  /// One for each sample of the batches to come: what a sample drops in training then depends on its seed
-  /// alone, not on the batch that it is in. None: dropout draws from LibTorch's generator.
-  void set_dropout_seeds(std::vector<std::uint64_t> seeds) { dropout_seeds_ = std::move(seeds); }
-
- private:
-  static torch::Tensor convolve(torch::nn::Conv2dImpl& layer, const torch::Tensor& x, std::int64_t padding);
-  torch::Tensor block(int index, torch::Tensor x);
-  torch::Tensor up(int level, const torch::Tensor& x);
-  torch::Tensor drop(const torch::Tensor& x);
-
-  UNetOptions options_;
-  std::vector<std::uint64_t> dropout_seeds_;
-  std::uint64_t dropouts_ = 0;  ///< so far in this forward()
-  torch::nn::ModuleList convs_, norms_, ups_;
-  torch::nn::Conv2d to_classes_{nullptr};
+/// Where dropout sits.
+enum class DropoutPlace {
+  end_of_contraction,  ///< after the blocks of the two deepest levels (Ronneberger et al. 2015)
+  every_level,         ///< after every pooling and every concatenation (Keras style)
 };
-TORCH_MODULE(UNet);
 
-/// What dropout number `which` of a forward pass, counted from 1, multiplies the images (n, c, h, w) with: 0
-/// with the probability `dropout`, else 1 / (1 - dropout). Each sample draws by its own seed, in the order in
-/// which its image lies in memory.
-torch::Tensor dropout_mask(const torch::Tensor& x, double dropout, std::span<const std::uint64_t> seeds,
-                           std::uint64_t which);
+/// A 2-D U-Net. The defaults are the network of Ronneberger, Fischer and Brox 2015.
+struct UNetOptions {
+  std::int64_t in_channels = 1;    ///< channels of the raw volume times the sections seen at once
+  std::int64_t classes = 2;        ///< 1: sigmoid; 2 or more: soft-max
+  std::int64_t base_filters = 64;  ///< of the first level; doubled at each pooling
+  int depth = 4;                   ///< number of poolings
+  Padding padding = Padding::valid;
+  bool batch_norm = false;
+  int block_convs = 2;  ///< 3x3 convolutions per level and path
+  int up_kernel = 2;    ///< side of the up-convolution's kernel; its stride is 2
+  double dropout = 0.5;
+  DropoutPlace dropout_place = DropoutPlace::end_of_contraction;
 
-/// He initialisation as the paper has it: weights Gaussian with std sqrt(2 / N), N the incoming nodes of one
-/// neuron (for the up-convolution kernel area / stride area * channels); biases 0. The same seed gives the
-/// same weights on every rank.
-void initialise_he(UNet& network, std::uint64_t seed);
+  /// describe_unet().
+  operator NetworkDescription() const;  // NOLINT(google-explicit-constructor): the options say it all
+};
 
-/// Class probabilities of logits: soft-max over dimension 1, or the sigmoid when there is one class.
-torch::Tensor class_probabilities(const torch::Tensor& logits);
+/// The paper's network: 31,030,658 parameters for 1 input channel and 2 classes.
+UNetOptions unet2015_options();
+/// 'same' padding, batch normalisation, 16 filters, sigmoid: 2,164,305 parameters with batch statistics.
+UNetOptions keras_same_options();
+
+/// The layers of a U-Net: two paths of blocks of 3x3 convolutions with ReLU, 2x2 max pooling between those of
+/// the first, up-convolution and a copy of the first path's image before those of the second, and a 1x1
+/// convolution to the classes.
+NetworkDescription describe_unet(const UNetOptions& options);
+
+/// The U-Net of such options, as `NetworkDescription::options` has them, which the file `name` holds. Errors:
+/// Error where one is missing, or they describe no network that could exist.
+NetworkDescription describe_stored_unet(const NetworkOptions& stored, const std::string& name);
 
 }  // namespace tessera

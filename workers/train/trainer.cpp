@@ -17,8 +17,8 @@
 #include "workers/gradients/loss.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/cuda_aware.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
-#include "workers/network/unet.h"
 #include "workers/samples/pixel_weights.h"
 #include "workers/train/gradient_norm.h"
 #include "workers/train/trainer_model.h"
@@ -85,9 +85,11 @@ std::span<float> span_of(at::Tensor& vector) {
 
 }  // namespace
 
-Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
+Trainer::Trainer(std::shared_ptr<Network> network, const TrainingSet& data, const TrainerOptions& options,
                  const Device& device, const Communicator& workers)
-    : options_(options), workers_(workers), source_(data, geometry_of(network->options()), options.samples) {
+    : options_(options),
+      workers_(workers),
+      source_(data, geometry_of(network->description()), options.samples) {
   // Before anything collective, so that nobody waits for a worker that failed.
   on_every_rank(workers,
                 [&] { model_ = std::make_unique<Model>(std::move(network), source_, device, options); });
@@ -112,7 +114,7 @@ Trainer::Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, con
 
 Trainer::~Trainer() = default;
 
-const UNetImpl& Trainer::network() const {
+const Network& Trainer::network() const {
   return model_->parameters.network();
 }
 
@@ -127,10 +129,10 @@ const std::string& Trainer::exchange_text() const {
   return model_->exchange;
 }
 
-std::shared_ptr<UNetImpl> Trainer::averaged_network() const {
+std::shared_ptr<Network> Trainer::averaged_network() const {
   if (!model_->average) return nullptr;
   torch::NoGradGuard no_grad;
-  std::shared_ptr<UNetImpl> copy = clone_network(network());
+  std::shared_ptr<Network> copy = clone_network(network());
   auto named = copy->named_parameters();
   for (const auto& entry : model_->parameters.entries())
     named[entry.name].copy_(FlatParameters::piece(model_->average->values(), entry));

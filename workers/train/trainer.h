@@ -21,7 +21,7 @@
 
 namespace tessera {
 
-class UNetImpl;
+class Network;
 
 /// Where samples are cut, warped and changed.
 enum class SamplingPlace {
@@ -94,7 +94,7 @@ class NonFiniteLoss : public Error {
 class Trainer {
  public:
   /// Collective over the workers. `network` is moved to the device. The normalisation is part of the state.
-  Trainer(std::shared_ptr<UNetImpl> network, const TrainingSet& data, const TrainerOptions& options,
+  Trainer(std::shared_ptr<Network> network, const TrainingSet& data, const TrainerOptions& options,
           const Device& device, const Communicator& workers);
   ~Trainer();
 
@@ -112,13 +112,13 @@ class Trainer {
 
   std::int64_t iteration() const { return iteration_; }
   const SampleSource& samples() const { return source_; }
-  const UNetImpl& network() const;
+  const Network& network() const;
   /// What computes the gradients, in words, and from where samples come.
   std::string engine_text() const;
   /// How gradients travel, in words.
   const std::string& exchange_text() const;
   /// A copy of the network with the averaged weights, which predict better; null where no average is kept.
-  std::shared_ptr<UNetImpl> averaged_network() const;
+  std::shared_ptr<Network> averaged_network() const;
 
   /// Weights, their average, batch statistics, optimizer, counters: all that step() depends on.
   void store(Checkpoint& checkpoint) const;

@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include "io/base/error.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tensor_array.h"
-#include "workers/network/unet.h"
 #include "workers/train/trainer_model.h"
 
 namespace tessera {
@@ -29,9 +29,9 @@ void Trainer::store(Checkpoint& checkpoint) const {
 
 void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   torch::NoGradGuard no_grad;
-  UNetImpl& network = model_->parameters.network();
+  Network& network = model_->parameters.network();
   const std::string difference =
-      difference_between(network.options(), load_network_options(checkpoint, name));
+      difference_between(network.description(), load_description(checkpoint, name));
   if (!difference.empty()) throw UsageError(fmt::format("{} holds another network: {}", name, difference));
   const auto normalisation = checkpoint.numbers.find("normalisation");
   const auto iteration = checkpoint.counters.find("iteration");

@@ -9,7 +9,7 @@
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/cuda_aware.h"
 #include "workers/mpi/nccl_sum.h"
-#include "workers/network/unet.h"
+#include "workers/network/network.h"
 
 namespace tessera {
 namespace {
@@ -20,15 +20,16 @@ std::int64_t part_of_memory(const Device& device, std::int64_t bytes, std::int64
 }
 
 /// How many samples go through the network together.
-std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& network, const Device& device) {
-  if (options.reproducible || network.batch_norm) return 1;
+std::int64_t choose_at_once(const TrainerOptions& options, const NetworkDescription& network,
+                            const Device& device) {
+  if (options.reproducible || network.has_batch_statistics()) return 1;
   if (options.samples_at_once > 0) return options.samples_at_once;
   if (!device.cuda) return 1;
   const std::int64_t side = options.samples.tile_side;
   const std::int64_t activations =
       training_memory(network, side, side, options.precision, device.cuda) - 16 * parameter_count(network);
   // LibTorch counts the elements of a tensor of an activation in 31 bits.
-  const std::int64_t elements = 2 * network.base_filters * side * side;
+  const std::int64_t elements = widest_image(network) * side * side;
   const std::int64_t budget = part_of_memory(device, kSamplesAtOnceBudget, 2);
   return std::max<std::int64_t>(
       1, std::min(budget / std::max<std::int64_t>(1, activations), (std::int64_t{1} << 31) / elements));
@@ -36,10 +37,10 @@ std::int64_t choose_at_once(const TrainerOptions& options, const UNetOptions& ne
 
 }  // namespace
 
-Trainer::Model::Model(std::shared_ptr<UNetImpl> network, const SampleSource& source, const Device& device,
+Trainer::Model::Model(std::shared_ptr<Network> network, const SampleSource& source, const Device& device,
                       const TrainerOptions& options)
     : parameters(std::move(network), torch_device(device)),
-      at_once(choose_at_once(options, parameters.network().options(), device)),
+      at_once(choose_at_once(options, parameters.network().description(), device)),
       engine(make_gradient_engine(parameters, options.precision, at_once)),
       optimizer(options.optimizer, parameters.values()) {
   if (!options.reproducible && options.sums_on_device.value_or(device.cuda))

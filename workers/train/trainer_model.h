@@ -21,7 +21,7 @@ namespace tessera {
 struct Trainer::Model {
   /// Of this worker alone: may fail on it alone. Makes samples on the device where `options.sampling` says
   /// so.
-  Model(std::shared_ptr<UNetImpl> network, const SampleSource& source, const Device& device,
+  Model(std::shared_ptr<Network> network, const SampleSource& source, const Device& device,
         const TrainerOptions& options);
   /// Collective over the workers.
   void connect(const Communicator& workers, const TrainerOptions& options);

@@ -6,8 +6,8 @@
 #include "workers/device/device.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
+#include "workers/network/network.h"
 #include "workers/network/tile_network.h"
-#include "workers/network/unet.h"
 #include "workers/samples/pixel_weights.h"
 #include "workers/train/validation_share.h"
 
@@ -33,21 +33,21 @@ struct HeldOut {
 /// One validation on one worker.
 class Validation {
  public:
-  Validation(const UNetImpl& network, const ValidationOptions& options, const Communicator& workers,
+  Validation(const Network& network, const ValidationOptions& options, const Communicator& workers,
              const std::function<void(const PredictedSection&)>& show)
-      : unet_(network.options()),
+      : traits_(network.description()),
         options_(options),
         workers_(workers),
         show_(show),
         sections_(held_out(options)),
         by_rule_(options.device),
-        predictor_(make_reference_network(network, options.device), NetworkTraits(network.options()),
+        predictor_(make_reference_network(network, options.device), traits_,
                    predictor_options(options.device)),
         table_(accumulated_thresholds(21), static_cast<std::int64_t>(sections_.size())) {
     std::vector<SectionRows> rows;
     for (const HeldOut& one : sections_)
       rows.push_back({one.bounds.y_begin, one.bounds.y_end, one.bounds.width()});
-    bands_ = share_rows(rows, geometry_of(unet_).alignment, workers.size());
+    bands_ = share_rows(rows, traits_.geometry.alignment, workers.size());
   }
 
   ValidationScores run() {
@@ -125,7 +125,7 @@ class Validation {
     box.begin.y = band.begin;
     box.end.y = band.end;
     const TileGrid grid(
-        geometry_of(unet_), shape, choose_tile(unet_, box.shape(), shape, {.budget = options_.memory_budget}),
+        traits_.geometry, shape, choose_tile(traits_, box.shape(), shape, {.budget = options_.memory_budget}),
         TileGridOptions{.context = options_.context, .equal_inputs = predictor_.options().device.cuda});
     const std::vector<Tile> tiles = grid.tiles_of(box);
     const Box raw_box = raw_box_for(tiles, shape);
@@ -178,7 +178,7 @@ class Validation {
     const HeldOut& section = sections_[index];
     const ValidationVolume& volume = open(section.volume);
     const Box box = section.box();
-    const LabelOptions label_options{unet_.classes, volume.label_kind, volume.ignore_label,
+    const LabelOptions label_options{traits_.classes, volume.label_kind, volume.ignore_label,
                                      volume.invert_labels};
     const std::vector<std::uint8_t> truth =
         label_classes(labels_->read(box), box, label_options, volume.labels);
@@ -202,7 +202,7 @@ class Validation {
     show_(shown);
   }
 
-  const UNetOptions& unet_;
+  NetworkTraits traits_;
   const ValidationOptions& options_;
   const Communicator& workers_;
   const std::function<void(const PredictedSection&)>& show_;
@@ -217,7 +217,7 @@ class Validation {
 
 }  // namespace
 
-ValidationScores validate(const UNetImpl& network, const ValidationOptions& options,
+ValidationScores validate(const Network& network, const ValidationOptions& options,
                           const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show) {
   return Validation(network, options, workers, show).run();

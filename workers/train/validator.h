@@ -8,12 +8,12 @@
 #include "io/volume/dataset_name.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
-#include "workers/network/unet_options.h"
+#include "workers/network/network_description.h"
 #include "workers/samples/training_data.h"
 
 namespace tessera {
 
-class UNetImpl;
+class Network;
 
 /// How a network does on sections it does not train on.
 struct ValidationScores {
@@ -61,7 +61,7 @@ constexpr std::size_t kShownVolumes = 4;
 /// section. The first section of each of the first volumes goes to `show` (may be empty), on the worker that
 /// scores it. The network is copied, not changed. The scores are equal on every worker, and for any number of
 /// workers to what the tiles' rounding does.
-ValidationScores validate(const UNetImpl& network, const ValidationOptions& options,
+ValidationScores validate(const Network& network, const ValidationOptions& options,
                           const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show);
 

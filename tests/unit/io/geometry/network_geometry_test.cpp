@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "io/geometry/box.h"
+#include "tests/unit/io/geometry/unet_geometry.h"
 
 namespace tessera {
 namespace {

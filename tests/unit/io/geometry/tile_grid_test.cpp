@@ -9,6 +9,7 @@
 #include "io/base/error.h"
 #include "io/geometry/block_plan.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/geometry/unet_geometry.h"
 
 namespace tessera {
 namespace {

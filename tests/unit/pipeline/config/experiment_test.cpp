@@ -10,6 +10,7 @@
 
 #include "pipeline/config/yaml_scalar.h"
 #include "tests/unit/error_message.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

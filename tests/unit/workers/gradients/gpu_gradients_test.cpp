@@ -13,6 +13,7 @@
 #include "tests/unit/workers/device/host_launcher.h"
 #include "tests/unit/workers/device/operator_recorder.h"
 #include "workers/kernels/gpu_operators.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -104,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(Networks, GpuGradients, ::testing::ValuesIn(cases()),
 /// groups of samples.
 std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& parameters,
                                      const std::vector<std::int64_t>& groups, std::vector<bool> told = {}) {
-  const UNetOptions& options = parameters.network().options();
+  const NetworkDescription& options = parameters.network().description();
   const std::int64_t side = geometry_of(options).input_side_for(16);
   const at::Tensor first_values = parameters.values().clone();
   at::manual_seed(21);

@@ -11,6 +11,7 @@
 
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/loss.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 
@@ -43,7 +44,7 @@ struct Pass {
 /// Energy of random classes and weights, so that every logit has a gradient.
 inline Pass run(GradientEngine& engine, FlatParameters& parameters, std::int64_t height, std::int64_t width,
                 int samples = 1, int seed = 5) {
-  const UNetOptions& options = parameters.network().options();
+  const NetworkDescription& options = parameters.network().description();
   Pass pass;
   parameters.sums().zero_();
   engine.parameters_changed();
@@ -87,7 +88,7 @@ inline double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 inline void expect_final_when_said(GradientEngine& engine, FlatParameters& parameters, std::int64_t height,
                                    std::int64_t width) {
   std::vector<std::pair<std::int64_t, at::Tensor>> copies;
-  const std::int64_t channels = parameters.network().options().in_channels;
+  const std::int64_t channels = parameters.network().description().in_channels;
   const at::Tensor logits = engine.forward(at::randn({1, channels, height, width}), 1);
   parameters.sums().zero_();
   engine.backward(at::randn(logits.sizes()), [&](std::int64_t values) {

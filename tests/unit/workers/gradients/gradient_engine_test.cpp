@@ -10,6 +10,7 @@
 
 #include "gradient_cases.h"
 #include "io/base/error.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

@@ -15,6 +15,8 @@
 #include "workers/infer/block_memory.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/gpu_network.h"
+#include "workers/network/network.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -157,13 +159,13 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
   PredictorOptions options;
   options.normalisation = {30000, 17000};
   options.blocks_on_device = true;
-  const NetworkGeometry geometry = geometry_of(network->options());
+  const NetworkGeometry geometry = geometry_of(network->description());
   const TileGrid grid(geometry, shape, {1, geometry.input_side_for(20), geometry.input_side_for(20)}, 0);
   const Box block = Box::of_shape(shape);
   const std::vector<Tile> tiles = grid.tiles_of(block);
   // Whose ReLU keeps a NaN, which oneDNN's does not.
   const TilePredictor predictor(make_gpu_network(*network, Precision::float32, {}),
-                                NetworkTraits(network->options()), options);
+                                NetworkTraits(network->description()), options);
   const VoxelBuffer good = predictor.predict(volume, block, shape, tiles, block, {});
   VoxelBuffer bad = volume;
   bad.as<float>()[static_cast<std::size_t>(40 * 40 + 39 * 40 + 39)] = std::numeric_limits<float>::quiet_NaN();
@@ -190,7 +192,7 @@ TEST(DeviceBlock, OneIsQueuedBehindTheOther) {
   EXPECT_TRUE(predictor.queues());
   const Index3 shape{3, 40, 60};
   const VoxelBuffer volume = random_volume(VoxelType::uint8, shape);
-  const NetworkGeometry geometry = geometry_of(network->options());
+  const NetworkGeometry geometry = geometry_of(network->description());
   const TileGrid grid(geometry, shape, {1, geometry.input_side_for(20), geometry.input_side_for(20)}, 0);
   const Box whole = Box::of_shape(shape), first{{0, 0, 0}, {2, 40, 60}}, second{{2, 0, 0}, {3, 40, 40}};
   const auto queue = [&](const Box& block) {
@@ -216,7 +218,7 @@ TEST(DeviceBlock, RefusesRawVoxelsThatItDoesNotKnow) {
   options.blocks_on_device = true;
   const Index3 shape{1, 16, 16};
   const VoxelBuffer volume(VoxelType::uint32, shape);
-  const TileGrid grid(geometry_of(network->options()), shape, {1, 60, 60}, 0);
+  const TileGrid grid(geometry_of(network->description()), shape, {1, 60, 60}, 0);
   const Box block = Box::of_shape(shape);
   EXPECT_THROW(TilePredictor(network, options).predict(volume, block, shape, grid.tiles_of(block), block, {}),
                UsageError);

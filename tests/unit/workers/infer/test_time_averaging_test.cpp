@@ -8,10 +8,12 @@
 #include "io/geometry/mirror.h"
 #include "io/geometry/tile_grid.h"
 #include "io/hdf5/volume_reader.h"
+#include "tests/unit/io/geometry/unet_geometry.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "io/geometry/block_plan.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

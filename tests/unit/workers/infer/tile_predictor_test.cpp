@@ -6,6 +6,9 @@
 
 #include "io/base/error.h"
 #include "tiled_prediction.h"
+#include "workers/network/network.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {
@@ -15,7 +18,7 @@ using testing::golden_network;
 using testing::random_volume;
 using testing::small;
 
-double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape, const Index3& tile_input,
+double worst_seam(const std::shared_ptr<Network>& network, const Index3& shape, const Index3& tile_input,
                   const Index3& block_shape, std::int64_t context, Averaging averaging = Averaging::none) {
   PredictorOptions options = float_options();
   options.averaging = averaging;
@@ -34,14 +37,12 @@ class NoSeams : public ::testing::TestWithParam<SeamCase> {};
 TEST_P(NoSeams, TiledEqualsWhole) {
   const SeamCase& c = GetParam();
   UNetOptions options = small(c.same ? keras_same_options() : unet2015_options());
-  std::shared_ptr<UNetImpl> network;
+  std::shared_ptr<Network> network;
   if (c.context == 0) {
     network = golden_network(c.same ? "keras_same.h5" : "unet2015.h5", options);
   } else {
     options.in_channels = 2 * c.context + 1;
-    UNet made(options);
-    initialise_he(made, 5);
-    network = made.ptr();
+    network = make_network(options, 5);
   }
   EXPECT_LE(worst_seam(network, c.shape, c.tile, c.block, c.context), 1e-5);
 }
@@ -93,7 +94,7 @@ TEST(Seams, WouldShowIfTilesIgnoredThePoolingPhase) {
   const Index3 shape{1, 100, 100};
   const VoxelBuffer raw = random_volume(shape);
   const TilePredictor predictor(network, float_options());
-  const Tile whole = whole_section_tile(geometry_of(network->options()), shape, 0, 0);
+  const Tile whole = whole_section_tile(geometry_of(network->description()), shape, 0, 0);
   const VoxelBuffer expected = predictor.predict(raw, Box::of_shape(shape), shape, {whole}, whole.core, {});
   Tile off;  // a tile whose origin is 4 pixels out of phase
   off.core = {{0, 20, 20}, {1, 36, 36}};
@@ -115,8 +116,7 @@ TEST(SamePadding, NeedsTheWholeMargin) {
   // Following the zero padding through the layers says 109 px for a 3x3 up-convolution; one pixel less must
   // show, or the margin would be a guess. The influence is tiny at the rim, so float64 looks for it.
   const UNetOptions options = small(keras_same_options());
-  UNet network(options);
-  initialise_he(network, 11);
+  const std::shared_ptr<Network> network = make_network(options, 11);
   network->eval();
   network->to(at::kDouble);
   torch::NoGradGuard no_grad;
@@ -126,7 +126,7 @@ TEST(SamePadding, NeedsTheWholeMargin) {
   const at::Tensor whole = network->forward(x);
   const at::Tensor part = network->forward(x.narrow(3, cut, side - cut));
   const at::Tensor difference = (whole.narrow(3, cut, side - cut) - part).abs().amax({0, 1, 2});
-  const std::int64_t reach = padding_reach(4, 2, 3);
+  const std::int64_t reach = padding_reach(options, 2);
   EXPECT_EQ(reach, 109);
   // Beyond it only the rounding of another order of summation may differ.
   EXPECT_LT(difference.slice(0, reach, side - cut).max().item<double>(), 1e-12);
@@ -164,7 +164,7 @@ TEST(TilePredictor, ClassesAndTypesAreWhatTheySay) {
   const auto network = golden_network("unet2015.h5", small(unet2015_options()));
   const Index3 shape{1, 20, 20};
   const VoxelBuffer raw = random_volume(shape);
-  const Tile tile = whole_section_tile(geometry_of(network->options()), shape, 0, 0);
+  const Tile tile = whole_section_tile(geometry_of(network->description()), shape, 0, 0);
   PredictorOptions first = float_options(), second = float_options(), bytes = float_options();
   first.classes = {0};
   bytes.output_type = VoxelType::uint8;

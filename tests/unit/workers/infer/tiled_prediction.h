@@ -12,6 +12,8 @@
 #include "io/hdf5/volume_reader.h"
 #include "tests/unit/workers/network/golden_network.h"
 #include "workers/infer/tile_predictor.h"
+#include "workers/network/network.h"
+#include "workers/network/unet.h"
 
 namespace tessera::testing {
 
@@ -21,11 +23,11 @@ inline UNetOptions small(UNetOptions options) {
 }
 
 /// The network of a golden file, whose preset `options` must be of, with 2 filters.
-inline std::shared_ptr<UNetImpl> golden_network(const char* file, const UNetOptions& options) {
-  UNet network(options);
+inline std::shared_ptr<Network> golden_network(const char* file, const UNetOptions& options) {
+  auto network = std::make_shared<Network>(options);
   const Hdf5Handle opened = open_hdf5_file(std::string(TESSERA_GOLDEN) + "/" + file);
-  load_golden_weights(network, opened.get());
-  return network.ptr();
+  load_golden_weights(*network, opened.get());
+  return network;
 }
 
 inline VoxelBuffer random_volume(const Index3& shape) {
@@ -109,7 +111,7 @@ inline PredictionDifference difference_of(const std::vector<float>& a, const std
 
 /// The largest difference between the tiled and the whole-section prediction of a random volume, with inputs
 /// as small as can be and with equal ones.
-inline double worst_seam(const std::shared_ptr<UNetImpl>& network, const Index3& shape,
+inline double worst_seam(const std::shared_ptr<Network>& network, const Index3& shape,
                          const Index3& tile_input, const Index3& block_shape, std::int64_t context,
                          const PredictorOptions& options) {
   const TilePredictor predictor(network, options);

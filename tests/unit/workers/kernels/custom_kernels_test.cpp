@@ -13,6 +13,7 @@
 #include "tests/unit/workers/network/random_network.h"
 #include "workers/kernels/gpu_operators.h"
 #include "workers/network/gpu_network.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/hdf5/hdf5_handle.h"
+#include "workers/network/network.h"
 #include "workers/network/unet.h"
 
 namespace tessera::testing {
@@ -25,11 +26,11 @@ inline at::Tensor golden_tensor(hid_t file, const std::string& path) {
 }
 
 /// Gives the network the weights of a golden file. Every parameter and statistic must be there.
-inline void load_golden_weights(UNet& network, hid_t file) {
+inline void load_golden_weights(Network& network, hid_t file) {
   torch::NoGradGuard no_grad;
-  for (auto& item : network->named_parameters())
+  for (auto& item : network.named_parameters())
     item.value().copy_(golden_tensor(file, "weights/" + item.key()));
-  for (auto& item : network->named_buffers()) {
+  for (auto& item : network.named_buffers()) {
     if (item.key().find("num_batches_tracked") != std::string::npos) continue;
     item.value().copy_(golden_tensor(file, "weights/" + item.key()));
   }

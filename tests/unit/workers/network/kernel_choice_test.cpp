@@ -1,6 +1,7 @@
 // Which kernels are chosen, by a network on the CPU some of whose layers are made to depend on a pixel's
 // place.
 #include "workers/network/kernel_choice.h"
+#include "workers/network/unet.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
@@ -45,9 +46,10 @@ class KernelChoice : public ::testing::Test {
 
   static GpuKernels fused() { return {.fused = true}; }
   static GpuKernels plain() { return {}; }
-  std::size_t step_of(ForwardStep::Kind kind, int layer) const {
+  /// The step of a kind with so many before it.
+  std::size_t step_of(ForwardStep::Kind kind, int before) const {
     for (std::size_t i = 0; i < trial_.plan.steps.size(); ++i) {
-      if (trial_.plan.steps[i].kind == kind && trial_.plan.steps[i].layer == layer) return i;
+      if (trial_.plan.steps[i].kind == kind && before-- == 0) return i;
     }
     throw std::out_of_range("no such step");
   }

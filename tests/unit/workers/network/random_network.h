@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 
@@ -32,7 +33,7 @@ inline UNetOptions options_of(const NetworkCase& c) {
 }
 
 /// Random weights, and statistics as a trained network has them.
-inline std::shared_ptr<UNetImpl> random_network(const UNetOptions& options) {
+inline std::shared_ptr<Network> random_network(const UNetOptions& options) {
   auto network = make_network(options, 3);
   const at::NoGradGuard no_grad;
   at::manual_seed(8);

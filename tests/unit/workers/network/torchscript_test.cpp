@@ -9,9 +9,11 @@
 
 #include "io/base/error.h"
 #include "tests/unit/temporary_folder.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/torchscript_export.h"
 #include "workers/network/unet.h"
+#include "small_descriptions.h"
 
 namespace tessera {
 namespace {
@@ -42,6 +44,23 @@ TEST(TorchScript, ExportedNetworksSayTheSame) {
     const at::Tensor x = at::randn({1, 1, side, side + 16});
     EXPECT_LE((loaded->logits(x) - class_probabilities(own->logits(x))).abs().max().item<double>(), 1e-5);
   }
+}
+
+TEST(TorchScript, NetworksOfOtherLayersSayTheSame) {
+  const testing::TemporaryFolder folder;
+  const c10::InferenceMode inference;
+  const auto network = make_network(testing::sliding_window(), 6);
+  export_torchscript(*network, {100, 20}, folder / "n.pt");
+  const auto facts = read_torchscript_facts(read_torchscript_file(folder / "n.pt"));
+  ASSERT_TRUE(facts.has_value());
+  EXPECT_EQ(facts->model.margin, 9);
+  EXPECT_EQ(facts->model.alignment, 1);
+  const auto loaded = make_torchscript_network(facts->model, Precision::float32, {});
+  const auto own = make_libtorch_network(*network, Precision::float32, {});
+  const at::Tensor x = at::randn({1, 1, 40, 51});
+  EXPECT_LE((loaded->logits(x) - class_probabilities(own->logits(x))).abs().max().item<double>(), 1e-5);
+  // Of a 3-D one forward() is compiled, at least.
+  export_torchscript(*make_network(testing::volume_unet(), 6), {}, folder / "volume.pt");
 }
 
 TEST(TorchScript, TheProbeFindsTheGeometry) {

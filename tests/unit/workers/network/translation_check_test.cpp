@@ -12,6 +12,7 @@
 
 #include "random_network.h"
 #include "workers/network/tile_network.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

@@ -5,45 +5,45 @@
 #include <cmath>
 
 #include "golden_network.h"
+#include "workers/network/network.h"
+#include "workers/network/network_checkpoint.h"
 
 namespace tessera {
 namespace {
 
-std::int64_t trainable(const UNet& network) {
+std::int64_t trainable(const Network& network) {
   std::int64_t count = 0;
-  for (const auto& parameter : network->parameters())
+  for (const auto& parameter : network.parameters())
     count += parameter.numel();
   return count;
 }
 
-std::int64_t statistics(const UNet& network) {
+std::int64_t statistics(const Network& network) {
   std::int64_t count = 0;
-  for (const auto& item : network->named_buffers()) {
+  for (const auto& item : network.named_buffers()) {
     if (item.key().find("running") != std::string::npos) count += item.value().numel();
   }
   return count;
 }
 
 TEST(UNet2015, HasThePapersParametersAndLayers) {
-  UNet network(unet2015_options());
+  Network network(unet2015_options());
   EXPECT_EQ(trainable(network), 31'030'658);
   EXPECT_EQ(parameter_count(unet2015_options()), 31'030'658);
   int layers = 0;
-  for (const auto& module : network->modules()) {
-    layers +=
-        module->as<torch::nn::Conv2d>() != nullptr || module->as<torch::nn::ConvTranspose2d>() != nullptr;
-  }
+  for (const auto& item : network.named_parameters())
+    layers += item.value().dim() == 4;
   EXPECT_EQ(layers, 23);
 }
 
 TEST(KerasSame, HasTheKerasParameters) {
-  UNet two(keras_same_options());
+  Network two(keras_same_options());
   EXPECT_EQ(trainable(two) + statistics(two), 2'164'305);
   EXPECT_EQ(statistics(two), 2'944);
   EXPECT_EQ(parameter_count(keras_same_options()), trainable(two));
   UNetOptions options = keras_same_options();
   options.block_convs = 1;
-  UNet one(options);
+  Network one(options);
   EXPECT_EQ(trainable(one) + statistics(one), 1'179'121);
   EXPECT_EQ(statistics(one), 1'472);
 }
@@ -58,9 +58,9 @@ class Golden : public ::testing::TestWithParam<GoldenCase> {};
 TEST_P(Golden, ForwardEqualsTheIndependentImplementation) {
   UNetOptions options = GetParam().options;
   options.base_filters = 2;
-  UNet network(options);
+  const auto network = std::make_shared<Network>(options);
   const Hdf5Handle file = open_hdf5_file(std::string(TESSERA_GOLDEN) + "/" + GetParam().file);
-  testing::load_golden_weights(network, file.get());
+  testing::load_golden_weights(*network, file.get());
   network->eval();
   torch::NoGradGuard no_grad;
   const at::Tensor expected = testing::golden_tensor(file.get(), "logits");
@@ -92,10 +92,10 @@ TEST(UNet, OutputSidesFollowTheGeometry) {
         options.padding = padding;
         options.block_convs = convs;
         options.base_filters = 1;
-        UNet network(options);
+        Network network(options);
         const NetworkGeometry geometry = geometry_of(options);
         for (std::int64_t side = geometry.smallest_input, k = 0; k < 3; side += geometry.alignment, ++k) {
-          const at::Tensor y = network->forward(at::zeros({1, 1, side, side + geometry.alignment}));
+          const at::Tensor y = network.forward(at::zeros({1, 1, side, side + geometry.alignment}));
           EXPECT_EQ(y.size(2), geometry.output_side(side));
           EXPECT_EQ(y.size(3), geometry.output_side(side + geometry.alignment));
           ++checked;
@@ -107,8 +107,7 @@ TEST(UNet, OutputSidesFollowTheGeometry) {
 }
 
 TEST(HeInitialisation, HasThePapersSpread) {
-  UNet network(unet2015_options());
-  initialise_he(network, 7);
+  const std::shared_ptr<Network> network = make_network(unet2015_options(), 7);
   int checked = 0;
   for (const auto& item : network->named_parameters()) {
     const at::Tensor& w = item.value();
@@ -132,8 +131,7 @@ TEST(HeInitialisation, HasThePapersSpread) {
 TEST(HeInitialisation, KeepsTheScaleOfTheSignal) {
   UNetOptions options;
   options.base_filters = 16;
-  UNet network(options);
-  initialise_he(network, 3);
+  const std::shared_ptr<Network> network = make_network(options, 3);
   network->eval();
   torch::NoGradGuard no_grad;
   at::manual_seed(1);
@@ -145,10 +143,7 @@ TEST(HeInitialisation, KeepsTheScaleOfTheSignal) {
 TEST(HeInitialisation, IsTheSameForTheSameSeed) {
   UNetOptions options;
   options.base_filters = 4;
-  UNet a(options), b(options), c(options);
-  initialise_he(a, 1);
-  initialise_he(b, 1);
-  initialise_he(c, 2);
+  const auto a = make_network(options, 1), b = make_network(options, 1), c = make_network(options, 2);
   EXPECT_TRUE(a->parameters()[0].equal(b->parameters()[0]));
   EXPECT_FALSE(a->parameters()[0].equal(c->parameters()[0]));
 }
@@ -156,8 +151,7 @@ TEST(HeInitialisation, IsTheSameForTheSameSeed) {
 TEST(Dropout, SitsAtTheEndOfTheContractingPath) {
   UNetOptions options;
   options.base_filters = 4;
-  UNet network(options);
-  initialise_he(network, 1);
+  const std::shared_ptr<Network> network = make_network(options, 1);
   const at::Tensor x = at::rand({1, 1, 188, 188});
   torch::NoGradGuard no_grad;
   network->train();

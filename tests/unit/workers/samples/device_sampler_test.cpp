@@ -9,7 +9,7 @@
 #include "tests/unit/temporary_folder.h"
 #include "tests/unit/workers/device/host_launcher.h"
 #include "training_volumes.h"
-#include "workers/network/unet_options.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

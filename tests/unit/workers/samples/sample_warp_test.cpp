@@ -7,6 +7,7 @@
 #include <set>
 
 #include "io/geometry/mirror.h"
+#include "tests/unit/io/geometry/unet_geometry.h"
 #include "tests/unit/temporary_folder.h"
 #include "training_volumes.h"
 #include "workers/samples/augmentation.h"

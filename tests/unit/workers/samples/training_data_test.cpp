@@ -8,6 +8,7 @@
 
 #include "io/base/error.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/geometry/unet_geometry.h"
 #include "tests/unit/temporary_folder.h"
 #include "training_volumes.h"
 

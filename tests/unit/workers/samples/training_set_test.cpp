@@ -10,6 +10,7 @@
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/geometry/unet_geometry.h"
 #include "tests/unit/temporary_folder.h"
 #include "training_volumes.h"
 #include "workers/samples/pixel_weights.h"

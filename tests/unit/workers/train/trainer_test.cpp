@@ -9,6 +9,8 @@
 #include "io/base/error.h"
 #include "tests/unit/error_message.h"
 #include "trainer_fixture.h"
+#include "workers/network/network_checkpoint.h"
+#include "workers/network/unet.h"
 
 namespace tessera {
 namespace {

@@ -1,0 +1,64 @@
+#include "workers/network/network_memory.h"
+
+#include <algorithm>
+
+namespace tessera {
+namespace {
+
+/// Bytes at the peak: a constant, so many per input voxel, and so many per input voxel and base filter of a
+/// U-Net with two convolutions per block. Fitted to tests/benchmarks/memory_model.cpp (docs/performance.md).
+struct MemoryModel {
+  double constant, per_voxel, per_voxel_and_filter;
+};
+constexpr double kMiB = 1 << 20;
+constexpr MemoryModel kValidFloat32{0, 104, 13.6};
+constexpr MemoryModel kValidHalf{0, 180, 5.3};
+/// Its 3x3 transposed convolutions go through a matrix product with buffers of its own.
+constexpr MemoryModel kSame{80 * kMiB, 260, 16.2};
+constexpr MemoryModel kValidTraining{0, 600, 40};
+constexpr MemoryModel kSameTraining{0, 680, 102};
+
+/// Values per input voxel that the convolutions with neighbours make.
+double convolved_values(const NetworkDescription& network) {
+  const std::vector<Index3> scales = value_scales(network);
+  double values = 0;
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const LayerDescription& layer = network.layers[i];
+    if (layer.kind != LayerDescription::Kind::convolution || volume_of(layer.window.kernel) == 1) continue;
+    values += static_cast<double>(layer.out_channels) / static_cast<double>(volume_of(scales[i + 1]));
+  }
+  return values;
+}
+
+std::int64_t evaluate(const MemoryModel& model, const NetworkDescription& network, const Index3& input) {
+  // Of the U-Nets that were measured, for each base filter: on levels 0 to 3 of both paths and on level 4,
+  // two convolutions to 2^level times the channels on 4^-level times the pixels.
+  constexpr double kValuesPerFilter = 2 * (2 * (1 + 0.5 + 0.25 + 0.125) + 0.0625);
+  // The fits have one channel in and two classes out; each further one is there twice in float32.
+  const auto more = static_cast<double>(8 * (std::max<std::int64_t>(0, network.in_channels - 1) +
+                                             std::max<std::int64_t>(0, network.classes() - 2)));
+  const double filters = convolved_values(network) / kValuesPerFilter;
+  return static_cast<std::int64_t>(model.constant +
+                                   static_cast<double>(volume_of(input)) *
+                                       (model.per_voxel + more + model.per_voxel_and_filter * filters));
+}
+
+bool is_valid(const NetworkDescription& network) {
+  return axis_geometry(network, 2).padding == Padding::valid;
+}
+
+}  // namespace
+
+std::int64_t inference_memory(const NetworkDescription& network, const Index3& input,
+                              std::int64_t value_bytes) {
+  const MemoryModel& valid = value_bytes == 4 ? kValidFloat32 : kValidHalf;
+  return evaluate(is_valid(network) ? valid : kSame, network, input);
+}
+
+std::int64_t training_memory(const NetworkDescription& network, const Index3& input) {
+  constexpr std::int64_t kBytesPerParameter = 16;  // itself, its gradient, two of the optimizer
+  return evaluate(is_valid(network) ? kValidTraining : kSameTraining, network, input) +
+         kBytesPerParameter * parameter_count(network);
+}
+
+}  // namespace tessera
