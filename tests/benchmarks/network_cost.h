@@ -54,11 +54,9 @@ inline double step_bytes(const ForwardStep& step, double value_bytes) {
 
 /// One forward pass.
 inline NetworkCost forward_cost(const NetworkDescription& options, std::int64_t side, double value_bytes) {
-  NetworkCost cost;
-  for (const ForwardStep& step : plan_forward(options, side, side, 2).steps) {
-    cost.flop += step_flop(step);
+  NetworkCost cost{.flop = forward_flop(options, {1, side, side})};
+  for (const ForwardStep& step : plan_forward(options, side, side, 2).steps)
     cost.bytes += step_bytes(step, value_bytes);
-  }
   return cost;
 }
 
