@@ -152,7 +152,7 @@ void read_train(ConfigSection train, TrainConfig& config, const NetworkDescripti
                : sampling == "device" ? SamplingPlace::device
                                       : SamplingPlace::automatic;
   t.samples_at_once = number_or_auto(train, "samples_at_once", between(1, 65536));
-  if (t.samples_at_once > 1 && (t.reproducible || model.batch_norm)) {
+  if (t.samples_at_once > 1 && (t.reproducible || network.has_batch_statistics())) {
     train.problem("samples_at_once",
                   t.reproducible
                       ? "train.reproducible sums sample by sample: leave it at auto, or reproducible at false"

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "io/base/clock.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/torchscript_export.h"

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "io/base/clock.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"

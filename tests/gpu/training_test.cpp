@@ -13,6 +13,7 @@
 #include "workers/device/cuda_runtime.h"
 #include "workers/device/torch_types.h"
 #include "workers/gradients/gradient_engine.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"

@@ -3,6 +3,7 @@
 #include "io/hdf5/volume_file.h"
 #include "ranks.h"
 #include "workers/mpi/agreement.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"

@@ -15,6 +15,7 @@
 #include "tests/unit/workers/samples/training_volumes.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/infer/tile_predictor.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tile_network.h"
 #include "workers/network/unet.h"

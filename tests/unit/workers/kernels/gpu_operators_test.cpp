@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "workers/gradients/flat_parameters.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 

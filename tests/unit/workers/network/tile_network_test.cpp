@@ -6,6 +6,7 @@
 
 #include "random_network.h"
 #include "workers/network/forward_plan.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 

@@ -8,12 +8,12 @@
 #include <fstream>
 
 #include "io/base/error.h"
+#include "small_descriptions.h"
 #include "tests/unit/temporary_folder.h"
 #include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/torchscript_export.h"
 #include "workers/network/unet.h"
-#include "small_descriptions.h"
 
 namespace tessera {
 namespace {

@@ -9,6 +9,7 @@
 
 #include "tests/unit/temporary_folder.h"
 #include "tests/unit/workers/samples/training_volumes.h"
+#include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/unet.h"
 #include "workers/train/trainer.h"
