@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +11,7 @@
 
 #include "io/volume/block_journal.h"
 #include "workers/mpi/communicator.h"
+#include "workers/mpi/message.h"
 
 namespace tessera {
 
@@ -124,28 +124,5 @@ class MpiBlockExchange : public BlockExchange {
   std::deque<std::int64_t> assigned_;
   std::vector<BlockReport> unsent_;
 };
-
-/// Trivially copyable values as messages, and back. Ranks run the same program on the same architecture.
-template <class T>
-void send_value(const Communicator& world, int destination, int tag, const T& value) {
-  world.send(destination, tag, std::as_bytes(std::span(&value, 1)));
-}
-template <class T>
-T value_of(const Message& message) {
-  T value{};
-  std::copy_n(message.bytes.data(), std::min(message.bytes.size(), sizeof(T)),
-              reinterpret_cast<std::byte*>(&value));
-  return value;
-}
-template <class T>
-void send_values(const Communicator& world, int destination, int tag, const std::vector<T>& values) {
-  world.send(destination, tag, std::as_bytes(std::span(values)));
-}
-template <class T>
-std::vector<T> values_of(const Message& message) {
-  std::vector<T> values(message.bytes.size() / sizeof(T));
-  std::copy_n(message.bytes.data(), values.size() * sizeof(T), reinterpret_cast<std::byte*>(values.data()));
-  return values;
-}
 
 }  // namespace tessera

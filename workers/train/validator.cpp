@@ -1,11 +1,14 @@
 #include "workers/train/validator.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "workers/device/device.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
+#include "workers/mpi/message.h"
 #include "workers/network/network.h"
 #include "workers/network/tile_network.h"
 #include "workers/samples/pixel_weights.h"
@@ -142,11 +145,10 @@ class Validation {
     for (std::int64_t begin = 0; begin < rows.shape.y; begin += at_once) {
       const RowsMessage header{static_cast<std::int64_t>(band.section), band.begin + begin,
                                std::min(at_once, rows.shape.y - begin)};
-      std::vector<std::byte> message(sizeof header + static_cast<std::size_t>(header.rows * row_bytes));
-      std::memcpy(message.data(), &header, sizeof header);
-      std::memcpy(message.data() + sizeof header, rows.bytes.data() + begin * row_bytes,
-                  message.size() - sizeof header);
-      workers_.send(owner->worker, kTagProbability, message);
+      const auto bytes = std::span(rows.bytes)
+                             .subspan(static_cast<std::size_t>(begin * row_bytes),
+                                      static_cast<std::size_t>(header.rows * row_bytes));
+      workers_.send(owner->worker, kTagProbability, message_bytes(header, bytes));
     }
   }
 
@@ -164,10 +166,11 @@ class Validation {
         idle.pause();
         continue;
       }
-      RowsMessage header;
-      std::memcpy(&header, message->bytes.data(), sizeof header);
-      std::memcpy(whole.bytes.data() + (header.begin - section.bounds.y_begin) * row_bytes,
-                  message->bytes.data() + sizeof header, static_cast<std::size_t>(header.rows * row_bytes));
+      const auto [header, bytes] = header_and_rest<RowsMessage>(*message);
+      if (static_cast<std::int64_t>(bytes.size()) != header.rows * row_bytes)
+        throw_message_size(*message, fmt::format("{} rows of {}", header.rows, row_bytes));
+      std::memcpy(whole.bytes.data() + (header.begin - section.bounds.y_begin) * row_bytes, bytes.data(),
+                  bytes.size());
       missing -= header.rows;
       idle.reset();
     }
