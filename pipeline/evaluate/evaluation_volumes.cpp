@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <limits>
 #include <span>
-#include <sstream>
 
 #include "io/base/clock.h"
 #include "io/base/durable_file.h"
@@ -142,15 +142,10 @@ EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::st
                              const Communicator& world) {
   EvaluationRun run;
   run.ranks = world.size();
-  const double elapsed_s = seconds_now() - begin_s;
-  for (const std::string& text :
-       world.all_gather(fmt::format("{} {}", elapsed_s, peak_memory_of_process()))) {
-    double seconds = 0;
-    std::int64_t bytes = 0;
-    std::istringstream(text) >> seconds >> bytes;
-    run.elapsed_s = std::max(run.elapsed_s, seconds);
-    run.peak_memory_bytes = std::max(run.peak_memory_bytes, bytes);
-  }
+  std::array largest{seconds_now() - begin_s, static_cast<double>(peak_memory_of_process())};
+  world.maximum(std::span(largest));
+  run.elapsed_s = largest[0];
+  run.peak_memory_bytes = static_cast<std::int64_t>(largest[1]);
   std::vector<double> sums;
   for (const auto& [name, seconds] : stages)
     sums.push_back(seconds);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,12 +84,9 @@ PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormali
 
 /// Collective: bytes of the smallest of the workers' GPUs; 0 where no worker has one.
 std::int64_t least_device_memory(const Device& device, const Communicator& world) {
-  std::int64_t least = 0;
-  for (const std::string& text : world.all_gather(std::to_string(device.memory))) {
-    const std::int64_t bytes = std::stoll(text);
-    if (bytes > 0 && (least == 0 || bytes < least)) least = bytes;
-  }
-  return least;
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t least = world.minimum(device.memory > 0 ? device.memory : kNone);
+  return least == kNone ? 0 : least;
 }
 
 /// One volume of a start, step by step. The same steps on every rank.

@@ -344,6 +344,21 @@ class Nodes(Case):
         self.assertEqual(result.code, 1, result)
         self.assertRegex(result.text, r"error: block \d+ .*on rank [23] on node2: stack\.h5 is not an HDF5 file")
 
+    def test_7_two_nodes_of_one_host_name_are_two_nodes(self):
+        """A host name says nothing: containers and images often share one."""
+        for node in self.nodes:
+            run([*node.enter(), "hostname", "twin"])
+            self.addCleanup(run, [*node.enter(), "hostname", node.name])
+        cores = len(os.sched_getaffinity(0))
+        self.run_on((0, 1), self.infer("twins.h5"))
+        self.assert_same_voxels(self.read("twins.h5:/p"), self.alone)
+        self.assertEqual(set(self.hosts().values()), {"twin"})
+        report = json.loads((self.folder / "runs/nodes/inference.json").read_text())
+        devices = {worker["rank"]: worker["device"] for worker in report["workers"]}
+        # The first node has the coordinator and one worker, the second one two workers that share its cores.
+        expected = {1: cores, 2: max(1, cores // 2), 3: max(1, cores // 2)}
+        self.assertEqual(devices, {rank: f"cpu, {n} thread{'s' if n > 1 else ''}" for rank, n in expected.items()})
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -5,10 +5,8 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +16,7 @@
 #include "workers/device/core_binding.h"
 #include "workers/device/cuda_runtime.h"
 #include "workers/mpi/agreement.h"
+#include "workers/mpi/mpi_session.h"
 
 namespace tessera {
 namespace {
@@ -63,6 +62,57 @@ void sum_products_in_float32(auto& context) {
     context.setAllowBF16ReductionCuBLAS(false);
 }
 
+/// This rank among the workers of its node.
+struct NodePlace {
+  int workers = 0;  ///< of the node
+  int index = 0;    ///< how many of them have a lower rank
+  int sharing = 0;  ///< how many of them may use the same CPUs as this rank, itself included
+};
+
+/// Collective.
+NodePlace place_on_node(const Communicator& world, bool is_worker, const std::vector<Cpu>& cpus) {
+  std::vector<int> ids;
+  for (const Cpu& cpu : cpus)
+    ids.push_back(cpu.id);
+  const std::string as_worker = "worker on " + cpu_list_text(ids);
+  const Communicator node = world.node();
+  const std::vector<std::string> ranks = node.all_gather(is_worker ? as_worker : "");
+  NodePlace place;
+  for (int rank = 0; rank < node.size(); ++rank) {
+    const std::string& other = ranks[static_cast<std::size_t>(rank)];
+    if (other.empty()) continue;
+    ++place.workers;
+    if (rank < node.rank()) ++place.index;
+    if (other == as_worker) ++place.sharing;
+  }
+  return place;
+}
+
+/// Makes one of the visible CUDA devices this worker's, where there are some.
+void choose_cuda_device(Device& device, const NodePlace& place, bool required, int rank) {
+  const auto visible = static_cast<int>(torch::cuda::device_count());
+  if (visible == 0) {
+    if (!required) return;
+    throw UsageError(
+        fmt::format("device: cuda was asked for, but {} shows no CUDA device to rank {} (is this a CUDA "
+                    "build of LibTorch, and was a GPU requested?)",
+                    host_name(), rank));
+  }
+  if (place.workers > visible) {
+    throw UsageError(
+        fmt::format("{} has {} workers but {} visible CUDA devices: start one worker per device, or set "
+                    "device: cpu",
+                    host_name(), place.workers, visible));
+  }
+  device.cuda = true;
+  device.index = place.index % visible;
+  // For this thread; other threads name the device where they use it.
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(
+      at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
+  device.memory = cuda_memory();
+  device.name = cuda_name(device.index);
+}
+
 }  // namespace
 
 std::string Device::text() const {
@@ -74,50 +124,11 @@ std::string Device::text() const {
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
   Device device;
   const std::vector<Cpu> cpus = allowed_cpus();
-  std::vector<int> ids;
-  for (const Cpu& cpu : cpus)
-    ids.push_back(cpu.id);
-  const std::string mine = cpu_list_text(ids);
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
-  const std::vector<std::string> ranks =
-      world.all_gather(fmt::format("{}|{}|{}", host.data(), is_worker ? "worker" : "none", mine));
-  const std::string mine_on_node = fmt::format("{}|worker|", host.data());
-  int workers_on_node = 0, place = 0, sharing = 0;
-  for (int rank = 0; rank < world.size(); ++rank) {
-    const std::string& other = ranks[static_cast<std::size_t>(rank)];
-    if (other.rfind(mine_on_node, 0) != 0) continue;
-    if (rank < world.rank()) ++place;
-    ++workers_on_node;
-    if (other == mine_on_node + mine) ++sharing;
-  }
+  const NodePlace place = place_on_node(world, is_worker, cpus);
   on_every_rank(world, [&] {
-    if (!is_worker || wanted == "cpu") return;
-    const auto visible = static_cast<int>(torch::cuda::device_count());
-    if (visible == 0) {
-      if (wanted == "cuda") {
-        throw UsageError(
-            fmt::format("device: cuda was asked for, but {} shows no CUDA device to rank {} (is this a CUDA "
-                        "build of LibTorch, and was a GPU requested?)",
-                        host.data(), world.rank()));
-      }
-      return;
-    }
-    if (workers_on_node > visible) {
-      throw UsageError(
-          fmt::format("{} has {} workers but {} visible CUDA devices: start one worker per device, or set "
-                      "device: cpu",
-                      host.data(), workers_on_node, visible));
-    }
-    device.cuda = true;
-    device.index = place % visible;
-    // Of this thread; others say which device they mean where they use it.
-    c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(
-        at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device.index)));
-    device.memory = cuda_memory();
-    device.name = cuda_name(device.index);
+    if (is_worker && wanted != "cpu") choose_cuda_device(device, place, wanted == "cuda", world.rank());
   });
-  device.workers_on_node = std::max(1, workers_on_node);
+  device.workers_on_node = std::max(1, place.workers);
   if (device.cuda) {
     // TensorFloat-32 keeps 10 bits of the mantissa: float32 is to mean float32.
     at::globalContext().setAllowTF32CuDNN(false);
@@ -125,15 +136,16 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     sum_products_in_float32(at::globalContext());
   }
   const int job_cpus = slurm_cpus_on_node();
-  if (is_worker && !device.cuda && sharing == workers_on_node && job_cpus == static_cast<int>(cpus.size())) {
-    // The job's own CPUs, as all its workers of this node see them: nobody else is on them, so they can be
-    // shared out.
-    const std::vector<int> share = share_of_cpus(cpus, workers_on_node, place);
+  if (is_worker && !device.cuda && place.sharing == place.workers &&
+      job_cpus == static_cast<int>(cpus.size())) {
+    // The job's own CPUs, and all its workers of this node may use all of them. No other job runs on them,
+    // so they can be divided.
+    const std::vector<int> share = share_of_cpus(cpus, place.workers, place.index);
     if (!share.empty() && bind_to_cpus(share)) device.cpus = cpu_list_text(share);
   }
   int usable = std::max(1, static_cast<int>(cpus.size()));
   if (job_cpus > 0) usable = std::min(usable, job_cpus);
-  device.threads = !is_worker ? 1 : threads > 0 ? threads : std::max(1, usable / std::max(1, sharing));
+  device.threads = !is_worker ? 1 : threads > 0 ? threads : std::max(1, usable / std::max(1, place.sharing));
   at::set_num_threads(device.threads);
   return device;
 }

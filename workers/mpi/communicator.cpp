@@ -14,14 +14,20 @@
 namespace tessera {
 namespace {
 
-/// MPI counts are int: longer arrays travel in pieces.
-constexpr std::size_t kPieceElements = std::size_t{1} << 28;
+/// MPI counts are int: longer arrays are sent in parts.
+constexpr std::size_t kPartElements = std::size_t{1} << 28;
 
 template <class T, class Function>
-void in_pieces(std::span<T> values, Function&& function) {
-  for (std::size_t at = 0; at < values.size(); at += kPieceElements) {
-    function(values.subspan(at, std::min(kPieceElements, values.size() - at)));
+void in_parts(std::span<T> values, Function&& function) {
+  for (std::size_t at = 0; at < values.size(); at += kPartElements) {
+    function(values.subspan(at, std::min(kPartElements, values.size() - at)));
   }
+}
+
+/// The part of a text that round `round` of a gathering sends, of at most `most` bytes.
+std::span<const char> part_of_round(const std::string& text, std::size_t round, std::size_t most) {
+  const std::size_t begin = std::min(text.size(), round * most);
+  return std::span(text).subspan(begin, std::min(most, text.size() - begin));
 }
 
 }  // namespace
@@ -43,11 +49,19 @@ void PoliteWait::pause() {
   }
 }
 
+Communicator Communicator::owning(MPI_Comm comm) {
+  Communicator group;
+  group.comm_ = comm;
+  MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm, &group.rank_);
+  MPI_Comm_size(comm, &group.size_);
+  return group;
+}
+
 Communicator::Communicator(MPI_Comm comm) {
-  check_mpi(MPI_Comm_dup(comm, &comm_), "duplicate a communicator");
-  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
-  MPI_Comm_rank(comm_, &rank_);
-  MPI_Comm_size(comm_, &size_);
+  MPI_Comm copy = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(comm, &copy), "duplicate a communicator");
+  *this = owning(copy);
 }
 
 Communicator::Communicator(Communicator&& other) noexcept
@@ -69,19 +83,15 @@ Communicator Communicator::split(int group) const {
   if (comm_ == MPI_COMM_NULL) return alone();
   MPI_Comm part = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split(comm_, group, rank_, &part), "split a communicator");
-  return Communicator(part);
+  return owning(part);
 }
 
-Communicator::LocalRank Communicator::local_rank() const {
-  if (comm_ == MPI_COMM_NULL) return {};
+Communicator Communicator::node() const {
+  if (comm_ == MPI_COMM_NULL) return alone();
   MPI_Comm node = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
             "find the ranks of a node");
-  LocalRank found;
-  MPI_Comm_rank(node, &found.rank);
-  MPI_Comm_size(node, &found.size);
-  MPI_Comm_free(&node);
-  return found;
+  return owning(node);
 }
 
 void Communicator::wait(MPI_Request request) const {
@@ -102,9 +112,9 @@ void Communicator::barrier() const {
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
   if (comm_ == MPI_COMM_NULL) return;
-  in_pieces(bytes, [&](std::span<std::byte> piece) {
+  in_parts(bytes, [&](std::span<std::byte> part) {
     MPI_Request request{};
-    check_mpi(MPI_Ibcast(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, root, comm_, &request),
+    check_mpi(MPI_Ibcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, root, comm_, &request),
               "broadcast");
     wait(request);
   });
@@ -124,30 +134,35 @@ void Communicator::broadcast(std::vector<std::byte>& bytes, int root) const {
   broadcast(std::span(bytes), root);
 }
 
-namespace {
-
-template <class T, class Wait>
-void sum_in_place(std::span<T> values, MPI_Datatype type, MPI_Comm comm, Wait&& wait) {
-  if (comm == MPI_COMM_NULL) return;
-  in_pieces(values, [&](std::span<T> piece) {
+template <class T>
+void Communicator::reduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, const char* what) const {
+  if (comm_ == MPI_COMM_NULL) return;
+  in_parts(values, [&](std::span<T> part) {
     MPI_Request request{};
-    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, piece.data(), static_cast<int>(piece.size()), type, MPI_SUM, comm,
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, part.data(), static_cast<int>(part.size()), type, operation, comm_,
                              &request),
-              "sum over the ranks");
+              what);
     wait(request);
   });
 }
 
-}  // namespace
-
 void Communicator::sum(std::span<double> values) const {
-  sum_in_place(values, MPI_DOUBLE, comm_, [this](MPI_Request request) { wait(request); });
+  reduce(values, MPI_DOUBLE, MPI_SUM, "sum over the ranks");
 }
 void Communicator::sum(std::span<std::int64_t> values) const {
-  sum_in_place(values, MPI_INT64_T, comm_, [this](MPI_Request request) { wait(request); });
+  reduce(values, MPI_INT64_T, MPI_SUM, "sum over the ranks");
 }
 void Communicator::sum(std::span<float> values) const {
-  sum_in_place(values, MPI_FLOAT, comm_, [this](MPI_Request request) { wait(request); });
+  reduce(values, MPI_FLOAT, MPI_SUM, "sum over the ranks");
+}
+
+std::int64_t Communicator::minimum(std::int64_t value) const {
+  reduce(std::span(&value, 1), MPI_INT64_T, MPI_MIN, "find the minimum over the ranks");
+  return value;
+}
+
+void Communicator::maximum(std::span<double> values) const {
+  reduce(values, MPI_DOUBLE, MPI_MAX, "find the maxima over the ranks");
 }
 
 bool Communicator::any(bool flag) const {
@@ -157,15 +172,46 @@ bool Communicator::any(bool flag) const {
 }
 
 std::vector<std::string> Communicator::all_gather(const std::string& text) const {
-  std::vector<std::string> texts(static_cast<std::size_t>(size_));
-  texts[static_cast<std::size_t>(rank_)] = text;
-  for (int root = 0; root < size_; ++root)
-    broadcast(texts[static_cast<std::size_t>(root)], root);
+  if (comm_ == MPI_COMM_NULL) return {text};
+  const auto ranks = static_cast<std::size_t>(size_);
+  std::vector<std::uint64_t> sizes(ranks);
+  const std::uint64_t size = text.size();
+  MPI_Request request{};
+  check_mpi(MPI_Iallgather(&size, 1, MPI_UINT64_T, sizes.data(), 1, MPI_UINT64_T, comm_, &request),
+            "gather the sizes of texts");
+  wait(request);
+  std::vector<std::string> texts(ranks);
+  std::uint64_t total = 0, longest = 0;
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    texts[rank].reserve(sizes[rank]);
+    total += sizes[rank];
+    longest = std::max(longest, sizes[rank]);
+  }
+  // MPI's offsets are int: longer texts are gathered in rounds.
+  const std::size_t most = total <= kGatherBytes ? longest : std::max<std::size_t>(1, kGatherBytes / ranks);
+  std::vector<int> counts(ranks), offsets(ranks);
+  std::vector<char> gathered;
+  for (std::size_t round = 0; round * most < longest; ++round) {
+    std::size_t end = 0;
+    for (std::size_t rank = 0; rank < ranks; ++rank) {
+      offsets[rank] = static_cast<int>(end);
+      counts[rank] = static_cast<int>(std::min<std::size_t>(most, sizes[rank] - texts[rank].size()));
+      end += static_cast<std::size_t>(counts[rank]);
+    }
+    gathered.resize(end);
+    const std::span<const char> mine = part_of_round(text, round, most);
+    check_mpi(MPI_Iallgatherv(mine.data(), static_cast<int>(mine.size()), MPI_CHAR, gathered.data(),
+                              counts.data(), offsets.data(), MPI_CHAR, comm_, &request),
+              "gather texts");
+    wait(request);
+    for (std::size_t rank = 0; rank < ranks; ++rank)
+      texts[rank].append(gathered.data() + offsets[rank], static_cast<std::size_t>(counts[rank]));
+  }
   return texts;
 }
 
 void Communicator::send(int destination, int tag, std::span<const std::byte> bytes) const {
-  if (bytes.size() > INT_MAX) throw Error("a message of over 2 GiB: voxels do not travel by message");
+  if (bytes.size() > INT_MAX) throw Error("a message of more than 2 GiB cannot be sent");
   MPI_Request request{};
   check_mpi(
       MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, destination, tag, comm_, &request),

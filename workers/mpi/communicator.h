@@ -19,7 +19,8 @@ struct Message {
 };
 
 /// A group of ranks. Works without MPI too, as a group of one (`alone`), so that a program started without
-/// a launcher needs no MPI_Init. Every wait polls and sleeps: a waiting rank leaves its core to the others.
+/// a launcher needs no MPI_Init. Every wait polls and sleeps, so that a waiting rank leaves its core to the
+/// others (Open MPI itself waits by spinning).
 /// Methods marked collective must be called by every rank of the group, in the same order.
 class Communicator {
  public:
@@ -39,11 +40,9 @@ class Communicator {
 
   /// Collective: the ranks of the same `group` form a new group, ordered by rank.
   Communicator split(int group) const;
-  /// Collective: this process's rank among the ranks of the same node, and how many they are.
-  struct LocalRank {
-    int rank = 0, size = 1;
-  };
-  LocalRank local_rank() const;
+  /// Collective: the ranks of this rank's node, ordered by rank. A node is where ranks can share memory
+  /// (MPI_COMM_TYPE_SHARED), whatever its host name is.
+  Communicator node() const;
 
   /// Collective.
   void barrier() const;
@@ -58,24 +57,34 @@ class Communicator {
   void sum(std::span<float> values) const;
   /// Collective: whether the flag is set on any rank.
   bool any(bool flag) const;
-  /// Collective: every rank's text, in rank order, on every rank.
+  /// Collective: the smallest of the ranks' values, on every rank.
+  std::int64_t minimum(std::int64_t value) const;
+  /// Collective: element-wise maxima on every rank, in place.
+  void maximum(std::span<double> values) const;
+  /// Collective: every rank's text, in rank order, on every rank. The texts may differ in length. Two MPI
+  /// collectives for texts of together up to kGatherBytes.
   std::vector<std::string> all_gather(const std::string& text) const;
+  static constexpr std::size_t kGatherBytes = std::size_t{16} << 20;
 
-  /// Sends and waits until the bytes may be reused.
+  /// Sends and waits until the bytes may be reused. Errors: Error for more than 2 GiB.
   void send(int destination, int tag, std::span<const std::byte> bytes) const;
-  /// A message of any source that is there by now, if any.
+  /// A message with this tag from any rank, if one has arrived.
   std::optional<Message> try_receive(int tag) const;
 
  private:
   Communicator() = default;
+  /// Takes over `comm`.
+  static Communicator owning(MPI_Comm comm);
   void wait(MPI_Request request) const;
+  template <class T>
+  void reduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, const char* what) const;
 
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
 };
 
-/// How a polling loop sleeps: not at all for the first rounds, then longer each time, up to 1 ms or what is
-/// said.
+/// The sleep of a polling loop: none in the first rounds, then longer each time, up to `longest_us`
+/// microseconds.
 class PoliteWait {
  public:
   explicit PoliteWait(int longest_us = 1000) : longest_us_(longest_us) {}
