@@ -4,13 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <regex>
 #include <set>
 #include <sstream>
 
 #include "io/base/error.h"
 #include "pipeline/cluster/child_program.h"
-#include "workers/device/core_binding.h"
 
 namespace tessera {
 namespace {
@@ -39,13 +39,30 @@ std::string trimmed(const std::string& text) {
   return end == std::string::npos ? "" : text.substr(0, end + 1);
 }
 
+/// "2-5,7" as numbers, up to what is no number.
+std::vector<int> numbers_of(const std::string& list) {
+  std::vector<int> numbers;
+  std::istringstream in(list);
+  for (std::string part; std::getline(in, part, ',');) {
+    int first = 0;
+    const char* end = part.data() + part.size();
+    const auto [at, error] = std::from_chars(part.data(), end, first);
+    if (error != std::errc()) break;
+    int last = first;
+    if (at != end && *at == '-' && std::from_chars(at + 1, end, last).ec != std::errc()) break;
+    for (int number = first; number <= last; ++number)
+      numbers.push_back(number);
+  }
+  return numbers;
+}
+
 /// Tasks of an array that wait together are one line, "17_[2-5,7%2]": one state for each.
 std::vector<JobState> each_task(const JobState& state) {
   const auto open = state.id.find("_[");
   if (open == std::string::npos) return {state};
   std::vector<JobState> all;
   const std::string list = state.id.substr(open + 2, state.id.find_first_of("%]", open) - open - 2);
-  for (const int task : parse_cpu_list(list)) {
+  for (const int task : numbers_of(list)) {
     all.push_back(state);
     all.back().id = fmt::format("{}_{}", state.id.substr(0, open), task);
   }

@@ -1,95 +1,104 @@
 #include "workers/device/core_binding.h"
 
 #include <fmt/format.h>
-#include <sched.h>
+#include <hwloc.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cerrno>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <map>
-#include <sstream>
+#include <cstring>
 #include <tuple>
+
+#include "io/base/error.h"
 
 namespace tessera {
 namespace {
 
-namespace fs = std::filesystem;
+struct FreeBitmap {
+  void operator()(hwloc_bitmap_s* bitmap) const { hwloc_bitmap_free(bitmap); }
+};
+using Bitmap = std::unique_ptr<hwloc_bitmap_s, FreeBitmap>;
 
-std::string first_line(const fs::path& file) {
-  std::ifstream in(file);
-  std::string line;
-  std::getline(in, line);
-  return line;
+Bitmap empty_bitmap() {
+  Bitmap bitmap(hwloc_bitmap_alloc());
+  if (!bitmap) throw std::bad_alloc();
+  return bitmap;
 }
 
-/// CPU -> memory domain; all absent where the system has no such thing.
-std::map<int, int> domains() {
-  std::map<int, int> found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator("/sys/devices/system/node", error)) {
-    const std::string name = entry.path().filename();
-    int domain = 0;
-    if (name.rfind("node", 0) != 0 ||
-        std::from_chars(name.data() + 4, name.data() + name.size(), domain).ec != std::errc())
-      continue;
-    for (const int cpu : parse_cpu_list(first_line(entry.path() / "cpulist")))
-      found[cpu] = domain;
-  }
-  return found;
+Bitmap bitmap_of(const std::vector<int>& ids) {
+  Bitmap bitmap = empty_bitmap();
+  for (const int id : ids)
+    hwloc_bitmap_set(bitmap.get(), static_cast<unsigned int>(id));
+  return bitmap;
+}
+
+Cpu cpu_of(hwloc_topology* topology, const hwloc_obj& unit) {
+  const auto id = static_cast<int>(unit.os_index);
+  Cpu cpu{id, std::max(0, hwloc_bitmap_first(unit.complete_nodeset)), id};
+  // The complete set: a hardware thread that this job may not use still belongs to its core.
+  const hwloc_obj* core =
+      hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_CORE, const_cast<hwloc_obj*>(&unit));
+  if (core != nullptr) cpu.core = hwloc_bitmap_first(core->complete_cpuset);
+  return cpu;
 }
 
 }  // namespace
 
-std::vector<int> parse_cpu_list(const std::string& text) {
-  std::vector<int> ids;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');) {
-    int first = 0, last = 0;
-    const char* end = part.data() + part.size();
-    auto [at, error] = std::from_chars(part.data(), end, first);
-    if (error != std::errc()) break;
-    last = first;
-    if (at != end && *at == '-' && std::from_chars(at + 1, end, last).ec != std::errc()) break;
-    for (int id = first; id <= last; ++id)
-      ids.push_back(id);
-  }
-  return ids;
+void CpuTopology::Free::operator()(hwloc_topology* topology) const {
+  hwloc_topology_destroy(topology);
 }
 
-std::string cpu_list_text(std::vector<int> ids) {
-  std::ranges::sort(ids);
-  std::string text;
-  for (std::size_t i = 0; i < ids.size();) {
-    std::size_t last = i;
-    while (last + 1 < ids.size() && ids[last + 1] == ids[last] + 1)
-      ++last;
-    text += (text.empty() ? "" : ",") +
-            (last == i ? std::to_string(ids[i]) : fmt::format("{}-{}", ids[i], ids[last]));
-    i = last + 1;
+CpuTopology::CpuTopology(const char* synthetic) {
+  hwloc_topology* topology = nullptr;
+  if (hwloc_topology_init(&topology) != 0) throw Error("hwloc cannot start");
+  topology_.reset(topology);
+  if ((synthetic != nullptr && hwloc_topology_set_synthetic(topology, synthetic) != 0) ||
+      hwloc_topology_load(topology) != 0) {
+    throw Error(fmt::format("hwloc cannot read the CPU topology{}: {}",
+                            synthetic != nullptr ? fmt::format(" '{}'", synthetic) : "",
+                            std::strerror(errno)));
   }
-  return text;
 }
 
-std::vector<Cpu> allowed_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {};
-  const std::map<int, int> domain_of = domains();
+CpuTopology::CpuTopology() : CpuTopology(nullptr) {}
+
+CpuTopology CpuTopology::synthetic(const std::string& description) {
+  return CpuTopology(description.c_str());
+}
+
+std::vector<Cpu> CpuTopology::cpus() const {
   std::vector<Cpu> cpus;
-  for (int id = 0; id < CPU_SETSIZE; ++id) {
-    if (!CPU_ISSET(id, &set)) continue;
-    const std::vector<int> siblings = parse_cpu_list(
-        first_line(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", id)));
-    const auto domain = domain_of.find(id);
-    cpus.push_back(
-        {id, domain == domain_of.end() ? 0 : domain->second, siblings.empty() ? id : siblings.front()});
-  }
+  const hwloc_obj* unit = nullptr;
+  while ((unit = hwloc_get_next_obj_by_type(topology_.get(), HWLOC_OBJ_PU, const_cast<hwloc_obj*>(unit))) !=
+         nullptr)
+    cpus.push_back(cpu_of(topology_.get(), *unit));
   return cpus;
 }
 
-std::vector<int> share_of_cpus(std::vector<Cpu> cpus, int workers, int place) {
+std::vector<Cpu> CpuTopology::allowed_cpus() const {
+  const Bitmap allowed = empty_bitmap();
+  if (hwloc_get_cpubind(topology_.get(), allowed.get(), HWLOC_CPUBIND_THREAD) != 0) return {};
+  std::vector<Cpu> found = cpus();
+  std::erase_if(found, [&](const Cpu& cpu) {
+    return hwloc_bitmap_isset(allowed.get(), static_cast<unsigned int>(cpu.id)) == 0;
+  });
+  return found;
+}
+
+bool CpuTopology::bind(const std::vector<int>& ids) const {
+  return hwloc_set_cpubind(topology_.get(), bitmap_of(ids).get(), HWLOC_CPUBIND_THREAD) == 0;
+}
+
+std::string cpu_list_text(const std::vector<int>& ids) {
+  const Bitmap bitmap = bitmap_of(ids);
+  const int length = hwloc_bitmap_list_snprintf(nullptr, 0, bitmap.get());
+  std::string text(static_cast<std::size_t>(std::max(0, length)) + 1, '\0');
+  hwloc_bitmap_list_snprintf(text.data(), text.size(), bitmap.get());
+  text.pop_back();
+  return text;
+}
+
+std::vector<int> share_of_cpus(std::vector<Cpu> cpus, int workers, int index) {
   if (workers < 1 || cpus.size() < static_cast<std::size_t>(workers)) return {};
   std::ranges::sort(cpus, [](const Cpu& a, const Cpu& b) {
     return std::tie(a.domain, a.core, a.id) < std::tie(b.domain, b.core, b.id);
@@ -98,17 +107,9 @@ std::vector<int> share_of_cpus(std::vector<Cpu> cpus, int workers, int place) {
     return cpus.size() * static_cast<std::size_t>(which) / static_cast<std::size_t>(workers);
   };
   std::vector<int> ids;
-  for (std::size_t i = bound(place); i < bound(place + 1); ++i)
+  for (std::size_t i = bound(index); i < bound(index + 1); ++i)
     ids.push_back(cpus[i].id);
   return ids;
-}
-
-bool bind_to_cpus(const std::vector<int>& ids) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const int id : ids)
-    CPU_SET(id, &set);
-  return sched_setaffinity(0, sizeof(set), &set) == 0;
 }
 
 int slurm_cpus_on_node() {

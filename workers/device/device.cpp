@@ -123,7 +123,8 @@ std::string Device::text() const {
 
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
   Device device;
-  const std::vector<Cpu> cpus = allowed_cpus();
+  const CpuTopology topology;
+  const std::vector<Cpu> cpus = topology.allowed_cpus();
   const NodePlace place = place_on_node(world, is_worker, cpus);
   on_every_rank(world, [&] {
     if (is_worker && wanted != "cpu") choose_cuda_device(device, place, wanted == "cuda", world.rank());
@@ -141,7 +142,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
     // The job's own CPUs, and all its workers of this node may use all of them. No other job runs on them,
     // so they can be divided.
     const std::vector<int> share = share_of_cpus(cpus, place.workers, place.index);
-    if (!share.empty() && bind_to_cpus(share)) device.cpus = cpu_list_text(share);
+    if (!share.empty() && topology.bind(share)) device.cpus = cpu_list_text(share);
   }
   int usable = std::max(1, static_cast<int>(cpus.size()));
   if (job_cpus > 0) usable = std::min(usable, job_cpus);
