@@ -23,17 +23,18 @@ namespace tessera {
 
 #ifdef TESSERA_CUDA
 
-// bfloat16.cu, and device_kernels.cu with sample_kernels.cu, or pieces.cu with convolution_kernels.cu or
-// hopper_kernels.cu; as text.
+// The sources of workers/kernels as text (workers/CMakeLists.txt joins the files).
 extern const char* const kDeviceKernels;
 extern const char* const kConvolutionKernels;
+#ifdef TESSERA_HOPPER_KERNELS
 extern const char* const kHopperBfloat16Kernels;
 extern const char* const kHopperFloat16Kernels;
+#endif
 
 namespace {
 
-/// CUDA's driver, by its documented C interface: LibTorch does not link with it. Results are 0 where all went
-/// well.
+/// CUDA's driver, by its documented C interface: LibTorch does not link with it. Functions return 0 on
+/// success.
 struct Driver {
   using Handle = void*;
   int (*get_context)(Handle*);
@@ -98,13 +99,15 @@ struct Driver {
   }
 };
 
+#ifdef TESSERA_HOPPER_KERNELS
 constexpr int kHopperCapability = 90;
+#endif
 
 /// Kernels that are compiled together, when the first of them is started.
 struct KernelGroup {
   const char* source;
-  int capability;  ///< that a device needs
-  bool alone;      ///< no later one's will do, for it has what only this one has
+  int capability;  ///< compute capability that a device needs: 90 is 9.0
+  bool exact;      ///< exactly this capability, because of features of its architecture only (sm_90a)
   std::vector<const char*> names;
 };
 
@@ -114,7 +117,7 @@ const std::vector<KernelGroup>& kernel_groups() {
        0,
        false,
        {"tessera_pool", "tessera_join", "tessera_first_convolution", "tessera_classes", "tessera_bend_input",
-        "tessera_bend_answer"}},
+        "tessera_bend_targets"}},
       {kConvolutionKernels,
        80,
        false,
@@ -122,6 +125,7 @@ const std::vector<KernelGroup>& kernel_groups() {
         "tessera_convolve_bfloat16_small", "tessera_convolve_float16_large",
         "tessera_convolve_float16_narrow", "tessera_convolve_float16_small", "tessera_convolve_float32_large",
         "tessera_convolve_float32_narrow", "tessera_convolve_float32_small"}},
+#ifdef TESSERA_HOPPER_KERNELS
       {kHopperBfloat16Kernels,
        kHopperCapability,
        true,
@@ -133,32 +137,34 @@ const std::vector<KernelGroup>& kernel_groups() {
        true,
        {"tessera_hopper_float16_lines_64", "tessera_hopper_float16_lines_128",
         "tessera_hopper_float16_lines_128_deep", "tessera_hopper_float16_patches_64",
-        "tessera_hopper_float16_patches_64_deep", "tessera_hopper_float16_patches_128"}}};
+        "tessera_hopper_float16_patches_64_deep", "tessera_hopper_float16_patches_128"}},
+#endif
+  };
   return groups;
 }
 
 /// The number of a kernel's group.
 std::size_t group_of(const char* name) {
-  const auto has_it = [name](const KernelGroup& group) {
+  const auto contains = [name](const KernelGroup& group) {
     return std::ranges::any_of(group.names,
                                [name](const char* one) { return std::string_view(one) == name; });
   };
-  const auto group = std::ranges::find_if(kernel_groups(), has_it);
+  const auto group = std::ranges::find_if(kernel_groups(), contains);
   TORCH_CHECK(group != kernel_groups().end(), "no kernel ", name);
   return static_cast<std::size_t>(group - kernel_groups().begin());
 }
 
-/// A group's kernels, compiled for one device; they stay loaded until the program ends.
+/// A group's kernels, compiled for one device. They stay loaded until the program ends.
 class DeviceKernels {
  public:
   DeviceKernels(const Driver& driver, const KernelGroup& group, int device) : driver_(driver) {
     constexpr int kProcessors = 16;  // CUdevice_attribute
     processors_ = driver_.attribute(kProcessors, device);
     const int capability = driver_.capability(device);
-    TORCH_CHECK(group.alone ? capability == group.capability : capability >= group.capability,
+    TORCH_CHECK(group.exact ? capability == group.capability : capability >= group.capability,
                 "compute capability ", group.capability / 10, ".", group.capability % 10,
                 " is needed, this device has ", capability / 10, ".", capability % 10);
-    const std::string code = compiled_for_cuda(group.source, capability, group.alone);
+    const std::string code = compiled_for_cuda(group.source, capability, group.exact);
     driver_.check(driver_.load(&module_, code.data()), "cuModuleLoadData");
     for (const char* name : group.names) {
       Function& function = functions_[name];
@@ -215,6 +221,7 @@ class CudaLauncher {
     kernels->launch(start, arguments);
   }
 
+#ifdef TESSERA_HOPPER_KERNELS
   bool has_hopper_kernels(int device) {
     constexpr int kFirstVersion = 12;  // of NVRTC that knows them
     const std::lock_guard lock(mutex_);
@@ -223,16 +230,19 @@ class CudaLauncher {
       if (driver.capability(device) != kHopperCapability) return false;
       const int version = nvrtc_version();
       if (version < kFirstVersion)
-        spdlog::warn("NVRTC {} knows no kernels of Hopper's own: layers in one order go by slower ones",
-                     version);
+        spdlog::warn(
+            "NVRTC {} cannot compile the Hopper kernels: layers with a fixed reduction order use slower "
+            "kernels",
+            version);
       return version >= kFirstVersion;
     } catch (const c10::Error&) {
       return false;
     }
   }
+#endif
 
  private:
-  /// What is made once, or why it cannot be.
+  /// A value that is made once, or the reason why it cannot be made.
   template <class Value>
   struct Once {
     std::unique_ptr<Value> value;
@@ -246,9 +256,9 @@ class CudaLauncher {
       if (!once.value) once.value = make();
       return *once.value;
     } catch (const c10::Error& error) {
-      if (says_out_of_memory(error)) throw;  // there may be some the next time
-      once.failure = std::string("no kernels of Tessera's own: ") + error.what_without_backtrace();
-      spdlog::warn("{}; LibTorch's do their work", once.failure);
+      if (says_out_of_memory(error)) throw;  // the next attempt may find memory
+      once.failure = std::string("custom CUDA kernels are not available: ") + error.what_without_backtrace();
+      spdlog::warn("{}. LibTorch's operators are used.", once.failure);
       throw;
     }
   }
@@ -258,7 +268,7 @@ class CudaLauncher {
   std::map<std::pair<int, std::size_t>, Once<DeviceKernels>> groups_;  ///< by device and number
 };
 
-/// One for the program, for compiling takes a while. It is never taken down: CUDA may be gone by then.
+/// One for the program, because compiling takes seconds. It is never destroyed: CUDA may have ended before.
 CudaLauncher& the_launcher() {
   static CudaLauncher& launcher = *new CudaLauncher;
   return launcher;
@@ -271,20 +281,20 @@ KernelLauncher cuda_launcher() {
   };
 }
 
-bool has_hopper_kernels(int index) {
-  return the_launcher().has_hopper_kernels(index);
-}
-
 #else
 
 KernelLauncher cuda_launcher() {
   return {};
 }
 
-bool has_hopper_kernels(int) {
-  return false;
-}
-
 #endif
+
+bool has_hopper_kernels([[maybe_unused]] int index) {
+#if defined(TESSERA_CUDA) && defined(TESSERA_HOPPER_KERNELS)
+  return the_launcher().has_hopper_kernels(index);
+#else
+  return false;
+#endif
+}
 
 }  // namespace tessera

@@ -20,7 +20,7 @@
 namespace tessera {
 
 std::int64_t cuda_memory() {
-  // CUDA's runtime, by its documented C interface, which LibTorch has loaded where it has CUDA.
+  // CUDA's runtime by its documented C interface. LibTorch has loaded it if it was built with CUDA.
   using MemGetInfo = int (*)(std::size_t*, std::size_t*);
   const auto get = reinterpret_cast<MemGetInfo>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
   std::size_t free = 0, total = 0;
@@ -42,10 +42,9 @@ std::string cuda_name(int index) {
 
 namespace {
 
-/// What other threads do with CUDA meanwhile is not to break the recording off, where LibTorch (2.1 and
-/// later) can be told.
+/// LibTorch 2.1 and later: CUDA calls of other threads do not end the recording.
 void begin(at::cuda::CUDAGraph& recorded, const at::cuda::MempoolId_t& pool) {
-  // The random generator keeps tensors for all recordings, which a training writes to outside InferenceMode.
+  // The random generator shares tensors between recordings. A training writes to them outside InferenceMode.
   const c10::InferenceMode normal(false);
   const auto capture = [&pool](auto& graph) {
     if constexpr (requires { graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal); }) {
@@ -57,7 +56,7 @@ void begin(at::cuda::CUDAGraph& recorded, const at::cuda::MempoolId_t& pool) {
   capture(recorded);
 }
 
-/// A recording has failed: why, its own exception says.
+/// Ends a recording that has failed. Its own exception gives the reason.
 void break_off(at::cuda::CUDAGraph& graph, [[maybe_unused]] const at::Device& device,
                [[maybe_unused]] const at::cuda::MempoolId_t& pool) {
   try {
@@ -67,9 +66,9 @@ void break_off(at::cuda::CUDAGraph& graph, [[maybe_unused]] const at::Device& de
   }
 #ifdef TESSERA_CUDA_POOLS
   try {
-    // Else LibTorch takes the recording to go on, and frees no memory that it keeps for later.
+    // Otherwise LibTorch assumes that the recording continues, and never frees cached memory.
     c10::cuda::CUDACachingAllocator::endAllocateToPool(device.index(), pool);
-  } catch (...) {  // capture_end() got that far
+  } catch (...) {  // capture_end() has done this already
   }
 #endif
 }
@@ -82,10 +81,10 @@ class CudaGraph : public RecordedKernels {
     torch::cuda::synchronize(device.index());
     // The default stream cannot be recorded.
     const c10::StreamGuard on(guard.getStreamFromGlobalPool(device));
-    kernels();  // libraries choose their algorithms, and load them, at the first use
+    kernels();  // libraries choose and load their algorithms at the first use
     kernels();
     torch::cuda::synchronize(device.index());
-    // What is recorded has memory of its own, and LibTorch gives none back for it meanwhile.
+    // A recording has a memory pool of its own. LibTorch frees no cached memory for it while recording.
     c10::cuda::CUDACachingAllocator::emptyCache();
     const at::cuda::MempoolId_t pool = at::cuda::graph_pool_handle();
     try {

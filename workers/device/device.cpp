@@ -27,7 +27,7 @@ std::int64_t read_number(const std::filesystem::path& file) {
   return in >> value ? value : -1;
 }
 
-/// Of a control group's memory, what holds files: the system gives it back when it is needed.
+/// Bytes of a control group's memory that cache files. The system frees them when memory is needed.
 std::int64_t file_cache(const std::filesystem::path& statistics) {
   std::ifstream in(statistics);
   std::int64_t sum = 0, bytes = 0;
@@ -37,8 +37,8 @@ std::int64_t file_cache(const std::filesystem::path& statistics) {
   return sum;
 }
 
-/// What the control groups (version 2) of this process leave of their memory limits, from its own up to the
-/// root; batch systems set them on the job, some levels up.
+/// Bytes that the control groups (version 2) of this process leave of their limits, from its own group up to
+/// the root. Batch systems set the limit of a job some levels up.
 std::int64_t memory_left_by_control_groups() {
   std::int64_t left = std::numeric_limits<std::int64_t>::max();
   std::ifstream groups("/proc/self/cgroup");
@@ -55,7 +55,7 @@ std::int64_t memory_left_by_control_groups() {
   return left;
 }
 
-/// Partial sums of a product stay in float32; LibTorch before 2.0 knows nothing else.
+/// Keeps partial sums of a product in float32. LibTorch before 2.0 always does so.
 void sum_products_in_float32(auto& context) {
   context.setAllowFP16ReductionCuBLAS(false);
   if constexpr (requires { context.setAllowBF16ReductionCuBLAS(false); })
@@ -155,12 +155,11 @@ void choose_algorithms(const Device& device, bool reproducible) {
   if (!device.cuda) return;
   at::globalContext().setDeterministicCuDNN(reproducible);
   at::globalContext().setBenchmarkCuDNN(!reproducible);
-  // cuBLAS gives the same bits in one stream only with a workspace of its own (its documentation,
-  // "reproducibility").
+  // cuBLAS is deterministic only with a fixed workspace (its documentation, "reproducibility").
   if (reproducible) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
-  // Context::setDeterministicAlgorithms stays off: it refuses, or at every call warns of, the gradients of
-  // max_pool2d and gather, which add atomically. With windows that do not overlap and one class a pixel every
-  // sum has one term.
+  // Context::setDeterministicAlgorithms stays off. It rejects, or warns at every call of, the gradients of
+  // max_pool2d and gather, because they add atomically. Here every such sum has one term: windows do not
+  // overlap, and a pixel has one class.
 }
 
 AlgorithmsByRule::AlgorithmsByRule(const Device& device)
@@ -168,8 +167,8 @@ AlgorithmsByRule::AlgorithmsByRule(const Device& device)
       deterministic_(at::globalContext().deterministicCuDNN()),
       benchmark_(at::globalContext().benchmarkCuDNN()) {
   if (!cuda_) return;
-  // Not cuBLAS's workspace, as choose_algorithms() does: LibTorch would tell it of more memory than it has
-  // been given.
+  // Do not set cuBLAS's workspace as choose_algorithms() does: LibTorch would report a larger one than it has
+  // allocated.
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false);
 }

@@ -11,8 +11,8 @@ namespace tessera {
 std::string GpuKernels::text() const {
   return fmt::format(
       "{}, {}{}{}", fused ? "convolution with bias and ReLU" : "convolution, then bias and ReLU",
-      maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", own kernels where there are some" : "",
-      ordered.empty() ? "" : fmt::format(", {} layer(s) summed in one order", ordered.size()));
+      maxima ? "pooling by maxima" : "LibTorch's pooling", own ? ", custom CUDA kernels" : "",
+      ordered.empty() ? "" : fmt::format(", {} layer(s) with a fixed reduction order", ordered.size()));
 }
 
 GpuKernels fastest_kernels(std::span<const GpuKernels> ways,
@@ -24,7 +24,7 @@ GpuKernels fastest_kernels(std::span<const GpuKernels> ways,
     try {
       taken = time([&] { run(way); });
     } catch (const c10::Error&) {
-      continue;  // not on this card, or not in its memory
+      continue;  // not supported by this GPU, or not enough memory
     }
     if (taken >= least) continue;
     least = taken;
@@ -44,7 +44,7 @@ KernelTimer cuda_timer(int index) {
       return (seconds_now() - begin_s) / runs;
     };
     constexpr double kLong_s = 0.02;
-    kernels();  // cuDNN chooses its algorithms at the first use of a shape
+    kernels();  // cuDNN chooses algorithms at the first use of a shape
     const double once_s = measured(1);
     return once_s > kLong_s ? once_s : measured(5);
   };

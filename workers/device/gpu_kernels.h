@@ -11,45 +11,44 @@
 
 namespace tessera {
 
-/// Ways to do the same; which is the fastest depends on the card, the version of cuDNN, the precision and the
-/// shapes.
+/// A choice of kernels for one network. All choices compute the same, but for rounding. Which one is the
+/// fastest depends on the GPU, the version of cuDNN, the precision and the shapes.
 struct GpuKernels {
   bool fused = false;  ///< cuDNN's convolution, bias and ReLU in one kernel, in place of one each; CUDA only
   bool maxima =
       false;  ///< pooling as three maxima of two; else LibTorch's pooling, which writes 8-byte indices, too
-  bool own = false;  ///< Tessera's own kernels (custom_kernels.h) for the steps that they know; bfloat16 on
-                     ///< CUDA only
-  /// Steps of forward_plan.h that sum in one order (fixed_order_convolution.h); CUDA only.
+  bool own = false;  ///< custom CUDA kernels (custom_kernels.h) for the steps that have one; bfloat16 on CUDA
+                     ///< only
+  /// Steps of forward_plan.h with a fixed reduction order (fixed_order_convolution.h); CUDA only.
   std::set<std::size_t> ordered = {};
   std::string text() const;
 };
 
-/// Seconds that some kernels take.
+/// Measures the seconds that some kernels take.
 using KernelTimer = std::function<double(const std::function<void()>&)>;
-/// The fastest of some ways by the timer, the first of equal ones. A way that throws c10::Error is none, but
-/// the first, which must be possible. Errors: c10::Error.
+/// The fastest choice by the timer, the first of equal ones. A choice that throws c10::Error is left out;
+/// only the first one must not throw. Errors: c10::Error.
 GpuKernels fastest_kernels(std::span<const GpuKernels> ways,
                            const std::function<void(const GpuKernels&)>& run, const KernelTimer& time);
 /// Times kernels on a CUDA device.
 KernelTimer cuda_timer(int index);
 
-/// How one of Tessera's own kernels (device_kernels.cu, convolution_kernels.cu, hopper_kernels.cu,
-/// sample_kernels.cu) is started.
+/// How a custom CUDA kernel (workers/kernels/README.md) is started.
 struct KernelStart {
   const char* name;
   std::int64_t blocks_x = 1, blocks_y = 1;  ///< of kKernelThreads threads
-  bool loops = false;                       ///< any number of blocks does: no more than run at once
-  std::int64_t shared_bytes = 0;  ///< of a block's shared memory, beside what the kernel names itself
+  bool loops = false;             ///< the kernel accepts any number of blocks: start no more than run at once
+  std::int64_t shared_bytes = 0;  ///< dynamic shared memory of a block
 };
 constexpr int kKernelThreads = 256;
-/// Starts a kernel on the current device's current stream; `arguments` point to the values that it takes.
+/// Starts a kernel on the current device's current stream. `arguments` point to the kernel's arguments.
 /// Errors: c10::Error.
 using KernelLauncher = std::function<void(const KernelStart& start, std::span<void*> arguments)>;
 /// Blocks for so many threads.
 constexpr std::int64_t blocks_for(std::int64_t threads) {
   return (threads + kKernelThreads - 1) / kKernelThreads;
 }
-/// The same with the values themselves, of the types that the kernel takes.
+/// Starts a kernel with these arguments, which have the types of the kernel's parameters.
 template <class... Arguments>
 void start_kernel(const KernelLauncher& launch, const KernelStart& start, Arguments... arguments) {
   std::array<void*, sizeof...(Arguments)> places = {
@@ -57,18 +56,18 @@ void start_kernel(const KernelLauncher& launch, const KernelStart& start, Argume
   launch(start, places);
 }
 
-/// Kernels that were recorded once and are started all together: starting them one by one costs the host some
-/// microseconds each, which short kernels do not hide. What they read and write stays at its place: tensors
-/// that they use from outside must live as long, and keep their memory.
+/// Kernels that were recorded once (a CUDA graph) and are started together. Starting them one by one costs
+/// the host some microseconds each, more than short kernels take. Addresses are recorded, too: tensors that
+/// the kernels use must live as long as the recording, and keep their memory.
 class RecordedKernels {
  public:
   virtual ~RecordedKernels() = default;
   /// Starts them on the current stream.
   virtual void replay() = 0;
 };
-/// Records what a function starts. It calls it several times; what it made the last time is what replay()
-/// writes. The function must not wait for the device, draw random numbers, nor depend on what its kernels
-/// compute; numbers that it hands them stay those of the recording. Errors: c10::Error.
+/// Records what a function starts. It calls the function several times; replay() writes to the tensors of the
+/// last call. The function must not wait for the device, draw random numbers, or depend on results of its
+/// kernels. Scalar arguments keep the recorded values. Errors: c10::Error.
 using KernelRecorder = std::function<std::unique_ptr<RecordedKernels>(const std::function<void()>& kernels)>;
 
 }  // namespace tessera

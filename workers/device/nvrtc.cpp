@@ -13,8 +13,7 @@ namespace {
 constexpr std::initializer_list<const char*> kNames = {"libnvrtc.so.13", "libnvrtc.so.12",
                                                        "libnvrtc.so.11.2"};
 
-/// PyTorch's Python package has NVIDIA's libraries in folders side by side, of which LibTorch knows: beside
-/// CUDA's runtime.
+/// Searches beside CUDA's runtime: PyTorch's Python package has each of NVIDIA's libraries in its own folder.
 void* beside_the_runtime() {
   Dl_info runtime{};
   void* const function = dlsym(RTLD_DEFAULT, "cudaMemGetInfo");
@@ -28,7 +27,7 @@ void* beside_the_runtime() {
   return nullptr;
 }
 
-/// NVRTC's documented C interface. Results are 0 where all went well.
+/// NVRTC's documented C interface. Functions return 0 on success.
 struct Nvrtc {
   using Program = void*;
   int (*version)(int* major, int* minor);
@@ -60,7 +59,7 @@ struct Nvrtc {
   }
 };
 
-/// Of the source, until it goes.
+/// Owns an NVRTC program of one source.
 class Program {
  public:
   Program(const Nvrtc& nvrtc, const char* source) : nvrtc_(nvrtc) {
@@ -71,9 +70,9 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  std::string code_for(int capability, bool alone) const {
+  std::string code_for(int capability, bool exact) const {
     const std::string architecture =
-        "--gpu-architecture=sm_" + std::to_string(capability) + (alone ? "a" : "");
+        "--gpu-architecture=sm_" + std::to_string(capability) + (exact ? "a" : "");
     const std::array options = {architecture.c_str(), "--std=c++17"};
     const int result = nvrtc_.compile(program_, static_cast<int>(options.size()), options.data());
     TORCH_CHECK(result == 0, "nvrtcCompileProgram failed for ", architecture, " with ", result, ": ",
@@ -106,9 +105,9 @@ void* loaded_library(std::initializer_list<const char*> names) {
   return nullptr;
 }
 
-std::string compiled_for_cuda(const char* source, int capability, bool alone) {
+std::string compiled_for_cuda(const char* source, int capability, bool exact) {
   const Nvrtc nvrtc;
-  return Program(nvrtc, source).code_for(capability, alone);
+  return Program(nvrtc, source).code_for(capability, exact);
 }
 
 int nvrtc_version() {

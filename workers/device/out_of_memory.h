@@ -10,7 +10,7 @@
 
 namespace tessera {
 
-/// Whether LibTorch's own words are that memory ran out.
+/// Whether an error of LibTorch says that memory ran out.
 inline bool says_out_of_memory(const c10::Error& error) {
   const std::string what = error.what_without_backtrace();
   for (const char* sign :
@@ -20,31 +20,30 @@ inline bool says_out_of_memory(const c10::Error& error) {
   return false;
 }
 
-/// Whether they are cuDNN's last ones, for want of memory or of such a kernel.
+/// Whether cuDNN found no kernel: memory ran out, or the type or shape is not supported.
 inline bool says_no_engine(const c10::Error& error) {
   return std::string(error.what_without_backtrace()).find("unable to find an engine to execute") !=
          std::string::npos;
 }
 
-/// Runs `work` and turns LibTorch's ways to say that memory ran out, on the host or on a device, into
-/// OutOfMemory with the words that `words` makes.
-template <class Words, class Work>
-auto translated_out_of_memory(const Words& words, const Work& work) {
+/// Runs `work`. If memory runs out on the host or on a device, throws OutOfMemory with the message that
+/// `message` returns.
+template <class MakeMessage, class Work>
+auto translated_out_of_memory(const MakeMessage& message, const Work& work) {
   try {
     return work();
   } catch (const std::bad_alloc&) {
-    throw OutOfMemory(words());
+    throw OutOfMemory(message());
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
-    // cuDNN's last words are also those for a type that it does not know; smaller tiles then fail, too, and
-    // say so.
+    // cuDNN has the same message for a type that it does not support. Smaller tiles then fail with it, too.
     if (says_no_engine(error) || says_out_of_memory(error))
-      throw OutOfMemory(words() + ": " + what.substr(0, what.find('\n')));
+      throw OutOfMemory(message() + ": " + what.substr(0, what.find('\n')));
     throw;
   }
 }
 
-/// Likewise of a `forward` pass on `input` (n, channels, h, w).
+/// The same for a `forward` pass on `input` (n, channels, h, w).
 template <class Tensor, class Forward>
 auto named_out_of_memory(const Tensor& input, const Forward& forward) {
   return translated_out_of_memory(

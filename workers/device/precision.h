@@ -4,19 +4,18 @@
 
 namespace tessera {
 
-/// What a network computes in. Weights and activations are of this type; sums inside a convolution are
-/// float32.
+/// The type of a network's weights and activations. Sums in a convolution are always float32.
 enum class Precision { float32, bfloat16, float16 };
 
 std::string name_of(Precision precision);
 
-/// What a GPU does so that tiles do not show, by sums in one order, which are slower
-/// (fixed_order_convolution.h).
+/// Whether a GPU uses convolutions with a fixed reduction order, which are slower
+/// (fixed_order_convolution.h), so that tiles leave no seams of rounding.
 enum class ExactTiles {
-  automatic,  ///< tiles of one size agree: layers that depend on a pixel's place are summed so; in float32 by
-              ///< rule as `yes`, where possible
-  yes,        ///< tiles of every size say of a pixel what the whole section says, bit for bit: all layers are
-  no,         ///< no layer is: tiles of one size agree where the device's libraries have such kernels
+  automatic,  ///< for layers that are not translation-invariant: tiles of one size agree. In float32 with
+              ///< kernels chosen heuristically as `yes`, where possible
+  yes,        ///< for all layers: tiles of every size agree bit for bit with the whole section
+  no,         ///< for no layer: tiles of one size agree if the device's libraries have such kernels
 };
 
 }  // namespace tessera

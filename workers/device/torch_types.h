@@ -8,13 +8,13 @@
 
 namespace tessera {
 
-/// LibTorch's name of a device.
+/// A device as LibTorch's type.
 inline c10::Device torch_device(const Device& device) {
   return device.cuda ? c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device.index))
                      : c10::Device(c10::kCPU);
 }
 
-/// LibTorch's name of what a network computes in.
+/// A precision as LibTorch's type.
 inline c10::ScalarType scalar_type(Precision precision) {
   switch (precision) {
     case Precision::bfloat16:

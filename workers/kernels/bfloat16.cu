@@ -1,5 +1,4 @@
-// What Tessera's kernels for CUDA share: values of bfloat16. It is compiled in front of them, by NVRTC where
-// the program runs, and as plain C++ by a test.
+// Conversions between bfloat16 and float32, in front of all other kernels (README.md).
 
 #ifdef __CUDACC__
 #define TESSERA_UNROLL _Pragma("unroll")
@@ -11,8 +10,8 @@
 #define TESSERA_NO_UNROLL
 #endif
 
-/// Eight values of bfloat16, the first in the lower half of the first pair.
-struct alignas(16) Eight {
+/// 8 values of bfloat16. The first is in the lower half of the first pair.
+struct alignas(16) Bfloat16Vector {
   unsigned int pairs[4];
 };
 
@@ -22,11 +21,11 @@ __device__ inline float low(unsigned int pair) {
 __device__ inline float high(unsigned int pair) {
   return __uint_as_float(pair & 0xffff0000U);
 }
-__device__ inline float value(const Eight& eight, int i) {
-  return i % 2 == 0 ? low(eight.pairs[i / 2]) : high(eight.pairs[i / 2]);
+__device__ inline float value(const Bfloat16Vector& vector, int i) {
+  return i % 2 == 0 ? low(vector.pairs[i / 2]) : high(vector.pairs[i / 2]);
 }
 
-/// To the nearest bfloat16, ties to even; a NaN stays one.
+/// Rounds to the nearest bfloat16, ties to even; a NaN stays one.
 __device__ inline unsigned int rounded(float x) {
   const unsigned int bits = __float_as_uint(x);
   return x != x ? 0x7fc0U : (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
@@ -42,7 +41,7 @@ __device__ inline unsigned int rounded_pair(float first, float second) {
 #endif
 }
 
-/// The same of ReLU's values; a NaN stays one.
+/// rounded_pair() of ReLU's result; a NaN stays one.
 __device__ inline unsigned int rectified_pair(float first, float second) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   unsigned int pair;

@@ -1,13 +1,13 @@
-// The training samples' kernels for CUDA, compiled as workers/kernels/device_kernels.cu is. They do what
-// DeviceSampler does by LibTorch's operators, a pixel at a time. A block has 256 threads.
+// Training samples on the device (README.md): what DeviceSampler also does with LibTorch's operators, one
+// pixel per thread. A block has 256 threads.
 
-/// How a sample is bent: sample_warp.h's places as a sum of products, y[i][j] of down[i] and across[j],
-/// likewise x; both have five values for each line of the sample.
+/// A sample's warp: the places of sample_warp.h as a sum of products y[i][j] * down[i] * across[j], likewise
+/// x. `down` and `across` have five values for each line of the sample.
 struct Bend {
   double y[5][5], x[5][5];
 };
 
-/// What of a section is held: its size, and the place there of the sample's first input pixel.
+/// The part of a section in device memory: its size, and the place in it of the sample's first input pixel.
 struct Held {
   int height, width, first_y, first_x;
 };
@@ -36,7 +36,7 @@ __device__ inline SourcePlace source_place(const Bend& bend, const double* down,
   return place;
 }
 
-/// mirror_index: 0 to n - 1, back, and again.
+/// As mirror_index() of io/geometry: 0 to n - 1, back, and again.
 __device__ inline int mirrored(int i, int n) {
   if (i >= 0 && i < n) return i;
   if (n == 1) return 0;
@@ -44,7 +44,7 @@ __device__ inline int mirrored(int i, int n) {
   return within < n ? within : period - within;
 }
 
-/// Keys' cubic kernel, a = -1/2, as cubic_kernel.h has it.
+/// Keys' cubic kernel, a = -1/2, as in cubic_kernel.h.
 struct Cubic {
   float weights[4];
 };
@@ -53,8 +53,8 @@ __device__ inline Cubic cubic(float t) {
            (0.5F * t - 0.5F) * t * t}};
 }
 
-/// One channel of a sample's input, (side, side): bicubic, less `mean`, times `factor`. Of `bytes` or of
-/// `floats`, the other null.
+/// One channel of a sample's input, (side, side): bicubic, minus `mean`, times `factor`. The source is
+/// `bytes` or `floats`; the other is null.
 extern "C" __global__ void __launch_bounds__(256)
     tessera_bend_input(const unsigned char* __restrict__ bytes, const float* __restrict__ floats, Held held,
                        const double* __restrict__ down, const double* __restrict__ across, Bend bend,
@@ -86,14 +86,15 @@ extern "C" __global__ void __launch_bounds__(256)
   result[pixel] = (sum - mean) * factor;
 }
 
-/// A sample's answer, (output, output), whose first pixel is `lost` lines in: class and weight of the nearest
-/// pixel. `border` may be null. Where `only_inside`, pixels beyond the section are of class `ignored`.
+/// A sample's targets, (output, output): class and weight of the nearest pixel. The first pixel is `lost`
+/// lines inside the input. `border` may be null. With `only_inside`, pixels outside the section get class
+/// `ignored`.
 extern "C" __global__ void __launch_bounds__(256)
-    tessera_bend_answer(const unsigned char* __restrict__ known_classes, const float* __restrict__ border,
-                        const float* __restrict__ class_weights, Held held, const double* __restrict__ down,
-                        const double* __restrict__ across, Bend bend, int swapped, int output, int lost,
-                        int only_inside, int ignored, long long* __restrict__ classes,
-                        float* __restrict__ weights) {
+    tessera_bend_targets(const unsigned char* __restrict__ known_classes, const float* __restrict__ border,
+                         const float* __restrict__ class_weights, Held held, const double* __restrict__ down,
+                         const double* __restrict__ across, Bend bend, int swapped, int output, int lost,
+                         int only_inside, int ignored, long long* __restrict__ classes,
+                         float* __restrict__ weights) {
   const int pixel = static_cast<int>(blockIdx.x * 256 + threadIdx.x);
   if (pixel >= output * output) return;
   const SourcePlace place =

@@ -12,7 +12,7 @@
 namespace tessera {
 namespace {
 
-/// One letter for the kind of error, then its words; "" for none.
+/// One letter for the type of error, then its message; "" for none.
 std::string outcome_of(const std::function<void()>& step) {
   try {
     step();
@@ -27,10 +27,10 @@ std::string outcome_of(const std::function<void()>& step) {
 }
 
 void throw_outcome(const std::string& outcome, const std::string& where = "") {
-  const std::string words = outcome.substr(1) + where;
-  if (outcome[0] == 'S') throw StoppedEarly(words);
-  if (outcome[0] == 'U') throw UsageError(words);
-  throw AgreedError(words);
+  const std::string message = outcome.substr(1) + where;
+  if (outcome[0] == 'S') throw StoppedEarly(message);
+  if (outcome[0] == 'U') throw UsageError(message);
+  throw AgreedError(message);
 }
 
 }  // namespace

@@ -7,20 +7,20 @@
 
 namespace tessera {
 
-/// An error that every rank throws at the same place: all can leave quietly, nobody waits. An error that is
-/// none of these (and no UsageError or StoppedEarly, which are the same everywhere by their nature) may be
-/// one rank's alone and ends the job by MPI_Abort.
+/// An error that all ranks throw together, so that they can exit without MPI_Abort. UsageError and
+/// StoppedEarly are of this kind, too. Any other error may concern one rank only, and ends the job by
+/// MPI_Abort.
 class AgreedError : public Error {
  public:
   using Error::Error;
 };
 
-/// Collective. Runs `step` on every rank; when it throws on any, every rank throws the error of the lowest
-/// failing rank (same kind, same words), so that all leave together and nobody waits. What only some ranks
-/// meet is said with the rank and its node: a file that one node does not see, for example.
+/// Collective. Runs `step` on every rank. If it throws on any, every rank throws the error of the lowest
+/// failing rank, with the same type and message, so that all exit together. If only some ranks fail, the
+/// message names a rank and its node: for example if one node does not see a file.
 void on_every_rank(const Communicator& world, const std::function<void()>& step);
 
-/// Collective. Runs `step` on the root alone; when it throws there, every rank throws the same.
+/// Collective. Runs `step` on the root only. If it throws, every rank throws the same error.
 void on_root(const Communicator& world, const std::function<void()>& step);
 
 }  // namespace tessera

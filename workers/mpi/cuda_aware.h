@@ -6,12 +6,12 @@
 
 namespace tessera {
 
-/// Throws UsageError unless this MPI says that it takes addresses in a CUDA device's memory (Open MPI's
+/// Throws UsageError unless this MPI reports that it accepts addresses in CUDA memory (Open MPI's
 /// MPIX_Query_cuda_support).
 void require_cuda_aware_mpi();
 
-/// Collective: element-wise sums on every rank, in place, of values that may lie in a CUDA device's memory
-/// where the MPI takes that. The device must have finished with them. Errors: Error.
+/// Collective: element-wise sums on every rank, in place. The values may be in CUDA memory if the MPI accepts
+/// that; the device must have finished writing them. Errors: Error.
 void sum_in_device_memory(const Communicator& workers, float* values, std::size_t count);
 
 }  // namespace tessera

@@ -13,15 +13,15 @@
 namespace tessera {
 namespace {
 
-/// The ranks leave MPI_Init together, so this is the time of a few messages.
+/// The ranks leave MPI_Init together, so the first messages arrive within seconds.
 double meeting_limit_s() {
-  const char* said = std::getenv("TESSERA_MEETING_SECONDS");
-  const double seconds = said != nullptr ? std::strtod(said, nullptr) : 0;
+  const char* setting = std::getenv("TESSERA_MEETING_SECONDS");
+  const double seconds = setting != nullptr ? std::strtod(setting, nullptr) : 0;
   return seconds > 0 ? seconds : 120;
 }
 
-/// Collective: every rank hears of every other. MPI starts without that (the launcher introduces the ranks),
-/// and where they do not reach each other, their first message would be waited for without end.
+/// Collective: a first barrier with a time limit. MPI_Init succeeds even if the ranks cannot reach each other
+/// (the launcher connects them), and the first message would then be waited for without end.
 void meet_all_ranks() {
   const double begin_s = seconds_now(), limit_s = meeting_limit_s();
   MPI_Request request{};
@@ -74,7 +74,7 @@ MpiSession::MpiSession(int& argc, char**& argv) : with_mpi_(started_by_launcher(
     return;
   }
   int provided = 0;
-  // Serialized: a training hands MPI to a thread of its own while the network computes (GradientReducer).
+  // Serialized: during the backward pass, a training calls MPI from another thread (GradientReducer).
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS ||
       provided < MPI_THREAD_FUNNELED) {
     throw Error("cannot start MPI with threads (MPI_THREAD_FUNNELED)");

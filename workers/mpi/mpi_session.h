@@ -6,11 +6,10 @@
 
 namespace tessera {
 
-/// Starts MPI when a launcher (mpirun, srun) started this process, and does without otherwise: an MPI
-/// program without a launcher would fork a daemon. Several tasks of srun without MPI are refused
-/// (UsageError): they would be as many lone programs writing the same files. Ranks that do not reach each
-/// other within two minutes (TESSERA_MEETING_SECONDS says otherwise) are an Error. Ends MPI on a quiet exit
-/// only; while an exception unwinds, finalizing could hang, so end that with abort().
+/// Starts MPI if a launcher (mpirun, srun) started this process. Without a launcher it does not: MPI would
+/// fork a daemon. Ends MPI on a normal exit only. While an exception unwinds, MPI_Finalize could hang; call
+/// abort() then. Errors: UsageError for several tasks of srun without MPI, which would all write the same
+/// files. Error if the ranks do not reach each other within two minutes (or TESSERA_MEETING_SECONDS).
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -27,9 +26,9 @@ class MpiSession {
   bool with_mpi_ = false;
 };
 
-/// What this node calls itself; "?" when it cannot say.
+/// The host name of this node, for messages and reports only: two nodes may have the same; "?" if unknown.
 std::string host_name();
-/// This process among all of the job: "rank 2 on node7".
+/// This process in messages: "rank 2 on node7".
 std::string place_name();
 
 /// Whether this process was started by mpirun, srun or another launcher that MPI understands.

@@ -10,7 +10,7 @@
 
 namespace tessera {
 
-/// What is used of NCCL 2, by its documented C interface, which has not changed since 2.0.
+/// The part of NCCL 2's documented C interface that is used; it has not changed since 2.0.
 struct NcclSum::Library {
   struct UniqueId {
     std::array<char, 128> bytes;
@@ -24,9 +24,9 @@ struct NcclSum::Library {
   const char* (*error_string)(int) = nullptr;
   Comm comm = nullptr;
 
-  /// Whether all of it is there; else why not.
+  /// Whether all functions were found; else `reason` is set.
   bool load(const std::string& name, std::string& reason) {
-    // LibTorch may have loaded it from a folder that is not on the library path.
+    // LibTorch may have loaded it from a folder outside the library path.
     void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_NOLOAD);
     if (handle == nullptr) handle = dlopen(name.c_str(), RTLD_NOW);
     if (handle == nullptr) {
@@ -45,7 +45,7 @@ struct NcclSum::Library {
   void check(int status, const char* what) const {
     if (status == kSuccess) return;
     throw Error(
-        fmt::format("NCCL failed to {}: {} (NCCL_DEBUG=INFO tells more; train.nccl: false does without it)",
+        fmt::format("NCCL failed to {}: {} (NCCL_DEBUG=INFO logs details; train.nccl: false avoids NCCL)",
                     what, error_string(status)));
   }
 };
@@ -66,10 +66,10 @@ std::unique_ptr<NcclSum> NcclSum::create(const Communicator& workers, const std:
   int status = Library::kSuccess;
   if (workers.is_root()) status = nccl.get_unique_id(&id);
   workers.broadcast(std::as_writable_bytes(std::span(&status, 1)));
-  nccl.check(status, "make an identity for the workers");
+  nccl.check(status, "create an id for the workers");
   workers.broadcast(std::as_writable_bytes(std::span(id.bytes)));
   status = nccl.comm_init_rank(&nccl.comm, workers.size(), id, workers.rank());
-  nccl.check(status, "bring the workers together");
+  nccl.check(status, "connect the workers");
   return made;
 }
 

@@ -8,25 +8,22 @@
 
 namespace tessera {
 
-/// Sums over the workers that stay on their GPUs: NVIDIA's NCCL, which CUDA builds of LibTorch bring along.
-/// It is found when the program runs, so that one program serves machines with and without it; MPI brings the
-/// workers together.
+/// Sums over the workers in GPU memory, by NVIDIA's NCCL, which is part of CUDA builds of LibTorch. It is
+/// loaded at run time, so that one program runs with and without it. The workers find each other by MPI.
 class NcclSum {
  public:
-  /// Collective over the workers, with each worker's CUDA device current. `library` is loaded unless the
-  /// process has it already. Null, on every worker, where a worker lacks it; why is said in `reason`. Errors:
-  /// Error when NCCL is there and fails to start.
+  /// Collective over the workers, with each worker's CUDA device current. Loads `library` unless the process
+  /// has it already. Returns null on every worker if any worker lacks it, with the cause in `reason`. Errors:
+  /// Error if NCCL exists and fails to start.
   static std::unique_ptr<NcclSum> create(const Communicator& workers, const std::string& library,
                                          std::string& reason);
   NcclSum(const NcclSum&) = delete;
   NcclSum& operator=(const NcclSum&) = delete;
-  /// Leaves NCCL's own communicator to the end of the process: ending it could wait for workers that are
-  /// gone.
+  /// Does not destroy NCCL's communicator: that could wait for workers that have ended.
   ~NcclSum();
 
-  /// Collective over the workers, with the same count: element-wise sums in the device's memory, in place, in
-  /// the order of a CUDA stream (null: the device's default one), which the host does not wait for. Errors:
-  /// Error.
+  /// Collective over the workers, with the same count: element-wise sums in device memory, in place. They run
+  /// in a CUDA stream (null: the default stream); the host does not wait. Errors: Error.
   void sum(float* values, std::size_t count, void* stream = nullptr) const;
   void sum(double* values, std::size_t count, void* stream = nullptr) const;
 

@@ -365,7 +365,7 @@ void DeviceSampler::bend_answer(const SampleDraw& draw, const Symmetry& symmetry
   const Index3 first = draw.at - Index3{0, lost, lost} - volume.label_grid.box.begin,
                shape = volume.label_grid.box.shape();
   const Turn turn(symmetry);
-  start_kernel(launch_, {.name = "tessera_bend_answer", .blocks_x = blocks_for(output_ * output_)},
+  start_kernel(launch_, {.name = "tessera_bend_targets", .blocks_x = blocks_for(output_ * output_)},
                volume.classes.select(0, first.z).data_ptr(),
                volume.border.defined() ? volume.border.select(0, first.z).data_ptr() : nullptr,
                class_weights_.data_ptr(), held_pixels(shape, first.y, first.x),

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,7 +54,7 @@ void require(bool condition, const char* otherwise) {
   std::abort();
 }
 
-void require_piece(const void* place) {
+void require_vector(const void* place) {
   require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0,
           "an access of 16 bytes that is not aligned to them");
 }
@@ -66,22 +67,22 @@ struct Copies {
   };
   std::vector<std::vector<Copy>> steps = {{}};
 };
-struct Piece;
+struct Vector;
 
 /// As many lines, of 16 values of two bytes, as a product takes of a matrix in shared memory.
 struct Matrix {
   const char* first = nullptr;
-  std::ptrdiff_t between_lines = 0, between_eights = 0, between_pieces = 0;  ///< bytes
+  std::ptrdiff_t between_lines = 0, between_groups = 0, between_vectors = 0;  ///< bytes
   bool swizzled = false;
 
-  /// The pieces of a line lie by the place's 128 bytes within 1024.
+  /// The vectors of a line lie by the place's 128 bytes within 1024.
   std::uint16_t bits(unsigned int line, unsigned int term) const {
     const char* const place =
-        first + line % 8 * between_lines + line / 8 * between_eights + term / 8 * between_pieces;
+        first + line % 8 * between_lines + line / 8 * between_groups + term / 8 * between_vectors;
     const auto address = reinterpret_cast<std::uintptr_t>(place);
-    const std::uintptr_t piece = swizzled ? address ^ ((address >> 7) % 8 << 4) : address;
+    const std::uintptr_t vector = swizzled ? address ^ ((address >> 7) % 8 << 4) : address;
     std::uint16_t value = 0;
-    std::memcpy(&value, reinterpret_cast<const char*>(piece) + term % 8 * 2, 2);
+    std::memcpy(&value, reinterpret_cast<const char*>(vector) + term % 8 * 2, 2);
     return value;
   }
 };
@@ -109,7 +110,7 @@ struct Block {
   std::array<Products, kKernelThreads> products;
   struct Shown {  ///< by a thread to its warp
     Together what = Together::multiply;
-    const Piece* row = nullptr;
+    const Vector* row = nullptr;
     std::array<unsigned int, 4> pixels = {};
     std::array<unsigned int, 2> filters = {};
     std::array<const char*, 2> matrices = {};
@@ -150,9 +151,9 @@ void copy(const Copies::Copy& copy) {
     std::memcpy(copy.to, copy.from, 16);
 }
 
-void copy_piece(Piece* to, const Piece* from, bool inside) {
-  require_piece(to);
-  require_piece(from);
+void copy_vector(Vector* to, const Vector* from, bool inside) {
+  require_vector(to);
+  require_vector(from);
   const Copies::Copy one = {to, inside ? from : nullptr};
   if (block().how.late_copies)
     block().copies[threadIdx.x].steps.back().push_back(one);
@@ -183,10 +184,10 @@ unsigned int half_pair(float first, float second) {
   return low_half | (static_cast<unsigned int>(c10::detail::fp16_ieee_from_fp32_value(second)) << 16);
 }
 
-#include "workers/kernels/pieces.cu"
+#include "workers/kernels/vectors.cu"
 
-void load_matrices(unsigned int (&to)[4], const Piece* row) {
-  require_piece(row);
+void load_matrices(unsigned int (&to)[4], const Vector* row) {
+  require_vector(row);
   const unsigned int lane = threadIdx.x % Block::kWarp;
   const Block::Shown* const warp = block().show({.what = Block::Together::load_matrices, .row = row});
   for (unsigned int i = 0; i < 4; ++i)
@@ -230,99 +231,14 @@ void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsign
 
 #include "workers/kernels/convolution_kernels.cu"
 
-constexpr std::size_t kSharedPieces = (std::size_t{227} << 10) / 16;  // of a Hopper card's block, at most
-alignas(1024) Piece shared_memory[kSharedPieces];
-#define TESSERA_SHARED(name) Piece* const name = shared_memory
+constexpr std::size_t kSharedVectors = (std::size_t{227} << 10) / 16;  // of a Hopper card's block, at most
+alignas(1024) Vector shared_memory[kSharedVectors];
+#define TESSERA_SHARED(name) Vector* const name = shared_memory
 
-Matrix matrix_of_lines(const Piece* first) {
-  require_piece(first);
-  return {.first = reinterpret_cast<const char*>(first),
-          .between_lines = 128,
-          .between_eights = 1024,
-          .between_pieces = 16,
-          .swizzled = true};
-}
-
-Matrix matrix_of_planes(const Piece* first, int between_eights, int between_pieces) {
-  require_piece(first);
-  return {.first = reinterpret_cast<const char*>(first),
-          .between_lines = 16,
-          .between_eights = between_eights * 16,
-          .between_pieces = between_pieces * 16};
-}
-
-void show_copies() {
-  block().products[threadIdx.x].unshown = false;
-}
-
-void begin_products() {
-  block().products[threadIdx.x].begun = true;
-}
-
-/// As the sums of PTX's wgmma.m64n(filters)k16 lie in a warpgroup's registers.
-void add(const Products::Product& product, unsigned int thread) {
-  constexpr unsigned int kTerms = 16;
-  const unsigned int warp = thread % Block::kWarpgroup / Block::kWarp, lane = thread % Block::kWarp;
-  const auto line = [&](const Matrix& matrix, unsigned int number) {
-    std::array<float, kTerms> values{};
-    for (unsigned int k = 0; k < kTerms; ++k)
-      values[k] = product.value(matrix.bits(number, k));
-    return values;
-  };
-  const std::array rows = {line(product.of_pixels, 16 * warp + lane / 4),
-                           line(product.of_pixels, 16 * warp + lane / 4 + 8)};
-  for (unsigned int column = 0; column < product.filters / 4; ++column) {
-    const auto filter = line(product.of_filters, column / 2 * 8 + lane % 4 * 2 + column % 2);
-    for (unsigned int row = 0; row < 2; ++row) {
-      float& sum = product.sums[column / 2 * 4 + row * 2 + column % 2];
-      for (unsigned int k = 0; k < kTerms; ++k)
-        sum += rows[row][k] * filter[k];
-    }
-  }
-}
-
-void end_products() {
-  Products& products = block().products[threadIdx.x];
-  products.groups.emplace_back();
-  products.begun = false;
-}
-
-template <int kNewest>
-void wait_for_products() {
-  auto& groups = block().products[threadIdx.x].groups;
-  while (groups.size() > kNewest + 1) {  // the last one has not ended
-    for (const Products::Product& product : groups.front())
-      add(product, threadIdx.x);
-    groups.erase(groups.begin());
-  }
-}
-
-template <class Type, std::size_t kSums>
-void multiply_together(Type, float (&sums)[kSums], const Matrix& pixels, const Matrix& filters) {
-  const Block::Shown mine = {.what = Block::Together::multiply_together,
-                             .matrices = {pixels.first, filters.first}};
-  const Block::Shown* const all = block().show(mine, Block::kWarpgroup);
-  for (std::size_t i = 0; i < Block::kWarpgroup; ++i)
-    require(all[i].matrices == mine.matrices, "a warpgroup's threads multiply different matrices");
-  Products& products = block().products[threadIdx.x];
-  require(products.begun, "products that have not begun");
-  require(std::ranges::none_of(block().products, &Products::unshown),
-          "products of copies that have not been shown");
-  const Products::Product product = {
-      .sums = sums, .filters = kSums * 2, .of_pixels = pixels, .of_filters = filters, .value = Type::value};
-  if (block().how.late_products)
-    products.groups.back().push_back(product);
-  else
-    add(product, threadIdx.x);
-}
-
-void settle(float&) {}
-
-int alike_in_warp(int x) {
-  return x;
-}
-
-#include "workers/kernels/hopper_kernels.cu"
+#ifdef TESSERA_HOPPER_KERNELS
+#include "tests/unit/workers/kernels/hopper/host_warpgroup.inc"
+#include "workers/kernels/hopper/hopper_kernels.cu"
+#endif
 
 template <class Value>
 Value read(const void* place) {
@@ -341,63 +257,52 @@ void call(void (*kernel)(Values...), std::span<void*> arguments) {
   (std::index_sequence_for<Values...>());
 }
 
+using Kernel = void (*)(std::span<void*> arguments);
+
+const std::map<std::string, Kernel>& kernels() {
+#define TESSERA_KERNEL(name)                                          \
+  {                                                                   \
+#name, [](std::span <void*> arguments) { call(name, arguments); } \
+  }
+  static const std::map<std::string, Kernel> all = {
+      TESSERA_KERNEL(tessera_pool),
+      TESSERA_KERNEL(tessera_join),
+      TESSERA_KERNEL(tessera_first_convolution),
+      TESSERA_KERNEL(tessera_classes),
+      TESSERA_KERNEL(tessera_bend_input),
+      TESSERA_KERNEL(tessera_bend_targets),
+      TESSERA_KERNEL(tessera_convolve_bfloat16_large),
+      TESSERA_KERNEL(tessera_convolve_bfloat16_narrow),
+      TESSERA_KERNEL(tessera_convolve_bfloat16_small),
+      TESSERA_KERNEL(tessera_convolve_float16_large),
+      TESSERA_KERNEL(tessera_convolve_float16_narrow),
+      TESSERA_KERNEL(tessera_convolve_float16_small),
+      TESSERA_KERNEL(tessera_convolve_float32_large),
+      TESSERA_KERNEL(tessera_convolve_float32_narrow),
+      TESSERA_KERNEL(tessera_convolve_float32_small),
+#ifdef TESSERA_HOPPER_KERNELS
+      TESSERA_KERNEL(tessera_hopper_bfloat16_lines_64),
+      TESSERA_KERNEL(tessera_hopper_bfloat16_lines_128),
+      TESSERA_KERNEL(tessera_hopper_bfloat16_lines_128_deep),
+      TESSERA_KERNEL(tessera_hopper_bfloat16_patches_64),
+      TESSERA_KERNEL(tessera_hopper_bfloat16_patches_64_deep),
+      TESSERA_KERNEL(tessera_hopper_bfloat16_patches_128),
+      TESSERA_KERNEL(tessera_hopper_float16_lines_64),
+      TESSERA_KERNEL(tessera_hopper_float16_lines_128),
+      TESSERA_KERNEL(tessera_hopper_float16_lines_128_deep),
+      TESSERA_KERNEL(tessera_hopper_float16_patches_64),
+      TESSERA_KERNEL(tessera_hopper_float16_patches_64_deep),
+      TESSERA_KERNEL(tessera_hopper_float16_patches_128),
+#endif
+  };
+#undef TESSERA_KERNEL
+  return all;
+}
+
 void call(const std::string& name, std::span<void*> arguments) {
-  if (name == "tessera_pool")
-    call(tessera_pool, arguments);
-  else if (name == "tessera_join")
-    call(tessera_join, arguments);
-  else if (name == "tessera_first_convolution")
-    call(tessera_first_convolution, arguments);
-  else if (name == "tessera_classes")
-    call(tessera_classes, arguments);
-  else if (name == "tessera_bend_input")
-    call(tessera_bend_input, arguments);
-  else if (name == "tessera_bend_answer")
-    call(tessera_bend_answer, arguments);
-  else if (name == "tessera_convolve_bfloat16_large")
-    call(tessera_convolve_bfloat16_large, arguments);
-  else if (name == "tessera_convolve_bfloat16_narrow")
-    call(tessera_convolve_bfloat16_narrow, arguments);
-  else if (name == "tessera_convolve_bfloat16_small")
-    call(tessera_convolve_bfloat16_small, arguments);
-  else if (name == "tessera_convolve_float16_large")
-    call(tessera_convolve_float16_large, arguments);
-  else if (name == "tessera_convolve_float16_narrow")
-    call(tessera_convolve_float16_narrow, arguments);
-  else if (name == "tessera_convolve_float16_small")
-    call(tessera_convolve_float16_small, arguments);
-  else if (name == "tessera_convolve_float32_large")
-    call(tessera_convolve_float32_large, arguments);
-  else if (name == "tessera_convolve_float32_narrow")
-    call(tessera_convolve_float32_narrow, arguments);
-  else if (name == "tessera_convolve_float32_small")
-    call(tessera_convolve_float32_small, arguments);
-  else if (name == "tessera_hopper_bfloat16_lines_64")
-    call(tessera_hopper_bfloat16_lines_64, arguments);
-  else if (name == "tessera_hopper_bfloat16_lines_128")
-    call(tessera_hopper_bfloat16_lines_128, arguments);
-  else if (name == "tessera_hopper_bfloat16_lines_128_deep")
-    call(tessera_hopper_bfloat16_lines_128_deep, arguments);
-  else if (name == "tessera_hopper_bfloat16_patches_64")
-    call(tessera_hopper_bfloat16_patches_64, arguments);
-  else if (name == "tessera_hopper_bfloat16_patches_64_deep")
-    call(tessera_hopper_bfloat16_patches_64_deep, arguments);
-  else if (name == "tessera_hopper_bfloat16_patches_128")
-    call(tessera_hopper_bfloat16_patches_128, arguments);
-  else if (name == "tessera_hopper_float16_lines_64")
-    call(tessera_hopper_float16_lines_64, arguments);
-  else if (name == "tessera_hopper_float16_lines_128")
-    call(tessera_hopper_float16_lines_128, arguments);
-  else if (name == "tessera_hopper_float16_lines_128_deep")
-    call(tessera_hopper_float16_lines_128_deep, arguments);
-  else if (name == "tessera_hopper_float16_patches_64")
-    call(tessera_hopper_float16_patches_64, arguments);
-  else if (name == "tessera_hopper_float16_patches_64_deep")
-    call(tessera_hopper_float16_patches_64_deep, arguments);
-  else if (name == "tessera_hopper_float16_patches_128")
-    call(tessera_hopper_float16_patches_128, arguments);
-  else
-    TORCH_CHECK(false, "no kernel ", name);
+  const auto kernel = kernels().find(name);
+  TORCH_CHECK(kernel != kernels().end(), "no kernel ", name);
+  kernel->second(arguments);
 }
 
 /// A block whose threads need no other's.
@@ -409,10 +314,10 @@ void run_apart(const std::string& name, std::span<void*> arguments) {
 /// What lies behind the shared memory that a block asked for.
 constexpr unsigned int kBehind = 0x7fc07fc0U;  // two NaN of bfloat16
 
-void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_pieces,
+void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_vectors,
                   HostThreads how) {
-  require(shared_pieces <= kSharedPieces, "more shared memory than there is");
-  std::ranges::fill(shared_memory, Piece{{kBehind, kBehind, kBehind, kBehind}});
+  require(shared_vectors <= kSharedVectors, "more shared memory than there is");
+  std::ranges::fill(shared_memory, Vector{{kBehind, kBehind, kBehind, kBehind}});
   block().how = how;
   block().copies.fill({});
   block().products.fill({});
@@ -429,7 +334,7 @@ void run_together(const std::string& name, std::span<void*> arguments, std::size
     for (const auto& group : products.groups)
       require(group.empty(), "a block has ended before its products");
   }
-  for (std::size_t i = shared_pieces; i < kSharedPieces; ++i)
+  for (std::size_t i = shared_vectors; i < kSharedVectors; ++i)
     require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kBehind; }),
             "a block has written beyond its shared memory");
 }
@@ -446,7 +351,7 @@ KernelLauncher host_launcher(int& started, HostThreads threads) {
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
       for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
         if (name.starts_with("tessera_convolve") || name.starts_with("tessera_hopper"))
-          run_together(name, arguments, static_cast<std::size_t>(start.shared_bytes) / sizeof(Piece),
+          run_together(name, arguments, static_cast<std::size_t>(start.shared_bytes) / sizeof(Vector),
                        threads);
         else
           run_apart(name, arguments);
