@@ -39,7 +39,7 @@ struct Handle {
 
 extern "C" {
 
-#ifdef MADE_UP_cudnn
+#ifdef STUB_cudnn
 MAKES(cudnnCreate)
 STREAM(cudnnSetStream)
 int cudnnGetStream(void* handle, void** stream) {
@@ -99,7 +99,7 @@ int cudnnGetBatchNormalizationTrainingExReserveSpaceSize(void*, int, int, void*,
 }
 #endif
 
-#ifdef MADE_UP_cublas
+#ifdef STUB_cublas
 MAKES(cublasCreate_v2)
 STREAM(cublasSetStream_v2)
 int cublasGetMathMode(void*, int* mode) {
@@ -122,7 +122,7 @@ LAUNCHES(cublasSdot_v2)
 LAUNCHES(cublasDdot_v2)
 #endif
 
-#ifdef MADE_UP_cublaslt
+#ifdef STUB_cublaslt
 MAKES(cublasLtMatmulPreferenceCreate)
 int cublasLtMatmulDescCreate(void** made, int, int) {
   return make(made);
@@ -142,7 +142,7 @@ int cublasLtMatmul(void*, void*, const void*, const void*, void*, const void*, v
 }
 #endif
 
-#ifdef MADE_UP_nvrtc
+#ifdef STUB_nvrtc
 int nvrtcVersion(int* major, int* minor) {
   *major = 12;
   *minor = 4;
@@ -175,7 +175,7 @@ int nvrtcGetCUBIN(void*, char* code) {
 }
 #endif
 
-#ifdef MADE_UP_nccl
+#ifdef STUB_nccl
 /// Sums over the workers: each keeps its own values.
 int ncclGetUniqueId(void* id) {
   std::memset(id, 1, 128);
@@ -196,7 +196,7 @@ const char* ncclGetErrorString(int) {
 }
 #endif
 
-#ifdef MADE_UP_cuda
+#ifdef STUB_cuda
 int cuDevicePrimaryCtxGetState(int, unsigned* flags, int* active) {
   *flags = 0, *active = 1;
   return 0;
@@ -215,7 +215,7 @@ int cuDeviceGet(int* device, int ordinal) {
   return 0;
 }
 int cuDeviceGetName(char* name, int size, int) {
-  std::snprintf(name, static_cast<std::size_t>(size), "made-up H100");
+  std::snprintf(name, static_cast<std::size_t>(size), "stub H100");
   return 0;
 }
 /// Of an H100: its multiprocessors, and compute capability 9.0.

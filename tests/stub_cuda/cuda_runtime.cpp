@@ -116,7 +116,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
 }
 cudaError_t cudaGetDeviceProperties_v2(cudaDeviceProp* p, int device) {
   *p = {};
-  std::snprintf(p->name, sizeof p->name, "made-up H100 %d", device);
+  std::snprintf(p->name, sizeof p->name, "stub H100 %d", device);
   p->totalGlobalMem = device_bytes;
   p->major = 9, p->minor = 0;
   p->multiProcessorCount = 132, p->maxThreadsPerMultiProcessor = 2048, p->maxThreadsPerBlock = 1024,

@@ -71,7 +71,7 @@ Thread& self() {
 void mistake(const std::string& what) {
   const std::lock_guard lock(guard);
   ++mistakes;
-  std::fprintf(stderr, "made-up CUDA: MISTAKE: %s\n", what.c_str());
+  std::fprintf(stderr, "stub CUDA: MISTAKE: %s\n", what.c_str());
   void* frames[48];
   backtrace_symbols_fd(frames, backtrace(frames, 48), 2);
   if (std::getenv("STUB_CUDA_ABORT") != nullptr) std::abort();
@@ -224,17 +224,17 @@ struct Report {
       const std::lock_guard lock(guard);
       int number = 0;
       for (const Thread& thread : threads()) {
-        std::fprintf(stderr, "made-up CUDA: process %d, %s %d, device %d:\n", getpid(),
+        std::fprintf(stderr, "stub CUDA: process %d, %s %d, device %d:\n", getpid(),
                      thread.first ? "first thread" : "thread", number++, thread.device);
         for (const auto& [call, times] : thread.calls)
-          std::fprintf(stderr, "made-up CUDA: %10ld %s\n", times, call.c_str());
+          std::fprintf(stderr, "stub CUDA: %10ld %s\n", times, call.c_str());
       }
       for (int i = 0; i < device_count; ++i)
-        std::fprintf(stderr, "made-up CUDA: device %d: %zu MiB in use at the end\n", i,
+        std::fprintf(stderr, "stub CUDA: device %d: %zu MiB in use at the end\n", i,
                      used[static_cast<std::size_t>(i)] >> 20);
     }
     if (mistakes > 0)
-      std::fprintf(stderr, "made-up CUDA: %ld MISTAKES in process %d\n", mistakes.load(), getpid());
+      std::fprintf(stderr, "stub CUDA: %ld MISTAKES in process %d\n", mistakes.load(), getpid());
   }
 } report;
 

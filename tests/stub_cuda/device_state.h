@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-// What the made-up devices know, and the rules that a device would enforce.
+// What the stub devices know, and the rules that a device would enforce.
 namespace stub {
 
 // By the environment (cuda_runtime.cpp).

@@ -1,4 +1,4 @@
-// Training and prediction on a made-up CUDA device (tests/stub_cuda/dry-run starts it): what they compute
+// Training and prediction on a stub CUDA device (tests/stub_cuda/dry-run starts it): what they compute
 // means nothing. No exception, no call that a device would refuse, and nothing that waits for the device
 // where none is promised.
 #include <ATen/Functions.h>
@@ -28,13 +28,13 @@ template <class Function>
 Function* stub(Function* /*like*/, const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
 }
-#define MADE_UP(name) stub(name, #name)
+#define STUB(name) stub(name, #name)
 
 /// While it lives, nothing may wait for the device.
 class NobodyWaits {
  public:
-  NobodyWaits() { MADE_UP(stub_cuda_forbid_waiting)(true); }
-  ~NobodyWaits() { MADE_UP(stub_cuda_forbid_waiting)(false); }
+  NobodyWaits() { STUB(stub_cuda_forbid_waiting)(true); }
+  ~NobodyWaits() { STUB(stub_cuda_forbid_waiting)(false); }
 };
 
 Device device_of(int index) {
@@ -48,14 +48,14 @@ Device device_of(int index) {
 class DryRun : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (MADE_UP(stub_cuda_mistakes) == nullptr) GTEST_SKIP() << "start it by tests/stub_cuda/dry-run";
-    before_ = MADE_UP(stub_cuda_mistakes)();
-    launched_ = MADE_UP(stub_cuda_launches)();
+    if (STUB(stub_cuda_mistakes) == nullptr) GTEST_SKIP() << "start it by tests/stub_cuda/dry-run";
+    before_ = STUB(stub_cuda_mistakes)();
+    launched_ = STUB(stub_cuda_launches)();
   }
   void TearDown() override {
     if (IsSkipped()) return;
-    EXPECT_EQ(MADE_UP(stub_cuda_mistakes)(), before_) << "see what the made-up CUDA says above";
-    EXPECT_GT(MADE_UP(stub_cuda_launches)(), launched_) << "no kernel was started";
+    EXPECT_EQ(STUB(stub_cuda_mistakes)(), before_) << "see the output of the stub CUDA above";
+    EXPECT_GT(STUB(stub_cuda_launches)(), launched_) << "no kernel was started";
   }
 
  private:
@@ -251,9 +251,9 @@ INSTANTIATE_TEST_SUITE_P(All, DryTrainingAfterPrediction,
 class DrySecondDevice : public DryTraining {};
 TEST_P(DrySecondDevice, LeavesTheFirstAlone) {
   if (torch::cuda::device_count() < 2) GTEST_SKIP() << "STUB_CUDA_DEVICES=2";
-  MADE_UP(stub_cuda_forbid_device)(0);
+  STUB(stub_cuda_forbid_device)(0);
   std::jthread([&] { train(GetParam()); }).join();
-  MADE_UP(stub_cuda_forbid_device)(-1);
+  STUB(stub_cuda_forbid_device)(-1);
 }
 INSTANTIATE_TEST_SUITE_P(
     All, DrySecondDevice,
@@ -263,9 +263,9 @@ INSTANTIATE_TEST_SUITE_P(
 class DryPredictionSecond : public DryPrediction {};
 TEST_P(DryPredictionSecond, LeavesTheFirstAlone) {
   if (torch::cuda::device_count() < 2) GTEST_SKIP() << "STUB_CUDA_DEVICES=2";
-  MADE_UP(stub_cuda_forbid_device)(0);
+  STUB(stub_cuda_forbid_device)(0);
   std::jthread([&] { predict(GetParam()); }).join();
-  MADE_UP(stub_cuda_forbid_device)(-1);
+  STUB(stub_cuda_forbid_device)(-1);
 }
 INSTANTIATE_TEST_SUITE_P(All, DryPredictionSecond, ::testing::Values([] {
                            PredictionCase c;

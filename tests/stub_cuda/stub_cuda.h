@@ -1,6 +1,6 @@
 #pragma once
 
-// What the made-up libraries and the dry run agree on. All in one process; C, so that the dry run finds it by
+// What the stub libraries and the dry run agree on. All in one process; C, so that the dry run finds it by
 // name.
 
 extern "C" {

@@ -11,8 +11,8 @@
 namespace tessera::gpu {
 namespace {
 
-/// The last channels of an image, as (n, h, w, 2, 2, filters): what belongs to each pixel of half the
-/// resolution. A view.
+/// A view of the last channels of an image as (n, h, w, 2, 2, filters): 2x2 pixels per pixel of half the
+/// resolution.
 at::Tensor pairs_of(const at::Tensor& image, std::int64_t filters) {
   const std::int64_t channels = image.size(1);
   return image.permute({0, 2, 3, 1})
@@ -21,8 +21,8 @@ at::Tensor pairs_of(const at::Tensor& image, std::int64_t filters) {
       .permute({0, 1, 3, 2, 4, 5});
 }
 
-/// Whether a tensor whose last axis is dense can be read in pieces of so many bytes.
-bool is_made_of(const at::Tensor& x, std::int64_t bytes) {
+/// Whether a tensor can be read in aligned elements of so many bytes along its last axis.
+bool can_be_read_in(const at::Tensor& x, std::int64_t bytes) {
   const std::int64_t values = bytes / static_cast<std::int64_t>(x.element_size());
   if (values == 0 || x.stride(-1) != 1 || x.size(-1) % values != 0 || x.storage_offset() % values != 0)
     return false;
@@ -33,28 +33,28 @@ bool is_made_of(const at::Tensor& x, std::int64_t bytes) {
   return true;
 }
 
-/// Copies where the last axes of both are dense.
+/// Copies in elements as wide as the dense last axes of both allow.
 void copy_wide(const at::Tensor& from, const at::Tensor& to) {
-  // No arithmetic is done with them, so any bits are.
-  constexpr std::array kPieces = {at::kComplexDouble, at::kLong, at::kInt};
-  for (const at::ScalarType piece : kPieces) {
-    const auto bytes = static_cast<std::int64_t>(c10::elementSize(piece));
-    if (!is_made_of(from, bytes) || !is_made_of(to, bytes)) continue;
-    to.view(piece).copy_(from.view(piece));
+  // The types serve as containers of bits only.
+  constexpr std::array kWideTypes = {at::kComplexDouble, at::kLong, at::kInt};
+  for (const at::ScalarType wide : kWideTypes) {
+    const auto bytes = static_cast<std::int64_t>(c10::elementSize(wide));
+    if (!can_be_read_in(from, bytes) || !can_be_read_in(to, bytes)) continue;
+    to.view(wide).copy_(from.view(wide));
     return;
   }
   to.copy_(from);
 }
 
-/// An image's pixels in pieces of some rows, (pieces, pixels, channels): so many that a product over each has
-/// about as many values in all as `most_values`, where one has `values`.
-at::Tensor in_pieces(const at::Tensor& image, std::int64_t values, std::int64_t most_values) {
+/// An image's pixels in parts of some rows, (parts, pixels, channels). A product over one part has `values`
+/// values; there are so many parts that all products have about `most_values`.
+at::Tensor in_parts(const at::Tensor& image, std::int64_t values, std::int64_t most_values) {
   const std::int64_t samples = image.size(0), height = image.size(2),
                      wanted = most_values / (samples * values);
-  std::int64_t pieces = std::clamp<std::int64_t>(wanted, 1, height);
-  while (height % pieces != 0)
-    --pieces;
-  return pixels_of(image).reshape({samples * pieces, height / pieces * image.size(3), image.size(1)});
+  std::int64_t parts = std::clamp<std::int64_t>(wanted, 1, height);
+  while (height % parts != 0)
+    --parts;
+  return pixels_of(image).reshape({samples * parts, height / parts * image.size(3), image.size(1)});
 }
 
 }  // namespace
@@ -101,16 +101,16 @@ at::Tensor product_gradient_by_x(const at::Tensor& gradient, const at::Tensor& w
 }
 
 at::Tensor product_gradient_by_weight(const at::Tensor& gradient, const at::Tensor& x) {
-  // One product would have few values, each a sum over all pixels: few of a GPU's processors would have work.
+  // One product would have few values, each a sum over all pixels, and would use few multiprocessors.
   constexpr std::int64_t kMostValues = std::int64_t{1} << 22;
   const std::int64_t values = gradient.size(1) * x.size(1);
-  return at::bmm(in_pieces(gradient, values, kMostValues).transpose(1, 2), in_pieces(x, values, kMostValues))
+  return at::bmm(in_parts(gradient, values, kMostValues).transpose(1, 2), in_parts(x, values, kMostValues))
       .sum(0, false, at::kFloat);
 }
 
 at::Tensor sum_over_pixels(const at::Tensor& image) {
   if (!image.is_cuda()) return image.sum(at::IntArrayRef{0, 2, 3});
-  const at::Tensor pixels = pixels_of(image);  // a product sums many times faster than LibTorch's sum
+  const at::Tensor pixels = pixels_of(image);  // a matrix product is many times faster than LibTorch's sum
   return at::mm(at::ones({1, pixels.size(0)}, pixels.options()), pixels).select(0, 0);
 }
 

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// How many pixels have which probability, by their true class. Counts add up over sections and ranks.
+/// A histogram of probabilities per true class. Counts add up over sections and ranks.
 /// uint8 keeps its 256 values; uint16 and float are sorted into 4096 levels of equal width.
 struct ProbabilityHistogram {
   int levels = 256;
@@ -28,18 +28,18 @@ struct PrecisionRecallPoint {
 /// At every level, from the lowest threshold (recall 1) to the highest. 0 / 0 is 1.
 std::vector<PrecisionRecallPoint> precision_recall_curve(const ProbabilityHistogram& histogram);
 
-/// sum_n (R_n - R_{n-1}) P_n from the highest threshold down, without interpolation: the average precision as
-/// scikit-learn has it. 1 without true interior: there was nothing to find.
+/// Average precision as in scikit-learn: sum_n (R_n - R_{n-1}) P_n from the highest threshold down, without
+/// interpolation. 1 without true interior.
 double average_precision(const ProbabilityHistogram& histogram);
 
-/// Ten bins of probability, [0, 0.1), ... [0.9, 1]: what was said and what was so.
+/// Ten bins of probability, [0, 0.1), ... [0.9, 1]: predicted probability and true share.
 constexpr int kReliabilityBins = 10;
 struct ReliabilityBin {
   double pixels = 0, interior = 0;
   double probability = 0;  ///< sum over the pixels
 };
 
-/// Sums of one section; in doubles, so add them in the order of the sections.
+/// Sums of one section, in double: add them in the order of the sections.
 struct CalibrationSums {
   std::array<ReliabilityBin, kReliabilityBins> bins{};
   double squared_error = 0;  ///< sum of (probability - truth)^2

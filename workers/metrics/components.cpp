@@ -34,12 +34,12 @@ class LabelSets {
     else
       at(a) = b;
   }
-  /// Renumbers the sets 1, 2, ... in the order of their roots and returns how many there are; afterwards
-  /// final_label() holds.
+  /// Numbers the sets 1, 2, ... in the order of their roots, and returns their number. final_label() is valid
+  /// afterwards.
   std::int32_t number() {
     std::int32_t count = 0;
     for (std::int32_t label = 1; label < static_cast<std::int32_t>(parent_.size()); ++label) {
-      // A parent is smaller than its child: it has its number already.
+      // A parent is smaller than its child, so it has its number already.
       at(label) = at(label) == label ? ++count : at(at(label));
     }
     return count;

@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// The pixels of one section sorted by their true component: made once, compared with many predictions.
+/// The pixels of one section sorted by their true component. Made once, it serves many predictions.
 struct TrueComponents {
   std::int32_t count = 0;            ///< components, background (0) aside
   std::vector<std::int32_t> pixels;  ///< raster indices, component after component, background first

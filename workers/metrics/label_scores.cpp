@@ -12,12 +12,12 @@
 namespace tessera {
 namespace {
 
-/// Sums of Jaccard indices travel in units of 2^-36: whole numbers add up alike in any order, and the error
-/// of a mean is below 1e-11.
+/// Sums of Jaccard indices are sent as integers in units of 2^-36. Their sum does not depend on the order,
+/// and the error of a mean is below 1e-11.
 constexpr double kJaccardUnits = 68719476736.0;
 
-/// How many objects (or pairs) have which number of voxels. A volume of n voxels has at most sqrt(2n)
-/// different numbers, so this is small whatever the volume.
+/// The number of objects (or pairs) per number of voxels. A volume of n voxels has at most sqrt(2n) different
+/// numbers, so this is small for any volume.
 using SizeCounts = std::map<std::int64_t, std::int64_t>;
 
 double ratio(double part, double whole) {
@@ -41,21 +41,21 @@ double sum_of_pairs(const SizeCounts& sizes) {
   return sum;
 }
 
-/// Collective. Every rank's records pass by in pieces, in rank order, and each rank keeps what is its own.
+/// Collective. Broadcasts every rank's records in parts, in rank order. Each rank keeps those that it owns.
 template <class Record, class Keep>
 std::vector<Record> pass_around(const Communicator& world, std::vector<Record> mine, Keep&& keep) {
   if (world.size() == 1) return mine;
-  constexpr std::size_t kPiece = 1 << 16;
-  std::vector<Record> kept, piece;
+  constexpr std::size_t kPart = 1 << 16;
+  std::vector<Record> kept, part;
   for (int rank = 0; rank < world.size(); ++rank) {
     std::uint64_t count = mine.size();
     world.broadcast(std::as_writable_bytes(std::span(&count, 1)), rank);
-    for (std::size_t at = 0; at < count; at += kPiece) {
-      piece.resize(std::min(kPiece, count - at));
+    for (std::size_t at = 0; at < count; at += kPart) {
+      part.resize(std::min(kPart, count - at));
       if (rank == world.rank())
-        std::copy_n(mine.begin() + static_cast<std::ptrdiff_t>(at), piece.size(), piece.begin());
-      world.broadcast(std::as_writable_bytes(std::span(piece)), rank);
-      std::copy_if(piece.begin(), piece.end(), std::back_inserter(kept), keep);
+        std::copy_n(mine.begin() + static_cast<std::ptrdiff_t>(at), part.size(), part.begin());
+      world.broadcast(std::as_writable_bytes(std::span(part)), rank);
+      std::copy_if(part.begin(), part.end(), std::back_inserter(kept), keep);
     }
     if (rank == world.rank()) std::vector<Record>().swap(mine);
   }
@@ -80,11 +80,11 @@ void add_up(const Communicator& world, std::array<SizeCounts, 3>& sizes) {
     sizes[static_cast<std::size_t>(one.kind)][one.voxels] += one.objects;
 }
 
-/// Whole numbers that add up over ranks, by these places.
+/// Indices of integers that add up over ranks.
 enum WholeSum : std::size_t { kVoxels, kTruthObjects, kPredictedObjects, kJaccard, kMatched };
 using WholeSums = std::array<std::int64_t, kMatched + kOverlapLevels>;
 
-/// A true object and the only predicted one that may be its partner.
+/// A true object and the only predicted one that can match it.
 struct Candidate {
   std::uint64_t predicted = 0;
   std::int64_t shared = 0, truth = 0;
@@ -96,7 +96,7 @@ struct PredictedLabel {
   std::int64_t voxels = 0, in_truth = 0;
 };
 
-/// Records with the same label become one. Sorts.
+/// Merges records with the same label. Sorts.
 void merge_equal(std::vector<PredictedLabel>& labels) {
   std::sort(labels.begin(), labels.end(), [](const auto& a, const auto& b) { return a.label < b.label; });
   std::size_t kept = 0;
@@ -159,7 +159,7 @@ LabelSums label_sums(LabelTable mine, const Communicator& world) {
   const auto is_mine = [&](std::uint64_t label) { return label_hash(label) % ranks == rank; };
   std::array<SizeCounts, 3> sizes;  // of true objects, predicted ones, pairs
   WholeSums whole{};
-  // All pairs of a true label come to one rank.
+  // One rank gets all pairs of a true label.
   std::vector<LabelOverlap> pairs = pass_around(
       world, std::move(mine).take_overlaps(), [&](const LabelOverlap& pair) { return is_mine(pair.truth); });
   merge_equal(pairs);
@@ -188,7 +188,7 @@ LabelSums label_sums(LabelTable mine, const Communicator& world) {
     begin = end;
   }
   std::vector<LabelOverlap>().swap(pairs);
-  // All that is known of a predicted label comes to one rank.
+  // One rank gets all records of a predicted label.
   merge_equal(predicted);
   predicted =
       pass_around(world, std::move(predicted), [&](const PredictedLabel& one) { return is_mine(one.label); });

@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-/// What two label volumes (or one section of each) give. Sums: sections add up, each a world of its own whose
-/// ids mean nothing in another. Voxels whose true label is 0 are left out of all but the objects; predicted 0
-/// is a label like any other, but no object.
+/// Sums of the scores of two label volumes, or of one section of each. They add up over sections, in each of
+/// which ids are independent. Voxels with true label 0 count for the objects only. Predicted 0 is a label
+/// like any other, but no object.
 struct LabelSums {
   double voxels = 0;
   // sum of n log2 n over the true labels, the predicted ones and the pairs of both
@@ -23,11 +23,11 @@ struct LabelSums {
   friend bool operator==(const LabelSums&, const LabelSums&) = default;
 };
 
-/// Variation of information in bits and adapted Rand error, as scikit-image has them with ignore_labels=(0,).
+/// Variation of information in bits and adapted Rand error, as in scikit-image with ignore_labels=(0,).
 /// 0 / 0 is 1 for precision and recall (no object of two voxels), no voxels give no error.
 struct LabelScores {
-  double voi_split = 0;  ///< H(prediction | truth): objects in pieces
-  double voi_merge = 0;  ///< H(truth | prediction): objects run together
+  double voi_split = 0;  ///< H(prediction | truth): split objects
+  double voi_merge = 0;  ///< H(truth | prediction): merged objects
   double voi = 0;        ///< their sum
   double rand_precision = 1, rand_recall = 1;
   double adapted_rand_error = 0;  ///< 1 - F of the two
@@ -35,10 +35,9 @@ struct LabelScores {
 };
 LabelScores scores_of(const LabelSums& sums);
 
-/// Collective. The sums of the table that all ranks' tables make together; takes the memory of `mine`. Whole
-/// numbers travel, and what is not whole is derived from them in a fixed order: the same bits on every rank
-/// and for any number of ranks. Each rank looks after a share of the labels, so that the whole table is
-/// nowhere.
+/// Collective. The sums over the tables of all ranks; frees the memory of `mine`. Integers are sent, and
+/// others are derived from them in a fixed order: the same bits on every rank and for any number of ranks.
+/// Each rank owns a share of the labels, so that no rank holds the whole table.
 LabelSums label_sums(LabelTable mine, const Communicator& world);
 
 }  // namespace tessera

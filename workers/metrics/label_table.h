@@ -21,7 +21,7 @@ class LabelTable {
   LabelTable();
 
   void add(std::uint64_t truth, std::uint64_t predicted, std::int64_t voxels);
-  /// Adds voxels side by side; fast where neighbours are alike. T, U: unsigned integers.
+  /// Adds voxels in pairs; fast where neighbours are equal. T, U: unsigned integers.
   template <class T, class U>
   void add_voxels(std::span<const T> truth, std::span<const U> predicted) {
     for (std::size_t begin = 0; begin < truth.size();) {
@@ -34,11 +34,11 @@ class LabelTable {
   }
 
   std::size_t size() const { return size_; }
-  /// What the table holds now, in bytes.
+  /// The table's memory in bytes.
   std::size_t bytes() const { return slots_.capacity() * sizeof(LabelOverlap); }
   /// Every pair once, in no particular order.
   std::vector<LabelOverlap> overlaps() const;
-  /// The same, giving up the table's memory slot by slot: no second copy is made.
+  /// The same, and empties the table slot by slot, without a second copy.
   std::vector<LabelOverlap> take_overlaps() &&;
 
  private:
@@ -49,7 +49,7 @@ class LabelTable {
   std::size_t size_ = 0;
 };
 
-/// Bits of a label for choosing a slot, or the rank that looks after the label.
+/// A hash of a label, to choose a slot or the rank that owns the label.
 std::uint64_t label_hash(std::uint64_t label);
 
 }  // namespace tessera

@@ -7,19 +7,18 @@
 
 namespace tessera {
 
-/// The intersection over union from which on a pair counts as found: above 0.5, 0.55, ... 0.95. "Above", as
-/// in the 2018 Data Science Bowl: more than half means that no object has two partners; at exactly 0.5 it
-/// could.
+/// Levels of intersection over union above which a pair matches: 0.5, 0.55, ... 0.95. "Above", as in the 2018
+/// Data Science Bowl: with more than half, no object can match two others; with exactly 0.5 it could.
 constexpr int kOverlapLevels = 10;
 constexpr double overlap_level(int index) {
   return 0.05 * (10 + index);
 }
 
-/// What a set of objects gives: sums over objects, which add up over sections.
+/// Sums over objects. They add up over sections.
 struct ObjectSums {
   double truth = 0, predicted = 0;  ///< objects on either side; background is none
   double jaccard = 0;               ///< sum over the true objects of the Cell Tracking Challenge's measure
-  std::array<double, kOverlapLevels> matched{};  ///< true objects with a partner above each level
+  std::array<double, kOverlapLevels> matched{};  ///< true objects with a match above each level
 
   ObjectSums& operator+=(const ObjectSums& other);
   friend bool operator==(const ObjectSums&, const ObjectSums&) = default;
@@ -27,10 +26,11 @@ struct ObjectSums {
 
 /// Intersection over union of two objects of `truth` and `predicted` pixels that share `shared`.
 double jaccard(std::int64_t shared, std::int64_t truth, std::int64_t predicted);
-/// How many levels the pair is above: 0 to kOverlapLevels, in whole numbers and so without rounding.
+/// The number of levels below the pair's overlap, 0 to kOverlapLevels; computed in integers, without
+/// rounding.
 int levels_reached(std::int64_t shared, std::int64_t truth, std::int64_t predicted);
-/// Whether the predicted object covers more than half of the true one: its partner in the Cell Tracking
-/// Challenge's SEG (Maska et al. 2014), and the only one that can be above an overlap of 0.5.
+/// Whether the predicted object covers more than half of the true one. It is then the match in the Cell
+/// Tracking Challenge's SEG (Maska et al. 2014), and the only one whose overlap can be above 0.5.
 inline bool covers_majority(std::int64_t shared, std::int64_t truth) {
   return 2 * shared > truth;
 }
@@ -38,8 +38,8 @@ inline bool covers_majority(std::int64_t shared, std::int64_t truth) {
 /// The objects of one section.
 ObjectSums object_sums(const Contingency& table);
 
-/// What the sums say. Without true objects SEG is 1: nothing was missed, and by its rule extra objects cost
-/// nothing; precision, recall and F1 take 0 / 0 as 1.
+/// Scores from the sums. Without true objects SEG is 1: by its rule extra objects do not count. For
+/// precision, recall and F1, 0 / 0 is 1.
 struct ObjectScores {
   double seg = 1;
   std::array<double, kOverlapLevels> precision{}, recall{}, f1{};

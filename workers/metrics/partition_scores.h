@@ -5,12 +5,12 @@
 namespace tessera {
 
 // Scores that compare two partitions of a section's pixels into objects. Each has sums, which add up over
-// sections (and over ranks that hold different ones), and scores, which are derived from sums. Doubles
-// because squares of large sections pooled over a volume outgrow 63 bits; whole numbers below 2^53 are exact.
+// sections and ranks, and scores derived from the sums. The sums are doubles, because squares of large
+// sections over a volume exceed 63 bits. Integers below 2^53 are exact.
 
-/// Foreground-restricted Rand, after Arganda-Carreras et al. 2015: pixels with ground truth 0 are dropped;
-/// c_ij counts the pixels of true object i and predicted object j, z those predicted as background, each an
-/// object of its own.
+/// Foreground-restricted Rand, after Arganda-Carreras et al. 2015. Pixels with ground truth 0 are dropped.
+/// c_ij is the number of pixels of true object i and predicted object j; z that of pixels predicted as
+/// background, each of which is an object.
 struct RandSums {
   double truth = 0;      ///< A = sum_i (sum_{j>=0} c_ij)^2
   double predicted = 0;  ///< B = sum_{j>=1} (sum_i c_ij)^2 + z
@@ -46,15 +46,15 @@ struct PairSums {
 };
 PairSums pair_sums(const Contingency& table);
 
-/// How well two partitions agree, 1 being best. `precision` falls with objects run together, `recall` with
-/// objects in pieces; `f` is their harmonic mean.
+/// The agreement of two partitions; 1 is best. Merged objects lower `precision`, split objects lower
+/// `recall`. `f` is their harmonic mean.
 struct PartitionScores {
   double precision = 1, recall = 1, f = 1;
 };
 PartitionScores scores_of(const RandSums& sums);  ///< 0 / 0 is 1
 PartitionScores scores_of(const PairSums& sums);  ///< 0 / 0 is 1
-/// V^Info: the shared information over that of the prediction (recall) and of the truth (precision). By the
-/// challenge's rule f is 0 where either side is one single object (or none): it holds no information.
+/// V^Info: the shared information divided by that of the prediction (recall) and of the truth (precision). By
+/// the challenge's rule f is 0 if either side has at most one object, and so no information.
 PartitionScores scores_of(const InfoSums& sums);
 /// 1 - Rand index over all pairs of pixels; 0 without pairs.
 double rand_index_error(const PairSums& sums);

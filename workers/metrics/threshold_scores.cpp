@@ -18,7 +18,7 @@
 namespace tessera {
 namespace {
 
-// Sums travel between ranks as plain numbers.
+// Ranks exchange sums as plain numbers.
 constexpr std::size_t kNumbers = sizeof(ThresholdSums) / sizeof(double);
 static_assert(std::is_trivially_copyable_v<ThresholdSums> &&
               sizeof(ThresholdSums) == kNumbers * sizeof(double));
@@ -97,7 +97,7 @@ std::vector<ThresholdSums> score_section(std::span<const T> probability, std::sp
   ScoreSeconds& spent = seconds != nullptr ? *seconds : unused;
   assert(probability.size() == truth.size() && static_cast<std::int64_t>(truth.size()) == height * width);
   assert(std::is_sorted(thresholds.begin(), thresholds.end()));
-  // How many thresholds each pixel is above: it is interior at those, whatever the later steps do.
+  // The number of thresholds below each pixel's probability: the pixel is interior at those.
   std::vector<std::uint16_t> above(probability.size());
   std::vector<double> values(choice.warping ? probability.size() : 0);
   std::array<std::vector<double>, 2> pixels_above{std::vector<double>(thresholds.size() + 1, 0),

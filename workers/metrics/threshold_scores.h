@@ -10,7 +10,7 @@
 
 namespace tessera {
 
-/// Which scores to work out beside those of pixels. What each costs is in docs/performance.md, "Scores".
+/// Scores to compute in addition to those of pixels. Their cost is in docs/performance.md, "Scores".
 struct ScoreChoice {
   bool rand = true;      ///< foreground-restricted Rand, V^Info, Rand over all pixels
   bool thin = false;     ///< V^Rand and V^Info after thinning the prediction's borders
@@ -21,13 +21,13 @@ struct ScoreChoice {
   friend bool operator==(const ScoreChoice&, const ScoreChoice&) = default;
 };
 
-/// Time spent on each of them; rand has the components and objects with it.
+/// Time spent on each; that of rand includes components and objects.
 struct ScoreSeconds {
   double rand = 0, thin = 0, warping = 0;
 };
 
-/// What one section gives at one threshold. All are sums: they add up over sections, and over ranks that
-/// hold different sections. What was not asked for is 0.
+/// Sums of one section at one threshold. They add up over sections and ranks. Scores that were not requested
+/// are 0.
 struct ThresholdSums {
   // Pixels, the interior being the positive class.
   double true_positive = 0, false_positive = 0, false_negative = 0, true_negative = 0;
@@ -42,7 +42,7 @@ struct ThresholdSums {
   friend bool operator==(const ThresholdSums&, const ThresholdSums&) = default;
 };
 
-/// What the sums say. 0 / 0 is 1: a section without interior that is predicted without interior is right.
+/// Scores from the sums. 0 / 0 is 1: a section without interior that is predicted so is correct.
 struct ThresholdScores {
   double pixel_error = 0;                            ///< (fp + fn) / pixels
   double precision = 1, recall = 1, f = 1, iou = 1;  ///< of the interior class; F is its Dice coefficient
@@ -56,14 +56,14 @@ struct ThresholdScores {
 };
 ThresholdScores scores_of(const ThresholdSums& sums);
 
-/// `count` (at least 2) thresholds from 0.0 upwards, 1 / (count - 1) added each time in double, so that 11
-/// are 0.0, 0.1, 0.2, 0.30000000000000004, ... as the ISBI-2012 scorer has them. Errors: UsageError.
+/// `count` (at least 2) thresholds from 0.0 upwards, by adding 1 / (count - 1) in double. So 11 thresholds
+/// are 0.0, 0.1, 0.2, 0.30000000000000004, ... as in the ISBI-2012 scorer. Errors: UsageError.
 std::vector<double> accumulated_thresholds(int count);
 
-/// The sums of one section at every threshold (ascending). `probability` is that of the interior: float as
-/// it is, uint8 divided by 255, uint16 by 65535, in double; a pixel is interior where it is above the
-/// threshold. `truth` is non-zero in the interior. Both are (y, x). Components are 4-connected.
-/// T: float, std::uint8_t, std::uint16_t.
+/// The sums of one section at every threshold (ascending). `probability` is that of the interior: float
+/// unchanged, uint8 divided by 255, uint16 by 65535, in double. A pixel is interior if it is above the
+/// threshold. `truth` is non-zero in the interior. Both are (y, x). Components are 4-connected. T: float,
+/// std::uint8_t, std::uint16_t.
 template <class T>
 std::vector<ThresholdSums> score_section(std::span<const T> probability, std::span<const std::uint8_t> truth,
                                          std::int64_t height, std::int64_t width,
@@ -87,15 +87,15 @@ struct ThresholdTable {
 /// A volume at one threshold.
 struct VolumeScores {
   ThresholdScores pooled;  ///< sums over the sections, then divided (micro)
-  // Means over the sections (macro) of the F of each; sections without true interior, which judge nothing,
-  // are left out; 1 where none is left.
+  // Means over the sections (macro) of the F of each. Sections without true interior are left out; 1 if none
+  // is left.
   double rand_f_macro = 1, rand_thin_f_macro = 1, info_f_macro = 1, info_thin_f_macro = 1;
 };
-/// Per threshold, with the sections added in their order: the same bits however ranks shared them.
+/// Per threshold. Sections are added in their order, so the bits do not depend on the ranks.
 std::vector<VolumeScores> volume_scores(const ThresholdTable& table);
 
-/// The index of the best threshold for each score; the lowest one among equals. The warping error knows no
-/// last threshold.
+/// The index of the best threshold for each score, the lowest one of equals. The warping error has no value
+/// at the last threshold.
 struct BestThresholds {
   std::size_t pixel_error = 0, f = 0, iou = 0, rand_f_micro = 0, rand_f_macro = 0, rand_all = 0;
   std::size_t rand_thin = 0, info_thin = 0;  ///< of the means over sections

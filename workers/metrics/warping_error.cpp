@@ -65,7 +65,7 @@ std::size_t count_labels_around(std::span<const std::int32_t> labels, std::int64
   return count;
 }
 
-/// Whether the pixel's neighbours fall apart when it is cleared, seen within `radius`.
+/// Whether clearing the pixel disconnects its neighbours within `radius`.
 bool splits_its_object(std::span<const std::uint8_t> labels, std::int64_t height, std::int64_t width,
                        std::int64_t y, std::int64_t x, std::int64_t radius) {
   const std::int64_t reach = radius == 0 ? std::max(height, width) : radius;
@@ -168,7 +168,7 @@ WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const 
       left.push_back({distance, static_cast<std::int32_t>(i), (y + 1) * (width + 2) + x + 1});
     }
   }
-  // A flipped pixel agrees and is never flipped back: what is left stays in this order, so one sort will do.
+  // A flipped pixel agrees and is never flipped back. So the others keep their order, and one sort is enough.
   std::stable_sort(left.begin(), left.end(),
                    [](const Mismatch& a, const Mismatch& b) { return a.distance > b.distance; });
   Framed warped(truth, height, width);

@@ -6,8 +6,9 @@
 
 namespace tessera {
 
-/// Pixels that still differ after the truth was warped towards a prediction, by what they do to the objects
-/// (Jain et al. 2010; the ISBI-2012 scorer's rules). They add up over sections. Doubles, exact below 2^53.
+/// Pixels that still differ after the truth was warped towards a prediction, by their effect on the objects
+/// (Jain et al. 2010, with the rules of the ISBI-2012 scorer). They add up over sections. Doubles, exact
+/// below 2^53.
 struct WarpingSums {
   double mismatches = 0;  ///< all of the following
   double split_pixels = 0, merge_pixels = 0;
@@ -20,7 +21,7 @@ struct WarpingSums {
   friend bool operator==(const WarpingSums&, const WarpingSums&) = default;
 };
 
-/// A section warped as far as it goes.
+/// A section after warping.
 struct WarpedSection {
   std::vector<std::uint8_t> labels;      ///< (y, x): the truth, 0 or 1, with simple points flipped
   std::vector<std::int32_t> mismatches;  ///< raster indices where it still differs, ascending
@@ -32,8 +33,8 @@ struct WarpedSection {
 WarpedSection warp_section(std::span<const std::uint8_t> truth, std::span<const double> prediction,
                            double threshold, std::int64_t height, std::int64_t width);
 
-/// Says of each mismatch what it is. Whether taking a pixel away splits an object is judged in the square of
-/// `radius` pixels around it; 0 stands for the whole section. The challenge uses 20.
+/// Classifies the mismatches. Whether removing a pixel splits an object is decided in the square of `radius`
+/// pixels around it; 0 means the whole section. The challenge uses 20.
 WarpingSums classify_mismatches(const WarpedSection& warped, std::int64_t height, std::int64_t width,
                                 std::int64_t radius = 20);
 

@@ -6,9 +6,9 @@
 namespace tessera {
 namespace {
 
-// What a pixel is before it has a label. A queued pixel's distance is that of its wave, and pixels get their
-// label in the order of the queue: so a labelled neighbour is never farther than the wave, and the
-// algorithm's distances need not be stored.
+// States of a pixel before it has a label. A queued pixel's distance is that of its wave, and pixels get
+// labels in the order of the queue. So a labelled neighbour is never farther than the wave, and distances
+// need not be stored.
 constexpr std::int32_t kOutside = -3, kUnseen = -2, kQueued = -1, kDam = 0;
 
 }  // namespace

@@ -7,13 +7,13 @@
 
 namespace tessera {
 
-/// The 4-connected components of a 2-D mask grown over its background until they meet, with dams (label 0) of
-/// one pixel between them: the two-level Vincent-Soille watershed by which the ISBI-2012 scorer thins a
-/// proposal's borders. 4-connected, queued in x-major order, neighbours in the order W, N, E, S; a pixel
-/// that meets one basin and dams joins the basin, one that meets dams only is a dam. A mask without a
+/// The 4-connected components of a 2-D mask, grown over its background until they meet, with dams (label 0)
+/// of one pixel between them. This is the two-level Vincent-Soille watershed with which the ISBI-2012 scorer
+/// thins the borders of a proposal. Pixels are queued in x-major order; the order of neighbours is W, N, E,
+/// S. A pixel beside one basin and dams joins the basin; one beside dams only is a dam. A mask without a
 /// component becomes one object. `mask` is (y, x), non-zero inside. Errors: as label_components.
 Components thinned_components(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width);
-/// The same of components that are labelled already.
+/// The same for components that are labelled already.
 Components thin(const Components& components, std::int64_t height, std::int64_t width);
 
 }  // namespace tessera

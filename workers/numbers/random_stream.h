@@ -4,8 +4,8 @@
 
 namespace tessera {
 
-/// Random numbers keyed by (seed, epoch, sample), never by rank, and the same with every compiler: the
-/// standard library's distributions are not.
+/// Random numbers keyed by (seed, epoch, sample), never by rank. They are the same with every compiler,
+/// unlike the standard library's distributions.
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, std::uint64_t epoch, std::uint64_t sample);
@@ -16,11 +16,11 @@ class RandomStream {
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   /// A whole number in [low, high], both included; low <= high.
   std::int64_t integer(std::int64_t low, std::int64_t high);
-  /// Mean 0, standard deviation 1. Takes two numbers.
+  /// Normal: mean 0, standard deviation 1. Consumes two numbers.
   double normal();
-  /// As if so many numbers had been taken.
+  /// Skips so many numbers.
   void skip(std::uint64_t numbers) { state_ += numbers * kStep; }
-  /// The number taken after `i` others is mix_bits(state() + (i + 1) kStep), modulo 2^64.
+  /// The number after `i` others is mix_bits(state() + (i + 1) kStep), modulo 2^64.
   std::uint64_t state() const { return state_; }
   static constexpr std::uint64_t kStep = 0x9E3779B97F4A7C15ULL;
 

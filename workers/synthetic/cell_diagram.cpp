@@ -15,9 +15,9 @@ constexpr double kGroupSections = 14;  ///< the same for the fused cells
 constexpr double kFusedShare = 0.62;   ///< of all seeds
 constexpr std::int64_t kBlock = 16;    ///< pixels that share one list of candidate seeds
 constexpr std::size_t kCandidates = 64;
-constexpr float kFarPx = 20;  ///< distances beyond this are not told apart
+constexpr float kFarPx = 20;  ///< the limit of distances
 
-/// A seed as the section sees it.
+/// A seed relative to a section.
 struct Seed {
   float y = 0, x = 0;
   float height = 0;  ///< signed, out of the section, in pixels
@@ -118,8 +118,8 @@ CellPlace place_among(const std::vector<Seed>& seeds, float y, float x, const fl
     if (power[i] < power[nearest]) nearest = i;
   }
   const std::uint64_t cell = seeds[nearest].cell;
-  // The cell ends where some other seed beats all of the cell's own: of each other seed the farthest surface
-  // counts, of these the nearest.
+  // The cell ends where another seed has a smaller power distance than all seeds of the cell. So of each
+  // other seed the farthest surface counts, and of these the nearest.
   float distance = kFarPx;
   const Seed *own = &seeds[nearest], *neighbour = nullptr;
   for (std::size_t other = 0; other < seeds.size(); ++other) {
@@ -143,14 +143,14 @@ CellPlace place_among(const std::vector<Seed>& seeds, float y, float x, const fl
   const float ny = neighbour->y - own->y, nx = neighbour->x - own->x;
   const float in_section = std::hypot(ny, nx) + 1e-3F;
   const float obliqueness = 1 - in_section / std::hypot(in_section, neighbour->height - own->height);
-  // Back from displaced coordinates to pixels. The membrane of an oblique surface is seen up to twice as
+  // From displaced coordinates back to pixels. The membrane of an oblique surface appears up to twice as
   // wide.
   const float stretch =
       std::hypot(gradient[0] * ny + gradient[2] * nx, gradient[1] * ny + gradient[3] * nx) / in_section;
   return {cell, neighbour->cell, distance / std::clamp(stretch, 0.3F, 3.0F) / (1 + obliqueness), obliqueness};
 }
 
-/// Where the distance jumps over 0 between neighbouring pixels of two cells, both are put on the surface.
+/// If the distance passes 0 between neighbouring pixels of two cells, both get the distance 0.
 void part_touching_cells(std::vector<CellPlace>& places, const SectionWindow& window) {
   const auto part = [](CellPlace& a, CellPlace& b) {
     if (a.cell == b.cell) return;

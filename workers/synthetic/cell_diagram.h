@@ -7,17 +7,17 @@
 
 namespace tessera {
 
-/// Where a pixel lies among the cells.
+/// A pixel's place among the cells.
 struct CellPlace {
   std::uint64_t cell = 0;       ///< id of its cell, > 0
   std::uint64_t neighbour = 0;  ///< id of the nearest other cell
   float distance_px = 0;  ///< to the surface between the two, in the section; up to halved for oblique ones
-  float obliqueness = 0;  ///< 0: that surface stands upright on the section, towards 1: it lies in it
+  float obliqueness = 0;  ///< 0: the surface is perpendicular to the section; near 1: it is parallel
 };
 
-/// The cells of one section: a power diagram of jittered seeds in a lattice (short in y and x, long across
-/// sections), many of which are fused to larger cells, seen through smooth displacements, so that outlines
-/// are organic and processes run, swell and bend from section to section.
+/// The cells of one section: a power diagram of jittered seeds on a lattice, short in y and x, long across
+/// sections. Many seeds are fused to larger cells. Smooth displacements make outlines organic, and processes
+/// move, swell and bend from section to section.
 class CellDiagram {
  public:
   /// `cell_size_px`: the typical width of a cell. The window may reach outside the volume.

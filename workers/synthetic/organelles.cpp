@@ -86,7 +86,7 @@ void paint_mitochondria(std::uint64_t seed, std::int64_t z, const SectionWindow&
         // Pixels inside its outline, and inside its cell with a gap to the membrane.
         const float depth = std::min((1 - radius) * minor + 0.6F * bend[i], places[i].distance_px - 5.0F);
         if (depth < -1.5F) return;
-        // It lives in some of the cells that it would reach into, not in all.
+        // It is drawn in some of the cells that it overlaps, not in all.
         if (uniform_of(hash_of(seed, kHost, static_cast<std::int64_t>(places[i].cell), ky * 4096 + kx, kz)) >
             0.75)
           return;

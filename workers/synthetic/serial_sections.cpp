@@ -28,9 +28,9 @@ enum Stream : std::uint64_t {
   kCellTone
 };
 
-constexpr std::int64_t kMargin = 3;  ///< pixels around the section that the blur looks at
+constexpr std::int64_t kMargin = 3;  ///< pixels around the section that the blur reads
 
-/// A number around 0 with standard deviation 1 from the four 16-bit parts of a hash.
+/// A number with mean 0 and standard deviation 1 from the four 16-bit parts of a hash.
 float normal_of(std::uint64_t hash) {
   const auto sum = static_cast<float>((hash & 0xffffU) + (hash >> 16 & 0xffffU) + (hash >> 32 & 0xffffU) +
                                       (hash >> 48 & 0xffffU));
@@ -45,8 +45,7 @@ float cell_tone(std::uint64_t seed, std::uint64_t cell) {
   return static_cast<float>((u - 0.55) * 26);
 }
 
-/// Gaussian blur of standard deviation 0.8 px; the outer kMargin pixels of the result are not meant to be
-/// used.
+/// Gaussian blur with standard deviation 0.8 px. The outer kMargin pixels of the result are not valid.
 void blur(std::vector<float>& values, [[maybe_unused]] std::int64_t height, std::int64_t width) {
   constexpr std::array<float, 3> kWeights{0.4968F, 0.2275F, 0.0241F};
   std::vector<float> half(values.size());
@@ -99,7 +98,7 @@ SerialSection SerialSections::section(std::int64_t z) const {
   paint_organelles(seed, z, window, places, value);
   for (std::size_t i = 0; i < places.size(); ++i) {
     const CellPlace& place = places[i];
-    // Along a membrane the contrast wanders; where it is low, or the membrane oblique, it nearly vanishes.
+    // The contrast varies along a membrane. It almost vanishes where it is low or the membrane is oblique.
     const float strength =
         std::clamp(0.82F + 0.32F * contrast[i], 0.15F, 1.2F) * (1 - 0.5F * place.obliqueness);
     const float reach = place.distance_px / half_width[i];

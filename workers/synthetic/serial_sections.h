@@ -15,17 +15,17 @@ struct SerialSectionsOptions {
 
 /// One synthetic section; all three row-major, shape.y * shape.x.
 struct SerialSection {
-  std::vector<std::uint8_t> raw;    ///< grey values as of a transmission electron microscope: membranes dark
-  std::vector<std::uint8_t> cells;  ///< 255: inside a cell, 0: membrane (the polarity of ISBI 2012)
+  std::vector<std::uint8_t> raw;  ///< grey values as in transmission electron microscopy: membranes are dark
+  std::vector<std::uint8_t> cells;       ///< 255: inside a cell, 0: membrane (the polarity of ISBI 2012)
   std::vector<std::uint64_t> instances;  ///< the cell's id, 0: membrane; one id over all sections of a cell
 };
 
-/// A synthetic stack that has the difficulties of the real thing: membranes whose contrast varies down to
-/// nearly nothing, organelles that look like membranes and are not, dark cells, grain, sections of different
-/// brightness. Any section can be had at any time: its bytes depend on the options and z only.
+/// A synthetic stack with the difficulties of real ones: membranes with varying, sometimes almost no
+/// contrast, organelles that look like membranes, dark cells, noise, and sections of different brightness.
+/// Sections can be made in any order: the bytes depend on the options and z only.
 class SerialSections {
  public:
-  /// Errors: UsageError for a shape or cell size that cannot be.
+  /// Errors: UsageError for an impossible shape or cell size.
   explicit SerialSections(const SerialSectionsOptions& options);
 
   const SerialSectionsOptions& options() const { return options_; }

@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// A pseudo-random number that depends on its arguments alone.
+/// A pseudo-random number that depends on its arguments only.
 std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, std::int64_t b,
                       std::int64_t c);
 
