@@ -1,5 +1,6 @@
 #include "workers/blocks/block_exchange.h"
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
