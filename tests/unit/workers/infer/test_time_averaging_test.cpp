@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "io/geometry/block_plan.h"
 #include "io/geometry/mirror.h"
 #include "io/geometry/tile_grid.h"
 #include "io/hdf5/volume_reader.h"
