@@ -68,9 +68,12 @@ EXEMPT = {UNET: re.compile(r"pipeline/config/(model_config|experiment)\.(h|cpp)"
 
 LONGEST_FUNCTION = 80
 # What a kernel does with its registers cannot be parted into functions.
-LONG_FUNCTIONS = {"workers/kernels/hopper_kernels.cu: convolve_patches", "pipeline/commands/train.cpp: run_train",
+LONG_FUNCTIONS = {"workers/kernels/hopper/hopper_kernels.cu: convolve_patches", "pipeline/commands/train.cpp: run_train",
                   "pipeline/config/experiment.cpp: read_train", "workers/train/trainer.cpp: Trainer::advance"}
 
+
+# The kernels of one GPU architecture are in a folder of their own, so that they can be deleted.
+HOPPER = pathlib.PurePath("workers/kernels/hopper")
 
 # Arrows against the table that are still to be removed.
 WRONG_INCLUDES = {"io/volume/block_journal.cpp includes io/hdf5/checkpoint_file.h",
@@ -100,7 +103,7 @@ def wrong_places(root=SOURCE):
             wrong.append(f"{file} is in no room")
         elif room_of(file) not in ROOMS:
             wrong.append(f"{file}: the table of rooms lacks {room_of(file)}")
-        elif len(file.parts) > 3:
+        elif len(file.parts) > 3 and file.parent != HOPPER:
             wrong.append(f"{file} is in a room within a room")
     return wrong
 
