@@ -32,12 +32,12 @@ const std::map<std::string, Verb>& verbs() {
       {"infer", {run_infer, "predict a whole volume, tile by tile"}},
       {"evaluate", {run_evaluate, "score a prediction against labels"}},
       {"check", {run_check, "validate an experiment and print its plan"}},
-      {"import", {run_import, "TIFF stack or folder of PNG or TIFF sections to HDF5"}},
-      {"export", {run_export, "HDF5 to a TIFF stack or a folder of PNG sections"}},
-      {"export-model", {run_export_model, "a trained network as a TorchScript file"}},
-      {"report", {run_report, "one HTML file about a run, or about two beside each other"}},
+      {"import", {run_import, "convert a TIFF stack or a folder of PNG or TIFF sections to HDF5"}},
+      {"export", {run_export, "convert HDF5 to a TIFF stack or a folder of PNG sections"}},
+      {"export-model", {run_export_model, "write a trained network as a TorchScript file"}},
+      {"report", {run_report, "write one HTML file about a run, or a comparison of two runs"}},
       {"submit", {run_submit, "send an experiment to a Slurm cluster as a chain of jobs"}},
-      {"status", {run_status, "what is done of a run, what runs, what failed and why"}},
+      {"status", {run_status, "show which stages of a run are done, running or failed, and why"}},
       {"synth", {run_synth, "make a synthetic serial-section stack with labels"}},
       {"verify", {run_verify, "re-read a prediction and compare it with its journal"}},
       {"pack", {run_pack, "compress a finished prediction"}},
@@ -50,7 +50,7 @@ std::string usage() {
   for (const auto& [name, verb] : verbs())
     text += fmt::format("  {:<12} {}\n", name, verb.purpose);
   return text +
-         "\n'tessera VERB --help' tells more; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
+         "\n'tessera VERB --help' explains a verb; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
          "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped early with its state saved\n";
 }
 
@@ -76,7 +76,7 @@ std::string take_log_level(Arguments& arguments) {
 }
 
 int run(Arguments arguments, const Communicator& world) {
-  start_log("info", world.rank(), world.size());  // for what is wrong with the level itself
+  start_log("info", world.rank(), world.size());  // reports a wrong level
   start_log(take_log_level(arguments), world.rank(), world.size());
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
     if (world.is_root()) std::cout << usage();
@@ -98,7 +98,7 @@ int run(Arguments arguments, const Communicator& world) {
   return verb->second.run(Arguments(arguments.begin() + 1, arguments.end()), world);
 }
 
-/// The same error on every rank is said once; the ranks leave quietly, together.
+/// For an error that every rank has: the root reports it, and all ranks return the same exit code.
 int leave_together(const Communicator& world, const std::exception& error, int exit_code) {
   const auto level = exit_code == kExitStopped ? spdlog::level::warn : spdlog::level::err;
   if (!world.is_root()) return exit_code;
@@ -107,7 +107,7 @@ int leave_together(const Communicator& world, const std::exception& error, int e
   return exit_code;
 }
 
-/// Runs the verb and sees to it that every rank ends.
+/// Runs the verb. Every rank ends: with an exit code, or by MPI_Abort when one rank alone failed.
 int run_together(const Arguments& arguments, const MpiSession& mpi) {
   const Communicator world = mpi.world();
   try {
@@ -121,7 +121,7 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
   } catch (const std::exception& error) {
     spdlog::error("{}", message_of(error));
   }
-  mpi.abort(kExitFailed);  // this rank alone, maybe: the others wait
+  mpi.abort(kExitFailed);  // this rank may have failed alone: the others wait
 }
 
 }  // namespace
@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
   // on some parallel file systems.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
   keep_hdf5_from_cleaning_up();
-  // A file beyond 'ulimit -f' is an error to report, like a full disk, and no reason to die without a word.
+  // A write beyond 'ulimit -f' then fails with an error code, which is reported like a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
   start_log("info", 0, 1);  // until MPI has started
   try {

@@ -3,12 +3,17 @@
 #include <cstdint>
 #include <string>
 
+#include "io/base/enum_names.h"
+
 namespace tessera {
 
 enum class Padding {
   valid,  ///< the output is smaller than the input by the margin on each side
   same,   ///< the output has the input's side
 };
+constexpr auto enum_names(Padding) {
+  return std::to_array<EnumName<Padding>>({{Padding::valid, "valid"}, {Padding::same, "same"}});
+}
 
 /// What tiling must know of a network along one axis, in voxels. Inputs whose origins lie on the same phase
 /// of `alignment` see the same pooling grid, so their outputs agree exactly where both are free of the

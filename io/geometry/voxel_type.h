@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/geometry/box.h"
 
 namespace tessera {
@@ -17,9 +17,16 @@ namespace tessera {
 /// The voxel types of volumes in memory. Files may hold others; the reader says which become which. Only
 /// results are written as float16; read again they are float32.
 enum class VoxelType { uint8, uint16, uint32, uint64, float32, float16 };
+constexpr auto enum_names(VoxelType) {
+  return std::to_array<EnumName<VoxelType>>({{VoxelType::uint8, "uint8"},
+                                             {VoxelType::uint16, "uint16"},
+                                             {VoxelType::uint32, "uint32"},
+                                             {VoxelType::uint64, "uint64"},
+                                             {VoxelType::float32, "float32"},
+                                             {VoxelType::float16, "float16"}});
+}
 
 std::int64_t size_of(VoxelType type);
-std::string_view name_of(VoxelType type);
 
 template <class T>
 constexpr VoxelType voxel_type_of() {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/hdf5/volume_reader.h"
 
 namespace tessera {
@@ -24,6 +25,12 @@ struct Hdf5Entry {
   std::optional<VolumeInfo> volume;  ///< where VolumeReader can read it
   std::string problem;               ///< why it is no volume, or cannot be opened
 };
+constexpr auto enum_names(Hdf5Entry::Kind) {
+  return std::to_array<EnumName<Hdf5Entry::Kind>>({{Hdf5Entry::Kind::dataset, "dataset"},
+                                                   {Hdf5Entry::Kind::external_link, "external link"},
+                                                   {Hdf5Entry::Kind::soft_link, "soft link"},
+                                                   {Hdf5Entry::Kind::broken, "broken"}});
+}
 
 struct Hdf5Listing {
   std::map<std::string, std::string> attributes;  ///< the string attributes of the file's root

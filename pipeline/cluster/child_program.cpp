@@ -47,7 +47,7 @@ std::array<int, 2> open_pipe() {
   return ends;
 }
 
-/// Reads what is there; closes the end where there is no more to come.
+/// Reads the available bytes; closes the pipe at its end.
 void read_some(PipeEnd& from, std::string& to) {
   std::array<char, 65536> buffer{};
   const ssize_t count = read(from.get(), buffer.data(), buffer.size());
@@ -58,7 +58,7 @@ void read_some(PipeEnd& from, std::string& to) {
   }
 }
 
-/// Reads both ends until they are closed. False when the time was over before.
+/// Reads both pipes until they are closed. False when the time is over before.
 bool read_all(PipeEnd& output, PipeEnd& errors, ProgramEnd& end, double until_s) {
   while (output.get() >= 0 || errors.get() >= 0) {
     const double left = until_s - seconds_now();

@@ -6,20 +6,20 @@
 
 namespace tessera {
 
-/// How a program ended and what it said.
+/// The exit code and the output of a program.
 struct ProgramEnd {
-  int exit_code = 0;  ///< 128 + the signal that killed it, as shells say
+  int exit_code = 0;  ///< 128 + the number of the signal that killed it
   std::string output, errors;
 };
 
-/// Runs a program to its end, without a shell: `command` is found in PATH and gets the other arguments as
-/// they are. Its standard input is empty; `environment` is set besides this process's own. After `limit_s`
-/// seconds it is killed. Errors: Error when it cannot be started or takes longer. Not for ranks under MPI
-/// that use the network: it forks.
+/// Runs a program to its end, without a shell. `command` is the program, which is looked up in PATH, and its
+/// arguments. Standard input is empty; `environment` is added to this process's own. After `limit_s` seconds
+/// the program is killed. Errors: Error when it cannot be started or takes longer. It forks: not for ranks
+/// whose MPI uses a network that forbids this.
 ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
                        const std::map<std::string, std::string>& environment = {});
 
-/// Whether PATH has such a program.
+/// Whether PATH has an executable of this name.
 bool program_exists(const std::string& name);
 
 }  // namespace tessera

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cctype>
+#include <optional>
 
 #include "io/base/error.h"
 #include "pipeline/cluster/job_bash.h"
@@ -35,29 +36,11 @@ class Directives {
 
 }  // namespace
 
-std::string name_of(Stage stage) {
-  switch (stage) {
-    case Stage::train:
-      return "train";
-    case Stage::infer:
-      return "infer";
-    case Stage::evaluate:
-      return "evaluate";
-    case Stage::report:
-      break;
-  }
-  return "report";
-}
-
-std::vector<Stage> all_stages() {
-  return {Stage::train, Stage::infer, Stage::evaluate, Stage::report};
-}
-
 Stage stage_of(const std::string& name) {
-  for (const Stage stage : all_stages()) {
-    if (name_of(stage) == name) return stage;
-  }
-  throw UsageError(fmt::format("'{}' is no stage: there are train, infer, evaluate and report", name));
+  const std::optional<Stage> stage = value_named<Stage>(name);
+  if (!stage)
+    throw UsageError(fmt::format("'{}' is no stage: there are train, infer, evaluate and report", name));
+  return *stage;
 }
 
 const SlurmResources& resources_of(Stage stage, const SlurmConfig& config) {

@@ -4,24 +4,30 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "pipeline/config/slurm_config.h"
 
 namespace tessera {
 
-/// The parts of an experiment, in their order; each is a job, and a verb.
+/// The stages of an experiment, in their order. Each is a job and a verb.
 enum class Stage { train, infer, evaluate, report };
-std::string name_of(Stage stage);
-/// Errors: UsageError naming the stages that there are.
+constexpr auto enum_names(Stage) {
+  return std::to_array<EnumName<Stage>>({{Stage::train, "train"},
+                                         {Stage::infer, "infer"},
+                                         {Stage::evaluate, "evaluate"},
+                                         {Stage::report, "report"}});
+}
+/// Errors: UsageError with the names of the stages.
 Stage stage_of(const std::string& name);
-std::vector<Stage> all_stages();
 
 const SlurmResources& resources_of(Stage stage, const SlurmConfig& config);
 
-/// The batch script of a stage: `#SBATCH` lines from the config, then slurm/job.bash, whole. Nothing in it
-/// comes from the user but the checked words of `slurm:`; all names of files are arguments of the script:
+/// The batch script of a stage: `#SBATCH` lines from the config, then the whole of slurm/job.bash. Its only
+/// text from the user is that of the checked keys of `slurm:`. All names of files are arguments of the
+/// script:
 ///   PROGRAM FOLDER SITE_ENV CONFIG...
-/// `tasks`: of a job array (0: none), one for each CONFIG.
-/// `experiment`: for the job's name; characters that a name must not have become '_'.
+/// `tasks`: the size of a job array, one task for each CONFIG; 0: no array.
+/// `experiment`: part of the job's name, in which forbidden characters become '_'.
 std::string job_script(Stage stage, const SlurmConfig& config, const std::string& experiment,
                        std::int64_t tasks);
 

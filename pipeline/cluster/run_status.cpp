@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,134 +11,28 @@
 #include <sstream>
 
 #include "io/base/error.h"
-#include "io/volume/block_journal.h"
+#include "pipeline/cluster/stage_work.h"
 #include "pipeline/config/experiment.h"
 
 namespace tessera {
 namespace fs = std::filesystem;
 namespace {
 
-/// Of a log, from its end: errors stand there.
+/// Bytes read from the end of a log, where the errors are.
 constexpr std::int64_t kLogTail = 256 << 10;
 
-std::string tail_of(const fs::path& file, std::int64_t bytes) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return {};
-  in.seekg(0, std::ios::end);
-  const std::int64_t size = in.tellg();
-  in.seekg(std::max<std::int64_t>(0, size - bytes));
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::string text_of(const fs::path& file) {
-  return tail_of(file, std::int64_t{1} << 30);
-}
-
-nlohmann::json json_file(const fs::path& file, std::vector<std::string>& problems) {
-  const std::string text = text_of(file);
-  if (text.empty()) return {};
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_object()) return value;
-  problems.push_back(fmt::format("{} is damaged", file.string()));
-  return {};
-}
-
-/// The text of a key; "" where it has none.
-std::string text_at(const nlohmann::json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key) || !object[key].is_string()) return {};
-  return object[key].get<std::string>();
-}
-
-/// The experiment of a run as the file says it; none where there is none.
-std::optional<ExperimentConfig> experiment_in(const fs::path& file, std::vector<std::string>& problems) {
-  const std::string text = text_of(file);
-  if (text.empty()) return std::nullopt;
-  try {
-    return parse_experiment(text, file.string(), {}, {});
-  } catch (const Error& error) {
-    problems.push_back(error.what());
-    return std::nullopt;
-  }
-}
-
-/// How far the work of a stage is, by its files.
-struct Work {
-  std::int64_t done = 0, all = 0;
-  std::string words;
-  std::string end;  ///< done, running, stopped or failed; "": nothing there
-};
-
-Work training_work(const RunFolder& folder, const ExperimentConfig* config,
-                   std::vector<std::string>& problems) {
-  Work work;
-  const nlohmann::json record = json_file(folder.path() / "training.json", problems);
-  work.end = text_at(record, "end");
-  std::istringstream rows(tail_of(folder.metrics(), 64 << 10));
-  for (std::string row; std::getline(rows, row);) {
-    const long iteration = std::strtol(row.c_str(), nullptr, 10);
-    if (!rows.eof() && iteration > 0) work.done = iteration;
-  }
-  if (config != nullptr) work.all = config->train.iterations;
-  if (work.done > 0)
-    work.words =
-        fmt::format("iteration {}{}", work.done, work.all > 0 ? fmt::format(" of {}", work.all) : "");
-  return work;
-}
-
-/// `directory`: what the experiment's paths are relative to.
-Work inference_work(const RunFolder& folder, const ExperimentConfig* config, const fs::path& directory,
-                    std::vector<std::string>& problems) {
-  Work work;
-  const nlohmann::json report = json_file(folder.path() / "inference.json", problems);
-  work.end = text_at(report, "end");
-  if (config == nullptr || !config->infer.output) return work;
-  const fs::path file = journal_of(directory / config->infer.output->file);
-  std::error_code error;
-  if (!fs::exists(file, error)) return work;
-  try {
-    const JournalContents journal = read_journal(file);
-    work.all = journal.head.blocks.count();
-    work.done = work.all - journal.blocks_left();
-    work.words = fmt::format("{} of {} blocks", work.done, work.all);
-    if (work.done == work.all) {
-      work.end = "done";
-    } else if (work.end == "done") {
-      work.end = "running";  // the report is an earlier result's
-    }
-  } catch (const Error& damaged) {
-    problems.push_back(damaged.what());
-  }
-  return work;
-}
-
-Work file_work(const fs::path& file, const std::string& words) {
-  std::error_code error;
-  return fs::exists(file, error) ? Work{1, 1, words, "done"} : Work{};
-}
-
-Work evaluation_work(const RunFolder& folder, std::vector<std::string>& problems) {
-  Work work = file_work(folder.path() / "evaluation.json", "scored");
-  const nlohmann::json scores = json_file(folder.path() / "evaluation.json", problems);
-  // Only of a probability.
-  const auto least = nlohmann::json::json_pointer("/best/pixel_error/value");
-  if (scores.is_object() && scores.contains(least) && scores[least].is_number()) {
-    work.words = fmt::format("pixel error {:.4f}", scores[least].get<double>());
-  }
-  return work;
-}
-
-void add_work(StageStatus& status, const Work& work) {
-  status.work = work.words;
+void add_work(StageStatus& status, const StageWork& work) {
+  status.work = work.text;
   status.done = work.done;
   status.all = work.all;
   if (!status.job.empty()) return;
-  // Not by Slurm: what the files say.
+  // Without a job the files decide.
   if (work.end == "done") status.state = StageState::done;
   if (work.end == "stopped") status.state = StageState::stopped;
   if (work.end == "failed") status.state = StageState::failed;
   if (work.end == "running") {
     status.state = StageState::running;
-    status.why = "by the files of the run: it runs, or was killed";
+    status.why = "by the files of the run: it is running, or was killed";
   }
 }
 
@@ -172,9 +65,9 @@ StageStatus of_all_tasks(Stage stage, const SubmittedJob& job, const std::vector
   return all;
 }
 
-/// Why a job waits, in words, by Slurm's reason.
-std::string waiting_words(const std::string& reason, const std::vector<JobStart>& starts) {
-  if (reason == "Dependency") return "waits for the stage before";
+/// A message for Slurm's reason why a job waits.
+std::string waiting_message(const std::string& reason, const std::vector<JobStart>& starts) {
+  if (reason == "Dependency") return "waits for the stage before it";
   if (reason == "BeginTime" && !starts.empty()) return "requeued, starts again in a moment";
   if (reason.empty() || reason == "Priority" || reason == "Resources") return "waits for its turn";
   return fmt::format("waits: {}", reason);
@@ -193,7 +86,7 @@ class StatusReader {
     std::error_code error;
     if (!fs::is_directory(folder.path(), error)) {
       throw UsageError(
-          fmt::format("{} is no run folder: name one, or its experiment", folder.path().string()));
+          fmt::format("{} is not a run folder: name one, or its experiment", folder.path().string()));
     }
     try {
       submission_ = read_submission(jobs_);
@@ -205,7 +98,7 @@ class StatusReader {
     }
     if (!config_ && !submission_ && !fs::exists(folder.path() / "training.json", error) &&
         !fs::exists(folder.path() / "evaluation.json", error)) {
-      throw UsageError(fmt::format("{} holds nothing of a run", folder.path().string()));
+      throw UsageError(fmt::format("{} holds no file of a run", folder.path().string()));
     }
   }
 
@@ -213,7 +106,7 @@ class StatusReader {
     status_.experiment = submission_ ? submission_->experiment : config_ ? config_->name : "";
     if (submission_) status_.submitted = submission_->submitted;
     ask_slurm();
-    for (const Stage stage : all_stages())
+    for (const Stage stage : values_of<Stage>())
       status_.stages.push_back(stage_status(stage));
     return status_;
   }
@@ -227,28 +120,13 @@ class StatusReader {
     } catch (const Error& error) {
       slurm_answers_ = false;
       status_.problems.push_back(
-          fmt::format("{}; what is said here is by the files of the run", error.what()));
+          fmt::format("{}; these states come from the files of the run", error.what()));
     }
   }
 
   const JobState* slurm_of(const std::string& id) const {
     const auto found = slurm_.find(id);
     return found == slurm_.end() ? nullptr : &found->second;
-  }
-
-  Work work_of(Stage stage, const RunFolder& folder, const ExperimentConfig* config) {
-    const fs::path directory = submission_ ? submission_->directory : fs::path();
-    switch (stage) {
-      case Stage::train:
-        return training_work(folder, config, status_.problems);
-      case Stage::infer:
-        return inference_work(folder, config, directory, status_.problems);
-      case Stage::evaluate:
-        return evaluation_work(folder, status_.problems);
-      case Stage::report:
-        break;
-    }
-    return file_work(folder.path() / "report.html", (folder.path() / "report.html").string());
   }
 
   StageStatus job_status(Stage stage, const std::string& id) const {
@@ -272,7 +150,8 @@ class StatusReader {
     status.stage = stage;
     if (!job || job->volumes.empty()) {
       if (job) status = job_status(stage, job->id);
-      add_work(status, work_of(stage, folder_, config_ ? &*config_ : nullptr));
+      add_work(status, work_of(stage, folder_, config_ ? &*config_ : nullptr,
+                               submission_ ? submission_->directory : fs::path(), status_.problems));
       return status;
     }
     std::vector<StageStatus> tasks;
@@ -293,31 +172,11 @@ class StatusReader {
 
 }  // namespace
 
-std::string name_of(StageState state) {
-  switch (state) {
-    case StageState::not_started:
-      return "not started";
-    case StageState::waiting:
-      return "waiting";
-    case StageState::running:
-      return "running";
-    case StageState::done:
-      return "done";
-    case StageState::stopped:
-      return "stopped";
-    case StageState::failed:
-      return "failed";
-    case StageState::cancelled:
-      break;
-  }
-  return "cancelled";
-}
-
 std::string last_error(const fs::path& log) {
   static const std::regex ours("(\\[rank [0-9]+\\] )?(error|critical): (.*)");
   static const std::regex begins("[-0-9]+T[:0-9]+ .*: job [0-9_]+, start [0-9]+, on .*");
   static const std::regex theirs("(srun|slurmstepd|bash|.*/slurm_script)(: error)?: (.*)");
-  std::istringstream lines(tail_of(log, kLogTail));
+  std::istringstream lines(file_tail(log, kLogTail));
   std::string own, other;
   std::smatch match;
   for (std::string line; std::getline(lines, line);) {
@@ -343,8 +202,8 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
   status.starts = static_cast<std::int64_t>(starts.size());
   const JobStart* last = starts.empty() ? nullptr : &starts.back();
   const auto failure = [&](const std::string& otherwise) {
-    const std::string words = last_error(log);
-    return words.empty() ? otherwise : words;
+    const std::string message = last_error(log);
+    return message.empty() ? otherwise : message;
   };
   if (slurm != nullptr && slurm->active()) {
     if (slurm->state == "PENDING" && slurm->reason == "DependencyNeverSatisfied") {
@@ -352,7 +211,7 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
       status.why = "the stage before it failed";
     } else if (!runs(slurm->state)) {
       status.state = StageState::waiting;
-      status.why = waiting_words(slurm->reason, starts);
+      status.why = waiting_message(slurm->reason, starts);
     } else {
       status.state = StageState::running;
       status.why = fmt::format("on {}, {} of {}", slurm->nodes, slurm->time,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "pipeline/cluster/job_script.h"
 #include "pipeline/cluster/slurm_client.h"
 #include "pipeline/cluster/submission.h"
@@ -13,21 +14,29 @@
 namespace tessera {
 
 enum class StageState { not_started, waiting, running, done, stopped, failed, cancelled };
-std::string name_of(StageState state);
+constexpr auto enum_names(StageState) {
+  return std::to_array<EnumName<StageState>>({{StageState::not_started, "not started"},
+                                              {StageState::waiting, "waiting"},
+                                              {StageState::running, "running"},
+                                              {StageState::done, "done"},
+                                              {StageState::stopped, "stopped"},
+                                              {StageState::failed, "failed"},
+                                              {StageState::cancelled, "cancelled"}});
+}
 
-/// Where a stage of a run stands.
+/// The state of a stage of a run.
 struct StageStatus {
   Stage stage = Stage::train;
   StageState state = StageState::not_started;
   std::string job;                 ///< "" when it was not submitted
   std::int64_t starts = 0;         ///< of the job
   std::int64_t done = 0, all = 0;  ///< iterations, blocks or, of an array, volumes; 0 of 0: not known
-  std::string work;                ///< how far it is, in words
-  std::string why;                 ///< it waits, stopped or failed
+  std::string work;                ///< its progress as text
+  std::string why;                 ///< why it waits, stopped or failed
 };
 
-/// What is done of a run, what runs, what failed, and why: from the files in its folder, the journal of its
-/// result, and Slurm where it was submitted.
+/// The states of a run's stages, from the files in its folder, the journal of its result and, where it was
+/// submitted, from Slurm.
 struct RunStatus {
   std::string run_folder, experiment, submitted;
   std::vector<StageStatus> stages;
@@ -38,15 +47,15 @@ struct RunStatus {
   nlohmann::ordered_json json() const;
 };
 
-/// Errors: UsageError when there is nothing of a run in the folder; what is damaged is told in `problems`.
+/// Errors: UsageError when the folder holds no file of a run. Damaged files are listed in `problems`.
 RunStatus read_run_status(const RunFolder& folder);
 
-/// How a job stands by what Slurm says of it (null: nothing) and by the record of its starts; `log`: its log,
-/// for why it failed. `job`, `starts`, `state` and `why` of the result are filled in.
+/// The state of a job from `slurm` (null: Slurm does not know it) and the record of its starts. `log` is
+/// searched for the cause of a failure. Fills in `stage`, `job`, `starts`, `state` and `why`.
 StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
                       const std::vector<JobStart>& starts, const std::filesystem::path& log);
 
-/// The last message of an error in a log, without its continuation; "" when there is none.
+/// The first line of the last error message in a log; "" without one.
 std::string last_error(const std::filesystem::path& log);
 
 }  // namespace tessera

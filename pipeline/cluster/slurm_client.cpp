@@ -15,7 +15,7 @@
 namespace tessera {
 namespace {
 
-/// Slurm's own time-outs are shorter.
+/// Longer than Slurm's own time-outs.
 constexpr double kLimit_s = 120;
 
 std::vector<std::string> fields_of(const std::string& line) {
@@ -39,7 +39,7 @@ std::string trimmed(const std::string& text) {
   return end == std::string::npos ? "" : text.substr(0, end + 1);
 }
 
-/// "2-5,7" as numbers, up to what is no number.
+/// The numbers of a list such as "2-5,7", up to the first part that is not a number.
 std::vector<int> numbers_of(const std::string& list) {
   std::vector<int> numbers;
   std::istringstream in(list);
@@ -56,7 +56,7 @@ std::vector<int> numbers_of(const std::string& list) {
   return numbers;
 }
 
-/// Tasks of an array that wait together are one line, "17_[2-5,7%2]": one state for each.
+/// One state for each task of a line such as "17_[2-5,7%2]", which squeue prints for waiting tasks.
 std::vector<JobState> each_task(const JobState& state) {
   const auto open = state.id.find("_[");
   if (open == std::string::npos) return {state};
@@ -133,8 +133,8 @@ std::vector<JobState> job_states(const std::vector<std::string>& ids) {
       if (known.insert(one.id).second) states.push_back(one);
     }
   };
-  // One at a time: squeue gives nothing at all of a list with a job that it has forgotten. Long lists of
-  // tasks are cut unless SLURM_BITSTR_LEN is 0.
+  // One job per call: squeue prints nothing for a list with an unknown job. It cuts long lists of tasks
+  // unless SLURM_BITSTR_LEN is 0.
   for (const std::string& id : ids) {
     const ProgramEnd end = run_program(
         {"squeue", "--noheader", "--array", "--states=all", "--jobs=" + id, "--format=%i|%T|%r|%N|%M|%l"},

@@ -7,12 +7,12 @@
 
 namespace tessera {
 
-/// What Slurm knows of a job, or of a task of a job array.
+/// The state of a job, or of a task of a job array, in Slurm.
 struct JobState {
   std::string id;                               ///< "17", or "17_3"
   std::string state;                            ///< Slurm's word: PENDING, RUNNING, COMPLETED, FAILED, ...
   std::string reason, nodes, time, time_limit;  ///< as squeue writes them
-  bool active() const;                          ///< waiting, running, or about to end
+  bool active() const;                          ///< waiting, running or ending
 };
 
 /// A job to be submitted.
@@ -20,13 +20,13 @@ struct JobRequest {
   std::filesystem::path script;
   std::vector<std::string> arguments;  ///< of the script
   std::string log;                     ///< a file name with sbatch's patterns (%j)
-  std::string after;                   ///< the job that must have ended well; "": none
+  std::string after;                   ///< the job that must succeed first; "": none
 };
 
-/// The arguments of sbatch for it.
+/// The command line of sbatch for a job.
 std::vector<std::string> sbatch_command(const JobRequest& request);
 
-/// `path` as a part of a file name with patterns.
+/// `path` with its % escaped, as a part of a file name with patterns.
 std::string without_patterns(const std::string& path);
 
 /// Submits with sbatch. Returns the job's id. Errors: Error with what sbatch said.
@@ -34,9 +34,8 @@ std::string submit_job(const JobRequest& request);
 /// Cancels with scancel. Errors: Error.
 void cancel_jobs(const std::vector<std::string>& ids);
 
-/// What Slurm says of these jobs, by squeue and, of those that it has forgotten, by sacct where there is one;
-/// array tasks each for itself. Jobs that Slurm knows nothing of are absent. Errors: Error when squeue is
-/// missing or gives no answer.
+/// The states of jobs, from squeue; where sacct exists, also of jobs that squeue no longer lists. Tasks of an
+/// array are separate. Unknown jobs are absent. Errors: Error when squeue is missing or fails.
 std::vector<JobState> job_states(const std::vector<std::string>& ids);
 
 /// One line of `squeue --format=%i|%T|%r|%N|%M|%l`, or of `sacct --format=JobID,State,NodeList,Elapsed -P`.

@@ -56,8 +56,9 @@ std::optional<Submission> read_submission(const JobFolder& folder) {
     }
     return submission;
   } catch (const nlohmann::json::exception&) {
-    throw Error(fmt::format("{} is damaged: remove it, and the jobs of this run are not known any more",
-                            folder.record().string()));
+    throw Error(
+        fmt::format("{} is damaged: remove it; 'tessera status' then no longer knows the jobs of this run",
+                    folder.record().string()));
   }
 }
 

@@ -17,7 +17,7 @@ struct SubmittedJob {
   std::vector<std::string> volumes;  ///< of a job array: each task's volume; empty for a plain job
 };
 
-/// What `submit` did, in `<run folder>/jobs/submission.json`.
+/// The record of `submit` in `<run folder>/jobs/submission.json`.
 struct Submission {
   std::string submitted;  ///< UTC, such as 2026-11-22T19:07:49Z
   std::string experiment;
@@ -54,7 +54,7 @@ class JobFolder {
 
 /// Errors: Error.
 void write_submission(const JobFolder& folder, const Submission& submission);
-/// Nothing where there is none. Errors: Error when it is damaged.
+/// None when the file does not exist. Errors: Error when it is damaged.
 std::optional<Submission> read_submission(const JobFolder& folder);
 
 /// A start of a job, as its script recorded it.
@@ -63,8 +63,8 @@ struct JobStart {
   int exit_code = -1;   ///< -1: not recorded
   std::string outcome;  ///< done, stopped, late, died, failed, or ended (by Slurm); "": not recorded
 };
-/// Reads STAGE-JOB.starts, in the order of the file; nothing where there is none. Lines that are cut short
-/// are left out.
+/// Reads STAGE-JOB.starts, in the order of the file; empty when it does not exist. Incomplete lines are
+/// skipped.
 std::vector<JobStart> read_starts(const std::filesystem::path& file);
 
 }  // namespace tessera

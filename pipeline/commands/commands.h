@@ -7,9 +7,9 @@
 
 namespace tessera {
 
-/// The verbs of the command line, a file each. All are collective over `world`: under mpirun every rank
-/// calls the same one with the same arguments (what stands after the verb). Each returns the exit code or
-/// throws UsageError (exit code 2), StoppedEarly (75) or any other exception (1).
+/// The verbs of the command line, one file each. All are collective over `world`: under mpirun every rank
+/// calls the same verb with the same arguments (those after the verb). Each returns the exit code, or throws
+/// UsageError (exit code 2), StoppedEarly (75) or any other exception (1).
 using Arguments = std::vector<std::string>;
 
 int run_train(const Arguments& arguments, const Communicator& world);

@@ -35,28 +35,28 @@ po::options_description evaluate_options() {
       ("prediction", po::value<std::string>(),
        "probability of the interior, or labels or classes, FILE.h5:/path")  //
       ("kind", po::value<std::string>(),
-       "what it holds: probability, labels (ids of objects), classes; auto: by its type")  //
-      ("instances", "short for --kind labels")                                             //
+       "content of the prediction: probability, labels (ids of objects), classes; auto: by its type")  //
+      ("instances", "short for --kind labels")                                                         //
       ("scores", po::value<std::string>(),
-       "of a probability: rand,thin,warping,objects,calibration or auto")                              //
-      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")           //
-      ("class", po::value<std::int64_t>(), "labels are class ids, and this one is compared")           //
-      ("invert-labels", "0 is the interior instead")                                                   //
-      ("sections", po::value<std::string>(), "compare sections FIRST to END - 1 only, such as 16:20")  //
-      ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")                  //
-      ("thresholds", po::value<int>(), "how many thresholds from 0 to 1 (11)")                         //
-      ("json", po::value<std::string>(), "write everything, section by section, to this file")         //
+       "scores of a probability: rand,thin,warping,objects,calibration or auto")                           //
+      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")               //
+      ("class", po::value<std::int64_t>(), "labels are class ids; compare this class")                     //
+      ("invert-labels", "0 is the interior instead")                                                       //
+      ("sections", po::value<std::string>(), "compare only the sections FIRST to END - 1, such as 16:20")  //
+      ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")                      //
+      ("thresholds", po::value<int>(), "number of thresholds from 0 to 1 (11)")                            //
+      ("json", po::value<std::string>(), "write all scores, section by section, to this file")             //
       ("pictures", po::value<std::string>(), "write pictures of the first, worst and best section here");
   return options;
 }
 
-/// What the experiment says: its run folder gets the scores and the pictures.
+/// The request of an experiment. Scores and pictures go to its run folder.
 EvaluationRequest request_of(const ExperimentConfig& config) {
   EvaluationRequest request;
   if (!config.evaluate.prediction)
     throw UsageError("evaluate.prediction is missing, and there is no infer.output");
   if (!config.evaluate.labels) throw UsageError("evaluate.labels is missing, and there is no data.labels");
-  request.kind = evaluation_kind(config.evaluate.kind);
+  request.kind = config.evaluate.kind;
   request.scores = evaluation_scores(config.evaluate.scores);
   request.prediction = *config.evaluate.prediction;
   request.labels = *config.evaluate.labels;
@@ -73,7 +73,7 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   return request;
 }
 
-/// The written probability is that of infer.class: with more than two classes its labels are that id alone.
+/// The prediction is the probability of infer.class. With more than two classes it is compared with that id.
 void compare_predicted_class(const ExperimentConfig& config, EvaluationRequest& request) {
   if (config.model.classes > 2)
     request.label_class = config.infer.output_class;
@@ -82,14 +82,14 @@ void compare_predicted_class(const ExperimentConfig& config, EvaluationRequest& 
 }
 
 std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> words;
+  std::vector<std::string> parts;
   std::istringstream in(text);
-  for (std::string word; std::getline(in, word, ',');)
-    words.push_back(word);
-  return words;
+  for (std::string part; std::getline(in, part, ',');)
+    parts.push_back(part);
+  return parts;
 }
 
-/// The command line has the last word. Collective.
+/// Collective. The command line overrides the experiment.
 EvaluationRequest request_of(const po::variables_map& values, const std::optional<ExperimentConfig>& config,
                              const Communicator& world) {
   EvaluationRequest request;
@@ -119,7 +119,7 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("json")) request.json_file = text("json");
   if (given("pictures")) request.picture_folder = text("pictures");
   if (given("pictures") && request.kind != EvaluationKind::probability) {
-    throw UsageError("--pictures: pictures are drawn of a probability only, the prediction is taken as " +
+    throw UsageError("--pictures: pictures need a probability, but the prediction is taken as " +
                      name_of(request.kind));
   }
   return request;
@@ -137,8 +137,8 @@ void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
   if (world.is_root()) std::cout << text << std::flush;
 }
 
-/// Collective. The volumes that are scored each by itself; without wildcards in the prediction's name it is
-/// the experiment's only one, however many are predicted.
+/// Collective. The volumes to score, each by itself. Without wildcards in the prediction's name this is one
+/// volume, however many are predicted.
 std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, const ExperimentConfig& config,
                                               const Communicator& world) {
   const auto& prediction = config.evaluate.prediction;
@@ -148,14 +148,14 @@ std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, c
   if (volumes.size() == 1) return volumes;
   if (config.evaluate.labels && wildcards_of(*config.evaluate.labels).empty()) {
     throw UsageError(
-        fmt::format("evaluate.labels: {} volumes are predicted, and these labels are of one: give it the "
+        fmt::format("evaluate.labels: {} volumes are predicted, but these labels belong to one: use the "
                     "wildcards of infer.raw, or choose a volume by --volume",
                     volumes.size()));
   }
   for (const char* option : {"prediction", "labels", "raw", "json", "pictures"}) {
     if (values.count(option) != 0)
-      throw UsageError(fmt::format("--{} is one volume's, and there are {}: choose one by --volume", option,
-                                   volumes.size()));
+      throw UsageError(fmt::format("--{} belongs to one volume, but there are {}: choose one by --volume",
+                                   option, volumes.size()));
   }
   return volumes;
 }

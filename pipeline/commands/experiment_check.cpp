@@ -13,7 +13,7 @@
 namespace tessera {
 namespace {
 
-/// The plan of one volume. Opens all that its inference reads.
+/// The plan of one volume. Opens every input of its inference.
 InferencePlan plan_volume(const ExperimentConfig& config, const NetworkTraits& network) {
   Device device;
   device.cuda = config.device == "cuda";  // auto is planned for the CPU
@@ -26,7 +26,7 @@ std::int64_t result_bytes(const InferencePlan& plan, const InferConfig& infer) {
   return plan.region.voxels() * infer.channels() * size_of(infer.type);
 }
 
-/// A line for each volume, a word for what is wrong with it. Errors: AgreedError with those that are wrong.
+/// Writes a line for each volume. Errors: AgreedError with the list of wrong volumes.
 void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVolume>& volumes,
                    const NetworkTraits& network, std::ostream& out) {
   out << fmt::format("inference of {} volumes:\n", volumes.size());
@@ -58,7 +58,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
   out << fmt::format("network: {} parameters; {}\n", parameter_count(config.network()),
                      geometry.legal_sides_text(572));
   NetworkTraits network(config.network());
-  if (config.torchscript) {
+  if (config.model.torchscript) {
     network =
         load_inference_network(config, RunFolder(config.run_folder), Communicator::alone(), false).traits;
   }

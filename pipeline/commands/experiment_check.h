@@ -6,10 +6,9 @@
 
 namespace tessera {
 
-/// Opens all that the experiment's training and inference read, and plans both: the plan goes to `out`, as
-/// text for people. `one_volume`: the experiment is one volume's already. Not collective: for one rank alone.
-/// Errors: UsageError and Error with what is wrong with the inputs, AgreedError with the list of volumes that
-/// are.
+/// Opens every input of the experiment's training and inference and writes the plans of both to `out`, as
+/// text. `one_volume`: the experiment is already that of one volume. Not collective: one rank calls it.
+/// Errors: UsageError and Error for a wrong input, AgreedError with a list when several volumes are wrong.
 void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostream& out);
 
 }  // namespace tessera

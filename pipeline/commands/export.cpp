@@ -64,7 +64,7 @@ void export_volume(const ExportOptions& options) {
   }
   const Index3 shape{sections.end - sections.begin, info.shape.y, info.shape.x};
   ImageStackWriter stack(options.output, info.type, shape);
-  // As deep as the chunks, so that each is decompressed once, as far as memory goes.
+  // Slabs as deep as the chunks, so that each chunk is decompressed once; less where memory is short.
   constexpr std::int64_t kSlabBytes = std::int64_t{256} << 20;
   const std::int64_t section_bytes = shape.y * shape.x * info.channels * size_of(info.type);
   const std::int64_t depth =
@@ -89,8 +89,8 @@ int run_export(const Arguments& arguments, const Communicator& world) {
   auto add = described.add_options();
   add("volume", po::value<std::string>()->required(), "the dataset to read");
   add("output", po::value<std::string>()->required(), "a .tif file, or a folder for PNG sections");
-  add("sections", po::value<std::string>(), "only these, FIRST:END, END not included");
-  add("channel", po::value<std::int64_t>(), "of a volume with several channels the one to write");
+  add("sections", po::value<std::string>(), "only the sections FIRST to END - 1, as FIRST:END");
+  add("channel", po::value<std::int64_t>(), "the channel to write, of a volume with several");
   add("overwrite", po::bool_switch(), "replace the output when it exists");
   const auto values = parse_arguments(arguments, kUsage, described, {"volume", "output"}, world.is_root());
   if (!values) return kExitDone;

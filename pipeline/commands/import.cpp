@@ -71,9 +71,10 @@ int run_import(const Arguments& arguments, const Communicator& world) {
   auto add = described.add_options();
   add("stack", po::value<std::string>()->required(),
       "a multi-page TIFF, or a folder of PNG or TIFF sections");
-  add("output", po::value<std::string>()->required(), "the dataset to write; others in the file stay");
+  add("output", po::value<std::string>()->required(),
+      "the dataset to write; other datasets of the file stay");
   add("resolution", po::value<std::string>(), "voxel size in nm, Z,Y,X");
-  add("offset", po::value<std::string>(), "where the volume starts, in nm, Z,Y,X");
+  add("offset", po::value<std::string>(), "offset of the first voxel in nm, Z,Y,X");
   add("chunk", po::value<std::string>(), "storage chunk in voxels, Z,Y,X");
   add("gzip", po::value<int>()->default_value(0), "compression, 0 (none) to 9");
   add("overwrite", po::bool_switch(), "replace the dataset when it exists");

@@ -63,8 +63,7 @@ void print_entry(const Hdf5Entry& entry) {
 }
 
 nlohmann::json entry_json(const Hdf5Entry& entry) {
-  constexpr const char* kKinds[] = {"dataset", "external link", "soft link", "broken"};
-  nlohmann::json json{{"path", entry.path}, {"kind", kKinds[static_cast<int>(entry.kind)]}};
+  nlohmann::json json{{"path", entry.path}, {"kind", name_of(entry.kind)}};
   if (!entry.problem.empty()) json["problem"] = entry.problem;
   if (!entry.target.empty()) json["target"] = entry.target;
   if (entry.kind != Hdf5Entry::Kind::dataset) return json;
@@ -89,7 +88,7 @@ void print_info(const std::filesystem::path& file, bool as_json) {
     json["entries"] = nlohmann::json::array();
     for (const Hdf5Entry& entry : listing.entries)
       json["entries"].push_back(entry_json(entry));
-    // Attributes may hold bytes that are no UTF-8; these are replaced rather than refused.
+    // Bytes of attributes that are not UTF-8 are replaced; by default dump() would throw.
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
@@ -107,7 +106,7 @@ int run_info(const Arguments& arguments, const Communicator& world) {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
-  add("file", po::value<std::string>()->required(), "the HDF5 file to look into");
+  add("file", po::value<std::string>()->required(), "the HDF5 file to list");
   add("json", po::bool_switch(), "print JSON");
   const auto values = parse_arguments(arguments, kUsage, described, {"file"}, world.is_root());
   if (!values) return kExitDone;

@@ -23,7 +23,7 @@ constexpr const char* kUsage =
     "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html] [--volume NAME]\n"
     "       tessera report A B [--output compare.html]      A, B: each any of these";
 
-/// A name as part of a file's.
+/// A name with the characters that a file name may have.
 std::string plain_name(const std::string& name) {
   std::string plain;
   for (const char c : name)
@@ -31,8 +31,8 @@ std::string plain_name(const std::string& name) {
   return plain.substr(0, 80);
 }
 
-/// Of one run inside its folder, or beside an evaluation's file; of two in the folder that tessera was
-/// started in.
+/// One run: report.html in its folder, or a file beside the evaluation's. Two runs: a file in the working
+/// directory.
 fs::path default_output(const std::vector<RunRecord>& runs) {
   if (runs.size() == 2)
     return fmt::format("compare_{}_{}.html", plain_name(runs[0].name), plain_name(runs[1].name));
@@ -55,13 +55,13 @@ void write_page(const std::vector<RunRecord>& runs, const std::optional<std::str
             << std::flush;
 }
 
-/// A page for each volume that has a run folder, and one for the experiment where it was trained or scored as
-/// a whole. `only`: the page of this volume.
+/// Writes a page for each volume that has a run folder, and one for the experiment where it was trained or
+/// scored as a whole. `only`: writes the page of this volume alone.
 void write_pages_of_volumes(const fs::path& run_folder, const std::vector<VolumeFolder>& volumes,
                             const std::optional<std::string>& output,
                             const std::optional<std::string>& only) {
   if (output && !only) {
-    throw UsageError(fmt::format("--output is one page's, and {} has {} volumes: choose one by --volume",
+    throw UsageError(fmt::format("--output names one page, but {} has {} volumes: choose one by --volume",
                                  run_folder.string(), volumes.size()));
   }
   if (!only && holds_run(run_folder)) write_page({read_run(run_folder.string())}, output);
@@ -102,8 +102,8 @@ int run_report(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   options.add_options()  //
       ("run", po::value<std::vector<std::string>>()->multitoken(),
-       "run folder, its experiment, or an evaluation's JSON file")                      //
-      ("volume", po::value<std::string>(), "of many volumes this one alone: its name")  //
+       "run folder, its experiment, or an evaluation's JSON file")                        //
+      ("volume", po::value<std::string>(), "the name of one volume, of a run with many")  //
       ("output,o", po::value<std::string>(),
        "the HTML file; default: report.html in the run folder, or "
        "compare_A_B.html here");

@@ -29,7 +29,7 @@ std::vector<NamedResult> result_argument(const po::variables_map& values, const 
     return results;
   }
   if (is_volume_chosen(values))
-    throw UsageError("--volume chooses one of an experiment's volumes: name the experiment");
+    throw UsageError("--volume chooses a volume of an experiment: name the experiment");
   return {{{text, {}}, parse_dataset_name(text)}};
 }
 

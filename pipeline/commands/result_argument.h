@@ -10,18 +10,17 @@
 
 namespace tessera {
 
-/// Adds the positional `result`: a dataset, or an experiment whose infer.output it is, and --volume for one
-/// of many.
+/// Adds the positional `result` (a dataset, or an experiment, whose infer.output is meant) and --volume.
 void add_result_argument(boost::program_options::options_description& options);
 
-/// A result, and the volume of the experiment that it is of.
+/// A result and its volume in the experiment.
 struct NamedResult {
   InferenceVolume volume;
   DatasetName result;
 };
 
-/// Collective. The results that the arguments name: one, or those of all the experiment's volumes. Errors:
-/// UsageError, and what inference_volumes() throws.
+/// Collective. The results that the arguments name: one, or those of all volumes of the experiment. Errors:
+/// UsageError, and those of inference_volumes().
 std::vector<NamedResult> result_argument(const boost::program_options::variables_map& values,
                                          const Communicator& world);
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kUsage = "tessera status RUN_FOLDER|CONFIG.yaml [--json]";
 
-/// The run folder, also of an experiment's file.
+/// The run folder that the argument names, or whose experiment it names.
 RunFolder folder_of(const std::string& argument, const Communicator& world) {
   const std::filesystem::path path = argument;
   if (path.extension() != ".yaml" && path.extension() != ".yml") return RunFolder(path);
@@ -27,7 +27,7 @@ int run_status(const Arguments& arguments, const Communicator& world) {
   po::options_description options("options");
   options.add_options()                                                          //
       ("run", po::value<std::string>(), "run folder, or the experiment's file")  //
-      ("json", "for programs");
+      ("json", "print JSON");
   const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
   if (!values) return kExitDone;
   if (values->count("run") == 0)

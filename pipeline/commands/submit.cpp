@@ -30,17 +30,17 @@ constexpr const char* kUsage =
     "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,evaluate,report] [--dry-run] "
     "[--unchecked]";
 
-bool names_training(const ExperimentConfig& config) {
+bool has_training_data(const ExperimentConfig& config) {
   return !config.data.volumes.empty() || (config.data.raw && config.data.labels);
 }
 
-/// All that the experiment has what is needed for.
+/// The stages whose inputs the experiment names.
 std::set<Stage> stages_of(const ExperimentConfig& config) {
   std::set<Stage> stages{Stage::report};
-  if (names_training(config)) stages.insert(Stage::train);
+  if (has_training_data(config)) stages.insert(Stage::train);
   if (config.infer.output) stages.insert(Stage::infer);
   const auto& [prediction, labels] = std::tie(config.evaluate.prediction, config.evaluate.labels);
-  // Of many predictions, each needs labels of its own.
+  // Each of many predictions needs its own labels.
   if (prediction && labels && wildcards_of(*prediction).size() == wildcards_of(*labels).size())
     stages.insert(Stage::evaluate);
   return stages;
@@ -55,7 +55,7 @@ std::set<Stage> stages_named(const std::string& text) {
   return stages;
 }
 
-/// A job that is to be submitted, but for the id of the one before it.
+/// A job to submit. Its request lacks only the id of the job before it.
 struct PlannedJob {
   Stage stage = Stage::train;
   std::string script;
@@ -63,7 +63,7 @@ struct PlannedJob {
   std::vector<std::string> volumes;  ///< of a job array
 };
 
-/// The file of the site's environment, as the jobs are told; "" for none.
+/// The absolute path of the site's environment file; "" without one.
 std::string site_env(const SlurmConfig& config) {
   if (!config.site_env.empty()) {
     if (!fs::exists(config.site_env))
@@ -74,7 +74,7 @@ std::string site_env(const SlurmConfig& config) {
   return fs::exists(usual) ? fs::absolute(usual).string() : "";
 }
 
-/// `volumes`: what is predicted; several make the prediction a job array.
+/// `volumes`: the volumes to predict; several make the prediction a job array.
 std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set<Stage>& stages,
                                   const std::vector<InferenceVolume>& volumes, const JobFolder& folder) {
   std::vector<PlannedJob> jobs;
@@ -100,8 +100,8 @@ std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set
   return jobs;
 }
 
-/// The experiment as it is now, each volume's own too: what is changed after `submit` does not reach the
-/// jobs.
+/// Writes the resolved experiment, and that of each volume, so that later changes of the file do not affect
+/// the jobs.
 void freeze(const ExperimentConfig& config, const std::vector<InferenceVolume>& volumes,
             const JobFolder& folder) {
   write_text_file(folder.experiment(), config.resolved_yaml);
@@ -111,8 +111,8 @@ void freeze(const ExperimentConfig& config, const std::vector<InferenceVolume>& 
                     experiment_of(config, volume, {.inference = true}).resolved_yaml);
 }
 
-/// An argument as a shell would take it, for people to read.
-std::string for_people(const std::string& argument) {
+/// An argument quoted for a shell.
+std::string shell_quoted(const std::string& argument) {
   const bool plain = !argument.empty() && argument.find_first_not_of(
                                               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                               "0123456789_-+=:,./%@") == std::string::npos;
@@ -129,7 +129,7 @@ void show(const std::vector<PlannedJob>& jobs) {
     job.request.after = before;
     std::string line;
     for (const std::string& one : sbatch_command(job.request))
-      line += (line.empty() ? "" : " ") + for_people(one);
+      line += (line.empty() ? "" : " ") + shell_quoted(one);
     std::cout << fmt::format("==== {}\n{}\n==== submitted by\n{}\n\n", job.request.script.string(),
                              job.script, line);
     before = fmt::format("<job of {}>", name_of(job.stage));
@@ -137,7 +137,7 @@ void show(const std::vector<PlannedJob>& jobs) {
   std::cout << "nothing was written or submitted\n" << std::flush;
 }
 
-void refuse_while_active(const JobFolder& folder) {
+void require_no_active_jobs(const JobFolder& folder) {
   const auto before = read_submission(folder);
   if (!before) return;
   std::string active;
@@ -152,7 +152,7 @@ void refuse_while_active(const JobFolder& folder) {
   }
 }
 
-/// Submits one after the other. When one is not taken, those before it are cancelled.
+/// Submits the jobs, each to start after the one before it. When Slurm rejects one, the others are cancelled.
 void submit_chain(const std::vector<PlannedJob>& jobs, Submission submission, const JobFolder& folder) {
   for (const PlannedJob& job : jobs)
     write_text_file(job.request.script, job.script);
@@ -172,7 +172,7 @@ void submit_chain(const std::vector<PlannedJob>& jobs, Submission submission, co
     }
   } catch (...) {
     if (submission.jobs.empty()) throw;
-    spdlog::warn("the jobs of the stages before are cancelled");
+    spdlog::warn("cancelling the jobs of the earlier stages");
     try {
       cancel_jobs(submission.ids());
     } catch (const Error& error) {
@@ -189,15 +189,15 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
   add_experiment_options(options);
   options.add_options()(
       "stages", po::value<std::string>(),
-      "which of train,infer,evaluate,report; default: all that the experiment is enough for")(
-      "dry-run", "show the scripts, submit nothing")("unchecked",
-                                                     "do not look into the volumes first: they are to come");
+      "some of train,infer,evaluate,report; default: all whose inputs the experiment names")(
+      "dry-run", "show the scripts, submit nothing")(
+      "unchecked", "submit without opening the volumes, which may not exist yet");
   const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig first = read_experiment(*values, {}, world);
   const std::set<Stage> stages =
       values->count("stages") != 0 ? stages_named((*values)["stages"].as<std::string>()) : stages_of(first);
-  // Once more, for all that is missing to be said now.
+  // Read again with the needs of these stages, so that missing keys are reported now.
   const ConfigNeeds needs{.training = stages.count(Stage::train) != 0,
                           .inference = stages.count(Stage::infer) != 0};
   const ExperimentConfig config = read_experiment(*values, needs, world);
@@ -215,14 +215,14 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
           "there is no sbatch here: submit from a login node of a Slurm cluster; --dry-run shows the "
           "scripts");
     }
-    refuse_while_active(folder);
+    require_no_active_jobs(folder);
     if (values->count("unchecked") == 0) {
-      std::ostringstream plan;  // not shown: what is wrong is thrown
+      std::ostringstream plan;  // not shown: problems are thrown
       check_experiment(config, false, plan);
     }
     freeze(config, volumes, folder);
     submit_chain(jobs, {now_utc(), config.name, fs::current_path(), {}}, folder);
-    std::cout << fmt::format("logs: {}\nhow it goes: tessera status {}\n", folder.path().string(),
+    std::cout << fmt::format("logs: {}\nprogress: tessera status {}\n", folder.path().string(),
                              config.run_folder.string())
               << std::flush;
   });

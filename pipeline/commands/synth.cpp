@@ -18,14 +18,14 @@ namespace {
 
 constexpr auto kUsage = "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]";
 
-/// Changes whenever the same seed would give other bytes.
+/// The version changes whenever the same seed would give other bytes.
 constexpr auto kGenerator = "tessera synth, serial sections, version 1";
 
 constexpr auto kRaw = "/volumes/raw";
 constexpr auto kCells = "/volumes/labels/cells";
 constexpr auto kInstances = "/volumes/labels/instances";
 
-/// The sections [z, z + depth) of one kind, as the file takes them.
+/// Copies a section to place `index` of the slab.
 template <class Voxel>
 void append_section(VoxelBuffer& slab, std::int64_t index, const std::vector<Voxel>& section) {
   std::copy(section.begin(), section.end(), slab.as<Voxel>().begin() + index * std::ssize(section));
@@ -52,7 +52,7 @@ void write_stack(const std::filesystem::path& output, const SerialSectionsOption
   spec.path = kRaw;
   spec.type = VoxelType::uint8;
   file.add(spec, false);
-  spec.gzip = 4;  // labels shrink a lot
+  spec.gzip = 4;  // labels compress well
   spec.path = kCells;
   file.add(spec, false);
   spec.path = kInstances;

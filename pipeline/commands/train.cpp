@@ -180,7 +180,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
       spdlog::warn("{}: {}", state->name, change);
     spdlog::info(
         "experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}",
-        config.name, config.preset, config.model.base_filters, parameter_count(config.network()),
+        config.name, config.model.preset, config.model.base_filters, parameter_count(config.network()),
         name_of(precision), config.train.trainer.samples.tile_side, config.train.trainer.global_batch,
         alone ? 1 : world.size() - 1, world.size() == 2 || alone ? "" : "s",
         state ? fmt::format(", resumed from {}", state->name) : "");

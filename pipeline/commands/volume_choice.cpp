@@ -34,8 +34,7 @@ std::size_t index_of(std::int64_t index, const std::vector<InferenceVolume>& vol
                                volumes.size(), names_text(volumes)));
 }
 
-/// A number is an index only where no volume is called by a number: nobody gets another volume than was
-/// meant.
+/// A number is an index only when no volume's name is a number, so that --volume is never ambiguous.
 std::size_t index_of(const std::string& word, const std::vector<InferenceVolume>& volumes) {
   const auto is_number = [](const std::string& text) {
     return text.find_first_not_of("0123456789") == std::string::npos;
@@ -58,9 +57,8 @@ std::size_t index_of(const std::string& word, const std::vector<InferenceVolume>
 
 void add_volume_choice(po::options_description& options) {
   auto add = options.add_options();
-  add("volume", po::value<std::string>(),
-      "of many volumes (wildcards in infer.raw) this one alone: its name");
-  add("volume-index", po::value<std::int64_t>(), "the same by its place, counted from 0");
+  add("volume", po::value<std::string>(), "the name of one volume, where infer.raw has wildcards");
+  add("volume-index", po::value<std::int64_t>(), "the same volume by its index, counted from 0");
 }
 
 bool is_volume_chosen(const po::variables_map& values) {
@@ -98,14 +96,14 @@ void for_each_volume(const std::vector<InferenceVolume>& volumes, const Communic
     } catch (const UsageError& error) {
       note(one, error);
     } catch (const std::exception& error) {
-      if (world.size() > 1) throw;  // maybe this rank's alone: the others wait
+      if (world.size() > 1) throw;  // this rank may have failed alone: the others wait
       note(one, error);
     }
   }
   if (failed.empty()) return;
-  if (world.is_root()) close_log_files();  // what follows is no one volume's
-  throw AgreedError(fmt::format("{} of {} volumes failed; start again, when that is mended:\n  {}",
-                                failed.size(), volumes.size(), fmt::join(failed, "\n  ")));
+  if (world.is_root()) close_log_files();  // the rest belongs to no single volume
+  throw AgreedError(fmt::format("{} of {} volumes failed; correct this and start again:\n  {}", failed.size(),
+                                volumes.size(), fmt::join(failed, "\n  ")));
 }
 
 std::string heading(const std::vector<InferenceVolume>& volumes, const InferenceVolume& volume) {

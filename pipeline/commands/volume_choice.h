@@ -13,21 +13,21 @@ namespace tessera {
 /// Adds --volume and --volume-index.
 void add_volume_choice(boost::program_options::options_description& options);
 
-/// Whether one volume was asked for.
+/// Whether the arguments choose one volume.
 bool is_volume_chosen(const boost::program_options::variables_map& values);
 
-/// Collective. The experiment's volumes, or the one that was asked for. Errors: UsageError where there is
-/// none such, and what inference_volumes() throws.
+/// Collective. The experiment's volumes, or the chosen one. Errors: UsageError when it does not exist, and
+/// those of inference_volumes().
 std::vector<InferenceVolume> chosen_volumes(const boost::program_options::variables_map& values,
                                             const ExperimentConfig& config, const Communicator& world);
 
-/// Collective. Runs `step` for each volume. One that fails on all ranks alike does not stop the others; a
-/// stop by a signal does. A single volume's error is thrown as it is. Errors: AgreedError that lists what
-/// failed.
+/// Collective. Runs `step` for each volume. A volume that fails on all ranks does not stop the others; a stop
+/// signal does. The error of a single volume is thrown unchanged. Errors: AgreedError with the list of
+/// failures.
 void for_each_volume(const std::vector<InferenceVolume>& volumes, const Communicator& world,
                      const std::function<void(const InferenceVolume&)>& step);
 
-/// "volume 2 of 20: NAME", to head what follows; "" where there is but one.
+/// "volume 2 of 20: NAME", a heading for the volume's output; "" when there is only one volume.
 std::string heading(const std::vector<InferenceVolume>& volumes, const InferenceVolume& volume);
 
 }  // namespace tessera

@@ -22,8 +22,7 @@ std::pair<std::string, std::string> split_first(const std::string& path) {
                                   : std::pair{path.substr(0, dot), path.substr(dot + 1)};
 }
 
-/// The item that "volumes[1]" names of a map's list; null pointer when `key` names none, or one that is not
-/// there.
+/// The item of a map's list that a key such as "volumes[1]" names; null when it does not exist.
 YamlNode* find_item(YamlNode& map, const std::string& key) {
   const std::size_t bracket = key.find('[');
   if (bracket == std::string::npos || key.back() != ']') return nullptr;
@@ -65,7 +64,7 @@ void apply_override(ConfigState& document, const YamlSource& source) {
     YamlNode* child = names_item ? find_item(*at, key) : at->find(key);
     if (names_item && child == nullptr) {
       document.add_problem(place, path,
-                           fmt::format("the file's {} is no list with such an item; they count from 0",
+                           fmt::format("the file's {} is not a list with this item; items count from 0",
                                        join(walked, key.substr(0, key.find('[')))));
       return;
     }

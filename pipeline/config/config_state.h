@@ -8,10 +8,10 @@
 
 namespace tessera {
 
-/// What a ConfigDocument and its sections share.
+/// The state shared by a ConfigDocument and its sections.
 struct ConfigState {
-  /// What was read of one key: a value as YAML, a section, a list of sections, or (an optional key that is
-  /// absent) nothing.
+  /// The reading of one key: a value as YAML, a section, a list of sections, or nothing (an optional key that
+  /// the file lacks).
   struct Line {
     enum class Kind { value, section, list, absent } kind = Kind::absent;
     std::string key, yaml;
@@ -23,7 +23,7 @@ struct ConfigState {
   std::vector<YamlProblem> problems;
   std::map<std::string, std::vector<Line>> lines;  ///< by section, in the order of reading
 
-  /// The line of `key`, made when this is its first reading.
+  /// The line of `key`, created at its first reading.
   Line& line(const std::string& section, const std::string& key);
   std::vector<std::string> keys_of(const std::string& section) const;
   /// Notes "name: text" at `place`.
@@ -39,7 +39,7 @@ std::string item_name(const std::string& list, std::size_t index);
 /// "; did you mean '...'?" with the nearest candidate, or "".
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates);
 
-/// How a message calls a value: "a list", "'1e3'".
+/// A value in a message: "a list", "'1e3'".
 std::string describe(const YamlNode& node);
 
 }  // namespace tessera

@@ -29,6 +29,23 @@ std::optional<Sections> sections(ConfigSection& section, const std::string& key,
   return Sections{range[0], range[1]};
 }
 
+std::int64_t number_or_auto(ConfigSection& section, const std::string& key, const Range& range) {
+  const auto value = section.get_or_word<std::int64_t>(key, std::string("auto"), {"auto"}, range);
+  return std::holds_alternative<std::string>(value) ? 0 : std::get<std::int64_t>(value);
+}
+
+std::optional<Index3> shape(ConfigSection& section, const std::string& key) {
+  const auto sides = section.optional<std::vector<std::int64_t>>(key, at_least(1).of_count(3));
+  if (!sides || sides->size() != 3) return std::nullopt;
+  return Index3{(*sides)[0], (*sides)[1], (*sides)[2]};
+}
+
+std::optional<Index3> position(ConfigSection& section, const std::string& key) {
+  const auto at = section.optional<std::vector<std::int64_t>>(key, at_least(0).of_count(3));
+  if (!at || at->size() != 3) return std::nullopt;
+  return Index3{(*at)[0], (*at)[1], (*at)[2]};
+}
+
 std::string wildcard_mismatch(const std::vector<std::string>& own, const std::string& key,
                               const std::vector<std::string>& others) {
   if (own.size() == others.size()) return {};

@@ -18,6 +18,12 @@ std::optional<Index3> pixel(ConfigSection& section, const std::string& key, std:
   return Index3{0, (*at)[0], (*at)[1]};
 }
 
+/// Brackets in a file's name count as a part of the name: many files have such names.
+bool is_pattern(const std::optional<DatasetName>& name) {
+  return name &&
+         (!wildcards_of(name->path).empty() || name->file.string().find_first_of("*?") != std::string::npos);
+}
+
 void check_volume(ConfigSection& volume, const VolumeConfig& c) {
   if (c.label_kind == LabelKind::instances && c.invert_labels) {
     volume.problem("invert_labels", "goes with label_kind: classes: 0 is no cell among instances");
@@ -33,7 +39,7 @@ void check_volume(ConfigSection& volume, const VolumeConfig& c) {
       volume.problem("region", "half-open: begin must be below end in y and in x");
     }
   }
-  // A file may really have such a name: those with wildcards are looked at before they are judged.
+  // A file may have * in its name: names of files with wildcards are judged after the look-up.
   const auto is_plain = [](const DatasetName& name) { return wildcards_of(name.file.string()).empty(); };
   if (c.raw && c.labels && is_plain(*c.raw) && is_plain(*c.labels)) {
     const std::string mismatch = wildcard_mismatch(wildcards_of(*c.labels), "raw", wildcards_of(*c.raw));
@@ -41,7 +47,7 @@ void check_volume(ConfigSection& volume, const VolumeConfig& c) {
   }
 }
 
-/// What is not said is taken from `defaults`.
+/// Missing keys are taken from `defaults`.
 VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bool needs_volume,
                          bool needs_sections) {
   VolumeConfig c = defaults;
@@ -57,11 +63,7 @@ VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bo
     c.train_sections = train;
     c.validation_sections = held_out;
   }
-  const bool instances = defaults.label_kind == LabelKind::instances;
-  c.label_kind = volume.choice("label_kind", instances ? "instances" : "classes", {"classes", "instances"}) ==
-                         "instances"
-                     ? LabelKind::instances
-                     : LabelKind::classes;
+  c.label_kind = volume.choice("label_kind", defaults.label_kind);
   c.invert_labels = volume.get<bool>("invert_labels", defaults.invert_labels);
   if (const auto ignored = volume.optional<std::int64_t>("ignore_label", at_least(0)))
     c.ignore_label = ignored;
@@ -94,6 +96,10 @@ std::vector<VolumeConfig> DataConfig::all_volumes() const {
   return volumes.empty() ? std::vector<VolumeConfig>{*this} : volumes;
 }
 
+bool DataConfig::names_several() const {
+  return is_pattern(raw) || is_pattern(labels);
+}
+
 std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training) {
   const bool is_list = data.has("volumes");
   static_cast<VolumeConfig&>(config) = read_volume(data, {}, training && !is_list, training && !is_list);
@@ -104,8 +110,7 @@ std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, boo
     c.sampling_weight = volume.optional<double>("sampling_weight", above(0));
     config.volumes.push_back(c);
   }
-  const std::string normalisation = data.choice("normalisation", "all", {"all", "volume"});
-  config.normalisation = normalisation == "volume" ? NormalisationScope::volume : NormalisationScope::all;
+  config.normalisation = data.choice("normalisation", NormalisationScope::all);
   config.min_foreground = data.get<double>("min_foreground", 0, between(0, 1));
   if (is_list && items.empty())
     data.problem("volumes", "lists no volume: write '- raw: ...' lines beneath, or take the key out");

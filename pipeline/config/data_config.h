@@ -12,9 +12,9 @@
 
 namespace tessera {
 
-/// What the file says of an annotated volume, or of several that wildcards in `raw` and `labels` name.
+/// The keys of an annotated volume, or of several that wildcards in `raw` and `labels` name.
 struct VolumeConfig {
-  std::string key = "data";  ///< how messages call it: "data", "data.volumes[2]"
+  std::string key = "data";  ///< its name in messages: "data", "data.volumes[2]"
   std::optional<DatasetName> raw, labels;
   std::optional<Sections> train_sections, validation_sections;
   LabelKind label_kind = LabelKind::classes;
@@ -26,7 +26,7 @@ struct VolumeConfig {
   bool is_held_out() const { return !train_sections && validation_sections; }
 };
 
-/// `data:` an annotated volume, or what those of the list take where they do not say otherwise.
+/// `data:` an annotated volume, or the defaults of the volumes in the list.
 struct DataConfig : VolumeConfig {
   std::vector<VolumeConfig> volumes;
   NormalisationScope normalisation = NormalisationScope::all;
@@ -34,13 +34,15 @@ struct DataConfig : VolumeConfig {
 
   /// The list, or the one volume.
   std::vector<VolumeConfig> all_volumes() const;
+  /// Whether `raw` or `labels` has wildcards: no one volume can then be the default of other sections.
+  bool names_several() const;
 };
 
-/// Reads `data:` and notes what is wrong with it. The result: the section of each of all_volumes().
+/// Reads `data:`. Problems are noted in the document. Returns the section of each of all_volumes().
 std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training);
 
-/// Notes volumes whose labels do not go with a network of so many classes, and hands `train.ignore_label` to
-/// those that name none of their own. `volumes` is what read_data gave.
+/// Notes volumes whose labels do not fit a network of `classes` classes, and sets `train.ignore_label` in
+/// volumes without their own. `volumes` is the result of read_data.
 void check_labels(std::vector<ConfigSection>& volumes, DataConfig& config, std::int64_t classes,
                   const std::optional<std::int64_t>& train_ignore_label);
 

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// Adds what every verb with an experiment takes: the file and `--set`.
+/// Adds the options of every verb with an experiment: the file and `--set`.
 void add_experiment_options(boost::program_options::options_description& options);
 
 /// Collective. Reads the experiment that the arguments name. Errors: UsageError.

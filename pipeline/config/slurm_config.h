@@ -8,24 +8,23 @@
 
 namespace tessera {
 
-/// What a job of a stage asks Slurm for; empty texts and zeros leave it to the cluster's defaults.
+/// The resources of a stage's job; empty texts and zeros mean the cluster's defaults.
 struct SlurmResources {
   std::string partition, time, memory, constraint;
   std::int64_t nodes = 1;
   std::int64_t gpus_per_node = 0;
-  /// Workers on a node; 0: one per GPU, and without GPUs one per NUMA domain of a node that the job has to
-  /// itself.
+  /// Workers on a node; 0: one per GPU; without GPUs one per NUMA domain of an exclusive node.
   std::int64_t tasks_per_node = 0;
   std::int64_t cpus_per_task = 0;
 };
 
-/// `slurm:` all texts are such that they can stand in a `#SBATCH` line.
+/// `slurm:` all texts are valid in a `#SBATCH` line.
 struct SlurmConfig {
-  /// What `slurm:` says, with what `slurm.train:` and so on say otherwise. `evaluate` and `report` take one
-  /// node without GPUs, `report` one task, unless their own sections say more.
+  /// The keys of `slurm:`, overridden by those of `slurm.train:` and so on. The defaults of `evaluate` and
+  /// `report` are one node without GPUs; of `report` also one task.
   SlurmResources train, infer, evaluate, report;
   std::string account, qos, mail_user, mail_type;
-  std::int64_t array_limit = 0;      ///< volumes predicted at the same time; 0: as many as the cluster lets
+  std::int64_t array_limit = 0;      ///< volumes predicted at the same time; 0: no limit
   std::int64_t stop_before = 180;    ///< seconds before the time limit when Slurm warns the job
   std::int64_t restarts = 3;         ///< after a rank died
   std::string mpi = "pmix";          ///< of `srun --mpi`
@@ -33,7 +32,7 @@ struct SlurmConfig {
   std::string site_env;              ///< sourced by every job first; "": slurm/site.env where it exists
 };
 
-/// Reads `slurm:`; what is wrong is noted in the document.
+/// Reads `slurm:`. Problems are noted in the document.
 SlurmConfig read_slurm(ConfigSection slurm);
 
 }  // namespace tessera

@@ -15,7 +15,7 @@ namespace {
 
 using Kind = YamlNode::Kind;
 
-/// How a message calls the type, and its strict reading from a plain scalar.
+/// The name of a type in messages, and its strict parsing from a plain scalar.
 template <class T>
 struct Scalar;
 template <>
@@ -39,7 +39,7 @@ struct Scalar<std::string> {
   static std::optional<std::string> parse(const std::string& text) { return text; }
 };
 
-/// What is wrong with the number, or "".
+/// A message about the limit that the number breaks, or "".
 std::string broken_limit(double value, const Range& range) {
   const bool low = range.min_excluded ? value <= range.min : value < range.min;
   const bool high = range.max_excluded ? value >= range.max : value > range.max;
@@ -108,7 +108,7 @@ void ConfigSection::problem(const std::string& key, const std::string& text) {
 }
 
 template <class T>
-std::optional<T> ConfigSection::refuse(const YamlNode& node, const std::string& key,
+std::optional<T> ConfigSection::reject(const YamlNode& node, const std::string& key,
                                        const std::string& text) {
   document_->add_problem(node.kind == Kind::null && !node.key.empty() ? node.key_place : node.place,
                          name_of(key), text);
@@ -120,21 +120,21 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
   if constexpr (ConfigScalar<T>) {
     const bool usable = node.kind == Kind::scalar && (!node.quoted || std::same_as<T, std::string>);
     const std::optional<T> value = usable ? Scalar<T>::parse(node.text) : std::nullopt;
-    if (!value) return refuse<T>(node, key, fmt::format("{} is not {}", describe(node), Scalar<T>::kWords));
+    if (!value) return reject<T>(node, key, fmt::format("{} is not {}", describe(node), Scalar<T>::kWords));
     if constexpr (ConfigNumber<T>) {
       const std::string broken = broken_limit(static_cast<double>(*value), range);
-      if (!broken.empty()) return refuse<T>(node, key, fmt::format("is {} but {}", node.text, broken));
+      if (!broken.empty()) return reject<T>(node, key, fmt::format("is {} but {}", node.text, broken));
     }
     return value;
   } else {
     using Element = typename T::value_type;
     if (node.kind != Kind::list) {
-      return refuse<T>(node, key,
+      return reject<T>(node, key,
                        fmt::format("{} is not a list, such as [a, b]; each element must be {}",
                                    describe(node), Scalar<Element>::kWords));
     }
     if (range.count != 0 && node.children.size() != range.count) {
-      return refuse<T>(node, key,
+      return reject<T>(node, key,
                        fmt::format("needs a list of {}, this one has {}", range.count, node.children.size()));
     }
     T values;
@@ -185,7 +185,7 @@ std::string ConfigSection::choice(const std::string& key, const std::string& fal
       if (std::find(words.begin(), words.end(), *text) != words.end()) {
         value = *text;
       } else {
-        refuse<std::string>(
+        reject<std::string>(
             *node, key,
             fmt::format("'{}' is none of {}{}", *text, fmt::join(words, ", "), suggestion(*text, words)));
       }
@@ -209,7 +209,7 @@ std::variant<std::string, T> ConfigSection::get_or_word(const std::string& key,
     } else if (scalar && !node->quoted && Scalar<T>::parse(node->text)) {
       if (const auto number = convert<T>(*node, key, range)) value = *number;
     } else {
-      refuse<T>(*node, key,
+      reject<T>(*node, key,
                 fmt::format("{} is neither {} nor {}{}", describe(*node), Scalar<T>::kWords,
                             fmt::join(words, ", "), scalar ? suggestion(node->text, words) : ""));
     }
@@ -224,7 +224,7 @@ ConfigSection ConfigSection::section(const std::string& key) {
   document_->lines[name_of(key)];
   if (node == nullptr) return {*document_, nullptr, place_, name_of(key)};
   if (node->kind != Kind::map && node->kind != Kind::null) {
-    refuse<bool>(*node, key, fmt::format("{} where a section (key: value lines) is needed", describe(*node)));
+    reject<bool>(*node, key, fmt::format("{} where a section (key: value lines) is needed", describe(*node)));
   }
   return {*document_, node->kind == Kind::map ? node : nullptr, node->key_place, name_of(key)};
 }
@@ -233,7 +233,7 @@ std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
   const YamlNode* node = consume(key);
   if (node == nullptr) return {};
   if (node->kind != Kind::list) {
-    refuse<bool>(*node, key,
+    reject<bool>(*node, key,
                  fmt::format("{} where a list of sections (- key: value lines) is needed", describe(*node)));
     return {};
   }
@@ -244,7 +244,7 @@ std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
     const std::string name = item_name(name_of(key), i);
     document_->lines[name];
     if (child.kind != Kind::map) {
-      refuse<bool>(child, item_name(key, i),
+      reject<bool>(child, item_name(key, i),
                    fmt::format("{} where a section (key: value lines) is needed", describe(child)));
       continue;
     }

@@ -9,13 +9,14 @@
 #include <variant>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "pipeline/config/yaml_tree.h"
 
 namespace tessera {
 
-struct ConfigState;  ///< what a document and its sections share
+struct ConfigState;  ///< shared by a document and its sections
 
-/// What a key may hold: true or false; a whole number in decimal digits; a finite number; text; or a list.
+/// The types of a key: true or false, a whole number in decimal digits, a finite number, text, or a list.
 template <class T>
 concept ConfigNumber = std::same_as<T, std::int64_t> || std::same_as<T, double>;
 template <class T>
@@ -24,12 +25,12 @@ template <class T>
 concept ConfigValue = ConfigScalar<T> || std::same_as<T, std::vector<std::int64_t>> ||
     std::same_as<T, std::vector<double>> || std::same_as<T, std::vector<std::string>>;
 
-/// What a number must keep to, each one of a list too; and how many a list must have.
+/// The limits of a number, or of each number of a list, and the length of a list.
 struct Range {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   bool min_excluded = false, max_excluded = false;
-  std::size_t count = 0;  ///< elements of a list; 0: any number of them
+  std::size_t count = 0;  ///< elements of a list; 0: any number
 
   Range of_count(std::size_t elements) const;
 };
@@ -38,10 +39,9 @@ Range above(double min);
 Range between(double min, double max);  ///< both included
 Range list_of(std::size_t count);
 
-/// A section of an experiment file. Reading a key consumes it. What is wrong with a value is noted in the
-/// document, and reading goes on with the fallback (or with zero, false or "" where there is none), so that
-/// all problems come together in `ConfigDocument::finish`. A section that the file lacks reads as empty.
-/// Must not outlive its document.
+/// A section of an experiment file. Reading a key consumes it. A wrong value is noted in the document, and
+/// the fallback is returned (or zero, false or ""), so that `ConfigDocument::finish` reports all problems
+/// together. A section that the file lacks is empty. Must not outlive its document.
 class ConfigSection {
  public:
   /// The key's value, or `fallback` where the file has none.
@@ -50,21 +50,33 @@ class ConfigSection {
   /// The key's value; a missing key is a problem of the section.
   template <ConfigValue T>
   T require(const std::string& key, const Range& range = {});
-  /// The key's value, if there is one.
+  /// The key's value; none where the file lacks the key.
   template <ConfigValue T>
   std::optional<T> optional(const std::string& key, const Range& range = {});
   /// One of `words`, which include the fallback.
   std::string choice(const std::string& key, const std::string& fallback,
                      const std::vector<std::string>& words);
+  /// One of an enum's values, by its name. `allowed` has the fallback.
+  template <NamedEnum E>
+  E choice(const std::string& key, E fallback, const std::vector<E>& allowed = values_of<E>()) {
+    return *value_named<E>(choice(key, tessera::name_of(fallback), names_of(allowed)));
+  }
+  /// `auto` (none), or one of `allowed`, by its name.
+  template <NamedEnum E>
+  std::optional<E> choice_or_auto(const std::string& key, const std::vector<E>& allowed = values_of<E>()) {
+    std::vector<std::string> words = names_of(allowed);
+    words.insert(words.begin(), "auto");
+    return value_named<E>(choice(key, "auto", words));
+  }
   /// One of `words`, or a number: `tile: auto`, `tile: 572`.
   template <ConfigNumber T>
   std::variant<std::string, T> get_or_word(const std::string& key,
                                            const std::variant<std::string, T>& fallback,
                                            const std::vector<std::string>& words, const Range& range = {});
 
-  /// The section beneath.
+  /// The section of a key; an empty one where the file lacks it.
   ConfigSection section(const std::string& key);
-  /// The sections of a list of them, `- key: value` each; none where the file lacks the key.
+  /// The sections of a list, `- key: value` each; none where the file lacks the key.
   std::vector<ConfigSection> sections(const std::string& key);
   /// Whether the file (or a --set) has the key; does not consume it.
   bool has(const std::string& key) const;
@@ -82,7 +94,7 @@ class ConfigSection {
   template <class T>
   std::optional<T> convert(const YamlNode& node, const std::string& key, const Range& range);
   template <class T>
-  std::optional<T> refuse(const YamlNode& node, const std::string& key, const std::string& text);
+  std::optional<T> reject(const YamlNode& node, const std::string& key, const std::string& text);
   std::string name_of(const std::string& key) const;
   void record(const std::string& key, const std::string& yaml);
 
@@ -92,14 +104,14 @@ class ConfigSection {
   std::string path_;
 };
 
-/// An experiment file in YAML, with the `--set key.path=value` that override it (the last one of a key wins);
-/// a section of a list is `key[index]`, counted from 0, as in messages. Read it through `root()`, then call
+/// An experiment file in YAML and the `--set key.path=value` that override it; the last one of a key wins. A
+/// section of a list is named `key[index]`, counted from 0. Read the document through `root()`, then call
 /// `finish()`.
 class ConfigDocument {
  public:
-  /// `file` is what messages call the text. Values of `overrides` are YAML scalars or flow lists.
-  /// Errors: UsageError with the place for text that is not YAML, is not a map, or is refused
-  /// (`parse_yaml`: size, depth, anchors, aliases, tags, several documents).
+  /// `file` names the text in messages. Values of `overrides` are YAML scalars or flow lists.
+  /// Errors: UsageError with the place for text that is not YAML, is not a map, or is rejected by
+  /// `parse_yaml` (size, depth, anchors, aliases, tags, several documents).
   ConfigDocument(const std::string& text, const std::string& file,
                  const std::vector<std::string>& overrides = {});
   ConfigDocument(ConfigDocument&&) noexcept;
@@ -108,13 +120,13 @@ class ConfigDocument {
 
   ConfigSection root();
 
-  /// Notes every key that was not read, then, when there are problems, throws a UsageError with all of
-  /// them, one a line, by their place: `file:line:column: train.iteratons: unknown key; did you mean
-  /// 'iterations'?`; those of a --set come last and begin with it.
+  /// Notes every key that was not read. When there are problems, throws a UsageError with one line for each,
+  /// ordered by place: `file:line:column: train.iteratons: unknown key; did you mean 'iterations'?`. Problems
+  /// of a --set come last and begin with it.
   void finish();
 
-  /// Every key read so far, with the value it has, the fallbacks filled in, in the order of reading.
-  /// Parses back to the same values.
+  /// Every key read so far with its value, fallbacks included, in the order of reading. Parses to the same
+  /// values.
   std::string resolved_yaml() const;
 
  private:

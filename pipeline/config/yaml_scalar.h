@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// Strict readings of a plain (unquoted) scalar; nothing where it is anything else.
+/// Strict parsing of a plain (unquoted) scalar; none for anything else.
 std::optional<bool> parse_bool(const std::string& text);             ///< `true` or `false`
 std::optional<std::int64_t> parse_integer(const std::string& text);  ///< decimal, no sign but -, no leading 0
 std::optional<double> parse_number(const std::string& text);         ///< decimal, finite, no leading 0

@@ -21,23 +21,23 @@ constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxNodes = 100'000;
 constexpr std::size_t kMaxDepth = 50;
 
-/// Builds the tree while the parser reports what it meets.
+/// Builds the tree from the events of the parser.
 class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(const YamlSource& source, std::vector<YamlProblem>& problems)
       : source_(source), problems_(problems) {}
 
-  /// Errors: UsageError for what was met but had to wait for the parser's own verdict.
+  /// Errors: UsageError for an unfit key, which the parser's own errors precede.
   YamlNode take_root() {
     if (!unfit_key_.empty()) throw UsageError(unfit_key_);
     return std::move(root_);
   }
 
-  /// Where the innermost list or map begins that is still open.
+  /// The beginning of the innermost open list or map.
   YamlPlace open_place() const { return open_.empty() ? YamlPlace{} : open_.back().node.place; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    if (documents_++ > 0) refuse(mark, "a second document starts here; a file is one experiment");
+    if (documents_++ > 0) reject(mark, "a second document starts here; a file is one experiment");
   }
   void OnDocumentEnd() override {}
 
@@ -45,10 +45,10 @@ class TreeBuilder : public YAML::EventHandler {
     add(leaf(mark, "", anchor, YamlNode::Kind::null));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    refuse(mark, "aliases (*name) are not allowed; write the value out");
+    reject(mark, "aliases (*name) are not allowed; write the value out");
   }
   void OnAnchor(const YAML::Mark& mark, const std::string& name) override {
-    refuse(mark, fmt::format("anchors (&{}) are not allowed; write the value out where it is used", name));
+    reject(mark, fmt::format("anchors (&{}) are not allowed; write the value out where it is used", name));
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
@@ -69,7 +69,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { close(); }
 
  private:
-  /// A list or map whose end has not come yet.
+  /// A list or map whose end has not been parsed.
   struct Open {
     YamlNode node;
     bool has_key = false;  ///< a map's key is read, its value is not
@@ -82,21 +82,21 @@ class TreeBuilder : public YAML::EventHandler {
     return {source_.override_number, mark.line + 1, mark.column + 1};
   }
 
-  [[noreturn]] void refuse(const YAML::Mark& mark, const std::string& text) const {
+  [[noreturn]] void reject(const YAML::Mark& mark, const std::string& text) const {
     throw UsageError(fmt::format("{}: {}", place_text(source_, place_of(mark)), text));
   }
 
-  /// The parser makes such keys up where a bracket is left open, before it says so: its words go first.
+  /// For an unclosed bracket the parser first reports such keys, then an error, which takes precedence.
   void note_unfit_key(const YamlPlace& place, const std::string& text) {
     if (unfit_key_.empty()) unfit_key_ = fmt::format("{}: {}", place_text(source_, place), text);
   }
 
   YamlNode leaf(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YamlNode::Kind kind) {
-    if (anchor != 0) refuse(mark, "anchors (&name) are not allowed; write the value out where it is used");
+    if (anchor != 0) reject(mark, "anchors (&name) are not allowed; write the value out where it is used");
     // The parser itself puts "?" for plain and "!" for quoted scalars.
-    if (!tag.empty() && tag != "?" && tag != "!") refuse(mark, fmt::format("tags ({}) are not allowed", tag));
+    if (!tag.empty() && tag != "?" && tag != "!") reject(mark, fmt::format("tags ({}) are not allowed", tag));
     if (++nodes_ > kMaxNodes)
-      refuse(mark, fmt::format("more than {} values and keys in one file", kMaxNodes));
+      reject(mark, fmt::format("more than {} values and keys in one file", kMaxNodes));
     YamlNode node;
     node.kind = kind;
     node.place = place_of(mark);
@@ -111,7 +111,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YamlNode::Kind kind) {
-    if (open_.size() >= kMaxDepth) refuse(mark, fmt::format("nested deeper than {} levels", kMaxDepth));
+    if (open_.size() >= kMaxDepth) reject(mark, fmt::format("nested deeper than {} levels", kMaxDepth));
     Open opened;
     opened.node = leaf(mark, tag, anchor, kind);
     open_.push_back(std::move(opened));
@@ -194,7 +194,7 @@ YamlNode parse_yaml(const YamlSource& source, std::vector<YamlProblem>& problems
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    // At the end of the text the parser knows no place; then the bracket left open is the one to show.
+    // At the end of the text the parser has no place; the place of the unclosed bracket is shown instead.
     const YamlPlace place =
         std::max(builder.open_place(), {source.override_number, error.mark.line + 1, error.mark.column + 1});
     throw UsageError(fmt::format("{}: not valid YAML: {}", place_text(source, place), error.msg));

@@ -18,18 +18,18 @@
 namespace tessera {
 namespace {
 
-/// What a rank holds of a volume at most.
+/// The most that a rank holds of a volume.
 constexpr std::int64_t kSlabBytes = std::int64_t{128} << 20;
 /// Rounding may carry a mean of probabilities this far out of [0, 1].
 constexpr float kProbabilitySlack = 1e-5F;
 
-/// Pictures are no reason to fail: without the raw volume they show the probability.
+/// A raw volume that does not fit is no error here: the pictures then show the probability.
 void leave_out_unfit_raw(EvaluationRequest& request, const VolumeInfo& labels) {
   if (!request.raw) return;
   try {
     require_fitting_raw(*request.raw, labels);
   } catch (const Error& error) {
-    spdlog::warn("the pictures go without the raw volume: {}", error.what());
+    spdlog::warn("the pictures are drawn without the raw volume: {}", error.what());
     request.raw.reset();
   }
 }
@@ -41,12 +41,12 @@ void require_probability(std::span<const float> section, std::int64_t z, std::in
   });
   if (wrong == section.end()) return;
   const std::int64_t at = wrong - section.begin();
-  throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}, no probability in [0, 1]{}",
+  throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}, not a probability in [0, 1]{}",
                           name.text(), z, at / width, at % width, *wrong,
                           *wrong == *wrong ? " (are these scores before the softmax?)" : ""));
 }
 
-/// Where a rank's time goes.
+/// The times of a rank's steps.
 struct Stages {
   double read_s = 0, calibration_s = 0, total_s = 0;
   ScoreSeconds section;
@@ -103,7 +103,7 @@ void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeRead
   }
 }
 
-/// Collective: every rank's sums on every rank. Each section is one rank's and 0 on the others.
+/// Collective. Adds up the sums of all ranks; each section is 0 on all ranks but one.
 void add_up(const Communicator& world, Evaluation& evaluation) {
   std::vector<double> sums = evaluation.table.flat();
   world.sum(std::span(sums));
@@ -182,8 +182,8 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
   evaluation.scores = request.scores.value_or(automatic_scores(sections * shape.y * shape.x));
   if (!request.scores && !evaluation.scores.section.warping && world.is_root()) {
     spdlog::info(
-        "{} sections of {} x {} are many pixels: without thinned and warping scores, which "
-        "evaluate.scores or --scores can ask for",
+        "{} sections of {} x {} are many pixels: thinned and warping scores are left out; "
+        "evaluate.scores or --scores turns them on",
         sections, shape.y, shape.x);
   }
   evaluation.table = ThresholdTable(thresholds, sections);

@@ -11,10 +11,10 @@
 
 namespace tessera {
 
-/// What came out for a probability.
+/// The result for a probability.
 struct Evaluation {
   EvaluationRequest request;
-  EvaluationScores scores;  ///< what was worked out
+  EvaluationScores scores;  ///< the computed groups
   SectionRange sections;
   ThresholdTable table;                      ///< of the sections from `sections.begin`
   std::vector<VolumeScores> volume;          ///< per threshold
@@ -30,11 +30,11 @@ struct Evaluation {
   std::vector<std::int64_t> from_worst() const;
 };
 
-/// Collective. Scores a probability: the sections are shared out over the ranks in slabs as deep as the
-/// stored chunks; the result (all but `run`) is the same on every rank and for any number of ranks. Writes
-/// the JSON file and the pictures of the request (on the root). Errors, on every rank: UsageError where the
-/// volumes do not fit each other, the sections or their role; Error for a NaN or a value outside [0, 1] in a
-/// float prediction, naming section and place.
+/// Collective. Scores a probability. The ranks share the sections in slabs as deep as the stored chunks. The
+/// result (all but `run`) is the same on every rank and for any number of ranks. The root writes the JSON
+/// file and the pictures of the request. Errors, on every rank: UsageError when shapes, types or sections of
+/// the volumes do not fit; Error with section and place for a NaN or a value outside [0, 1] in a float
+/// prediction.
 Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator& world);
 
 }  // namespace tessera

@@ -13,7 +13,7 @@ namespace tessera {
 
 using Json = nlohmann::ordered_json;
 
-// Parts that the JSON files of all kinds of evaluation have in common; docs/scores.md describes them.
+// Parts of the JSON files of all kinds of evaluation (docs/scores.md).
 
 /// kind, prediction, labels, section_range.
 Json json_of(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections);
@@ -25,7 +25,7 @@ Json json_of(const ObjectSums& sums);
 Json json_of(const ConfusionMatrix& matrix);
 Json json_of(const ClassScores& scores);
 
-/// How many sections of `count` are called the worst: a quarter of them, 1 to 3; none of a single one.
+/// The number of sections of `count` that are marked as the worst: a quarter, 1 to 3; 0 of a single section.
 std::size_t worst_count(std::size_t count);
 
 }  // namespace tessera

@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-/// The numbers of one threshold, as flat keys; what was not asked for is absent.
+/// The numbers of one threshold as flat keys, without the groups that were not chosen.
 Json json_of(const ThresholdSums& sums, const EvaluationScores& chosen, double threshold, bool warped) {
   const ThresholdScores scores = scores_of(sums);
   const auto whole = [](double value) { return static_cast<std::int64_t>(value); };
@@ -65,11 +65,11 @@ Json json_of(const ThresholdSums& sums, const EvaluationScores& chosen, double t
   return json;
 }
 
-/// A score's best value over the thresholds, for people and in JSON.
+/// A score and the threshold where it is best.
 struct BestScore {
   const char* key;
-  const char* words;
-  bool asked_for;
+  const char* name;
+  bool chosen;
   double (*score)(const VolumeScores&);
   std::size_t BestThresholds::*at;
 };
@@ -96,7 +96,7 @@ std::vector<BestScore> best_scores(const EvaluationScores& chosen) {
       {"seg", "best SEG, 2-D components", c.objects, [](V v) { return v.pooled.objects.seg; }, &B::seg},
       {"object_f1_50", "best object F1 at 0.5", c.objects, [](V v) { return v.pooled.objects.f1[0]; },
        &B::f1}};
-  std::erase_if(all, [](const BestScore& one) { return !one.asked_for; });
+  std::erase_if(all, [](const BestScore& one) { return !one.chosen; });
   return all;
 }
 
@@ -187,7 +187,7 @@ std::string evaluation_text(const Evaluation& evaluation) {
   text += "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
-    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.words, one.score(evaluation.volume[t]),
+    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.name, one.score(evaluation.volume[t]),
                         table.thresholds[t]);
   }
   if (evaluation.scores.calibration) {

@@ -11,11 +11,11 @@
 
 namespace tessera {
 
-/// The tables for people: the volume per threshold, the best of each score, each section at its own best
+/// The tables as text: the volume per threshold, the best of each score, each section at its own best
 /// threshold with the worst ones marked.
 std::string evaluation_text(const Evaluation& evaluation);
 
-/// Everything, each section at each threshold included, as JSON (docs/scores.md).
+/// All scores, of each section at each threshold too, as JSON (docs/scores.md).
 std::string evaluation_json(const Evaluation& evaluation);
 
 /// Writes the pictures of the first, the worst and the best section at their best thresholds, as
@@ -23,8 +23,8 @@ std::string evaluation_json(const Evaluation& evaluation);
 void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
                     const std::filesystem::path& folder);
 
-/// Of one section: raw (without a `raw`: the probability), labels, errors at `threshold` over raw. The
-/// volumes have one shape. Errors: Error.
+/// The pictures of one section: raw (the probability when `raw` is null), labels, errors at `threshold` over
+/// raw. The volumes have the same shape. Errors: Error.
 std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
                                           VolumeReader& prediction, VolumeReader& labels, VolumeReader* raw,
                                           double threshold);

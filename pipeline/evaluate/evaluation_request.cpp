@@ -1,8 +1,7 @@
 #include "pipeline/evaluate/evaluation_request.h"
 
 #include <fmt/format.h>
-
-#include <algorithm>
+#include <fmt/ranges.h>
 
 #include "io/base/error.h"
 
@@ -11,61 +10,58 @@ namespace {
 
 constexpr std::int64_t kVoxelsOfAllScores = std::int64_t{1} << 28;
 
-}  // namespace
-
-EvaluationKind evaluation_kind(const std::string& word) {
-  if (word == "auto") return EvaluationKind::automatic;
-  if (word == "probability") return EvaluationKind::probability;
-  if (word == "labels") return EvaluationKind::labels;
-  if (word == "classes") return EvaluationKind::classes;
-  throw UsageError(fmt::format(
-      "'{}' is no kind of prediction: auto, probability, labels (ids of objects) or classes", word));
-}
-
-std::string name_of(EvaluationKind kind) {
-  switch (kind) {
-    case EvaluationKind::probability:
-      return "probability";
-    case EvaluationKind::labels:
-      return "labels";
-    case EvaluationKind::classes:
-      return "classes";
-    case EvaluationKind::automatic:
+/// The flag of a group; null for the scores of pixels, which are always computed.
+bool* flag_of(ScoreGroup group, EvaluationScores& scores) {
+  switch (group) {
+    case ScoreGroup::rand:
+      return &scores.section.rand;
+    case ScoreGroup::thin:
+      return &scores.section.thin;
+    case ScoreGroup::warping:
+      return &scores.section.warping;
+    case ScoreGroup::objects:
+      return &scores.section.objects;
+    case ScoreGroup::calibration:
+      return &scores.calibration;
+    case ScoreGroup::pixel:
       break;
   }
-  return "auto";
+  return nullptr;
+}
+
+}  // namespace
+
+EvaluationKind evaluation_kind(const std::string& name) {
+  const std::optional<EvaluationKind> kind = value_named<EvaluationKind>(name);
+  if (!kind) {
+    throw UsageError(fmt::format(
+        "'{}' is no kind of prediction: auto, probability, labels (ids of objects) or classes", name));
+  }
+  return *kind;
 }
 
 std::vector<std::string> EvaluationScores::names() const {
-  std::vector<std::string> names{"pixel"};
-  if (section.rand) names.emplace_back("rand");
-  if (section.thin) names.emplace_back("thin");
-  if (section.warping) names.emplace_back("warping");
-  if (section.objects) names.emplace_back("objects");
-  if (calibration) names.emplace_back("calibration");
+  std::vector<std::string> names;
+  for (const ScoreGroup group : values_of<ScoreGroup>()) {
+    EvaluationScores copy = *this;
+    const bool* chosen = flag_of(group, copy);
+    if (chosen == nullptr || *chosen) names.push_back(name_of(group));
+  }
   return names;
 }
 
-std::optional<EvaluationScores> evaluation_scores(const std::vector<std::string>& words) {
-  if (words == std::vector<std::string>{"auto"}) return std::nullopt;
+std::optional<EvaluationScores> evaluation_scores(const std::vector<std::string>& names) {
+  if (names == std::vector<std::string>{"auto"}) return std::nullopt;
   EvaluationScores scores{{false, false, false, false}, false};
-  for (const std::string& word : words) {
-    if (word == "rand")
-      scores.section.rand = true;
-    else if (word == "thin")
-      scores.section.thin = true;
-    else if (word == "warping")
-      scores.section.warping = true;
-    else if (word == "objects")
-      scores.section.objects = true;
-    else if (word == "calibration")
-      scores.calibration = true;
-    else if (word != "pixel") {
-      const auto meant = nearest_word(word, {"pixel", "rand", "thin", "warping", "objects", "calibration"});
-      throw UsageError(fmt::format(
-          "'{}' is no score{}: auto, or a list of pixel, rand, thin, warping, objects, calibration", word,
-          meant ? "; did you mean '" + *meant + "'?" : ""));
+  for (const std::string& name : names) {
+    const std::optional<ScoreGroup> group = value_named<ScoreGroup>(name);
+    if (!group) {
+      const auto meant = nearest_word(name, names_of<ScoreGroup>());
+      throw UsageError(fmt::format("'{}' is no score{}: auto, or a list of {}", name,
+                                   meant ? "; did you mean '" + *meant + "'?" : "",
+                                   fmt::join(names_of<ScoreGroup>(), ", ")));
     }
+    if (bool* chosen = flag_of(*group, scores)) *chosen = true;
   }
   return scores;
 }

@@ -6,38 +6,54 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/volume/dataset_name.h"
 #include "pipeline/run/command_line.h"
 #include "workers/metrics/threshold_scores.h"
 
 namespace tessera {
 
-/// What the prediction holds, and so which scores it gets.
+/// The content of the prediction, which decides the scores.
 enum class EvaluationKind {
   automatic,    ///< by the prediction's type: float, uint8 and uint16 are a probability, uint32 and uint64
                 ///< labels
   probability,  ///< of the interior: float in [0, 1], or uint8 or uint16 for that range
-  labels,       ///< ids of objects, 0 being none
+  labels,       ///< ids of objects; 0 is background
   classes       ///< ids of classes, 0 to 255
 };
-EvaluationKind evaluation_kind(
-    const std::string& word);  ///< auto, probability, labels, classes. Errors: UsageError.
-std::string name_of(EvaluationKind kind);
+constexpr auto enum_names(EvaluationKind) {
+  return std::to_array<EnumName<EvaluationKind>>({{EvaluationKind::automatic, "auto"},
+                                                  {EvaluationKind::probability, "probability"},
+                                                  {EvaluationKind::labels, "labels"},
+                                                  {EvaluationKind::classes, "classes"}});
+}
+/// Errors: UsageError for a name that the table lacks.
+EvaluationKind evaluation_kind(const std::string& name);
 
-/// The scores of a probability that are worked out beside those of pixels.
+/// Groups of scores of a probability. The scores of pixels are always computed.
+enum class ScoreGroup { pixel, rand, thin, warping, objects, calibration };
+constexpr auto enum_names(ScoreGroup) {
+  return std::to_array<EnumName<ScoreGroup>>({{ScoreGroup::pixel, "pixel"},
+                                              {ScoreGroup::rand, "rand"},
+                                              {ScoreGroup::thin, "thin"},
+                                              {ScoreGroup::warping, "warping"},
+                                              {ScoreGroup::objects, "objects"},
+                                              {ScoreGroup::calibration, "calibration"}});
+}
+
+/// The groups that are computed beside the scores of pixels.
 struct EvaluationScores {
   ScoreChoice section = ScoreChoice::all();
   bool calibration = true;  ///< with the precision-recall curve
   std::vector<std::string> names() const;
 };
-/// "auto" alone, or any of pixel, rand, thin, warping, objects, calibration. Nothing for auto. Errors:
-/// UsageError.
-std::optional<EvaluationScores> evaluation_scores(const std::vector<std::string>& words);
-/// Those of `auto`: all up to 2^28 voxels; beyond, where they would take hours, those without thinning and
-/// warping.
+/// "auto" alone (the result is none), or names of groups. Errors: UsageError.
+std::optional<EvaluationScores> evaluation_scores(const std::vector<std::string>& names);
+/// The groups of `auto`: all up to 2^28 voxels. Above, thinning and warping would take hours and are left
+/// out.
 EvaluationScores automatic_scores(std::int64_t voxels);
 
-/// What to compare with what.
+/// A prediction, the labels to compare it with, and what to compute.
 struct EvaluationRequest {
   EvaluationKind kind = EvaluationKind::automatic;
   DatasetName prediction;
@@ -50,7 +66,7 @@ struct EvaluationRequest {
   std::optional<EvaluationScores> scores;  ///< none: automatic_scores
   std::optional<DatasetName> raw;          ///< for the pictures; without it they show the probability
   bool raw_may_not_fit =
-      false;  ///< a raw volume of several channels or another shape is left out, with a warning
+      false;  ///< a raw volume with several channels or another shape is left out with a warning
   std::optional<std::filesystem::path> json_file;
   std::optional<std::filesystem::path> picture_folder;
 };

@@ -25,11 +25,11 @@ void require_same_shape(const VolumeInfo& one, const std::string& role, const Vo
 
 void require_one_channel(const VolumeInfo& info) {
   if (info.channels == 1) return;
-  throw UsageError(
-      fmt::format("{} has {} channels, evaluate takes volumes of one", info.name.text(), info.channels));
+  throw UsageError(fmt::format("{} has {} channels: evaluate reads volumes with one channel",
+                               info.name.text(), info.channels));
 }
 
-/// The larger side of both volumes' chunks, 1 without chunks.
+/// The larger chunk side of the two volumes for each axis; 1 without chunks.
 Index3 chunk_of(const VolumeInfo& prediction, const VolumeInfo& labels) {
   Index3 chunk{1, 1, 1};
   for (const VolumeInfo* info : {&prediction, &labels}) {
@@ -85,11 +85,11 @@ SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind k
                     labels.name.text()));
   }
   if (kind != EvaluationKind::probability) {
-    const std::string words = fmt::format("{} is taken as {}: ", prediction.name.text(), name_of(kind));
+    const std::string taken_as = fmt::format("{} is taken as {}: ", prediction.name.text(), name_of(kind));
     if (request.invert_labels || request.label_class) {
-      throw UsageError(words + "inverting labels and choosing a class go with a probability only");
+      throw UsageError(taken_as + "inverting labels and choosing a class go with a probability only");
     }
-    if (request.scores) throw UsageError(words + "a choice of scores goes with a probability only");
+    if (request.scores) throw UsageError(taken_as + "a choice of scores goes with a probability only");
   }
   if (request.raw && !request.raw_may_not_fit) require_fitting_raw(*request.raw, labels);
   const SectionRange all{0, labels.shape.z};
@@ -124,7 +124,7 @@ std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const Volu
 void for_each_box(const SectionRange& slab, const VolumeInfo& prediction, const VolumeInfo& labels,
                   std::int64_t most_voxels, const std::function<void(const Box&)>& function) {
   const Index3 shape = labels.shape, chunk = chunk_of(prediction, labels);
-  // As wide as possible, then as high: whole rows are read and compared fastest.
+  // As wide as possible, then as high: whole rows are the fastest.
   const auto side = [](std::int64_t room, std::int64_t chunk_side, std::int64_t whole) {
     return std::min(std::max(round_down(room, chunk_side), chunk_side), whole);
   };

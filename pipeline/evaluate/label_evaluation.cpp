@@ -17,9 +17,9 @@ namespace {
 
 /// Voxels of a block: at most 32 MiB in memory per volume.
 constexpr std::int64_t kBlockVoxels = std::int64_t{1} << 22;
-/// Sections that one rank takes at once: each has a table of its own.
+/// Sections that one rank counts at once; each has its own table.
 constexpr std::int64_t kMostSections = 64;
-/// Blocks are whole chunks and read once: the library is to keep none.
+/// Blocks consist of whole chunks and are read once: a cache of chunks would be useless.
 constexpr std::size_t kNoChunkCache = 0;
 
 struct Volumes {
@@ -41,7 +41,7 @@ SectionRange open_volumes(const EvaluationRequest& request, EvaluationKind kind,
   return sections;
 }
 
-/// Calls `function` with the voxels as what they are; floating point was refused before.
+/// Calls `function` with the voxels in their own type. Floating point was rejected before.
 template <class Function>
 void with_integers(const VoxelBuffer& voxels, Function&& function) {
   switch (voxels.type) {
@@ -58,7 +58,7 @@ void with_integers(const VoxelBuffer& voxels, Function&& function) {
   }
 }
 
-/// Calls `function(z, box, truth, predicted)` with the pixels of each section of each block of the slab, as
+/// Calls `function(z, box, truth, predicted)` for each section of each block of the slab. The pixels are
 /// spans of the volumes' types.
 template <class Function>
 void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double& read_s,
@@ -79,7 +79,7 @@ void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double
   });
 }
 
-/// Collective: every section's sums on every rank; they are 0 on all but one.
+/// Collective. Adds up the sums of all ranks; each section is 0 on all ranks but one.
 void add_up(const Communicator& world, std::vector<LabelSums>& sections) {
   std::vector<double> values(sections.size() * (sizeof(LabelSums) / sizeof(double)));
   static_assert(std::is_trivially_copyable_v<LabelSums> && sizeof(LabelSums) % sizeof(double) == 0);
@@ -88,7 +88,7 @@ void add_up(const Communicator& world, std::vector<LabelSums>& sections) {
   std::ranges::copy(std::as_bytes(std::span(values)), std::as_writable_bytes(std::span(sections)).begin());
 }
 
-/// Section indices by `badness`, the largest first; by place among equals.
+/// Section indices in descending order of `badness`; equal ones in order of the sections.
 std::vector<std::int64_t> ordered_by(const std::vector<double>& badness) {
   std::vector<std::int64_t> order(badness.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -196,7 +196,7 @@ ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communi
       }
     }
   });
-  // The most classes that any rank met.
+  // The largest number of classes over all ranks.
   std::vector<std::int64_t> met(static_cast<std::size_t>(kMostClasses) + 1, 0);
   met[static_cast<std::size_t>(classes)] = 1;
   world.sum(std::span(met));

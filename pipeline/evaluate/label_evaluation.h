@@ -10,27 +10,27 @@
 
 namespace tessera {
 
-/// What came out for ids of objects.
+/// The result for ids of objects.
 struct LabelEvaluation {
   EvaluationRequest request;
   SectionRange sections;
   LabelSums volume;                ///< 3-D: an id is one object in all sections
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
-  std::int64_t table_pairs = 0;    ///< pairs of labels that the ranks met, together
+  std::int64_t table_pairs = 0;    ///< pairs of labels found, summed over the ranks
   EvaluationRun run;
 
   /// The sections, counted from `sections.begin`, by their variation of information, the worst one first.
   std::vector<std::int64_t> from_worst() const;
 };
 
-/// Collective. Compares ids of objects, in blocks of a few MiB: a rank holds those and its share of the table
-/// of label pairs, never a volume. The result (all but `run`) is the same on every rank and for any number of
-/// ranks. Writes the JSON file of the request (on the root); draws no pictures. Errors, on every rank:
-/// UsageError where the volumes do not fit each other or the sections; Error for what cannot be read.
+/// Collective. Compares ids of objects in blocks of a few MiB: a rank holds blocks and its share of the table
+/// of label pairs, never a whole volume. The result (all but `run`) is the same on every rank and for any
+/// number of ranks. The root writes the JSON file of the request; there are no pictures. Errors, on every
+/// rank: UsageError when shapes, types or sections do not fit; Error when a volume cannot be read.
 LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world);
 
-/// What came out for ids of classes.
+/// The result for ids of classes.
 struct ClassEvaluation {
   EvaluationRequest request;
   SectionRange sections;
@@ -42,10 +42,10 @@ struct ClassEvaluation {
   std::vector<std::int64_t> from_worst() const;
 };
 
-/// Collective, as evaluate_labels. Errors, on every rank: as there; Error for a class id of 256 or more.
+/// Collective; see evaluate_labels. Further errors: Error for a class id of 256 or more.
 ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communicator& world);
 
-/// Tables for people; everything, as JSON (docs/scores.md).
+/// Tables as text, and all scores as JSON (docs/scores.md).
 std::string evaluation_text(const LabelEvaluation& evaluation);
 std::string evaluation_json(const LabelEvaluation& evaluation);
 std::string evaluation_text(const ClassEvaluation& evaluation);

@@ -53,7 +53,7 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
 /// What the experiment says of a TorchScript file, completed by what the file says of itself.
 TorchScriptModel describe_torchscript(const ExperimentConfig& config,
                                       std::optional<Normalisation>& normalisation, bool& by_volume) {
-  const TorchScriptConfig& said = *config.torchscript;
+  const TorchScriptConfig& said = *config.model.torchscript;
   TorchScriptModel model;
   const TorchScriptFile file = read_torchscript_file(said.file);
   if (const auto facts = read_torchscript_facts(file)) {
@@ -127,7 +127,7 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
     network.digest = digest.hex();
   });
   world.broadcast(std::as_writable_bytes(std::span(&found, 1)));
-  model.file = broadcast_torchscript(config.torchscript->file, model.file, world);
+  model.file = broadcast_torchscript(config.model.torchscript->file, model.file, world);
   network.name = model.file.name.string();
   network.normalisation = found.normalisation;
   network.normalised_by_volume = found.normalised_by_volume;
@@ -153,8 +153,8 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
 
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
                                         const Communicator& world, bool is_worker) {
-  return config.torchscript ? from_torchscript(config, world, is_worker)
-                            : from_checkpoint(config, folder, world, is_worker);
+  return config.model.torchscript ? from_torchscript(config, world, is_worker)
+                                  : from_checkpoint(config, folder, world, is_worker);
 }
 
 ChosenNormalisation choose_normalisation(const InferConfig& config, const VolumeInfo& raw,

@@ -55,11 +55,9 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["network.margin"] = std::to_string(traits.geometry.margin);
   job["network.alignment"] = std::to_string(traits.geometry.alignment);
   job["network.sides"] = fmt::format("{} k + {}", traits.geometry.alignment, traits.geometry.side_remainder);
-  job["network.padding"] = traits.geometry.padding == Padding::valid ? "valid" : "same";
+  job["network.padding"] = name_of(traits.geometry.padding);
   job["network.channels"] = fmt::format("{} in, {} out", traits.in_channels, traits.classes);
-  job["network.activation"] = traits.activation == Activation::softmax   ? "softmax"
-                              : traits.activation == Activation::sigmoid ? "sigmoid"
-                                                                         : "none";
+  job["network.activation"] = name_of(traits.activation);
   job["network.context"] = std::to_string(plan.context);
   job["infer.tile"] = plan.tile_input.y == plan.tile_input.x
                           ? std::to_string(plan.tile_input.y)
@@ -73,13 +71,11 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["infer.region"] = to_string(plan.region);
   if (!config.infer.labels) job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));
   job["infer.write"] = config.infer.labels ? "labels" : "probability";
-  job["infer.averaging"] = config.infer.averaging == Averaging::none          ? "none"
-                           : config.infer.averaging == Averaging::symmetries8 ? "symmetries8"
-                                                                              : "rotations7";
-  job["infer.blend"] = config.infer.blending == Blending::crop ? "crop"
-                       : config.infer.blending == Blending::linear
-                           ? fmt::format("linear over {}", plan.demand.blend_overlap)
-                           : fmt::format("gaussian over {}", plan.demand.blend_overlap);
+  job["infer.averaging"] = name_of(config.infer.averaging);
+  const std::string blending = name_of(config.infer.blending);
+  job["infer.blend"] = config.infer.blending == Blending::crop
+                           ? blending
+                           : fmt::format("{} over {}", blending, plan.demand.blend_overlap);
   job["infer.normalisation"] =
       normalisation.by_section.empty()
           ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)

@@ -10,9 +10,9 @@
 #include "io/base/error.h"
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
+#include "pipeline/report/named_scores.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/report_parts.h"
-#include "pipeline/report/score_words.h"
 #include "pipeline/report/section_pictures.h"
 
 namespace tessera {
@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t kMostSections = 400;
 
-/// What one of the runs took or reached beside its scores.
+/// A measure of a run beside its scores.
 struct Pace {
   std::string name, unit;
   double value;
@@ -49,19 +49,19 @@ Cell difference_cell(double a, double b, int decimals) {
   return cell;
 }
 
-/// Without a direction, such as time that depends on what was asked for, nothing is called better.
+/// Without a direction, as for a time that depends on the request, neither is called better.
 std::vector<Cell> compared(Html name, double a, double b, std::optional<Better> better, int decimals) {
-  const std::string words = better ? verdict(a, b, *better) : "";
+  const std::string change_text = better ? verdict(a, b, *better) : "";
   Cell left = Cell::number(a, decimals), right = Cell::number(b, decimals),
        change = difference_cell(a, b, decimals);
-  if (words == "worse") left.css_class = "win";
-  if (words == "better") right.css_class = "win";
-  change.css_class = words;
-  const char* arrow = words == "better"  ? "\u25B2 B is better"
-                      : words == "worse" ? "\u25BC A is better"
-                      : better && a == b ? "equal"
-                                         : "";
-  return {{std::move(name), {}, {}}, left, right, change, {text(arrow), {}, words}};
+  if (change_text == "worse") left.css_class = "win";
+  if (change_text == "better") right.css_class = "win";
+  change.css_class = change_text;
+  const char* arrow = change_text == "better"  ? "\u25B2 B is better"
+                      : change_text == "worse" ? "\u25BC A is better"
+                      : better && a == b       ? "equal"
+                                               : "";
+  return {{std::move(name), {}, {}}, left, right, change, {text(arrow), {}, change_text}};
 }
 
 Html score_differences(const RunRecord& a, const RunRecord& b) {
@@ -70,8 +70,8 @@ Html score_differences(const RunRecord& a, const RunRecord& b) {
   int better = 0, both = 0;
   const auto add = [&](Html name, double x, double y, std::optional<Better> direction, int decimals) {
     std::vector<Cell> cells = compared(std::move(name), x, y, direction, decimals);
-    const char* words = !direction ? "" : *direction == Better::lower ? "lower" : "higher";
-    cells.push_back({tag("span", "aside", text(words)), {}, {}});
+    const char* aim = !direction ? "" : *direction == Better::lower ? "lower" : "higher";
+    cells.push_back({tag("span", "aside", text(aim)), {}, {}});
     table.add(cells);
   };
   for (const NamedScore& one : of_a) {
@@ -95,7 +95,7 @@ Html score_differences(const RunRecord& a, const RunRecord& b) {
   return content + table.html();
 }
 
-/// What makes the numbers hard to compare, in words.
+/// Messages about differences that make the scores hard to compare.
 std::vector<std::string> caveats(const RunRecord& a, const RunRecord& b) {
   std::vector<std::string> all;
   const std::array<std::pair<const RunRecord*, const char*>, 2> runs{{{&a, "A"}, {&b, "B"}}};
@@ -105,14 +105,14 @@ std::vector<std::string> caveats(const RunRecord& a, const RunRecord& b) {
                                 run->place.string()));
   }
   if (!all.empty()) return all;
-  const auto differ = [&](const char* key, const char* words) {
+  const auto differ = [&](const char* key, const char* how) {
     if (json_at(a.evaluation, {key}) == json_at(b.evaluation, {key})) return;
     const auto shown = [&](const RunRecord& run) {
       const Json& value = json_at(run.evaluation, {key});
       return value.is_string() ? value.get<std::string>()
                                : value.dump(-1, ' ', false, Json::error_handler_t::replace);
     };
-    all.push_back(fmt::format("A and B were scored {}: {} and {}.", words, shown(a), shown(b)));
+    all.push_back(fmt::format("A and B were scored {}: {} and {}.", how, shown(a), shown(b)));
   };
   differ("kind", "as different kinds, so their scores have different names");
   differ("labels", "against different labels");
@@ -124,13 +124,12 @@ PlotAxis share_axis(const std::string& label) {
   return {.label = label, .min = 0, .max = 1};
 }
 
-/// The same curve of both runs; a figure only where either has it.
+/// Adds the same curve of both runs; no figure when neither has it.
 template <class Curve>
-void add_figure(std::vector<Html>& all, Plot plot, const RunRecord& a, const RunRecord& b, Curve&& curve,
-                const std::string& words = {}) {
+void add_figure(std::vector<Html>& all, Plot plot, const RunRecord& a, const RunRecord& b, Curve&& curve) {
   for (PlotSeries& one : std::vector<PlotSeries>{curve(a, "A", 1), curve(b, "B", 2)})
     plot.series.push_back(std::move(one));
-  if (any_points(plot.series)) all.push_back(figure_of(plot, words));
+  if (any_points(plot.series)) all.push_back(figure_of(plot));
 }
 
 Html curves(const RunRecord& a, const RunRecord& b) {
@@ -183,7 +182,7 @@ Html curves(const RunRecord& a, const RunRecord& b) {
   return all.empty() ? note("Neither has curves.") : figures(all);
 }
 
-/// (section, A, B) of the sections that both have.
+/// The scores in A and in B of a section that both have.
 struct SectionPair {
   std::int64_t section;
   double a, b;
@@ -267,8 +266,8 @@ Html picture_pair(const RunRecord& a, const RunRecord& b, const ChosenSection& c
 }
 
 Html pictures(const RunRecord& a, const RunRecord& b) {
-  if (words_at(a.evaluation, {"kind"}) != "probability" ||
-      words_at(b.evaluation, {"kind"}) != "probability") {
+  if (text_at(a.evaluation, {"kind"}) != name_of(EvaluationKind::probability) ||
+      text_at(b.evaluation, {"kind"}) != name_of(EvaluationKind::probability)) {
     return note("Pictures are drawn of probabilities that were scored.");
   }
   Html content;

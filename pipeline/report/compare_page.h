@@ -8,18 +8,18 @@
 
 namespace tessera {
 
-/// Two runs (or two evaluations) beside each other as a self-contained HTML file: scores with their
-/// differences, curves over one another, the same sections of both, keys of the config that differ.
+/// Compares two runs (or two evaluations) in a self-contained HTML file: scores with their differences,
+/// curves in one plot, the same sections of both, keys of the config that differ.
 std::string compare_page(const RunRecord& a, const RunRecord& b);
 
-/// A key that both configs have with other values, or that only one has (the other value is then empty).
+/// A key whose values differ. The value is empty where a config lacks the key.
 struct ConfigDifference {
   std::string key, a, b;
 };
 std::vector<ConfigDifference> config_differences(const RunRecord& a, const RunRecord& b);
 
-/// Of the sections that both evaluations have: the worst in A, the worst in B, the one that changed most,
-/// each once, with what it is.
+/// A section that both evaluations have, and why it is shown: the worst in A, the worst in B, or the one that
+/// changed most. Each section is listed once.
 struct ChosenSection {
   std::int64_t section = 0;
   std::string why;

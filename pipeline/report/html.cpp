@@ -67,8 +67,8 @@ std::string escape_html(std::string_view text) {
   return escaped;
 }
 
-Html text(std::string_view words) {
-  return Html::markup(escape_html(words));
+Html text(std::string_view content) {
+  return Html::markup(escape_html(content));
 }
 
 Html element(std::string_view name, const std::vector<Attribute>& attributes, const Html& content) {

@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-/// A piece of HTML or SVG that is whole: every tag in it is closed. Text gets in through text() alone, which
-/// escapes it, so that nothing a file says can become markup.
+/// A piece of HTML or SVG whose tags are all closed. Only text(), which escapes its argument, adds text, so
+/// that no content of a file becomes markup.
 class Html {
  public:
   Html() = default;
@@ -32,38 +32,37 @@ class Html {
   std::string markup_;
 };
 
-/// For HTML, between tags and in quoted attributes: & < > " ' are replaced; what is no UTF-8, and control
-/// characters other than line feed and tab, become U+FFFD.
+/// For HTML, between tags and in quoted attributes: & < > " ' are replaced. Bytes that are not UTF-8, and
+/// control characters other than line feed and tab, become U+FFFD.
 std::string escape_html(std::string_view text);
-Html text(std::string_view words);
+Html text(std::string_view content);
 
 struct Attribute {
   std::string name, value;
 };
-/// <name a="...">content</name>; values are escaped. The elements without content (img, br, meta) have no end
-/// tag.
+/// <name a="...">content</name> with escaped values. Elements without content (img, br, meta) get no end tag.
 Html element(std::string_view name, const std::vector<Attribute>& attributes, const Html& content = {});
 /// <name class="css_class">content</name>; no attribute where it is empty.
 Html tag(std::string_view name, std::string_view css_class, const Html& content);
 
-/// A path or a dataset's name, which may be broken after / and : where a line ends.
+/// A path or a dataset's name. A line may break after / and :.
 Html path_text(std::string_view path);
 
 std::string base64(std::span<const std::byte> bytes);
 
-/// A cell of a table: what is seen, and what sorting by its column compares where that is another.
+/// A cell of a table. Its column is sorted by `sort_value`, or by the content where that is empty.
 struct Cell {
   Html content;
   std::string sort_value;
   std::string css_class;
 
-  static Cell words(std::string_view words) { return {text(words), {}, {}}; }
-  /// With so many decimals, set in digits of one width; a dash where the value is not finite.
+  static Cell plain(std::string_view content) { return {text(content), {}, {}}; }
+  /// `decimals` digits after the point, in digits of equal width; a dash for a value that is not finite.
   static Cell number(double value, int decimals);
   static Cell whole(double value);
 };
 
-/// A table with columns of words (aligned left) and of numbers (aligned right).
+/// A table with columns of text (aligned left) and of numbers (aligned right).
 class HtmlTable {
  public:
   struct Column {
@@ -74,7 +73,7 @@ class HtmlTable {
   explicit HtmlTable(std::vector<Column> columns, bool sortable = false)
       : columns_(std::move(columns)), sortable_(sortable) {}
 
-  /// One cell a column. `css_class` marks the row.
+  /// One cell for each column. `css_class` marks the row.
   void add(const std::vector<Cell>& cells, std::string_view css_class = {});
   bool empty() const { return rows_.empty(); }
   Html html() const;
@@ -87,7 +86,7 @@ class HtmlTable {
 
 /// "1,234,567".
 std::string with_commas(double value);
-/// With so many decimals; a dash where it is not finite.
+/// `decimals` digits after the point; a dash for a value that is not finite.
 std::string number_text(double value, int decimals);
 
 }  // namespace tessera

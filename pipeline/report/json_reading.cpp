@@ -26,7 +26,7 @@ std::int64_t whole_at(const Json& json, JsonPath path) {
   return value.is_number_integer() ? value.get<std::int64_t>() : -1;
 }
 
-std::string words_at(const Json& json, JsonPath path) {
+std::string text_at(const Json& json, JsonPath path) {
   const Json& value = json_at(json, path);
   return value.is_string() ? value.get<std::string>() : std::string();
 }

@@ -9,22 +9,22 @@
 
 namespace tessera {
 
-// Looks into JSON that a file held: nothing of it is taken for granted.
+// Reads values of JSON from a file, which may lack any of them.
 
 using JsonPath = std::initializer_list<std::string_view>;
 
-/// What stands there; null where a key is missing or something on the way is no object.
+/// The value at `path`; null where a key is missing or a parent is not an object.
 const Json& json_at(const Json& json, JsonPath path);
-/// The number there; NaN where there is none.
+/// The number at `path`; NaN without one.
 double number_at(const Json& json, JsonPath path);
-/// The whole number there; -1 where there is none.
+/// The integer at `path`; -1 without one.
 std::int64_t whole_at(const Json& json, JsonPath path);
-/// The text there; "" where there is none.
-std::string words_at(const Json& json, JsonPath path);
-/// The elements of the array there; of nothing else any.
+/// The text at `path`; "" without one.
+std::string text_at(const Json& json, JsonPath path);
+/// The array at `path`; an empty one without it.
 const Json& list_at(const Json& json, JsonPath path);
 
-/// What "sections" of an evaluation says of one section; null where it is not among them.
+/// The entry of a section in "sections" of an evaluation; null without one.
 const Json& section_of(const Json& evaluation, std::int64_t section);
 
 }  // namespace tessera

@@ -40,10 +40,6 @@ std::vector<double> MetricsTable::column(const std::string& name) const {
   return values;
 }
 
-bool MetricsTable::has(const std::string& name) const {
-  return std::find(columns.begin(), columns.end(), name) != columns.end();
-}
-
 MetricsTable read_metrics(const std::string& csv) {
   MetricsTable table;
   std::string_view left = csv;

@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-/// Makes the headings of sortable tables buttons; a second press turns the order around.
+/// Makes the headings of sortable tables buttons; a second press reverses the order.
 constexpr const char* kScript = R"(
 for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells];
@@ -37,7 +37,7 @@ for (const table of document.querySelectorAll('table.sortable')) {
 }
 )";
 
-/// The digest as a content policy names it: base64 of its bytes.
+/// The digest in the form of a content policy: base64 of its bytes.
 std::string script_digest() {
   const std::string hex = sha256_of(kScript);
   std::vector<std::byte> bytes;
@@ -70,9 +70,9 @@ std::string html_page(const std::string& title, const Html& head, const std::vec
          "</script>\n</body>\n</html>\n";
 }
 
-Html figure_of(const Plot& plot, const std::string& words) {
+Html figure_of(const Plot& plot, const std::string& caption) {
   Html content = element("figcaption", {}, text(plot.title)) + svg_of(plot);
-  if (!words.empty()) content += note(words);
+  if (!caption.empty()) content += note(caption);
   return tag("figure", "plot", content);
 }
 
@@ -83,12 +83,12 @@ Html figures(const std::vector<Html>& all) {
   return tag("div", "figures", content);
 }
 
-Html note(const std::string& words) {
-  return tag("p", "note", text(words));
+Html note(const std::string& message) {
+  return tag("p", "note", text(message));
 }
 
-Html warning(const std::string& words) {
-  return tag("p", "warning", text(words));
+Html warning(const std::string& message) {
+  return tag("p", "warning", text(message));
 }
 
 Html inline_png(std::span<const std::byte> png, std::int64_t width, std::int64_t height,
@@ -106,8 +106,8 @@ Html key_figure(const Html& name, const std::string& value, const std::string& r
 }
 
 Html overlay_legend() {
-  const auto entry = [](const char* css_class, const char* words) {
-    return tag("span", "legend-entry", tag("i", css_class, {}) + text(words));
+  const auto entry = [](const char* css_class, const char* meaning) {
+    return tag("span", "legend-entry", tag("i", css_class, {}) + text(meaning));
   };
   return tag("p", "legend",
              entry("right-membrane", "membrane, rightly predicted") +

@@ -16,27 +16,27 @@ struct PageSection {
   Html content;
 };
 
-/// A whole HTML file that asks for nothing from anywhere: styles and the script that sorts tables are inside,
-/// and a content policy forbids every other script and every request. Light or dark as the reader's system
-/// is; dark on white on paper.
+/// A whole HTML file without requests: styles and the script that sorts tables are inside, and a content
+/// policy forbids every other script and every request. It follows the system's light or dark mode; on paper
+/// it is dark on white.
 std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections);
 
-/// A plot with its title above and, where there are any, words beneath.
-Html figure_of(const Plot& plot, const std::string& words = {});
-/// Figures side by side where there is room for it.
+/// A plot with its title above and, if it has one, a caption beneath.
+Html figure_of(const Plot& plot, const std::string& caption = {});
+/// Figures side by side, as many as the width allows.
 Html figures(const std::vector<Html>& all);
-/// A paragraph in a quieter tone.
-Html note(const std::string& words);
-/// A remark that should not be overlooked.
-Html warning(const std::string& words);
+/// A paragraph in a pale colour.
+Html note(const std::string& message);
+/// A paragraph that stands out.
+Html warning(const std::string& message);
 /// A PNG inside the page.
 Html inline_png(std::span<const std::byte> png, std::int64_t width, std::int64_t height,
                 const std::string& what_it_shows);
 
-/// A number that a reader looks for first.
+/// One of the main numbers at the top of the page.
 Html key_figure(const Html& name, const std::string& value, const std::string& remark);
 
-/// What the colours of an overlay mean.
+/// The legend of the colours of an overlay.
 Html overlay_legend();
 
 /// The style sheet.

@@ -11,7 +11,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   if (!std::isfinite(low) || !std::isfinite(high)) return {0, 0.5, 1};
   if (low > high) std::swap(low, high);
   if (!std::isfinite(high - low)) return {-1e308, 0, 1e308};
-  // A range too small for its numbers cannot be told apart in double.
+  // The ticks of a smaller range would be equal in double.
   const double magnitude = std::max(std::abs(low), std::abs(high));
   if (high - low <= 1e-12 * magnitude || high == low) {
     const double half = magnitude == 0 ? 0.5 : 0.1 * magnitude;
@@ -41,7 +41,7 @@ std::vector<double> logarithmic_ticks(double low, double high) {
       if (factor == 1 || few) all.push_back(factor * std::pow(10, power));
     }
   }
-  // Of the ticks between the powers, those that the values need.
+  // Keep the ticks that the values need.
   const auto needed_from = std::upper_bound(all.begin(), all.end(), low * (1 + 1e-9));
   const auto needed_to = std::lower_bound(all.begin(), all.end(), high * (1 - 1e-9));
   const auto begin = needed_from == all.begin() ? all.begin() : needed_from - 1;

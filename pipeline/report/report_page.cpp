@@ -7,9 +7,9 @@
 
 #include "io/base/error.h"
 #include "pipeline/report/json_reading.h"
+#include "pipeline/report/named_scores.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/report_parts.h"
-#include "pipeline/report/score_words.h"
 #include "pipeline/report/section_pictures.h"
 #include "pipeline/run/run_folder.h"
 
@@ -71,9 +71,9 @@ std::vector<std::pair<std::int64_t, std::string>> extremes(const Json& evaluatio
 }
 
 std::string lead(const RunRecord& record) {
-  std::string words;
+  std::string line;
   const auto add = [&](const std::string& more) {
-    words += (words.empty() || more.empty() ? "" : " \u00B7 ") + more;
+    line += (line.empty() || more.empty() ? "" : " \u00B7 ") + more;
   };
   if (!record.config("model.preset").empty())
     add(fmt::format("{} with {} filters", record.config("model.preset"),
@@ -84,7 +84,7 @@ std::string lead(const RunRecord& record) {
   if (range.size() == 2 && range[0].is_number() && range[1].is_number()) {
     add("scored on " + section_range_text(range[0].get<double>(), range[1].get<double>()));
   }
-  return words;
+  return line;
 }
 
 }  // namespace
@@ -105,7 +105,7 @@ Html picture_part(const RunRecord& record) {
     content += picture_of(caption_of(record, one->section, role), one->png, one->width, one->height);
   }
   if (content.empty()) {
-    if (words_at(record.evaluation, {"kind"}) != "probability")
+    if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
       return note("Pictures are drawn of a probability, and this was none.");
     for (const auto& [section, role] : extremes(record.evaluation)) {
       try {

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// The report of one run as a self-contained HTML file. What the run has not done yet is said in words.
+/// The report of one run as a self-contained HTML file. It names the steps that the run has not done yet.
 std::string report_page(const RunRecord& record);
 
 }  // namespace tessera

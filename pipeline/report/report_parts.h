@@ -8,26 +8,28 @@
 
 namespace tessera {
 
-// The parts of a run's report. Each is empty, or says so in words, where the run has nothing to show for it.
+// The parts of a run's report. A part without data is empty or a note that says so.
 
-/// Worst, best and first section with their captions. What could not be drawn is said.
+/// Worst, best and first section with captions, and a note for each section that could not be drawn.
 Html picture_part(const RunRecord& record);
-/// Scores of whatever kind the evaluation is, with their plots.
+/// The scores of an evaluation of any kind, with their plots.
 Html score_part(const RunRecord& record);
-/// A row per section, and their course through the stack.
+/// A row for each section, and a plot through the stack.
 Html section_part(const RunRecord& record);
 /// Loss, validation and learning rate.
 Html training_part(const RunRecord& record);
-/// Where the workers' time went, and what failed.
+/// How the workers spent their time, and the failed blocks.
 Html inference_part(const RunRecord& record);
 /// Network, training, inference and evaluation in a few lines each.
 Html fact_part(const RunRecord& record);
 /// Every key of the resolved config.
 Html config_part(const RunRecord& record);
 
-/// Sections 16 to 19, from a half-open range.
+/// "1,500 blocks", "1 block".
+std::string plural(double count, const std::string& word);
+/// "sections 16 to 19" of a half-open range.
 std::string section_range_text(double begin, double end);
-/// Rows are the truth, columns the prediction; each row's shares are shaded. Not of more than 24 classes.
+/// Rows are the truth, columns the prediction; shares of a row are shaded. A note for more than 24 classes.
 Html confusion_table(const Json& pixels, const std::vector<std::string>& classes);
 
 }  // namespace tessera

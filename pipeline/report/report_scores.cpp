@@ -5,9 +5,9 @@
 
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
+#include "pipeline/report/named_scores.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/report_parts.h"
-#include "pipeline/report/score_words.h"
 
 namespace tessera {
 namespace {
@@ -31,7 +31,7 @@ Html table_of_scores(const std::vector<NamedScore>& scores) {
   for (const NamedScore& one : scores) {
     std::vector<Cell> cells{{score_name(one.name), {}, {}}, Cell::number(one.value, 4)};
     if (thresholds)
-      cells.push_back(std::isfinite(one.threshold) ? Cell::number(one.threshold, 2) : Cell::words(""));
+      cells.push_back(std::isfinite(one.threshold) ? Cell::number(one.threshold, 2) : Cell::plain(""));
     cells.push_back(
         {tag("span", "aside", text(one.hint + (one.better == Better::lower ? "; lower is better" : ""))),
          {},
@@ -41,28 +41,28 @@ Html table_of_scores(const std::vector<NamedScore>& scores) {
   return table.html();
 }
 
-struct ColumnWords {
+struct ColumnHeading {
   const char* key;
   const char* heading;
 };
 
 /// The rows of "volume", a threshold each, with the columns that are there.
 Html threshold_table(const Json& evaluation) {
-  constexpr ColumnWords kColumns[] = {{"pixel_error", "pixel error"},
-                                      {"precision", "precision"},
-                                      {"recall", "recall"},
-                                      {"f", "F"},
-                                      {"iou", "IoU"},
-                                      {"rand_f_macro", "Rand F"},
-                                      {"rand_thin_f_macro", "Rand thin"},
-                                      {"info_thin_f_macro", "Info thin"},
-                                      {"warping_error", "warping"},
-                                      {"warping_split_merge", "split + merge"},
-                                      {"seg", "SEG"}};
+  constexpr ColumnHeading kColumns[] = {{"pixel_error", "pixel error"},
+                                        {"precision", "precision"},
+                                        {"recall", "recall"},
+                                        {"f", "F"},
+                                        {"iou", "IoU"},
+                                        {"rand_f_macro", "Rand F"},
+                                        {"rand_thin_f_macro", "Rand thin"},
+                                        {"info_thin_f_macro", "Info thin"},
+                                        {"warping_error", "warping"},
+                                        {"warping_split_merge", "split + merge"},
+                                        {"seg", "SEG"}};
   const Json& rows = list_at(evaluation, {"volume"});
-  std::vector<const ColumnWords*> used;
+  std::vector<const ColumnHeading*> used;
   std::vector<HtmlTable::Column> columns{{"threshold"}};
-  for (const ColumnWords& one : kColumns) {
+  for (const ColumnHeading& one : kColumns) {
     if (std::none_of(rows.begin(), rows.end(),
                      [&](const Json& row) { return std::isfinite(number_at(row, {one.key})); }))
       continue;
@@ -75,7 +75,7 @@ Html threshold_table(const Json& evaluation) {
   for (const Json& row : rows) {
     const double threshold = number_at(row, {"threshold"});
     std::vector<Cell> cells{Cell::number(threshold, 2)};
-    for (const ColumnWords* one : used)
+    for (const ColumnHeading* one : used)
       cells.push_back(Cell::number(number_at(row, {one->key}), 4));
     table.add(cells, threshold == best ? "marked" : "");
   }
@@ -215,7 +215,7 @@ Html confusion_table(const Json& pixels, const std::vector<std::string>& classes
     double sum = 0;
     for (const Json& value : row)
       sum += value.is_number() ? value.get<double>() : 0;
-    std::vector<Cell> cells{Cell::words(classes[truth])};
+    std::vector<Cell> cells{Cell::plain(classes[truth])};
     for (std::size_t c = 0; c < classes.size() && c < row.size(); ++c) {
       const double value = row[c].is_number() ? row[c].get<double>() : 0;
       const double share = sum > 0 ? 100 * value / sum : 0;
@@ -230,32 +230,32 @@ Html confusion_table(const Json& pixels, const std::vector<std::string>& classes
 }
 
 Html score_part(const RunRecord& record) {
-  const std::string kind = words_at(record.evaluation, {"kind"});
+  const auto kind = value_named<EvaluationKind>(text_at(record.evaluation, {"kind"}));
   Html content = table_of_scores(scores_in(record.evaluation));
-  if (kind == "labels") return content + label_part(record.evaluation);
-  if (kind == "classes") return content + class_part(record.evaluation);
+  if (kind == EvaluationKind::labels) return content + label_part(record.evaluation);
+  if (kind == EvaluationKind::classes) return content + class_part(record.evaluation);
   return content + probability_part(record.evaluation);
 }
 
 Html section_part(const RunRecord& record) {
-  constexpr ColumnWords kColumns[] = {{"best_f", "best F"},
-                                      {"best_f_threshold", "at threshold"},
-                                      {"best_rand_f", "best Rand F"},
-                                      {"best_rand_threshold", "at threshold"},
-                                      {"calibration_error", "calibration error"},
-                                      {"brier", "Brier score"},
-                                      {"voi", "VOI, bits"},
-                                      {"voi_split", "split"},
-                                      {"voi_merge", "merge"},
-                                      {"adapted_rand_error", "adapted Rand error"},
-                                      {"seg", "SEG"},
-                                      {"accuracy", "accuracy"},
-                                      {"mean_iou", "mean IoU"}};
+  constexpr ColumnHeading kColumns[] = {{"best_f", "best F"},
+                                        {"best_f_threshold", "at threshold"},
+                                        {"best_rand_f", "best Rand F"},
+                                        {"best_rand_threshold", "at threshold"},
+                                        {"calibration_error", "calibration error"},
+                                        {"brier", "Brier score"},
+                                        {"voi", "VOI, bits"},
+                                        {"voi_split", "split"},
+                                        {"voi_merge", "merge"},
+                                        {"adapted_rand_error", "adapted Rand error"},
+                                        {"seg", "SEG"},
+                                        {"accuracy", "accuracy"},
+                                        {"mean_iou", "mean IoU"}};
   const Json& sections = list_at(record.evaluation, {"sections"});
   if (sections.empty()) return note("The evaluation lists no sections.");
   std::vector<HtmlTable::Column> columns{{"section"}};
   std::vector<const char*> keys;
-  for (const ColumnWords& one : kColumns) {
+  for (const ColumnHeading& one : kColumns) {
     if (std::none_of(sections.begin(), sections.end(),
                      [&](const Json& s) { return std::isfinite(number_at(s, {one.key})); }))
       continue;
@@ -287,7 +287,7 @@ Html section_part(const RunRecord& record) {
       cells.push_back(
           Cell::number(number_at(*one, {key}), std::string_view(key).ends_with("threshold") ? 2 : 4));
     const auto place = std::find(worst.begin(), worst.end(), section);
-    cells.push_back(Cell::words(place == worst.end()     ? ""
+    cells.push_back(Cell::plain(place == worst.end()     ? ""
                                 : place == worst.begin() ? "worst"
                                                          : "among the worst"));
     table.add(cells, place == worst.end() ? "" : "marked");

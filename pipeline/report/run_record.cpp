@@ -166,7 +166,7 @@ RunRecord read_folder(const fs::path& folder) {
   reader.read_json("evaluation.json", record.evaluation, record.evaluation_time);
   if (!found && !record.has_inference() && !record.has_evaluation() && record.problems.empty()) {
     throw UsageError(fmt::format(
-        "{} holds nothing of a run: no config.yaml, metrics.csv, inference.json or evaluation.json; "
+        "{} holds no file of a run: no config.yaml, metrics.csv, inference.json or evaluation.json; "
         "name the folder that train, infer or evaluate wrote",
         folder.string()));
   }
@@ -187,7 +187,7 @@ RunRecord read_evaluation(const fs::path& file) {
   record.name = file.stem().string();
   record.evaluation = Json::parse(file_text(file, kMostText), nullptr, false);
   record.evaluation_time = time_of(file);
-  if (words_at(record.evaluation, {"kind"}).empty()) {
+  if (text_at(record.evaluation, {"kind"}).empty()) {
     throw UsageError(fmt::format(
         "{} is no result of 'tessera evaluate --json': it is no JSON object with a 'kind'", file.string()));
   }

@@ -12,12 +12,12 @@
 
 namespace tessera {
 
-/// "train.iterations" and its value as the file writes it.
+/// A key such as "train.iterations" with the text of its value.
 struct ConfigKey {
   std::string key, value;
 };
 
-/// A picture that `evaluate` left.
+/// A picture written by `evaluate`.
 struct SectionPicture {
   std::int64_t section = 0;
   bool first = false, worst = false, best = false;
@@ -25,7 +25,7 @@ struct SectionPicture {
   std::vector<std::byte> png;
 };
 
-/// What the files of a run say, as far as they are there and can be read.
+/// The content of a run's files, as far as they exist and can be read.
 struct RunRecord {
   std::string name;             ///< of the experiment (and volume), else of the folder or file
   std::filesystem::path place;  ///< the run folder, or the evaluation's file
@@ -35,19 +35,18 @@ struct RunRecord {
   Json training, inference, evaluation;                        ///< null where the file is missing or damaged
   std::string training_time, inference_time, evaluation_time;  ///< when the files were written, UTC
   std::vector<SectionPicture> pictures;                        ///< those that belong to `evaluation`
-  std::vector<std::string> problems;                           ///< what could not be read, in words
+  std::vector<std::string> problems;  ///< messages about files that could not be read
 
-  /// The value of a key: of the training for `data`, `model` and `train`, else of the last verb that said it.
+  /// The value of a key: that of the training for `data`, `model` and `train`, else that of the inference.
   std::string config(const std::string& key) const;
-  /// Both configs as one, keys in their order.
+  /// The union of both configs, keys in their order.
   std::vector<ConfigKey> all_config() const;
-  bool has_training() const { return !metrics.rows.empty() || !training_config.empty(); }
   bool has_inference() const { return inference.is_object(); }
   bool has_evaluation() const { return evaluation.is_object(); }
 };
 
-/// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote. What
-/// is damaged is told in `problems`. Errors: UsageError where there is nothing of a run.
+/// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote.
+/// Damaged files are listed in `problems`. Errors: UsageError when there is no file of a run.
 RunRecord read_run(const std::string& argument);
 
 /// A volume's run folder inside that of an experiment with many.
@@ -58,7 +57,7 @@ struct VolumeFolder {
 
 /// The run folder that read_run() would read; empty for an evaluation's file. Errors: UsageError.
 std::filesystem::path run_folder_of(const std::string& argument);
-/// The folders of `run_folder`'s volumes that hold something of a run, sorted.
+/// The folders of `run_folder`'s volumes that hold files of a run, sorted.
 std::vector<VolumeFolder> volume_folders(const std::filesystem::path& run_folder);
 /// Whether train, infer or evaluate wrote into this very folder.
 bool holds_run(const std::filesystem::path& run_folder);
@@ -66,10 +65,10 @@ bool holds_run(const std::filesystem::path& run_folder);
 /// The keys of a YAML file that tessera wrote. Errors: UsageError with the place.
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file);
 
-/// The file as a whole. Errors: Error when it cannot be read or has more than `most_bytes`.
+/// The text of a file. Errors: Error when it cannot be read or has more than `most_bytes`.
 std::string file_text(const std::filesystem::path& file, std::int64_t most_bytes);
 
-/// Reads height and width of a PNG and looks whether it is whole. Errors: Error.
+/// Reads height and width of a PNG and checks that it is complete. Errors: Error.
 void require_whole_png(SectionPicture& picture, const std::string& name);
 
 }  // namespace tessera

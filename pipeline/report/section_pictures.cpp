@@ -14,12 +14,12 @@
 namespace tessera {
 namespace {
 
-/// What was compared, as the evaluation's file tells it.
+/// The request that an evaluation's file describes.
 EvaluationRequest request_of(const Json& evaluation) {
   EvaluationRequest request;
   request.kind = EvaluationKind::probability;
-  request.prediction = parse_dataset_name(words_at(evaluation, {"prediction"}));
-  request.labels = parse_dataset_name(words_at(evaluation, {"labels"}));
+  request.prediction = parse_dataset_name(text_at(evaluation, {"prediction"}));
+  request.labels = parse_dataset_name(text_at(evaluation, {"labels"}));
   const Json& inverted = json_at(evaluation, {"inverted_labels"});
   request.invert_labels = inverted.is_boolean() && inverted.get<bool>();
   const Json& label_class = json_at(evaluation, {"label_class"});
@@ -43,7 +43,7 @@ std::optional<VolumeReader> fitting_raw(const RunRecord& record, const VolumeInf
 }  // namespace
 
 DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
-  if (words_at(record.evaluation, {"kind"}) != "probability")
+  if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
     throw Error("pictures are drawn of a probability only");
   const EvaluationRequest request = request_of(record.evaluation);
   VolumeReader prediction(request.prediction), labels(request.labels);

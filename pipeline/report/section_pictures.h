@@ -10,15 +10,15 @@
 
 namespace tessera {
 
-/// A section of an evaluated probability, drawn: raw, labels, errors at its best threshold over raw.
+/// The pictures of a section of an evaluated probability: raw, labels, errors at its best threshold over raw.
 struct DrawnSection {
   std::array<RgbImage, 3> panels;
   double threshold = 0;
 };
 
 /// Reads raw, labels and prediction of one section from the volumes that the evaluation names, relative to
-/// the folder that tessera was started in. Without a raw volume that fits, the probability stands in for it.
-/// Errors: Error (or UsageError) where prediction or labels cannot be read any more.
+/// the working directory. Without a raw volume of the same shape the probability is shown instead.
+/// Errors: Error (or UsageError) when prediction or labels cannot be read.
 DrawnSection draw_section(const RunRecord& record, std::int64_t section);
 
 /// The image as a PNG in memory. Errors: Error.

@@ -62,14 +62,14 @@ Scale scale_of(const PlotAxis& axis, const std::vector<double>& values, int tick
   return scale;
 }
 
-Html svg_text(double x, double y, const std::string& words, const char* css_class,
+Html svg_text(double x, double y, const std::string& content, const char* css_class,
               const char* anchor = "start") {
   return element("text",
                  {{"x", fmt::format("{:.1f}", x)},
                   {"y", fmt::format("{:.1f}", y)},
                   {"class", css_class},
                   {"text-anchor", anchor}},
-                 text(words));
+                 text(content));
 }
 
 Html svg_line(double x1, double y1, double x2, double y2, const char* css_class) {
@@ -145,11 +145,11 @@ class Drawing {
     }
     double free_from = -1e9;
     for (const double tick : x_.ticks) {
-      const std::string words = x_.tick_text(tick);
+      const std::string label = x_.tick_text(tick);
       content += svg_line(x_(tick), y_.from, x_(tick), y_.from + 4, "edge");
-      if (x_(tick) - width_of(words) / 2 < free_from) continue;  // it would touch the one before
-      content += svg_text(x_(tick), y_.from + 18, words, "tick", "middle");
-      free_from = x_(tick) + width_of(words) / 2 + 8;
+      if (x_(tick) - width_of(label) / 2 < free_from) continue;  // it would touch the label before it
+      content += svg_text(x_(tick), y_.from + 18, label, "tick", "middle");
+      free_from = x_(tick) + width_of(label) / 2 + 8;
     }
     content += svg_line(x_.from, y_.from, x_.to, y_.from, "edge");
     return content + svg_text((x_.from + x_.to) / 2, y_.from + 34, plot_.x.label, "axis", "middle");

@@ -21,7 +21,7 @@ struct PlotSeries {
     faint,        ///< a thin pale line, behind the others, without a label
     reference     ///< dashed, in the ink's colour
   };
-  std::string name;  ///< stands at the line's end
+  std::string name;  ///< label at the line's end
   std::vector<PlotPoint> points;
   Style style = Style::line;
   int colour = 1;  ///< 1 to 6, of Okabe and Ito's
@@ -34,7 +34,7 @@ struct PlotAxis {
   bool whole = false;  ///< ticks at whole numbers only
 };
 
-/// A vertical line at x, with words.
+/// A vertical line at x, with a label.
 struct PlotRule {
   double x = 0;
   std::string name;
@@ -48,8 +48,8 @@ struct Plot {
   double width = 520, height = 270;  ///< in CSS pixels where there is room
 };
 
-/// An <svg> that takes its colours from the page: `currentColor` and the variables --c1 to --c6. Without a
-/// point to draw it says so.
+/// An <svg> with the colours of the page: `currentColor` and the variables --c1 to --c6. A plot without
+/// points shows a message.
 Html svg_of(const Plot& plot);
 
 /// Bars of stacked values, one below the other.
@@ -57,12 +57,12 @@ struct StackedBars {
   struct Bar {
     std::string name, remark;  ///< left of it, right of it
     std::vector<double> parts;
-    double mark = 0;  ///< where a line crosses the bar; 0: nowhere
+    double mark = 0;  ///< position of a line across the bar; 0: no line
   };
   std::string title, axis;  ///< the axis with its unit
   std::vector<std::string> parts;
   std::vector<int> colours;  ///< of the parts: 1 to 6, or 0 for grey
-  std::string mark;          ///< what the line means
+  std::string mark;          ///< meaning of that line
   std::vector<Bar> bars;
   double width = 1060;
 };
@@ -76,7 +76,7 @@ std::vector<double> logarithmic_ticks(double low, double high);
 /// A tick with as many decimals as its neighbours need: "0.25", "1,500", "2e7".
 std::string tick_text(double tick, double step);
 
-/// At most `count` points, each the mean of as many neighbours; what is not finite counts for nothing.
+/// At most `count` points, each the mean of as many neighbours; values that are not finite are left out.
 std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points, std::size_t count);
 
 }  // namespace tessera

@@ -33,7 +33,7 @@ std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, cons
         name = file.string();
         return;
       } catch (const Error& error) {
-        spdlog::warn("{}; trying the one before", error.what());
+        spdlog::warn("{}; trying the checkpoint before it", error.what());
       }
     }
     if (!files.empty()) {

@@ -16,12 +16,12 @@ struct LoadedCheckpoint {
   std::string name;
 };
 
-/// Collective. The newest readable checkpoint of a run, read by the root and broadcast; damaged ones are
-/// skipped with a warning. Nothing when there is none. Errors: Error when all there are are damaged.
+/// Collective. The newest readable checkpoint of a run, read by the root and broadcast. Damaged ones are
+/// skipped with a warning. None when the run has no checkpoint. Errors: Error when all are damaged.
 std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world);
 
-/// `infer.checkpoint` as a path that means the same from any run folder: of `best` the file, of `latest` the
-/// folder of the run's checkpoints. Looks at nothing.
+/// `infer.checkpoint` as a path that does not depend on the run folder: the file of `best`; for `latest` the
+/// folder of the run's checkpoints. Does not access the file system.
 std::filesystem::path checkpoint_path(const std::string& which, const RunFolder& folder);
 
 /// Collective. What `infer.checkpoint` names: `best`, `latest`, a file, or a folder of a run's checkpoints

@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-/// Parses a verb's arguments. Positional ones are named by `positional`, in order (the last name takes all
-/// the rest when it is declared as a vector). `--help` is added to `options`.
-/// Returns nothing when --help was asked for and printed (on the root only).
+/// Parses a verb's arguments. `positional` names the positional ones in order; the last name takes all
+/// remaining arguments when it is declared as a vector. `--help` is added to `options`.
+/// Returns none after --help, which prints the help where `print_help` is true.
 /// Errors: UsageError with the usage line and, for a misspelt option, the nearest one.
 std::optional<boost::program_options::variables_map> parse_arguments(
     const std::vector<std::string>& arguments, const std::string& usage,

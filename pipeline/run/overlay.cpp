@@ -122,10 +122,4 @@ RgbImage side_by_side(std::span<const RgbImage> images) {
   return picture;
 }
 
-RgbImage section_picture(std::span<const float> raw, std::span<const std::uint8_t> truth,
-                         std::span<const double> probability, double threshold, std::int64_t height,
-                         std::int64_t width) {
-  return side_by_side(section_panels(raw, truth, probability, threshold, height, width));
-}
-
 }  // namespace tessera

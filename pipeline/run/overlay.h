@@ -14,12 +14,12 @@ struct RgbImage {
 };
 
 /// Grey values 0 to 255: the 0.5th percentile becomes black, the 99.5th white. Where both are equal, 0.
-/// NaN and infinities count for nothing and become black.
+/// NaN and infinities are left out of the percentiles and become black.
 std::vector<std::uint8_t> stretched_grey(std::span<const float> raw);
 
-/// Grey as it is where the interior is predicted rightly, tinted yellow where the membrane is; vermilion
-/// where interior is predicted and the truth is membrane (cells run together), sky blue for the reverse.
-/// The colours are of Okabe and Ito's set, which colour-blind people tell apart.
+/// Plain grey: interior, predicted rightly. Tinted yellow: membrane, predicted rightly. Vermilion: membrane,
+/// predicted as interior (cells merge). Sky blue: interior, predicted as membrane.
+/// The colours are of Okabe and Ito's set, which colour-blind people can distinguish.
 /// `truth` is non-zero in the interior, which is predicted where `probability` is above `threshold`.
 RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::uint8_t> truth,
                        std::span<const double> probability, double threshold, std::int64_t height,
@@ -31,12 +31,7 @@ std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<con
                                        std::span<const double> probability, double threshold,
                                        std::int64_t height, std::int64_t width);
 
-/// Images on white, with a gap between them, from the top.
+/// Images side by side on white, aligned at the top, with a gap between them.
 RgbImage side_by_side(std::span<const RgbImage> images);
-
-/// The three panels side by side.
-RgbImage section_picture(std::span<const float> raw, std::span<const std::uint8_t> truth,
-                         std::span<const double> probability, double threshold, std::int64_t height,
-                         std::int64_t width);
 
 }  // namespace tessera

@@ -5,12 +5,13 @@
 
 namespace tessera {
 
-/// Tells a person how far the work is: a bar with rate and time left on a terminal, else plain lines on
-/// standard error, at most one each 10 s.
+/// Shows the progress on standard error: a bar with rate and remaining time on a terminal, else a line at
+/// most every 10 s.
 class Progress {
  public:
-  /// `total` in units of `unit` ("Mpx"), each `scale` of what update() counts. Silent where `shown` is false.
-  /// `before`: what earlier starts have done of it, which counts for the share and not for the rate.
+  /// `total` and `before` count what add() counts; `scale` of these make one `unit` ("Mpx") on the display.
+  /// Prints nothing where `shown` is false. `before`: done by earlier starts; it counts for the share, not
+  /// for the rate.
   Progress(std::string what, double total, std::string unit, double scale, bool shown, double before = 0);
   ~Progress();
   Progress(const Progress&) = delete;

@@ -7,11 +7,10 @@
 
 namespace tessera {
 
-/// Where a run keeps what it writes:
+/// The folder of all files that a run writes:
 ///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/ previews/
 ///   training.json  inference.json  evaluation.json  evaluation/  report.html
-///   volumes/NAME/ (of many volumes predicted in one experiment, each with what inference and evaluation
-///   write)
+///   volumes/NAME/ (an experiment with many volumes: the files of each one's inference and evaluation)
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -22,8 +21,8 @@ class RunFolder {
   std::filesystem::path previews() const { return folder_ / "previews"; }
   CheckpointFolder checkpoints() const { return CheckpointFolder(folder_ / "checkpoints"); }
 
-  /// Creates the folder and writes the version and the resolved config, as `config_file`: each verb has its
-  /// own, so that none hides what another was run with. Errors: Error.
+  /// Creates the folder and writes the version and the resolved config. Each verb has its own `config_file`,
+  /// so that none overwrites the config of another. Errors: Error.
   void prepare(const std::string& config_file, const std::string& resolved_yaml) const;
 
  private:
@@ -33,7 +32,7 @@ class RunFolder {
 /// "0.1.0".
 std::string tessera_version();
 
-/// The time, UTC, such as 2026-11-22T19:07:49Z.
+/// The current time in UTC, such as 2026-11-22T19:07:49Z.
 std::string now_utc();
 
 /// Writes a text aside and puts it in place. Errors: Error.

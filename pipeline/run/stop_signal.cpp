@@ -6,7 +6,7 @@
 namespace tessera {
 namespace {
 
-// A signal handler can reach nothing but such a variable.
+// A signal handler may write only a variable of this type.
 volatile std::sig_atomic_t stop_asked = 0;
 
 void remember(int signal) {

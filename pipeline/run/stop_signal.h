@@ -2,14 +2,14 @@
 
 namespace tessera {
 
-/// Listens for SIGINT, SIGTERM and SIGUSR2 (Slurm's warning before a limit): the handlers only set a flag,
-/// which the work looks at between blocks or iterations. A second SIGINT ends the process at once.
+/// Handles SIGINT, SIGTERM and SIGUSR2 (Slurm's warning before a limit). The handlers only set a flag, which
+/// the program reads between blocks or iterations. A second SIGINT ends the process at once.
 class StopSignal {
  public:
   StopSignal();
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
-  /// Whether a signal came.
+  /// Whether a signal has arrived.
   bool asked() const;
 };
 

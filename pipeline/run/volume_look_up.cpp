@@ -52,7 +52,7 @@ VolumeInfo volume_from(const Json& json) {
 
 void broadcast_volumes(std::vector<VolumeInfo>& volumes, const Communicator& world) {
   if (world.size() == 1) return;
-  // CBOR: names and attributes are any bytes, and numbers arrive to the bit.
+  // CBOR keeps any bytes of names and attributes, and every bit of numbers.
   std::vector<std::uint8_t> message;
   if (world.is_root()) {
     Json all = Json::array();

@@ -7,11 +7,11 @@
 
 namespace tessera {
 
-/// Collective. What the volume says of itself: the root opens its file, the others hear of it. However many
-/// ranks start together, the file system is asked once. Errors, on every rank: AgreedError (VolumeReader).
+/// Collective. The description of a volume. Only the root opens the file, so that the load on the file system
+/// does not grow with the number of ranks. Errors, on every rank: AgreedError (VolumeReader).
 VolumeInfo look_up_volume(const DatasetName& name, const Communicator& world);
 
-/// Collective: what the root has looked up, on every rank.
+/// Collective. Copies the root's list to every rank.
 void broadcast_volumes(std::vector<VolumeInfo>& volumes, const Communicator& world);
 
 }  // namespace tessera

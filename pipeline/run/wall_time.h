@@ -4,16 +4,16 @@
 
 namespace tessera {
 
-/// The time that a batch system leaves a job. The job script says when all must be saved, in TESSERA_DEADLINE
-/// (seconds since 1970, UTC); without it there is no end.
+/// The time that a batch system leaves a job. The job script sets TESSERA_DEADLINE (seconds since 1970, UTC),
+/// by which all must be saved; without it there is no limit.
 class WallTime {
  public:
-  /// Reads TESSERA_DEADLINE. Errors: UsageError when it is no number.
+  /// Reads TESSERA_DEADLINE. Errors: UsageError when it is not a number.
   WallTime();
-  /// So many seconds from now; none: no end.
+  /// `seconds_left` from now; none: no limit.
   explicit WallTime(std::optional<double> seconds_left);
 
-  /// Whether work of so many seconds, should it take half as long again, would end in time.
+  /// Whether work of `seconds` would end in time, with an allowance of half as much again.
   bool allows(double seconds) const;
 
  private:

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 
 #include "workers/network/network_checkpoint.h"
@@ -10,7 +9,6 @@
 namespace tessera {
 namespace {
 
-constexpr std::array kMetrics{ValidationMetric::pixel_error, ValidationMetric::iou, ValidationMetric::rand};
 constexpr const char* kWithoutBest = "validations_without_best";
 
 /// The score's own name is part of the key, so that a number is never taken for another score.
@@ -38,18 +36,6 @@ double score_of(const ValidationScores& scores, ValidationMetric metric) {
 
 }  // namespace
 
-std::string name_of(ValidationMetric metric) {
-  switch (metric) {
-    case ValidationMetric::iou:
-      return "iou";
-    case ValidationMetric::rand:
-      return "rand";
-    case ValidationMetric::pixel_error:
-      break;
-  }
-  return "pixel_error";
-}
-
 BestValidation::BestValidation(ValidationMetric metric, const Checkpoint& resumed)
     : metric_(metric), best_(stored_best(metric, resumed)) {
   const auto without_best = resumed.counters.find(kWithoutBest);
@@ -73,7 +59,7 @@ void BestValidation::store(Checkpoint& checkpoint) const {
 std::vector<std::string> changes_on_resume(ValidationMetric metric, bool averaging,
                                            const Checkpoint& resumed) {
   std::vector<std::string> changes;
-  for (const ValidationMetric other : kMetrics) {
+  for (const ValidationMetric other : values_of<ValidationMetric>()) {
     if (other == metric || stored_best(metric, resumed) || !stored_best(other, resumed)) continue;
     changes.push_back(fmt::format(
         "its best validation is one by {}, and train.validation_metric is {} now: the next validation "

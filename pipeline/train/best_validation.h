@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "workers/train/validator.h"
 
@@ -12,9 +13,11 @@ namespace tessera {
 
 /// Which score tells the best checkpoint.
 enum class ValidationMetric { pixel_error, iou, rand };
-
-/// "pixel_error", as in the experiment file.
-std::string name_of(ValidationMetric metric);
+constexpr auto enum_names(ValidationMetric) {
+  return std::to_array<EnumName<ValidationMetric>>({{ValidationMetric::pixel_error, "pixel_error"},
+                                                    {ValidationMetric::iou, "iou"},
+                                                    {ValidationMetric::rand, "rand"}});
+}
 
 /// The best validation of a training so far, and how many came after it.
 class BestValidation {

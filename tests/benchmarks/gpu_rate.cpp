@@ -46,9 +46,7 @@ namespace {
 using namespace tessera;
 
 Precision precision_of(const std::string& name) {
-  for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
-    if (name_of(precision) == name) return precision;
-  }
+  if (const auto precision = value_named<Precision>(name)) return *precision;
   throw UsageError("no precision " + name);
 }
 

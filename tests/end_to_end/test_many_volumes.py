@@ -195,7 +195,7 @@ class ManyVolumes(Case):
                ranks=3, infer__output="p.h5:/*")
         refuse(FAILED, [r"infer\.raw: no file matches nowhere/\*\.h5"], infer__raw="nowhere/*.h5:/raw")
         refuse(USAGE, [r"there is no runs/never/checkpoints/best\.h5"], experiment="never")
-        refuse(USAGE, [r"evaluate\.labels: 3 volumes are predicted, and these labels are of one"], "evaluate", evaluate__labels=LABELS)
+        refuse(USAGE, [r"evaluate\.labels: 3 volumes are predicted, but these labels belong to one"], "evaluate", evaluate__labels=LABELS)
 
 
 if __name__ == "__main__":

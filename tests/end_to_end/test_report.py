@@ -185,7 +185,7 @@ class Report(ReportCase):
 
     def test_mistakes(self):
         (self.folder / "empty").mkdir()
-        for arguments, words in ((["empty"], "holds nothing of a run"), ([], "name one run"), (["a", "b", "c"], "3 are given"),
+        for arguments, words in ((["empty"], "holds no file of a run"), ([], "name one run"), (["a", "b", "c"], "3 are given"),
                                  (["nowhere"], "does not exist"), (["stack.h5"], "neither a run folder"),
                                  (["runs/one", "--outptu", "x"], "did you mean --output")):
             for ranks in self.ranks_tried:

@@ -173,7 +173,7 @@ class Probability(Scores):
                                  (["m.h5:/ids", "--scores", "rand"], "goes with a probability only"),
                                  (["m.h5:/f", "--scores", "rnd"], "did you mean 'rand'"),
                                  (["m.h5:/f", "--kind", "label"], "is no kind of prediction"),
-                                 (["m.h5:/ids", "--pictures", "x"], "pictures are drawn of a probability only")):
+                                 (["m.h5:/ids", "--pictures", "x"], "pictures need a probability")):
             with self.subTest(arguments=arguments):
                 prediction, *options = arguments
                 result = run_tessera(["evaluate", "--prediction", prediction, "--labels", "m.h5:/truth", *options], 2, cwd=self.folder)

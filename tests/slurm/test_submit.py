@@ -54,7 +54,7 @@ class Submit(Case):
                 (["submit", yaml, "--set", "slurm.time=a b"], 2, "slurm.time: 'a b' is nothing that Slurm would take"),
                 (["submit", yaml, "--set", "slurm.site_env=no.env", "--dry-run"], 2, "slurm.site_env: no.env does not exist"),
                 (["submit"], 2, "an experiment file is needed"),
-                (["status", "nowhere"], 2, "nowhere is no run folder"),
+                (["status", "nowhere"], 2, "nowhere is not a run folder"),
                 (["status"], 2, "name a run folder")):
             for ranks in self.ranks_tried if arguments[1:] else (0,):
                 result = self.run_here(arguments, ranks)

@@ -1,13 +1,15 @@
 #pragma once
 
-#include <string>
+#include "io/base/enum_names.h"
 
 namespace tessera {
 
 /// The type of a network's weights and activations. Sums in a convolution are always float32.
 enum class Precision { float32, bfloat16, float16 };
-
-std::string name_of(Precision precision);
+constexpr auto enum_names(Precision) {
+  return std::to_array<EnumName<Precision>>(
+      {{Precision::float32, "float32"}, {Precision::bfloat16, "bfloat16"}, {Precision::float16, "float16"}});
+}
 
 /// Whether a GPU uses convolutions with a fixed reduction order, which are slower
 /// (fixed_order_convolution.h), so that tiles leave no seams of rounding.
@@ -17,5 +19,9 @@ enum class ExactTiles {
   yes,        ///< for all layers: tiles of every size agree bit for bit with the whole section
   no,         ///< for no layer: tiles of one size agree if the device's libraries have such kernels
 };
+constexpr auto enum_names(ExactTiles) {
+  return std::to_array<EnumName<ExactTiles>>(
+      {{ExactTiles::automatic, "auto"}, {ExactTiles::yes, "true"}, {ExactTiles::no, "false"}});
+}
 
 }  // namespace tessera

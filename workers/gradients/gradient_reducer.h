@@ -9,6 +9,7 @@
 #include <span>
 #include <thread>
 
+#include "io/base/enum_names.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
@@ -18,6 +19,9 @@ enum class Wire {
   float32,
   bfloat16,  ///< half the bytes: rounded on the way to the rank that sums them, and on the way back
 };
+constexpr auto enum_names(Wire) {
+  return std::to_array<EnumName<Wire>>({{Wire::float32, "float32"}, {Wire::bfloat16, "bfloat16"}});
+}
 
 struct GradientReducerOptions {
   Wire wire = Wire::float32;

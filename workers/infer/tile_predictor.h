@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/geometry/tile_grid.h"
 #include "io/geometry/voxel_type.h"
 #include "workers/device/device.h"
@@ -28,6 +29,10 @@ enum class Blending {
   linear,    ///< weights fall linearly to 0 over the overlap
   gaussian,  ///< weights fall as a Gaussian with the overlap as four standard deviations
 };
+constexpr auto enum_names(Blending) {
+  return std::to_array<EnumName<Blending>>(
+      {{Blending::crop, "crop"}, {Blending::linear, "linear"}, {Blending::gaussian, "gaussian"}});
+}
 
 struct PredictorOptions {
   Normalisation normalisation;

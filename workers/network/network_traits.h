@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "io/base/enum_names.h"
 #include "io/geometry/network_geometry.h"
 #include "workers/device/precision.h"
 #include "workers/network/network_description.h"
@@ -15,6 +16,10 @@ enum class Activation {
   sigmoid,  ///< of each class by itself
   none,     ///< the network's answers are probabilities already
 };
+constexpr auto enum_names(Activation) {
+  return std::to_array<EnumName<Activation>>(
+      {{Activation::softmax, "softmax"}, {Activation::sigmoid, "sigmoid"}, {Activation::none, "none"}});
+}
 
 /// What planning and prediction must know of a network, wherever it comes from.
 struct NetworkTraits {

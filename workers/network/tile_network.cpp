@@ -10,18 +10,6 @@
 
 namespace tessera {
 
-std::string name_of(Precision precision) {
-  switch (precision) {
-    case Precision::bfloat16:
-      return "bfloat16";
-    case Precision::float16:
-      return "float16";
-    case Precision::float32:
-      break;
-  }
-  return "float32";
-}
-
 bool has_onednn_engine() {
 #ifdef TESSERA_ONEDNN
   return true;

@@ -137,7 +137,7 @@ void export_torchscript(const Network& network, const Normalisation& normalisati
   module.define(torchscript_forward(description));
   module.eval();
   const NetworkGeometry geometry = geometry_of(description);
-  const nlohmann::json facts{{"padding", geometry.padding == Padding::same ? "same" : "valid"},
+  const nlohmann::json facts{{"padding", name_of(geometry.padding)},
                              {"margin", geometry.margin},
                              {"alignment", geometry.alignment},
                              {"in_channels", description.in_channels},

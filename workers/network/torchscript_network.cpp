@@ -147,14 +147,14 @@ std::optional<TorchScriptFacts> read_torchscript_facts(const TorchScriptFile& fi
     const auto json = nlohmann::json::parse(extra[kTorchScriptFacts]);
     TorchScriptFacts facts;
     facts.model.file = file;
-    facts.model.padding = json.at("padding") == "same" ? Padding::same : Padding::valid;
+    facts.model.padding =
+        value_named<Padding>(json.at("padding").get<std::string>()).value_or(Padding::valid);
     facts.model.margin = json.at("margin");
     facts.model.alignment = json.at("alignment");
     facts.model.in_channels = json.at("in_channels");
     facts.model.classes = json.at("classes");
-    facts.model.activation = json.at("activation") == "none"      ? Activation::none
-                             : json.at("activation") == "sigmoid" ? Activation::sigmoid
-                                                                  : Activation::softmax;
+    facts.model.activation =
+        value_named<Activation>(json.at("activation").get<std::string>()).value_or(Activation::softmax);
     facts.mean = json.at("mean");
     facts.std = json.at("std");
     facts.by_volume = json.value("by_volume", false);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
 #include "io/volume/dataset_name.h"
@@ -16,6 +17,10 @@ enum class LabelKind {
   classes,   ///< ids of classes; with up to two classes all above 0 is class 1
   instances  ///< ids of cells, 0 for background: class 1, with a thin border of class 0 where cells touch
 };
+constexpr auto enum_names(LabelKind) {
+  return std::to_array<EnumName<LabelKind>>(
+      {{LabelKind::classes, "classes"}, {LabelKind::instances, "instances"}});
+}
 
 struct LabelOptions {
   std::int64_t classes = 2;  ///< of the network; 1 stands for two, told apart by one output

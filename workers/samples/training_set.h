@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "workers/samples/training_data.h"
 
 namespace tessera {
@@ -14,6 +15,10 @@ enum class NormalisationScope {
   all,    ///< those of all volumes together
   volume  ///< each volume's own
 };
+constexpr auto enum_names(NormalisationScope) {
+  return std::to_array<EnumName<NormalisationScope>>(
+      {{NormalisationScope::all, "all"}, {NormalisationScope::volume, "volume"}});
+}
 
 /// One volume of a training set.
 struct TrainingVolume {

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "io/base/enum_names.h"
+
 namespace tessera {
 
 /// How the learning rate goes over a training.
@@ -15,6 +17,13 @@ struct LearningRateSchedule {
   double power = 0.9;              ///< polynomial: Chen et al. 2018
   double floor = 0;                ///< polynomial, cosine: where the rate ends, as a share of the full one
 };
+constexpr auto enum_names(LearningRateSchedule::Kind) {
+  return std::to_array<EnumName<LearningRateSchedule::Kind>>(
+      {{LearningRateSchedule::Kind::constant, "constant"},
+       {LearningRateSchedule::Kind::step, "step"},
+       {LearningRateSchedule::Kind::polynomial, "polynomial"},
+       {LearningRateSchedule::Kind::cosine, "cosine"}});
+}
 
 /// The learning rate of an iteration (counted from 1), as a share of the full one. With W iterations of
 /// warm-up, iteration t <= W has t / W (Goyal et al. 2017). After it, with i = max(t - 1, elapsed_share

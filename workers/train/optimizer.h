@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "io/base/enum_names.h"
+
 namespace tessera {
 
 struct OptimizerOptions {
@@ -16,6 +18,11 @@ struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam: Kingma and Ba 2015
   double weight_decay = 0;  ///< added to the gradient (SGD, Adam), or of the weights themselves (AdamW)
 };
+constexpr auto enum_names(OptimizerOptions::Kind) {
+  return std::to_array<EnumName<OptimizerOptions::Kind>>({{OptimizerOptions::Kind::sgd, "sgd"},
+                                                          {OptimizerOptions::Kind::adam, "adam"},
+                                                          {OptimizerOptions::Kind::adamw, "adamw"}});
+}
 
 /// Steps on one flat parameter vector, in place. SGD: v = momentum v + g, p -= rate v. Adam with bias
 /// correction; AdamW: Adam, and beside it p -= rate decay p (Loshchilov and Hutter 2019). The state is plain

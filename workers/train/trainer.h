@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/base/enum_names.h"
 #include "io/base/error.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "workers/device/device.h"
@@ -30,6 +31,10 @@ enum class SamplingPlace {
   host,       ///< on threads, ahead of the training
   device,     ///< where the network is
 };
+constexpr auto enum_names(SamplingPlace) {
+  return std::to_array<EnumName<SamplingPlace>>(
+      {{SamplingPlace::automatic, "auto"}, {SamplingPlace::host, "host"}, {SamplingPlace::device, "device"}});
+}
 constexpr std::int64_t kDeviceSamplingBudget = std::int64_t{8} << 30;
 /// Bytes of the activations of samples that go through a network at once, where their number is automatic. On
 /// smaller cards half of their memory is the limit, and an eighth of it for the sections.

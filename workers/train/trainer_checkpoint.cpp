@@ -24,7 +24,8 @@ void Trainer::store(Checkpoint& checkpoint) const {
   checkpoint.counters["iteration"] = iteration_;
   checkpoint.counters["samples_seen"] = samples_seen_;
   checkpoint.numbers["normalisation"] = {source_.normalisation().mean, source_.normalisation().std};
-  if (source_.data().scope() == NormalisationScope::volume) checkpoint.texts["normalisation"] = "volume";
+  if (source_.data().scope() == NormalisationScope::volume)
+    checkpoint.texts["normalisation"] = name_of(NormalisationScope::volume);
 }
 
 void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
@@ -44,7 +45,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   if (by_volume != (source_.data().scope() == NormalisationScope::volume)) {
     throw UsageError(
         fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training", name,
-                    by_volume ? "volume" : "all"));
+                    name_of(by_volume ? NormalisationScope::volume : NormalisationScope::all)));
   }
   prefetcher_->drop();
   for (auto& item : network.named_parameters()) {

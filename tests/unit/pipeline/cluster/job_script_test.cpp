@@ -106,7 +106,7 @@ TEST(JobScript, HoldsJobBashAsItIs) {
 
 TEST(JobScript, IsValidBash) {
   const testing::TemporaryFolder folder;
-  for (const Stage stage : all_stages()) {
+  for (const Stage stage : values_of<Stage>()) {
     const auto file = folder.path() / (name_of(stage) + ".sbatch");
     std::ofstream(file) << job_script(stage, config_of("slurm: {nodes: 2}"), "a",
                                       stage == Stage::infer ? 3 : 0);
@@ -116,7 +116,7 @@ TEST(JobScript, IsValidBash) {
 }
 
 TEST(Stages, HaveNames) {
-  for (const Stage stage : all_stages())
+  for (const Stage stage : values_of<Stage>())
     EXPECT_EQ(stage_of(name_of(stage)), stage);
   EXPECT_NE(testing::message_of([] { stage_of("pack"); }).find("'pack' is no stage"), std::string::npos);
 }

@@ -52,7 +52,7 @@ TEST_F(Status, SaysWhatSlurmSaysOfALivingJob) {
   EXPECT_EQ(status.state, StageState::running);
   EXPECT_EQ(status.starts, 2);
   EXPECT_EQ(status.why, "on n[1-2], 0:10 of 4:00:00");
-  EXPECT_EQ(judge(JobState{"7", "PENDING", "Dependency", "", "", ""}, "").why, "waits for the stage before");
+  EXPECT_EQ(judge(JobState{"7", "PENDING", "Dependency", "", "", ""}, "").why, "waits for the stage before it");
   status = judge(JobState{"7", "PENDING", "BeginTime", "", "", ""}, stopped);
   EXPECT_EQ(status.state, StageState::waiting);
   EXPECT_EQ(status.why, "requeued, starts again in a moment");
@@ -148,11 +148,11 @@ TEST_F(Status, OfNothing) {
   write("empty/x", "");
   EXPECT_NE(testing::message_of([&] {
               read_run_status(RunFolder(folder_.path() / "empty"));
-            }).find("holds nothing of a run"),
+            }).find("holds no file of a run"),
             std::string::npos);
   EXPECT_NE(testing::message_of([&] {
               read_run_status(RunFolder(folder_.path() / "missing"));
-            }).find("is no run folder"),
+            }).find("is not a run folder"),
             std::string::npos);
 }
 

@@ -31,7 +31,7 @@ std::string text_of(const std::optional<Index3>& at) {
 
 /// What the verbs see of an experiment, beside its resolved text.
 std::string meaning_of(const ExperimentConfig& c) {
-  std::vector<std::string> said{c.name, c.run_folder.string(), c.device, c.preset};
+  std::vector<std::string> said{c.name, c.run_folder.string(), c.device, c.model.preset};
   const auto say = [&](const auto&... values) { (said.push_back(fmt::format("{}", values)), ...); };
   std::vector<VolumeConfig> volumes = c.data.all_volumes();
   volumes.push_back(c.data);
@@ -44,9 +44,9 @@ std::string meaning_of(const ExperimentConfig& c) {
   const UNetOptions& m = c.model;
   say(m.in_channels, m.classes, m.base_filters, m.depth, m.padding == Padding::valid, m.batch_norm,
       m.block_convs, m.up_kernel, m.dropout, m.dropout_place == DropoutPlace::every_level);
-  if (c.torchscript)
-    say(c.torchscript->file.string(), c.torchscript->margin.value_or(-1),
-        c.torchscript->activation.has_value());
+  if (c.model.torchscript)
+    say(c.model.torchscript->file.string(), c.model.torchscript->margin.value_or(-1),
+        c.model.torchscript->activation.has_value());
   const TrainConfig& t = c.train;
   const OptimizerOptions& o = t.trainer.optimizer;
   const AugmentationOptions& a = t.trainer.samples.augmentation;
@@ -66,8 +66,8 @@ std::string meaning_of(const ExperimentConfig& c) {
       i.background ? i.background->second : -1, i.threads, i.reproducible, static_cast<int>(i.exact_tiles),
       i.memory_budget, i.max_retries, i.watchdog_minutes);
   const EvaluateConfig& e = c.evaluate;
-  say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels, e.kind,
-      fmt::format("{}", fmt::join(e.scores, ",")));
+  say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels,
+      name_of(e.kind), fmt::format("{}", fmt::join(e.scores, ",")));
   const SlurmConfig& s = c.slurm;
   for (const SlurmResources& r : {s.train, s.infer, s.evaluate, s.report})
     say(r.partition, r.time, r.memory, r.constraint, r.nodes, r.gpus_per_node, r.tasks_per_node,

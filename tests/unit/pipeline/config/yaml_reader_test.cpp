@@ -311,7 +311,7 @@ TEST(YamlReader, OverridesReachIntoLists) {
   for (const char* wrong : {"data.volumes[2].raw", "data.volumes[-1].raw", "data.volumes[x].raw"}) {
     EXPECT_EQ(complaint(text, read_volumes, {std::string(wrong) + "=c"}),
               "--set " + std::string(wrong) + "=c: " + wrong +
-                  ": the file's data.volumes is no list with such an item; they "
+                  ": the file's data.volumes is not a list with this item; items "
                   "count from 0");
   }
   EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0].wieght=1"}),

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "pipeline/report/page.h"
-#include "pipeline/report/score_words.h"
+#include "pipeline/report/named_scores.h"
 
 namespace tessera {
 namespace {
@@ -60,8 +60,8 @@ TEST(Html, Numbers) {
 
 TEST(Html, TablesSortByTheNumbersThemselves) {
   HtmlTable table({{"name", false}, {"value"}}, true);
-  table.add({Cell::words("a<b"), Cell::number(0.123456789, 2)}, "marked");
-  table.add({Cell::words("c"), Cell::number(std::numeric_limits<double>::quiet_NaN(), 2)});
+  table.add({Cell::plain("a<b"), Cell::number(0.123456789, 2)}, "marked");
+  table.add({Cell::plain("c"), Cell::number(std::numeric_limits<double>::quiet_NaN(), 2)});
   const std::string html = table.html().str();
   EXPECT_NE(
       html.find("<tr class=\"marked\"><td>a&lt;b</td><td class=\"n\" data-v=\"0.123456789\">0.12</td></tr>"),

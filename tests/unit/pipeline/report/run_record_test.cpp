@@ -10,7 +10,7 @@
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/report_page.h"
-#include "pipeline/report/score_words.h"
+#include "pipeline/report/named_scores.h"
 #include "pipeline/run/run_folder.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -58,11 +58,11 @@ TEST(MetricsTable, DamagedRowsAreCountedAndLeftOut) {
 TEST(JsonReading, NothingIsTakenForGranted) {
   const Json json = Json::parse(R"({"a": {"b": 2, "s": "x", "l": [1]}, "n": null})");
   EXPECT_EQ(number_at(json, {"a", "b"}), 2);
-  EXPECT_EQ(words_at(json, {"a", "s"}), "x");
+  EXPECT_EQ(text_at(json, {"a", "s"}), "x");
   EXPECT_EQ(list_at(json, {"a", "l"}).size(), 1U);
   EXPECT_TRUE(std::isnan(number_at(json, {"a", "s"})));
   EXPECT_TRUE(std::isnan(number_at(json, {"a", "b", "c"})));
-  EXPECT_EQ(words_at(json, {"a", "b"}), "");
+  EXPECT_EQ(text_at(json, {"a", "b"}), "");
   EXPECT_TRUE(list_at(json, {"a"}).empty());
   EXPECT_TRUE(json_at(Json(), {"a"}).is_null());
   EXPECT_EQ(whole_at(Json::parse("{\"w\": 1.5}"), {"w"}), -1);
@@ -111,7 +111,7 @@ class RunRecordTest : public ::testing::Test {
 };
 
 TEST_F(RunRecordTest, AFolderWithoutARunIsAUsageError) {
-  EXPECT_NE(complaint(folder_.path().string()).find("holds nothing of a run"), std::string::npos);
+  EXPECT_NE(complaint(folder_.path().string()).find("holds no file of a run"), std::string::npos);
   EXPECT_NE(complaint((folder_ / "none").string()).find("does not exist"), std::string::npos);
   write("notes.txt", "x");
   EXPECT_NE(complaint((folder_ / "notes.txt").string()).find("neither a run folder nor"), std::string::npos);

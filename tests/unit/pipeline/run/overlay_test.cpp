@@ -41,8 +41,8 @@ TEST(Overlay, EveryOutcomeHasItsColour) {
 
 TEST(Overlay, PanelsStandSideBySide) {
   const std::vector<float> raw{0, 1, 0, 1};
-  const RgbImage picture =
-      section_picture(raw, std::vector<std::uint8_t>{1, 0, 1, 0}, std::vector<double>{1, 1, 0, 0}, 0.5, 2, 2);
+  const RgbImage picture = side_by_side(
+      section_panels(raw, std::vector<std::uint8_t>{1, 0, 1, 0}, std::vector<double>{1, 1, 0, 0}, 0.5, 2, 2));
   ASSERT_EQ(picture.height, 2);
   ASSERT_EQ(picture.width, 3 * 2 + 2 * 6);
   EXPECT_EQ(pixel(picture, 0, 1), (std::vector<int>{255, 255, 255}));
@@ -55,8 +55,8 @@ TEST(Overlay, PanelsStandSideBySide) {
 TEST(Overlay, LargeSectionsAreScaledDown) {
   const std::size_t pixels = 10 * 2049;
   const std::vector<std::uint8_t> truth(pixels, 1);
-  const RgbImage picture =
-      section_picture(std::vector<float>(pixels, 1), truth, std::vector<double>(pixels, 1), 0.5, 10, 2049);
+  const RgbImage picture = side_by_side(
+      section_panels(std::vector<float>(pixels, 1), truth, std::vector<double>(pixels, 1), 0.5, 10, 2049));
   EXPECT_EQ(picture.height, 4);
   EXPECT_EQ(picture.width, 3 * 683 + 12);
   EXPECT_EQ(pixel(picture, 3, 683 + 6), (std::vector<int>{255, 255, 255}));

@@ -1,4 +1,4 @@
-#include "pipeline/report/score_words.h"
+#include "pipeline/report/named_scores.h"
 
 #include <cmath>
 
@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-struct ScoreWords {
+struct ScoreDescription {
   const char* key;
   const char* name;
   const char* hint;
@@ -17,7 +17,7 @@ struct ScoreWords {
   bool headline;
 };
 
-constexpr ScoreWords kOfProbability[] = {
+constexpr ScoreDescription kOfProbability[] = {
     {"pixel_error", "Pixel error", "share of pixels on the wrong side of the threshold", Better::lower, true},
     {"f", "F of the interior", "harmonic mean of precision and recall of interior pixels", Better::higher,
      true},
@@ -41,7 +41,7 @@ constexpr ScoreWords kOfProbability[] = {
      false},
     {"object_f1_50", "Object F1 at IoU 0.5", "of 2-D components found", Better::higher, false}};
 
-constexpr ScoreWords kOfLabels[] = {
+constexpr ScoreDescription kOfLabels[] = {
     {"voi", "VOI", "variation of information, split + merge, in bits", Better::lower, true},
     {"voi_split", "VOI split", "H(prediction | truth), in bits", Better::lower, true},
     {"voi_merge", "VOI merge", "H(truth | prediction), in bits", Better::lower, true},
@@ -51,18 +51,18 @@ constexpr ScoreWords kOfLabels[] = {
     {"rand_recall", "Rand recall", "falls with splits", Better::higher, false},
     {"seg", "SEG", "mean Jaccard index of true objects with their match", Better::higher, true}};
 
-void add(std::vector<NamedScore>& scores, const ScoreWords& words, double value, const std::string& key,
+void add(std::vector<NamedScore>& scores, const ScoreDescription& score, double value, const std::string& key,
          const std::string& suffix, bool headline,
          double threshold = std::numeric_limits<double>::quiet_NaN()) {
   if (!std::isfinite(value)) return;
-  scores.push_back({key, words.name + suffix, words.hint, words.better, value, threshold, headline});
+  scores.push_back({key, score.name + suffix, score.hint, score.better, value, threshold, headline});
 }
 
 }  // namespace
 
 std::vector<NamedScore> scores_in(const Json& evaluation) {
   std::vector<NamedScore> scores;
-  for (const ScoreWords& one : kOfProbability) {
+  for (const ScoreDescription& one : kOfProbability) {
     add(scores, one, number_at(evaluation, {"best", one.key, "value"}), one.key, "", one.headline,
         number_at(evaluation, {"best", one.key, "threshold"}));
   }
@@ -76,7 +76,7 @@ std::vector<NamedScore> scores_in(const Json& evaluation) {
       number_at(evaluation, {"calibration", "brier"}), "brier", "", false);
   for (const char* volume : {"volume_3d", "volume_2d"}) {
     const bool whole = volume[7] == '3';
-    for (const ScoreWords& one : kOfLabels) {
+    for (const ScoreDescription& one : kOfLabels) {
       add(scores, one, number_at(evaluation, {volume, one.key}), fmt::format("{}.{}", volume, one.key),
           whole ? ", 3-D" : ", 2-D", one.headline && whole);
     }
@@ -111,9 +111,9 @@ Html score_name(const std::string& name) {
 }
 
 SectionScore section_score(const Json& evaluation) {
-  const std::string kind = words_at(evaluation, {"kind"});
-  if (kind == "labels") return {"voi", "VOI, bits", Better::lower};
-  if (kind == "classes") return {"mean_iou", "mean IoU", Better::higher};
+  const auto kind = value_named<EvaluationKind>(text_at(evaluation, {"kind"}));
+  if (kind == EvaluationKind::labels) return {"voi", "VOI, bits", Better::lower};
+  if (kind == EvaluationKind::classes) return {"mean_iou", "mean IoU", Better::higher};
   return {"best_f", "best F", Better::higher};
 }
 

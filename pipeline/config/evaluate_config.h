@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/volume/dataset_name.h"
+#include "pipeline/config/data_config.h"
+#include "pipeline/config/infer_config.h"
+#include "pipeline/config/yaml_reader.h"
+#include "pipeline/evaluate/evaluation_request.h"
+
+namespace tessera {
+
+/// `evaluate:` missing keys come from `data` and `infer`.
+struct EvaluateConfig {
+  std::optional<DatasetName> prediction, labels;
+  std::optional<Sections> sections;
+  int thresholds = 11;
+  bool invert_labels = false;
+  EvaluationKind kind = EvaluationKind::automatic;
+  std::vector<std::string> scores{"auto"};  ///< of a probability; checked where they are used
+};
+
+/// Reads `evaluate:`. Defaults come from `data` and from the result of `infer`. Problems are noted in the
+/// document.
+EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, const InferConfig& infer);
+
+}  // namespace tessera

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "pipeline/config/yaml_reader.h"
+#include "pipeline/train/best_validation.h"
+#include "workers/device/precision.h"
+#include "workers/network/network_description.h"
+#include "workers/samples/training_data.h"
+#include "workers/train/trainer.h"
+
+namespace tessera {
+
+/// `train:`
+struct TrainConfig {
+  TrainerOptions trainer;
+  WeightMapOptions weight_map;
+  std::optional<std::int64_t> ignore_label;
+  bool tile_auto = true;
+  std::optional<Precision> precision;  ///< none: automatic
+  std::int64_t iterations = 4000;
+  double minutes = 0;             ///< 0: no limit
+  int threads = 0;                ///< 0: automatic
+  std::int64_t report_every = 0;  ///< iterations between two readings of results; 0: automatic
+  std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 3;
+  ValidationMetric validation_metric = ValidationMetric::pixel_error;
+  std::int64_t patience = 0;  ///< validations without a new best that end the training; 0: no limit
+};
+
+/// Reads `train:` for a network. Problems are noted in the document.
+TrainConfig read_train(ConfigSection train, const NetworkDescription& network);
+
+}  // namespace tessera
