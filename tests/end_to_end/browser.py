@@ -1,48 +1,34 @@
-"""A headless Chromium for tests, controlled over the DevTools protocol through a pair of pipes.
-
-Needs only Debian's `chromium`. Every request has a time limit. The browser and its helper processes are ended by the
-process ids of their session.
-"""
+"""A headless Chromium for tests of HTML pages, driven by Selenium (Debian: python3-selenium, chromium-driver)."""
 
 import base64
 import json
-import os
 import pathlib
-import select
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+except ImportError:
+    webdriver = None
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+AVAILABLE = bool(webdriver and PROGRAM and DRIVER)
 
 
 class Browser:
-    """`with Browser() as browser: page = browser.open(file)`"""
+    """`with Browser() as browser: page = browser.open(file)`. One page is open at a time. Every step has a time limit."""
 
     def __init__(self, timeout=60):
-        self.timeout = timeout
-        self.events = []
-        self._next, self._buffer = 0, b""
-        self._profile = tempfile.mkdtemp(prefix="tessera_browser_")
-        self._log = open(pathlib.Path(self._profile) / "log.txt", "w+b")
-        to_browser, self._to = os.pipe()
-        self._from, from_browser = os.pipe()
-
-        def descriptors_3_and_4():  # where --remote-debugging-pipe listens and answers
-            high_in, high_out = os.dup(to_browser), os.dup(from_browser)
-            os.dup2(high_in, 3)
-            os.dup2(high_out, 4)
-
-        self.process = subprocess.Popen(
-            [PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-             "--force-color-profile=srgb", f"--user-data-dir={self._profile}", "--remote-debugging-pipe", "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, close_fds=False, start_new_session=True,
-            preexec_fn=descriptors_3_and_4)
-        os.close(to_browser)
-        os.close(from_browser)
+        options = webdriver.ChromeOptions()
+        options.binary_location = PROGRAM
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+                         "--force-color-profile=srgb"):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
+        self.driver.set_page_load_timeout(timeout)
+        self.driver.set_script_timeout(timeout)
 
     def __enter__(self):
         return self
@@ -50,99 +36,27 @@ class Browser:
     def __exit__(self, *_):
         self.close()
 
-    def said(self):
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")[-4000:]
-
-    def _message(self, end):
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._from], [], [], max(0, end - time.monotonic()))
-            if not ready:
-                raise AssertionError(f"the browser did not answer in time\n{self.said()}")
-            more = os.read(self._from, 1 << 20)
-            if not more:
-                raise AssertionError(f"the browser ended\n{self.said()}")
-            self._buffer += more
-        message, _, self._buffer = self._buffer.partition(b"\0")
-        return json.loads(message)
-
-    def ask(self, method, session=None, **parameters):
-        """The browser's reply. Events that arrive before it are kept."""
-        self._next += 1
-        number, end = self._next, time.monotonic() + self.timeout
-        question = {"id": number, "method": method, "params": parameters}
-        if session:
-            question["sessionId"] = session
-        data = json.dumps(question).encode() + b"\0"
-        while data:
-            data = data[os.write(self._to, data):]
-        while True:
-            message = self._message(end)
-            if message.get("id") == number:
-                if "error" in message:
-                    raise AssertionError(f"{method}: {message['error']}")
-                return message["result"]
-            self.events.append(message)
-
-    def wait_for(self, method, session):
-        end = time.monotonic() + self.timeout
-        while True:
-            for at, event in enumerate(self.events):
-                if event.get("method") == method and event.get("sessionId") == session:
-                    return event
-            self.events.append(self._message(end))
-
     def open(self, file, width=1280, height=900, dark=False, scale=1):
-        return Page(self, file, width, height, dark, scale)
-
-    def _session_pids(self):
-        pids = []
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(session) == self.process.pid and state != "Z":
-                    pids.append(int(entry.name))
-            except (OSError, ValueError):
-                continue
-        return pids
+        return Page(self.driver, file, width, height, dark, scale)
 
     def close(self):
-        end = time.monotonic() + 20
-        while pids := self._session_pids():
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            if time.monotonic() > end:
-                raise AssertionError(f"processes that no SIGKILL ends: {pids}")
-            time.sleep(0.02)
-        self.process.wait()
-        for descriptor in (self._to, self._from):
-            os.close(descriptor)
-        self._log.close()
-        shutil.rmtree(self._profile, ignore_errors=True)
+        self.driver.quit()
 
 
 class Page:
-    """A file loaded in a tab of the browser."""
+    """A file that is open and loaded; the next one that is opened replaces it."""
 
-    def __init__(self, browser, file, width, height, dark, scale):
-        self.browser = browser
-        target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
-        self.session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+    def __init__(self, driver, file, width, height, dark, scale):
+        self.driver = driver
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        browser.events.clear()
-        answer = self.ask("Page.navigate", url=pathlib.Path(file).resolve().as_uri())
-        if answer.get("errorText"):
-            raise AssertionError(f"{file}: {answer['errorText']}")
-        browser.wait_for("Page.loadEventFired", self.session)
+        for log in ("browser", "performance"):
+            driver.get_log(log)  # empties it
+        driver.get(pathlib.Path(file).resolve().as_uri())
 
-    def ask(self, method, **parameters):
-        return self.browser.ask(method, self.session, **parameters)
+    def ask(self, command, **parameters):
+        """The result of a command of the DevTools protocol."""
+        return self.driver.execute_cdp_cmd(command, parameters)
 
     def evaluate(self, expression):
         """The value of a JavaScript expression."""
@@ -152,35 +66,19 @@ class Page:
         return answer["result"].get("value")
 
     def complaints(self):
-        """Errors and warnings of the page: exceptions, console, log (including the content policy)."""
+        """Errors and warnings of the page since the last call: exceptions, console, content policy."""
         self.evaluate("new Promise(done => setTimeout(done, 100))")
-        found = []
-        for event in self.browser.events:
-            if event.get("sessionId") != self.session:
-                continue
-            method, parameters = event["method"], event["params"]
-            if method == "Runtime.exceptionThrown":
-                found.append(parameters["exceptionDetails"].get("text", "exception"))
-            if method == "Runtime.consoleAPICalled":
-                found.append(f"console.{parameters['type']}")
-            if method == "Log.entryAdded":
-                found.append(parameters["entry"]["text"])
-        return found
+        return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self):
-        """The requested addresses, without data: addresses."""
-        urls = [e["params"]["request"]["url"] for e in self.browser.events
-                if e.get("method") == "Network.requestWillBeSent" and e.get("sessionId") == self.session]
+        """The addresses that the page requested since the last call, without those of data:."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith("data:")]
 
-    def screenshot(self, whole=False, clip=None):
-        """A PNG of the window, of the whole page, or of {x, y, width, height} in CSS pixels."""
-        how = {"captureBeyondViewport": whole or clip is not None}
-        if whole:
-            size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
-            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"]}
-        if clip:
-            how["clip"] = {"scale": 1, **clip}
+    def screenshot(self, clip=None):
+        """A PNG of the window, or of {x, y, width, height} in CSS pixels."""
+        how = {"captureBeyondViewport": True, "clip": {"scale": 1, **clip}} if clip else {}
         return base64.b64decode(self.ask("Page.captureScreenshot", format="png", **how)["data"])
 
     def pdf(self):

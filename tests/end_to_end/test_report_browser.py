@@ -21,7 +21,7 @@ PIXELS = """(async () => {
 })()"""
 
 
-@unittest.skipUnless(browser.PROGRAM, "there is no chromium (scripts/install-dependencies --tests installs it)")
+@unittest.skipUnless(browser.AVAILABLE, "no chromium with chromedriver and Selenium (scripts/install-dependencies --tests)")
 class InABrowser(ReportCase):
 
     @classmethod
