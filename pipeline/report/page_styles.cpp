@@ -15,8 +15,8 @@ std::string share_styles() {
 
 }  // namespace
 
-// --c1 to --c6 are Okabe and Ito's colours, which colour-blind people can distinguish; on black their yellow and
-// sky blue take the place of the dark blue.
+// --c1 to --c6 are Okabe and Ito's colours, which colour-blind people can distinguish; on black their yellow
+// and sky blue take the place of the dark blue.
 std::string page_styles() {
   return share_styles() + R"(
 :root {

@@ -52,7 +52,8 @@ TEST_F(Status, SaysWhatSlurmSaysOfALivingJob) {
   EXPECT_EQ(status.state, StageState::running);
   EXPECT_EQ(status.starts, 2);
   EXPECT_EQ(status.why, "on n[1-2], 0:10 of 4:00:00");
-  EXPECT_EQ(judge(JobState{"7", "PENDING", "Dependency", "", "", ""}, "").why, "waits for the stage before it");
+  EXPECT_EQ(judge(JobState{"7", "PENDING", "Dependency", "", "", ""}, "").why,
+            "waits for the stage before it");
   status = judge(JobState{"7", "PENDING", "BeginTime", "", "", ""}, stopped);
   EXPECT_EQ(status.state, StageState::waiting);
   EXPECT_EQ(status.why, "requeued, starts again in a moment");

@@ -169,8 +169,8 @@ TEST_F(EvaluationTest, SwappedVolumes) {
 TEST_F(EvaluationTest, NanAndScoresAreNamedWithTheirPlace) {
   probability_[5 * 24 * 32 + 3 * 32 + 17] = std::numeric_limits<float>::quiet_NaN();
   request_.prediction = write_volume(folder_ / "nan.h5", kShape, probability_, {4, 24, 32});
-  EXPECT_EQ(complaint(),
-            request_.prediction.text() + " at section 5, (y, x) = (3, 17) is nan, not a probability in [0, 1]");
+  EXPECT_EQ(complaint(), request_.prediction.text() +
+                             " at section 5, (y, x) = (3, 17) is nan, not a probability in [0, 1]");
   request_.sections = SectionRange{0, 5};
   EXPECT_EQ(complaint(), "");
   probability_[40] = -3;

@@ -4,8 +4,8 @@
 
 #include <limits>
 
-#include "pipeline/report/page.h"
 #include "pipeline/report/named_scores.h"
+#include "pipeline/report/page.h"
 
 namespace tessera {
 namespace {

@@ -9,8 +9,8 @@
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
-#include "pipeline/report/report_page.h"
 #include "pipeline/report/named_scores.h"
+#include "pipeline/report/report_page.h"
 #include "pipeline/run/run_folder.h"
 #include "tests/unit/temporary_folder.h"
 
