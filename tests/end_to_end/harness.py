@@ -282,17 +282,17 @@ class Case(unittest.TestCase):
         with h5py.File(cls.folder / file, "r") as h5:
             return h5[path][()]
 
-    def assert_same_voxels(self, a, b, words=""):
-        self.assertEqual(a.dtype, b.dtype, words)
-        self.assertEqual(a.shape, b.shape, words)
-        self.assertEqual(a.tobytes(), b.tobytes(), f"{words}: {np.count_nonzero(a != b)} of {a.size} voxels differ")
+    def assert_same_voxels(self, a, b, what=""):
+        self.assertEqual(a.dtype, b.dtype, what)
+        self.assertEqual(a.shape, b.shape, what)
+        self.assertEqual(a.tobytes(), b.tobytes(), f"{what}: {np.count_nonzero(a != b)} of {a.size} voxels differ")
 
-    def assert_one_error(self, result, code, words):
-        """Asserts this exit code and exactly one message from Tessera, which contains all the words."""
+    def assert_one_error(self, result, code, patterns):
+        """Asserts this exit code and exactly one message from Tessera, which matches all patterns."""
         self.assertEqual(result.code, code, result)
         self.assertEqual(len(result.errors()), 1, f"one message was expected\n{result}")
-        for word in words:
-            self.assertRegex(result.text, word, result)
+        for pattern in patterns:
+            self.assertRegex(result.text, pattern, result)
         for noise in ("HDF5-DIAG", "terminate called", "what():", "Segmentation", "Aborted (core"):
             self.assertNotIn(noise, result.text)
 
