@@ -9,23 +9,23 @@
 namespace tessera {
 namespace {
 
-/// A kind of text that Slurm takes, and how to write it.
-struct Words {
+/// The form of a text that Slurm accepts, and advice for a message.
+struct SlurmText {
   const char* pattern;
   const char* advice;
 };
-// None of them has a space, a quote, '#', '%', '\' or '$': what stands in a #SBATCH line means itself.
-constexpr Words kName{"[A-Za-z0-9_.,+-]+", "letters, digits and _ . , + - are possible"};
-constexpr Words kConstraint{"[A-Za-z0-9_.,+&|*()\\[\\]:=!-]+", "features joined by & | or ,"};
-constexpr Words kTime{"([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}",
-                      "write minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS:MINUTES:SECONDS, in quotes"};
-constexpr Words kMemory{"[0-9]+[KMGT]?", "write a number of MiB, or one with K, M, G or T, such as 64G"};
-constexpr Words kAddress{"[A-Za-z0-9_.+@-]+", "an address or a user's name"};
-constexpr Words kMailType{"[A-Z0-9_]+(,[A-Z0-9_]+)*", "such as END,FAIL"};
-constexpr Words kOption{"--[a-z][a-z0-9-]*(=[A-Za-z0-9_.,:+@&|*()\\[\\]/=!-]+)?",
-                        "write --name or --name=value, without spaces and quotes"};
+// No pattern allows a space, a quote, '#', '%', '\' or '$', which have a meaning in a #SBATCH line.
+constexpr SlurmText kName{"[A-Za-z0-9_.,+-]+", "letters, digits and _ . , + - are possible"};
+constexpr SlurmText kConstraint{"[A-Za-z0-9_.,+&|*()\\[\\]:=!-]+", "features joined by & | or ,"};
+constexpr SlurmText kTime{"([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}",
+                          "write minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS:MINUTES:SECONDS, in quotes"};
+constexpr SlurmText kMemory{"[0-9]+[KMGT]?", "write a number of MiB, or one with K, M, G or T, such as 64G"};
+constexpr SlurmText kAddress{"[A-Za-z0-9_.+@-]+", "an address or a user's name"};
+constexpr SlurmText kMailType{"[A-Z0-9_]+(,[A-Z0-9_]+)*", "such as END,FAIL"};
+constexpr SlurmText kOption{"--[a-z][a-z0-9-]*(=[A-Za-z0-9_.,:+@&|*()\\[\\]/=!-]+)?",
+                            "write --name or --name=value, without spaces and quotes"};
 
-/// What the scripts set themselves.
+/// The options that the scripts set.
 constexpr std::array kOwnOptions{"job-name",      "output",          "error",
                                  "open-mode",     "requeue",         "no-requeue",
                                  "signal",        "dependency",      "kill-on-invalid-dep",
@@ -36,16 +36,16 @@ constexpr std::array kOwnOptions{"job-name",      "output",          "error",
                                  "gpus-per-task", "tres-per-task",   "ntasks-per-gpu",
                                  "clusters"};
 
-void require_words(ConfigSection& section, const std::string& key, const std::string& text,
-                   const Words& words) {
-  if (!text.empty() && !std::regex_match(text, std::regex(words.pattern))) {
-    section.problem(key, fmt::format("'{}' is nothing that Slurm would take: {}", text, words.advice));
+void require_text(ConfigSection& section, const std::string& key, const std::string& text,
+                  const SlurmText& rule) {
+  if (!text.empty() && !std::regex_match(text, std::regex(rule.pattern))) {
+    section.problem(key, fmt::format("'{}' is not valid in Slurm: {}", text, rule.advice));
   }
 }
 
-std::string text(ConfigSection& section, const std::string& key, const Words& words) {
+std::string text(ConfigSection& section, const std::string& key, const SlurmText& rule) {
   std::string value = section.get<std::string>(key, "");
-  require_words(section, key, value, words);
+  require_text(section, key, value, rule);
   return value;
 }
 
@@ -62,11 +62,11 @@ SlurmResources read_resources(ConfigSection& slurm) {
   return r;
 }
 
-/// `r` with what the stage's own section says in place of it.
+/// `r` overridden by the stage's own section.
 SlurmResources changed(SlurmResources r, ConfigSection stage) {
-  const auto text_of = [&](const char* key, std::string& value, const Words& words) {
+  const auto text_of = [&](const char* key, std::string& value, const SlurmText& rule) {
     const auto own = stage.optional<std::string>(key);
-    if (own) require_words(stage, key, *own, words);
+    if (own) require_text(stage, key, *own, rule);
     value = own.value_or(value);
   };
   r.nodes = stage.optional<std::int64_t>("nodes", between(1, 100000)).value_or(r.nodes);
@@ -83,11 +83,11 @@ SlurmResources changed(SlurmResources r, ConfigSection stage) {
 
 void check_options(ConfigSection& slurm, const std::vector<std::string>& options) {
   for (const std::string& option : options) {
-    require_words(slurm, "options", option, kOption);
+    require_text(slurm, "options", option, kOption);
     const std::string name =
         option.substr(0, option.find('=')).substr(std::min<std::size_t>(2, option.size()));
     if (std::ranges::find(kOwnOptions, name) != kOwnOptions.end()) {
-      slurm.problem("options", fmt::format("--{} is set by the job scripts themselves", name));
+      slurm.problem("options", fmt::format("--{} is set by the job scripts", name));
     }
   }
 }
@@ -100,7 +100,7 @@ SlurmConfig read_slurm(ConfigSection slurm) {
   SlurmResources on_one_node = all;
   on_one_node.nodes = 1;
   on_one_node.gpus_per_node = 0;
-  // Where GPUs say how many workers there are, as many tasks score the sections, on CPUs.
+  // Where the GPUs decide the number of workers, as many CPU tasks score the sections.
   if (all.tasks_per_node == 0) on_one_node.tasks_per_node = all.gpus_per_node;
   SlurmResources one_task = on_one_node;
   one_task.tasks_per_node = one_task.cpus_per_task = 1;
@@ -116,7 +116,7 @@ SlurmConfig read_slurm(ConfigSection slurm) {
   config.stop_before = slurm.get<std::int64_t>("stop_before", config.stop_before, between(10, 65535));
   config.restarts = slurm.get<std::int64_t>("restarts", config.restarts, between(0, 1000));
   config.mpi = slurm.get<std::string>("mpi", config.mpi);
-  require_words(slurm, "mpi", config.mpi, kName);
+  require_text(slurm, "mpi", config.mpi, kName);
   config.options = slurm.get<std::vector<std::string>>("options", {});
   check_options(slurm, config.options);
   config.site_env = slurm.get<std::string>("site_env", "");

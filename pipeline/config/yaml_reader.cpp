@@ -20,22 +20,22 @@ template <class T>
 struct Scalar;
 template <>
 struct Scalar<bool> {
-  static constexpr const char* kWords = "true or false";
+  static constexpr const char* kName = "true or false";
   static std::optional<bool> parse(const std::string& text) { return parse_bool(text); }
 };
 template <>
 struct Scalar<std::int64_t> {
-  static constexpr const char* kWords = "a whole number in decimal digits";
+  static constexpr const char* kName = "a whole number in decimal digits";
   static std::optional<std::int64_t> parse(const std::string& text) { return parse_integer(text); }
 };
 template <>
 struct Scalar<double> {
-  static constexpr const char* kWords = "a finite number";
+  static constexpr const char* kName = "a finite number";
   static std::optional<double> parse(const std::string& text) { return parse_number(text); }
 };
 template <>
 struct Scalar<std::string> {
-  static constexpr const char* kWords = "text";
+  static constexpr const char* kName = "text";
   static std::optional<std::string> parse(const std::string& text) { return text; }
 };
 
@@ -120,7 +120,7 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
   if constexpr (ConfigScalar<T>) {
     const bool usable = node.kind == Kind::scalar && (!node.quoted || std::same_as<T, std::string>);
     const std::optional<T> value = usable ? Scalar<T>::parse(node.text) : std::nullopt;
-    if (!value) return reject<T>(node, key, fmt::format("{} is not {}", describe(node), Scalar<T>::kWords));
+    if (!value) return reject<T>(node, key, fmt::format("{} is not {}", describe(node), Scalar<T>::kName));
     if constexpr (ConfigNumber<T>) {
       const std::string broken = broken_limit(static_cast<double>(*value), range);
       if (!broken.empty()) return reject<T>(node, key, fmt::format("is {} but {}", node.text, broken));
@@ -131,7 +131,7 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
     if (node.kind != Kind::list) {
       return reject<T>(node, key,
                        fmt::format("{} is not a list, such as [a, b]; each element must be {}",
-                                   describe(node), Scalar<Element>::kWords));
+                                   describe(node), Scalar<Element>::kName));
     }
     if (range.count != 0 && node.children.size() != range.count) {
       return reject<T>(node, key,
@@ -177,17 +177,17 @@ std::optional<T> ConfigSection::optional(const std::string& key, const Range& ra
 }
 
 std::string ConfigSection::choice(const std::string& key, const std::string& fallback,
-                                  const std::vector<std::string>& words) {
+                                  const std::vector<std::string>& names) {
   const YamlNode* node = consume(key);
   std::string value = fallback;
   if (node != nullptr) {
     if (const auto text = convert<std::string>(*node, key, {})) {
-      if (std::find(words.begin(), words.end(), *text) != words.end()) {
+      if (std::find(names.begin(), names.end(), *text) != names.end()) {
         value = *text;
       } else {
         reject<std::string>(
             *node, key,
-            fmt::format("'{}' is none of {}{}", *text, fmt::join(words, ", "), suggestion(*text, words)));
+            fmt::format("'{}' is none of {}{}", *text, fmt::join(names, ", "), suggestion(*text, names)));
       }
     }
   }
@@ -198,20 +198,20 @@ std::string ConfigSection::choice(const std::string& key, const std::string& fal
 template <ConfigNumber T>
 std::variant<std::string, T> ConfigSection::get_or_word(const std::string& key,
                                                         const std::variant<std::string, T>& fallback,
-                                                        const std::vector<std::string>& words,
+                                                        const std::vector<std::string>& names,
                                                         const Range& range) {
   const YamlNode* node = consume(key);
   std::variant<std::string, T> value = fallback;
   if (node != nullptr) {
     const bool scalar = node->kind == Kind::scalar;
-    if (scalar && std::find(words.begin(), words.end(), node->text) != words.end()) {
+    if (scalar && std::find(names.begin(), names.end(), node->text) != names.end()) {
       value = node->text;
     } else if (scalar && !node->quoted && Scalar<T>::parse(node->text)) {
       if (const auto number = convert<T>(*node, key, range)) value = *number;
     } else {
       reject<T>(*node, key,
-                fmt::format("{} is neither {} nor {}{}", describe(*node), Scalar<T>::kWords,
-                            fmt::join(words, ", "), scalar ? suggestion(node->text, words) : ""));
+                fmt::format("{} is neither {} nor {}{}", describe(*node), Scalar<T>::kName,
+                            fmt::join(names, ", "), scalar ? suggestion(node->text, names) : ""));
     }
   }
   record(key, std::visit([](const auto& one) { return to_yaml(one); }, value));

@@ -53,9 +53,9 @@ class ConfigSection {
   /// The key's value; none where the file lacks the key.
   template <ConfigValue T>
   std::optional<T> optional(const std::string& key, const Range& range = {});
-  /// One of `words`, which include the fallback.
+  /// One of `names`, which include the fallback.
   std::string choice(const std::string& key, const std::string& fallback,
-                     const std::vector<std::string>& words);
+                     const std::vector<std::string>& names);
   /// One of an enum's values, by its name. `allowed` has the fallback.
   template <NamedEnum E>
   E choice(const std::string& key, E fallback, const std::vector<E>& allowed = values_of<E>()) {
@@ -64,15 +64,15 @@ class ConfigSection {
   /// `auto` (none), or one of `allowed`, by its name.
   template <NamedEnum E>
   std::optional<E> choice_or_auto(const std::string& key, const std::vector<E>& allowed = values_of<E>()) {
-    std::vector<std::string> words = names_of(allowed);
-    words.insert(words.begin(), "auto");
-    return value_named<E>(choice(key, "auto", words));
+    std::vector<std::string> names = names_of(allowed);
+    names.insert(names.begin(), "auto");
+    return value_named<E>(choice(key, "auto", names));
   }
-  /// One of `words`, or a number: `tile: auto`, `tile: 572`.
+  /// One of `names`, or a number: `tile: auto`, `tile: 572`.
   template <ConfigNumber T>
   std::variant<std::string, T> get_or_word(const std::string& key,
                                            const std::variant<std::string, T>& fallback,
-                                           const std::vector<std::string>& words, const Range& range = {});
+                                           const std::vector<std::string>& names, const Range& range = {});
 
   /// The section of a key; an empty one where the file lacks it.
   ConfigSection section(const std::string& key);

@@ -51,7 +51,7 @@ class Submit(Case):
         for arguments, code, words in (
                 (["submit", yaml, "--stages", "train,pack"], 2, "'pack' is no stage"),
                 (["submit", yaml, "--stages", ""], 2, "name some of train"),
-                (["submit", yaml, "--set", "slurm.time=a b"], 2, "slurm.time: 'a b' is nothing that Slurm would take"),
+                (["submit", yaml, "--set", "slurm.time=a b"], 2, "slurm.time: 'a b' is not valid in Slurm"),
                 (["submit", yaml, "--set", "slurm.site_env=no.env", "--dry-run"], 2, "slurm.site_env: no.env does not exist"),
                 (["submit"], 2, "an experiment file is needed"),
                 (["status", "nowhere"], 2, "nowhere is not a run folder"),
