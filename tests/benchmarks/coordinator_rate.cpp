@@ -1,9 +1,9 @@
-// How many blocks a second the coordinator hands out to workers that have nothing to do with them: its
-// messages, its policy, and (with a file's name) its journal.
+// The blocks per second that the coordinator assigns to workers without work: messages, policy, and the
+// journal if a file is named.
 //   mpirun -n 9 --oversubscribe --bind-to none bench_coordinator [blocks] [journal] [largest batch]
-// With a largest batch of 1 every block is a message here and a message back, as blocks of real work are:
-// what a message costs rank 0. "-" is no journal. Before that, what it costs rank 0 to look for a message
-// when none is there.
+// With a largest batch of 1 every block is two messages, as in real jobs; this shows the cost of a message at
+// rank 0.
+// "-" means no journal. First it measures the cost of looking for a message when none has arrived.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -30,7 +30,7 @@ double thread_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-/// A worker whose blocks are done when they come, reported `one_by_one` or as many as came.
+/// A worker whose blocks are done on arrival, and reported `one_by_one` or all that have arrived.
 void echo(const Communicator& world, bool one_by_one) {
   MpiBlockExchange exchange(world);
   WorkerStatistics statistics;
@@ -49,8 +49,7 @@ void echo(const Communicator& world, bool one_by_one) {
   exchange.leave(statistics, {});
 }
 
-/// Collective: looks for messages that are not there, once rank 0 has heard from everybody and the others are
-/// quiet.
+/// Collective: looks for messages when none are sent, after rank 0 has heard from all others.
 void look_for_nothing(const Communicator& world) {
   constexpr int kLooks = 20'000, kTagNothing = 99;
   if (!world.is_root()) {

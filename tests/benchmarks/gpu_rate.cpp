@@ -1,5 +1,5 @@
-// Serves the scripts gpu_*.py beside it: does what a line of standard input asks, and answers with a line of
-// numbers, or "error: WORDS".
+// Serves the scripts gpu_*.py. Each line of standard input is a request; the reply is a line of numbers, or
+// "error: MESSAGE".
 //   product N REPEATS                     seconds of a product of two N x N matrices in bfloat16
 //   copy MIB REPEATS                      seconds of a copy on the device
 //   network WAY PRECISION SIDE REPEATS    seconds of a forward pass to logits, the output's side, their mean
@@ -9,10 +9,10 @@
 //                                         seconds of one of STEPS iterations, the last one's loss and share
 //                                         of waiting for samples
 //   cost SIDE BATCH                       FLOP and bytes, computed: of a forward pass, of a training sample
-// WAY is a name of gpu_variants.h.
+// WAY is a name from gpu_variants.h.
 // Usage: bench_gpu cpu|cuda FILTERS THREADS NETWORK.pt (which it writes)
 //        bench_gpu --cost                 prints the computed costs of the paper's network and ends
-//        bench_gpu --volume FILE Z,Y,X GZIP       writes a volume of some texture and ends
+//        bench_gpu --volume FILE Z,Y,X GZIP       writes a textured volume and ends
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
@@ -54,7 +54,7 @@ class Bench {
  public:
   Bench(const std::string& kind, std::int64_t filters, int threads, const std::string& network_file)
       : device_(choose_device(Communicator::alone(), true, kind, threads)) {
-    choose_algorithms(device_, /*reproducible=*/false);  // PyTorch beside it tries algorithms, too
+    choose_algorithms(device_, /*reproducible=*/false);  // as PyTorch, which is compared
     network_options_.base_filters = filters;
     network_ = make_network(network_options_, 1);
     export_torchscript(*network_, {}, network_file);
@@ -78,7 +78,7 @@ class Bench {
   void wait() const {
     if (device_.cuda) torch::cuda::synchronize(device_.index);
   }
-  /// Seconds of one of `repeats` runs in a row; a GPU works through them without waiting in between.
+  /// Seconds per run of `repeats` runs; a GPU does not wait between them.
   template <class Work>
   double seconds_of(int repeats, const Work& work) const {
     wait();
@@ -113,7 +113,7 @@ class Bench {
     return fmt::format("{}", seconds_of(repeats, [&] { to.copy_(from); }));
   }
 
-  /// No constant, for constants cost a GPU less power; gpu_rate.py makes the same.
+  /// Not constant, because constants cost a GPU less power. gpu_rate.py makes the same.
   at::Tensor pixels(std::int64_t side) const {
     const at::Tensor numbers = at::arange(side * side, at::TensorOptions(at::kLong).device(on()));
     return ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape({1, 1, side, side});
@@ -126,7 +126,7 @@ class Bench {
     in >> way >> precision >> side >> repeats;
     const c10::InferenceMode inference;
     auto& network = networks_[fmt::format("{} {} {}", way, precision,
-                                          side)];  // each chooses kernels for the first size it sees
+                                          side)];  // each chooses kernels for its first size
     if (!network) network = benchmarks::network_by(way, *network_, precision_of(precision), device_);
     const at::Tensor input = pixels(side);
     at::Tensor logits;
@@ -231,7 +231,7 @@ class Bench {
     return {word.substr(0, equals), word.substr(equals + 1)};
   }
 
-  /// Two sections of discs, which are class 1.
+  /// Two sections of discs, class 1.
   void make_training_data() {
     if (data_) return;
     constexpr Index3 shape{2, 1024, 1024};
@@ -295,7 +295,7 @@ int main(int argc, char** argv) {
   }
   if (argc != 5) return 2;
   try {
-    start_log("info", 0, 1);  // to standard error: standard output is for the answers
+    start_log("info", 0, 1);  // to standard error: standard output is for replies
     if (std::string(argv[1]) == "--volume") {
       Index3 shape;
       if (std::sscanf(argv[3], "%ld,%ld,%ld", &shape.z, &shape.y, &shape.x) != 3) return 2;

@@ -13,7 +13,7 @@
 namespace tessera::benchmarks {
 namespace {
 
-/// Records, or says why not.
+/// A recorder that throws the cause if it cannot record.
 KernelRecorder strict_recorder(bool cuda) {
   const KernelRecorder record = cuda ? cuda_recorder() : KernelRecorder();
   if (!record) throw Error("not on this device, or not in this build");
@@ -26,7 +26,7 @@ KernelRecorder strict_recorder(bool cuda) {
   };
 }
 
-/// Tessera's own kernels, or says why not.
+/// A launcher of custom CUDA kernels that throws the cause if it cannot launch.
 KernelLauncher strict_launcher(bool cuda, Precision precision) {
   if (precision != Precision::bfloat16) throw Error("in bfloat16 only");
   const KernelLauncher launch = cuda ? cuda_launcher() : KernelLauncher();
@@ -40,7 +40,7 @@ KernelLauncher strict_launcher(bool cuda, Precision precision) {
   };
 }
 
-/// Finds whatever it times last to be the fastest, or says why that cannot be.
+/// A timer that makes the last choice the fastest, and throws the cause if a choice is not possible.
 KernelTimer timer_for_the_last() {
   return [seconds = 1.0](const std::function<void()>& kernels) mutable {
     try {

@@ -11,14 +11,13 @@
 
 namespace tessera::benchmarks {
 
-// The ways among which Tessera chooses on a GPU, each by its name, to be timed in turns. What a way needs and
-// this device or build lacks is an Error here or at the first passes, where Tessera itself would go on in the
-// plain way.
+// The choices of kernels on a GPU by name, to be timed in turn. If the device or the build does not support
+// one, an Error says so, here or at the first passes; the program itself would use "plain".
 
 /// "fastest" (what make_tile_network makes), "by_rule" (the same, with AlgorithmsByRule around its use), and
-/// with it "library" (no layer summed in one order), "exact" (all summed so), "libtorch" (the network as one
-/// writes it with LibTorch), "plain" (the arrangement of gpu_network.h alone), or plain but for "maxima",
-/// "fused", "both" of them, "own" (Tessera's own kernels), "all" (fused and own), "recorded".
+/// with it "library" (no layer with a fixed reduction order), "exact" (all layers), "libtorch" (the network
+/// as one writes it with LibTorch), "plain" (the arrangement of gpu_network.h alone), or plain but for
+/// "maxima", "fused", "both" of them, "own" (custom CUDA kernels), "all" (fused and own), "recorded".
 std::unique_ptr<TileNetwork> network_by(const std::string& way, const Network& network, Precision precision,
                                         const Device& device);
 

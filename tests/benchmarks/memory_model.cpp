@@ -1,5 +1,5 @@
 // Compares the memory model of workers/network/unet_options.h with the measured peak. Every case runs in a
-// process of its own; its peak is the growth of VmHWM after the network exists and its weights are packed.
+// separate process. The peak is the growth of VmHWM after the network exists and its weights are packed.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
@@ -53,7 +53,7 @@ void run_case(const char* name, const UNetOptions& options, std::int64_t side, b
     const auto classes = at::zeros({1, logits.size(2), logits.size(3)}, at::kLong);
     weighted_cross_entropy_sum(logits, classes, at::ones_like(classes, at::kFloat)).backward();
     engine->backward(logits.grad(), {});
-    // Two values of an optimizer are counted, but not here.
+    // The model counts two values of an optimizer, which do not exist here.
     model = training_memory(options, side, side, precision, false) - 8 * parameter_count(options);
   } else {
     const c10::InferenceMode inference;
@@ -61,8 +61,8 @@ void run_case(const char* name, const UNetOptions& options, std::int64_t side, b
     const auto engine = make_tile_network(*network, precision, {});
     const std::int64_t smallest = geometry_of(options).input_side_for(16);
     engine->logits(at::rand({1, options.in_channels, smallest, smallest}));  // packs the weights
-    std::ofstream("/proc/self/clear_refs") << "5";                           // the peak counts from here on
-    // The engine drops the small tile's activations before it makes room for the large one's.
+    std::ofstream("/proc/self/clear_refs") << "5";                           // the peak starts here
+    // The engine frees the small tile's activations before it allocates the large one's.
     before =
         status_bytes("VmRSS:") - plan_forward(options, smallest, smallest, type == at::kFloat ? 4 : 2).bytes;
     engine->logits(at::rand({1, options.in_channels, side, side}));

@@ -6,9 +6,9 @@
 
 namespace tessera::benchmarks {
 
-/// What one input costs, counted from the layers: a product's multiplication and addition are two operations;
-/// every layer reads its input and writes its output once, in `value_bytes` per value, and reads its weights
-/// once. Bias, ReLU and the copy for the concatenation cost nothing extra where they are part of a layer.
+/// The cost of one input, counted from the layers. A multiplication and an addition are two operations. Every
+/// layer reads its input and writes its output once, with `value_bytes` per value, and reads its weights
+/// once. Bias, ReLU and the copy for the concatenation cost nothing extra if they are part of a layer.
 struct NetworkCost {
   double flop = 0, bytes = 0;
 };
@@ -60,10 +60,10 @@ inline NetworkCost forward_cost(const NetworkDescription& options, std::int64_t 
   return cost;
 }
 
-/// One sample forward and backward: each layer's gradient by its input and by its weights are as many
-/// operations as the layer itself and pass over as much memory; nobody asks for the gradient by the raw
-/// image. The optimizer's step (SGD with momentum: reads weight, gradient and velocity, writes two of them
-/// and clears the gradient, float32) is once a batch.
+/// One sample forward and backward. A layer's gradients by its input and by its weights each cost as many
+/// operations and as much memory traffic as the layer. The gradient by the raw image is not computed. The
+/// optimizer's step (SGD with momentum in float32: reads weight, gradient and velocity, writes two of them
+/// and clears the gradient) is once per batch.
 inline NetworkCost training_cost(const NetworkDescription& options, std::int64_t side, double value_bytes,
                                  double batch) {
   NetworkCost cost;

@@ -1,5 +1,5 @@
-// Serves prediction_rate.py: predicts one random tile per line "PRECISION SIDE" of standard input and answers
-// with the seconds that the forward pass took. Usage: bench_prediction FILTERS THREADS NETWORK.pt (which it
+// Serves prediction_rate.py: predicts one random tile per line "PRECISION SIDE" of standard input, and
+// replies with the seconds of the forward pass. Usage: bench_prediction FILTERS THREADS NETWORK.pt (which it
 // writes).
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>

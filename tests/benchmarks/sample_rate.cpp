@@ -1,5 +1,5 @@
-// What it costs to make a training sample: by the host's loops, and by the tensor operators that a GPU runs,
-// here on one core. Usage: bench_samples TILE ELASTIC SAMPLES VOLUME.h5, which has /volumes/raw and
+// The cost of a training sample: with the host's loops, and with the tensor operators that a GPU runs, here
+// on one core. Usage: bench_samples TILE ELASTIC SAMPLES VOLUME.h5, which has /volumes/raw and
 // /volumes/labels/cells.
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   DeviceSampler sampler(source, at::kCPU);
   const auto time = [&](const char* what_it_is, const auto& make) {
     make(0);
-    const std::clock_t begin = std::clock();  // of the processor: the machine may do other work
+    const std::clock_t begin = std::clock();  // processor time: the machine may do other work
     for (int i = 1; i <= samples; ++i)
       make(i);
     std::cout << fmt::format("{}: {:.3f} ms a sample\n", what_it_is,

@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-/// Uniform in (0, 1), a function of its arguments: a block takes as long whoever has it.
+/// Uniform in (0, 1), a function of its arguments: a block takes the same time on every worker.
 double uniform(std::uint64_t seed, std::uint64_t stream, std::uint64_t number) {
   std::uint64_t x =
       seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + number;  // SplitMix64's finalizer
@@ -34,7 +34,7 @@ double normal(std::uint64_t seed, std::uint64_t number) {
          std::cos(2 * std::numbers::pi * uniform(seed, 2, number));
 }
 
-/// The slow ones and the stragglers are spread over the ranks.
+/// Slow workers and stragglers are spread over the ranks.
 double speed_of(const SimulatedWorkers& job, int worker) {
   const auto is_one_of = [&](std::int64_t some, std::int64_t shift) {
     const std::int64_t w = (worker + shift) % job.count;
@@ -57,12 +57,12 @@ std::vector<std::int64_t> ids(std::int64_t blocks) {
   return order;
 }
 
-/// The journal's file: records are appended, and now and then brought to the disk.
+/// The journal's file: records are appended, and synced to the disk at intervals.
 class SimulatedJournal {
  public:
   explicit SimulatedJournal(const SimulatedCosts& costs) : costs_(costs) {}
 
-  /// When a record that is to be appended at `now_s` is in the file.
+  /// When a record appended at `now_s` is in the file.
   double append(double now_s) {
     const double sync_end = sync_begin_ + costs_.sync_s;
     if (now_s >= sync_begin_) {
@@ -77,8 +77,7 @@ class SimulatedJournal {
   double sync_begin_ = 0;  ///< of the sync that the latest record waits for
 };
 
-/// When rank 0 looks for a message again after it has found none, as serve_workers() does with its
-/// PoliteWait.
+/// When rank 0 looks for a message again after it has found none, as serve_workers() does with PoliteWait.
 class Sleeper {
  public:
   Sleeper(bool polite, double look_s) : polite_(polite), look_s_(look_s) {
@@ -89,7 +88,7 @@ class Sleeper {
     }
   }
 
-  /// The first look not before `arrival_s`, of those that follow `idle_since_s`.
+  /// The first look at or after `arrival_s`, with looks counted from `idle_since_s`.
   double look_after(double idle_since_s, double arrival_s) const {
     const double wait = arrival_s - idle_since_s;
     if (!polite_) return arrival_s;
@@ -106,7 +105,7 @@ class Sleeper {
   std::vector<double> looks_;  ///< since the beginning of the wait
 };
 
-/// A worker's three stages, a block in each at most and one between two: workers/infer/inference_worker.cpp.
+/// A worker's three stages, with at most one block in each and one between two.
 struct Stages {
   double speed = 1;
   double picked_up_s = 0;
@@ -114,10 +113,10 @@ struct Stages {
   double first_s = -1, predicted_s = 0, last_s = 0;  ///< begin of the first prediction, sum, end of the last
   std::uint64_t draws = 0;
 
-  /// A block that is known at `known_s` and takes `block_s`; returns when it is on the disk.
+  /// Adds a block that is assigned at `known_s` and takes `block_s`; returns when it is on the disk.
   double take(double known_s, double block_s, double read, double write) {
     const double loaded = std::max(known_s, read_free_s) + read * block_s;
-    read_free_s = std::max(loaded, loaded_free_s);  // the one before has left the place between
+    read_free_s = std::max(loaded, loaded_free_s);  // the block before has left the place between the stages
     const double begin = std::max(read_free_s, predict_free_s);
     loaded_free_s = begin;
     const double end = begin + block_s;
@@ -153,7 +152,7 @@ class Simulation {
       now_s_ += policy([&] { batch = coordinator_.next_for(w); });
       send(w, batch);
     }
-    // Without bound where rank 0 is slower than its messages come.
+    // Unlimited if rank 0 is slower than its messages arrive.
     const double too_late_s = 10 + 4 * job_.block_s * static_cast<double>(job_.blocks / job_.count + 1);
     while (!coordinator_.over() && now_s_ < too_late_s) {
       const Event event = events_.top();
@@ -190,7 +189,7 @@ class Simulation {
 
   Stages& at(int worker) { return workers_[static_cast<std::size_t>(worker)]; }
 
-  /// Runs the coordinator's own code and returns what it takes of rank 0's time.
+  /// Runs the coordinator's code and returns its time on rank 0.
   template <class Function>
   double policy(Function&& function) {
     constexpr double kInterrupted_s = 2.5e-3;  // another process had the core
@@ -202,7 +201,7 @@ class Simulation {
     return costs_.policy ? took : 0;
   }
 
-  /// Sends a batch at rank 0's present time; what the worker makes of it is known then.
+  /// Sends a batch at rank 0's current time, and computes what the worker does with it.
   void send(int worker, const std::vector<std::int64_t>& batch) {
     if (batch.empty()) return;
     now_s_ += costs_.send_s;
@@ -262,7 +261,7 @@ class Simulation {
   SimulatedJournal journal_;
   double look_s_;
   Sleeper sleeper_;
-  double now_s_ = 0;  ///< of rank 0, which is busy up to then
+  double now_s_ = 0;  ///< until which rank 0 is busy
   double end_s_ = 0;  ///< of the last block
   std::vector<Stages> workers_;
   std::priority_queue<Event> events_;

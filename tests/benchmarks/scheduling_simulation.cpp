@@ -1,5 +1,5 @@
-// How much of the workers' time is idle in jobs larger than any machine at hand: the coordinator's policy
-// replayed for up to 65,536 workers, with what bench_coordinator measured for messages and journal.
+// The idle share of workers in jobs too large to be run here: a simulation of the coordinator's policy for up
+// to 65,536 workers, with the costs of messages and journal that bench_coordinator measured.
 //   bench_scheduling [name=value ...]     e.g. receive_us=1 send_us=1 sync_ms=20
 #include <fmt/format.h>
 
@@ -20,7 +20,7 @@ namespace {
 
 using namespace tessera;
 
-/// Measured (docs/performance.md, "Scheduling at scale"), but for latency_us.
+/// Measured (docs/performance.md, "Scheduling at scale"), except for latency_us.
 std::map<std::string, double, std::less<>> settings = {
     {"receive_us", 5}, {"send_us", 5}, {"look_us", 2},     {"look_per_rank_ns", 2},
     {"append_us", 4},  {"sync_ms", 4}, {"latency_us", 30}, {"deviation", 0.2},
@@ -112,8 +112,7 @@ void print_scenarios() {
            [](auto& workers, auto&) { workers.read = workers.write = 0.6; });
 }
 
-/// The dearest that the policy does: looking through all workers for the longest stretch, of which to take
-/// half.
+/// The most expensive step of the policy: searching all workers for the longest range, to take half of it.
 void print_search() {
   fmt::print("\nSearch for the longest stretch:");
   for (const int count : {256, 4096, 65'536}) {

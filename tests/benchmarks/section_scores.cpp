@@ -1,5 +1,5 @@
 // Times the scores of a section on a stack like the ISBI-2012 one: 30 sections of 512 x 512, cells of a
-// synthetic tessellation, their borders blurred and noisy as a network's probability. Every rank takes its
+// synthetic tessellation, with blurred and noisy borders like a network's probability. Every rank takes a
 // share.
 #include <fmt/format.h>
 
@@ -24,8 +24,8 @@ struct Section {
   std::vector<float> probability;
 };
 
-/// Cells around random points, 4 to 6 pixels of membrane between them; the probability knows them with an
-/// error.
+/// Cells around random points, 4 to 6 pixels of membrane between them; the probability has
+/// errors.
 Section make_section(unsigned seed) {
   std::mt19937 random(seed);
   std::vector<std::pair<double, double>> centres(180), seen;

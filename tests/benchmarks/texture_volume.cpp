@@ -13,7 +13,8 @@
 namespace tessera::benchmarks {
 namespace {
 
-/// Random grey values at every 16th pixel, linear in between, and noise: gzip makes little of it, as of EM.
+/// Random grey values at every 16th pixel, linear in between, and noise. As EM data, gzip compresses them
+/// little.
 std::vector<std::byte> texture(std::int64_t height, std::int64_t width, unsigned seed) {
   constexpr std::int64_t kSpacing = 16;
   std::mt19937 random(seed);
@@ -60,7 +61,7 @@ void write_texture_volume(const std::filesystem::path& file, const Index3& shape
   Hdf5Handle dataset(check_hdf5(H5Dopen2(opened.get(), spec.path.c_str(), H5P_DEFAULT), what), H5Dclose);
   std::size_t written = 0;
   for (std::int64_t z = 0; z < shape.z;
-       ++z, written += 5) {  // another one at the same place of the next section
+       ++z, written += 5) {  // another chunk at the same place of the next section
     for (std::int64_t y = 0; y < shape.y; y += spec.chunk.y) {
       for (std::int64_t x = 0; x < shape.x; x += spec.chunk.x) {
         const PackedChunk& chunk = chunks[written++ % chunks.size()];

@@ -1,5 +1,5 @@
-// Serves training_rate.py: one training iteration per line "PRECISION" of standard input, answered with the
-// seconds it took and its loss. Usage: bench_training FILTERS TILE THREADS ELASTIC VOLUME.h5, which has
+// Serves training_rate.py: one training iteration per line "PRECISION" of standard input. The reply is its
+// seconds and its loss. Usage: bench_training FILTERS TILE THREADS ELASTIC VOLUME.h5, which has
 // /raw and /labels. The line "end" ends it.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>

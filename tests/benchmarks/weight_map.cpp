@@ -19,7 +19,7 @@ using namespace tessera;
 
 constexpr WeightMapOptions kPaper{10, 5};
 
-/// Discs around random points, each pixel to the nearest: `cells` of them, of about `share` of the area.
+/// `cells` discs around random points, about `share` of the area. A pixel belongs to the nearest point.
 VoxelBuffer make_section(std::int64_t side, int cells, double share) {
   std::mt19937 random(1);
   std::vector<std::pair<double, double>> centres(static_cast<std::size_t>(cells));

@@ -1,5 +1,5 @@
-// Two workers, each with a device of its own, train as one does. Run under mpirun; tests/ranks/main.cpp
-// reduces the verdict.
+// Two workers with one device each train as one worker does. Run under mpirun; tests/ranks/main.cpp reduces
+// the verdict.
 #include <ATen/Parallel.h>
 #include <torch/cuda.h>
 
@@ -26,7 +26,7 @@ class WorkersOnDevices : public ::testing::TestWithParam<testing::DeviceKind> {}
 TEST_P(WorkersOnDevices, TrainAsOneDoes) {
   const bool cuda = GetParam() == testing::DeviceKind::cuda;
   const auto devices = static_cast<int>(torch::cuda::device_count());
-  if (world().size() == 1) GTEST_SKIP() << "one worker sums nothing";
+  if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   if (cuda && devices < world().size()) {
     GTEST_SKIP() << devices << " CUDA devices for " << world().size() << " workers";
   }

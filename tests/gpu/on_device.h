@@ -14,8 +14,8 @@ namespace tessera::testing {
 
 enum class DeviceKind { cpu, cuda };
 
-/// A check that runs on the CPU everywhere, at a small size, and on a CUDA device where there is one. With
-/// TESSERA_NEEDS_GPU set (scripts/gpu-check) the lack of one is a failure.
+/// A test that runs on the CPU at a small size, and on a CUDA device if one exists. If TESSERA_NEEDS_GPU is
+/// set (scripts/gpu-check), a missing device is a failure.
 class OnDevice : public ::testing::TestWithParam<DeviceKind> {
  protected:
   void SetUp() override {
@@ -23,7 +23,7 @@ class OnDevice : public ::testing::TestWithParam<DeviceKind> {
       if (std::getenv("TESSERA_NEEDS_GPU") != nullptr) FAIL() << "no CUDA device is visible to LibTorch";
       GTEST_SKIP() << "no CUDA device";
     }
-    // As the program does; it turns TensorFloat-32 off, too.
+    // As in the program; this also turns TensorFloat-32 off.
     device_ = choose_device(Communicator::alone(), true, is_cuda() ? "cuda" : "cpu", is_cuda() ? 0 : 1);
     ASSERT_EQ(device_.cuda, is_cuda());
     choose_algorithms(device_, true);
@@ -31,7 +31,7 @@ class OnDevice : public ::testing::TestWithParam<DeviceKind> {
 
   bool is_cuda() const { return GetParam() == DeviceKind::cuda; }
   const Device& device() const { return device_; }
-  /// What was measured, for the log: limits alone do not say how near they are.
+  /// Prints a measured value to the log, to show how close it is to the limit.
   void say(const std::string& what) const {
     std::printf("  %s: %s\n", device_.text().c_str(), what.c_str());
     std::fflush(stdout);
@@ -47,7 +47,7 @@ inline std::string name_of_kind(const ::testing::TestParamInfo<DeviceKind>& info
 
 }  // namespace tessera::testing
 
-/// The instances of a suite of checks: one on each kind of device.
+/// Instances of a test suite: one per kind of device.
 #define TESSERA_ON_EVERY_DEVICE(suite)                                                          \
   INSTANTIATE_TEST_SUITE_P(                                                                     \
       Devices, suite,                                                                           \

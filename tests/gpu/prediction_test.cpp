@@ -1,4 +1,4 @@
-// Prediction on a device: law 2, and the same probabilities as the CPU's in float32.
+// Prediction on a device: law 2, and the CPU's probabilities in float32.
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ using testing::predict_tiled;
 using testing::predict_whole;
 using testing::PredictionDifference;
 
-/// A network and a volume to try it on.
+/// A network and a volume.
 struct Case {
   std::string name;
   std::shared_ptr<Network> network;
@@ -45,8 +45,8 @@ class Prediction : public testing::OnDevice {
     options.device = device();
     return options;
   }
-  /// Both presets with golden weights; on a GPU with their full width, too. The sections are smaller than
-  /// tiles and blocks in places, so that their mirrored borders are in every tile.
+  /// Both presets with golden weights; on a GPU also with their full width. Some sections are smaller than
+  /// tiles and blocks, so that every tile has mirrored borders.
   std::vector<Case> cases() const {
     std::vector<Case> all;
     all.push_back({"unet2015, 2 filters",
@@ -76,7 +76,7 @@ class Prediction : public testing::OnDevice {
         {"unet2015, 3 sections", make_network(sections, 7), {3, 300, 400}, {1, 316, 300}, {2, 192, 256}, 1});
     return all;
   }
-  /// As the program lays tiles out on this device.
+  /// Tiles as in the program on this device.
   TileGridOptions layout_of(const Case& c) const { return {.context = c.context, .equal_inputs = is_cuda()}; }
   static std::string text(const PredictionDifference& d) {
     return fmt::format("largest {:.2e}, mean {:.2e}", d.largest, d.mean);
@@ -91,18 +91,19 @@ TEST_P(Prediction, TiledEqualsTheWholeSection) {
         difference_of(predict_whole(predictor, raw, c.context),
                       predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
     say(fmt::format("tiled against whole, {}: {}", c.name, text(seam)));
-    // A section is an input of another size, which cuDNN sums in another order (2.4e-5 with 64 filters),
-    // Tessera's own kernels do not.
+    // A section is an input of another size. cuDNN then has another reduction order (2.4e-5 with 64 filters);
+    // the custom CUDA kernels have the same.
     const bool exact = predictor.invariance().shape;
     EXPECT_LE(seam.largest, is_cuda() && !exact ? 6e-5 : 1e-5) << c.name << ", " << predictor.engine_text();
     EXPECT_LE(seam.mean, 5e-6) << c.name;
   }
 }
 
-/// Law 2 to the last bit. On the CPU a unit test of the kernels has it (gpu_network_test.cpp).
+/// Law 2, bitwise. On the CPU gpu_network_test.cpp tests it.
 TEST_P(Prediction, ExactTilesAreTheWholeSection) {
   if (!is_cuda() || !cuda_launcher())
-    GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels that sum in one order";
+    GTEST_SKIP()
+        << "no CUDA device, or built without CUDA's headers: no kernels with a fixed reduction order";
   int compared = 0;
   for (const Case& c : cases()) {
     for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
@@ -117,12 +118,12 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
           difference_of(whole, predict_tiled(predictor, raw, c.tile, c.block, layout_of(c)));
       say(fmt::format("exact tiles against whole, {}, {}: {}", c.name, name_of(precision), text(seam)));
       EXPECT_EQ(seam.largest, 0) << c.name << ", " << predictor.engine_text();
-      // Against cuDNN's sums, which are rounded otherwise.
+      // Compared with cuDNN, whose sums have another rounding.
       PredictorOptions other = options(precision);
       other.exact_tiles = ExactTiles::no;
       const PredictionDifference rounding =
           difference_of(whole, predict_whole(TilePredictor(c.network, other), raw, c.context));
-      say(fmt::format("summed in one order against LibTorch, {}, {}: {}", c.name, name_of(precision),
+      say(fmt::format("fixed reduction order against LibTorch, {}, {}: {}", c.name, name_of(precision),
                       text(rounding)));
       EXPECT_LE(rounding.largest, precision == Precision::float32   ? 1e-4
                                   : precision == Precision::float16 ? 2e-2
@@ -138,10 +139,10 @@ TEST_P(Prediction, ExactTilesAreTheWholeSection) {
   EXPECT_GE(compared, 11);
 }
 
-/// In bfloat16 another order of summing changes as much as bfloat16 itself
-/// (tests/benchmarks/reduction_order.py), so a whole section, which is an input of another size, proves
-/// nothing where tiles are not exact. What makes seams is a pixel that depends on its place in a tile: tiles
-/// of one size, placed otherwise, must say the same. Without kernels that sum in one order it may differ by
+/// In bfloat16 another reduction order changes as much as bfloat16 itself
+/// (tests/benchmarks/reduction_order.py). So the whole section, an input of another size, is no reference
+/// where tiles are not exact. Seams appear if a pixel depends on its place in a tile. So tiles of one size at
+/// other places must give the same output. Without kernels with a fixed reduction order, it may differ by
 /// rounding.
 TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
   const std::int64_t core = is_cuda() ? 384 : 208;
@@ -156,12 +157,12 @@ TEST_P(Prediction, APixelIsTheSameWhereverItIsInATile) {
     const std::vector<float> here = predict_tiled(predictor, raw, tile, shape, layout);
     PredictionDifference seam;
     std::int64_t compared = 0;
-    // Not the steps that the network itself tries (is_translation_invariant).
+    // Other steps than those that the network itself tries (is_translation_invariant).
     for (const std::int64_t shift : {32, 112}) {
       const Box moved{{0, shift, shift}, {1, shape.y, shape.x}};
       const VoxelBuffer shifted = cut_mirrored(raw, Box::of_shape(shape), moved, shape);
       const std::vector<float> there = predict_tiled(predictor, shifted, tile, {1, core, core}, layout);
-      // Not where the section begins: what is mirrored there is not the same.
+      // Not at the start of the section, where the mirrored part differs.
       const std::int64_t begin = geometry.margin + geometry.alignment;
       for (std::int64_t y = begin; y < moved.shape().y; ++y) {
         for (std::int64_t x = begin; x < moved.shape().x; ++x, ++compared) {
@@ -194,17 +195,17 @@ TEST_P(Prediction, IsThatOfTheCpuInFloat32) {
     Precision precision;
     double largest, mean;
   };
-  // About twice what reduction_order.py finds for 64 filters.
+  // About twice the result of reduction_order.py for 64 filters.
   std::vector<Limit> limits{{Precision::float32, 1e-4, 1e-5}, {Precision::bfloat16, 1e-1, 4e-3}};
   if (is_cuda()) limits.push_back({Precision::float16, 2e-2, 1e-3});
   for (const Case& c : cases()) {
     const VoxelBuffer raw = testing::random_volume(c.shape);
-    // The reference: LibTorch's own operators, one thread, however the device computes.
+    // The reference: LibTorch's operators on one thread.
     const TilePredictor reference(make_libtorch_network(*c.network, Precision::float32, {}),
                                   NetworkTraits(c.network->description()), testing::float_options());
     const std::vector<float> expected = predict_whole(reference, raw, c.context);
     const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
-    ASSERT_GT(*high - *low, 0.01) << "the network must tell pixels apart";
+    ASSERT_GT(*high - *low, 0.01) << "the output must differ between pixels";
     for (const Limit& limit : limits) {
       const TilePredictor predictor(c.network, options(limit.precision));
       const PredictionDifference d = difference_of(expected, predict_whole(predictor, raw, c.context));
@@ -276,7 +277,7 @@ TEST_P(Prediction, TheSameAgainIsTheSameBits) {
   EXPECT_EQ(predict_whole(predictor, raw, c.context), first);
 }
 
-/// `tile: auto` with memory enough takes the largest tile that LibTorch's tensors hold, and it runs.
+/// `tile: auto` with enough memory chooses the largest tile that LibTorch's tensors can hold, and it runs.
 TEST_P(Prediction, TheLargestTileFits) {
   const UNetOptions network_options = is_cuda() ? unet2015_options() : testing::small(unet2015_options());
   const std::int64_t largest = is_cuda() ? 4092 : 572, smaller = is_cuda() ? 1020 : 284;
@@ -311,7 +312,7 @@ TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {
   const auto device_of_tensors =
       is_cuda() ? at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device().index)) : at::Device(at::kCPU);
   if (!is_cuda()) {
-    // More than any address space holds.
+    // More than any address space.
     const at::Tensor input = at::zeros({1, 1, 8, 8});
     EXPECT_THROW(named_out_of_memory(input, [] { return at::empty({std::int64_t{1} << 46}); }), OutOfMemory);
     return;
@@ -319,7 +320,7 @@ TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {
   const auto network = make_tile_network(*make_network(unet2015_options(), 7), Precision::float32, device());
   const at::Tensor large =
       at::zeros({1, 1, 2044, 2044}, at::TensorOptions(at::kFloat).device(device_of_tensors));
-  std::vector<at::Tensor> taken;  // all of the device's memory, but for less than a first layer
+  std::vector<at::Tensor> taken;  // all of the device's memory, except for less than a first layer
   const auto bytes = at::TensorOptions(at::kByte).device(device_of_tensors);
   try {
     while (taken.size() < 4096)
@@ -331,7 +332,7 @@ TEST_P(Prediction, MemoryThatRunsOutIsSaidAndGoesOn) {
   taken.clear();
   const at::Tensor tile =
       at::zeros({1, 1, 572, 572}, at::TensorOptions(at::kFloat).device(device_of_tensors));
-  EXPECT_TRUE(network->logits(tile).isfinite().all().item<bool>()) << "smaller tiles go on";
+  EXPECT_TRUE(network->logits(tile).isfinite().all().item<bool>()) << "smaller tiles still work";
 }
 
 TEST_P(Prediction, Float16NeedsAGpu) {
@@ -363,7 +364,7 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
             const auto network = make_gpu_network(*c.network, precision, device(),
                                                   {.kernels = GpuKernels{fused, maxima}, .record = record});
             double worst = 0;
-            // The second time it is recorded, the third time replayed, with another input between them.
+            // The second call records, the third one replays, with another input between them.
             for (const double factor : {1.0, 1.0, 0.5, 1.0}) {
               const at::Tensor answer = network->logits(x * factor);
               if (factor == 1.0) worst = std::max(worst, (answer - right).abs().max().item<double>() / scale);
@@ -379,7 +380,7 @@ TEST_P(Prediction, EveryKernelAnswersTheSame) {
 
 TEST_P(Prediction, CustomKernelsAnswerTheSame) {
   const KernelLauncher launch = is_cuda() ? cuda_launcher() : KernelLauncher();
-  if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels of Tessera's own";
+  if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no custom CUDA kernels";
   const c10::InferenceMode inference;
   int started = 0;
   const KernelLauncher counted = [&](const KernelStart& start, std::span<void*> arguments) {
@@ -414,7 +415,7 @@ TEST_P(Prediction, CustomKernelsAnswerTheSame) {
 }
 
 TEST_P(Prediction, WhatIsNotFiniteIsSeen) {
-  // cuDNN's fused ReLU hides it: what goes into the network is looked at, too.
+  // cuDNN's fused ReLU hides NaN, so the input is checked, too.
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
     PredictorOptions what = options(precision);
     what.blocks_on_device = true;

@@ -1,6 +1,5 @@
-// Compiled, linked and run by scripts/gpu-check before all else: says what LibTorch this is, whether it
-// computes, and whether it leaves std::filesystem alone: PyTorch's Python package exports an older one of its
-// own.
+// scripts/gpu-check builds and runs this first. It prints LibTorch's version, computes, and checks that
+// std::filesystem is the compiler's: PyTorch's Python package exports an older one.
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <torch/cuda.h>
@@ -15,7 +14,7 @@
 
 namespace {
 
-/// Folders are removed by the compiler's own library.
+/// The compiler's library removes folders.
 bool removes_folders() {
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / ("torch_smoke_test." + std::to_string(getpid()));

@@ -1,4 +1,4 @@
-// Training on a device: the CPU's losses, bfloat16 near float32, and the same bits again where asked for.
+// Training on a device: the CPU's losses, bfloat16 close to float32, and equal bits when reproducible.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ namespace {
 
 class Training : public testing::OnDevice {
  protected:
-  /// Bright discs, which are class 1, on a dark ground.
+  /// Bright discs, class 1, on a dark background.
   Training() {
     constexpr Index3 shape{2, 150, 160};
     const auto disc = [](const Index3& p) {
@@ -43,7 +43,7 @@ class Training : public testing::OnDevice {
     options_.optimizer.momentum = 0.9;
   }
 
-  /// Dropout draws from the device's own generator, so without it devices can be compared.
+  /// Dropout uses the device's random generator. Without it, devices can be compared.
   UNetOptions network(bool same) const {
     UNetOptions options = same ? keras_same_options() : unet2015_options();
     options.base_filters = is_cuda() ? 16 : 2;
@@ -93,7 +93,7 @@ TEST_P(Training, LossesAreThoseOfTheCpu) {
   for (const bool same : {false, true}) {
     at::set_num_threads(1);
     const std::vector<double> expected = train(network(same), options_, Device{}, 10).losses;
-    at::set_num_threads(2);  // the CPU's own instance of this check compares two threads with one
+    at::set_num_threads(2);  // on the CPU this test compares two threads with one
     const std::vector<double> found = train(network(same), options_, device(), 10).losses;
     EXPECT_GT(std::abs(expected.front() - expected.back()), 1e-3) << "it must learn";
     say(fmt::format("10 losses against the CPU's, {}, {}: {:.2e} apart", same ? "keras_same" : "unet2015",
@@ -111,7 +111,7 @@ TEST_P(Training, BFloat16StaysNearFloat32) {
     say(fmt::format("10 losses in bfloat16 against float32, {}, {}: {:.2e} apart",
                     same ? "keras_same" : "unet2015", engine_, apart(found, expected)));
     EXPECT_LE(apart(found, expected), 3e-2);
-    EXPECT_NE(found, expected) << "it did compute in bfloat16";
+    EXPECT_NE(found, expected) << "it must compute in bfloat16";
   }
 }
 
@@ -139,7 +139,7 @@ TEST_P(Training, RecordedPassesAnswerTheSame) {
   const KernelRecorder record = is_cuda() ? cuda_recorder() : testing::operator_recorder();
   if (!record) GTEST_SKIP() << "built without CUDA's headers: kernels are started one by one";
   at::globalContext().setDeterministicCuDNN(
-      false);  // as a test before may have left it: nothing would be recorded
+      false);  // an earlier test may have set it: nothing would be recorded
   choose_algorithms(device(), /*reproducible=*/false);
   UNetOptions with_dropout = network(false);
   with_dropout.dropout = 0.3;
@@ -178,7 +178,7 @@ TEST_P(Training, RecordedPassesAnswerTheSame) {
 
 TEST_P(Training, CustomKernelsHaveTheSameGradients) {
   const KernelLauncher launch = is_cuda() ? cuda_launcher() : KernelLauncher();
-  if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no kernels of Tessera's own";
+  if (!launch) GTEST_SKIP() << "no CUDA device, or built without CUDA's headers: no custom CUDA kernels";
   int started = 0;
   const KernelLauncher counted = [&](const KernelStart& start, std::span<void*> arguments) {
     ++started;
@@ -186,7 +186,7 @@ TEST_P(Training, CustomKernelsHaveTheSameGradients) {
   };
   const at::Device on = torch_device(device());
   for (const bool same : {false, true}) {
-    // Batch normalisation has no engine of this kind.
+    // This engine does not support batch normalisation.
     UNetOptions with_dropout = network(false);
     if (same) with_dropout.padding = Padding::same;
     with_dropout.dropout = 0.3;
@@ -216,7 +216,8 @@ TEST_P(Training, CustomKernelsHaveTheSameGradients) {
     const double logits = apart(found, right), gradient = apart(found_gradient, right_gradient);
     say(fmt::format("{}: logits {:.2e}, gradients {:.2e} from float32, {:.2e} from LibTorch's kernels",
                     own->text(), logits, gradient, apart(found_gradient, rounded_gradient)));
-    // Another rounding turns some ReLUs: as far from float32 as bfloat16 is by LibTorch's kernels.
+    // Rounding changes the sign at some ReLUs. The limit is the difference between float32 and LibTorch's
+    // bfloat16.
     EXPECT_LE(logits, 1.5 * apart(rounded, right));
     EXPECT_LE(gradient, 1.5 * apart(rounded_gradient, right_gradient));
   }

@@ -15,10 +15,10 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-// Machines without GPUs have a library in NCCL's place that sums by MPI: the calls, their order and their
-// arguments are what is tested.
+// A stand-in library replaces NCCL and sums by MPI, so that no GPU is needed. Tested are the calls, their
+// order and their arguments.
 TEST(NcclSum, SumsInPlaceOnEveryWorker) {
-  if (world().size() == 1) GTEST_SKIP() << "one worker sums nothing";
+  if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;
   const auto nccl = NcclSum::create(world(), TESSERA_STAND_IN_NCCL, reason);
   ASSERT_NE(nccl, nullptr) << reason;
@@ -28,10 +28,10 @@ TEST(NcclSum, SumsInPlaceOnEveryWorker) {
   EXPECT_EQ(values, (std::vector<float>{n, 2 * n, n * (n - 1) / 2}));
 }
 
-// On the CPU there are no streams: what is tested is that every worker sends the same buckets, each once,
-// whatever was said of its front, and what comes of them.
+// The CPU has no streams. Tested is that every worker sends the same buckets, each once, however its front
+// advances, and the sums.
 TEST(NcclReducer, SumsInBucketsWhileTheFrontGrows) {
-  if (world().size() == 1) GTEST_SKIP() << "one worker sums nothing";
+  if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;
   auto nccl = NcclSum::create(world(), TESSERA_STAND_IN_NCCL, reason);
   ASSERT_NE(nccl, nullptr) << reason;
@@ -42,7 +42,7 @@ TEST(NcclReducer, SumsInBucketsWhileTheFrontGrows) {
     const at::Tensor values = at::arange(size, at::kFloat).add(world().rank());
     at::Tensor scalars = at::full({3}, 0.1 * world().rank(), at::kDouble);
     reducer.begin(values);
-    // Each worker at its own pace, one of them not at all.
+    // Each worker has its own pace; one of them never advances.
     for (std::int64_t front = 0; world().rank() > 0 && front <= size; front += 1 + 61 * world().rank())
       reducer.ready(front);
     reducer.finish(scalars);
@@ -52,7 +52,7 @@ TEST(NcclReducer, SumsInBucketsWhileTheFrontGrows) {
 }
 
 TEST(NcclSum, AWorkerWithoutItMeansNobodyUsesIt) {
-  if (world().size() == 1) GTEST_SKIP() << "one worker sums nothing";
+  if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;
   const bool lacking = world().rank() == world().size() - 1;
   EXPECT_EQ(NcclSum::create(world(), lacking ? "libno-such-nccl.so" : TESSERA_STAND_IN_NCCL, reason),

@@ -14,7 +14,7 @@ namespace tessera::testing {
 /// All ranks of the test program.
 extern const Communicator* world_of_tests;
 
-/// Says what failed on ranks that print nothing else.
+/// Prints failures on ranks that print nothing else.
 class FailurePrinter : public ::testing::EmptyTestEventListener {
  public:
   explicit FailurePrinter(int rank) : rank_(rank) {}

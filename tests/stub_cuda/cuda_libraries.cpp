@@ -1,6 +1,6 @@
-// cuDNN, cuBLAS, NCCL and the driver, as far as LibTorch asks them for something: what they make is not
-// empty, their kernels are started on the stream that they were given and do nothing. Everything else of
-// theirs answers 0 (success). Built once for each, with its own part.
+// The functions of cuDNN, cuBLAS, NCCL, NVRTC and the driver whose results LibTorch or Tessera uses. Handles
+// are not null; kernels are started on the given stream and do nothing. All other functions return 0
+// (success). Each library is built from its own part of this file.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -176,7 +176,7 @@ int nvrtcGetCUBIN(void*, char* code) {
 #endif
 
 #ifdef STUB_nccl
-/// Sums over the workers: each keeps its own values.
+/// Sums over the workers do nothing: each worker keeps its values.
 int ncclGetUniqueId(void* id) {
   std::memset(id, 1, 128);
   return 0;
@@ -218,7 +218,7 @@ int cuDeviceGetName(char* name, int size, int) {
   std::snprintf(name, static_cast<std::size_t>(size), "stub H100");
   return 0;
 }
-/// Of an H100: its multiprocessors, and compute capability 9.0.
+/// As an H100: its multiprocessors and compute capability 9.0.
 int cuDeviceGetAttribute(int* value, int attribute, int) {
   *value = attribute == 16 ? 132 : attribute == 75 ? 9 : 0;
   return 0;
@@ -226,7 +226,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
 int cuModuleLoadData(void** made, const void*) {
   return make(made);
 }
-/// A function's name is what its launches are called by.
+/// The name of a function is that of its launches.
 int cuModuleGetFunction(void** made, void*, const char* name) {
   make(made);
   std::strncpy(static_cast<Handle*>(*made)->rest, name, sizeof Handle::rest - 1);

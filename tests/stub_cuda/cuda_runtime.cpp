@@ -1,20 +1,19 @@
-// A CUDA runtime without a device: kernels do nothing, and what is copied back is bytes of 1: true, whole
-// numbers, tiny finite floats. It knows the rules that a device would enforce, and prints a mistake with its
-// place:
+// A CUDA runtime without a device. Kernels do nothing. What is copied from a device is bytes of value 1:
+// true, integers, tiny finite floats. It checks the rules that a device would enforce, and prints each
+// mistake with its place:
 // - a kernel or event on a stream of another device than the thread's current one, or with an impossible
 // grid;
-// - a copy whose ends are not where its kind says;
-// - while a stream is recorded (captured): what waits, what takes memory, and what goes by another stream;
+// - a copy whose addresses do not fit its kind;
+// - while a stream is captured: what waits, what takes memory, and what uses another stream;
 // - between stub_cuda_forbid_waiting(true) and (false): what waits for the device.
-// The host cannot read or write a device's memory: it is not there.
+// The host cannot access device memory.
 //
-// STUB_CUDA_DEVICES    how many there are (1)
+// STUB_CUDA_DEVICES    number of devices (1)
 // STUB_CUDA_GIB        memory of each (80)
-// STUB_CUDA_SLOW       so often an event is not there yet when it is asked for (0)
-// STUB_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    how long a kernel of cuDNN's backend and any
-// other takes, how fast
-//                         copies between host and device are: the devices take their time, and who waits for
-//                         them sleeps (nothing takes time)
+// STUB_CUDA_SLOW       how often an event answers "not ready" (0)
+// STUB_CUDA_CONVOLUTION_US, _KERNEL_US, _COPY_GB_PER_S    time of a kernel of cuDNN's backend, time of any
+//                         other kernel, and rate of copies between host and device. Waiting
+//                         threads sleep (unset: no time)
 // STUB_CUDA_COUNTS=1   counts of all calls, by thread, at the end
 // STUB_CUDA_ABORT=1    the first mistake aborts
 #include <algorithm>

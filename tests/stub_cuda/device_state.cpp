@@ -33,7 +33,7 @@ std::list<Thread>& threads() {
   return *all;
 }
 
-/// Whether this thread records, or another one with a say over all threads.
+/// Whether this thread captures, or another one in global mode.
 bool is_recording() {
   const std::lock_guard lock(guard);
   for (const Thread& thread : threads()) {
@@ -103,10 +103,10 @@ Stream* stream_of(cudaStream_t handle) {
   thread_local Stream legacy;
   if (reinterpret_cast<std::uintptr_t>(handle) > 2) {
     const auto stream = reinterpret_cast<Stream*>(handle);
-    if (stream->capture && stream->capture->ended) stream->capture.reset();  // it had joined in
+    if (stream->capture && stream->capture->ended) stream->capture.reset();  // it had joined the capture
     return stream;
   }
-  legacy.device = self().device;  // every device has its own
+  legacy.device = self().device;  // every device has its own legacy stream
   return &legacy;
 }
 
@@ -172,7 +172,7 @@ cudaError_t allocate(void** address, std::size_t size, int device) {
     if (used[static_cast<std::size_t>(device)] + size > device_bytes) return done(cudaErrorMemoryAllocation);
     used[static_cast<std::size_t>(device)] += size;
   }
-  // What the host reads or writes in a device's memory is a segmentation fault.
+  // Host access to device memory is a segmentation fault.
   const int access = device >= 0 ? PROT_NONE : PROT_READ | PROT_WRITE;
   *address = mmap(nullptr, size, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   memory[reinterpret_cast<std::uintptr_t>(*address)] = {size, device};

@@ -12,17 +12,17 @@
 #include <unordered_map>
 #include <vector>
 
-// What the stub devices know, and the rules that a device would enforce.
+// The state of the stub devices, and the rules that a device would enforce.
 namespace stub {
 
-// By the environment (cuda_runtime.cpp).
+// Set by the environment (cuda_runtime.cpp).
 extern const int device_count;
 extern const long questions;
 extern const std::size_t device_bytes;
 
-/// What a device does at the same time: kernels, and a copy each way.
+/// What a device can run at the same time: kernels, and a copy in each direction.
 enum class Engine { kernels, up, down };
-/// Something that a device does, and how long it takes.
+/// Work of a device, and its duration.
 struct Work {
   Engine engine = Engine::kernels;
   double seconds = 0;
@@ -45,12 +45,12 @@ struct Graph {
 struct Stream {
   int device = 0;
   std::shared_ptr<Capture> capture = {};
-  double done_s = 0;  ///< when all that was started on it has ended
+  double done_s = 0;  ///< when all its work has ended
 };
 struct Event {
   int device = 0;
   std::shared_ptr<Capture> captured = {};
-  long questions = 0;  ///< that are to be answered with "not yet"
+  long questions = 0;  ///< to be answered with "not ready"
   double done_s = 0;
 };
 struct Memory {
@@ -58,18 +58,18 @@ struct Memory {
   int device = -1;  ///< -1: of the host, pinned
 };
 
-/// What a thread has done and where it is.
+/// The state of a host thread.
 struct Thread {
   int device = 0;
   cudaError_t error = cudaSuccess;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
-  std::vector<std::shared_ptr<Capture>> recording;  ///< begun by this thread
+  std::vector<std::shared_ptr<Capture>> recording;  ///< started by this thread
   std::map<std::string, long> calls;
   bool first = getpid() == gettid();
 };
 Thread& self();
 
-extern std::recursive_mutex guard;     ///< of all that follows, and of all that is above
+extern std::recursive_mutex guard;     ///< protects all state
 extern std::vector<std::size_t> used;  ///< bytes, by device
 extern std::atomic<bool> waiting_forbidden;
 extern std::atomic<int> forbidden_device;
@@ -77,33 +77,33 @@ extern std::atomic<long> mistakes, launches;
 /// Names of kernels by the host's functions.
 std::unordered_map<const void*, const char*>& kernels();
 
-/// Prints it with its place.
+/// Prints a mistake with a stack trace.
 void mistake(const std::string& what);
-/// An error is remembered for cudaGetLastError.
+/// Keeps an error for cudaGetLastError.
 cudaError_t done(cudaError_t error);
 void count(const char* call);
-/// A call that may not come while something is recorded, unless the thread has said that it knows (relaxed).
+/// A call that is forbidden during a recording, unless the thread is in relaxed mode.
 void unsafe(const char* call);
 /// A call that waits for the device, or for the driver.
 void waits(const char* call);
-/// Copies to or from memory that is not pinned may wait. Whether this is one.
+/// Whether a copy may wait, because host memory is not pinned.
 bool may_wait(const char* call, const void* to, const void* from);
 Stream* stream_of(cudaStream_t handle);
-/// What is started on a stream: belongs to a recording, or runs when what is before it on the stream and its
-/// engine's last work have ended.
+/// Starts work on a stream. It becomes part of a recording, or runs after the stream's and the engine's
+/// earlier work.
 void starts(const char* what, cudaStream_t handle, const Work& work);
-/// Of a clock that the devices' time is counted by.
+/// The clock of the devices.
 double now_s();
 void sleep_until(double s);
-/// When all that was started on a device has ended.
+/// When all work of a device has ended.
 double device_done_s(int device);
 
-/// Nothing where no memory of ours is.
+/// The allocation at an address; null if none.
 const Memory* memory_at(const void* address);
 bool on_device(const Memory* found);
 cudaError_t allocate(void** address, std::size_t size, int device);
 cudaError_t release(void* address);
-/// All that comes back from a device is bytes of 1.
+/// Copies. What is read from a device is bytes of value 1.
 void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind);
 
 }  // namespace stub

@@ -1,6 +1,6 @@
-// Training and prediction on a stub CUDA device (tests/stub_cuda/dry-run starts it): what they compute
-// means nothing. No exception, no call that a device would refuse, and nothing that waits for the device
-// where none is promised.
+// Training and prediction on a stub CUDA device, started by tests/stub_cuda/dry-run. Results have no meaning.
+// Tested are: no exception, no call that a device would reject, and no waiting for the device where none is
+// promised.
 #include <ATen/Functions.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ Function* stub(Function* /*like*/, const char* name) {
 }
 #define STUB(name) stub(name, #name)
 
-/// While it lives, nothing may wait for the device.
+/// While it lives, waiting for the device is a mistake.
 class NobodyWaits {
  public:
   NobodyWaits() { STUB(stub_cuda_forbid_waiting)(true); }
@@ -108,10 +108,10 @@ class DryTraining : public DryRun, public ::testing::WithParamInterface<Training
     const Communicator alone = Communicator::alone();
     choose_algorithms(device_of(c.index), c.reproducible);
     Trainer trainer(make_network(network, 3), held, options, device_of(c.index), alone);
-    // Libraries choose their algorithms, and LibTorch's memory grows, in the first iterations.
+    // In the first iterations libraries choose algorithms and LibTorch's memory grows.
     for (int i = 0; i < 4; ++i)
       trainer.step(StopWish::none);
-    if (c.reproducible) return;  // which adds its sums on the host
+    if (c.reproducible) return;  // its sums are added on the host
     {
       const NobodyWaits nobody;
       for (int i = 0; i < 5; ++i)
@@ -189,7 +189,7 @@ class DryPrediction : public DryRun, public ::testing::WithParamInterface<Predic
       return predictor.queue(raw, block, shape, tiles, block, [&](std::int64_t) { ++done; });
     };
     for (int round = 0; round < 3; ++round) {
-      // Kernels are chosen and recorded, and memory is taken, in the first round.
+      // In the first round kernels are chosen and recorded, and memory is allocated.
       std::unique_ptr<NobodyWaits> nobody;
       if (round > 0) nobody = std::make_unique<NobodyWaits>();
       const auto first = queued(), second = queued();
@@ -229,7 +229,7 @@ std::vector<PredictionCase> prediction_cases() {
 }
 INSTANTIATE_TEST_SUITE_P(All, DryPrediction, ::testing::ValuesIn(prediction_cases()));
 
-// As in a validation, or a benchmark: what both recordings share is made by the first.
+// As in a validation or a benchmark: the first recording creates what both share.
 class DryTrainingAfterPrediction : public DryTraining {};
 TEST_P(DryTrainingAfterPrediction, IsRecordedToo) {
   choose_algorithms(device_of(0), false);
@@ -246,7 +246,7 @@ TEST_P(DryTrainingAfterPrediction, IsRecordedToo) {
 INSTANTIATE_TEST_SUITE_P(All, DryTrainingAfterPrediction,
                          ::testing::Values(TrainingCase{false, Precision::bfloat16, SamplingPlace::device}));
 
-// From a thread whose current device is the first: what is computed on the second leaves nothing on the
+// Computing on the second device, from a thread whose current device is the first, takes no memory of the
 // first.
 class DrySecondDevice : public DryTraining {};
 TEST_P(DrySecondDevice, LeavesTheFirstAlone) {

@@ -1,18 +1,18 @@
 #pragma once
 
-// What the stub libraries and the dry run agree on. All in one process; C, so that the dry run finds it by
-// name.
+// The interface between the stub libraries and the dry run, in one process. It is C, so that the dry run
+// finds the functions by name.
 
 extern "C" {
 
-/// Whether a call that waits for the device, or takes memory from the driver, is a mistake from now on.
+/// From now on, a call that waits for the device or takes memory from the driver is a mistake, or is not.
 void stub_cuda_forbid_waiting(bool forbidden);
-/// Mistakes seen so far: each was printed with its place.
+/// The number of mistakes so far. Each was printed with its place.
 long stub_cuda_mistakes();
-/// Kernels, and those of graphs, started so far.
+/// The number of kernels started so far, those of graphs included.
 long stub_cuda_launches();
-/// Taking memory of this device is a mistake from now on; -1: of none.
+/// From now on, taking memory of this device is a mistake; -1: of no device.
 void stub_cuda_forbid_device(int device);
-/// A library's kernel, on a stream.
+/// Starts a library's kernel on a stream.
 void stub_cuda_launch(const char* name, void* stream);
 }

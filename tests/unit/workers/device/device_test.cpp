@@ -8,8 +8,8 @@
 namespace tessera {
 namespace {
 
-// The switches are there without CUDA, too.
-TEST(ChooseAlgorithms, SetsWhatCudaIsToDo) {
+// The settings exist without CUDA, too.
+TEST(ChooseAlgorithms, SetsCudasAlgorithms) {
   at::Context& context = at::globalContext();
   const bool deterministic = context.deterministicCuDNN(), benchmark = context.benchmarkCuDNN();
   choose_algorithms({.cuda = false}, true);
@@ -24,7 +24,7 @@ TEST(ChooseAlgorithms, SetsWhatCudaIsToDo) {
   context.setBenchmarkCuDNN(benchmark);
 }
 
-TEST(AlgorithmsByRule, LeaveThingsAsTheyWere) {
+TEST(AlgorithmsByRule, RestoreTheSettings) {
   auto& context = at::globalContext();
   const bool deterministic = context.deterministicCuDNN(), benchmark = context.benchmarkCuDNN();
   unsetenv("CUBLAS_WORKSPACE_CONFIG");

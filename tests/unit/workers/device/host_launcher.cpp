@@ -21,7 +21,7 @@
 namespace tessera::testing {
 namespace {
 
-// What CUDA C++ has and C++ has not.
+// What CUDA C++ has in addition to C++.
 struct Place {
   unsigned int x = 0, y = 0;
 };
@@ -47,7 +47,7 @@ float __fmaf_rn(float a, float b, float c) {
 #include "workers/kernels/device_kernels.cu"
 #include "workers/kernels/sample_kernels.cu"
 
-/// What a GPU would end with. No exception leaves a thread of BlockOfThreads.
+/// Ends the program where a GPU would fail. No exception may leave a thread of BlockOfThreads.
 void require(bool condition, const char* otherwise) {
   if (condition) return;
   std::fprintf(stderr, "%s\n", otherwise);
@@ -55,11 +55,10 @@ void require(bool condition, const char* otherwise) {
 }
 
 void require_vector(const void* place) {
-  require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0,
-          "an access of 16 bytes that is not aligned to them");
+  require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0, "a 16-byte access is not aligned");
 }
 
-/// A thread's copies to shared memory that have begun.
+/// A thread's copies to shared memory that have started.
 struct Copies {
   struct Copy {
     void* to;
@@ -69,13 +68,13 @@ struct Copies {
 };
 struct Vector;
 
-/// As many lines, of 16 values of two bytes, as a product takes of a matrix in shared memory.
+/// A matrix in shared memory. Lines have 16 values of two bytes.
 struct Matrix {
   const char* first = nullptr;
   std::ptrdiff_t between_lines = 0, between_groups = 0, between_vectors = 0;  ///< bytes
   bool swizzled = false;
 
-  /// The vectors of a line lie by the place's 128 bytes within 1024.
+  /// The address decides how vectors are swizzled: by its 128-byte row within 1024 bytes.
   std::uint16_t bits(unsigned int line, unsigned int term) const {
     const char* const place =
         first + line % 8 * between_lines + line / 8 * between_groups + term / 8 * between_vectors;
@@ -87,7 +86,7 @@ struct Matrix {
   }
 };
 
-/// A thread's part of its warpgroup's products that have begun.
+/// A thread's part of its warpgroup's products that have started.
 struct Products {
   struct Product {
     float* sums;
@@ -96,11 +95,11 @@ struct Products {
     float (*value)(unsigned short bits);
   };
   std::vector<std::vector<Product>> groups = {{}};
-  bool begun = false;    ///< by begin_products()
-  bool unshown = false;  ///< copies that are there for other loads only
+  bool begun = false;    ///< begin_products() was called
+  bool unshown = false;  ///< show_copies() is missing after the last copies
 };
 
-/// The block that runs, for what its threads do together.
+/// The running block, for instructions that its threads execute together.
 struct Block {
   enum class Together { load_matrices, multiply, multiply_together };
   static constexpr std::size_t kWarp = BlockOfThreads::kWarp, kWarpgroup = 4 * kWarp;
@@ -108,14 +107,14 @@ struct Block {
   HostThreads how;
   std::array<Copies, kKernelThreads> copies;
   std::array<Products, kKernelThreads> products;
-  struct Shown {  ///< by a thread to its warp
+  struct Shown {  ///< arguments of a thread, for its warp
     Together what = Together::multiply;
     const Vector* row = nullptr;
     std::array<unsigned int, 4> pixels = {};
     std::array<unsigned int, 2> filters = {};
     std::array<const char*, 2> matrices = {};
   };
-  // By turns: who has met goes on to show the next while others still look.
+  // Two buffers in turn: a thread may show the next arguments while others still read these.
   std::array<std::array<Shown, kKernelThreads>, 2> shown{};
   std::array<unsigned int, kKernelThreads> turns{};
 
@@ -124,14 +123,14 @@ struct Block {
     threads.meet(group);
     threadIdx.x = thread;
   }
-  /// What all threads of this one's group, its warp say, show, which do the same.
+  /// The arguments of all threads of this thread's group. All must execute the same instruction.
   const Shown* show(const Shown& mine, std::size_t group = kWarp) {
     auto& turn = shown[turns[threadIdx.x]++ % 2];
     turn[threadIdx.x] = mine;
     meet(group);
     const Shown* const all = turn.data() + threadIdx.x / group * group;
     for (std::size_t i = 0; i < group; ++i)
-      require(all[i].what == mine.what, "a warp's threads do different things together");
+      require(all[i].what == mine.what, "the threads of a group execute different instructions");
     return all;
   }
 };
@@ -168,7 +167,7 @@ void end_step() {
 template <int kNewest>
 void wait_for_copies() {
   auto& steps = block().copies[threadIdx.x].steps;
-  while (steps.size() > kNewest + 1) {  // the last one has not ended
+  while (steps.size() > kNewest + 1) {  // the last one is still open
     std::ranges::for_each(steps.front(), copy);
     steps.erase(steps.begin());
   }
@@ -194,7 +193,7 @@ void load_matrices(unsigned int (&to)[4], const Vector* row) {
     std::memcpy(&to[i], reinterpret_cast<const char*>(warp[8 * i + lane / 4].row) + lane % 4 * 4, 4);
 }
 
-/// As the matrices of PTX's mma.m16n8k16 for values of two bytes lie in a warp's registers.
+/// Adds a product in the register layout of PTX's mma.m16n8k16 for values of two bytes.
 template <float (*value)(unsigned int pair, bool second)>
 void multiply(float (&sums)[4], const unsigned int (&pixels)[4], unsigned int filter,
               unsigned int filter_later) {
@@ -231,7 +230,8 @@ void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsign
 
 #include "workers/kernels/convolution_kernels.cu"
 
-constexpr std::size_t kSharedVectors = (std::size_t{227} << 10) / 16;  // of a Hopper card's block, at most
+constexpr std::size_t kSharedVectors =
+    (std::size_t{227} << 10) / 16;  // the most that a block has on a Hopper GPU
 alignas(1024) Vector shared_memory[kSharedVectors];
 #define TESSERA_SHARED(name) Vector* const name = shared_memory
 
@@ -305,18 +305,18 @@ void call(const std::string& name, std::span<void*> arguments) {
   kernel->second(arguments);
 }
 
-/// A block whose threads need no other's.
+/// Runs a block whose threads do not cooperate.
 void run_apart(const std::string& name, std::span<void*> arguments) {
   for (threadIdx.x = 0; threadIdx.x < kKernelThreads; ++threadIdx.x)
     call(name, arguments);
 }
 
-/// What lies behind the shared memory that a block asked for.
-constexpr unsigned int kBehind = 0x7fc07fc0U;  // two NaN of bfloat16
+/// The content behind the shared memory that a block requested.
+constexpr unsigned int kBehind = 0x7fc07fc0U;  // two NaN in bfloat16
 
 void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_vectors,
                   HostThreads how) {
-  require(shared_vectors <= kSharedVectors, "more shared memory than there is");
+  require(shared_vectors <= kSharedVectors, "a block requests too much shared memory");
   std::ranges::fill(shared_memory, Vector{{kBehind, kBehind, kBehind, kBehind}});
   block().how = how;
   block().copies.fill({});
@@ -328,15 +328,15 @@ void run_together(const std::string& name, std::span<void*> arguments, std::size
   block().threads.run(thread, how.backwards);
   for (const Copies& copies : block().copies) {
     for (const auto& step : copies.steps)
-      require(step.empty(), "a block has ended before its copies");
+      require(step.empty(), "a block ended before its copies");
   }
   for (const Products& products : block().products) {
     for (const auto& group : products.groups)
-      require(group.empty(), "a block has ended before its products");
+      require(group.empty(), "a block ended before its products");
   }
   for (std::size_t i = shared_vectors; i < kSharedVectors; ++i)
     require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kBehind; }),
-            "a block has written beyond its shared memory");
+            "a block wrote beyond its shared memory");
 }
 
 }  // namespace

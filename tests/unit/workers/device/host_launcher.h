@@ -4,16 +4,15 @@
 
 namespace tessera::testing {
 
-/// How threads of a block that work together are run, within what CUDA allows.
+/// The order in which the threads of a block run, within what CUDA allows.
 struct HostThreads {
-  bool backwards = false;  ///< the last first
+  bool backwards = false;  ///< from the last thread to the first
   bool late_copies =
-      false;  ///< copies to shared memory are made when they are waited for, else when they begin
-  bool late_products = false;  ///< so are a warpgroup's products
+      false;  ///< copies to shared memory are made when they are waited for, else at their start
+  bool late_products = false;  ///< the same for products of a warpgroup
 };
 
-/// Runs the kernels of workers/network and workers/train, compiled as plain C++, on the CPU. Counts the
-/// starts.
+/// Runs the kernels of workers/kernels, compiled as C++, on the CPU. Counts the starts.
 KernelLauncher host_launcher(int& started, HostThreads threads = {});
 
 }  // namespace tessera::testing

@@ -17,7 +17,7 @@ struct RecordedOperator {
 };
 using Recording = std::vector<RecordedOperator>;
 
-/// Where this thread records, if it does.
+/// The recording of this thread, or null.
 thread_local Recording* recording = nullptr;
 
 void require_recordable(const std::string& name) {
@@ -45,7 +45,7 @@ void require_recordable(const std::string& name) {
     TORCH_CHECK(name != not_recorded, name, " cannot be recorded");
 }
 
-/// Whether a result is memory that the operator got itself: neither an argument nor a view of one.
+/// Whether the operator allocated a result: it is neither an argument nor a view of one.
 bool is_new(const at::Tensor& result, const torch::jit::Stack& arguments) {
   if (!result.defined()) return false;
   for (const c10::IValue& argument : arguments) {
@@ -73,7 +73,7 @@ class RecordedOperators : public RecordedKernels {
     kernels();
     kernels();
     record_from(kernels);
-    // A recording starts nothing: what its run has written is not there.
+    // A recording starts no kernels, so results of its run are discarded.
     for (const RecordedOperator& one : recording_)
       for_each_new(one, one.results, [](const at::Tensor& written, std::size_t) { spoil(written); });
   }
@@ -110,7 +110,7 @@ class RecordedOperators : public RecordedKernels {
     if (tensor.is_floating_point()) {
       tensor.fill_(1e30);
     } else {
-      tensor.zero_();  // places of maxima must stay places
+      tensor.zero_();  // indices of maxima must stay valid indices
     }
   }
 

@@ -6,8 +6,8 @@
 
 namespace tessera::testing {
 
-/// What a GPU's block of threads is, on the CPU: they run one at a time, each until it waits for others, a
-/// warp as far as it can before the next.
+/// A GPU's thread block on the CPU. Threads run one at a time, each until it waits for others. A warp runs as
+/// far as it can before the next.
 class BlockOfThreads {
  public:
   static constexpr std::size_t kWarp = 32;
@@ -16,12 +16,12 @@ class BlockOfThreads {
   BlockOfThreads(const BlockOfThreads&) = delete;
   BlockOfThreads& operator=(const BlockOfThreads&) = delete;
 
-  /// Runs them all to their end, from the first to the last, or the other way round. The function gets a
-  /// thread's number.
+  /// Runs all threads to their end, from the first to the last or backwards. The function gets a thread's
+  /// number.
   void run(const std::function<void(std::size_t)>& thread, bool backwards);
 
-  /// Called by a thread: goes on when all of its group of so many, counted from the first, have called it as
-  /// often. Threads that wait for ever are std::logic_error from run().
+  /// A barrier: a thread calls it, and continues when all threads of its group have called it as often.
+  /// Groups are `group` consecutive threads. A deadlock is a std::logic_error from run().
   void meet(std::size_t group);
 
  private:

@@ -1,4 +1,4 @@
-// The kernels' own source, on the CPU, against LibTorch's operators.
+// The source of the custom CUDA kernels, compiled for the CPU, against LibTorch's operators.
 #include "workers/kernels/custom_kernels.h"
 
 #include <ATen/Functions.h>
@@ -20,7 +20,7 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-/// Whole numbers, so that there are ties.
+/// Integers, so that there are ties.
 at::Tensor some_image(std::int64_t samples, std::int64_t channels, std::int64_t height, std::int64_t width) {
   return gpu::channels_last(at::randint(-4, 5, {samples, channels, height, width}), at::kBFloat16);
 }
@@ -118,7 +118,7 @@ TEST_F(CustomKernels, ConvolveOneChannel) {
       broken.select(2, height / 2).select(2, width / 2).fill_(kNan);
       EXPECT_TRUE(
           own_.convolve_and_rectify(broken, weight, bias, padding).isnan().equal(expected_of(broken).isnan()))
-          << "what is not finite is seen";
+          << "a NaN stays visible";
     }
   }
 }
@@ -139,7 +139,7 @@ TEST_F(CustomKernels, ClassifyWithoutRounding) {
   }
 }
 
-TEST_F(CustomKernels, KnowWhatTheyCannot) {
+TEST_F(CustomKernels, RejectWhatTheyDoNotSupport) {
   const at::Tensor image = some_image(1, 8, 6, 6), x = noise({1, 1, 6, 6}), weight = noise({8, 1, 3, 3}),
                    bias = noise({1, 8, 1, 1}).flatten();
   EXPECT_FALSE(gpu::CustomKernels({}).can_take(image)) << "no launcher";
@@ -154,7 +154,7 @@ TEST_F(CustomKernels, KnowWhatTheyCannot) {
   EXPECT_FALSE(own_.can_classify(image, noise({5, 8, 1, 1}), noise({1, 5, 1, 1}).flatten()));
 }
 
-TEST_F(CustomKernels, InANetworkAnswerTheSame) {
+TEST_F(CustomKernels, GiveANetworkTheSameOutput) {
   const c10::InferenceMode inference;
   for (const testing::NetworkCase& c : testing::kNetworkCases) {
     const UNetOptions options = testing::options_of(c);

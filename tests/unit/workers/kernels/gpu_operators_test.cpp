@@ -20,7 +20,7 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
-/// Pixels of 2 to 64 bytes, whole images and parts of them, go in pieces of every width.
+/// Pixels of 2 to 64 bytes, whole images and parts of them, use elements of every width.
 TEST(GpuOperators, AnImageIsCopiedWithEveryNumberOfChannels) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const std::int64_t channels : {1, 2, 3, 4, 8, 16, 24}) {
@@ -92,9 +92,8 @@ TEST(GpuOperators, TapsTimesTheWeightAreTheConvolution) {
   }
 }
 
-/// Kernels read a tensor in pieces of 16 bytes, and some begin with nothing less (batch normalisation of
-/// cuDNN's).
-TEST(FlatParameters, BeginWhereAGpusKernelsWantThem) {
+/// Kernels read 16-byte vectors, and some need aligned tensors (cuDNN's batch normalisation).
+TEST(FlatParameters, AreAlignedForGpuKernels) {
   for (const UNetOptions& preset : {unet2015_options(), keras_same_options()}) {
     UNetOptions options = preset;
     options.base_filters = 2;
@@ -104,7 +103,7 @@ TEST(FlatParameters, BeginWhereAGpusKernelsWantThem) {
     for (const FlatParameters::Entry& entry : parameters.entries()) {
       EXPECT_EQ(entry.begin % 64, 0) << entry.name;
       EXPECT_GE(entry.begin, end) << entry.name;
-      // Nothing between them that could travel or be counted.
+      // No gaps that would be sent or counted.
       EXPECT_EQ(parameters.values().slice(0, end, entry.begin).abs().sum().item<float>(), 0) << entry.name;
       end = entry.begin + entry.count();
     }

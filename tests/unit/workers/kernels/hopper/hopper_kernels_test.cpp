@@ -24,7 +24,7 @@ using testing::Tensors;
 using testing::tensors_of;
 using testing::text;
 
-// Of hopper_kernels.cu: channels by 64s. Squares that are not full, and several, with zeros around.
+// Channels are multiples of 64. Squares that are not full, and several squares, with padding.
 constexpr std::array<Case, 7> kHopperCases = {{{1, 64, 136, 4, 3, 3, 0, 0},
                                                {1, 64, 64, 18, 17, 3, 0, 0},
                                                {2, 128, 72, 16, 18, 3, 1, 1},
@@ -34,7 +34,7 @@ constexpr std::array<Case, 7> kHopperCases = {{{1, 64, 136, 4, 3, 3, 0, 0},
                                                {1, 64, 8, 7, 7, 5, 2, 2}}};
 struct HopperKernel {
   const char* name;
-  int pixels, filters;  ///< of a block; 256 pixels are a square of 3x3 taps
+  int pixels, filters;  ///< of a block; kernels of 256 pixels compute squares with 3x3 taps
   std::int64_t shared_bytes;
 };
 constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 98304},
@@ -43,12 +43,11 @@ constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 9
                                                          {"patches_64", 256, 64, 74880},
                                                          {"patches_64_deep", 256, 64, 108800},
                                                          {"patches_128", 256, 128, 149760}}};
-// Copies that come late for products that come early; products that come late for the copies that overwrite
-// what they read.
+// Late copies with early products; late products with early copies, which overwrite what the products read.
 const std::vector<testing::HostThreads> kHopperOrders = {
     {}, {.late_copies = true}, {.backwards = true, .late_products = true}};
 
-/// How it is started for a convolution; the name is `name`'s.
+/// How the kernel is started for a convolution, as `name`.
 KernelStart start_of(const HopperKernel& kernel, const std::string& name, std::span<void*> arguments) {
   const auto* const c = static_cast<const int*>(arguments[4]);
   const int pixels = c[0], height = c[4], width = c[5], filters = c[6];
@@ -61,7 +60,7 @@ KernelStart start_of(const HopperKernel& kernel, const std::string& name, std::s
           .shared_bytes = kernel.shared_bytes};
 }
 
-/// One of hopper_kernels.cu's, whatever the size.
+/// Starts this kernel for every size.
 KernelLauncher by_hopper_kernel(const HopperKernel& kernel, testing::HostThreads order, int& started) {
   return [launch = testing::host_launcher(started, order), kernel](const KernelStart& start,
                                                                    std::span<void*> arguments) {
@@ -87,7 +86,7 @@ bool can_take(const HopperKernel& kernel, const Case& c) {
   return kernel.pixels == 128 || (c.side == 3 && (name != "patches_64" || c.channels == 64));
 }
 
-/// Values of two bytes by a warpgroup's products, all kernels alike.
+/// Checks types of two bytes, and that all kernels have equal results.
 void sums_on_hopper(at::ScalarType type, double last_place, std::span<const testing::HostThreads> orders) {
   int compared = 0;
   bool rectify = false;
@@ -124,7 +123,8 @@ TEST(HopperKernels, APartOfAnImageIsThatPartOfTheWhole) {
   const Tensors t = tensors_of(kWhole, at::kBFloat16);
   const at::Tensor whole = convolved_on_hopper(t, kWhole, kHopperKernels[4], {}, true);
   int started = 0;
-  const gpu::FixedOrderConvolution by(testing::host_launcher(started), true);  // small ones by lines
+  const gpu::FixedOrderConvolution by(testing::host_launcher(started),
+                                      true);  // small images use the `lines` kernels
   for (const auto& [y, x, height, width] :
        std::vector<std::array<std::int64_t, 4>>{{0, 0, 3, 3}, {7, 11, 20, 17}, {1, 2, 34, 35}}) {
     const at::Tensor part = t.x.narrow(2, y, height).narrow(3, x, width);
@@ -166,13 +166,13 @@ TEST(HopperKernels, AreChosenByTheLayersSize) {
   EXPECT_EQ(kernel_of(64, 64, 570, 1), "hopper_bfloat16_lines_64") << "patches are for 3x3 taps";
   EXPECT_EQ(kernel_of(128, 256, 120, 1), "hopper_bfloat16_lines_128");
   EXPECT_EQ(kernel_of(64, 64, 30, 3, at::kHalf), "hopper_float16_lines_64");
-  EXPECT_EQ(kernel_of(72, 64, 300), "convolve_bfloat16_narrow") << "not by 64s";
+  EXPECT_EQ(kernel_of(72, 64, 300), "convolve_bfloat16_narrow") << "no multiple of 64";
   EXPECT_EQ(kernel_of(64, 64, 300, 3, at::kFloat), "convolve_float32_narrow");
   samples = 2;
   EXPECT_EQ(kernel_of(64, 128, 282), "hopper_bfloat16_patches_128");
   EXPECT_EQ(kernel_of(64, 512, 40), "hopper_bfloat16_lines_128_deep");
   samples = 1;
-  // Squares of those sides go by all kernels that there are for a layer.
+  // Images of these sides use all kernels that exist for a layer.
   for (const auto& [channels, filters, kernels] : std::vector<std::array<std::int64_t, 3>>{
            {64, 64, 2}, {128, 64, 2}, {64, 128, 3}, {64, 1024, 3}, {8, 128, 2}}) {
     std::set<std::string> seen;
