@@ -85,14 +85,12 @@ ResultCheck check_blocks(const DatasetName& volume, const JournalContents& journ
       task = std::make_unique<VerifyTask>(volume, journal.head.blocks);
   });
   on_root(world, [&] {
-    const VolumeInfo info = VolumeReader(volume).info();
-    const std::int64_t voxel_bytes = info.channels * size_of(info.type);
     for (const JournalRecord& record : journal.records)
       written[record.block] = record.crc;
     BlockJob job = checking_job(journal, limits);
-    job.block_done = [&check, &written, voxel_bytes](const BlockReport& report) {
+    job.block_done = [&check, &written](const BlockReport& report) {
       check.blocks += 1;
-      check.bytes += report.voxels * voxel_bytes;
+      check.bytes += bytes_read_of(report);
       const std::uint32_t crc = written.at(report.id);
       if (report.crc != crc) {
         check.damaged.push_back(

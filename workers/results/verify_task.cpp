@@ -1,10 +1,13 @@
 #include "workers/results/verify_task.h"
 
 #include <cstddef>
+#include <cstring>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "io/base/crc32c.h"
+#include "io/base/error.h"
 #include "workers/blocks/computed_block.h"
 
 namespace tessera {
@@ -37,7 +40,16 @@ std::unique_ptr<BlockTask::Pending> VerifyTask::compute(std::unique_ptr<Input> i
 
 BlockReport VerifyTask::write(std::unique_ptr<Input> input) {
   const auto& block = static_cast<const StoredBlock&>(*input);
-  return {block.id, block.voxels, block.crc};
+  const auto size = static_cast<std::int64_t>(block.bytes.size());
+  const auto payload = std::as_bytes(std::span(&size, 1));
+  return {block.id, block.voxels, block.crc, BlockOutcome::done, {payload.begin(), payload.end()}};
+}
+
+std::int64_t bytes_read_of(const BlockReport& report) {
+  std::int64_t size = 0;
+  if (report.payload.size() != sizeof size) throw Error("a report of a checked block was cut short");
+  std::memcpy(&size, report.payload.data(), sizeof size);
+  return size;
 }
 
 }  // namespace tessera

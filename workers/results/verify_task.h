@@ -26,4 +26,7 @@ class VerifyTask : public BlockTask {
   BlockPlan blocks_;
 };
 
+/// The bytes that a VerifyTask read for a block: its report's payload.
+std::int64_t bytes_read_of(const BlockReport& report);
+
 }  // namespace tessera
