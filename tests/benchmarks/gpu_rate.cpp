@@ -130,7 +130,7 @@ class Bench {
     if (!network) network = benchmarks::network_by(way, *network_, precision_of(precision), device_);
     const at::Tensor input = pixels(side);
     at::Tensor logits;
-    std::optional<AlgorithmsByRule> by_rule;
+    std::optional<HeuristicAlgorithms> by_rule;
     if (way == "by_rule" || way == "library" || way == "exact") by_rule.emplace(device_);
     const double seconds = seconds_of(repeats, [&] { logits = network->logits(input); });
     return fmt::format("{} {} {}", seconds, logits.size(2), logits.mean().item<double>());

@@ -162,7 +162,7 @@ void choose_algorithms(const Device& device, bool reproducible) {
   // overlap, and a pixel has one class.
 }
 
-AlgorithmsByRule::AlgorithmsByRule(const Device& device)
+HeuristicAlgorithms::HeuristicAlgorithms(const Device& device)
     : cuda_(device.cuda),
       deterministic_(at::globalContext().deterministicCuDNN()),
       benchmark_(at::globalContext().benchmarkCuDNN()) {
@@ -173,7 +173,7 @@ AlgorithmsByRule::AlgorithmsByRule(const Device& device)
   at::globalContext().setBenchmarkCuDNN(false);
 }
 
-AlgorithmsByRule::~AlgorithmsByRule() {
+HeuristicAlgorithms::~HeuristicAlgorithms() {
   if (!cuda_) return;
   at::globalContext().setDeterministicCuDNN(deterministic_);
   at::globalContext().setBenchmarkCuDNN(benchmark_);

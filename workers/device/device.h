@@ -45,12 +45,12 @@ std::int64_t available_memory(const Device& device);
 
 /// While it lives, cuDNN uses deterministic algorithms, chosen heuristically. Then the former settings
 /// return.
-class AlgorithmsByRule {
+class HeuristicAlgorithms {
  public:
-  explicit AlgorithmsByRule(const Device& device);
-  ~AlgorithmsByRule();
-  AlgorithmsByRule(const AlgorithmsByRule&) = delete;
-  AlgorithmsByRule& operator=(const AlgorithmsByRule&) = delete;
+  explicit HeuristicAlgorithms(const Device& device);
+  ~HeuristicAlgorithms();
+  HeuristicAlgorithms(const HeuristicAlgorithms&) = delete;
+  HeuristicAlgorithms& operator=(const HeuristicAlgorithms&) = delete;
 
  private:
   bool cuda_, deterministic_, benchmark_;

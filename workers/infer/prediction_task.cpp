@@ -166,7 +166,7 @@ void PredictionTask::check_precision(const Loaded& block, const Predicted& predi
             : predict_tile(predictor_);
     // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in
     // float32.
-    const AlgorithmsByRule by_rule(predictor_.options().device);
+    const HeuristicAlgorithms by_rule(predictor_.options().device);
     const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
     statistics_.check_largest = check.largest;
     statistics_.check_mean = check.mean;

@@ -50,7 +50,7 @@ void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step, std
   input.samples = 1;
   input.height = input.width = side;
   const at::Tensor image = repeating_image(input, kPeriod);
-  const AlgorithmsByRule by_rule(trial.device);  // LibTorch's answer is not worth a search for the fastest
+  const HeuristicAlgorithms by_rule(trial.device);  // LibTorch's answer is not worth a search for the fastest
   const at::Tensor expected = trial.run_step(step, image, {}).to(at::kFloat),
                    found = trial.run_step(step, image, with_ordered({}, step)).to(at::kFloat);
   const auto largest_of_channels = [](const at::Tensor& x) { return x.abs().amax({0, 2, 3}); };

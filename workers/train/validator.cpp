@@ -211,7 +211,7 @@ class Validation {
   const std::function<void(const PredictedSection&)>& show_;
   std::vector<HeldOut> sections_;
   std::vector<SectionBand> bands_;
-  AlgorithmsByRule by_rule_;  ///< some sections are not worth a search, which took 16 s
+  HeuristicAlgorithms by_rule_;  ///< some sections are not worth a search, which took 16 s
   TilePredictor predictor_;
   ThresholdTable table_;
   std::size_t opened_ = static_cast<std::size_t>(-1);

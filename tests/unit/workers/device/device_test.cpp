@@ -24,7 +24,7 @@ TEST(ChooseAlgorithms, SetsCudasAlgorithms) {
   context.setBenchmarkCuDNN(benchmark);
 }
 
-TEST(AlgorithmsByRule, RestoreTheSettings) {
+TEST(HeuristicAlgorithms, RestoreTheSettings) {
   auto& context = at::globalContext();
   const bool deterministic = context.deterministicCuDNN(), benchmark = context.benchmarkCuDNN();
   unsetenv("CUBLAS_WORKSPACE_CONFIG");
@@ -32,14 +32,14 @@ TEST(AlgorithmsByRule, RestoreTheSettings) {
     context.setDeterministicCuDNN(!found_by_trying);
     context.setBenchmarkCuDNN(found_by_trying);
     {
-      const AlgorithmsByRule by_rule(Device{.cuda = true});
+      const HeuristicAlgorithms by_rule(Device{.cuda = true});
       EXPECT_TRUE(context.deterministicCuDNN());
       EXPECT_FALSE(context.benchmarkCuDNN());
       EXPECT_EQ(std::getenv("CUBLAS_WORKSPACE_CONFIG"), nullptr) << "LibTorch reads it at every product";
     }
     EXPECT_EQ(context.deterministicCuDNN(), !found_by_trying);
     EXPECT_EQ(context.benchmarkCuDNN(), found_by_trying);
-    const AlgorithmsByRule nothing(Device{});
+    const HeuristicAlgorithms nothing(Device{});
     EXPECT_EQ(context.benchmarkCuDNN(), found_by_trying) << "on the CPU";
   }
   context.setDeterministicCuDNN(deterministic);
