@@ -107,6 +107,7 @@ TEST(BlockRun, TheNextStartDoesWhatTheJournalLacks) {
     std::int64_t done = 0;
     job.block_done = [&](const BlockReport&) { ++done; };
     job.should_stop = [&] { return done >= most; };
+    job.limits.queue.largest_batch = 1;
     BlockRun run(std::move(job), std::make_unique<BlockJournal>(file, contents));
     run_blocks(&task, &run, "", Communicator::alone());
     return run.end();
