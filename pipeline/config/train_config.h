@@ -4,11 +4,11 @@
 #include <optional>
 
 #include "pipeline/config/yaml_reader.h"
-#include "pipeline/train/best_validation.h"
 #include "workers/device/precision.h"
 #include "workers/network/network_description.h"
 #include "workers/samples/training_data.h"
 #include "workers/train/trainer.h"
+#include "workers/train/validation_metric.h"
 
 namespace tessera {
 

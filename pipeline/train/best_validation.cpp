@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kWithoutBest = "validations_without_best";
 
-/// The score's own name is part of the key, so that a number is never taken for another score.
+/// The metric's name is part of the key, so that a score is never read as one by another metric.
 std::string key_of(ValidationMetric metric) {
   return "best_validation_" + name_of(metric);
 }
@@ -71,7 +71,7 @@ std::vector<std::string> changes_on_resume(ValidationMetric metric, bool averagi
         "it holds no averaged weights: train.average_decay starts a new average from its weights");
   }
   if (!averaging && has_average(resumed)) {
-    changes.push_back("it holds averaged weights, which are dropped, for train.average_decay is 0 now");
+    changes.push_back("it holds averaged weights, which are dropped, because train.average_decay is 0 now");
   }
   return changes;
 }
