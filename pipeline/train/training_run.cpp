@@ -1,0 +1,254 @@
+#include "pipeline/train/training_run.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "pipeline/run/checkpoint_choice.h"
+#include "pipeline/train/training_exchange.h"
+#include "pipeline/train/training_loop.h"
+#include "pipeline/train/training_plan.h"
+#include "pipeline/train/training_record.h"
+#include "workers/mpi/agreement.h"
+#include "workers/network/network_checkpoint.h"
+
+namespace tessera {
+namespace {
+
+/// Bytes of a checkpoint beside its arrays.
+constexpr std::int64_t kCheckpointRoom = std::int64_t{2} << 20;
+
+void make_room_for_new_run(const RunFolder& folder, ExistingRun existing) {
+  const bool has_run = !folder.checkpoints().newest_first().empty();
+  if (!has_run || existing == ExistingRun::resume) return;
+  if (existing == ExistingRun::reject) {
+    throw UsageError(
+        fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "
+                    "set another experiment or run_folder",
+                    folder.path().string()));
+  }
+  std::filesystem::remove_all(folder.path() / "checkpoints");
+  std::filesystem::remove_all(folder.previews());
+  std::filesystem::remove(folder.metrics());
+}
+
+/// One training on one rank. Every method is collective over the world; run() calls them in order.
+class TrainingRun {
+ public:
+  TrainingRun(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
+              const WallTime& wall_time, const Communicator& world)
+      : config_(std::move(config)),
+        existing_(existing),
+        signal_(signal),
+        wall_time_(wall_time),
+        world_(world),
+        folder_(config_.run_folder),
+        alone_(world.size() == 1),
+        is_worker_(alone_ || !world.is_root()),
+        workers_(world.split(is_worker_ ? 1 : 0)),
+        device_(choose_device(world, is_worker_, config_.device, config_.train.threads)) {
+    choose_algorithms(device_, config_.train.trainer.reproducible);
+  }
+
+  TrainingOutcome run() {
+    read_inputs();
+    prepare_folder();
+    make_trainer();
+    start_records();
+    return end(train());
+  }
+
+ private:
+  /// Finds all that can be wrong with the inputs, on every rank at once.
+  void read_inputs() {
+    volumes_ = find_volumes(config_.data, world_);
+    // One precision for all workers: the lowest common one.
+    const bool float32 = is_worker_ && training_precision(config_, device_.cuda) == Precision::float32;
+    precision_ = world_.any(float32) ? Precision::float32 : Precision::bfloat16;
+    config_.train.trainer.precision = precision_;
+    on_every_rank(world_, [&] {
+      if (!is_worker_) return;  // only workers can judge their memory
+      make_plan(device_.cuda ? kAnyMemory : available_memory(device_));
+      data_ = std::make_unique<TrainingSet>(
+          training_set_options(config_, volumes_, plan_.context, plan_.tile_side, device_.threads));
+    });
+    // A step of its own: it is collective over the workers, and none may wait for one that failed before.
+    on_every_rank(world_, [&] {
+      if (is_worker_) validation_ = validation_volumes(volumes_, *data_, workers_);
+    });
+    on_every_rank(world_, [&] {
+      if (!is_worker_) make_plan(kAnyMemory);
+    });
+  }
+
+  void make_plan(std::int64_t available) {
+    plan_ = plan_training(config_, volumes_, {available, precision_, device_.cuda});
+    config_.train.trainer.samples.tile_side = plan_.tile_side;
+  }
+
+  void prepare_folder() {
+    on_root(world_, [&] {
+      make_room_for_new_run(folder_, existing_);
+      folder_.checkpoints().remove_unfinished();
+      folder_.prepare("config.yaml", config_.resolved_yaml);
+      add_log_file(folder_.log());
+      // The newest and the best checkpoint: weights, at most two vectors of the optimizer, and the average.
+      // Too little space is reported now, not at the first checkpoint.
+      const std::int64_t vectors = config_.train.trainer.average_decay > 0 ? 4 : 3;
+      require_free_space(folder_.path() / "checkpoints",
+                         2 * vectors * 4 * parameter_count(config_.network()) + kCheckpointRoom);
+    });
+    if (existing_ == ExistingRun::resume) state_ = load_newest_checkpoint(folder_, world_);
+  }
+
+  void make_trainer() {
+    // In separate steps: the second is collective over the workers, and none may wait for one that failed in
+    // the first.
+    std::shared_ptr<Network> network;
+    on_every_rank(world_, [&] {
+      if (is_worker_) network = make_network(config_.network(), config_.train.trainer.samples.seed);
+    });
+    on_every_rank(world_, [&] {
+      if (is_worker_) {
+        trainer_ =
+            std::make_unique<Trainer>(std::move(network), *data_, config_.train.trainer, device_, workers_);
+      }
+    });
+    on_every_rank(world_, [&] {
+      if (is_worker_ && state_) trainer_->restore(state_->checkpoint, state_->name);
+    });
+    if (!state_) return;
+    changes_ = changes_on_resume(config_.train.validation_metric, config_.train.trainer.average_decay > 0,
+                                 state_->checkpoint);
+    state_->checkpoint.arrays.clear();  // as large as the network and its optimizer
+  }
+
+  void start_records() {
+    std::string computes;
+    if (is_worker_) computes = fmt::format("{}; {}", device_.text(), trainer_->engine_text());
+    if (is_worker_ && device_.cuda && !alone_) computes += "; gradients by " + trainer_->exchange_text();
+    record_ = start_training_record(world_, computes);
+    on_root(world_, [&] {
+      record_.parameters = parameter_count(config_.network());
+      record_.tile_side = plan_.tile_side;
+      record_.global_batch = config_.train.trainer.global_batch;
+      record_.precision = name_of(precision_);
+      if (state_) note_resume();
+      record_.write(folder_);
+      const std::int64_t first = state_ ? state_->checkpoint.counters.at("iteration") : 0;
+      recorder_ = std::make_unique<TrainingRecorder>(folder_, first, config_.train.iterations, true);
+      for (const std::string& change : changes_)
+        spdlog::warn("{}: {}", state_->name, change);
+      log_start();
+    });
+  }
+
+  void note_resume() {
+    record_.resumed_from = state_->name;
+    const auto before = state_->checkpoint.texts.find("precision");
+    if (before != state_->checkpoint.texts.end() && before->second != record_.precision) {
+      spdlog::warn(
+          "{} was trained in {}, this part will be in {}: to go on as before set train.precision: {}",
+          state_->name, before->second, record_.precision, before->second);
+    }
+  }
+
+  void log_start() const {
+    const std::int64_t workers = alone_ ? 1 : world_.size() - 1;
+    const std::int64_t batch = config_.train.trainer.global_batch;
+    spdlog::info(
+        "experiment {}: {} with {} filters, {} parameters; {}, tile {}, global batch {}, {} worker{}{}",
+        config_.name, config_.model.preset, config_.model.base_filters, parameter_count(config_.network()),
+        name_of(precision_), config_.train.trainer.samples.tile_side, batch, workers, workers == 1 ? "" : "s",
+        state_ ? fmt::format(", resumed from {}", state_->name) : "");
+    if (volumes_.size() > 1) spdlog::info("{}", volumes_summary(volumes_));
+    if (workers > batch) {
+      spdlog::warn(
+          "{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
+          workers, batch, workers - batch);
+    }
+  }
+
+  /// A number of the checkpoint that the training resumes from.
+  double resumed_number(const char* name) const {
+    if (!state_) return 0;
+    const auto found = state_->checkpoint.numbers.find(name);
+    return found == state_->checkpoint.numbers.end() || found->second.empty() ? 0 : found->second[0];
+  }
+
+  TrainingEnd train() {
+    if (!is_worker_) {
+      follow_training(world_, *recorder_, signal_);
+      return {};
+    }
+    TrainingLoop loop{config_, folder_, device_, workers_};
+    loop.validation_budget = plan_.validation_budget;
+    loop.validation = validation_;
+    loop.several_volumes = volumes_.size() > 1;
+    loop.context = plan_.context;
+    loop.validation_due = resumed_number("validation_due") > 0;
+    loop.elapsed_before_s = resumed_number("elapsed_s");
+    loop.best = state_ ? BestValidation(config_.train.validation_metric, state_->checkpoint)
+                       : BestValidation(config_.train.validation_metric);
+    loop.wall_time = wall_time_;
+    loop.stop_asked = [this] { return signal_.asked() || (!alone_ && received_stop(world_)); };
+    loop.tell = [this](const TrainingEvent& event) {
+      alone_ ? recorder_->hear(event) : send_event(world_, event);
+    };
+    return run_training_loop(*trainer_, *data_, loop);
+  }
+
+  /// Completes the record, and makes all ranks leave in the same way.
+  TrainingOutcome end(TrainingEnd mine) {
+    world_.broadcast(mine.failure, alone_ ? 0 : 1);
+    const bool stopped = world_.any(mine.stopped_early), for_time = world_.any(mine.for_time);
+    on_root(world_, [&] {
+      record_.end = !mine.failure.empty() ? "failed" : stopped ? "stopped" : "done";
+      record_.ended_early = recorder_->ended_early();
+      try {
+        record_.write(folder_);
+      } catch (const Error&) {
+        if (mine.failure.empty()) throw;  // else the failure of the training is the message to report
+      }
+    });
+    if (!mine.failure.empty()) throw AgreedError(mine.failure);
+    return {stopped, for_time};
+  }
+
+  ExperimentConfig config_;
+  ExistingRun existing_;
+  const StopSignal& signal_;
+  WallTime wall_time_;
+  const Communicator& world_;
+  RunFolder folder_;
+  bool alone_, is_worker_;
+  Communicator workers_;
+  Device device_;
+
+  std::vector<AnnotatedVolume> volumes_;
+  Precision precision_ = Precision::float32;
+  TrainingPlan plan_;
+  std::unique_ptr<TrainingSet> data_;         ///< on workers
+  std::vector<ValidationVolume> validation_;  ///< on workers
+  std::optional<LoadedCheckpoint> state_;     ///< of a resumed training
+  std::unique_ptr<Trainer> trainer_;          ///< on workers
+  std::vector<std::string> changes_;
+  TrainingRecord record_;
+  std::unique_ptr<TrainingRecorder> recorder_;  ///< on the root
+};
+
+}  // namespace
+
+TrainingOutcome run_training(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
+                             const WallTime& wall_time, const Communicator& world) {
+  return TrainingRun(std::move(config), existing, signal, wall_time, world).run();
+}
+
+}  // namespace tessera

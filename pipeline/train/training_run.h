@@ -1,0 +1,30 @@
+#pragma once
+
+#include "pipeline/config/experiment.h"
+#include "pipeline/run/stop_signal.h"
+#include "pipeline/run/wall_time.h"
+#include "workers/mpi/communicator.h"
+
+namespace tessera {
+
+/// What a training does with a run folder that holds one already.
+enum class ExistingRun {
+  reject,     ///< UsageError
+  resume,     ///< continue from its newest checkpoint; without one, start a new training
+  overwrite,  ///< delete its checkpoints, previews and metrics
+};
+
+/// How a training that did not fail has ended, the same on every rank. Its state is saved.
+struct TrainingOutcome {
+  bool stopped = false;   ///< before its end: it can be resumed
+  bool for_time = false;  ///< because of the job's time limit, not of a signal
+};
+
+/// Collective over `world`: the training of an experiment, from the check of its inputs to the last
+/// checkpoint. With several ranks, rank 0 coordinates and the others work; one rank does both. Writes the run
+/// folder. Errors, the same on every rank: UsageError and AgreedError when it cannot start, AgreedError when
+/// the loss is not finite. Other errors may be one rank's alone.
+TrainingOutcome run_training(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
+                             const WallTime& wall_time, const Communicator& world);
+
+}  // namespace tessera
