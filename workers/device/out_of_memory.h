@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <new>
 #include <string>
 
@@ -26,32 +27,37 @@ inline bool says_no_engine(const c10::Error& error) {
          std::string::npos;
 }
 
-/// Runs `work`. If memory runs out on the host or on a device, throws OutOfMemory with the message that
-/// `message` returns.
-template <class MakeMessage, class Work>
-auto translated_out_of_memory(const MakeMessage& message, const Work& work) {
+/// Runs `work` and returns its result. Where memory runs out, on the host or on a device, throws OutOfMemory
+/// with the message that `message()` makes. Recognised are std::bad_alloc and LibTorch's errors; other
+/// libraries are to throw std::bad_alloc (onednn::checked).
+template <class Message, class Work>
+auto translated_out_of_memory(const Message& message, const Work& work) {
   try {
     return work();
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(message());
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
-    // cuDNN has the same message for a type that it does not support. Smaller tiles then fail with it, too.
+    // cuDNN says the same of a type that it does not support; smaller tiles then fail with it, too.
     if (says_no_engine(error) || says_out_of_memory(error))
       throw OutOfMemory(message() + ": " + what.substr(0, what.find('\n')));
     throw;
   }
 }
 
-/// The same for a `forward` pass on `input` (n, channels, h, w).
-template <class Tensor, class Forward>
-auto named_out_of_memory(const Tensor& input, const Forward& forward) {
+/// Likewise for a forward or backward `pass` of a network over an input of so many pixels: the one message of
+/// every engine.
+template <class Pass>
+auto named_out_of_memory(std::int64_t height, std::int64_t width, const Pass& pass) {
   return translated_out_of_memory(
-      [&] {
-        return fmt::format("memory ran out in the forward pass of an input of {} x {} pixels", input.size(2),
-                           input.size(3));
-      },
-      forward);
+      [&] { return fmt::format("memory ran out in a pass over an input of {} x {} pixels", height, width); },
+      pass);
+}
+
+/// `input`: (n, channels, h, w).
+template <class Tensor, class Pass>
+auto named_out_of_memory(const Tensor& input, const Pass& pass) {
+  return named_out_of_memory(input.size(2), input.size(3), pass);
 }
 
 }  // namespace tessera

@@ -4,11 +4,14 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "workers/device/out_of_memory.h"
 #include "workers/device/torch_types.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/network/network.h"
@@ -16,7 +19,8 @@
 namespace tessera {
 namespace {
 
-/// Notes which parameters' gradients a backward pass has finished, and tells how far the front is final.
+/// Records which parameters' gradients a backward pass has finished, and reports the length of the final
+/// front.
 class FinalGradients {
  public:
   explicit FinalGradients(const FlatParameters& parameters)
@@ -27,7 +31,7 @@ class FinalGradients {
     front_ = 0;
     std::fill(done_.begin(), done_.end(), false);
   }
-  /// Called by the one thread of LibTorch's that runs the backward pass of the device.
+  /// Called by the one LibTorch thread that runs the backward pass of the device.
   void note(std::size_t entry) {
     done_[entry] = true;
     const std::size_t before = front_;
@@ -86,22 +90,31 @@ class AutogradEngine : public GradientEngine {
     } else {
       at::manual_seed(dropout_seeds.front());  // dropout draws from LibTorch's generator
     }
-    logits_ = parameters_.network().forward(input.to(type_));
-    return logits_.detach().to(at::kFloat);
+    input_sides_ = {input.size(2), input.size(3)};
+    return with_memory_named([&] {
+      logits_ = parameters_.network().forward(input.to(type_));
+      return logits_.detach().to(at::kFloat);
+    });
   }
 
   void backward(const at::Tensor& logits_gradient, const GradientReady& ready) override {
     final_.begin(&ready);
-    logits_.backward(logits_gradient.to(type_));
+    with_memory_named([&] { logits_.backward(logits_gradient.to(type_)); });
     logits_.reset();
     final_.begin(nullptr);
   }
 
  private:
+  template <class Pass>
+  std::invoke_result_t<Pass> with_memory_named(const Pass& pass) const {
+    return named_out_of_memory(input_sides_[0], input_sides_[1], pass);
+  }
+
   FlatParameters& parameters_;
   bool own_dropout_;  ///< of each sample of a batch
   at::ScalarType type_;
   at::Tensor logits_;
+  std::array<std::int64_t, 2> input_sides_{};
   FinalGradients final_;
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  ///< the hooks live as long as these
 };

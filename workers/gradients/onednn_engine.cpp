@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <map>
+#include <type_traits>
 
 #include "io/base/error.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/gradient_kernels.h"
 #include "workers/network/forward_plan.h"
@@ -40,6 +42,7 @@ class OneDnnEngine : public GradientEngine {
     try {
       build(side, side);
     } catch (const dnnl::error& error) {
+      if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
       throw UsageError(fmt::format("this processor cannot train in {} ({}): set train.precision: float32",
                                    name_of(precision_), error.what()));
     }
@@ -52,22 +55,22 @@ class OneDnnEngine : public GradientEngine {
   }
 
   at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
-    at::Tensor logits;
-    guarded("forward", [&] {
+    return checked(input, "in the forward pass of a training sample", [&] {
       const at::NoGradGuard no_grad;
       input_ = input.to(torch_type()).contiguous(at::MemoryFormat::ChannelsLast);
       build(input_.size(2), input_.size(3));
       generator_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seeds.front());
       const ForwardStep& last = plan_.forward.back();
-      logits = at::empty({1, network_.classes(), last.out_height, last.out_width},
-                         at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
+      at::Tensor logits =
+          at::empty({1, network_.classes(), last.out_height, last.out_width},
+                    at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
       forward_->run({arena_.require(arena_bytes_), bytes_of(input_), bytes_of(logits), nullptr});
+      return logits;
     });
-    return logits;
   }
 
   void backward(const at::Tensor& logits_gradient, const GradientReady& ready) override {
-    guarded("backward", [&] {
+    checked(input_, "in the backward pass of a training sample", [&] {
       const at::NoGradGuard no_grad;
       const at::Tensor gradient = logits_gradient.to(torch_type()).contiguous(at::MemoryFormat::ChannelsLast);
       ready_ = &ready;
@@ -86,22 +89,9 @@ class OneDnnEngine : public GradientEngine {
   std::int64_t value_bytes() const { return precision_ == Precision::bfloat16 ? 2 : 4; }
   static std::byte* bytes_of(const at::Tensor& tensor) { return static_cast<std::byte*>(tensor.data_ptr()); }
 
-  template <class Work>
-  void guarded(const char* what, const Work& work) {
-    try {
-      work();
-    } catch (const dnnl::error& error) {
-      if (error.status == dnnl_out_of_memory) throw out_of_memory();
-      throw Error(fmt::format("oneDNN failed in the {} pass of a training sample: {}", what, error.what()));
-    } catch (const std::bad_alloc&) {
-      throw out_of_memory();
-    }
-  }
-  Error out_of_memory() const {
-    return Error(
-        fmt::format("no memory for the activations of a training sample of {} x {} pixels: lower train.tile "
-                    "or model.base_filters",
-                    height_, width_));
+  template <class Pass>
+  static std::invoke_result_t<Pass> checked(const at::Tensor& input, const char* where, const Pass& pass) {
+    return named_out_of_memory(input, [&] { return onednn::checked(where, pass); });
   }
 
   void add_layer(int number) {
@@ -167,8 +157,7 @@ class OneDnnEngine : public GradientEngine {
 
   void build(std::int64_t height, std::int64_t width) {
     if (height == height_ && width == width_) return pack_all();
-    height_ = height;
-    width_ = width;
+    height_ = width_ = 0;  // until all is built: memory may run out
     plan_ = plan_gradient(network_, height, width, value_bytes());
     forward_ = std::make_unique<onednn::Steps>(engine_, stream_, plan_.bytes);
     backward_ = std::make_unique<onednn::Steps>(engine_, stream_, plan_.bytes);
@@ -187,6 +176,8 @@ class OneDnnEngine : public GradientEngine {
     arena_bytes_ = std::max(forward_->arena_bytes(), backward_->arena_bytes());
     packed_ = false;
     pack_all();
+    height_ = height;
+    width_ = width;
   }
 
   Where place(int buffer) const {

@@ -6,6 +6,7 @@
 #include <list>
 
 #include "io/base/error.h"
+#include "workers/device/out_of_memory.h"
 #include "workers/network/forward_plan.h"
 #include "workers/network/network.h"
 #include "workers/network/network_weights.h"
@@ -33,6 +34,7 @@ class OneDnnNetwork : public TileNetwork {
     try {
       program_for(side, side);
     } catch (const dnnl::error& error) {
+      if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
       throw UsageError(fmt::format("this processor cannot compute in {} ({}): set infer.precision: float32",
                                    name_of(precision), error.what()));
     }
@@ -44,16 +46,10 @@ class OneDnnNetwork : public TileNetwork {
   }
 
   at::Tensor logits(const at::Tensor& input) override {
-    try {
-      return run(input);
-    } catch (const dnnl::error& error) {
-      if (error.status == dnnl_out_of_memory) throw OutOfMemory("oneDNN ran out of memory");
-      throw Error(fmt::format("oneDNN failed on an input of {} x {} pixels: {}", input.size(2), input.size(3),
-                              error.what()));
-    } catch (const std::bad_alloc&) {
-      throw OutOfMemory(fmt::format("no memory for the activations of an input of {} x {} pixels",
-                                    input.size(2), input.size(3)));
-    }
+    return named_out_of_memory(input, [&] {
+      return onednn::checked(fmt::format("on an input of {} x {} pixels", input.size(2), input.size(3)),
+                             [&] { return run(input); });
+    });
   }
 
  private:

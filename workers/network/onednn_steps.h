@@ -1,16 +1,33 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <fmt/format.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <dnnl.hpp>
 #include <functional>
 #include <initializer_list>
+#include <new>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "io/base/error.h"
+
 namespace tessera::onednn {
+
+/// Runs `work` and returns its result. oneDNN's errors become std::bad_alloc where memory ran out, else an
+/// Error that says that oneDNN failed `where`.
+template <class Work>
+auto checked(const std::string& where, const Work& work) {
+  try {
+    return work();
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
+    throw Error(fmt::format("oneDNN failed {}: {}", where, error.what()));
+  }
+}
 
 /// One piece of page-aligned memory that only grows.
 class Arena {
