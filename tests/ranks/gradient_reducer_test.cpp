@@ -1,7 +1,12 @@
 #include "workers/gradients/gradient_reducer.h"
 
+#include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <future>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -15,7 +20,7 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-/// What rank r brings at i. Sums over ranks are whole numbers below 2^24: exact in float32 in any order.
+/// The value of rank r at index i. Sums over ranks are integers below 2^24: exact in float32 in any order.
 float value_of(int rank, std::size_t i) {
   return static_cast<float>((rank + 1) * static_cast<int>(i % 1013));
 }
@@ -33,8 +38,8 @@ std::vector<float> own_values(std::size_t size) {
   return values;
 }
 
-// The front grows in steps that are no multiples of a bucket, on another thread than the one that waits; the
-// ranks are not equally fast.
+// The front grows in steps that are not multiples of a bucket, on another thread than the one that waits, and
+// at a different speed on each rank.
 TEST(GradientReducer, SumsWhatBecomesReady) {
   for (const std::size_t size : {1U, 999U, 1000U, 1001U, 54321U}) {
     GradientReducer reducer(world(), {.bucket_values = 1000});
@@ -61,7 +66,7 @@ TEST(GradientReducer, SumsWhatBecomesReady) {
   }
 }
 
-TEST(GradientReducer, HalfTheBytesRoundAndAreTheSameOnEveryRank) {
+TEST(GradientReducer, Bfloat16IsRoundedAndEqualOnEveryRank) {
   constexpr std::size_t kSize = 10007;
   GradientReducer reducer(world(), {.wire = Wire::bfloat16, .bucket_values = 1000});
   std::vector<float> values = own_values(kSize);
@@ -69,19 +74,41 @@ TEST(GradientReducer, HalfTheBytesRoundAndAreTheSameOnEveryRank) {
   reducer.ready(kSize);
   reducer.finish();
   for (std::size_t i = 0; i < kSize; ++i) {
-    // Rounded twice to 8 bits; alone, nothing travels.
+    // Rounded twice to 8 bits; with one rank nothing is sent.
     EXPECT_NEAR(values[i], sum_at(i), sum_at(i) * (world().size() == 1 ? 0 : 0x1p-7)) << i;
   }
   std::string mine(reinterpret_cast<const char*>(values.data()), sizeof(float) * kSize), roots = mine;
   world().broadcast(roots);
-  EXPECT_TRUE(mine == roots) << "rank " << world().rank() << " holds other bits";
+  EXPECT_TRUE(mine == roots) << "rank " << world().rank() << " has different bits";
 }
 
-// A reduction that is dropped, as when a rank fails while it computes: nothing hangs.
-TEST(GradientReducer, CanBeDropped) {
-  std::vector<float> values(5000);
-  GradientReducer reducer(world(), {.bucket_values = 1000});
-  reducer.begin(values);
+// As when a rank fails during its computation: the destructor waits for no other rank. Less than one bucket
+// is ready, so no collective may have begun, and the next sum on the same communicator is right.
+TEST(GradientReducer, DestructorAbandonsAnUnfinishedSum) {
+  for (const Wire wire : {Wire::float32, Wire::bfloat16}) {
+    std::vector<float> values = own_values(5000);
+    const std::vector<float> before = values;
+    auto reducer = std::make_unique<GradientReducer>(
+        world(), GradientReducerOptions{.wire = wire, .bucket_values = 1000});
+    reducer->begin(values);
+    reducer->ready(999);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the reducer's thread has seen it
+    auto dropped = std::async(std::launch::async, [&] { reducer.reset(); });
+    if (dropped.wait_for(std::chrono::seconds(20)) != std::future_status::ready) {
+      std::puts("the destructor of GradientReducer does not return");
+      std::_Exit(1);  // the thread cannot be ended otherwise
+    }
+    EXPECT_EQ(values, before);
+
+    GradientReducer next(world(), {.bucket_values = 1000});
+    next.begin(values);
+    next.ready(static_cast<std::int64_t>(values.size()));
+    next.finish();
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      wrong += values[i] == sum_at(i) ? 0 : 1;
+    EXPECT_EQ(wrong, 0U);
+  }
 }
 
 TEST(SamplesOf, CoverTheBatchOnce) {
@@ -102,8 +129,8 @@ TEST(SamplesOf, CoverTheBatchOnce) {
   EXPECT_EQ(compared, 25);
 }
 
-/// Of sample s at i: no sum of them is exact.
-float awkward(std::int64_t sample, std::size_t i) {
+/// The value of a sample at index i: no sum of these is exact.
+float inexact(std::int64_t sample, std::size_t i) {
   return static_cast<float>(std::sin(static_cast<double>(sample * 131 + static_cast<std::int64_t>(i) * 17)) *
                             std::pow(10.0, static_cast<double>(sample % 7) - 3));
 }
@@ -112,13 +139,13 @@ void add_samples(SampleTree& tree, const SampleRange& range, std::size_t size) {
   std::vector<float> values(size);
   for (std::int64_t sample = range.begin; sample < range.end; ++sample) {
     for (std::size_t i = 0; i < size; ++i)
-      values[i] = awkward(sample, i);
-    const std::vector<double> scalars{static_cast<double>(awkward(sample, 3)), 1.0};
+      values[i] = inexact(sample, i);
+    const std::vector<double> scalars{static_cast<double>(inexact(sample, 3)), 1.0};
     tree.add(values, scalars);
   }
 }
 
-TEST(SampleTree, GivesTheBitsOfOneWorker) {
+TEST(SampleTree, SumIsBitEqualToOneWorkers) {
   constexpr std::size_t kSize = 4321;
   int compared = 0;
   for (const std::int64_t batch : {1, 2, 3, 4, 5, 8, 11}) {
@@ -137,7 +164,7 @@ TEST(SampleTree, GivesTheBitsOfOneWorker) {
       EXPECT_EQ(a_scalars[1], static_cast<double>(batch));
       double exact = 0;
       for (std::int64_t sample = 0; sample < batch; ++sample)
-        exact += static_cast<double>(awkward(sample, 5));
+        exact += static_cast<double>(inexact(sample, 5));
       EXPECT_NEAR(a[5], exact, 1e-3);
       ++compared;
     }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "ranks.h"
-#include "workers/gradients/nccl_reducer.h"
+#include "workers/gradients/nccl_exchange.h"
 
 namespace tessera {
 namespace {
@@ -30,22 +30,22 @@ TEST(NcclSum, SumsInPlaceOnEveryWorker) {
 
 // The CPU has no streams. Tested is that every worker sends the same buckets, each once, however its front
 // advances, and the sums.
-TEST(NcclReducer, SumsInBucketsWhileTheFrontGrows) {
+TEST(NcclExchange, SumsInBucketsWhileTheFrontGrows) {
   if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;
   auto nccl = NcclSum::create(world(), TESSERA_STAND_IN_NCCL, reason);
   ASSERT_NE(nccl, nullptr) << reason;
-  NcclReducer reducer(std::move(nccl), at::kCPU, 100);
-  EXPECT_FALSE(reducer.overlaps());
+  NcclExchange exchange(std::move(nccl), at::kCPU, 100);
+  EXPECT_EQ(exchange.text(), "NCCL, after the backward pass");
   const auto n = static_cast<float>(world().size());
   for (const std::int64_t size : {0, 1, 99, 100, 101, 1234}) {
     const at::Tensor values = at::arange(size, at::kFloat).add(world().rank());
     at::Tensor scalars = at::full({3}, 0.1 * world().rank(), at::kDouble);
-    reducer.begin(values);
+    exchange.begin(values);
     // Each worker has its own pace; one of them never advances.
     for (std::int64_t front = 0; world().rank() > 0 && front <= size; front += 1 + 61 * world().rank())
-      reducer.ready(front);
-    reducer.finish(scalars);
+      exchange.ready(front);
+    exchange.finish(scalars);
     EXPECT_TRUE(values.equal(at::arange(size, at::kFloat).mul(n).add(n * (n - 1) / 2))) << size;
     EXPECT_NEAR(scalars[2].item<double>(), 0.1 * n * (n - 1) / 2, 1e-12);
   }

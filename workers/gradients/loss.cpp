@@ -35,8 +35,8 @@ at::Tensor dice_losses(const at::Tensor& logits, const at::Tensor& classes) {
   return losses / last;
 }
 
-at::Tensor energy_sum(const at::Tensor& logits, const at::Tensor& classes, const at::Tensor& weights,
-                      double dice_weight) {
+at::Tensor loss_sum(const at::Tensor& logits, const at::Tensor& classes, const at::Tensor& weights,
+                    double dice_weight) {
   const at::Tensor entropy = weighted_cross_entropy_sum(logits, classes, weights);
   if (dice_weight == 0) return entropy;
   return entropy + dice_weight * (dice_losses(logits, classes) * weights.sum({1, 2})).sum();

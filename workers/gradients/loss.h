@@ -21,7 +21,7 @@ at::Tensor dice_losses(const at::Tensor& logits, const at::Tensor& classes);
 /// weighted_cross_entropy_sum plus, for each sample, dice_weight times the sum of its weights times its Dice
 /// loss: a sum, too, whose mean per weight is cross-entropy + dice_weight * Dice. `weights` of ignored pixels
 /// are 0.
-at::Tensor energy_sum(const at::Tensor& logits, const at::Tensor& classes, const at::Tensor& weights,
-                      double dice_weight);
+at::Tensor loss_sum(const at::Tensor& logits, const at::Tensor& classes, const at::Tensor& weights,
+                    double dice_weight);
 
 }  // namespace tessera

@@ -1,4 +1,4 @@
-#include "workers/gradients/nccl_reducer.h"
+#include "workers/gradients/nccl_exchange.h"
 
 #include <ATen/DeviceGuard.h>
 #include <c10/core/Event.h>
@@ -11,8 +11,8 @@
 namespace tessera {
 namespace {
 
-/// A CUDA stream that does not wait for the default one; null without CUDA's runtime. By its documented C
-/// interface, found in the process, so that one source builds with and without CUDA.
+/// A CUDA stream that does not wait for the default one; null without CUDA's runtime. The function is looked
+/// up in the process by its documented C interface, so that one source builds with and without CUDA.
 void* make_cuda_stream() {
   constexpr unsigned kNonBlocking = 1;
   using Create = int (*)(void** stream, unsigned flags);
@@ -23,12 +23,12 @@ void* make_cuda_stream() {
 
 }  // namespace
 
-/// The stream that sums, and how it and the computing stream wait for each other.
-struct NcclReducer::Streams {
+/// The stream that sums, and the events by which it and the computing stream wait for each other.
+struct NcclExchange::Streams {
   explicit Streams(const at::Device& on, void* cuda_stream)
       : device(on),
         handle(cuda_stream),
-        // LibTorch names a stream from elsewhere by its handle (c10::cuda::getStreamFromExternal).
+        // LibTorch identifies an external stream by its handle (c10::cuda::getStreamFromExternal).
         sums(c10::Stream::UNSAFE, on,
              static_cast<c10::StreamId>(reinterpret_cast<std::intptr_t>(cuda_stream))),
         computed(on.type()),
@@ -42,61 +42,68 @@ struct NcclReducer::Streams {
   c10::Event computed, summed;
 };
 
-NcclReducer::NcclReducer(std::unique_ptr<NcclSum> nccl, const at::Device& device, std::int64_t bucket_values)
-    : nccl_(std::move(nccl)), bucket_values_(bucket_values) {
-  if (!device.is_cuda()) return;
+std::unique_ptr<NcclExchange::Streams> NcclExchange::make_streams(const at::Device& device) {
+  if (!device.is_cuda()) return nullptr;
   const at::OptionalDeviceGuard on_device(device);
   void* stream = make_cuda_stream();
-  if (stream != nullptr) streams_ = std::make_unique<Streams>(device, stream);
+  return stream != nullptr ? std::make_unique<Streams>(device, stream) : nullptr;
 }
 
-NcclReducer::~NcclReducer() = default;
+NcclExchange::NcclExchange(std::unique_ptr<NcclSum> nccl, const at::Device& device,
+                           std::int64_t bucket_values)
+    : NcclExchange(std::move(nccl), make_streams(device), bucket_values) {}
 
-bool NcclReducer::overlaps() const {
-  return streams_ != nullptr;
-}
+NcclExchange::NcclExchange(std::unique_ptr<NcclSum> nccl, std::unique_ptr<Streams> streams,
+                           std::int64_t bucket_values)
+    : GradientExchange(streams ? "NCCL, during the backward pass" : "NCCL, after the backward pass"),
+      nccl_(std::move(nccl)),
+      bucket_values_(bucket_values),
+      streams_(std::move(streams)) {}
 
-void NcclReducer::begin(const at::Tensor& vector) {
-  vector_ = vector;
+NcclExchange::~NcclExchange() = default;
+
+void NcclExchange::begin(const at::Tensor& flat) {
+  GradientExchange::begin(flat);
   sent_ = 0;
 }
 
-void NcclReducer::wait_for_computation() {
+void NcclExchange::wait_for_computation() {
   if (streams_ == nullptr) return;
   streams_->computed.record(streams_->computing());
   streams_->computed.block(streams_->sums);
 }
 
-/// Whole buckets up to `end`, and at the vector's end what is left: the same ones on every worker.
-void NcclReducer::send(std::int64_t end) {
-  const std::int64_t size = vector_.numel();
+/// Sends whole buckets up to `end`, and the last, shorter one when `end` is the size: the same buckets on
+/// every worker.
+void NcclExchange::send(std::int64_t end) {
+  const std::int64_t size = flat_.numel();
   const auto next = [&] { return std::min(bucket_values_, size - sent_); };
   if (sent_ >= size || sent_ + next() > end) return;
-  const at::OptionalDeviceGuard on_device(vector_.device());
+  const at::OptionalDeviceGuard on_device(flat_.device());
   wait_for_computation();
   while (sent_ < size && sent_ + next() <= end) {
     const std::int64_t count = next();
-    nccl_->sum(vector_.data_ptr<float>() + sent_, static_cast<std::size_t>(count),
+    nccl_->sum(flat_.data_ptr<float>() + sent_, static_cast<std::size_t>(count),
                streams_ ? streams_->handle : nullptr);
     sent_ += count;
   }
 }
 
-void NcclReducer::ready(std::int64_t values) {
+void NcclExchange::ready(std::int64_t values) {
   send(values);
 }
 
-void NcclReducer::finish(at::Tensor& scalars) {
-  send(vector_.numel());
-  const at::OptionalDeviceGuard on_device(vector_.device());
+void NcclExchange::finish(at::Tensor& sums) {
+  send(flat_.numel());
+  const at::OptionalDeviceGuard on_device(flat_.device());
   wait_for_computation();
-  nccl_->sum(scalars.data_ptr<double>(), static_cast<std::size_t>(scalars.numel()),
+  nccl_->sum(sums.data_ptr<double>(), static_cast<std::size_t>(sums.numel()),
              streams_ ? streams_->handle : nullptr);
   if (streams_ != nullptr) {
     streams_->summed.record(streams_->sums);
     streams_->summed.block(streams_->computing());
   }
-  vector_.reset();
+  flat_.reset();
 }
 
 }  // namespace tessera

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "workers/gradients/gradient_reducer.h"
+#include "workers/gradients/sample_range.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {

@@ -12,7 +12,7 @@
 #include "io/hdf5/checkpoint_file.h"
 #include "workers/device/device.h"
 #include "workers/gradients/gradient_engine.h"
-#include "workers/gradients/gradient_reducer.h"
+#include "workers/gradients/reduction_bucket.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/samples/sample_prefetcher.h"
@@ -24,9 +24,9 @@ namespace tessera {
 
 class Network;
 
-/// Where samples are cut, warped and changed.
+/// Where samples are cut, warped and augmented.
 enum class SamplingPlace {
-  automatic,  ///< on a CUDA device, where it holds the annotated sections in kDeviceSamplingBudget; else on
+  automatic,  ///< the device, if it is a GPU and the annotated sections fit in kDeviceSamplingBudget; else
               ///< the host
   host,       ///< on threads, ahead of the training
   device,     ///< where the network is
@@ -35,54 +35,54 @@ constexpr auto enum_names(SamplingPlace) {
   return std::to_array<EnumName<SamplingPlace>>(
       {{SamplingPlace::automatic, "auto"}, {SamplingPlace::host, "host"}, {SamplingPlace::device, "device"}});
 }
+/// Bytes of GPU memory for the annotated sections; at most an eighth of the GPU's memory.
 constexpr std::int64_t kDeviceSamplingBudget = std::int64_t{8} << 30;
-/// Bytes of the activations of samples that go through a network at once, where their number is automatic. On
-/// smaller cards half of their memory is the limit, and an eighth of it for the sections.
+/// Bytes of GPU memory for the activations of the samples that pass through the network together, if their
+/// number is automatic; at most half of the GPU's memory.
 constexpr std::int64_t kSamplesAtOnceBudget = std::int64_t{24} << 30;
 
 struct TrainerOptions {
   std::int64_t global_batch = 1;  ///< samples per iteration, over all workers
-  /// That go through the network together; 0: 1 on the CPU, on CUDA as many as a worker has and
-  /// kSamplesAtOnceBudget allows. Batch normalisation, which takes the statistics of each sample, and
-  /// reproducible trainings have 1.
+  /// Samples that pass through the network together. 0: one on the CPU; on a GPU as many as the worker has
+  /// and kSamplesAtOnceBudget allows. Always 1 with batch normalisation, which takes the statistics of each
+  /// sample, and in reproducible trainings.
   std::int64_t samples_at_once = 0;
   SamplingPlace sampling = SamplingPlace::automatic;
-  /// The host reads nothing of a step back before report(). None: on CUDA. Not when reproducible, nor where a
-  /// worker does not.
+  /// True: the host reads the results of a step only in report(). No value: true on a GPU. False in
+  /// reproducible trainings and where it is false on any worker.
   std::optional<bool> sums_on_device = std::nullopt;
-  int prefetch_threads = 1;                  ///< that make samples beside the training; 0: none
-  double dice_weight = 0;                    ///< of the Dice term beside the cross-entropy; 0: none
+  int prefetch_threads = 1;                  ///< that make samples during the training; 0: none
+  double dice_weight = 0;                    ///< of the Dice term added to the cross-entropy; 0: none
   Precision precision = Precision::float32;  ///< of activations; parameters and sums are float32
-  /// The same bits for any number of workers (with the same threads each): the sums over samples have a fixed
-  /// order, at the price that nothing travels before all is computed.
+  /// Fixed reduction order: the same bits for any number of workers with the same threads each. Gradients are
+  /// then sent only when all are computed.
   bool reproducible = false;
-  Wire wire = Wire::float32;      ///< not used when reproducible
-  bool nccl = true;               ///< on GPUs gradients travel by NCCL where every worker has it
-  std::string nccl_library = {};  ///< another one than NVIDIA's, on any device
-  /// On GPUs without NCCL: MPI sums in the devices' memory, instead of the host's.
-  bool cuda_aware_mpi = false;
+  Wire wire = Wire::float32;      ///< unused when reproducible
+  bool nccl = true;               ///< on GPUs: exchange gradients by NCCL if every worker has it
+  std::string nccl_library = {};  ///< a replacement of NVIDIA's library, used on any device
+  bool cuda_aware_mpi = false;    ///< on GPUs without NCCL: MPI reduces in device memory, not the host's
   SampleOptions samples;
   OptimizerOptions optimizer;
   LearningRateSchedule schedule;
-  bool scale_learning_rate = false;  ///< the full rate times global_batch (Goyal et al. 2017)
-  double clip_norm = 0;              ///< the mean gradient's greatest norm; 0: any
-  double average_decay = 0;          ///< of the weights' moving average; 0: none is kept
+  bool scale_learning_rate = false;  ///< multiply the learning rate by global_batch (Goyal et al. 2017)
+  double clip_norm = 0;              ///< maximum norm of the mean gradient; 0: no limit
+  double average_decay = 0;          ///< of the moving average of the weights; 0: no average
 };
 
-/// Why a worker would like a training to end after this iteration.
+/// Why a worker asks for the training to end after this iteration.
 enum class StopWish { none, time_is_up, stop_early };
 
-/// What one iteration brought, the same on every worker.
+/// The result of one iteration, the same on every worker.
 struct TrainingStep {
   std::int64_t iteration = 0;      ///< counted from 1
   double epoch = 0;                ///< passes over the training sections so far
   double loss = 0;                 ///< weighted cross-entropy per unit of weight
-  double pixel_error = 0;          ///< share of the outputs' pixels whose likeliest class is wrong
+  double pixel_error = 0;          ///< share of the output pixels whose predicted class is wrong
   double learning_rate = 0;        ///< of this iteration's step
-  double gradient_norm = 0;        ///< of the mean gradient, before it is clipped
+  double gradient_norm = 0;        ///< of the mean gradient, before clipping
   StopWish stop = StopWish::none;  ///< the strongest wish of any worker
   double waiting_share = 0;        ///< of the workers' time in this iteration: waiting for samples
-  double exchange_share = 0;       ///< of it: waiting for gradients to travel, when all was computed
+  double exchange_share = 0;       ///< of it: waiting for gradients after all were computed
 };
 
 /// The loss or its gradient is NaN or infinite: the same on every worker.
@@ -91,55 +91,56 @@ class NonFiniteLoss : public Error {
   using Error::Error;
 };
 
-/// Trains a network data-parallel: every worker computes its samples of the global batch, the sums of
-/// gradients, losses and weights are reduced and divided once, and every worker takes the same step. A worker
-/// accumulates over its samples, `samples_at_once` at a time, and they are drawn from streams keyed by (seed,
-/// epoch, sample), so the result does not depend on the number of workers: to rounding, or to the bit when
-/// reproducible. Gradients travel while the backward pass of a worker's last samples runs.
+/// Trains a network with data parallelism. Every worker computes its samples of the global batch,
+/// `samples_at_once` at a time. The sums of gradients, losses and weights are reduced over the workers and
+/// divided once, and every worker takes the same step. Random streams are keyed by (seed, epoch, sample), so
+/// the result does not depend on the number of workers: up to rounding, or bitwise when reproducible.
+/// Gradients are sent during the backward pass of a worker's last samples (GradientExchange). One thread
+/// makes all calls.
 class Trainer {
  public:
-  /// Collective over the workers. `network` is moved to the device. The normalisation is part of the state.
+  /// Collective over the workers. The network is moved to the device. The normalisation is part of the state.
+  /// Errors, on every worker: UsageError; Error, also when memory runs out.
   Trainer(std::shared_ptr<Network> network, const TrainingSet& data, const TrainerOptions& options,
           const Device& device, const Communicator& workers);
   ~Trainer();
 
-  /// Collective over the workers: one iteration. `wish` is this worker's own; returns the strongest of any.
-  /// `elapsed_share`, of the first worker, is the part of the training's time that is over, for the learning
-  /// rate; 0 where time is not limited. With sums on the device it is only queued there. Else errors:
-  /// NonFiniteLoss when the loss or a gradient is not finite; the network is then as before.
+  /// Collective over the workers: one iteration. `wish` is this worker's own; returns the strongest of any
+  /// worker. `elapsed_share`, of the first worker: the part of the training's time that is over, for the
+  /// learning rate; 0 where the time is unlimited. With sums on the device the iteration is only queued.
+  /// Errors: OutOfMemory, perhaps on one worker alone; without sums on the device NonFiniteLoss when the loss
+  /// or the gradient is not finite, and the parameters are then unchanged.
   StopWish advance(StopWish wish, double elapsed_share = 0);
-  /// Waits for the iterations since the last report and tells of each, in order. Errors: NonFiniteLoss at the
-  /// first that is not finite; with sums on the device the network is then of no use. Every worker must ask
-  /// for it after the same iterations, so that all hear of that together.
-  void report(const std::function<void(const TrainingStep&)>& hear);
-  /// Collective over the workers: advances and reports. Nothing may wait for a report.
+  /// Passes each iteration since the last report to `receive`, in order. Waits for the device. All workers
+  /// must call it after the same iterations, so that all throw together. Errors: NonFiniteLoss at the first
+  /// iteration that is not finite; with sums on the device the network is then unusable.
+  void report(const std::function<void(const TrainingStep&)>& receive);
+  /// Collective over the workers: advance(), then report() of this one iteration. No report may be pending.
   TrainingStep step(StopWish wish, double elapsed_share = 0);
 
   std::int64_t iteration() const { return iteration_; }
   const SampleSource& samples() const { return source_; }
   const Network& network() const;
-  /// What computes the gradients, in words, and from where samples come.
+  /// Describes what computes the gradients and where samples are made.
   std::string engine_text() const;
-  /// How gradients travel, in words.
+  /// GradientExchange::text().
   const std::string& exchange_text() const;
   /// A copy of the network with the averaged weights, which predict better; null where no average is kept.
   std::shared_ptr<Network> averaged_network() const;
 
-  /// Weights, their average, batch statistics, optimizer, counters: all that step() depends on.
+  /// Stores all that step() depends on: weights, their average, batch statistics, optimizer, counters.
   void store(Checkpoint& checkpoint) const;
-  /// Continues from a stored state, bit-equally on the CPU. An average that the state lacks starts as its
-  /// weights. Errors: Error when it does not fit.
+  /// Resumes from a stored state, bit-equal on the CPU. An average that the state lacks starts from its
+  /// weights. Errors: UsageError, Error when the state does not fit.
   void restore(const Checkpoint& checkpoint, const std::string& name);
 
  private:
-  struct SampleSums;
   struct Model;
-  struct Answer;
-  Answer forward(std::int64_t first, std::int64_t count);
-  SampleSums compute_samples(std::int64_t first, std::int64_t count, const GradientReady& ready);
-  void queue_samples(std::int64_t first, std::int64_t count, const GradientReady& ready);
-  void sum_vector(bool overlapped);
-  void sum_over_workers(SampleSums& sums, bool overlapped);
+  struct Output;
+  Output forward(std::int64_t first, std::int64_t count);
+  void compute_samples(std::int64_t first, std::int64_t count, const GradientReady& ready);
+  void compute_own_samples();
+  void take_step(TrainingStep& step);
   void require_finite(const TrainingStep& step) const;
 
   TrainerOptions options_;

@@ -68,7 +68,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   }
   model_->parameters.statistics_changed();
   model_->engine->parameters_changed();
-  if (model_->sums) model_->sums->drop();
+  model_->sums.drop();
   unreported_.clear();
   source_.set_normalisation({normalisation->second[0], normalisation->second[1]});
   iteration_ = iteration->second;

@@ -57,7 +57,7 @@ inline Pass run(GradientEngine& engine, FlatParameters& parameters, std::int64_t
     at::manual_seed(static_cast<std::uint64_t>(10 * seed + s));
     const at::Tensor classes = at::randint(0, std::max<std::int64_t>(2, options.classes()),
                                            {1, leaf.size(2), leaf.size(3)}, at::kLong);
-    energy_sum(leaf, classes, at::rand({1, leaf.size(2), leaf.size(3)}), 0).backward();
+    loss_sum(leaf, classes, at::rand({1, leaf.size(2), leaf.size(3)}), 0).backward();
     pass.ready.clear();
     engine.backward(leaf.grad(), [&](std::int64_t values) { pass.ready.push_back(values); });
   }

@@ -116,7 +116,7 @@ TEST(OneDnnGradients, GoThroughDropout) {
   const auto energy_at = [&](const at::Tensor& values) {
     parameters.values().copy_(values);
     engine->parameters_changed();
-    return energy_sum(engine->forward(input, 3), classes, weights, 0);
+    return loss_sum(engine->forward(input, 3), classes, weights, 0);
   };
   at::Tensor leaf = [&] {
     parameters.values().copy_(start);
@@ -124,7 +124,7 @@ TEST(OneDnnGradients, GoThroughDropout) {
     return engine->forward(input, 3).requires_grad_(true);
   }();
   parameters.sums().zero_();
-  energy_sum(leaf, classes, weights, 0).backward();
+  loss_sum(leaf, classes, weights, 0).backward();
   engine->backward(leaf.grad(), {});
   const at::Tensor gradient = parameters.gradient().clone();
   const double square = gradient.dot(gradient).item<double>(), step = 1e-2 / std::sqrt(square);

@@ -138,7 +138,7 @@ TEST_P(Loss, EnergyWithDiceAndIgnoredPixelsAndItsGradient) {
   problem.weights = problem.weights.masked_fill(problem.classes.eq(kIgnoredClass), 0);
   for (const double dice_weight : {0.0, 0.7}) {
     at::Tensor logits = problem.logits.detach().clone().requires_grad_(true);
-    const at::Tensor energy = energy_sum(logits, problem.classes, problem.weights, dice_weight);
+    const at::Tensor energy = loss_sum(logits, problem.classes, problem.weights, dice_weight);
     EXPECT_NEAR(energy.item<double>(), naive_energy(problem, dice_weight), 1e-10 * energy.item<double>());
     energy.backward();
     const at::Tensor gradient = logits.grad().flatten(), flat = problem.logits.flatten();
@@ -175,11 +175,11 @@ TEST_P(Loss, EnergyIsASumOverSamples) {
   const Problem problem = random_problem(GetParam(), at::kDouble);
   double sum = 0;
   for (std::int64_t b = 0; b < 2; ++b) {
-    sum += energy_sum(problem.logits.narrow(0, b, 1), problem.classes.narrow(0, b, 1),
-                      problem.weights.narrow(0, b, 1), 0.5)
+    sum += loss_sum(problem.logits.narrow(0, b, 1), problem.classes.narrow(0, b, 1),
+                    problem.weights.narrow(0, b, 1), 0.5)
                .item<double>();
   }
-  EXPECT_NEAR(sum, energy_sum(problem.logits, problem.classes, problem.weights, 0.5).item<double>(),
+  EXPECT_NEAR(sum, loss_sum(problem.logits, problem.classes, problem.weights, 0.5).item<double>(),
               1e-10 * sum);
 }
 

@@ -1,4 +1,4 @@
-#include "workers/train/device_sums.h"
+#include "workers/train/step_sums.h"
 
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
@@ -15,8 +15,8 @@ at::Tensor classes_of(const std::vector<std::int64_t>& classes) {
   return at::tensor(classes, at::kLong).view({1, 1, static_cast<std::int64_t>(classes.size())});
 }
 
-TEST(DeviceSums, SumsThenDivides) {
-  DeviceSums sums(at::kCPU);
+TEST(StepSums, SumsThenDivides) {
+  StepSums sums(at::kCPU);
   for (const double clip : {0.0, 2.5, 100.0}) {
     sums.clear();
     sums.add(at::scalar_tensor(6.0F), at::full({1, 1, 4}, 0.5), classes_of({0, 1, 1, 0}),
@@ -28,9 +28,9 @@ TEST(DeviceSums, SumsThenDivides) {
     EXPECT_NEAR(gradient[0].item<double>(), 0.6 * length, 1e-5) << clip;
     EXPECT_NEAR(gradient[1].item<double>(), 0.8 * length, 1e-5) << clip;
   }
-  const std::vector<DeviceSums::Row> rows = sums.read();
+  const std::vector<StepSums::Means> rows = sums.read();
   ASSERT_EQ(rows.size(), 3U) << "all steps since the last read";
-  for (const DeviceSums::Row& row : rows) {
+  for (const StepSums::Means& row : rows) {
     EXPECT_DOUBLE_EQ(row.loss, 9.0 / 4);
     EXPECT_DOUBLE_EQ(row.pixel_error, 3.0 / 5);
     EXPECT_NEAR(row.gradient_norm, 5, 1e-12);
@@ -38,20 +38,20 @@ TEST(DeviceSums, SumsThenDivides) {
   EXPECT_TRUE(sums.read().empty());
 }
 
-TEST(DeviceSums, ABatchWithoutWeightTeachesNothing) {
-  DeviceSums sums(at::kCPU);
+TEST(StepSums, ZeroWeightGivesZeroGradient) {
+  StepSums sums(at::kCPU);
   sums.add(at::scalar_tensor(0.0F), at::zeros({1, 1, 1}), classes_of({1}), classes_of({kIgnoredClass}));
   at::Tensor gradient = at::zeros({3});
   sums.finish(gradient, 1);
   EXPECT_EQ(gradient.abs().max().item<double>(), 0);
-  const DeviceSums::Row row = sums.read().front();
+  const StepSums::Means row = sums.read().front();
   EXPECT_EQ(row.loss, 0);
   EXPECT_EQ(row.pixel_error, 0);
   EXPECT_EQ(row.gradient_norm, 0);
 }
 
-TEST(DeviceSums, WhatIsNotFiniteIsTold) {
-  DeviceSums sums(at::kCPU);
+TEST(StepSums, ReportsANonFiniteGradient) {
+  StepSums sums(at::kCPU);
   sums.add(at::scalar_tensor(1.0F), at::ones({1, 1, 1}), classes_of({1}), classes_of({1}));
   at::Tensor gradient = at::tensor(std::vector<float>{1, std::numeric_limits<float>::quiet_NaN()});
   sums.finish(gradient, 1);
