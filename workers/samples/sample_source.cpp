@@ -35,7 +35,7 @@ SampleDraw SampleSource::draw_once(std::size_t volume, RandomStream& random) con
   const PixelBounds& region = data.region();
   const std::int64_t output = geometry_.output_side(options_.tile_side);
   const auto place = [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t room = end - begin - output;  // below 0: the output hangs over
+    const std::int64_t room = end - begin - output;  // below 0: the output exceeds the section
     return begin + random.integer(std::min<std::int64_t>(0, room), std::max<std::int64_t>(0, room));
   };
   SampleDraw drawn;
@@ -48,18 +48,18 @@ SampleDraw SampleSource::draw_once(std::size_t volume, RandomStream& random) con
 }
 
 double SampleSource::foreground(const SampleDraw& draw) const {
-  const Sample answer =
+  const Sample targets =
       data_.volume(draw.volume)
-          .cut_answer(draw.at.z, draw.at.y, draw.at.x, options_.tile_side, geometry_, draw.warp);
+          .cut_targets(draw.at.z, draw.at.y, draw.at.x, options_.tile_side, geometry_, draw.warp);
   std::int64_t judged = 0, foreground = 0;
-  for (const std::uint8_t c : answer.classes) {
+  for (const std::uint8_t c : targets.classes) {
     judged += c != kIgnoredClass ? 1 : 0;
     foreground += c != kIgnoredClass && c > 0 ? 1 : 0;
   }
   return judged == 0 ? 0 : static_cast<double>(foreground) / static_cast<double>(judged);
 }
 
-/// Another place of the same volume for a sample with too little foreground, so that volumes keep their
+/// A sample with too little foreground is drawn again from the same volume, so that volumes keep their
 /// shares.
 SampleDraw SampleSource::draw(RandomStream& random) const {
   const std::size_t volume = data_.count() == 1 ? 0 : data_.volume_at(random.uniform());

@@ -108,7 +108,7 @@ SectionView TrainingData::first_section() const {
 }
 
 void TrainingData::measure() {
-  // Of the raw voxels held, those of the context sections and around the region are not trained on.
+  // The held raw voxels of context sections and around the region are not training voxels.
   const Box trained = label_box_.relative_to(raw_box_.begin);
   const Index3 held = raw_.shape, sides = trained.shape();
   with_voxel_type(raw_.type, [&](auto zero) {
@@ -152,7 +152,7 @@ std::vector<float> normalised(const VoxelBuffer& raw, double mean, double std) {
 
 }  // namespace
 
-/// Mirrored at the ends of what is held in y and x, which without a region are the section's.
+/// Mirrored at the ends of the held box in y and x, which without a region are those of the section.
 VoxelBuffer TrainingData::cut_raw(const Box& box) const {
   const Index3 origin{0, raw_box_.begin.y, raw_box_.begin.x};
   return cut_mirrored(raw_, raw_box_.relative_to(origin), box.relative_to(origin),
@@ -178,7 +178,7 @@ VoxelBuffer TrainingData::cut_labels(const VoxelBuffer& held, const Box& box) co
   return result;
 }
 
-/// `input_begin`: the first input pixel, of the labelled section.
+/// `input_begin`: the first input pixel in the labelled section.
 void TrainingData::cut_input(const Index3& input_begin, double mean, double std, const SampleWarp& warp,
                              Sample& sample) const {
   const Index3 context{options_.context, 0, 0};
@@ -205,8 +205,8 @@ void TrainingData::cut_input(const Index3& input_begin, double mean, double std,
   }
 }
 
-Sample TrainingData::cut_answer(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
-                                const NetworkGeometry& geometry, const SampleWarp& warp) const {
+Sample TrainingData::cut_targets(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
+                                 const NetworkGeometry& geometry, const SampleWarp& warp) const {
   Sample sample;
   sample.channels = network_channels();
   sample.sections = 2 * options_.context + 1;
@@ -214,7 +214,7 @@ Sample TrainingData::cut_answer(std::int64_t z, std::int64_t y, std::int64_t x, 
   sample.output_side = geometry.output_side(input_side);
   const std::int64_t lost = (input_side - sample.output_side) / 2;
   Box output{{z, y, x}, {z + 1, y + sample.output_side, x + sample.output_side}};
-  std::vector<std::size_t> nearest;  // empty: every pixel as it is
+  std::vector<std::size_t> nearest;  // empty: the identity
   if (!warp.is_identity()) {
     const std::vector<Place> outputs = source_places(warp, input_side, lost, sample.output_side);
     const PixelBounds bounds = bounds_of(outputs, 1);
@@ -237,7 +237,7 @@ Sample TrainingData::cut_answer(std::int64_t z, std::int64_t y, std::int64_t x, 
 Sample TrainingData::cut(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
                          const NetworkGeometry& geometry, double mean, double std,
                          const SampleWarp& warp) const {
-  Sample sample = cut_answer(z, y, x, input_side, geometry, warp);
+  Sample sample = cut_targets(z, y, x, input_side, geometry, warp);
   sample.black = static_cast<float>(-mean / std);
   const std::int64_t lost = (input_side - sample.output_side) / 2;
   cut_input({z, y - lost, x - lost}, mean, std, warp, sample);

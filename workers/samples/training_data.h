@@ -33,40 +33,40 @@ struct RawSums {
 struct TrainingDataOptions {
   DatasetName raw, labels;
   Sections sections;         ///< those to train on
-  std::int64_t classes = 2;  ///< that labels tell apart; 2: voxels above 0 are class 1
-  std::int64_t context = 0;  ///< sections before and after the labelled one that the network sees
+  std::int64_t classes = 2;  ///< of the network; 2: voxels above 0 are class 1
+  std::int64_t context = 0;  ///< sections before and after the labelled one in the input
   LabelKind label_kind = LabelKind::classes;
   std::optional<std::int64_t> ignore_label = std::nullopt;  ///< voxels of this value are not trained on
   WeightMapOptions weight_map = {};
-  int threads = 1;                                   ///< that compute the weight map
+  int threads = 1;                                   ///< for the weight map
   bool invert_labels = false;                        ///< 0 is class 1: LabelOptions::invert
-  std::optional<PixelBounds> region = std::nullopt;  ///< of each section: no other pixel is trained on
-  std::int64_t reach = 1024;  ///< pixels seen around the region; what lies beyond is mirrored
+  std::optional<PixelBounds> region = std::nullopt;  ///< the pixels of each section to train on; none: all
+  std::int64_t reach = 1024;  ///< pixels of input around the region; beyond them the input is mirrored
 
   LabelOptions label_options() const { return {classes, label_kind, ignore_label, invert_labels}; }
 };
 
-/// One training input with its answer. Square; before augmentation.
+/// One training input with its targets. Square; before augmentation.
 struct Sample {
   std::int64_t channels = 1;
   std::int64_t sections = 1;  ///< the labelled one is in the middle; channel c is of section c % sections
-  float black = 0;            ///< what a raw 0 is
+  float black = 0;            ///< the normalised value of a raw 0
   std::int64_t input_side = 0, output_side = 0;
   std::vector<float> input;           ///< (channels, input_side, input_side), normalised
   std::vector<std::uint8_t> classes;  ///< (output_side, output_side), class of each pixel, or kIgnoredClass
-  std::vector<float> border;          ///< likewise, the weight map's border part; empty where there is none
+  std::vector<float> border;          ///< likewise, the border part of the weight map; empty: none
 };
 
-/// One section as it is held, its region alone: (y, x) each.
+/// The region of one held section: (y, x) each.
 struct SectionView {
   std::int64_t z = 0, height = 0, width = 0;
   std::vector<float> raw;  ///< of the first channel
   std::span<const std::uint8_t> classes;
-  std::span<const float> border;  ///< empty where there is no such part
+  std::span<const float> border;  ///< border part of the weight map; empty: none
 };
 
-/// The annotated sections of one volume, held in memory. The first use of a section with NaN, or of labels
-/// with more classes than said, is an Error naming the place.
+/// The annotated sections of one volume, held in memory. Thread-safe. The first use of a section with NaN, or
+/// of labels with a class that does not exist, throws an Error that names the position.
 class TrainingData {
  public:
   /// Errors: Error for unreadable data; UsageError when raw and labels differ in shape or the sections or the
@@ -77,24 +77,24 @@ class TrainingData {
   const TrainingDataOptions& options() const { return options_; }
   std::int64_t network_channels() const { return raw_info_.channels * (2 * options_.context + 1); }
 
-  /// The pixels of a section that are trained on: the region, or all.
+  /// The pixels of a section to train on: the region, or all.
   const PixelBounds& region() const { return region_; }
-  /// Pixels that are trained on, ignored ones counted in.
+  /// The number of training pixels, including ignored ones.
   double pixels() const;
 
-  /// Mean and standard deviation of the raw voxels that are trained on.
+  /// Mean and standard deviation of the raw training voxels.
   double mean() const { return normalisation_.mean; }
   double std() const { return normalisation_.std; }
   const Normalisation& normalisation() const { return normalisation_; }
   const RawSums& raw_sums() const { return raw_sums_; }
-  /// Voxels of each class in the training sections, without ignored ones.
+  /// The number of voxels of each class in the training sections, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
-  /// What is held, and of which boxes of the volume.
+  /// The held voxels and their boxes in the volume.
   struct Held {
     const VoxelBuffer& raw;
     const Box& raw_box;
     const VoxelBuffer& classes;  ///< uint8
-    const VoxelBuffer& border;   ///< float32; empty where the weight map has no such part
+    const VoxelBuffer& border;   ///< float32; empty: the weight map has no border part
     const Box& label_box;
   };
   Held held() const { return {raw_, raw_box_, classes_, border_, label_box_}; }
@@ -102,16 +102,15 @@ class TrainingData {
   /// The first training section, for pictures: (y, x).
   SectionView first_section() const;
 
-  /// The sample whose output starts at (z, y, x); beyond the section everything is mirrored, outputs beyond a
-  /// region are ignored. The input is
-  /// normalised with (v - mean) / std. A warp that is no identity resamples once: the input bicubically,
-  /// classes and border weights from the nearest pixel, so that a weight stays with its label. Safe to call
-  /// from several threads.
+  /// The sample whose output starts at (z, y, x). Beyond the section everything is mirrored; outputs beyond a
+  /// region are ignored. The input is normalised: (v - mean) / std. A warp other than the identity resamples
+  /// once: the input bicubically, classes and border weights from the nearest pixel, so that a weight stays
+  /// with its label.
   Sample cut(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
              const NetworkGeometry& geometry, double mean, double std, const SampleWarp& warp = {}) const;
-  /// The same sample's classes and border weights alone.
-  Sample cut_answer(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
-                    const NetworkGeometry& geometry, const SampleWarp& warp = {}) const;
+  /// The classes and border weights of that sample, without its input.
+  Sample cut_targets(std::int64_t z, std::int64_t y, std::int64_t x, std::int64_t input_side,
+                     const NetworkGeometry& geometry, const SampleWarp& warp = {}) const;
 
  private:
   void measure();
@@ -123,7 +122,7 @@ class TrainingData {
 
   TrainingDataOptions options_;
   VolumeInfo raw_info_;
-  Box raw_box_, label_box_;  ///< what is held
+  Box raw_box_, label_box_;  ///< the held boxes
   PixelBounds region_;
   VoxelBuffer raw_;
   VoxelBuffer classes_;  ///< uint8, of label_box_
@@ -133,10 +132,11 @@ class TrainingData {
   std::vector<std::int64_t> class_counts_;
 };
 
-/// Throws UsageError unless the two volumes have one shape and hold the sections.
+/// Throws UsageError unless the two volumes have the same shape.
 void require_same_shape(const VolumeInfo& raw, const VolumeInfo& labels);
+/// Throws UsageError, naming `key`, unless the volume has the sections.
 void require_sections(const Sections& sections, const VolumeInfo& volume, const std::string& key);
-/// Throws UsageError unless the region is within the volume's sections.
+/// Throws UsageError, naming `key`, unless the region is inside the volume's sections.
 void require_region(const PixelBounds& region, const VolumeInfo& volume, const std::string& key);
 
 }  // namespace tessera
