@@ -15,10 +15,10 @@ namespace tessera {
 namespace {
 
 constexpr double kSlowDisk = 50e6;  ///< bytes per second
-/// Iterations between two waits for the device: a fraction of a second of the paper's network.
+/// Iterations between two waits for the device: with the paper's network a fraction of a second.
 constexpr std::int64_t kReportEveryOnCuda = 20;
 
-/// One training on one worker: what must be remembered between iterations.
+/// One training on one worker.
 class Loop {
  public:
   Loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& setup)
@@ -42,7 +42,7 @@ class Loop {
       tell(event(TrainingEvent::failed));
       return {false, false, error.what()};
     } catch (const UsageError& error) {
-      throw Error(error.what());  // by now one worker's alone: the coordinator waits for the others
+      throw Error(error.what());  // perhaps on this worker alone: it must end the job
     }
   }
 
@@ -65,9 +65,9 @@ class Loop {
       const std::int64_t iteration = trainer_.iteration();
       const bool last = iteration == config.iterations || stop == StopWish::time_is_up;
       const bool saves = stop != StopWish::none || last || iteration % config.checkpoint_every == 0;
-      // After a signal every second counts: save, no scores.
+      // After a signal time is short: save, without a validation.
       validation_due_ = last || iteration % config.validate_every == 0;
-      // Nothing is validated or saved before it is known to be finite.
+      // A step is validated or saved only after it is known to be finite.
       if (saves || validation_due_ || iteration % report_every_ == 0)
         trainer_.report([this](const TrainingStep& step) { tell_step(step); });
       longest_step_s_ = std::max(longest_step_s_, seconds_now() - step_begin_s);
@@ -85,7 +85,7 @@ class Loop {
   bool lead() const { return setup_.workers.rank() == 0; }
   double elapsed_s() const { return setup_.elapsed_before_s + seconds_now() - begin_s_; }
 
-  /// The same on every worker, for the scores are.
+  /// The same on every worker, because the scores are.
   bool patience_is_over() const {
     const std::int64_t patience = setup_.config.train.patience;
     return patience > 0 && best_.without_best() >= patience;
@@ -105,12 +105,12 @@ class Loop {
     return minutes > 0 && lead() && elapsed_s() >= 60 * minutes ? StopWish::time_is_up : StopWish::none;
   }
 
-  /// If the training does not stop after the coming iteration: until it has stopped after the one behind it.
+  /// The time until the training could stop after the next iteration but one.
   double seconds_to_next_chance() const {
     const std::int64_t next = trainer_.iteration() + 1;
     const bool validates =
         next % setup_.config.train.validate_every == 0 || next == setup_.config.train.iterations;
-    // A validation that nobody has seen yet is taken for ten iterations.
+    // Before the first validation: ten iterations.
     const double validation_s = longest_validation_s_ > 0 ? longest_validation_s_ : 10 * longest_step_s_;
     return 2 * longest_step_s_ + 2 * longest_save_s_ + (validates ? validation_s : 0);
   }
@@ -192,7 +192,7 @@ class Loop {
     const CheckpointFolder folder = setup_.folder.checkpoints();
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
-    // Without held-out sections the newest is the best there is.
+    // Without held-out sections the newest checkpoint counts as the best.
     if (setup_.validation.empty()) write_checkpoint_file(folder.best(), checkpoint());
     longest_save_s_ = std::max(longest_save_s_, seconds_now() - save_begin_s);
     TrainingEvent made = event(TrainingEvent::checkpoint);
@@ -204,11 +204,11 @@ class Loop {
   const TrainingSet& data_;
   const TrainingLoop& setup_;
   BestValidation best_;
-  TrainingStep last_step_;  ///< that was reported
+  TrainingStep last_step_;  ///< the last one reported
   bool validation_due_ = false, for_time_ = false;
   std::int64_t report_every_;  ///< the same on every worker
   double begin_s_;
-  /// Of this start; a checkpoint's first from its size, at a slow disk's rate.
+  /// Of this start. The time of a checkpoint starts as its size at the rate of a slow disk.
   double longest_step_s_ = 0, longest_validation_s_ = 0, longest_save_s_ = 0;
 };
 

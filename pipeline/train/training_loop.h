@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-/// What a training starts from and how it tells of itself.
+/// What a training starts from and how it reports.
 struct TrainingLoop {
   const ExperimentConfig& config;
   const RunFolder& folder;
@@ -17,29 +17,29 @@ struct TrainingLoop {
   const Communicator& workers;
   std::int64_t validation_budget = 0;             ///< bytes for activations
   std::vector<ValidationVolume> validation = {};  ///< empty: none
-  bool several_volumes = false;                   ///< pictures say which
-  std::int64_t context = 0;                       ///< sections seen before and after the labelled one
+  bool several_volumes = false;                   ///< pictures name the volume
+  std::int64_t context = 0;                       ///< sections before and after the labelled one in the input
   double elapsed_before_s = 0;                    ///< of the parts before a resume
-  bool validation_due = false;             ///< a signal came where a validation belonged: first thing now
-  BestValidation best = BestValidation();  ///< of the parts before a resume
-  WallTime wall_time = WallTime(std::nullopt);  ///< the lead worker's counts
+  bool validation_due = false;                    ///< a signal prevented a due validation: validate first
+  BestValidation best = BestValidation();         ///< of the parts before a resume
+  WallTime wall_time = WallTime(std::nullopt);    ///< only the lead worker's is used
   /// Whether this worker has been asked to stop.
   std::function<bool()> stop_asked = {};
-  /// Called on the lead worker. Of `saving`, which comes before a checkpoint is written, it returns when all
-  /// rows told are in metrics.csv: a training killed at any instant then lacks none that its checkpoint has
-  /// left behind.
+  /// Called on the lead worker. `saving` comes before a checkpoint is written; for it the function returns
+  /// when all rows reported so far are in metrics.csv. So a training killed at any instant has all rows up to
+  /// its last checkpoint.
   std::function<void(const TrainingEvent&)> tell = {};
 };
 
-/// Collective over the workers: trains to the end of iterations, minutes or patience, or until a signal, or
-/// until the job's time allows no further iteration with its checkpoint; validates, writes checkpoints (the
-/// lead worker does) and previews on the way, and the last checkpoint at the end. Every start does one
-/// iteration at least. A loss that is not finite ends it on every worker, after the coordinator was told.
-/// Other errors may be one worker's alone.
+/// Collective over the workers. Trains until iterations, minutes or patience are over, a signal comes, or the
+/// job's time allows no further iteration with its checkpoint. Every start makes at least one iteration.
+/// Validates, and the lead worker writes checkpoints, the last one at the end, and previews. A loss that is
+/// not finite ends the training on every worker, after an event to the coordinator. Errors: may be one
+/// worker's alone.
 struct TrainingEnd {
   bool stopped_early = false;
-  bool for_time = false;  ///< and not for a signal; known to the lead worker
-  std::string failure;    ///< what was not finite, where; "" for none
+  bool for_time = false;  ///< because of the time limit, not of a signal; set on the lead worker
+  std::string failure;    ///< the message of NonFiniteLoss; "": none
 };
 TrainingEnd run_training_loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& loop);
 

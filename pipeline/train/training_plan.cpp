@@ -12,9 +12,9 @@
 namespace tessera {
 namespace {
 
-/// Where an automatic tile is at most: the paper's; for 'same' padding, about its output.
+/// The largest automatic tile: the paper's input side; for 'same' padding about the paper's output side.
 constexpr std::int64_t kAutomaticTile = 572, kAutomaticSameTile = 384;
-/// Activations of one tile of a validation.
+/// Bytes for the activations of one tile of a validation.
 constexpr std::int64_t kValidationBudget = std::int64_t{2} << 30;
 
 /// The paper's tile, or the smallest whose output covers a smaller section.
@@ -68,7 +68,7 @@ TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<Ann
       training_memory(described, plan.tile_side, plan.tile_side, resources.precision, resources.cuda) +
       average_bytes;
   require_memory(plan, config, resources.memory);
-  // Never less than the smallest tile needs: whether that fits is judged with the rest of the memory.
+  // At least what the smallest tile needs; whether it fits is checked below, with the rest of the memory.
   const NetworkTraits network(described);
   const std::int64_t smallest = network.geometry.input_side_for(network.geometry.alignment);
   plan.validation_budget =
@@ -79,9 +79,8 @@ TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<Ann
     const PixelBounds bounds = one.bounds();
     const Index3 section{1, bounds.y_end - bounds.y_begin, bounds.width()};
     const Index3 tile = choose_tile(network, section, one.raw.shape, demand);
-    // The trained network, its gradient and optimizer stay; the copy that predicts comes in addition (an
-    // average and the network that it is put into, too), and of one section its raw voxels, probabilities and
-    // labels.
+    // The trained network, its gradient and optimizer stay. In addition: the copy that predicts (also the
+    // average and the network that takes it), and the raw voxels, probabilities and labels of one section.
     const std::int64_t pixel = one.raw.channels * size_of(one.raw.type) + 8 + size_of(one.labels.type) + 2;
     plan.validation_bytes =
         std::max(plan.validation_bytes, memory_of_tile(network, tile, one.raw.shape, demand) +

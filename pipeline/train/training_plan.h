@@ -11,22 +11,22 @@
 
 namespace tessera {
 
-/// How a training will go: a function of the experiment and its volumes.
+/// The derived settings of a training: a function of the experiment and its volumes.
 struct TrainingPlan {
   std::int64_t tile_side = 572;        ///< of the network's input
-  std::int64_t context = 0;            ///< sections seen before and after the labelled one
-  std::int64_t data_bytes = 0;         ///< of the volumes that are trained on, held by every worker
+  std::int64_t context = 0;            ///< sections before and after the labelled one in the input
+  std::int64_t data_bytes = 0;         ///< of the training volumes, held by every worker
   std::int64_t training_bytes = 0;     ///< of one worker, by the memory model
-  std::int64_t validation_bytes = 0;   ///< likewise, while it predicts held-out sections
+  std::int64_t validation_bytes = 0;   ///< likewise, during a validation
   std::int64_t validation_budget = 0;  ///< for the activations of one tile of a validation
 
   std::int64_t memory_per_worker() const { return data_bytes + std::max(training_bytes, validation_bytes); }
 };
 
-/// Without a limit: the plan is only looked at.
+/// No limit: for a plan that is only displayed.
 constexpr std::int64_t kAnyMemory = std::numeric_limits<std::int64_t>::max();
 
-/// What a worker computes with.
+/// The resources of a worker.
 struct TrainingResources {
   std::int64_t memory = kAnyMemory;  ///< bytes that are available to it
   Precision precision = Precision::float32;
@@ -36,8 +36,8 @@ struct TrainingResources {
 /// The precision that `train.precision` asks for; automatic: bfloat16 where this device is faster in it.
 Precision training_precision(const ExperimentConfig& config, bool cuda);
 
-/// Errors: UsageError where config and volumes do not go together, or, naming what to lower, where a worker
-/// needs more memory than it has.
+/// Errors: UsageError when config and volumes do not fit together, or when a worker needs more memory than it
+/// has, naming the settings to lower.
 TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes,
                            const TrainingResources& resources);
 

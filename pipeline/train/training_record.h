@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-/// How the last start of a training was run, for training.json in the run folder.
+/// The setting and the end of the last start of a training, for training.json in the run folder.
 struct TrainingRecord {
   struct Worker {
     int rank = 0;
@@ -22,14 +22,14 @@ struct TrainingRecord {
   std::string resumed_from;     ///< the checkpoint; "" for a new training
   std::string started;          ///< UTC, such as 2026-11-22T19:07:49Z
   std::string end = "running";  ///< or "done", "stopped", "failed"
-  std::string ended_early;  ///< why, where something else than the iterations or the time ended it; "" else
+  std::string ended_early;      ///< why, if neither the iterations nor the time ended it; "" otherwise
 
-  /// Writes it aside and puts it in place. Errors: Error.
+  /// Replaces the file atomically. Errors: Error.
   void write(const RunFolder& folder) const;
 };
 
-/// Collective. The record of a training that starts now, with the workers of every rank; `device` is none for
-/// a rank that is no worker.
+/// Collective. The record of a training that starts now, with all workers. `device`: a description; "" on a
+/// rank that is not a worker.
 TrainingRecord start_training_record(const Communicator& world, const std::string& device);
 
 }  // namespace tessera

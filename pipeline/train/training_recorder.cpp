@@ -28,10 +28,10 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
     try {
       iteration = std::stoll(line, &used);
     } catch (const std::exception&) {
-      continue;  // a row that a kill cut short
+      continue;  // an incomplete row: the training was killed
     }
     if (used == 0 || line[used] != ',' || iteration > last_iteration) continue;
-    // An older version wrote fewer columns: those are empty.
+    // Rows of older versions have fewer columns: the others stay empty.
     const auto missing =
         std::count(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(rows.find('\n')), ',') -
         std::count(line.begin(), line.end(), ',');
@@ -112,8 +112,7 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       }
       spdlog::info(
           "{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting "
-          "for samples, "
-          "{:.1f} % for gradients to travel",
+          "for samples, {:.1f} % for the exchange of gradients",
           stopped_ ? "stopped" : "trained", event.training.iteration, duration_text(event.elapsed_s),
           pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
           100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),

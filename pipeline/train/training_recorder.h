@@ -13,7 +13,7 @@
 
 namespace tessera {
 
-/// What the lead worker tells the coordinator, as one message.
+/// A message of the lead worker to the coordinator.
 struct TrainingEvent {
   enum Kind : std::int32_t { step, validation, saving, checkpoint, finished, stopped, failed };
   Kind kind = step;
@@ -23,22 +23,23 @@ struct TrainingEvent {
   ValidationScores scores;   ///< of a validation
   bool best_so_far = false;
   std::int64_t validations_in_vain =
-      0;  ///< of an end: so many without a new best ended it; 0: something else did
+      0;  ///< of an end by patience: validations without a new best; 0: another end
 };
 
-/// Writes metrics.csv and the log, and draws the progress, on the coordinator.
+/// Writes metrics.csv and the log, and shows the progress, on the coordinator. Not thread-safe.
 class TrainingRecorder {
  public:
-  /// `first_iteration`: the last finished one, 0 for a new training; rows beyond it are dropped.
+  /// `first_iteration`: the last finished one; 0 for a new training. Later rows of the file are dropped.
+  /// Errors: Error when the file cannot be written.
   TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
                    bool show_progress);
 
-  /// A step's row is written with the event after it, which may bring its validation: with `saving` at the
-  /// latest.
+  /// Takes the next event. The row of a step is written with the event after it, which may be its validation,
+  /// and at the latest with `saving`. Errors: Error when the file cannot be written.
   void hear(const TrainingEvent& event);
   bool ended() const { return ended_; }
   bool stopped() const { return stopped_; }
-  /// Why a training ended before its iterations and its time, in words; "" where it did not.
+  /// Why a training ended before its iterations and its time; "" if it did not.
   const std::string& ended_early() const { return ended_early_; }
 
  private:
@@ -49,7 +50,7 @@ class TrainingRecorder {
   std::int64_t last_iteration_ = 0;
   double last_loss_ = 0, waiting_ = 0, exchange_ = 0;
   std::int64_t steps_ = 0;
-  std::optional<TrainingEvent> pending_;  ///< a step whose row waits for a validation
+  std::optional<TrainingEvent> pending_;  ///< a step whose row is not written yet
   bool ended_ = false, stopped_ = false;
   std::string ended_early_;
 

@@ -21,7 +21,7 @@ std::optional<PixelBounds> region_of(const VolumeConfig& said, const Index3& sha
   return PixelBounds{begin.y, begin.x, end.y, end.x};
 }
 
-/// The labels that belong to a raw volume. `pattern`: of the raw volume, with wildcards.
+/// The labels that belong to a raw volume. `pattern`: the raw volume's name with wildcards.
 VolumeInfo labels_info(const VolumeConfig& said, const DatasetName& raw, const DatasetName& pattern) {
   try {
     return VolumeReader(*said.labels).info();
@@ -32,13 +32,13 @@ VolumeInfo labels_info(const VolumeConfig& said, const DatasetName& raw, const D
   }
 }
 
-/// What the files hold of one volume of an entry.
+/// One volume of an entry, as found in its files.
 struct FoundVolume {
   std::size_t entry = 0;
   VolumeInfo raw, labels;
 };
 
-/// Looks into the files of every entry. Errors: Error.
+/// Opens the files of every entry. Errors: Error.
 std::vector<FoundVolume> look_up(const std::vector<VolumeConfig>& entries) {
   std::vector<FoundVolume> found;
   for (std::size_t entry = 0; entry < entries.size(); ++entry) {
@@ -56,10 +56,10 @@ std::vector<FoundVolume> look_up(const std::vector<VolumeConfig>& entries) {
   return found;
 }
 
-/// Collective: what the root has found, on every rank.
+/// Collective: the root's result, on every rank.
 void broadcast_found(std::vector<FoundVolume>& found, const Communicator& world) {
   std::vector<VolumeInfo> volumes;
-  std::string entries;  // the number of each one's
+  std::string entries;  // the entry number of each volume
   for (const FoundVolume& one : found) {
     volumes.insert(volumes.end(), {one.raw, one.labels});
     entries += std::to_string(one.entry) + " ";
@@ -92,7 +92,8 @@ AnnotatedVolume annotated(const VolumeConfig& entry, FoundVolume found) {
   return volume;
 }
 
-/// The sampling weight of an entry, shared by its volumes, those from `first` on, according to their pixels.
+/// Divides the sampling weight of an entry among its volumes, those from `first` on, in proportion to their
+/// pixels.
 void share_sampling_weight(double weight, std::size_t first, std::vector<AnnotatedVolume>& volumes) {
   const auto pixels = [](const AnnotatedVolume& one) {
     const PixelBounds b = one.bounds();
@@ -124,14 +125,14 @@ void require_fair_scores(const std::vector<AnnotatedVolume>& volumes) {
         continue;
       }
       throw UsageError(
-          fmt::format("{} holds out sections of {} that {} trains on: scores on them would mean nothing",
+          fmt::format("{} holds out sections of {} that {} trains on: scores on them would be meaningless",
                       held_out.said.key, held_out.raw.name.text(), trained.said.key));
     }
   }
 }
 
-/// Collective over the workers. Of each volume that is held out whole, the mean and deviation of its
-/// sections: one worker reads them, the others add zeros, so that the bits are the same for any number of
+/// Collective over the workers. For each volume that is held out entirely, the mean and deviation of its
+/// sections. One worker reads them and the others add zeros, so that the bits are the same for any number of
 /// workers.
 std::vector<Normalisation> own_normalisations(const std::vector<AnnotatedVolume>& volumes,
                                               const Communicator& workers) {

@@ -13,7 +13,7 @@
 
 namespace tessera {
 
-/// An annotated volume of an experiment, looked up in its files.
+/// An annotated volume of an experiment, with what its files say of it.
 struct AnnotatedVolume {
   VolumeConfig said;  ///< wildcards filled in; `sampling_weight` is this volume's own
   VolumeInfo raw, labels;
@@ -25,25 +25,25 @@ struct AnnotatedVolume {
   PixelBounds bounds() const { return region.value_or(PixelBounds{0, 0, raw.shape.y, raw.shape.x}); }
 };
 
-/// Collective. The volumes of `data:`, each wildcard expanded to one volume for every match, in the order of
-/// the file. A volume of the list without sections of its own is trained on whole. The root looks into the
-/// files. Errors, on every rank: AgreedError for what is not in the files; UsageError, naming the key, for
-/// shapes, sections, regions and channels that do not go together, and for sections that are trained on and
-/// held out.
+/// Collective. The volumes of `data:` in the order of the config file; a wildcard becomes one volume per
+/// match. A volume of the list without sections of its own is used entirely for training. Only the root opens
+/// the files. Errors, on every rank: AgreedError for what the files lack; UsageError, naming the key, for
+/// shapes, sections, regions and channels that do not fit together, and for sections that are both trained on
+/// and held out.
 std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Communicator& world);
 
-/// Those that are trained on. `context` and `tile_side` are the plan's.
+/// The training volumes. `context` and `tile_side`: those of the plan.
 TrainingSetOptions training_set_options(const ExperimentConfig& config,
                                         const std::vector<AnnotatedVolume>& volumes, std::int64_t context,
                                         std::int64_t tile_side, int threads);
 
-/// Collective over the workers. Those with held-out sections. With `normalisation: volume` each has the mean
-/// and deviation of its training sections, or, where there are none, of the held-out ones, which one worker
-/// reads for it; else the values are the trainer's to fill in. Errors: AgreedError.
+/// Collective over the workers. The volumes with held-out sections. With `normalisation: volume` each has the
+/// mean and deviation of its training sections, or, without any, of the held-out ones, which one worker reads
+/// for it. Otherwise the training loop sets the values. Errors: AgreedError.
 std::vector<ValidationVolume> validation_volumes(const std::vector<AnnotatedVolume>& volumes,
                                                  const TrainingSet& data, const Communicator& workers);
 
-/// Bytes that a worker holds of the volumes that are trained on.
+/// Bytes of the training volumes that a worker holds.
 std::int64_t held_bytes(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes,
                         std::int64_t context, std::int64_t tile_side);
 

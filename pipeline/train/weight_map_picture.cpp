@@ -13,7 +13,7 @@ namespace {
 
 using Colour = std::array<double, 3>;
 
-/// Black, blue, orange (of Okabe and Ito's set), white: growing in lightness.
+/// Black, blue, orange (Okabe and Ito's palette), white: increasing lightness.
 constexpr std::array<Colour, 4> kColours{Colour{0, 0, 0}, Colour{0, 114, 178}, Colour{230, 159, 0},
                                          Colour{255, 255, 255}};
 

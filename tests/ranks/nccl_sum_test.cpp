@@ -51,7 +51,7 @@ TEST(NcclExchange, SumsInBucketsWhileTheFrontGrows) {
   }
 }
 
-TEST(NcclSum, AWorkerWithoutItMeansNobodyUsesIt) {
+TEST(NcclSum, IsUnusedUnlessEveryWorkerHasIt) {
   if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;
   const bool lacking = world().rank() == world().size() - 1;

@@ -87,7 +87,7 @@ void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind,
   if (options.average_decay == 0) return;
   const auto average = together.averaged_network()->parameters(),
              own_average = own.averaged_network()->parameters();
-  // Kernels only: a bias ahead of batch norm has no gradient but rounding, which Adam makes as large as any.
+  // Kernels only: the gradient of a bias before batch norm is rounding noise, which Adam amplifies.
   int kernels = 0;
   for (std::size_t i = 0; i < average.size(); ++i) {
     if (average[i].dim() < 2) continue;
@@ -124,7 +124,7 @@ TEST(TrainingRanks, WeightMapDiceAndAllAugmentation) {
   expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options, 10);
 }
 
-// What GPUs do, on the CPU.
+// The defaults of GPUs, on the CPU.
 TEST(TrainingRanks, SeveralSamplesAtOnceMadeAndSummedOnTheDevice) {
   UNetOptions network;
   network.base_filters = 4;
@@ -149,7 +149,7 @@ TEST(TrainingRanks, WhereOneReadsEveryIterationAllDo) {
   expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options);
 }
 
-// However they are summed: every worker ends, none waits.
+// With sums on the host or on the device: every worker throws, none waits.
 TEST(TrainingRanks, ALossThatIsNotFiniteEndsEveryWorker) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
@@ -177,7 +177,7 @@ TEST(TrainingRanks, ALossThatIsNotFiniteEndsEveryWorker) {
   }
 }
 
-// A library in NCCL's place, which sums by MPI.
+// A replacement of NCCL that sums by MPI.
 TEST(TrainingRanks, GradientsByNccl) {
   UNetOptions network;
   network.base_filters = 4;
@@ -193,7 +193,7 @@ TEST(TrainingRanks, GradientsByNccl) {
   expect_same_losses(keras, OptimizerOptions::Kind::adam, 48, options);
 }
 
-// Five samples: ranks that have none, one or two of them, and a tree that is not full.
+// Five samples: ranks with none, one or two of them, and an incomplete tree.
 TEST(TrainingRanks, ReproducibleToTheBit) {
   TrainerOptions options;
   options.reproducible = true;

@@ -12,8 +12,8 @@
 namespace tessera {
 namespace {
 
-/// Names of all parameters, those first whose gradient a backward pass finishes first: the last layer's, and
-/// of a layer in the order in which they are described.
+/// The names of all parameters, in the order in which a backward pass finishes their gradients: from the last
+/// layer to the first, and within a layer in the order of the description.
 std::vector<std::string> backward_order(const NetworkDescription& network) {
   std::vector<std::vector<std::string>> by_layer(network.layers.size());
   for (const TensorDescription& tensor : tensors_of(network)) {

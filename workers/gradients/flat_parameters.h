@@ -12,9 +12,9 @@ namespace tessera {
 class Network;
 
 /// A network's parameters, their gradients and its batch statistics as flat vectors: one vector to reduce,
-/// one to step. Parameters lie in the order in which a backward pass finishes them, so that a finished
-/// gradient is a prefix of the vector and can travel while the rest is computed. Each begins where a GPU's
-/// kernels want a tensor to begin; the values between them are 0 and stay so.
+/// one for the optimizer's step. Parameters are in the order in which a backward pass finishes their
+/// gradients. So the final gradients are a prefix of the vector, which can be sent while the rest is
+/// computed. Each parameter is aligned to kEntryAlignment for a GPU's kernels; the padding is 0 and stays 0.
 class FlatParameters {
  public:
   static constexpr std::int64_t kEntryAlignment = 64;  ///< values
@@ -34,20 +34,20 @@ class FlatParameters {
 
   /// float32, all parameters.
   at::Tensor& values() { return values_; }
-  /// float32, their gradient, and behind it the sum of the batch statistics of samples: what is reduced.
+  /// float32, their gradient, followed by the sum of the samples' batch statistics: the vector to reduce.
   at::Tensor& sums() { return sums_; }
   at::Tensor gradient() const { return sums_.narrow(0, 0, values_.numel()); }
-  /// The piece of a flat vector that belongs to an entry, shaped as the parameter.
+  /// The part of a flat vector that belongs to an entry, in the parameter's shape.
   static at::Tensor piece(const at::Tensor& vector, const Entry& entry);
-  /// Where the entry of a name is. Errors: std::out_of_range.
+  /// The entry of this name. Errors: std::out_of_range.
   const Entry& entry(const std::string& name) const;
 
   bool has_statistics() const { return !statistics_.empty(); }
-  /// Before a batch: remembers the batch statistics, which every sample starts from.
+  /// Before a batch: saves the batch statistics, from which every sample starts.
   void keep_statistics();
-  /// The network's buffers have been written from outside.
+  /// To be called after the network's buffers were written by other code.
   void statistics_changed() { kept_count_ = kUnknown; }
-  /// Before a sample: puts back what was kept.
+  /// Before a sample: restores the saved statistics.
   void restore_statistics();
   /// After a sample: adds the network's statistics to the sums.
   void add_statistics();
@@ -62,9 +62,9 @@ class FlatParameters {
   std::vector<Entry> entries_;
   at::Tensor values_, sums_, kept_statistics_;
   std::vector<at::Tensor> statistics_;       ///< the network's own buffers
-  std::vector<at::Tensor> samples_counted_;  ///< likewise: how many samples they are of, over all workers
+  std::vector<at::Tensor> samples_counted_;  ///< likewise: the number of samples, over all workers
   static constexpr std::int64_t kUnknown = -1;
-  std::int64_t kept_count_ = kUnknown;  ///< known, so that no step reads it from the device
+  std::int64_t kept_count_ = kUnknown;  ///< kept on the host, so that no step reads it from the device
 };
 
 }  // namespace tessera

@@ -53,7 +53,7 @@ class GpuEngine : public GradientEngine {
       } else {
         passes_.backward(logits_gradient, kept_, ready);
       }
-      // What is recorded ends all at once, and nothing could travel meanwhile.
+      // A recorded pass ends all at once: no gradient could be sent during it.
       if (ready) record_no_more();
       return 0;
     });
@@ -62,17 +62,17 @@ class GpuEngine : public GradientEngine {
   void parameters_changed() override { read_ = false; }
 
  private:
-  /// Both passes over inputs of one shape.
+  /// Both recorded passes over inputs of one shape.
   struct Recording {
-    int seen = 0;         ///< such inputs
-    bool slower = false;  ///< than kernels started one by one
+    int seen = 0;         ///< number of such inputs
+    bool slower = false;  ///< than starting the kernels one by one
     at::Tensor input, logits, logits_gradient;
     std::vector<at::Tensor> masks;
-    KeptImages kept;  ///< by the forward pass, for the backward pass
+    KeptImages kept;  ///< from the forward pass for the backward pass
     std::unique_ptr<RecordedKernels> forward, backward;
   };
 
-  /// By measuring; never where results are to be the same every time.
+  /// Whether choices are autotuned. Never where results must be reproducible.
   bool measures() const { return options_.time && !at::globalContext().deterministicCuDNN(); }
 
   GpuKernels choose_kernels(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
@@ -80,7 +80,7 @@ class GpuEngine : public GradientEngine {
     std::vector<GpuKernels> ways = {{}, {.fused = true}};
     if (options_.launch && passes_.type() == at::kBFloat16)
       ways.insert(ways.end(), {{.own = true}, {.fused = true, .own = true}});
-    // What is measured runs several times, onto the sums.
+    // A measured pass runs several times and adds to the sums.
     const at::Tensor sums = parameters_.sums().clone();
     const auto run = [&](const GpuKernels& kernels) {
       KeptImages kept;
@@ -92,9 +92,9 @@ class GpuEngine : public GradientEngine {
     return best;
   }
 
-  /// The recording for an input, with this input in it; none where there is to be none, or not yet.
+  /// The recording for inputs of this shape, with this input copied in; null where there is none, or not yet.
   Recording* recorded(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
-    constexpr int kPlain = 2;  // recording pays only for what comes again and again
+    constexpr int kPlain = 2;  // passes before one is recorded: recording pays only for shapes that recur
     const bool small = input.size(0) * input.size(2) * input.size(3) <= options_.recorded_pixels;
     if (!options_.record || !small || at::globalContext().deterministicCuDNN()) return nullptr;
     Recording& recording = recordings_[input.sizes().vec()];
@@ -123,7 +123,7 @@ class GpuEngine : public GradientEngine {
       return;
     }
     recording.logits_gradient = logits_gradient.clone();
-    // What is recorded, and measured, runs several times, onto the sums.
+    // A recorded and measured pass runs several times and adds to the sums.
     const at::Tensor sums = parameters_.sums().clone();
     const auto pass = [&] {
       KeptImages kept = recording.kept;
@@ -150,7 +150,7 @@ class GpuEngine : public GradientEngine {
         passes_.backward(recording.logits_gradient, kept, {});
       });
       const double recorded_s = options_.time([&] {
-        // With the copies that a step makes for it.
+        // Including the copies that a step makes for it.
         recording.input.copy_(recording.input.clone());
         recording.forward->replay();
         recording.logits.clone();
@@ -171,7 +171,7 @@ class GpuEngine : public GradientEngine {
       kernels = options_.record(pass);
       return true;
     } catch (const c10::Error& error) {
-      spdlog::warn("kernels cannot be recorded, and are started one by one: {}",
+      spdlog::warn("kernels cannot be recorded and are started one by one: {}",
                    error.what_without_backtrace());
     }
     options_.record = {};

@@ -14,7 +14,7 @@
 namespace tessera {
 namespace {
 
-/// Of oneDNN's primitives, estimated.
+/// Bytes of scratch memory of oneDNN's primitives, estimated.
 constexpr std::int64_t kScratch = std::int64_t{48} << 20;
 
 }  // namespace
@@ -37,30 +37,30 @@ std::int64_t training_memory(const NetworkDescription& network, std::int64_t hei
   if (cuda ? !can_plan_gradient(network) : !has_onednn_gradients(network))
     return training_memory(network, {1, height, width});
   const std::int64_t value_bytes = precision == Precision::float32 ? 4 : 2;
-  // A parameter itself, its gradient, two values of the optimizer; its layer's weights packed for both
-  // passes, and turned.
+  // A parameter, its gradient, two values of the optimizer; its layer's weights packed for both passes, and
+  // rotated.
   const std::int64_t per_parameter = 16 + 2 * value_bytes + 4;
-  // Input, weights and classes of three samples; the loss, its gradient and what they are made of.
+  // Input, weights and classes of three samples; the loss, its gradient and their intermediates.
   const std::int64_t per_pixel = 3 * (4 * network.in_channels + 9) + value_bytes * network.in_channels +
                                  20 * std::max<std::int64_t>(2, network.classes()) + 32;
   // Images are rearranged to compute the gradients of weights: by oneDNN in bfloat16, by us in float32.
-  const std::int64_t widest = widest_image(network), turned = value_bytes == 2 ? widest : widest / 2;
+  const std::int64_t widest = widest_image(network), rearranged = value_bytes == 2 ? widest : widest / 2;
   const std::int64_t planned = plan_gradient(network, height, width, value_bytes).bytes;
   if (cuda) {
-    // Beside the images: the places of the maxima, 8 bytes each, half as many on each deeper level; the
-    // allocator's rounding.
+    // In addition to the images: the indices of the maxima, 8 bytes each, half as many on each deeper level,
+    // and the allocator's rounding.
     constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
     return planned + planned / 4 + 2 * widest * height * width + per_parameter * parameter_count(network) +
            per_pixel * height * width + kWorkspace;
   }
-  return planned + per_parameter * parameter_count(network) + (per_pixel + turned) * height * width +
+  return planned + per_parameter * parameter_count(network) + (per_pixel + rearranged) * height * width +
          kScratch;
 }
 
 std::unique_ptr<GradientEngine> make_gradient_engine(FlatParameters& parameters, Precision precision,
                                                      std::int64_t samples_at_once) {
-  // LibTorch chooses a number of threads at its first parallel loop, unless it was given one. oneDNN is not
-  // to split its sums by another number before that.
+  // LibTorch chooses its number of threads at the first parallel loop unless one was set. oneDNN must not
+  // split its sums by another number before that.
   at::get_num_threads();
   if (precision == Precision::float16)
     throw UsageError("training runs in float32 or bfloat16, not in float16");

@@ -16,21 +16,22 @@
 
 namespace tessera {
 
-/// Told that so many values at the front of the flat gradient will not change any more. May be called from
-/// another thread than the one that waits for the backward pass.
+/// Called when the first `values` values of the flat gradient are final. The caller may be another thread
+/// than the one that waits for the backward pass.
 using GradientReady = std::function<void(std::int64_t values)>;
 
-/// A network in training: its answer to samples, and the gradient of a loss of that answer.
+/// A network in training: its output for samples, and the gradient of a loss of that output. One thread makes
+/// all calls. Errors of both passes: OutOfMemory.
 class GradientEngine {
  public:
   virtual ~GradientEngine() = default;
-  /// What computes, in words.
+  /// Describes the engine, such as "oneDNN 2.6, bfloat16".
   virtual std::string text() const = 0;
   /// Logits (n, classes, h, w), float32, in any memory order, of an input (n, channels, H, W), float32 on the
-  /// parameters' device, n at most what the engine was made for. Dropout of each sample draws from a stream
-  /// of its seed. Batch statistics move on.
+  /// parameters' device, n at most what the engine was made for. Dropout of each sample draws from the
+  /// stream of its seed. Updates the batch statistics.
   virtual at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) = 0;
-  /// Of one sample.
+  /// For one sample.
   at::Tensor forward(const at::Tensor& input, std::uint64_t dropout_seed) {
     return forward(input, std::span<const std::uint64_t>(&dropout_seed, 1));
   }
@@ -41,11 +42,11 @@ class GradientEngine {
   virtual void parameters_changed() {}
 };
 
-/// Whether `make_onednn_engine` supports this network, and is in this build.
+/// Whether `make_gradient_engine` uses oneDNN's primitives for this network on the CPU in this build.
 bool has_onednn_gradients(const NetworkDescription& network);
 
-/// Whether the device computes this network's gradients faster in bfloat16 than in float32: a processor with
-/// instructions for it, or a GPU.
+/// Whether the device computes this network's gradients faster in bfloat16 than in float32: true for a GPU
+/// and for a processor with bfloat16 instructions.
 bool is_faster_in_bfloat16(const NetworkDescription& network, bool cuda);
 
 /// Bytes that a worker needs for one sample at a time, with parameters, gradients, optimizer and packed

@@ -8,7 +8,7 @@
 namespace tessera {
 namespace {
 
-// The loops below are compiled for processors with AVX2, too, and the right version is chosen at the start.
+// The loops below are also compiled for processors with AVX2; the loader chooses the version.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define TESSERA_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
@@ -179,13 +179,14 @@ void join_gradients(Precision precision, const JoinedGradient& joined) {
   precision == Precision::float32 ? join<float>(joined) : join<Bfloat16>(joined);
 }
 
-void turn_kernels(const float* weights, std::int64_t out, std::int64_t in, std::int64_t side, float* turned) {
+void rotate_kernels(const float* weights, std::int64_t out, std::int64_t in, std::int64_t side,
+                    float* rotated) {
   const std::int64_t area = side * side;
   at::parallel_for(0, in, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = 0; o < out; ++o) {
       for (std::int64_t i = begin; i < end; ++i) {
         const float* from = weights + (o * in + i) * area;
-        float* to = turned + (i * out + o) * area;
+        float* to = rotated + (i * out + o) * area;
         for (std::int64_t k = 0; k < area; ++k)
           to[k] = from[area - 1 - k];
       }

@@ -12,14 +12,14 @@ struct ImageShape {
   std::int64_t height = 0, width = 0, channels = 0;
 };
 
-/// The gradient of a ReLU and of the dropout behind it, in place: where `image` (what they wrote) is above 0
-/// the gradient is multiplied by `scale` (1, or dropout's 1 / (1 - rate)), elsewhere it becomes 0. A pixel
-/// that was dropped is 0, too.
+/// The gradient of a ReLU and of the dropout that follows it, in place. Where `image`, their output, is above
+/// 0 the gradient is multiplied by `scale` (1, or dropout's 1 / (1 - rate)); elsewhere it becomes 0. A
+/// dropped pixel is 0, too.
 void rectify_gradient(Precision precision, const std::byte* image, std::byte* gradient,
                       const ImageShape& shape, float scale);
 
 /// The gradient of an image that was pooled (2x2 maximum) and whose middle was copied, and of its ReLU and
-/// dropout as above. The pooled gradient goes to the first of the four pixels that is the maximum.
+/// dropout as above. The pooled gradient is added to the first of the four pixels that is the maximum.
 struct JoinedGradient {
   const std::byte* image = nullptr;            ///< of `shape`, even height and width
   const std::byte* pooled = nullptr;           ///< half the height and width
@@ -32,8 +32,9 @@ struct JoinedGradient {
 };
 void join_gradients(Precision precision, const JoinedGradient& joined);
 
-/// Turns the kernels of a convolution by half a turn and exchanges its input and output channels: (out, in,
-/// k, k) to (in, out, k, k). A convolution with these is the gradient of one with those by its input.
-void turn_kernels(const float* weights, std::int64_t out, std::int64_t in, std::int64_t side, float* turned);
+/// Rotates the kernels of a convolution by 180 degrees and exchanges its input and output channels: (out, in,
+/// k, k) to (in, out, k, k). A convolution with the result is the gradient of the original one by its input.
+void rotate_kernels(const float* weights, std::int64_t out, std::int64_t in, std::int64_t side,
+                    float* rotated);
 
 }  // namespace tessera

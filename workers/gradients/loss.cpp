@@ -12,10 +12,10 @@ at::Tensor weighted_cross_entropy_sum(const at::Tensor& logits, const at::Tensor
   const at::Tensor counted_weights = weights * counts;
   if (logits.size(1) == 1) {
     const at::Tensor z = logits.select(1, 0);
-    // The logarithm of the true class' probability; its gradient is right at z = 0, too.
+    // The logarithm of the true class's probability; its gradient is also correct at z = 0.
     return -(counted_weights * at::log_sigmoid(at::where(classes > 0, z, -z))).sum();
   }
-  const at::Tensor truth = classes * counts;  // ignored pixels point at class 0, with no weight
+  const at::Tensor truth = classes * counts;  // ignored pixels become class 0, with weight 0
   const at::Tensor log_p = at::log_softmax(logits, 1).gather(1, truth.unsqueeze(1)).squeeze(1);
   return -(counted_weights * log_p).sum();
 }

@@ -4,11 +4,11 @@
 
 namespace tessera {
 
-/// The energy of Ronneberger et al. 2015, eq. 1, as a sum: -sum over pixels of w(x) log p_l(x)(x), in log
-/// space. `logits` (batch, classes, h, w) floating point; with one class the sigmoid's cross-entropy.
-/// `classes` (batch, h, w) int64 in [0, classes), or kIgnoredClass for pixels that count nothing, whatever
-/// their weight; `weights` (batch, h, w) of the type of `logits`. Divide by the sum of the weights of the
-/// whole global batch for the mean.
+/// The weighted cross-entropy, the energy of Ronneberger et al. 2015, eq. 1, as a sum: -sum over pixels of
+/// w(x) log p_l(x)(x), in log space. `logits` (batch, classes, h, w) floating point; with one class the
+/// sigmoid's cross-entropy. `classes` (batch, h, w) int64 in [0, classes), or kIgnoredClass for pixels that
+/// are ignored, whatever their weight; `weights` (batch, h, w) of the type of `logits`. Divide by the sum of
+/// the weights of the whole global batch for the mean.
 at::Tensor weighted_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& classes,
                                       const at::Tensor& weights);
 

@@ -21,11 +21,11 @@ using dnnl::memory;
 using onednn::Pointers;
 using onednn::Where;
 
-/// A layer's weights as the primitives want them, made anew whenever the parameters have changed.
+/// A layer's weights in the primitives' layouts, renewed whenever the parameters have changed.
 struct Layer {
-  at::Tensor weight, bias;           ///< float32: (out, in, k, k) of the plain convolution, (out)
-  at::Tensor turned;                 ///< float32 (in, out, k, k): of the gradient by the input; may be absent
-  memory packed, packed_turned;      ///< in the engine's type
+  at::Tensor weight, bias;  ///< float32: (out, in, k, k) of the plain convolution, (out)
+  at::Tensor rotated;       ///< float32 (in, out, k, k): for the gradient by the input; may be undefined
+  memory packed, packed_rotated;     ///< in the engine's type
   std::int64_t gradients_final = 0;  ///< values of the flat gradient that are final once this layer is done
   std::string name;
   bool is_up = false;  ///< an up-convolution
@@ -121,14 +121,14 @@ class OneDnnEngine : public GradientEngine {
         const std::int64_t in = weight.size(0), out = 4 * weight.size(1);
         layer.weight = weight.permute({2, 3, 1, 0}).reshape({out, in, 1, 1}).contiguous();
         layer.bias.copy_(value(layer, ".bias").repeat({4}));
-        layer.turned.copy_(layer.weight.transpose(0, 1));
+        layer.rotated.copy_(layer.weight.transpose(0, 1));
         continue;
       }
       layer.weight = value(layer, ".weight");
       layer.bias = value(layer, ".bias");
-      if (layer.turned.defined()) {
-        turn_kernels(layer.weight.data_ptr<float>(), layer.weight.size(0), layer.weight.size(1),
-                     layer.weight.size(2), layer.turned.data_ptr<float>());
+      if (layer.rotated.defined()) {
+        rotate_kernels(layer.weight.data_ptr<float>(), layer.weight.size(0), layer.weight.size(1),
+                       layer.weight.size(2), layer.rotated.data_ptr<float>());
       }
     }
   }
@@ -138,7 +138,7 @@ class OneDnnEngine : public GradientEngine {
     read_parameters();
     for (auto& [number, layer] : layers_) {
       pack(layer.weight, layer.packed);
-      if (layer.turned.defined()) pack(layer.turned, layer.packed_turned);
+      if (layer.rotated.defined()) pack(layer.rotated, layer.packed_rotated);
     }
     stream_.wait();
     packed_ = true;
@@ -393,7 +393,7 @@ class OneDnnEngine : public GradientEngine {
     });
   }
 
-  /// As a convolution with turned kernels: oneDNN's own gradient by the input is slower for deep layers in
+  /// As a convolution with rotated kernels: oneDNN's own gradient by the input is slower for deep layers in
   /// float32 (docs/performance.md).
   void add_input_gradient(const BackwardStep& step) {
     const onednn::ConvolutionShape forward = shape_of(step.forward);
@@ -402,13 +402,13 @@ class OneDnnEngine : public GradientEngine {
         forward.out, {forward.weight[1], forward.weight[0], side, side}, forward.in, {pad, pad}, {pad, pad}};
     const auto description = onednn::convolution(engine_, shape, type(), type(), false, false);
     Layer& layer = layer_of(step.forward);
-    layer.turned = at::empty({forward.weight[1], forward.weight[0], side, side}, at::kFloat);
-    layer.packed_turned = memory(description.weights_desc(), engine_);
+    layer.rotated = at::empty({forward.weight[1], forward.weight[0], side, side}, at::kFloat);
+    layer.packed_rotated = memory(description.weights_desc(), engine_);
     backward_->add<dnnl::convolution_forward>(
         description,
         {{DNNL_ARG_SRC, description.src_desc(), gradient_place(step.output_gradient)},
          {DNNL_ARG_DST, description.dst_desc(), place(step.input_gradient)}},
-        {{DNNL_ARG_WEIGHTS, layer.packed_turned}});
+        {{DNNL_ARG_WEIGHTS, layer.packed_rotated}});
   }
 
   FlatParameters& parameters_;

@@ -27,8 +27,8 @@ void wait_for(MPI_Request request, const char* what) {
   }
 }
 
-/// Completes the tree below a node from the parts there are; a part's memory takes its sum. Null for a node
-/// beyond the batch.
+/// Completes the tree below a node from the parts, in the memory of the leftmost one. Null for a node beyond
+/// the batch.
 template <class T>
 class Completion {
  public:
@@ -109,7 +109,7 @@ void SampleTree::sum_over_workers(std::vector<T> Part::*content, MPI_Datatype ty
   for (std::int64_t block = 0; block < size; block += kBlockValues) {
     const std::int64_t length = std::min(kBlockValues, size - block),
                        slice = ceil_div(length, std::int64_t{count});
-    // To every worker its slice of all own parts, filled up with zeros.
+    // Each worker receives its slice of all own parts, padded with zeros.
     std::vector<T> sent(own_.size() * static_cast<std::size_t>(slice * count));
     T* to = sent.data();
     std::vector<int> sent_counts, sent_at, received_counts, received_at;

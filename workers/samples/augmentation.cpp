@@ -17,7 +17,7 @@ std::span<float> plane_of(Sample& sample, std::int64_t channel) {
   return std::span(sample.input).subspan(static_cast<std::size_t>(channel) * plane, plane);
 }
 
-/// Calls `change` with every channel's plane of a section.
+/// Calls `change` with the plane of each channel of a section.
 template <class Change>
 void change_section(Sample& sample, std::int64_t section, const Change& change) {
   for (std::int64_t c = section; c < sample.channels; c += sample.sections)

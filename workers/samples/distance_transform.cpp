@@ -10,12 +10,12 @@
 namespace tessera {
 namespace {
 
-/// No such instance; the square of it still fits, and so does a sum of two.
+/// The distance where there is no such instance. Its square, and a sum of two squares, do not overflow.
 constexpr std::int64_t kFar = std::int64_t{1} << 30;
 constexpr std::int64_t kFarSquared = kFar * kFar;
 
-/// The two nearest instances that a column has seen from one side: their ids and the rows of their last
-/// pixels. The ids differ; 0 stands for none.
+/// The two nearest instances of a column on one side: their ids and the rows of their last pixels. The ids
+/// differ; 0 stands for none.
 struct Seen {
   std::int32_t id = 0, other_id = 0;
   std::int32_t row = 0, other_row = 0;
@@ -60,7 +60,7 @@ std::int64_t floor_divided(std::int64_t a, std::int64_t b) {
   return quotient * b > a ? quotient - 1 : quotient;
 }
 
-/// The lower envelope of parabolas over a row (Felzenszwalb and Huttenlocher 2012, in the whole numbers of
+/// The lower envelope of parabolas over a row (Felzenszwalb and Huttenlocher 2012, in the integers of
 /// Meijster et al. 2000): which column c minimises cost(c) + (x - c)^2, for a range of x.
 class Envelope {
  public:
@@ -104,7 +104,7 @@ class Envelope {
   std::vector<std::int64_t> columns_, costs_, begins_;
 };
 
-/// The column that minimises cost(c) + (x - c)^2, looked for from x outwards; -1 where all are far.
+/// The column that minimises cost(c) + (x - c)^2, searched from x outwards; -1 where all are far.
 template <class Cost>
 std::int64_t best_column(std::int64_t x, std::int64_t width, const Cost& cost) {
   std::int64_t best = -1, least = kFarSquared;
@@ -121,7 +121,7 @@ std::int64_t best_column(std::int64_t x, std::int64_t width, const Cost& cost) {
   return best;
 }
 
-/// One row: from the columns' candidates to the distances of its pixels.
+/// Computes the distances of one row from the candidates of its columns.
 class RowPass {
  public:
   explicit RowPass(std::int64_t width)
@@ -136,8 +136,8 @@ class RowPass {
           nearest_id_[static_cast<std::size_t>(x)] = at(c).id;
           nearest[x] = static_cast<float>(std::sqrt(static_cast<double>(squared)));
         });
-    // Where one instance is the nearest, the second is the nearest of all without it. The best column moves
-    // with x, so those of the stretch's two ends bound it.
+    // In a run of pixels with the same nearest instance, the second is the nearest of all others. The best
+    // column increases with x, so the best columns of the run's two ends bound it.
     for (std::int64_t begin = 0, end = 0; begin < width_; begin = end) {
       const std::int32_t id = nearest_id_[static_cast<std::size_t>(begin)];
       while (end < width_ && nearest_id_[static_cast<std::size_t>(end)] == id)
@@ -171,8 +171,8 @@ InstanceDistances instance_distances(std::span<const std::int32_t> instances, st
   result.nearest.assign(pixels, std::numeric_limits<float>::infinity());
   result.second = result.nearest;
 
-  // Of the two nearest instances of a pixel, each is among the two nearest of its own column at that pixel's
-  // row: so columns come first, from above, then from below, and rows at once.
+  // Each of the two nearest instances of a pixel is among the two nearest of its own column in that row. So
+  // the columns come first, from above, then from below together with the rows.
   std::vector<Seen> above(pixels), state(columns);
   for (std::int64_t y = 0; y < height; ++y) {
     const auto row = static_cast<std::size_t>(y) * columns;

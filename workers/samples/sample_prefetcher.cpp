@@ -24,7 +24,7 @@ SamplePrefetcher::~SamplePrefetcher() {
   threads_.clear();
 }
 
-/// With the mutex held: the first slot that nobody works on.
+/// The first slot that no thread works on. The mutex is held.
 std::shared_ptr<SamplePrefetcher::Slot> SamplePrefetcher::begin_next() {
   for (const auto& slot : slots_) {
     if (slot->begun) continue;
@@ -58,7 +58,7 @@ void SamplePrefetcher::run() {
   }
 }
 
-/// With the mutex held: asks for the samples that follow.
+/// Adds slots for the samples that follow. The mutex is held.
 void SamplePrefetcher::refill(std::int64_t after) {
   while (slots_.size() < ahead_) {
     auto slot = std::make_shared<Slot>();
@@ -83,7 +83,7 @@ PreparedSample SamplePrefetcher::take(std::int64_t number) {
   }
   std::unique_lock lock(mutex_);
   if (slots_.empty() || slots_.front()->number != number) {
-    slots_.clear();  // threads keep what they work on alive
+    slots_.clear();  // threads own the slots that they work on
     slots_.push_back(std::make_shared<Slot>());
     slots_.front()->number = number;
     refill(number);

@@ -15,31 +15,31 @@
 
 namespace tessera {
 
-/// A sample ready for the network, or, with `sample` empty, for what makes it on the network's device.
+/// A sample ready for the network. With an empty `sample`, a recipe for a DeviceSampler.
 struct PreparedSample {
   SampleRecipe recipe;
   Sample sample;
   std::vector<float> weights;  ///< of its pixels, (output_side, output_side)
 };
 
-/// Makes samples on threads of its own, ahead of the one who takes them. What a sample is depends on its
-/// number alone, and they are taken in order, so neither the number of threads nor their speed changes
-/// anything.
+/// Makes samples on its own threads, ahead of the training thread that takes them. A sample depends only on
+/// its number, and they are taken in order, so the number of threads and their speed do not change the
+/// result. One thread calls take() and drop().
 class SamplePrefetcher {
  public:
-  /// `make` is called from several threads at once. `next` says which number follows. At most `ahead` samples
-  /// wait or are being made. With no threads, take() makes them.
+  /// `make` is called by several threads at the same time. `next` returns the number that follows a number.
+  /// At most `ahead` samples wait or are in progress. With 0 threads take() makes them.
   SamplePrefetcher(std::function<PreparedSample(std::int64_t)> make,
                    std::function<std::int64_t(std::int64_t)> next, int threads, std::size_t ahead);
   SamplePrefetcher(const SamplePrefetcher&) = delete;
   SamplePrefetcher& operator=(const SamplePrefetcher&) = delete;
-  /// Waits for the samples that are being made.
+  /// Waits for the samples in progress.
   ~SamplePrefetcher();
 
-  /// The sample of this number. Where it is not the one that follows the last (the first, or after a resume),
-  /// what was made ahead is dropped. Errors: what `make` threw for it.
+  /// The sample of this number. If it does not follow the last one taken (the first, or after a resume), all
+  /// samples made ahead are dropped. Errors: what `make` threw for it.
   PreparedSample take(std::int64_t number);
-  /// Waits for the samples that are being made and forgets all: call it before what `make` reads changes.
+  /// Waits for the samples in progress and drops all. Must be called before the input of `make` changes.
   void drop();
   /// Seconds that all take() so far have waited.
   double waited_s() const { return waited_s_; }
@@ -61,9 +61,9 @@ class SamplePrefetcher {
   double waited_s_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::shared_ptr<Slot>> slots_;  ///< in the order of taking
+  std::deque<std::shared_ptr<Slot>> slots_;  ///< in the order in which they are taken
   bool closed_ = false;
-  int busy_ = 0;  ///< threads that make a sample
+  int busy_ = 0;  ///< threads that are making a sample
   std::vector<std::jthread> threads_;
 };
 

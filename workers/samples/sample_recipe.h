@@ -9,14 +9,14 @@
 
 namespace tessera {
 
-/// Where a sample lies and how it is bent.
+/// The position and the warp of a sample.
 struct SampleDraw {
   std::size_t volume = 0;
   Index3 at;  ///< the first output pixel
   SampleWarp warp;
 };
 
-/// All that is random about a sample: what makes it from the volumes needs no other number.
+/// All random numbers of a sample: with the volumes it determines the sample.
 struct SampleRecipe {
   SampleDraw draw;
   SampleChanges changes;

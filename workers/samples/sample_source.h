@@ -16,32 +16,32 @@ struct SampleOptions {
   std::uint64_t seed = 1;
   bool class_balance = true;
   AugmentationOptions augmentation;
-  double min_foreground = 0;  ///< share of a sample's outputs; samples with less are drawn again
+  double min_foreground = 0;  ///< share of a sample's output pixels; samples with less are drawn again
 };
 
 /// How often a sample with too little foreground is drawn again before the best one is taken.
 constexpr int kForegroundDraws = 20;
 
-/// Draws the samples of a training: which place, how changed, with what weights. All of a sample follows from
-/// its number. Safe to call from several threads.
+/// Draws the samples of a training: position, changes and weights. A sample depends only on its number.
+/// Thread-safe, except set_normalisation().
 class SampleSource {
  public:
   SampleSource(const TrainingSet& data, const NetworkGeometry& geometry, const SampleOptions& options);
 
   const TrainingSet& data() const { return data_; }
-  /// About one pass over the annotated pixels.
+  /// The number of samples of about one pass over the annotated pixels.
   std::int64_t samples_per_epoch() const { return samples_per_epoch_; }
-  /// Mean and deviation of the raw values of all volumes; of the data's own until set.
+  /// Mean and deviation of the raw values of all volumes; those of the data until set.
   const Normalisation& normalisation() const { return normalisation_; }
   void set_normalisation(const Normalisation& normalisation) { normalisation_ = normalisation; }
-  /// What samples of a volume are normalised with.
+  /// The normalisation of a volume's samples.
   const Normalisation& normalisation_of(std::size_t volume) const;
   /// w_c of each class.
   const std::vector<float>& class_weights() const { return class_weights_; }
 
-  /// What prepare() takes the sample of a number from.
+  /// The position and warp of the sample of a number.
   SampleDraw draw(std::int64_t number) const;
-  /// What the sample of a number is made from; numbers count from 0 over the whole training.
+  /// The recipe of the sample of a number; numbers count from 0 over the whole training.
   SampleRecipe recipe(std::int64_t number) const;
   /// The sample of a number.
   PreparedSample prepare(std::int64_t number) const;

@@ -10,7 +10,7 @@ namespace {
 
 using NodeWeights = std::array<double, kWarpNodes>;
 
-/// What each node of a side contributes at a pixel.
+/// The weight of each node of a side at a pixel.
 NodeWeights node_weights(std::int64_t pixel, std::int64_t side) {
   const double last = static_cast<double>(kWarpNodes) - 1;
   const double place = side > 1 ? static_cast<double>(pixel) * last / static_cast<double>(side - 1) : 0;
@@ -59,7 +59,7 @@ std::vector<Place> source_places(const SampleWarp& warp, std::int64_t input_side
     const double v = static_cast<double>(begin) + static_cast<double>(row) - middle;
     for (std::size_t column = 0; column < along.size(); ++column) {
       const double u = static_cast<double>(begin) + static_cast<double>(column) - middle;
-      // Content that turns counter-clockwise (y down) comes from places turned clockwise.
+      // Content that is rotated counter-clockwise (y down) has its source rotated clockwise.
       Place place{middle + cosine * v + sine * u + warp.shift.y,
                   middle - sine * v + cosine * u + warp.shift.x};
       for (std::size_t j = 0; j < kWarpNodes; ++j) {

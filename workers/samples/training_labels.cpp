@@ -39,7 +39,7 @@ std::vector<std::int32_t> section_instances(const VoxelBuffer& labels, std::int6
   return instances;
 }
 
-/// Calls `work(z)` for every section, on several threads; the first error is thrown when all have ended.
+/// Calls `work(z)` for every section, on several threads. Throws the first error after all have ended.
 template <class Work>
 void for_sections(std::int64_t count, int threads, const Work& work) {
   std::atomic<std::int64_t> next{0};
@@ -78,8 +78,7 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
     }
     if (labels.type == VoxelType::float32) {
       throw UsageError(fmt::format(
-          "{} holds floating point: data.label_kind: instances needs whole numbers, such as uint32",
-          name.text()));
+          "{} holds floating point: data.label_kind: instances needs integers, such as uint32", name.text()));
     }
     for (std::int64_t z = 0; z < labels.shape.z; ++z) {
       const std::vector<std::int32_t> instances = section_instances(labels, z, options);

@@ -12,10 +12,10 @@
 
 namespace tessera {
 
-/// What the voxels of a label volume are.
+/// The meaning of the voxels of a label volume.
 enum class LabelKind {
-  classes,   ///< ids of classes; with up to two classes all above 0 is class 1
-  instances  ///< ids of cells, 0 for background: class 1, with a thin border of class 0 where cells touch
+  classes,   ///< class ids; with up to two classes, all values above 0 are class 1
+  instances  ///< cell ids, 0 for background: class 1, with a thin border of class 0 where cells touch
 };
 constexpr auto enum_names(LabelKind) {
   return std::to_array<EnumName<LabelKind>>(
@@ -23,21 +23,20 @@ constexpr auto enum_names(LabelKind) {
 }
 
 struct LabelOptions {
-  std::int64_t classes = 2;  ///< of the network; 1 stands for two, told apart by one output
+  std::int64_t classes = 2;  ///< of the network; 1 stands for two classes with one output
   LabelKind kind = LabelKind::classes;
-  std::optional<std::int64_t> ignore;  ///< voxels of this value are neither trained on nor judged
-  bool invert = false;                 ///< of classes, up to two: 0 is class 1, all else class 0
+  std::optional<std::int64_t> ignore;  ///< voxels of this value are excluded from training and scores
+  bool invert = false;                 ///< up to two classes: 0 is class 1, all other values are class 0
 };
 
 /// The labels of a box as classes 0 to classes - 1, or kIgnoredClass, (z, y, x). Instances are separated
-/// section by section. Errors: Error naming `name` and place for a class that does not exist; UsageError for
-/// instances of floating point, and for instances with more than two classes.
+/// section by section. Errors: Error, naming `name` and the position, for a class that does not exist;
+/// UsageError for floating-point instances, and for instances with more than two classes.
 std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& box,
                                         const LabelOptions& options, const DatasetName& name);
 
-/// The border part of the weight maps of all sections, (z, y, x): of the instances that `labels` holds, or of
-/// the connected components of `classes` (those of label_classes). Sections are shared out over `threads`
-/// threads.
+/// The border part of the weight maps of all sections, (z, y, x): of the instances in `labels`, or of the
+/// connected components of `classes` (the result of label_classes). `threads` threads share the sections.
 std::vector<float> label_border_weights(const VoxelBuffer& labels, const std::vector<std::uint8_t>& classes,
                                         const LabelOptions& options, const WeightMapOptions& weight_map,
                                         int threads);

@@ -10,7 +10,7 @@
 
 namespace tessera {
 
-/// Whose mean and deviation raw values are normalised with.
+/// The source of the mean and deviation that normalise raw values.
 enum class NormalisationScope {
   all,    ///< those of all volumes together
   volume  ///< each volume's own
@@ -23,7 +23,7 @@ constexpr auto enum_names(NormalisationScope) {
 /// One volume of a training set.
 struct TrainingVolume {
   TrainingDataOptions data;
-  std::optional<double> weight;  ///< how often samples come from it, relative; none: by its annotated pixels
+  std::optional<double> weight;  ///< relative frequency of its samples; none: by its annotated pixels
 };
 
 struct TrainingSetOptions {
@@ -31,28 +31,28 @@ struct TrainingSetOptions {
   NormalisationScope normalisation = NormalisationScope::all;
 };
 
-/// The volumes of a training. Copies share what they hold.
+/// The volumes of a training. Copies share the voxels. Thread-safe.
 class TrainingSet {
  public:
   /// Errors: those of TrainingData; UsageError naming the volume whose channels differ from the first one's,
   /// or when no voxel is annotated.
   explicit TrainingSet(const TrainingSetOptions& options);
-  /// Of one volume, which must outlive it.
+  /// A set of one volume, which must outlive it.
   TrainingSet(const TrainingData& data);  // NOLINT(google-explicit-constructor): one volume is a set
 
   std::size_t count() const { return volumes_.size(); }
   const TrainingData& volume(std::size_t index) const { return *volumes_[index]; }
   NormalisationScope scope() const { return scope_; }
 
-  /// Mean and deviation of the raw voxels that are trained on, all volumes together.
+  /// Mean and deviation of the raw training voxels of all volumes together.
   const Normalisation& normalisation() const { return normalisation_; }
-  /// Voxels of each class, without ignored ones, all volumes together.
+  /// The number of voxels of each class in all volumes, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
-  /// Pixels that are trained on, ignored ones counted in.
+  /// The number of training pixels, including ignored ones.
   double pixels() const { return pixels_; }
-  /// How often samples come from a volume; the shares add up to 1.
+  /// The share of samples that come from a volume; the shares add up to 1.
   double share(std::size_t index) const;
-  /// The volume of a number drawn from [0, 1).
+  /// The volume for a number drawn from [0, 1).
   std::size_t volume_at(double drawn) const;
 
  private:
@@ -63,11 +63,11 @@ class TrainingSet {
   Normalisation normalisation_;
   std::vector<std::int64_t> class_counts_;
   double pixels_ = 0;
-  std::vector<double> ends_;  ///< of the volumes' shares, laid end to end; the last is 1
+  std::vector<double> ends_;  ///< cumulative shares; the last is 1
 };
 
-/// Mean and deviation of the raw values of some sections, within the region where there is one. Reads them
-/// one by one. Errors: Error, for a NaN too.
+/// Mean and deviation of the raw values of some sections, within the region if there is one. Reads section by
+/// section. Errors: Error, also for a NaN.
 Normalisation section_normalisation(const DatasetName& raw, const Sections& sections,
                                     const std::optional<PixelBounds>& region);
 

@@ -15,7 +15,7 @@ double gradient_norm(const at::Tensor& gradient) {
   if (!gradient.device().is_cpu() || gradient.scalar_type() != at::kFloat) {
     return at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
   }
-  constexpr std::int64_t kBlock = 1 << 16;  // sums of fixed blocks, added in order: threads change nothing
+  constexpr std::int64_t kBlock = 1 << 16;  // fixed blocks, added in order: independent of the threads
   const std::int64_t count = gradient.numel(), blocks = (count + kBlock - 1) / kBlock;
   std::vector<double> sums(static_cast<std::size_t>(blocks));
   const float* values = gradient.data_ptr<float>();

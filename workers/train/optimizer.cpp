@@ -12,9 +12,9 @@ namespace {
 
 using Kind = OptimizerOptions::Kind;
 
-constexpr std::int64_t kGrain = 1 << 15;  ///< elements that are worth a thread
+constexpr std::int64_t kGrain = 1 << 15;  ///< elements per thread, at least
 
-/// Whether the plain loops can do it.
+/// Whether the loops of optimizer_steps.h apply.
 bool is_plain(const at::Tensor& parameters) {
   return parameters.device().is_cpu() && parameters.scalar_type() == at::kFloat;
 }

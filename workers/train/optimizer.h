@@ -13,10 +13,10 @@ namespace tessera {
 struct OptimizerOptions {
   enum class Kind { sgd, adam, adamw };
   Kind kind = Kind::sgd;
-  double learning_rate = 1e-3;                        ///< the full rate, which a schedule lowers
+  double learning_rate = 1e-3;                        ///< the full rate; a schedule reduces it
   double momentum = 0.99;                             ///< SGD: Ronneberger et al. 2015
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam: Kingma and Ba 2015
-  double weight_decay = 0;  ///< added to the gradient (SGD, Adam), or of the weights themselves (AdamW)
+  double weight_decay = 0;  ///< added to the gradient (SGD, Adam), or applied to the weights (AdamW)
 };
 constexpr auto enum_names(OptimizerOptions::Kind) {
   return std::to_array<EnumName<OptimizerOptions::Kind>>({{OptimizerOptions::Kind::sgd, "sgd"},
@@ -25,8 +25,8 @@ constexpr auto enum_names(OptimizerOptions::Kind) {
 }
 
 /// Steps on one flat parameter vector, in place. SGD: v = momentum v + g, p -= rate v. Adam with bias
-/// correction; AdamW: Adam, and beside it p -= rate decay p (Loshchilov and Hutter 2019). The state is plain
-/// tensors, so that a checkpoint holds it and a resumed run is bit-equal.
+/// correction. AdamW: Adam, and in addition p -= rate decay p (Loshchilov and Hutter 2019). The state
+/// consists of tensors, so that a checkpoint can hold it and a resumed run is bit-equal.
 class Optimizer {
  public:
   Optimizer(const OptimizerOptions& options, const at::Tensor& parameters);

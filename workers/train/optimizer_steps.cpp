@@ -34,7 +34,7 @@ void step_adam(const AdamStep& step, std::span<float> parameters, std::span<cons
 }
 
 double sum_of_squares(std::span<const float> values) {
-  constexpr std::size_t kLanes = 8;  // independent sums, so that additions need not wait for one another
+  constexpr std::size_t kLanes = 8;  // independent sums: additions do not wait for each other
   std::array<double, kLanes> lanes{};
   std::size_t i = 0;
   for (; i + kLanes <= values.size(); i += kLanes) {

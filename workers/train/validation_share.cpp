@@ -6,13 +6,13 @@
 namespace tessera {
 namespace {
 
-/// A place between two rows; row `begin` of a section stands for the place before it.
+/// A position between two rows; row `begin` of a section stands for the position before it.
 struct Cut {
   std::size_t section = 0;
   std::int64_t row = 0;
 };
 
-/// Cuts closer to a section's ends than this part of a worker's share are not worth the halo.
+/// A cut closer to a section's end than this part of a worker's share costs more halo than it gains.
 constexpr double kWorthCutting = 0.125;
 
 Cut cut_near(const std::vector<SectionRows>& sections, std::int64_t alignment, double pixels, double share) {

@@ -11,17 +11,17 @@ struct SectionRows {
   std::int64_t begin = 0, end = 0, width = 0;
 };
 
-/// Some of a section's rows, for one worker.
+/// Consecutive rows of a section, for one worker.
 struct SectionBand {
   std::size_t section = 0;
   std::int64_t begin = 0, end = 0;
   int worker = 0;
 };
 
-/// Shares the pixels of sections out over workers, about evenly: laid end to end, in order, each worker gets
-/// one stretch. Sections are cut only where that evens the shares noticeably, and only between rows that are
-/// multiples of `alignment`, the network's grid. The bands of a section follow each other, and so do their
-/// workers; the first one's worker is the section's owner.
+/// Distributes the pixels of sections over workers, about evenly: each worker gets one contiguous range of
+/// the sections in order. A section is cut only where that balances the shares noticeably, and only at rows
+/// that are multiples of `alignment`, the network's grid. The bands of a section are in order, and so are
+/// their workers. The worker of the first band owns the section.
 std::vector<SectionBand> share_rows(const std::vector<SectionRows>& sections, std::int64_t alignment,
                                     int workers);
 

@@ -24,11 +24,11 @@ struct RowsMessage {
   std::int64_t section = 0, begin = 0, rows = 0;
 };
 
-/// One of the held-out sections of all volumes.
+/// One held-out section.
 struct HeldOut {
   std::size_t volume = 0;
   std::int64_t z = 0;
-  PixelBounds bounds;  ///< what is judged
+  PixelBounds bounds;  ///< the pixels that are scored
   Box box() const { return {{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}}; }
   bool first = false;  ///< of its volume
 };
@@ -54,8 +54,8 @@ class Validation {
   }
 
   ValidationScores run() {
-    // Of the stretch that is this worker's, the first section may be another one's to score, and of the last
-    // one there may be more to come.
+    // The first section of this worker's range may be scored by another worker, and other workers may have
+    // rows of its last one.
     std::optional<SectionBand> given, awaited;
     VoxelBuffer given_rows, awaited_rows;
     for (const SectionBand& band : bands_) {
@@ -72,7 +72,7 @@ class Validation {
         score(band.section, rows);
       }
     }
-    // Rows go to lower ranks only, so that somebody always receives.
+    // Rows are sent to lower ranks only, so that some worker always receives: no deadlock.
     if (given) send(*given, given_rows);
     if (awaited) {
       const VoxelBuffer whole = receive(*awaited, std::move(awaited_rows));
@@ -108,7 +108,7 @@ class Validation {
     return sections;
   }
 
-  /// Opens the files of a volume when it is not the last one used.
+  /// Opens the files of a volume unless it was the last one used.
   const ValidationVolume& open(std::size_t volume) {
     const ValidationVolume& what = options_.volumes[volume];
     if (opened_ != volume) {
@@ -152,7 +152,8 @@ class Validation {
     }
   }
 
-  /// The section that begins with `band`, whose rows are there, when those of all other workers have come.
+  /// The section that begins with `band`, whose rows this worker has, after all rows of other workers have
+  /// arrived.
   VoxelBuffer receive(const SectionBand& band, VoxelBuffer rows) {
     const HeldOut& section = sections_[band.section];
     VoxelBuffer whole(rows.type, section.box().shape());
@@ -211,7 +212,7 @@ class Validation {
   const std::function<void(const PredictedSection&)>& show_;
   std::vector<HeldOut> sections_;
   std::vector<SectionBand> bands_;
-  HeuristicAlgorithms by_rule_;  ///< some sections are not worth a search, which took 16 s
+  HeuristicAlgorithms by_rule_;  ///< a search for algorithms took 16 s: too long for a few sections
   TilePredictor predictor_;
   ThresholdTable table_;
   std::size_t opened_ = static_cast<std::size_t>(-1);

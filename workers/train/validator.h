@@ -15,15 +15,15 @@ namespace tessera {
 
 class Network;
 
-/// How a network does on sections it does not train on.
+/// A network's scores on held-out sections.
 struct ValidationScores {
-  double pixel_error = 1;  ///< at the best threshold
-  double threshold = 0.5;  ///< that one
-  double iou = 0;          ///< of class 1, at the threshold best for it
-  double rand_f = 0;       ///< foreground-restricted Rand F, micro, at the threshold best for it
+  double pixel_error = 1;  ///< at `threshold`
+  double threshold = 0.5;  ///< of the probability, with the lowest pixel error
+  double iou = 0;          ///< of class 1, at its own best threshold
+  double rand_f = 0;       ///< foreground-restricted Rand F, micro, at its own best threshold
 };
 
-/// One predicted section, for pictures: its region alone.
+/// The region of one predicted section, for pictures. Arrays: (height, width).
 struct PredictedSection {
   std::size_t volume = 0;  ///< ValidationVolume::number
   std::int64_t z = 0, height = 0, width = 0;
@@ -38,10 +38,10 @@ struct ValidationVolume {
   Normalisation normalisation;
   LabelKind label_kind = LabelKind::classes;
   std::optional<std::int64_t> ignore_label =
-      std::nullopt;                                  ///< such voxels count as background that was found
+      std::nullopt;                                  ///< such voxels count as correctly predicted background
   bool invert_labels = false;                        ///< LabelOptions::invert
-  std::optional<PixelBounds> region = std::nullopt;  ///< what is predicted and judged; none: all
-  std::size_t number = 0;                            ///< how pictures call it
+  std::optional<PixelBounds> region = std::nullopt;  ///< the pixels that are predicted and scored; none: all
+  std::size_t number = 0;                            ///< in the names of pictures
 };
 
 struct ValidationOptions {
@@ -51,16 +51,17 @@ struct ValidationOptions {
   std::int64_t memory_budget = 0;  ///< bytes for activations
 };
 
-/// Pictures are made of the first section of so many volumes at most.
+/// Maximum number of volumes of whose first section a picture is made.
 constexpr std::size_t kShownVolumes = 4;
 
 /// Collective over the workers. Predicts the sections of all volumes tile by tile and scores the probability
-/// of class 1 against the labels; sums over all of them are divided once. The pixels are shared out over all
-/// workers: where there are fewer sections than workers, a section is cut into bands (validation_share.h),
-/// and one worker, who scores it, gets the probabilities of the others. A worker holds about one such
-/// section. The first section of each of the first volumes goes to `show` (may be empty), on the worker that
-/// scores it. The network is copied, not changed. The scores are equal on every worker, and for any number of
-/// workers to what the tiles' rounding does.
+/// of class 1 against the labels. Sums over all sections are divided once. The pixels are distributed over
+/// all workers: with fewer sections than workers a section is cut into bands (validation_share.h), and the
+/// worker that scores it receives the probabilities of the others. A worker holds about one such section.
+/// `show` (may be empty) receives the first section of each of the first kShownVolumes volumes, on the worker
+/// that scores it. The network is copied. The scores are the same on every worker, and for any number of
+/// workers up to the rounding of tiles. Errors: OutOfMemory; Error for unreadable sections. Each may be one
+/// worker's alone.
 ValidationScores validate(const Network& network, const ValidationOptions& options,
                           const Communicator& workers,
                           const std::function<void(const PredictedSection&)>& show);

@@ -73,11 +73,11 @@ TEST(BestValidation, GoesOnFromACheckpoint) {
 TEST(BestValidation, ChangesOfTheAverageAreTold) {
   Checkpoint without, with;
   with.arrays["average/convs.0.weight"] = {};
-  for (const auto& [checkpoint, averaging, words] :
+  for (const auto& [checkpoint, averaging, message] :
        {std::tuple{&without, true, "holds no averaged weights"}, {&with, false, "which are dropped"}}) {
     const auto changes = changes_on_resume(ValidationMetric::iou, averaging, *checkpoint);
     ASSERT_EQ(changes.size(), 1U);
-    EXPECT_NE(changes[0].find(words), std::string::npos) << changes[0];
+    EXPECT_NE(changes[0].find(message), std::string::npos) << changes[0];
     EXPECT_TRUE(changes_on_resume(ValidationMetric::iou, !averaging, *checkpoint).empty());
   }
 }

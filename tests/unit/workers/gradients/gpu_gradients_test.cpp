@@ -190,7 +190,7 @@ TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
         equal(gradients_of(*engine, parameters, {1}, {false, false, false, false, true, false}), expected));
     EXPECT_EQ(recorded, 2);
     EXPECT_EQ(engine->text().find("recorded"), std::string::npos)
-        << "gradients are to travel while the rest is computed";
+        << "gradients must be sent during the computation";
   }
   {
     recorded = 0;
@@ -223,7 +223,7 @@ TEST(GpuGradients, OfSeveralSamplesAreTheSumOfEach) {
   // As images lie in memory, so they are drawn for.
   const at::Tensor input = gpu::channels_last(at::randn({3, 1, 60, 60}), at::kFloat);
   const std::vector<std::uint64_t> seeds = {4, 5, 6};
-  const at::Tensor answer_gradient = at::randn({3, 2, 20, 20});
+  const at::Tensor output_gradient = at::randn({3, 2, 20, 20});
   const auto pass = [&](GradientEngine& by, bool together) {
     std::vector<at::Tensor> logits;
     parameters.sums().zero_();
@@ -233,7 +233,7 @@ TEST(GpuGradients, OfSeveralSamplesAreTheSumOfEach) {
           by.forward(input.narrow(0, i, count),
                      std::span(seeds).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(count)))
               .clone());
-      by.backward(answer_gradient.narrow(0, i, count), {});
+      by.backward(output_gradient.narrow(0, i, count), {});
     }
     return std::pair(at::cat(logits), parameters.gradient().clone());
   };

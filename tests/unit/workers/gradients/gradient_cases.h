@@ -41,7 +41,7 @@ struct Pass {
   std::vector<std::int64_t> ready;
 };
 
-/// Energy of random classes and weights, so that every logit has a gradient.
+/// The loss has random classes and weights, so that every logit has a gradient.
 inline Pass run(GradientEngine& engine, FlatParameters& parameters, std::int64_t height, std::int64_t width,
                 int samples = 1, int seed = 5) {
   const NetworkDescription& options = parameters.network().description();
@@ -69,7 +69,7 @@ inline FlatParameters parameters_of(const UNetOptions& options) {
   auto network = make_network(options, 3);
   network->train();
   FlatParameters parameters(network, at::kCPU);
-  // Biases other than 0, so that a lost one shows.
+  // Nonzero biases, so that a lost one is detected.
   const at::NoGradGuard no_grad;
   at::manual_seed(17);
   parameters.values().add_(at::randn(parameters.values().sizes()), 0.02);
@@ -84,7 +84,7 @@ inline double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).norm().item<double>() / b.norm().item<double>();
 }
 
-/// What was said to be final was: a copy taken then equals the end.
+/// Values reported as final do not change: a copy taken at the report equals the end.
 inline void expect_final_when_said(GradientEngine& engine, FlatParameters& parameters, std::int64_t height,
                                    std::int64_t width) {
   std::vector<std::pair<std::int64_t, at::Tensor>> copies;

@@ -113,7 +113,7 @@ TEST(OneDnnGradients, GoThroughDropout) {
   const at::Tensor input = at::randn({1, 1, 60, 60}), classes = at::randint(0, 2, {1, 20, 20}, at::kLong),
                    weights = at::rand({1, 20, 20});
   const at::Tensor start = parameters.values().clone();
-  const auto energy_at = [&](const at::Tensor& values) {
+  const auto loss_at = [&](const at::Tensor& values) {
     parameters.values().copy_(values);
     engine->parameters_changed();
     return loss_sum(engine->forward(input, 3), classes, weights, 0);
@@ -129,7 +129,7 @@ TEST(OneDnnGradients, GoThroughDropout) {
   const at::Tensor gradient = parameters.gradient().clone();
   const double square = gradient.dot(gradient).item<double>(), step = 1e-2 / std::sqrt(square);
   const double slope =
-      (energy_at(start + step * gradient) - energy_at(start - step * gradient)).item<double>() / (2 * step);
+      (loss_at(start + step * gradient) - loss_at(start - step * gradient)).item<double>() / (2 * step);
   EXPECT_NEAR(slope / square, 1, 0.05);
 }
 

@@ -102,11 +102,11 @@ TEST_P(Loss, GradientAtZeroIsThatOfEqualProbabilities) {
 
 /// Cross-entropy and, for each sample, dice_weight * its weight * (1 - Dice), pixel by pixel; ignored pixels
 /// left out.
-double naive_energy(Problem problem, double dice_weight) {
+double naive_loss_sum(Problem problem, double dice_weight) {
   const at::Tensor ignored = problem.classes.eq(kIgnoredClass);
   problem.weights = problem.weights.masked_fill(ignored, 0);
   const at::Tensor truth = problem.classes.masked_fill(ignored, 0);
-  double energy = naive_loss({problem.logits, truth, problem.weights});
+  double loss = naive_loss({problem.logits, truth, problem.weights});
   const bool one = problem.logits.size(1) == 1;
   const at::Tensor odds = problem.logits.to(at::kDouble).exp();
   for (std::int64_t b = 0; b < problem.logits.size(0); ++b) {
@@ -126,9 +126,9 @@ double naive_energy(Problem problem, double dice_weight) {
       }
       dice += (2 * overlap + 1) / (sum + 1) / static_cast<double>(last);
     }
-    energy += dice_weight * problem.weights[b].sum().item<double>() * (1 - dice);
+    loss += dice_weight * problem.weights[b].sum().item<double>() * (1 - dice);
   }
-  return energy;
+  return loss;
 }
 
 TEST_P(Loss, EnergyWithDiceAndIgnoredPixelsAndItsGradient) {
@@ -138,19 +138,19 @@ TEST_P(Loss, EnergyWithDiceAndIgnoredPixelsAndItsGradient) {
   problem.weights = problem.weights.masked_fill(problem.classes.eq(kIgnoredClass), 0);
   for (const double dice_weight : {0.0, 0.7}) {
     at::Tensor logits = problem.logits.detach().clone().requires_grad_(true);
-    const at::Tensor energy = loss_sum(logits, problem.classes, problem.weights, dice_weight);
-    EXPECT_NEAR(energy.item<double>(), naive_energy(problem, dice_weight), 1e-10 * energy.item<double>());
-    energy.backward();
+    const at::Tensor loss = loss_sum(logits, problem.classes, problem.weights, dice_weight);
+    EXPECT_NEAR(loss.item<double>(), naive_loss_sum(problem, dice_weight), 1e-10 * loss.item<double>());
+    loss.backward();
     const at::Tensor gradient = logits.grad().flatten(), flat = problem.logits.flatten();
     constexpr double kStep = 1e-6;
     for (std::int64_t i = 0; i < flat.numel(); ++i) {
-      const auto energy_at = [&](double step) {
+      const auto loss_at = [&](double step) {
         const at::Tensor moved = flat.clone();
         moved[i] += step;
-        return naive_energy({moved.view(problem.logits.sizes()), problem.classes, problem.weights},
-                            dice_weight);
+        return naive_loss_sum({moved.view(problem.logits.sizes()), problem.classes, problem.weights},
+                              dice_weight);
       };
-      ASSERT_NEAR(gradient[i].item<double>(), (energy_at(kStep) - energy_at(-kStep)) / (2 * kStep), 1e-7);
+      ASSERT_NEAR(gradient[i].item<double>(), (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep), 1e-7);
     }
     EXPECT_EQ(logits.grad().select(0, 0).select(1, 1).select(1, 2).abs().max().item<double>(), 0)
         << "ignored";

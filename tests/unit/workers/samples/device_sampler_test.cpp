@@ -27,7 +27,7 @@ double label_at(const Index3& p) {
 
 struct Differences {
   double input = 0;          ///< the largest
-  std::int64_t answers = 0;  ///< pixels of another class or weight
+  std::int64_t targets = 0;  ///< pixels of another class or weight
   std::int64_t pixels = 0;
 };
 
@@ -59,7 +59,7 @@ class DeviceSamplerTest : public ::testing::Test {
     int started = 0;
     DeviceSampler by_kernels(source, at::kCPU, testing::host_launcher(started));
     compare(source, by_kernels, samples, found);
-    EXPECT_GE(started, 2 * samples) << "input and answer by a kernel each";
+    EXPECT_GE(started, 2 * samples) << "one kernel each for input and targets";
     return found;
   }
 
@@ -87,7 +87,7 @@ class DeviceSamplerTest : public ::testing::Test {
     for (std::size_t i = 0; i < expected.weights.size(); ++i) {
       const bool same = classes.data_ptr<std::int64_t>()[i] == expected.sample.classes[i] &&
                         std::abs(weights.data_ptr<float>()[i] - expected.weights[i]) < 1e-5F;
-      found.answers += same ? 0 : 1;
+      found.targets += same ? 0 : 1;
       ++found.pixels;
     }
   }
@@ -98,7 +98,7 @@ class DeviceSamplerTest : public ::testing::Test {
     EXPECT_LT(found.input, 1e-4);
     EXPECT_GT(found.pixels, 1000);
     // A place may be rounded the other way where it lies half between two pixels.
-    EXPECT_LE(found.answers, found.pixels / 100000);
+    EXPECT_LE(found.targets, found.pixels / 100000);
   }
 
   testing::TemporaryFolder folder_;
@@ -202,7 +202,7 @@ TEST_F(DeviceSamplerTest, EqualsTheHostsLargeSample) {
   options_.augmentation.elastic = 10;
   const Differences found = compare(data, 2);
   EXPECT_LT(found.input, 1e-4);
-  EXPECT_LE(found.answers, found.pixels / 100000);
+  EXPECT_LE(found.targets, found.pixels / 100000);
 }
 
 TEST_F(DeviceSamplerTest, ABlankSampleStaysBlank) {

@@ -85,14 +85,14 @@ TEST_F(SampleWarpTest, ARampTurnsAndGrows) {
        {std::pair{0.3, 1.0}, std::pair{-2.0, 1.0}, std::pair{0.0, 1.25}, std::pair{1.0, 0.8}}) {
     SampleWarp warp;
     warp.angle = angle, warp.scale = scale;
-    const Sample turned = cut(held, warp);
+    const Sample rotated = cut(held, warp);
     const double middle = (kSide - 1) / 2.0;
     const double base_y = 20.0 - static_cast<double>(lost()), base_x = 24.0 - static_cast<double>(lost());
     for (std::int64_t p = 0; p < kSide * kSide; ++p) {
       const double v = static_cast<double>(p / kSide) - middle, u = static_cast<double>(p % kSide) - middle;
       const double y = base_y + middle + (std::cos(angle) * v + std::sin(angle) * u) / scale;
       const double x = base_x + middle + (-std::sin(angle) * v + std::cos(angle) * u) / scale;
-      ASSERT_NEAR(turned.input[static_cast<std::size_t>(p)], 1000 + 3 * y + x, 1e-3);
+      ASSERT_NEAR(rotated.input[static_cast<std::size_t>(p)], 1000 + 3 * y + x, 1e-3);
     }
   }
 }
@@ -102,12 +102,12 @@ TEST_F(SampleWarpTest, AQuarterTurnIsTheSymmetry) {
   const TrainingData held = data();
   SampleWarp warp;
   warp.angle = std::numbers::pi / 2;
-  const Sample turned = cut(held, warp);
+  const Sample rotated = cut(held, warp);
   Sample expected = cut(held, {});
   std::vector<float> scratch;
   apply_symmetry<float>({1, false}, kSide, expected.input.data(), scratch);
-  for (std::size_t i = 0; i < turned.input.size(); ++i)
-    ASSERT_NEAR(turned.input[i], expected.input[i], 1e-3);
+  for (std::size_t i = 0; i < rotated.input.size(); ++i)
+    ASSERT_NEAR(rotated.input[i], expected.input[i], 1e-3);
 }
 
 TEST_F(SampleWarpTest, LabelsComeFromTheNearestPixelAndStayInTheirSet) {

@@ -110,7 +110,7 @@ TEST_F(TrainerOnDeviceTest, ReportsTellOfTheIterationsBeforeOneThatIsNotFinite) 
       EXPECT_TRUE(std::isfinite(step.loss) && std::isfinite(step.gradient_norm));
       EXPECT_EQ(step.iteration, ++heard);
     };
-    const std::string words = message_of([&] {
+    const std::string message = message_of([&] {
       for (int i = 0; i < 5; ++i)
         training->advance(StopWish::none);
       training->report(hear);
@@ -118,7 +118,7 @@ TEST_F(TrainerOnDeviceTest, ReportsTellOfTheIterationsBeforeOneThatIsNotFinite) 
     training->report(hear);
     EXPECT_GE(heard, 1);
     EXPECT_LT(heard, 5);
-    EXPECT_THAT(words, HasSubstr("at iteration " + std::to_string(heard + 1)));
+    EXPECT_THAT(message, HasSubstr("at iteration " + std::to_string(heard + 1)));
   }
 }
 
