@@ -5,6 +5,7 @@
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/wall_time.h"
+#include "pipeline/train/best_validation.h"
 #include "pipeline/train/training_recorder.h"
 
 namespace tessera {
