@@ -1,6 +1,6 @@
 #include "pipeline/train/training_exchange.h"
 
-#include "workers/blocks/block_exchange.h"
+#include "workers/mpi/message.h"
 
 namespace tessera {
 
