@@ -27,10 +27,10 @@ clock = Clock(arguments.seconds)
 ARRANGED = {"libtorch": ("LibTorch's operators", None), "plain": ("arranged for a GPU", "libtorch")}
 RECORDED = {"plain": ("kernels one by one", None), "recorded": ("recorded", "plain")}
 NETWORK = ARRANGED | {"maxima": ("pooling by maxima", "plain"), "fused": ("fused", "plain"), "both": ("both", "plain"),
-                      "own": ("own kernels", "plain"), "all": ("fused and own kernels", "both")}
-ORDERED = {"library": ("by rule, the libraries' kernels", None), "by_rule": ("alike at every place", "library"),
-           "exact": ("all layers summed in one order", "library")}
-PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("own kernels", "plain"), "all": ("fused and own kernels",
+                      "own": ("custom kernels", "plain"), "all": ("fused and custom kernels", "both")}
+ORDERED = {"library": ("chosen heuristically, library kernels", None), "by_rule": ("translation-invariant", "library"),
+           "exact": ("fixed reduction order in all layers", "library")}
+PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("custom kernels", "plain"), "all": ("fused and custom kernels",
 "fused")}
 
 
