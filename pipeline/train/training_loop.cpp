@@ -169,8 +169,8 @@ class Loop {
         averaged ? *averaged : trainer_.network(), options, setup_.workers,
         [&](const PredictedSection& section) {
           const std::vector<double> probability(section.probability.begin(), section.probability.end());
-          const RgbImage picture =
-              section_picture(section.raw, section.truth, probability, 0.5, section.height, section.width);
+          const RgbImage picture = side_by_side(
+              section_panels(section.raw, section.truth, probability, 0.5, section.height, section.width));
           const std::string volume =
               setup_.several_volumes ? fmt::format("_volume_{:03d}", section.volume) : "";
           const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}{}_section_{:04d}.png",
