@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "pipeline/run/run_end.h"
 #include "workers/blocks/block_worker.h"
 
 namespace tessera {
@@ -87,7 +88,7 @@ BlockRunReport BlockRun::end() {
   report.blocks_skipped = coordinator_.blocks_skipped();
   report.starts = job_.starts_before + 1;
   const bool failed = !report.failure.empty() || !report.failed.empty();
-  report.end = failed ? "failed" : report.stopped ? "stopped" : "done";
+  report.end = failed ? RunEnd::failed : report.stopped ? RunEnd::stopped : RunEnd::done;
   return report;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/blocks/coordinator.h"
+#include "pipeline/run/run_end.h"
 
 namespace tessera {
 
@@ -19,9 +20,9 @@ struct BlockJobNames {
 /// How one start of a block job ended.
 struct BlockRunReport {
   BlockJobNames names;
-  std::string end = "done";  ///< or "stopped", "failed"
-  std::string failure;       ///< why the whole job failed; "" when it did not
-  bool stopped = false;      ///< by a signal or the job's time, before all was handed out
+  RunEnd end = RunEnd::done;
+  std::string failure;   ///< why the whole job failed; "" when it did not
+  bool stopped = false;  ///< by a signal or the job's time, before all was handed out
   bool stopped_for_time = false;
   std::vector<WorkerAccount> workers;  ///< of this start
   std::vector<QuarantinedBlock> failed;

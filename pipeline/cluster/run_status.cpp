@@ -13,6 +13,7 @@
 #include "io/base/error.h"
 #include "pipeline/cluster/stage_work.h"
 #include "pipeline/config/experiment.h"
+#include "pipeline/run/run_end.h"
 
 namespace tessera {
 namespace fs = std::filesystem;
@@ -27,10 +28,10 @@ void add_work(StageStatus& status, const StageWork& work) {
   status.all = work.all;
   if (!status.job.empty()) return;
   // Without a job the files decide.
-  if (work.end == "done") status.state = StageState::done;
-  if (work.end == "stopped") status.state = StageState::stopped;
-  if (work.end == "failed") status.state = StageState::failed;
-  if (work.end == "running") {
+  if (work.end == RunEnd::done) status.state = StageState::done;
+  if (work.end == RunEnd::stopped) status.state = StageState::stopped;
+  if (work.end == RunEnd::failed) status.state = StageState::failed;
+  if (work.end == RunEnd::running) {
     status.state = StageState::running;
     status.why = "by the files of the run: it is running, or was killed";
   }

@@ -10,6 +10,7 @@
 
 #include "io/base/error.h"
 #include "io/volume/block_journal.h"
+#include "pipeline/run/run_end.h"
 
 namespace tessera {
 namespace fs = std::filesystem;
@@ -38,7 +39,7 @@ StageWork training_work(const RunFolder& folder, const ExperimentConfig* config,
                         std::vector<std::string>& problems) {
   StageWork work;
   const nlohmann::json record = json_file(folder.path() / "training.json", problems);
-  work.end = text_at(record, "end");
+  work.end = value_named<RunEnd>(text_at(record, "end"));
   std::istringstream rows(file_tail(folder.metrics(), 64 << 10));
   for (std::string row; std::getline(rows, row);) {
     const long iteration = std::strtol(row.c_str(), nullptr, 10);
@@ -55,7 +56,7 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
                          std::vector<std::string>& problems) {
   StageWork work;
   const nlohmann::json report = json_file(folder.path() / "inference.json", problems);
-  work.end = text_at(report, "end");
+  work.end = value_named<RunEnd>(text_at(report, "end"));
   if (config == nullptr || !config->infer.output) return work;
   const fs::path file = journal_of(directory / config->infer.output->file);
   std::error_code error;
@@ -66,9 +67,9 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
     work.done = work.all - journal.blocks_left();
     work.text = fmt::format("{} of {} blocks", work.done, work.all);
     if (work.done == work.all) {
-      work.end = "done";
-    } else if (work.end == "done") {
-      work.end = "running";  // the report is an earlier result's
+      work.end = RunEnd::done;
+    } else if (work.end == RunEnd::done) {
+      work.end = RunEnd::running;  // the report is an earlier result's
     }
   } catch (const Error& damaged) {
     problems.push_back(damaged.what());
@@ -78,7 +79,7 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
 
 StageWork file_work(const fs::path& file, const std::string& text) {
   std::error_code error;
-  return fs::exists(file, error) ? StageWork{1, 1, text, "done"} : StageWork{};
+  return fs::exists(file, error) ? StageWork{1, 1, text, RunEnd::done} : StageWork{};
 }
 
 StageWork evaluation_work(const RunFolder& folder, std::vector<std::string>& problems) {

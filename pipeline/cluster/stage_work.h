@@ -8,6 +8,7 @@
 
 #include "pipeline/cluster/job_script.h"
 #include "pipeline/config/experiment.h"
+#include "pipeline/run/run_end.h"
 #include "pipeline/run/run_folder.h"
 
 namespace tessera {
@@ -16,7 +17,7 @@ namespace tessera {
 struct StageWork {
   std::int64_t done = 0, all = 0;
   std::string text;
-  std::string end;  ///< done, running, stopped or failed; "": no record
+  std::optional<RunEnd> end;  ///< none: no record
 };
 
 /// Reads the progress of a stage. `config`: the experiment, null when it is not known; `directory`: its paths

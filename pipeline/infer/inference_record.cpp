@@ -9,6 +9,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/checkpoint_file.h"
+#include "pipeline/run/run_end.h"
 
 namespace tessera {
 namespace {
@@ -47,7 +48,9 @@ void report_complete(const RunFolder& folder, const std::string& result, const J
     const auto* text = reinterpret_cast<const char*>(bytes.data());
     const nlohmann::json there =
         nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
-    if (there.is_object() && there.value("result", "") == result && there.value("end", "") == "done") return;
+    if (there.is_object() && there.value("result", "") == result &&
+        there.value("end", "") == name_of(RunEnd::done))
+      return;
   }
   InferenceReport report;
   report.result = result;

@@ -154,7 +154,7 @@ nlohmann::json InferenceReport::json() const {
   }
   const WorkerStatistics t = run.total();
   return {{"result", result},
-          {"end", run.end},
+          {"end", name_of(run.end)},
           {"starts", run.starts},
           {"blocks",
            {{"all", run.blocks},

@@ -9,6 +9,7 @@
 #include "pipeline/report/page.h"
 #include "pipeline/report/report_parts.h"
 #include "pipeline/run/progress.h"
+#include "pipeline/run/run_end.h"
 
 namespace tessera {
 namespace {
@@ -110,9 +111,11 @@ Html training_facts(const RunRecord& record) {
   std::string started = text_at(record.training, {"started"});
   if (started.size() == 20) started = started.substr(0, 10) + " " + started.substr(11, 5) + " UTC";
   if (!started.empty()) {
-    facts.add(fmt::format(
-        "{} {}{}", text_at(record.training, {"resumed_from"}).empty() ? "started" : "resumed", started,
-        end.empty() || end == "done" ? "" : ", " + (end == "running" ? "not ended yet, or killed" : end)));
+    facts.add(fmt::format("{} {}{}",
+                          text_at(record.training, {"resumed_from"}).empty() ? "started" : "resumed", started,
+                          end.empty() || end == name_of(RunEnd::done)
+                              ? ""
+                              : ", " + (end == name_of(RunEnd::running) ? "not ended yet, or killed" : end)));
   }
   const std::string early = text_at(record.training, {"ended_early"});
   if (!early.empty()) facts.add("ended early: " + early);

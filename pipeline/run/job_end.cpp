@@ -16,7 +16,7 @@ void tell_job_end(int exit_code) {
   try {
     write_text_file(file, fmt::format("{}\n", exit_code));
   } catch (const Error& error) {
-    spdlog::warn("the job script is not told of the end: {}", error.what());
+    spdlog::warn("cannot tell the job script how the job ended: {}", error.what());
   }
 }
 

@@ -2,10 +2,9 @@
 
 namespace tessera {
 
-/// Tells the job script how the job ended, where it asked for that: writes the exit code to the file that
-/// TESSERA_END_FILE names. For ends that all ranks share, on rank 0: srun's own exit code is the highest of
-/// all tasks, and `--kill-on-bad-exit` kills those that are a moment late to leave. What cannot be written is
-/// told by a warning.
+/// Writes the exit code to the file that TESSERA_END_FILE names, for the job script; does nothing without the
+/// variable. Rank 0 calls it for an end that all ranks share: srun's own exit code is the highest of all
+/// tasks, and `--kill-on-bad-exit` kills tasks that leave a moment later. A failed write is only a warning.
 void tell_job_end(int exit_code);
 
 }  // namespace tessera

@@ -8,14 +8,10 @@
 namespace tessera {
 
 void TrainingRecord::write(const RunFolder& folder) const {
-  nlohmann::ordered_json json{{"end", end},
-                              {"started", started},
-                              {"ranks", ranks},
-                              {"parameters", parameters},
-                              {"tile", tile_side},
-                              {"global_batch", global_batch},
-                              {"precision", precision},
-                              {"resumed_from", resumed_from}};
+  nlohmann::ordered_json json{{"end", name_of(end)},    {"started", started},
+                              {"ranks", ranks},         {"parameters", parameters},
+                              {"tile", tile_side},      {"global_batch", global_batch},
+                              {"precision", precision}, {"resumed_from", resumed_from}};
   if (!ended_early.empty()) json["ended_early"] = ended_early;
   json["workers"] = nlohmann::ordered_json::array();
   for (const Worker& one : workers)

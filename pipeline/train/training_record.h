@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/run/run_end.h"
 #include "pipeline/run/run_folder.h"
 #include "workers/mpi/communicator.h"
 
@@ -18,11 +19,11 @@ struct TrainingRecord {
   std::vector<Worker> workers;
   int ranks = 1;
   std::int64_t parameters = 0, tile_side = 0, global_batch = 1;
-  std::string precision;        ///< float32 or bfloat16
-  std::string resumed_from;     ///< the checkpoint; "" for a new training
-  std::string started;          ///< UTC, such as 2026-11-22T19:07:49Z
-  std::string end = "running";  ///< or "done", "stopped", "failed"
-  std::string ended_early;      ///< why, if neither the iterations nor the time ended it; "" otherwise
+  std::string precision;     ///< float32 or bfloat16
+  std::string resumed_from;  ///< the checkpoint; "" for a new training
+  std::string started;       ///< UTC, such as 2026-11-22T19:07:49Z
+  RunEnd end = RunEnd::running;
+  std::string ended_early;  ///< why, if neither the iterations nor the time ended it; "" otherwise
 
   /// Replaces the file atomically. Errors: Error.
   void write(const RunFolder& folder) const;

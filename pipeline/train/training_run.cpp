@@ -210,7 +210,7 @@ class TrainingRun {
     world_.broadcast(mine.failure, alone_ ? 0 : 1);
     const bool stopped = world_.any(mine.stopped_early), for_time = world_.any(mine.for_time);
     on_root(world_, [&] {
-      record_.end = !mine.failure.empty() ? "failed" : stopped ? "stopped" : "done";
+      record_.end = !mine.failure.empty() ? RunEnd::failed : stopped ? RunEnd::stopped : RunEnd::done;
       record_.ended_early = recorder_->ended_early();
       try {
         record_.write(folder_);

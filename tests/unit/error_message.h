@@ -7,7 +7,7 @@
 
 namespace tessera::testing {
 
-/// The words of the Error that `step` throws, "no error" when it throws none.
+/// The message of the Error that `step` throws, "no error" when it throws none.
 inline std::string message_of(const std::function<void()>& step) {
   try {
     step();

@@ -13,7 +13,7 @@
 
 namespace tessera::testing {
 
-/// The words of the Error that `step` throws in a child process; what it does to HDF5's state and to the
+/// The message of the Error that `step` throws in a child process; what it does to HDF5's state and to the
 /// process's limits ends with it. "died" when the child ended otherwise.
 inline std::string message_of_child(const std::function<void()>& step) {
   std::array<int, 2> ends{};

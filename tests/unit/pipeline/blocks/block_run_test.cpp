@@ -6,6 +6,7 @@
 #include <map>
 
 #include "io/base/error.h"
+#include "pipeline/run/run_end.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 #include "workers/blocks/computed_block.h"
@@ -57,7 +58,7 @@ TEST(BlockRun, DoesEveryBlockWithoutAJournal) {
   StubTask task(kPlan);
   run_blocks(&task, &run, "cpu", Communicator::alone());
   const BlockRunReport report = run.end();
-  EXPECT_EQ(report.end, "done");
+  EXPECT_EQ(report.end, RunEnd::done);
   EXPECT_EQ(report.blocks_done, 32);
   EXPECT_EQ(report.blocks_before, 0);
   EXPECT_EQ(report.total().voxels, volume_of({8, 64, 64}));
@@ -77,7 +78,7 @@ TEST(BlockRun, ABlockThatFailsIsNamed) {
   task.broken = 5;
   run_blocks(&task, &run, "", Communicator::alone());
   const BlockRunReport report = run.end();
-  EXPECT_EQ(report.end, "failed");
+  EXPECT_EQ(report.end, RunEnd::failed);
   EXPECT_EQ(report.blocks_done, 31);
   EXPECT_EQ(task.reads[5], 2);
   const std::string words = testing::message_of([&] { report.require_done(); });
@@ -114,13 +115,13 @@ TEST(BlockRun, TheNextStartDoesWhatTheJournalLacks) {
   };
   StubTask one(kPlan), two(kPlan);
   const BlockRunReport stopped = start(one, 6);
-  EXPECT_EQ(stopped.end, "stopped");
+  EXPECT_EQ(stopped.end, RunEnd::stopped);
   EXPECT_EQ(stopped.starts, 1);
   EXPECT_THROW(stopped.require_done(), StoppedEarly);
   EXPECT_GE(stopped.blocks_done, 6);
   ASSERT_LT(stopped.blocks_done, 32);
   const BlockRunReport ended = start(two, 1000);
-  EXPECT_EQ(ended.end, "done");
+  EXPECT_EQ(ended.end, RunEnd::done);
   EXPECT_EQ(ended.starts, 2);
   EXPECT_EQ(ended.blocks_before, stopped.blocks_done);
   EXPECT_EQ(ended.blocks_done, 32 - stopped.blocks_done);
