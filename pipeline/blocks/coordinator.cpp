@@ -22,8 +22,8 @@ constexpr std::int64_t kElsewhere = 8;
 constexpr int kSuspicious = 6;
 /// The watchdog waits for so many pulses at least.
 constexpr double kPulsesMissed = 2;
-/// A worker whose heart beats while nothing gets on, for so many times the watchdog's limit and a minute at
-/// least.
+/// A worker that sends heartbeats without progress is given up after so many times the watchdog's limit, and
+/// at least a minute.
 constexpr double kStandStill = 4, kShortestStandStill_s = 60;
 /// How often the time is looked at, which takes a look at every worker.
 constexpr double kAskEvery_s = 0.5;
@@ -178,7 +178,7 @@ void Coordinator::look_around() {
 }
 
 bool Coordinator::time_is_over(double now_s) {
-  // Every start gets on, however late it is.
+  // Every start makes progress, however late it is.
   if (queue_->in_flight() == 0 && blocks_done_ + blocks_skipped_ == 0) return false;
   if (now_s - last_asked_s_ < kAskEvery_s) return false;
   last_asked_s_ = now_s;
@@ -199,7 +199,7 @@ void Coordinator::watch(double now_s) {
     const double silent = now_s - one.heard_s;
     if (silent > options_.watchdog_s) give_up_on(worker, silent, "was not heard of");
     if (one.still_s > std::max(kShortestStandStill_s, kStandStill * options_.watchdog_s))
-      give_up_on(worker, one.still_s, "did not get on");
+      give_up_on(worker, one.still_s, "made no progress");
   }
 }
 

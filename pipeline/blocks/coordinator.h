@@ -29,7 +29,7 @@ struct CoordinatorHooks {
   /// Called about twice a second with the seconds that another block would take behind those in flight:
   /// whether the job's time allows that. If not, the run ends as above.
   std::function<bool(double)> time_allows;
-  /// A block in words, for messages: "block 12 (z [0, 4) ...)".
+  /// The name of a block in messages: "block 12 (z [0, 4) ...)".
   std::function<std::string(std::int64_t)> block_text;
 };
 

@@ -37,7 +37,7 @@ struct InferencePlan {
 InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device);
 
-/// The plan in words, a line each.
+/// The plan as text, a line for each fact.
 std::string plan_text(const InferencePlan& plan, const NetworkTraits& network);
 
 }  // namespace tessera

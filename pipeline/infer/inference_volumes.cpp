@@ -114,7 +114,7 @@ void require_own_outputs(const std::vector<WildcardMatch>& matches, const Datase
     if (!is_new) {
       throw UsageError(
           fmt::format("infer.output: the results of {} and {} would both be in {}: each volume needs a "
-                      "file of its own, so let the wildcards in the file's name tell them apart",
+                      "file of its own, so put the wildcards into the file's name",
                       other->second->name.text(), one.name.text(), file.string()));
     }
   }

@@ -10,10 +10,10 @@
 
 namespace tessera {
 
-/// All that the bytes of an inference's result depend on, a key each; a restart that differs in any of them
-/// is refused, naming it. What changes no byte (ranks, threads, file names of weights) is not in it.
-/// `normalisation`: how raw values are normalised, as numbers. Errors: Error when the raw volume's file
-/// cannot be looked at.
+/// Everything that the bytes of an inference's result depend on, a key each. A restart with another value is
+/// rejected with the name of the key. Settings that change no byte (ranks, threads, file names of weights)
+/// are left out. `normalisation`: how raw values are normalised, as numbers. Errors: Error when the raw
+/// volume's file cannot be looked at.
 JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan,
                             const InferenceNetwork& network, const ChosenNormalisation& normalisation);
 

@@ -28,7 +28,7 @@ namespace {
 
 /// What the result's values are, as an attribute says it.
 std::string meaning_of(const InferConfig& infer) {
-  if (infer.labels) return "the most probable class";
+  if (infer.labels) return "the predicted class";
   const std::string scale = infer.type == VoxelType::uint8 ? ", 255 = 1" : "";
   if (infer.classes.size() == 1)
     return fmt::format("probability of class {}{}", infer.classes.front(), scale);

@@ -43,7 +43,7 @@ struct PredictorOptions {
   /// Classes whose probabilities are the result, a channel each; for one-class networks 1 is that class, 0
   /// its complement.
   std::vector<std::int64_t> classes = {1};
-  bool labels = false;  ///< the most probable class instead, as uint8; `classes` is not used
+  bool labels = false;                       ///< the predicted class instead, as uint8; `classes` is not used
   VoxelType output_type = VoxelType::uint8;  ///< uint8: round(255 p); float16, float32: p
   Averaging averaging = Averaging::none;
   Blending blending = Blending::crop;
@@ -72,7 +72,7 @@ class TilePredictor {
   /// Of the volume to come, in place of the options'.
   void set_normalisation(const Normalisation& normalisation) { options_.normalisation = normalisation; }
   const NetworkTraits& traits() const { return traits_; }
-  /// The engine in words.
+  /// The name of the engine.
   std::string engine_text() const;
   /// What is known of its outputs, bit for bit (TileNetwork::invariance).
   Invariance invariance() const;

@@ -43,7 +43,7 @@ class DeviceSampler {
   struct Volume {
     at::Tensor raw;      ///< (channels, z, y, x) uint8, or float32 less `centre`
     at::Tensor classes;  ///< (z, y, x) uint8
-    at::Tensor border;   ///< likewise float32; undefined where there is none
+    at::Tensor border;   ///< float32; undefined without a border part
     float centre = 0;
     Grid raw_grid, label_grid;
   };
