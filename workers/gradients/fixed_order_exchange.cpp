@@ -7,8 +7,8 @@ namespace {
 
 class FixedOrderExchange : public GradientExchange {
  public:
-  FixedOrderExchange(const Communicator& workers, std::int64_t global_batch)
-      : GradientExchange("MPI"), tree_(workers, global_batch) {}
+  FixedOrderExchange(const Communicator& workers, std::int64_t global_batch, std::string text)
+      : GradientExchange(std::move(text)), tree_(workers, global_batch) {}
 
   /// Called after every single sample: moves its values into the tree and leaves zeros.
   void end_samples(at::Tensor& sums) override {
@@ -31,8 +31,8 @@ class FixedOrderExchange : public GradientExchange {
 }  // namespace
 
 std::unique_ptr<GradientExchange> make_fixed_order_exchange(const Communicator& workers,
-                                                            std::int64_t global_batch) {
-  return std::make_unique<FixedOrderExchange>(workers, global_batch);
+                                                            std::int64_t global_batch, std::string text) {
+  return std::make_unique<FixedOrderExchange>(workers, global_batch, std::move(text));
 }
 
 }  // namespace tessera

@@ -39,8 +39,8 @@ class GradientExchange {
   /// number than before has no effect. Called by the thread that runs the backward pass, which may be one of
   /// LibTorch's own.
   virtual void ready(std::int64_t /*values*/) {}
-  /// Not collective. `flat` and `sums` contain the next own samples. `sums`: float64, contiguous, as in
-  /// finish(). Must not be called after ready().
+  /// Not collective. To be called after the backward pass of each group of own samples, whose gradient and
+  /// scalars were added to `flat` and `sums` (as in finish()). Without effect where sends_early().
   virtual void end_samples(at::Tensor& /*sums*/) {}
   /// Collective over the workers: replaces `flat` and `sums` by their sums over the workers, the same bits on
   /// every worker. `sums`: float64, contiguous, of the same size on every worker, on the host or on the
@@ -62,7 +62,7 @@ struct GradientExchangeOptions {
   Wire wire = Wire::float32;      ///< unused when reproducible
   bool nccl = true;               ///< on GPUs NCCL, if every worker has it
   std::string nccl_library = {};  ///< a replacement of NVIDIA's library, used on any device; empty: none
-  bool cuda_aware_mpi = false;    ///< on GPUs without NCCL: MPI reduces in device memory
+  bool cuda_aware_mpi = false;    ///< on GPUs without NCCL, on every worker: MPI reduces in device memory
   bool sums_on_device = false;    ///< the scalar sums are on the network's device
 };
 
@@ -86,6 +86,7 @@ std::unique_ptr<GradientExchange> make_cuda_aware_exchange(const Communicator& w
 /// The reproducible mode: sums every sample on its own, in the order of a binary tree (SampleTree), in the
 /// host's memory, in finish().
 std::unique_ptr<GradientExchange> make_fixed_order_exchange(const Communicator& workers,
-                                                            std::int64_t global_batch);
+                                                            std::int64_t global_batch,
+                                                            std::string text = "MPI");
 
 }  // namespace tessera
