@@ -63,9 +63,8 @@ HDF5 = re.compile(r"\bhid_t\b|\bhsize_t\b|\bH5[A-Z]\w*|\bhdf5\.h\b")
 NVRTC = re.compile(r"nvrtc", re.IGNORECASE)
 UNET = re.compile(r"unet", re.IGNORECASE)
 PREDICTION = re.compile(r"inference|predict", re.IGNORECASE)
-ONLY_IN = {HDF5: {"io/hdf5", "io/stores"}, NVRTC: {"workers/device", "workers/kernels"}}
-NOT_IN = {UNET: {"workers/blocks", "pipeline/blocks", "pipeline/config"},
-          PREDICTION: {"workers/blocks", "workers/results", "pipeline/blocks"}}
+ONLY_IN = {HDF5: {"io/hdf5", "io/stores"}, NVRTC: {"workers/device", "workers/kernels"}, UNET: {"workers/network"}}
+NOT_IN = {PREDICTION: {"workers/blocks", "workers/results", "pipeline/blocks"}}
 EXEMPT = {UNET: re.compile(r"pipeline/config/model_config\.(h|cpp)")}  # the section of the network itself
 
 LONGEST_FUNCTION = 80
@@ -159,6 +158,7 @@ class Functions(unittest.TestCase):
     def test_are_short(self):
         self.assertGreater(sum(len(functions_of((SOURCE / file).read_text())) for file in source_files()), 1000)
         self.assertEqual(sorted(set(long_functions()) - LONG_FUNCTIONS), [])
+        self.assertEqual(sorted(LONG_FUNCTIONS - set(long_functions())), [], "exceptions that are none any more")
 
 
 class TheTestItself(unittest.TestCase):
