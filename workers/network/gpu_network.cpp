@@ -6,8 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <list>
-#include <map>
 #include <string>
 #include <utility>
 
@@ -22,6 +20,7 @@
 #include "workers/network/kernel_choice.h"
 #include "workers/network/network.h"
 #include "workers/network/network_weights.h"
+#include "workers/network/recorded_passes.h"
 
 namespace tessera {
 namespace {
@@ -40,7 +39,8 @@ class GpuNetwork : public TileNetwork {
         kernels_(options.kernels),
         own_(options.launch),
         ordered_(options.launch, options.hopper),
-        weights_(fold_weights(network)) {
+        weights_(fold_weights(network)),
+        recorded_(options.record, device.text()) {
     require_finite_weights();
     Layer& to_classes = weights_.layers.back();
     to_classes = {gpu::padded_rows(to_classes.weight), gpu::padded_rows(to_classes.bias)};
@@ -69,7 +69,8 @@ class GpuNetwork : public TileNetwork {
         if (!kernels_) choose(input);
         const GpuKernels kernels = kernels_for(input);
         const bool small = input.size(2) * input.size(3) <= options_.recorded_pixels;
-        return options_.record && small ? replayed(input, kernels) : run(input, kernels);
+        if (!small) return run(input, kernels);
+        return recorded_.run(input, [&](const at::Tensor& x) { return run(x, kernels); });
       });
     } catch (const OutOfMemory&) {
       // Tiles will be smaller: their kernels are chosen anew.
@@ -301,54 +302,6 @@ class GpuNetwork : public TileNetwork {
     }
   }
 
-  /// A forward pass recorded for one shape.
-  struct Recorded {
-    at::Tensor input, output;
-    std::unique_ptr<RecordedKernels> kernels;
-    std::int64_t last_call = 0;
-  };
-
-  at::Tensor replayed(const at::Tensor& input, const GpuKernels& kernels) {
-    constexpr std::size_t kKept = 4;  // each has memory of its own
-    constexpr std::int64_t kIdle = 256;
-    ++calls_;
-    for (auto it = recorded_.begin(); it != recorded_.end(); ++it) {
-      if (it->input.sizes() == input.sizes()) {
-        recorded_.splice(recorded_.begin(), recorded_, it);
-        return replay(input);
-      }
-    }
-    // Recording pays only for what comes again and again.
-    if (++seen_[input.sizes().vec()] < 2) return run(input, kernels);
-    if (recorded_.size() >= kKept) {
-      // Turned tiles of many shapes come in turns: none is to drive out what is in use.
-      if (calls_ - recorded_.back().last_call < kIdle) return run(input, kernels);
-      recorded_.pop_back();
-    }
-    recorded_.emplace_front();
-    Recorded& pass = recorded_.front();
-    try {
-      pass.input = input.clone();
-      pass.kernels = options_.record([&] { pass.output = run(pass.input, kernels); });
-      return replay(input);
-    } catch (const c10::Error& error) {
-      spdlog::warn(
-          "{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
-          device_.text(), input.size(2), input.size(3), error.what_without_backtrace());
-    }
-    recorded_.clear();
-    options_.record = {};
-    return run(input, kernels);
-  }
-
-  at::Tensor replay(const at::Tensor& input) {
-    Recorded& pass = recorded_.front();
-    pass.last_call = calls_;
-    pass.input.copy_(input);
-    pass.kernels->replay();
-    return pass.output.clone();
-  }
-
   NetworkDescription network_;
   NetworkGeometry geometry_;
   Precision precision_;
@@ -360,9 +313,7 @@ class GpuNetwork : public TileNetwork {
   gpu::CustomKernels own_;
   gpu::FixedOrderConvolution ordered_;
   FoldedWeights weights_;
-  std::list<Recorded> recorded_;                            ///< the most recently used first
-  std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded
-  std::int64_t calls_ = 0;
+  RecordedPasses recorded_;
 };
 
 }  // namespace
