@@ -82,32 +82,23 @@ std::vector<BlockReport> reports_of(const Message& message) {
 }
 
 std::vector<std::byte> bytes_of(const BlockFailure& failure) {
-  std::vector<std::byte> bytes;
-  append(bytes, FailureFront{failure.id, failure.whole_job ? 1 : 0});
-  const auto words = std::as_bytes(std::span(failure.words));
-  bytes.insert(bytes.end(), words.begin(), words.end());
-  return bytes;
+  return message_bytes(FailureFront{failure.id, failure.whole_job ? 1 : 0},
+                       std::as_bytes(std::span(failure.words)));
 }
 
 BlockFailure failure_of(const Message& message) {
-  std::span<const std::byte> rest(message.bytes);
-  const auto front = take_front<FailureFront>(rest);
+  const auto [front, text] = header_and_rest<FailureFront>(message);
   return {front.id, front.whole_job != 0,
-          std::string(reinterpret_cast<const char*>(rest.data()), rest.size())};
+          std::string(reinterpret_cast<const char*>(text.data()), text.size())};
 }
 
 std::vector<std::byte> bytes_of(const WorkerStatistics& statistics, std::span<const std::byte> details) {
-  std::vector<std::byte> bytes;
-  append(bytes, statistics);
-  bytes.insert(bytes.end(), details.begin(), details.end());
-  return bytes;
+  return message_bytes(statistics, details);
 }
 
 WorkerEnd worker_end_of(const Message& message) {
-  std::span<const std::byte> rest(message.bytes);
-  WorkerEnd end{take_front<WorkerStatistics>(rest), {}};
-  end.details.assign(rest.begin(), rest.end());
-  return end;
+  const auto [statistics, details] = header_and_rest<WorkerStatistics>(message);
+  return {statistics, {details.begin(), details.end()}};
 }
 
 MpiBlockExchange::MpiBlockExchange(const Communicator& world, const std::string& device) : world_(world) {

@@ -74,7 +74,7 @@ TEST(BlockFailureMessage, IsReadBackAndNeverShort) {
   EXPECT_TRUE(failure_of(message).whole_job);
   EXPECT_EQ(failure_of(message).words, "the disk is full");
   message.bytes.resize(9);
-  EXPECT_THAT(testing::message_of([&] { failure_of(message); }), HasSubstr("cut short"));
+  EXPECT_THAT(testing::message_of([&] { failure_of(message); }), HasSubstr("9 bytes instead of at least 16"));
 }
 
 }  // namespace
