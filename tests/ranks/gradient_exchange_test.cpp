@@ -1,6 +1,7 @@
 #include "workers/gradients/gradient_exchange.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <gmock/gmock.h>
 
 #include "ranks.h"
