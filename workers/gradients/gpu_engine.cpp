@@ -26,7 +26,7 @@ class GpuEngine : public GradientEngine {
     const GpuKernels kernels = kernels_.value_or(GpuKernels());
     return fmt::format("LibTorch's kernels arranged for a GPU, {}{}{}{}",
                        passes_.type() == at::kFloat ? "float32" : "bfloat16", kernels.fused ? ", fused" : "",
-                       kernels.own ? ", own kernels" : "", replayed_ != nullptr ? ", recorded" : "");
+                       kernels.own ? ", custom CUDA kernels" : "", replayed_ != nullptr ? ", recorded" : "");
   }
 
   at::Tensor forward(const at::Tensor& input, std::span<const std::uint64_t> dropout_seeds) override {
@@ -92,7 +92,8 @@ class GpuEngine : public GradientEngine {
     return best;
   }
 
-  /// The recording for inputs of this shape, with this input copied in; null where there is none, or not yet.
+  /// The recording for inputs of this shape, with this input copied in; null without one, or not
+  /// yet.
   Recording* recorded(const at::Tensor& input, const std::vector<at::Tensor>& masks) {
     constexpr int kPlain = 2;  // passes before one is recorded: recording pays only for shapes that recur
     const bool small = input.size(0) * input.size(2) * input.size(3) <= options_.recorded_pixels;

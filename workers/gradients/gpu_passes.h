@@ -21,7 +21,7 @@ struct KeptImages {
   at::Tensor input;
   std::vector<at::Tensor> images;  ///< by buffer: images, and in the backward pass their gradients
   std::map<int, at::Tensor>
-      pooled_from;  ///< places of the maxima, by the buffer of the pooled image; own kernels need none
+      pooled_from;  ///< places of the maxima, by the buffer of the pooled image; custom kernels need none
 };
 
 /// The kernels of both passes of a network in training: LibTorch's, on images in channels_last, in one

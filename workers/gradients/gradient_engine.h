@@ -75,7 +75,7 @@ struct GpuEngineOptions {
   /// are not.
   KernelRecorder record = {};
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
-  /// Starts Tessera's own kernels; empty: LibTorch's do their work.
+  /// Starts the custom CUDA kernels; empty: LibTorch's kernels are used.
   KernelLauncher launch = {};
   /// The kernels themselves, in place of a choice.
   std::optional<GpuKernels> kernels = std::nullopt;

@@ -142,7 +142,7 @@ class DeviceBlock : public BlockMemory {
                          at::TensorOptions(type).device(memory_.device));
   }
 
-  /// (channels, z, y, x) of the sections, mirrored; they are on their way to the device.
+  /// (channels, z, y, x) of the sections, mirrored; their copy to the device is in flight.
   at::Tensor sections(std::int64_t begin, std::int64_t end) {
     const std::int64_t first = request_.raw_box.begin.z, n = request_.volume_shape.z;
     std::vector<std::int64_t> wanted;
@@ -194,7 +194,7 @@ class DeviceBlock : public BlockMemory {
   VoxelBuffer result_;  ///< on the host
   at::Tensor on_device_, raw_;
   std::vector<bool> uploaded_;
-  std::int64_t z_;  ///< the first section of the result that is not on its way to the host
+  std::int64_t z_;  ///< the first section of the result whose copy to the host has not started
   std::vector<at::Tensor> finite_;
   /// What these are of: raw voxels, or a tile's core.
   struct Judged {

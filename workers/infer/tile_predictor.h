@@ -91,7 +91,7 @@ class TilePredictor {
                       const std::function<void(std::int64_t)>& after_tile,
                       std::vector<std::byte> memory = {}) const;
 
-  /// A block on its way.
+  /// A block in flight.
   class Queued {
    public:
     explicit Queued(std::unique_ptr<Run> run);

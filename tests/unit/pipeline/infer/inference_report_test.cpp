@@ -22,7 +22,7 @@ WorkerAccount worker(int rank, const std::string& device, const std::string& eng
 
 TEST(InferenceReport, SaysWhichWorkersComputedOtherwise) {
   InferenceReport report;
-  const std::string engine = "LibTorch, bfloat16, own kernels where there are some, translation-invariant",
+  const std::string engine = "LibTorch, bfloat16, custom CUDA kernels, translation-invariant",
                     other = "LibTorch, bfloat16";
   report.run.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:1, NVIDIA H200", engine)};
   EXPECT_EQ(report.ways_text(), "") << "a device's number on its node is no way";

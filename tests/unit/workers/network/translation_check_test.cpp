@@ -19,7 +19,7 @@ namespace {
 
 class TranslationCheck : public ::testing::TestWithParam<testing::NetworkCase> {
  protected:
-  /// Logits in whole numbers: what the CPU's own kernels differ by from place to place is rounded away.
+  /// Whole-number logits: rounding hides how much the kernels of the CPU differ between positions.
   at::Tensor whole_logits(const at::Tensor& x) { return (network_->logits(x) * 1e3).round(); }
   std::optional<bool> check(const std::function<at::Tensor(const at::Tensor&)>& run) const {
     const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
