@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "io/geometry/box.h"
+#include "io/geometry/voxel_type.h"
 
 namespace tessera {
 
@@ -14,5 +15,9 @@ std::int64_t mirror_index(std::int64_t i, std::int64_t n);
 /// The smallest box inside a volume of `shape` that holds every voxel which the mirrored `box` shows.
 /// `box` may reach outside the volume or lie there wholly; it must not be empty.
 Box mirrored_source(const Box& box, const Index3& shape);
+
+/// The voxels of `box`, mirrored at the volume's border, cut out of `held`, which holds `held_box` of a
+/// volume of `shape`. `held_box` must hold mirrored_source(box, shape).
+VoxelBuffer cut_mirrored(const VoxelBuffer& held, const Box& held_box, const Box& box, const Index3& shape);
 
 }  // namespace tessera

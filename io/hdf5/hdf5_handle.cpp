@@ -39,6 +39,13 @@ hid_t check_hdf5(hid_t status, const std::string& what) {
   return status;
 }
 
+bool is_hdf5_file(const std::filesystem::path& file) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  const bool is_hdf5 = H5Fis_hdf5(file.c_str()) > 0;
+  H5Eclear2(H5E_DEFAULT);
+  return is_hdf5;
+}
+
 namespace {
 
 /// Why the library could not open a file, in words for whoever named it.
@@ -52,8 +59,7 @@ namespace {
   if (std::filesystem::is_directory(file)) {
     throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", name));
   }
-  if (H5Fis_hdf5(name.c_str()) <= 0) {
-    H5Eclear2(H5E_DEFAULT);
+  if (!is_hdf5_file(file)) {
     throw Error(
         fmt::format("{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
   }

@@ -59,6 +59,9 @@ hid_t check_hdf5(hid_t status, const std::string& what);
 /// HDF5 and a truncated one apart.
 Hdf5Handle open_hdf5_file(const std::filesystem::path& file);
 
+/// Whether an existing file has the HDF5 format.
+bool is_hdf5_file(const std::filesystem::path& file);
+
 /// Whether `path` (absolute) leads to an object, without an error for missing intermediate groups.
 bool hdf5_path_exists(hid_t file, const std::string& path);
 

@@ -75,64 +75,59 @@ void link_raw(hid_t file, const OutputVolumeSpec& spec) {
              "cannot link the raw volume");
 }
 
+/// Everything of the file but the voxels. Returns `layout` with its base.
+OutputLayout write_metadata(const std::filesystem::path& file_name, const OutputVolumeSpec& spec,
+                            const OutputLayout& layout) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  const std::string name = spec.name.text();
+  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110),
+             "cannot choose the format");
+  check_hdf5(H5Pset_alignment(access_list.get(), 64 << 10, 1 << 20), "cannot align the chunks");
+  Hdf5Handle file(check_hdf5(H5Fcreate(file_name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+                             "cannot create " + file_name.string()),
+                  H5Fclose);
+  const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
+                                    static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
+  const int rank = spec.channels > 1 ? 4 : 3;
+  Hdf5Handle space(H5Screate_simple(rank, dims.data() + (4 - rank), nullptr), H5Sclose);
+  Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk, rank);
+  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(link_list.get(), 1);
+  Hdf5Handle dataset(check_hdf5(H5Dcreate2(file.get(), spec.name.path.c_str(), hdf5_memory_type(spec.type),
+                                           space.get(), link_list.get(), creation_list.get(), H5P_DEFAULT),
+                                "cannot create " + name),
+                     H5Dclose);
+  if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
+  if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
+  for (const auto& [key, value] : spec.attributes)
+    write_attribute(dataset.get(), key, value);
+  link_raw(file.get(), spec);
+  const OutputLayout made = layout_of(dataset.get(), layout, name);
+  dataset.reset();
+  if (!file.close()) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
+  return made;
+}
+
 }  // namespace
 
-Index3 OutputLayout::grid() const {
-  return {ceil_div(shape.z, chunk.z), ceil_div(shape.y, chunk.y), ceil_div(shape.x, chunk.x)};
-}
-
-std::int64_t OutputLayout::chunk_offset(const Index3& at, std::int64_t channel) const {
-  const Index3 count = grid();
-  return base + (((channel * count.z + at.z) * count.y + at.y) * count.x + at.x) * chunk_bytes();
-}
-
-OutputLayout create_output_volume(const OutputVolumeSpec& spec) {
+OutputLayout create_hdf5_output(const OutputVolumeSpec& spec) {
   OutputLayout layout{0, spec.type, spec.shape, spec.chunk, spec.channels};
   const std::int64_t payload = layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
   constexpr std::int64_t kMetadataRoom = std::int64_t{2} << 20;
   StagedFile staged(spec.name.file);
-  // The library's words for a folder that cannot be written are poor: try first. It also gives back the room
-  // of what a killed start left.
+  // Opens the file before the library does: its own message for a folder that is not writable is poor. This
+  // also frees the space of an earlier start that was killed.
   { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
   require_free_space(spec.name.file, payload + kMetadataRoom);
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  const std::string name = spec.name.text();
-  {
-    Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-    check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110),
-               "cannot choose the format");
-    check_hdf5(H5Pset_alignment(access_list.get(), 64 << 10, 1 << 20), "cannot align the chunks");
-    Hdf5Handle file(
-        check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
-                   "cannot create " + staged.path().string()),
-        H5Fclose);
-    const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
-                                      static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
-    const int rank = spec.channels > 1 ? 4 : 3;
-    Hdf5Handle space(H5Screate_simple(rank, dims.data() + (4 - rank), nullptr), H5Sclose);
-    Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk, rank);
-    Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-    H5Pset_create_intermediate_group(link_list.get(), 1);
-    Hdf5Handle dataset(check_hdf5(H5Dcreate2(file.get(), spec.name.path.c_str(), hdf5_memory_type(spec.type),
-                                             space.get(), link_list.get(), creation_list.get(), H5P_DEFAULT),
-                                  "cannot create " + name),
-                       H5Dclose);
-    if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
-    if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
-    for (const auto& [key, value] : spec.attributes)
-      write_attribute(dataset.get(), key, value);
-    link_raw(file.get(), spec);
-    layout = layout_of(dataset.get(), layout, name);
-    dataset.reset();
-    if (!file.close()) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
-  }
+  layout = write_metadata(staged.path(), spec, layout);
   const auto written = static_cast<std::int64_t>(std::filesystem::file_size(staged.path()));
   reserve_space(staged.path(), std::max(written, layout.base + payload));
   staged.commit();
   return layout;
 }
 
-OutputLayout read_output_layout(const DatasetName& name) {
+OutputLayout read_hdf5_output_layout(const DatasetName& name) {
   const VolumeInfo info = VolumeReader(name).info();
   if (!info.chunk || !info.filters.empty() || info.rank < 3 || info.chunk_channels != 1) {
     throw Error(name.text() + " was not made by 'tessera infer': it has filters or no chunks");
@@ -154,10 +149,10 @@ BlockWriter::BlockWriter(const std::filesystem::path& file, const OutputLayout& 
       layout_(layout),
       chunk_(static_cast<std::size_t>(layout.chunk_bytes())) {}
 
-std::uint32_t BlockWriter::write(const Box& block, std::span<const std::byte> voxels) {
+std::uint32_t BlockWriter::write(const Box& block, const VoxelBuffer& voxels) {
   const Index3 chunk = layout_.chunk, shape = block.shape();
   const std::int64_t width = size_of(layout_.type);
-  assert(static_cast<std::int64_t>(voxels.size()) == layout_.channels * block.voxels() * width);
+  assert(voxels.type == layout_.type && voxels.channels == layout_.channels && voxels.shape == shape);
   const auto first = [&](int axis) { return block.begin[axis] / chunk[axis]; };
   const auto last = [&](int axis) { return ceil_div(block.end[axis], chunk[axis]); };
   for (int axis = 0; axis < 3; ++axis) {
@@ -166,7 +161,7 @@ std::uint32_t BlockWriter::write(const Box& block, std::span<const std::byte> vo
   }
   const std::int64_t channel_bytes = block.voxels() * width;
   for (std::int64_t c = 0; c < layout_.channels; ++c) {
-    const std::byte* source = voxels.data() + c * channel_bytes;
+    const std::byte* source = voxels.bytes.data() + c * channel_bytes;
     for (std::int64_t i = first(0); i < last(0); ++i) {
       for (std::int64_t j = first(1); j < last(1); ++j) {
         for (std::int64_t k = first(2); k < last(2); ++k) {
@@ -178,7 +173,7 @@ std::uint32_t BlockWriter::write(const Box& block, std::span<const std::byte> vo
       }
     }
   }
-  return crc32c(voxels);
+  return crc32c(voxels.bytes);
 }
 
 void BlockWriter::gather_chunk(const std::byte* source, const Index3& source_shape, const Box& part) {

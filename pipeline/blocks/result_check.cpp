@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "io/base/error.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/blocks/block_run.h"
 #include "workers/mpi/agreement.h"
 #include "workers/results/verify_task.h"
@@ -18,7 +18,7 @@ namespace tessera {
 namespace {
 
 JournalContents read_journal_of(const DatasetName& result) {
-  const std::map<std::string, std::string> attributes = VolumeReader(result).info().attributes;
+  const std::map<std::string, std::string> attributes = read_volume_info(result).attributes;
   const auto instance = attributes.find("instance");
   if (instance == attributes.end()) {
     throw UsageError(

@@ -6,7 +6,7 @@
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 
 namespace tessera {
 namespace {
@@ -16,7 +16,7 @@ std::map<std::string, std::string> attributes_of_result(const DatasetName& outpu
                                                         const std::string& output_setting) {
   std::map<std::string, std::string> attributes;
   try {
-    attributes = VolumeReader(output).info().attributes;
+    attributes = read_volume_info(output).attributes;
   } catch (const Error&) {
     // not HDF5, or without that dataset: somebody else's
   }

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "io/hdf5/output_volume.h"
 #include "io/volume/block_journal.h"
+#include "io/volume/output_layout.h"
 
 namespace tessera {
 

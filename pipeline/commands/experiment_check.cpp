@@ -4,6 +4,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/inference_plan.h"
@@ -17,7 +18,7 @@ namespace {
 InferencePlan plan_volume(const ExperimentConfig& config, const NetworkTraits& network) {
   Device device;
   device.cuda = config.device == "cuda";  // auto is planned for the CPU
-  const VolumeInfo raw = VolumeReader(*config.infer.raw).info();
+  const VolumeInfo raw = read_volume_info(*config.infer.raw);
   if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.shape);  // for its errors
   return plan_inference(config.infer, raw, network, device);
 }

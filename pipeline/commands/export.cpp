@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "io/base/error.h"
-#include "io/hdf5/volume_reader.h"
 #include "io/images/image_stack.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
@@ -54,8 +54,8 @@ std::int64_t chosen_channel(const ExportOptions& options, std::int64_t channels)
 void export_volume(const ExportOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   require_fit_output(options);
-  VolumeReader volume(options.volume);
-  const VolumeInfo& info = volume.info();
+  const std::unique_ptr<Volume> volume = open_volume(options.volume);
+  const VolumeInfo& info = volume->info();
   const std::int64_t channel = chosen_channel(options, info.channels);
   const SectionRange sections = options.sections.value_or(SectionRange{0, info.shape.z});
   if (sections.end > info.shape.z) {
@@ -72,7 +72,7 @@ void export_volume(const ExportOptions& options) {
   for (std::int64_t z = sections.begin; z < sections.end;) {
     const std::int64_t next =
         std::min(round_down(z, depth) + depth, sections.end);  // ends where a chunk does
-    stack.write_sections(volume.read({{z, 0, 0}, {next, shape.y, shape.x}}), channel);
+    stack.write_sections(volume->read({{z, 0, 0}, {next, shape.y, shape.x}}), channel);
     z = next;
   }
   stack.finish();

@@ -5,7 +5,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/packed_volume.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/blocks/packing.h"
 #include "pipeline/blocks/result_check.h"
 #include "pipeline/commands/block_options.h"
@@ -114,7 +114,7 @@ void pack(const PackOptions& options, const Communicator& world) {
 bool is_packed(const DatasetName& result, const Communicator& world) {
   bool packed = false;
   on_root(world, [&] {
-    packed = !VolumeReader(result).info().filters.empty();
+    packed = !read_volume_info(result).filters.empty();
     if (packed) std::cout << result.text() << " is packed already\n" << std::flush;
   });
   return world.any(packed);

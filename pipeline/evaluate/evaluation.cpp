@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -11,7 +12,7 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "workers/mpi/agreement.h"
 
@@ -62,8 +63,8 @@ struct Stages {
 };
 
 /// Scores the slabs of this rank into `evaluation`, whose sums are 0 elsewhere.
-void score_slabs(const Communicator& world, VolumeReader& prediction, VolumeReader& labels,
-                 Evaluation& evaluation, Stages& stages) {
+void score_slabs(const Communicator& world, Volume& prediction, Volume& labels, Evaluation& evaluation,
+                 Stages& stages) {
   const ScopeTimer total(stages.total_s);
   const EvaluationRequest& request = evaluation.request;
   const Index3 shape = labels.info().shape;
@@ -169,10 +170,10 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
                         .calibration = {},
                         .run = {}};
   evaluation.request.kind = EvaluationKind::probability;
-  std::optional<VolumeReader> prediction, labels;
+  std::unique_ptr<Volume> prediction, labels;
   on_every_rank(world, [&] {
-    prediction.emplace(request.prediction);
-    labels.emplace(request.labels);
+    prediction = open_volume(request.prediction);
+    labels = open_volume(request.labels);
     kind_of(evaluation.request, prediction->info());
     evaluation.sections =
         checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());

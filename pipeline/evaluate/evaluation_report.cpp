@@ -10,6 +10,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/images/png.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/run/overlay.h"
 
@@ -291,20 +292,19 @@ std::string evaluation_json(const Evaluation& evaluation) {
   return json.dump(2) + "\n";
 }
 
-void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
+void write_pictures(const Evaluation& evaluation, Volume& prediction, Volume& labels,
                     const std::filesystem::path& folder) {
   const std::vector<std::int64_t> order = evaluation.from_worst();
   std::map<std::int64_t, std::string> roles;
   roles[0] += "_first";
   roles[order.front()] += "_worst";
   roles[order.back()] += "_best";
-  std::optional<VolumeReader> raw;
-  if (evaluation.request.raw) raw.emplace(*evaluation.request.raw);
+  const std::unique_ptr<Volume> raw = evaluation.request.raw ? open_volume(*evaluation.request.raw) : nullptr;
   create_folder_of(folder / "section");
   for (const auto& [section, role] : roles) {
     const std::int64_t z = evaluation.sections.begin + section;
     const RgbImage picture =
-        side_by_side(panels_of_section(z, evaluation.request, prediction, labels, raw ? &*raw : nullptr,
+        side_by_side(panels_of_section(z, evaluation.request, prediction, labels, raw.get(),
                                        evaluation.table.thresholds[evaluation.best_f(section)]));
     write_png(folder / fmt::format("section_{:04}{}.png", z, role), picture.height, picture.width, 3,
               std::span<const std::uint8_t>(picture.pixels));
@@ -312,8 +312,7 @@ void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, Volu
 }
 
 std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
-                                          VolumeReader& prediction, VolumeReader& labels, VolumeReader* raw,
-                                          double threshold) {
+                                          Volume& prediction, Volume& labels, Volume* raw, double threshold) {
   const Index3 shape = labels.info().shape;
   const Box box{{section, 0, 0}, {section + 1, shape.y, shape.x}};
   const VoxelBuffer probability = prediction.read(box);

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/volume.h"
 #include "pipeline/evaluate/evaluation.h"
 #include "pipeline/run/overlay.h"
 
@@ -20,14 +20,13 @@ std::string evaluation_json(const Evaluation& evaluation);
 
 /// Writes the pictures of the first, the worst and the best section at their best thresholds, as
 /// `section_0016_worst.png`. Errors: Error.
-void write_pictures(const Evaluation& evaluation, VolumeReader& prediction, VolumeReader& labels,
+void write_pictures(const Evaluation& evaluation, Volume& prediction, Volume& labels,
                     const std::filesystem::path& folder);
 
 /// The pictures of one section: raw (the probability when `raw` is null), labels, errors at `threshold` over
 /// raw. The volumes have the same shape. Errors: Error.
 std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
-                                          VolumeReader& prediction, VolumeReader& labels, VolumeReader* raw,
-                                          double threshold);
+                                          Volume& prediction, Volume& labels, Volume* raw, double threshold);
 
 /// 1 where the label is interior, by the request's label_class and invert_labels; else 0.
 std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request);

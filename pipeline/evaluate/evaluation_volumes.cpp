@@ -12,6 +12,7 @@
 #include "io/base/clock.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
 
 namespace tessera {
 namespace {
@@ -102,9 +103,9 @@ SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind k
 }
 
 void require_fitting_raw(const DatasetName& name, const VolumeInfo& labels) {
-  const VolumeReader raw(name);
-  require_one_channel(raw.info());
-  require_same_shape(raw.info(), "raw volume", labels);
+  const VolumeInfo raw = read_volume_info(name);
+  require_one_channel(raw);
+  require_same_shape(raw, "raw volume", labels);
 }
 
 std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const VolumeInfo& prediction,

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "io/geometry/box.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/volume.h"
 #include "pipeline/evaluate/evaluation_request.h"
 #include "workers/mpi/communicator.h"
 

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -19,11 +21,11 @@ namespace {
 constexpr std::int64_t kBlockVoxels = std::int64_t{1} << 22;
 /// Sections that one rank counts at once; each has its own table.
 constexpr std::int64_t kMostSections = 64;
-/// Blocks consist of whole chunks and are read once: a cache of chunks would be useless.
-constexpr std::size_t kNoChunkCache = 0;
+/// Blocks consist of whole chunks, and each is read once: a cache of chunks would be useless.
+constexpr ReadOptions kBlockReading{.chunk_cache_bytes = 0};
 
 struct Volumes {
-  std::optional<VolumeReader> prediction, labels;
+  std::unique_ptr<Volume> prediction, labels;
 };
 
 /// Collective.
@@ -31,8 +33,8 @@ SectionRange open_volumes(const EvaluationRequest& request, EvaluationKind kind,
                           Volumes& volumes) {
   SectionRange sections;
   on_every_rank(world, [&] {
-    volumes.prediction.emplace(request.prediction, kNoChunkCache);
-    volumes.labels.emplace(request.labels, kNoChunkCache);
+    volumes.prediction = open_volume(request.prediction, kBlockReading);
+    volumes.labels = open_volume(request.labels, kBlockReading);
     EvaluationRequest asked = request;
     asked.kind = kind;
     kind_of(asked, volumes.prediction->info());

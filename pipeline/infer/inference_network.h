@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/volume.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/run_folder.h"
 #include "workers/network/network_traits.h"

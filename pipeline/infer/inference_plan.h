@@ -4,8 +4,8 @@
 
 #include "io/geometry/block_plan.h"
 #include "io/geometry/tile_grid.h"
-#include "io/hdf5/output_volume.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/output_layout.h"
+#include "io/volume/volume.h"
 #include "pipeline/config/experiment.h"
 #include "workers/infer/tile_choice.h"
 

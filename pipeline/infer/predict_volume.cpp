@@ -199,7 +199,7 @@ class VolumePrediction {
 
   PredictionJob prediction_job() const {
     const NetworkTraits& traits = start_.network.traits;
-    PredictionJob job{plan_->raw.name, plan_->blocks, plan_->tiles(traits), infer_.output->file, layout_};
+    PredictionJob job{plan_->raw.name, plan_->blocks, plan_->tiles(traits), *infer_.output, layout_};
     job.skip = {infer_.skip_mask, infer_.background};
     job.unpack_threads = std::clamp(start_.device.threads, 1, 8);
     // With blending, other tiles would have other neighbours: a seam. Then the job ends and names the tile to

@@ -4,9 +4,10 @@
 #include <png.h>
 
 #include <cmath>
-#include <optional>
+#include <memory>
 
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/evaluation_volumes.h"
 #include "pipeline/report/json_reading.h"
@@ -28,15 +29,15 @@ EvaluationRequest request_of(const Json& evaluation) {
 }
 
 /// The experiment's raw volume where it has the labels' shape; the evaluation's file does not name one.
-std::optional<VolumeReader> fitting_raw(const RunRecord& record, const VolumeInfo& labels) {
+std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const VolumeInfo& labels) {
   try {
     const std::string name = record.config("data.raw");
-    if (name.empty()) return std::nullopt;
-    VolumeReader raw(parse_dataset_name(name));
-    require_fitting_raw(raw.info().name, labels);
-    return raw;
+    if (name.empty()) return nullptr;
+    const DatasetName raw = parse_dataset_name(name);
+    require_fitting_raw(raw, labels);
+    return open_volume(raw);
   } catch (const Error&) {
-    return std::nullopt;  // the picture shows the probability instead
+    return nullptr;  // the picture shows the probability instead
   }
 }
 
@@ -46,16 +47,16 @@ DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
   if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
     throw Error("pictures are drawn of a probability only");
   const EvaluationRequest request = request_of(record.evaluation);
-  VolumeReader prediction(request.prediction), labels(request.labels);
-  checked_sections(request, request.kind, prediction.info(), labels.info());
-  const Index3 shape = labels.info().shape;
+  const std::unique_ptr<Volume> prediction = open_volume(request.prediction),
+                                labels = open_volume(request.labels);
+  checked_sections(request, request.kind, prediction->info(), labels->info());
+  const Index3 shape = labels->info().shape;
   const double threshold = number_at(section_of(record.evaluation, section), {"best_f_threshold"});
   if (section < 0 || section >= shape.z || !std::isfinite(threshold)) {
     throw Error(fmt::format("section {} is not among the evaluated ones", section));
   }
-  std::optional<VolumeReader> raw = fitting_raw(record, labels.info());
-  return {panels_of_section(section, request, prediction, labels, raw ? &*raw : nullptr, threshold),
-          threshold};
+  const std::unique_ptr<Volume> raw = fitting_raw(record, labels->info());
+  return {panels_of_section(section, request, *prediction, *labels, raw.get(), threshold), threshold};
 }
 
 std::vector<std::byte> png_of(const RgbImage& image) {

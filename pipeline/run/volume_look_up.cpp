@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "io/stores/open_volume.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -72,7 +73,7 @@ void broadcast_volumes(std::vector<VolumeInfo>& volumes, const Communicator& wor
 
 VolumeInfo look_up_volume(const DatasetName& name, const Communicator& world) {
   std::vector<VolumeInfo> volumes;
-  on_root(world, [&] { volumes.push_back(VolumeReader(name).info()); });
+  on_root(world, [&] { volumes.push_back(read_volume_info(name)); });
   broadcast_volumes(volumes, world);
   return volumes.front();
 }

@@ -2,13 +2,13 @@
 
 #include <vector>
 
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/volume.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
 
 /// Collective. The description of a volume. Only the root opens the file, so that the load on the file system
-/// does not grow with the number of ranks. Errors, on every rank: AgreedError (VolumeReader).
+/// does not grow with the number of ranks. Errors, on every rank: AgreedError (read_volume_info).
 VolumeInfo look_up_volume(const DatasetName& name, const Communicator& world);
 
 /// Collective. Copies the root's list to every rank.

@@ -8,6 +8,7 @@
 
 #include "io/base/error.h"
 #include "io/stores/dataset_wildcards.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
@@ -24,7 +25,7 @@ std::optional<PixelBounds> region_of(const VolumeConfig& said, const Index3& sha
 /// The labels that belong to a raw volume. `pattern`: the raw volume's name with wildcards.
 VolumeInfo labels_info(const VolumeConfig& said, const DatasetName& raw, const DatasetName& pattern) {
   try {
-    return VolumeReader(*said.labels).info();
+    return read_volume_info(*said.labels);
   } catch (const Error& error) {
     if (raw.text() == pattern.text()) throw;
     throw Error(fmt::format("{}.labels: {}; it goes with {}, which {} names", said.key, error.what(),
@@ -50,7 +51,7 @@ std::vector<FoundVolume> look_up(const std::vector<VolumeConfig>& entries) {
       if (!mismatch.empty() && !really_called_so)
         throw UsageError(fmt::format("{}.labels: {}", one.key, mismatch));
       one.labels = mismatch.empty() ? filled_in(labels, match.texts) : labels;
-      found.push_back({entry, VolumeReader(match.name).info(), labels_info(one, match.name, pattern)});
+      found.push_back({entry, read_volume_info(match.name), labels_info(one, match.name, pattern)});
     }
   }
   return found;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/volume.h"
 #include "pipeline/config/experiment.h"
 #include "workers/mpi/communicator.h"
 #include "workers/samples/training_set.h"

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "io/base/clock.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "workers/samples/training_labels.h"
 
 namespace {
@@ -69,8 +69,8 @@ int main(int argc, char** argv) {
     const LabelKind kind = std::string(argv[1]) == "instances" ? LabelKind::instances : LabelKind::classes;
     std::ofstream out(argv[2], std::ios::binary);
     for (int i = 3; i < argc; ++i) {
-      VolumeReader reader(parse_dataset_name(argv[i]));
-      const std::vector<float> weights = weights_of(reader.read({{0, 0, 0}, reader.info().shape}), kind);
+      const auto volume = open_volume(parse_dataset_name(argv[i]));
+      const std::vector<float> weights = weights_of(volume->read({{0, 0, 0}, volume->info().shape}), kind);
       out.write(reinterpret_cast<const char*>(weights.data()),
                 static_cast<std::streamsize>(weights.size() * sizeof(float)));
     }

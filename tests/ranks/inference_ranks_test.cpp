@@ -10,7 +10,7 @@
 #include "io/base/error.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "io/hdf5/volume_file.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/blocks/coordinator.h"
 #include "ranks.h"
 #include "workers/blocks/block_worker.h"
@@ -68,8 +68,11 @@ PredictionJob make_job(const DatasetName& raw, const std::filesystem::path& outp
     spec.chunk = shapes.chunk;
     layout = create_output_volume(spec);
   }
-  return {raw, BlockPlan(shapes.volume, shapes.block),
-          TileGrid(geometry_of(network), shapes.volume, shapes.tile, 0), output, layout};
+  return {raw,
+          BlockPlan(shapes.volume, shapes.block),
+          TileGrid(geometry_of(network), shapes.volume, shapes.tile, 0),
+          {output, "/volumes/predictions/interior"},
+          layout};
 }
 
 /// Collective: the root creates the result, and every rank learns where its chunks lie.
@@ -102,8 +105,8 @@ void run_on_all_ranks(const PredictionJob& job, const TilePredictor& predictor, 
 }
 
 std::vector<std::byte> voxels_of(const std::filesystem::path& file) {
-  VolumeReader reader({file, "/volumes/predictions/interior"});
-  return reader.read(Box::of_shape(reader.info().shape)).bytes;
+  const auto volume = open_volume({file, "/volumes/predictions/interior"});
+  return volume->read(Box::of_shape(volume->info().shape)).bytes;
 }
 
 UNetOptions small_network() {
@@ -197,8 +200,11 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
       spec.chunk = chunk;
       layout = create_output_volume(spec);
     }
-    return PredictionJob{raw, BlockPlan::of_region(part, {1, 32, 32}),
-                         TileGrid(geometry_of(options), volume, {1, 72, 72}, 0), output, layout};
+    return PredictionJob{raw,
+                         BlockPlan::of_region(part, {1, 32, 32}),
+                         TileGrid(geometry_of(options), volume, {1, 72, 72}, 0),
+                         {output, "/volumes/predictions/interior"},
+                         layout};
   };
   PredictionJob job = job_over(region, folder / "region.h5", false);
   on_root(world(), [&] { job = job_over(region, folder / "region.h5", true); });
@@ -220,9 +226,9 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   Coordinator own(alone.blocks.hand_out_order(), {});
   LocalBlockExchange exchange(own);
   run_worker(alone, predictor, exchange);
-  VolumeReader whole({folder / "alone.h5", "/volumes/predictions/interior"}),
-      part({folder / "region.h5", "/volumes/predictions/interior"});
-  const auto expected = whole.read(region), got = part.read(Box::of_shape(region.shape()));
+  const auto whole = open_volume({folder / "alone.h5", "/volumes/predictions/interior"}),
+             part = open_volume({folder / "region.h5", "/volumes/predictions/interior"});
+  const auto expected = whole->read(region), got = part->read(Box::of_shape(region.shape()));
   int compared = 0, zeros = 0;
   for (std::size_t i = 0; i < got.bytes.size(); ++i) {
     const auto n = static_cast<std::int64_t>(i);
@@ -257,8 +263,7 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
     what.blocks_on_device = same;  // on a GPU's path, one block is queued behind the other
     const TilePredictor predictor(make_network(options, 4), what);
     const NetworkGeometry geometry = geometry_of(options);
-    VolumeReader reader(raw);
-    const VoxelBuffer voxels = reader.read(Box::of_shape(volume));
+    const VoxelBuffer voxels = open_volume(raw)->read(Box::of_shape(volume));
     std::vector<float> whole;
     for (std::int64_t z = 0; z < volume.z; ++z) {
       const Tile tile = whole_section_tile(geometry, volume, z, 0);
@@ -278,8 +283,11 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
           spec.chunk = {1, 16, 16};
           OutputLayout layout{0, spec.type, volume, spec.chunk};
           if (create) layout = create_output_volume(spec);
-          return PredictionJob{raw, BlockPlan(volume, block), TileGrid(geometry, volume, {1, side, side}, 0),
-                               file, layout};
+          return PredictionJob{raw,
+                               BlockPlan(volume, block),
+                               TileGrid(geometry, volume, {1, side, side}, 0),
+                               {file, "/volumes/predictions/interior"},
+                               layout};
         };
         PredictionJob job = job_with(false);
         on_root(world(), [&] { job = job_with(true); });
@@ -413,7 +421,7 @@ TEST(InferenceRanks, ABlockThatFailsBehindAnotherIsDoneAllTheSame) {
       run_block_worker(task, exchange);
       shrinks += task.statistics().tile_shrinks;
       EXPECT_EQ(coordinator.blocks_done(), job.blocks.count()) << coordinator.failure();
-      const std::vector<std::byte> bytes = voxels_of(job.output_file);
+      const std::vector<std::byte> bytes = voxels_of(job.output.file);
       if (expected.empty()) expected = bytes;
       EXPECT_EQ(bytes, expected) << "call " << at_call << (for_memory ? ", memory" : "");
     }

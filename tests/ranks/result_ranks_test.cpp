@@ -3,9 +3,8 @@
 #include <memory>
 
 #include "io/base/error.h"
-#include "io/hdf5/output_volume.h"
 #include "io/hdf5/packed_volume.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/blocks/packing.h"
 #include "pipeline/blocks/result_check.h"
 #include "ranks.h"
@@ -38,24 +37,24 @@ Result make_result(const std::filesystem::path& file, VoxelType type) {
     spec.chunk = kChunk;
     create_output_volume(spec);
     const OutputLayout layout = read_output_layout(result.name);
-    BlockWriter writer(file, layout);
+    const auto writer = open_volume_writer(result.name, layout);
     std::uint32_t state = 5;
     for (std::int64_t id = 0; id < result.journal.head.blocks.count(); ++id) {
       const Box box = result.journal.head.blocks.block(id);
-      std::vector<std::byte> voxels(static_cast<std::size_t>(box.voxels() * size_of(type)));
-      for (std::byte& byte : voxels)
+      VoxelBuffer voxels(type, box.shape());
+      for (std::byte& byte : voxels.bytes)
         byte = id == 4 ? std::byte{0} : std::byte((state = state * 1664525U + 1013904223U) >> 29);
-      result.journal.records.push_back({id, BlockOutcome::done, writer.write(box, voxels)});
+      result.journal.records.push_back({id, BlockOutcome::done, writer->write(box, voxels)});
     }
-    writer.sync();
+    writer->sync();
   });
   on_every_rank(world(), [&] { result.layout = read_output_layout(result.name); });
   return result;
 }
 
 std::vector<std::byte> voxels_of(const DatasetName& name) {
-  VolumeReader reader(name);
-  return reader.read(Box::of_shape(reader.info().shape)).bytes;
+  const auto volume = open_volume(name);
+  return volume->read(Box::of_shape(volume->info().shape)).bytes;
 }
 
 TEST(ResultRanks, PackedIsTheSameAndComesBack) {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
 
 namespace tessera {
 namespace {
@@ -22,8 +23,8 @@ std::optional<std::int64_t> factor_between(std::int64_t fine, std::int64_t coars
 
 }  // namespace
 
-BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : reader_(mask) {
-  const VolumeInfo& info = reader_.info();
+BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : mask_(open_volume(mask)) {
+  const VolumeInfo& info = mask_->info();
   bool fits = info.channels == 1 && info.type != VoxelType::float32;
   for (int axis = 0; axis < 3; ++axis) {
     const auto factor = factor_between(raw_shape[axis], info.shape[axis]);
@@ -42,11 +43,11 @@ bool BlockMask::is_background(const Box& block) {
   Box box;
   for (int axis = 0; axis < 3; ++axis) {
     // What a pyramid rounded down left over goes with the last of its pixels.
-    const std::int64_t last = reader_.info().shape[axis] - 1;
+    const std::int64_t last = mask_->info().shape[axis] - 1;
     box.begin[axis] = std::min(block.begin[axis] / factor_[axis], last);
     box.end[axis] = std::min(ceil_div(block.end[axis], factor_[axis]), last + 1);
   }
-  const VoxelBuffer voxels = reader_.read(box);
+  const VoxelBuffer voxels = mask_->read(box);
   return std::all_of(voxels.bytes.begin(), voxels.bytes.end(),
                      [](std::byte byte) { return byte == std::byte{0}; });
 }

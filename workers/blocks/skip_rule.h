@@ -1,11 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "io/geometry/box.h"
-#include "io/hdf5/volume_reader.h"
 #include "io/volume/dataset_name.h"
+#include "io/volume/volume.h"
 
 namespace tessera {
 
@@ -29,7 +30,7 @@ class BlockMask {
   bool is_background(const Box& block);
 
  private:
-  VolumeReader reader_;
+  std::unique_ptr<Volume> mask_;
   Index3 factor_;
 };
 

@@ -9,21 +9,24 @@
 #include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "io/geometry/mirror.h"
+#include "io/stores/open_volume.h"
+#include "io/volume/finite_check.h"
 #include "workers/device/device.h"
 #include "workers/infer/precision_check.h"
 
 namespace tessera {
 namespace {
 
-/// A block is read in one piece, each of its chunks once: nothing to keep.
+/// A block is read by one call, each of its chunks once: no chunk needs to stay in memory.
 constexpr std::size_t kBlockChunkCache = std::size_t{1} << 20;
 
 /// Makes what a stage needs before its first block; what fails here would fail for every block.
-template <class T, class Make>
-T& made_once(std::optional<T>& made, Make&& make) {
+/// `made`: a pointer or an optional.
+template <class Made, class Make>
+auto& made_once(Made& made, Make&& make) {
   if (made) return *made;
   try {
-    make(made);
+    made = make();
   } catch (const std::exception& error) {
     throw WholeJobError(message_of(error));
   }
@@ -69,14 +72,12 @@ PredictionTask::PredictionTask(const PredictionJob& job, const TilePredictor& pr
 PredictionTask::~PredictionTask() = default;
 
 std::unique_ptr<BlockTask::Input> PredictionTask::read(std::int64_t id) {
-  VolumeReader& reader = made_once(reader_, [this](auto& made) {
-    made.emplace(job_.raw, kBlockChunkCache);
-    made->unpack_on_threads(job_.unpack_threads);
+  Volume& raw = made_once(raw_, [this] {
+    return open_volume(job_.raw, {kBlockChunkCache, job_.unpack_threads});
   });
   const Box box = job_.blocks.block(id);
   if (job_.skip.mask) {
-    BlockMask& mask =
-        made_once(mask_, [&](auto& made) { made.emplace(*job_.skip.mask, reader.info().shape); });
+    BlockMask& mask = made_once(mask_, [&] { return BlockMask(*job_.skip.mask, raw.info().shape); });
     if (mask.is_background(box)) return nullptr;
   }
   auto block = std::make_unique<Loaded>();
@@ -85,10 +86,10 @@ std::unique_ptr<BlockTask::Input> PredictionTask::read(std::int64_t id) {
     const std::lock_guard lock(tiles_mutex_);
     block->tiles = tiles_.tiles_of(box);
   }
-  block->volume_shape = reader.info().shape;
+  block->volume_shape = raw.info().shape;
   block->raw_box = raw_box_for(block->tiles, block->volume_shape);
-  block->raw = reader.read(block->raw_box, spare_raw_.take());
-  statistics_.chunks_read = reader.chunks_read();
+  block->raw = raw.read(block->raw_box, spare_raw_.take());
+  statistics_.chunks_read = raw.chunks_read();
   require_finite(block->raw, block->raw_box, job_.raw);
   const auto& background = job_.skip.background;
   if (background && all_within(block->raw, block->raw_box, box, background->first, background->second))
@@ -185,10 +186,8 @@ void PredictionTask::check_precision(const Loaded& block, const Predicted& predi
 
 BlockReport PredictionTask::write(std::unique_ptr<Input> input) {
   auto& block = static_cast<Predicted&>(*input);
-  BlockWriter& writer =
-      made_once(writer_, [this](auto& made) { made.emplace(job_.output_file, job_.layout); });
-  const std::uint32_t crc =
-      writer.write(block.box.relative_to(job_.blocks.region().begin), block.voxels.bytes);
+  VolumeWriter& writer = made_once(writer_, [this] { return open_volume_writer(job_.output, job_.layout); });
+  const std::uint32_t crc = writer.write(block.box.relative_to(job_.blocks.region().begin), block.voxels);
   writer.sync();  // only then may the coordinator call it done
   spare_results_.give(std::move(block.voxels.bytes));
   return {block.id, block.box.voxels(), crc};

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -9,9 +8,9 @@
 
 #include "io/geometry/block_plan.h"
 #include "io/geometry/tile_grid.h"
-#include "io/hdf5/output_volume.h"
-#include "io/hdf5/volume_reader.h"
 #include "io/volume/dataset_name.h"
+#include "io/volume/output_layout.h"
+#include "io/volume/volume.h"
 #include "workers/blocks/block_task.h"
 #include "workers/blocks/skip_rule.h"
 #include "workers/blocks/spare_memory.h"
@@ -25,10 +24,10 @@ struct PredictionJob {
   DatasetName raw;
   BlockPlan blocks;
   TileGrid tiles;
-  std::filesystem::path output_file;
-  OutputLayout layout;
+  DatasetName output;
+  OutputLayout layout;  ///< of the output
   SkipRule skip = {};
-  int unpack_threads = 0;  ///< beside the one that reads; 0: the HDF5 library unpacks
+  int unpack_threads = 0;  ///< beside the one that reads; 0: the reading thread unpacks
   /// Smaller tiles than these, for when the memory turns out to be too small; nothing when none exist.
   std::function<std::optional<TileGrid>(const TileGrid&)> smaller_tiles = {};
   /// A predictor in float32 that a worker's first tile is compared with; empty: nothing is compared.
@@ -67,9 +66,9 @@ class PredictionTask : public BlockTask {
   int threads_;  ///< of the computing thread, which has a number of its own
   std::thread::id computing_thread_;
   PredictionStatistics statistics_;  // each field is written by one stage only
-  std::optional<VolumeReader> reader_;
+  std::unique_ptr<Volume> raw_;
   std::optional<BlockMask> mask_;
-  std::optional<BlockWriter> writer_;
+  std::unique_ptr<VolumeWriter> writer_;
   SpareMemory spare_raw_, spare_results_;
   bool checked_ = false;  // by the computing thread
   std::mutex tiles_mutex_;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <memory>
 
+#include "io/stores/open_volume.h"
+#include "io/volume/finite_check.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -29,9 +31,9 @@ Index3 piece_shape(const VolumeInfo& info) {
   return {1, std::clamp<std::int64_t>((1 << 22) / info.shape.x, 1, info.shape.y), info.shape.x};
 }
 
-void add_box(VolumeReader& reader, const Box& box, std::vector<Sums>& sections) {
-  const VoxelBuffer voxels = reader.read(box);
-  require_finite(voxels, box, reader.info().name);
+void add_box(Volume& volume, const Box& box, std::vector<Sums>& sections) {
+  const VoxelBuffer voxels = volume.read(box);
+  require_finite(voxels, box, volume.info().name);
   const std::int64_t plane = box.shape().y * box.shape().x;
   with_voxel_type(voxels.type, [&](auto zero) {
     const auto values = voxels.as<decltype(zero)>();
@@ -61,13 +63,13 @@ std::vector<Sums> sum_sections(const VolumeInfo& raw, std::int64_t most_layers, 
   const std::int64_t rows = ceil_div(raw.shape.y, piece.y), columns = ceil_div(raw.shape.x, piece.x);
   const auto layers = evenly_spread(ceil_div(raw.shape.z, piece.z), most_layers);
   on_every_rank(world, [&] {
-    std::optional<VolumeReader> reader;
+    std::unique_ptr<Volume> volume;
     for (std::size_t i = static_cast<std::size_t>(world.rank()); i < layers.size();
          i += static_cast<std::size_t>(world.size())) {
-      if (!reader) reader.emplace(raw.name);
+      if (!volume) volume = open_volume(raw.name);
       for (const std::int64_t at : evenly_spread(rows * columns, kPiecesPerLayer)) {
         const Index3 begin{layers[i] * piece.z, at / columns * piece.y, at % columns * piece.x};
-        add_box(*reader, intersection({begin, begin + piece}, Box::of_shape(raw.shape)), sections);
+        add_box(*volume, intersection({begin, begin + piece}, Box::of_shape(raw.shape)), sections);
       }
     }
   });

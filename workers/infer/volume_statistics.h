@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "io/hdf5/volume_reader.h"
+#include "io/volume/volume.h"
 #include "workers/mpi/communicator.h"
 #include "workers/network/normalisation.h"
 

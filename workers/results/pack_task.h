@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "io/hdf5/output_volume.h"
 #include "io/hdf5/packed_volume.h"
+#include "io/volume/output_layout.h"
 #include "workers/blocks/block_task.h"
 
 namespace tessera {

@@ -8,6 +8,8 @@
 
 #include "io/base/error.h"
 #include "io/geometry/mirror.h"
+#include "io/stores/open_volume.h"
+#include "io/volume/finite_check.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
@@ -52,9 +54,9 @@ Normalisation RawSums::normalisation() const {
 }
 
 TrainingData::TrainingData(const TrainingDataOptions& options) : options_(options) {
-  VolumeReader raw(options.raw), labels(options.labels);
-  raw_info_ = raw.info();
-  require_same_shape(raw_info_, labels.info());
+  const std::unique_ptr<Volume> raw = open_volume(options.raw), labels = open_volume(options.labels);
+  raw_info_ = raw->info();
+  require_same_shape(raw_info_, labels->info());
   require_sections(options.sections, raw_info_, "data.train_sections");
   if (raw_info_.type == VoxelType::uint32 || raw_info_.type == VoxelType::uint64) {
     throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point",
@@ -68,9 +70,9 @@ TrainingData::TrainingData(const TrainingDataOptions& options) : options_(option
   const std::int64_t reach = options.region ? options.reach : 0;
   raw_box_ = mirrored_source(label_box_.grown({options.context, 0, 0}), shape);
   raw_box_ = intersection(raw_box_.grown({0, reach, reach}), Box::of_shape(shape));
-  raw_ = raw.read(raw_box_);
+  raw_ = raw->read(raw_box_);
   require_finite(raw_, raw_box_, options.raw);
-  read_labels(labels);
+  read_labels(*labels);
   measure();
 }
 
@@ -79,7 +81,7 @@ double TrainingData::pixels() const {
          static_cast<double>(options_.sections.count());
 }
 
-void TrainingData::read_labels(VolumeReader& labels) {
+void TrainingData::read_labels(Volume& labels) {
   const VoxelBuffer held = labels.read(label_box_);
   require_finite(held, label_box_, options_.labels);
   const std::vector<std::uint8_t> classes =

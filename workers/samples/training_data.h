@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "io/geometry/network_geometry.h"
-#include "io/hdf5/volume_reader.h"
 #include "io/volume/dataset_name.h"
+#include "io/volume/volume.h"
 #include "workers/network/normalisation.h"
 #include "workers/samples/sample_warp.h"
 #include "workers/samples/training_labels.h"
@@ -118,7 +118,7 @@ class TrainingData {
                  Sample& sample) const;
   VoxelBuffer cut_raw(const Box& box) const;
   VoxelBuffer cut_labels(const VoxelBuffer& held, const Box& box) const;
-  void read_labels(VolumeReader& labels);
+  void read_labels(Volume& labels);
 
   TrainingDataOptions options_;
   VolumeInfo raw_info_;

@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
+#include "io/volume/finite_check.h"
 
 namespace tessera {
 
@@ -69,13 +71,13 @@ std::size_t TrainingSet::volume_at(double drawn) const {
 
 Normalisation section_normalisation(const DatasetName& raw, const Sections& sections,
                                     const std::optional<PixelBounds>& region) {
-  VolumeReader reader(raw);
-  const Index3 shape = reader.info().shape;
+  const std::unique_ptr<Volume> volume = open_volume(raw);
+  const Index3 shape = volume->info().shape;
   const PixelBounds bounds = region.value_or(PixelBounds{0, 0, shape.y, shape.x});
   RawSums sums;
   for (std::int64_t z = sections.begin; z < sections.end; ++z) {
     const Box box{{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}};
-    const VoxelBuffer voxels = reader.read(box);
+    const VoxelBuffer voxels = volume->read(box);
     require_finite(voxels, box, raw);
     with_voxel_type(voxels.type, [&](auto zero) {
       for (const auto value : voxels.as<decltype(zero)>()) {

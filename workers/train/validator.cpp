@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "io/geometry/tile_grid.h"
+#include "io/stores/open_volume.h"
+#include "io/volume/finite_check.h"
 #include "workers/device/device.h"
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
@@ -100,7 +103,7 @@ class Validation {
     std::vector<HeldOut> sections;
     for (std::size_t v = 0; v < options.volumes.size(); ++v) {
       const ValidationVolume& volume = options.volumes[v];
-      const Index3 shape = VolumeReader(volume.raw).info().shape;
+      const Index3 shape = read_volume_info(volume.raw).shape;
       const PixelBounds bounds = volume.region.value_or(PixelBounds{0, 0, shape.y, shape.x});
       for (std::int64_t z = volume.sections.begin; z < volume.sections.end; ++z)
         sections.push_back({v, z, bounds, z == volume.sections.begin});
@@ -112,8 +115,8 @@ class Validation {
   const ValidationVolume& open(std::size_t volume) {
     const ValidationVolume& what = options_.volumes[volume];
     if (opened_ != volume) {
-      raw_.emplace(what.raw);
-      labels_.emplace(what.labels);
+      raw_ = open_volume(what.raw);
+      labels_ = open_volume(what.labels);
       predictor_.set_normalisation(what.normalisation);
       opened_ = volume;
     }
@@ -216,7 +219,7 @@ class Validation {
   TilePredictor predictor_;
   ThresholdTable table_;
   std::size_t opened_ = static_cast<std::size_t>(-1);
-  std::optional<VolumeReader> raw_, labels_;
+  std::unique_ptr<Volume> raw_, labels_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <vector>
 
 namespace tessera {
@@ -40,6 +41,35 @@ TEST(Mirror, SourceHoldsWhatTheBoxShows) {
       }
     }
   }
+}
+
+TEST(Mirror, CutBoxesFollowMirrorIndex) {
+  const Index3 shape{3, 5, 7};
+  VoxelBuffer volume(VoxelType::uint8, shape);
+  std::iota(volume.as<std::uint8_t>().begin(), volume.as<std::uint8_t>().end(), std::uint8_t{0});
+  std::int64_t compared = 0;
+  for (const Box& box :
+       {Box{{0, -3, -4}, {3, 8, 11}}, Box{{-1, 1, 1}, {1, 3, 4}}, Box{{1, 6, 8}, {5, 9, 30}},
+        Box{{0, -20, -25}, {1, -4, -9}}, Box{{1, 2, -2}, {2, 3, 40}}, Box{{0, 0, 0}, {3, 5, 7}}}) {
+    const Box source = mirrored_source(box, shape);
+    const VoxelBuffer held = cut_mirrored(volume, Box::of_shape(shape), source, shape);
+    const VoxelBuffer cut = cut_mirrored(held, source, box, shape);
+    ASSERT_EQ(cut.shape, box.shape());
+    const auto voxels = cut.as<std::uint8_t>();
+    std::size_t i = 0;
+    for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
+      for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
+        for (std::int64_t x = box.begin.x; x < box.end.x; ++x, ++i) {
+          const std::int64_t expected =
+              (mirror_index(z, shape.z) * shape.y + mirror_index(y, shape.y)) * shape.x +
+              mirror_index(x, shape.x);
+          ASSERT_EQ(voxels[i], expected) << to_string(box) << " at " << to_string(Index3{z, y, x});
+          ++compared;
+        }
+      }
+    }
+  }
+  EXPECT_GT(compared, 1000);
 }
 
 }  // namespace

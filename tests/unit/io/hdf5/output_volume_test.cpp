@@ -75,7 +75,7 @@ class OutputVolume : public ::testing::TestWithParam<VoxelType> {};
 TEST_P(OutputVolume, BlocksOfSeveralWritersInAnyOrder) {
   const testing::TemporaryFolder folder;
   const OutputVolumeSpec spec = spec_in(folder, GetParam());
-  const OutputLayout layout = create_output_volume(spec);
+  const OutputLayout layout = create_hdf5_output(spec);
   const BlockPlan plan(spec.shape, {4, 32, 32});
   std::vector<BlockWriter> writers;
   for (int w = 0; w < 3; ++w)
@@ -85,7 +85,7 @@ TEST_P(OutputVolume, BlocksOfSeveralWritersInAnyOrder) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     const Box block = plan.block(order[i]);
     const VoxelBuffer voxels = voxels_of(block, spec.type);
-    EXPECT_EQ(writers[i % 3].write(block, voxels.bytes), crc32c(voxels.bytes));
+    EXPECT_EQ(writers[i % 3].write(block, voxels), crc32c(voxels.bytes));
   }
   for (BlockWriter& writer : writers)
     writer.sync();
@@ -100,7 +100,7 @@ TEST_P(OutputVolume, BlocksOfSeveralWritersInAnyOrder) {
 TEST_P(OutputVolume, TheLayoutIsThatOfTheFile) {
   const testing::TemporaryFolder folder;
   const OutputVolumeSpec spec = spec_in(folder, GetParam());
-  const OutputLayout made = create_output_volume(spec), read = read_output_layout(spec.name);
+  const OutputLayout made = create_hdf5_output(spec), read = read_hdf5_output_layout(spec.name);
   EXPECT_GT(made.base, 0);
   EXPECT_EQ(read.base, made.base);
   EXPECT_EQ(read.type, spec.type);
@@ -119,7 +119,7 @@ TEST(OutputVolumeFile, EveryByteIsReservedBeforeTheFirstBlock) {
   OutputVolumeSpec spec = spec_in(folder);
   spec.shape = {33, 500, 500};
   spec.chunk = {4, 256, 256};
-  const OutputLayout layout = create_output_volume(spec);
+  const OutputLayout layout = create_hdf5_output(spec);
   const std::int64_t payload = volume_of(layout.grid()) * layout.chunk_bytes();
   struct stat found {};
   ASSERT_EQ(stat(spec.name.file.c_str(), &found), 0);
@@ -141,7 +141,7 @@ TEST(OutputVolumeFile, AttributesAndTheLinkToTheRawVolume) {
   spec.offset_nm = {100, 0, 8};
   spec.attributes["version"] = "tessera 1";
   spec.raw = DatasetName{folder / "raw.h5", "/volumes/raw"};
-  create_output_volume(spec);
+  create_hdf5_output(spec);
   const VolumeInfo info = VolumeReader(spec.name).info();
   EXPECT_THAT(info.resolution_nm, ElementsAre(50, 4, 4));
   EXPECT_THAT(info.offset_nm, ElementsAre(100, 0, 8));
@@ -156,7 +156,7 @@ TEST(OutputVolumeFile, AResultCalledRawIsNotLinkedOver) {
   OutputVolumeSpec spec = spec_in(folder);
   spec.name.path = "/volumes/raw";
   spec.raw = DatasetName{folder / "raw.h5", "/volumes/raw"};
-  create_output_volume(spec);
+  create_hdf5_output(spec);
   EXPECT_EQ(VolumeReader(spec.name).info().shape, spec.shape);
 }
 
@@ -164,7 +164,7 @@ TEST(OutputVolumeFile, OtherVolumesAreNotTakenForResults) {
   const testing::TemporaryFolder folder;
   write_raw(folder / "raw.h5", raw_spec({3, 20, 30}, 4));
   EXPECT_THAT(message_of([&] {
-                read_output_layout({folder / "raw.h5", "/volumes/raw"});
+                read_hdf5_output_layout({folder / "raw.h5", "/volumes/raw"});
               }),
               AllOf(HasSubstr("raw.h5:/volumes/raw"), HasSubstr("not made by 'tessera infer'")));
 }
@@ -173,15 +173,15 @@ TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
   const testing::TemporaryFolder folder;
   OutputVolumeSpec spec = spec_in(folder);
   spec.shape = {64, 512, 512};
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::limit_file_size(8 << 20);
-    create_output_volume(spec);
+    create_hdf5_output(spec);
   });
-  EXPECT_THAT(words, AllOf(HasSubstr("out.h5"), HasSubstr("cannot"),
-                           AnyOf(HasSubstr("ulimit"), HasSubstr("too large"))));
+  EXPECT_THAT(message, AllOf(HasSubstr("out.h5"), HasSubstr("cannot"),
+                             AnyOf(HasSubstr("ulimit"), HasSubstr("too large"))));
   EXPECT_TRUE(fs::is_empty(folder.path()));
   spec.shape = {1 << 20, 1 << 20, 1 << 20};
-  EXPECT_THAT(message_of([&] { create_output_volume(spec); }),
+  EXPECT_THAT(message_of([&] { create_hdf5_output(spec); }),
               AllOf(HasSubstr("no room"), HasSubstr("out.h5")));
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
@@ -189,22 +189,22 @@ TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
 TEST(OutputVolumeFile, AFolderThatCannotBeWrittenIsSaid) {
   const testing::TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::become_ordinary_user();
-    create_output_volume(spec_in(folder));
+    create_hdf5_output(spec_in(folder));
   });
   fs::permissions(folder.path(), fs::perms::owner_all);
-  EXPECT_THAT(words, AllOf(HasSubstr("out.h5"), HasSubstr("Permission denied"), HasSubstr("writable")));
+  EXPECT_THAT(message, AllOf(HasSubstr("out.h5"), HasSubstr("Permission denied"), HasSubstr("writable")));
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 /// Creates a result and writes each block once; tells the id of each one that is on the disk.
 [[noreturn]] void write_until_killed(const OutputVolumeSpec& spec, const BlockPlan& plan, int report) {
-  const OutputLayout layout = create_output_volume(spec);
+  const OutputLayout layout = create_hdf5_output(spec);
   BlockWriter writer(spec.name.file, layout);
   for (const std::int64_t id : plan.hand_out_order()) {
     const Box block = plan.block(id);
-    writer.write(block, voxels_of(block, spec.type).bytes);
+    writer.write(block, voxels_of(block, spec.type));
     writer.sync();
     if (write(report, &id, sizeof id) != sizeof id) _exit(1);
   }

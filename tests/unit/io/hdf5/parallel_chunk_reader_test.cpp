@@ -56,8 +56,7 @@ TEST_P(Unpacking, GivesWhatTheLibraryGives) {
   const testing::TemporaryFolder folder;
   for (const bool whole : {true, false}) {
     const DatasetName name{make_file(folder / (whole ? "whole.h5" : "part.h5"), GetParam(), whole), "/raw"};
-    VolumeReader library(name), threads(name);
-    threads.unpack_on_threads(3);
+    VolumeReader library(name), threads(name, {.unpack_threads = 3});
     const Index3 shape = library.info().shape;
     std::mt19937 random(9);
     for (int i = 0; i < 30; ++i) {
@@ -94,8 +93,7 @@ TEST(Unpacking, OfDamagedChunksIsAnError) {
   bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / 2));
   bytes << std::string(500, 'x');
   bytes.close();
-  VolumeReader reader({file, "/raw"});
-  reader.unpack_on_threads(2);
+  VolumeReader reader({file, "/raw"}, {.unpack_threads = 2});
   try {
     reader.read(Box::of_shape({8, 64, 64}));
     FAIL() << "nothing was noticed";

@@ -153,34 +153,6 @@ TEST(VolumeReader, CompressedChunksAndTheirCount) {
   EXPECT_EQ(reader.chunks_read(), 18 + 8);
 }
 
-TEST(VolumeReader, MirroredBoxesFollowMirrorIndex) {
-  const testing::TemporaryFolder folder;
-  const Index3 shape{3, 5, 7};
-  write_dataset(folder / "a.h5", {{3, 5, 7}, H5T_STD_U8LE, {1, 2, 3}, false});
-  VolumeReader reader({folder / "a.h5", "/v"});
-  std::int64_t compared = 0;
-  for (const Box& box :
-       {Box{{0, -3, -4}, {3, 8, 11}}, Box{{-1, 1, 1}, {1, 3, 4}}, Box{{1, 6, 8}, {5, 9, 30}},
-        Box{{0, -20, -25}, {1, -4, -9}}, Box{{1, 2, -2}, {2, 3, 40}}, Box{{0, 0, 0}, {3, 5, 7}}}) {
-    const VoxelBuffer buffer = reader.read_mirrored(box);
-    ASSERT_EQ(buffer.shape, box.shape());
-    const auto voxels = buffer.as<std::uint8_t>();
-    std::size_t i = 0;
-    for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
-      for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
-        for (std::int64_t x = box.begin.x; x < box.end.x; ++x, ++i) {
-          const std::int64_t expected =
-              (mirror_index(z, shape.z) * shape.y + mirror_index(y, shape.y)) * shape.x +
-              mirror_index(x, shape.x);
-          ASSERT_EQ(voxels[i], expected) << to_string(box) << " at " << to_string(Index3{z, y, x});
-          ++compared;
-        }
-      }
-    }
-  }
-  EXPECT_GT(compared, 1000);
-}
-
 TEST(VolumeReader, BoxesOutsideAreRefused) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
@@ -224,24 +196,6 @@ TEST(VolumeReader, UnfitDatasetsAreSaid) {
   dataset.reset();
   opened.reset();
   EXPECT_THAT(message_of_opening(folder / "text.h5"), HasSubstr("no volume"));
-}
-
-TEST(VolumeReader, NonFiniteValuesAreCountedAndNamed) {
-  const testing::TemporaryFolder folder;
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(),
-                   kInfinity = std::numeric_limits<double>::infinity();
-  write_dataset(folder / "a.h5", {{2, 2, 2}, H5T_IEEE_F32LE, {}, false}, {0, 1, 2, 3, 4, kNan, 6, kInfinity});
-  VolumeReader reader({folder / "a.h5", "/v"});
-  const Box box{{1, 0, 0}, {2, 2, 2}};
-  const VoxelBuffer buffer = reader.read(box);
-  EXPECT_EQ(find_non_finite(buffer).count, 2);
-  EXPECT_EQ(find_non_finite(buffer).first, (Index3{0, 0, 1}));
-  EXPECT_THAT(message_of([&] { require_finite(buffer, box, reader.info().name); }),
-              AllOf(HasSubstr("2 NaN or infinite values"), HasSubstr("the first at (1, 0, 1)")));
-  EXPECT_EQ(message_of([&] {
-              require_finite(reader.read({{0, 0, 0}, {1, 2, 2}}), box, reader.info().name);
-            }),
-            "no error");
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include "io/base/error.h"
 #include "io/geometry/mirror.h"
 #include "io/geometry/tile_grid.h"
-#include "io/hdf5/volume_reader.h"
 #include "tests/unit/workers/network/random_network.h"
 #include "workers/infer/block_memory.h"
 #include "workers/infer/tile_predictor.h"

@@ -8,7 +8,6 @@
 #include "io/geometry/block_plan.h"
 #include "io/geometry/mirror.h"
 #include "io/geometry/tile_grid.h"
-#include "io/hdf5/volume_reader.h"
 #include "tests/unit/io/geometry/unet_geometry.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/tile_choice.h"

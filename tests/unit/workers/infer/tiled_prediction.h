@@ -9,7 +9,7 @@
 
 #include "io/geometry/block_plan.h"
 #include "io/geometry/mirror.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/geometry/tile_grid.h"
 #include "tests/unit/workers/network/golden_network.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/network.h"

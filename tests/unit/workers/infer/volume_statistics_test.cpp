@@ -6,6 +6,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/volume_file.h"
+#include "io/stores/open_volume.h"
 #include "tests/unit/temporary_folder.h"
 #include "workers/blocks/skip_rule.h"
 
@@ -39,7 +40,7 @@ VoxelBuffer striped(const Index3& shape) {
 TEST(VolumeStatistics, AreThoseOfEachSection) {
   const testing::TemporaryFolder folder;
   const VolumeInfo raw =
-      VolumeReader(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16})).info();
+      read_volume_info(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16}));
   const auto sections = section_statistics(raw, Communicator::alone());
   ASSERT_EQ(sections.size(), 5U);
   for (std::size_t z = 0; z < 5; ++z) {
@@ -57,7 +58,7 @@ TEST(VolumeStatistics, OfASectionWithoutContrastOnlyCentre) {
   for (auto& v : flat.as<std::uint8_t>())
     v = 7;
   const DatasetName raw = write_volume(folder / "a.h5", flat, Index3{1, 20, 20});
-  const auto sections = section_statistics(VolumeReader(raw).info(), Communicator::alone());
+  const auto sections = section_statistics(read_volume_info(raw), Communicator::alone());
   EXPECT_EQ(sections[0].mean, 7);
   EXPECT_EQ(sections[0].std, 1);
 }
@@ -67,7 +68,7 @@ TEST(VolumeStatistics, NameANaN) {
   VoxelBuffer values(VoxelType::float32, {1, 8, 8});
   values.as<float>()[9] = std::nanf("");
   const DatasetName raw = write_volume(folder / "a.h5", values, Index3{1, 8, 8});
-  EXPECT_THROW(section_statistics(VolumeReader(raw).info(), Communicator::alone()), Error);
+  EXPECT_THROW(section_statistics(read_volume_info(raw), Communicator::alone()), Error);
 }
 
 TEST(SkipRule, AMaskMayBeCoarser) {

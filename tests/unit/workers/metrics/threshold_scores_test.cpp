@@ -9,7 +9,7 @@
 #include <string>
 
 #include "io/base/error.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "workers/metrics/components.h"
 
 namespace tessera {
@@ -18,8 +18,8 @@ namespace {
 using Mask = std::vector<std::uint8_t>;
 
 VoxelBuffer golden(const std::string& name) {
-  VolumeReader reader({std::string(TESSERA_GOLDEN) + "/isbi_metrics_crop.h5", "/" + name});
-  return reader.read(Box::of_shape(reader.info().shape));
+  const auto volume = open_volume({std::string(TESSERA_GOLDEN) + "/isbi_metrics_crop.h5", "/" + name});
+  return volume->read(Box::of_shape(volume->info().shape));
 }
 
 ThresholdTable score_golden(const std::string& proposal) {

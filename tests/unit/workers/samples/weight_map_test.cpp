@@ -10,7 +10,7 @@
 #include <map>
 
 #include "io/base/error.h"
-#include "io/hdf5/volume_reader.h"
+#include "io/stores/open_volume.h"
 #include "workers/numbers/random_stream.h"
 #include "workers/samples/distance_transform.h"
 #include "workers/samples/training_labels.h"
@@ -132,8 +132,8 @@ TEST(Instances, AreDenseOrComponentsOfClasses) {
 TEST(WeightMap, EqualsScipys) {
   const std::filesystem::path file = std::filesystem::path(TESSERA_GOLDEN) / "weight_map.h5";
   const auto read = [&](const char* path) {
-    VolumeReader reader(DatasetName{file, path});
-    return reader.read({{0, 0, 0}, reader.info().shape});
+    const auto volume = open_volume({file, path});
+    return volume->read({{0, 0, 0}, volume->info().shape});
   };
   const VoxelBuffer labels = read("/instances"), separated = read("/separated"), border = read("/border");
   ASSERT_GT(labels.bytes.size(), 1000U);

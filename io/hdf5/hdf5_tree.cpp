@@ -1,0 +1,40 @@
+#include "io/hdf5/hdf5_tree.h"
+
+#include "io/volume/dataset_name.h"
+
+namespace tessera {
+namespace {
+
+/// Called by the library for every link. It must not throw through the library.
+herr_t add_name(hid_t, const char* name, const H5L_info_t*, void* out) noexcept {
+  try {
+    static_cast<std::vector<std::string>*>(out)->push_back(name);
+    return 0;
+  } catch (...) {
+    return -1;
+  }
+}
+
+}  // namespace
+
+Hdf5Tree::Hdf5Tree(const std::filesystem::path& file) : name_(file), file_(open_hdf5_file(file)) {}
+
+DatasetTree::Kind Hdf5Tree::kind_of(const std::string& path) const {
+  if (!hdf5_path_exists(file_.get(), path)) return Kind::nothing;
+  const Hdf5Handle object(H5Oopen(file_.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
+  const H5I_type_t type = object ? H5Iget_type(object.get()) : H5I_BADID;
+  H5Eclear2(H5E_DEFAULT);
+  return type == H5I_DATASET ? Kind::dataset : type == H5I_GROUP ? Kind::group : Kind::nothing;
+}
+
+std::vector<std::string> Hdf5Tree::names_in(const std::string& group) const {
+  const std::string name = DatasetName{name_, group}.text();
+  std::vector<std::string> names;
+  const Hdf5Handle opened(
+      check_hdf5(H5Gopen2(file_.get(), group.c_str(), H5P_DEFAULT), "cannot open " + name), H5Gclose);
+  check_hdf5(H5Literate(opened.get(), H5_INDEX_NAME, H5_ITER_INC, nullptr, add_name, &names),
+             "cannot list what is in " + name);
+  return names;
+}
+
+}  // namespace tessera
