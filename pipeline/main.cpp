@@ -10,6 +10,7 @@
 #include "io/base/error.h"
 #include "io/base/error_message.h"
 #include "io/base/log.h"
+#include "io/base/nearest_word.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 
 #include "io/base/crc32c.h"
 #include "io/base/durable_file.h"
@@ -134,19 +133,6 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
   root.reset();
   if (!opened.close()) throw Error(fmt::format("cannot finish {}: {}", file.string(), take_hdf5_error()));
   staged.commit();
-}
-
-std::vector<std::byte> read_file_bytes(const std::filesystem::path& file) {
-  std::error_code code;
-  const std::uintmax_t size = std::filesystem::file_size(file, code);  // refuses folders
-  if (code) throw Error(fmt::format("cannot open {}: {}", file.string(), code.message()));
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw Error(fmt::format("cannot open {}: {}", file.string(), errno_text(errno)));
-  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
-  if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()))) {
-    throw Error(fmt::format("cannot read {}: {}", file.string(), errno_text(errno)));
-  }
-  return bytes;
 }
 
 Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& name) {

@@ -31,9 +31,6 @@ struct Checkpoint {
 /// everything inside. Errors: Error.
 void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& checkpoint);
 
-/// The bytes of a file. Errors: Error.
-std::vector<std::byte> read_file_bytes(const std::filesystem::path& file);
-
 /// A checkpoint from the bytes of its file; `name` is for messages. Errors: Error when the bytes are no
 /// checkpoint, damaged (the CRC differs) or cut short.
 Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& name);

@@ -18,8 +18,8 @@
 
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/sha256.h"
-#include "io/hdf5/checkpoint_file.h"
 
 namespace tessera {
 namespace {

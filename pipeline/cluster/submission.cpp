@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
-#include "pipeline/run/run_folder.h"
+#include "io/base/file_bytes.h"
 
 namespace tessera {
 namespace {

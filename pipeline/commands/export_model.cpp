@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"

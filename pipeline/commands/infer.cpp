@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"

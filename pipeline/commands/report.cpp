@@ -7,11 +7,11 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
 #include "pipeline/run/command_line.h"
-#include "pipeline/run/run_folder.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

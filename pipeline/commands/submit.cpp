@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
 #include "pipeline/cluster/child_program.h"

@@ -7,6 +7,7 @@
 
 #include "io/base/error.h"
 #include "io/base/log.h"
+#include "io/base/nearest_word.h"
 #include "pipeline/config/yaml_scalar.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"

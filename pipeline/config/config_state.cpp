@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "pipeline/run/command_line.h"
+#include "io/base/nearest_word.h"
 
 namespace tessera {
 

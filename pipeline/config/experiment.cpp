@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "pipeline/config/yaml_reader.h"
 #include "workers/mpi/agreement.h"
 

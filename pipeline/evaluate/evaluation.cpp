@@ -11,6 +11,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_report.h"
@@ -199,7 +200,7 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
   evaluation.best = best_thresholds(evaluation.volume);
   evaluation.run = evaluation_run(begin_s, stages.named(), world);
   on_root(world, [&] {
-    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
+    if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
     if (request.raw_may_not_fit) leave_out_unfit_raw(evaluation.request, labels->info());
     if (request.picture_folder) write_pictures(evaluation, *prediction, *labels, *request.picture_folder);
   });

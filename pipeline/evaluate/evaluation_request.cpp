@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "io/base/error.h"
+#include "io/base/nearest_word.h"
 
 namespace tessera {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "io/base/enum_names.h"
+#include "io/geometry/section_range.h"
 #include "io/volume/dataset_name.h"
-#include "pipeline/run/command_line.h"
 #include "workers/metrics/threshold_scores.h"
 
 namespace tessera {

@@ -156,14 +156,4 @@ EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::st
   return run;
 }
 
-void write_text_file(const std::string& text, const std::filesystem::path& file) {
-  create_folder_of(file);
-  StagedFile staged(file);
-  {
-    const FileDescriptor out(staged.path(), O_WRONLY | O_CREAT | O_TRUNC);
-    write_fully(out.get(), std::as_bytes(std::span(text)), 0, staged.path());
-  }
-  staged.commit();
-}
-
 }  // namespace tessera

@@ -45,7 +45,4 @@ struct EvaluationRun {
 EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::string, double>>& stages,
                              const Communicator& world);
 
-/// Writes the text aside and puts it in place, with the folder it needs. Errors: Error.
-void write_text_file(const std::string& text, const std::filesystem::path& file);
-
 }  // namespace tessera

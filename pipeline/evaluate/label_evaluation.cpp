@@ -11,6 +11,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/stores/open_volume.h"
 #include "workers/mpi/agreement.h"
 
@@ -148,7 +149,7 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
   evaluation.run =
       evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}, {"reduce", reduce_s}}, world);
   on_root(world, [&] {
-    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
+    if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
   });
   return evaluation;
 }
@@ -219,7 +220,7 @@ ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communi
   }
   evaluation.run = evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}}, world);
   on_root(world, [&] {
-    if (request.json_file) write_text_file(evaluation_json(evaluation), *request.json_file);
+    if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
   });
   return evaluation;
 }

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "io/base/error.h"
-#include "io/hdf5/checkpoint_file.h"
+#include "io/base/file_bytes.h"
 #include "pipeline/run/run_end.h"
 
 namespace tessera {

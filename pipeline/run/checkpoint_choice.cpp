@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 #include "workers/mpi/agreement.h"
 

@@ -1,10 +1,11 @@
 #pragma once
 
 #include <boost/program_options.hpp>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "io/geometry/section_range.h"
 
 namespace tessera {
 
@@ -17,13 +18,7 @@ std::optional<boost::program_options::variables_map> parse_arguments(
     boost::program_options::options_description options, const std::vector<std::string>& positional,
     bool print_help);
 
-/// Of `candidates` the one that `word` most likely misspells, if any is near.
-std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates);
-
-/// "16:20" as a half-open range. Errors: UsageError.
-struct SectionRange {
-  std::int64_t begin = 0, end = 0;
-};
+/// "16:20" as the sections [16, 20). Errors: UsageError.
 SectionRange parse_section_range(const std::string& text);
 
 /// "50,4,4" as numbers. Errors: UsageError naming `option` unless there are `count` of them, all positive.

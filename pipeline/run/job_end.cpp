@@ -5,8 +5,8 @@
 #include <cstdlib>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
-#include "pipeline/run/run_folder.h"
 
 namespace tessera {
 

@@ -1,13 +1,11 @@
 #include "pipeline/run/run_folder.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <array>
 #include <ctime>
 
-#include "io/base/durable_file.h"
-#include "io/base/error.h"
+#include "io/base/file_bytes.h"
 
 namespace tessera {
 
@@ -21,15 +19,6 @@ std::string now_utc() {
   std::array<char, 32> text{};
   if (gmtime_r(&now, &utc) == nullptr) return {};
   return std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0 ? text.data() : "";
-}
-
-void write_text_file(const std::filesystem::path& file, const std::string& text) {
-  StagedFile staged(file);
-  {
-    const FileDescriptor out(staged.path(), O_WRONLY | O_CREAT | O_TRUNC);
-    write_fully(out.get(), std::as_bytes(std::span(text.data(), text.size())), 0, staged.path());
-  }
-  staged.commit();
 }
 
 void RunFolder::prepare(const std::string& config_file, const std::string& resolved_yaml) const {

@@ -35,7 +35,4 @@ std::string tessera_version();
 /// The current time in UTC, such as 2026-11-22T19:07:49Z.
 std::string now_utc();
 
-/// Writes a text aside and puts it in place. Errors: Error.
-void write_text_file(const std::filesystem::path& file, const std::string& text);
-
 }  // namespace tessera

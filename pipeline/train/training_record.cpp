@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "io/base/file_bytes.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {

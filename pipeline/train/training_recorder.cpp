@@ -7,6 +7,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 
 namespace tessera {

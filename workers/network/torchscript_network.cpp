@@ -15,8 +15,8 @@
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/geometry/box.h"
-#include "io/hdf5/checkpoint_file.h"
 #include "workers/device/out_of_memory.h"
 #include "workers/device/torch_types.h"
 #include "workers/network/torchscript_export.h"

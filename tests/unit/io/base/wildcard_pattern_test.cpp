@@ -69,7 +69,9 @@ TEST(WildcardPattern, EqualsTheSearchOfEveryLength) {
     const bool matches = matches_by_search(pattern, 0, text, 0, expected);
     const auto found = match(pattern, text);
     ASSERT_EQ(found.has_value(), matches) << pattern << " of " << text;
-    if (matches) ASSERT_EQ(*found, expected) << pattern << " of " << text;
+    if (matches) {
+      ASSERT_EQ(*found, expected) << pattern << " of " << text;
+    }
     matched += matches ? 1 : 0;
   }
   EXPECT_GT(matched, 2'000);

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"

@@ -5,13 +5,13 @@
 #include <cmath>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/images/png.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/curves.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/named_scores.h"
 #include "pipeline/report/report_page.h"
-#include "pipeline/run/run_folder.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {

@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "tests/unit/error_message.h"
 #include "trainer_fixture.h"
 #include "workers/network/network_checkpoint.h"
