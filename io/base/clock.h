@@ -4,7 +4,7 @@
 
 namespace tessera {
 
-/// Seconds of a clock that only goes forward; differences mean something, the value itself does not.
+/// Seconds of a monotonic clock. Only differences are meaningful.
 inline double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }

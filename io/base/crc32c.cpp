@@ -43,7 +43,7 @@ std::uint32_t by_tables(const std::byte* at, std::size_t left, std::uint32_t crc
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/// The processor's own instruction for this polynomial.
+/// The SSE 4.2 instruction for this polynomial.
 __attribute__((target("sse4.2"))) std::uint32_t by_instruction(const std::byte* at, std::size_t left,
                                                                std::uint32_t crc) {
   std::uint64_t wide = crc;

@@ -36,7 +36,7 @@ std::string hint_for(int reason) {
   }
 }
 
-/// Whether the next write would meet the same.
+/// Whether the next write would fail for the same reason.
 bool lasts(int reason) {
   for (const int one : {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, ENOENT, ESTALE, EMFILE, ENFILE}) {
     if (reason == one) return true;
@@ -45,10 +45,10 @@ bool lasts(int reason) {
 }
 
 [[noreturn]] void fail(const std::string& what, const std::filesystem::path& file, int reason) {
-  const std::string words =
+  const std::string message =
       fmt::format("cannot {} {}: {}{}", what, file.string(), errno_text(reason), hint_for(reason));
-  if (lasts(reason)) throw WholeJobError(words);
-  throw Error(words);
+  if (lasts(reason)) throw WholeJobError(message);
+  throw Error(message);
 }
 
 }  // namespace
@@ -139,7 +139,7 @@ StagedFile::StagedFile(std::filesystem::path to) : to_(std::move(to)), staged_(t
 
 StagedFile::~StagedFile() {
   if (!committed_) {
-    std::error_code ignored;  // a destructor has nobody to tell
+    std::error_code ignored;  // a destructor cannot report it
     std::filesystem::remove(staged_, ignored);
   }
 }

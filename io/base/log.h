@@ -8,15 +8,15 @@
 
 namespace tessera {
 
-/// Sets up this process's log: messages of `level` and above go to standard error, each with the rank in
-/// front when there is more than one; with `file` also, appended, with time stamps, to that file.
-/// Use spdlog::info() and its kin afterwards. Errors: UsageError for an unknown level.
+/// Sets up the log of this process: messages of `level` and above go to standard error. With more than one
+/// rank, each begins with the rank. Afterwards use spdlog::info() and the like.
+/// Errors: UsageError for an unknown level.
 void start_log(const std::string& level, int rank, int ranks);
 
-/// Adds a file to the log of this process; every message from now on is appended to it.
+/// Appends every message from now on, with a time stamp, to `file` too. Errors: Error.
 void add_log_file(const std::filesystem::path& file);
 
-/// Closes the files that add_log_file added: messages go to standard error alone again.
+/// Closes the files that add_log_file() added: messages go to standard error only.
 void close_log_files();
 
 }  // namespace tessera

@@ -64,7 +64,7 @@ std::string sha256_of(std::string_view text) {
 std::string random_hex(std::size_t bytes) {
   std::vector<unsigned char> random(bytes);
   if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(bytes)) {
-    throw Error(fmt::format("the system gives no random bytes: {}", errno_text(errno)));
+    throw Error(fmt::format("the operating system returns no random bytes: {}", errno_text(errno)));
   }
   return hex_of(random);
 }

@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// SHA-256 (FIPS 180-4) of what is added, in the order of adding.
+/// SHA-256 (FIPS 180-4) of all bytes added, in order.
 class Sha256 {
  public:
   /// Errors: Error when the cryptographic library cannot start.
@@ -27,7 +27,7 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-/// SHA-256 of a text, in hexadecimal digits.
+/// SHA-256 of a text: 64 hexadecimal digits.
 std::string sha256_of(std::string_view text);
 
 /// `bytes` random bytes from the operating system, in hexadecimal digits. Errors: Error.

@@ -69,7 +69,7 @@ Index3 choose_block_shape(const BlockChoice& choice, const Index3& output_chunk)
     const std::int64_t step = std::lcm(output_chunk[axis], choice.alignment);
     block[axis] = std::max(step, round_down(kWide, step));
   }
-  // As deep as the chunks of both volumes, so that no chunk is read for two blocks, within reason.
+  // As deep as the chunks of both volumes (up to a limit), so that no chunk is read for two blocks.
   const std::int64_t input_depth = choice.input_chunk ? std::min(choice.input_chunk->z, shape.z) : 1;
   std::int64_t depth = std::lcm(output_chunk.z, input_depth);
   if (depth > 256) depth = output_chunk.z;
@@ -80,7 +80,7 @@ Index3 choose_block_shape(const BlockChoice& choice, const Index3& output_chunk)
   constexpr std::int64_t kBlockBytes = std::int64_t{1} << 30;
   const std::int64_t deepest =
       std::max<std::int64_t>(1, kBlockBytes / std::max<std::int64_t>(1, layer_bytes));
-  // Blocks of one layer would read each chunk of the layers above and below for their context, too.
+  // Blocks of one layer would also read each chunk of the layers above and below for their context.
   const std::int64_t for_context = choice.context > 0 && depth > 1 ? 4 : 1;
   const std::int64_t wanted = std::max(for_context, layers * columns / kManyBlocks);
   block.z = depth * std::min(wanted, deepest);

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// A position or a size in a volume, axes always (z, y, x), in voxels.
+/// A position or a shape in a volume, in voxels; axes are always (z, y, x).
 struct Index3 {
   std::int64_t z = 0, y = 0, x = 0;
 
@@ -42,14 +42,14 @@ struct Box {
   bool empty() const { return end.z <= begin.z || end.y <= begin.y || end.x <= begin.x; }
   std::int64_t voxels() const { return empty() ? 0 : volume_of(shape()); }
   bool contains(const Box& inner) const;
-  /// Grown by `by` on both sides of every axis.
+  /// The box grown by `by` on both sides of every axis.
   Box grown(const Index3& by) const { return {begin - by, end + by}; }
-  /// The same box seen from `origin`.
+  /// The box in coordinates relative to `origin`.
   Box relative_to(const Index3& origin) const { return {begin - origin, end - origin}; }
   friend bool operator==(const Box&, const Box&) = default;
 };
 
-/// The common part; may be empty.
+/// The common part of two boxes; may be empty.
 Box intersection(const Box& a, const Box& b);
 
 /// "z [0, 4) y [0, 512) x [0, 512)".

@@ -19,7 +19,7 @@ Box mirrored_source(const Box& box, const Index3& shape) {
   Box source;
   for (int axis = 0; axis < 3; ++axis) {
     const std::int64_t n = shape[axis];
-    // After one full period every voxel has been shown.
+    // One full period has every voxel.
     const std::int64_t last = std::min(box.end[axis], box.begin[axis] + 2 * n);
     std::int64_t low = n, high = 0;
     for (std::int64_t i = box.begin[axis]; i < last; ++i) {
@@ -40,7 +40,7 @@ VoxelBuffer cut_mirrored(const VoxelBuffer& held, const Box& held_box, const Box
   for (std::int64_t x = 0; x < cut_shape.x; ++x) {
     columns[static_cast<std::size_t>(x)] = mirror_index(box.begin.x + x, shape.x) - held_box.begin.x;
   }
-  // The part of a row that lies inside the volume is one run.
+  // The part of a row inside the volume is contiguous.
   const std::int64_t run_begin = std::clamp<std::int64_t>(-box.begin.x, 0, cut_shape.x);
   const std::int64_t run_end = std::clamp<std::int64_t>(shape.x - box.begin.x, run_begin, cut_shape.x);
   with_voxel_type(held.type, [&](auto zero) {

@@ -7,13 +7,13 @@
 
 namespace tessera {
 
-/// Where position `i` of an axis of `n` voxels falls when the axis is mirrored without repeating the edge
-/// voxel (numpy's `reflect`), with as many bounces as it takes: ... 2 1 [0 1 2 .. n-1] n-2 n-3 ...
-/// n >= 1; with n = 1 every position is 0.
+/// The voxel at position `i` of an axis of `n` voxels that is mirrored without repeating the edge voxel
+/// (numpy's `reflect`), as often as needed: ... 2 1 [0 1 2 .. n-1] n-2 n-3 ...
+/// n >= 1; with n = 1 the result is 0.
 std::int64_t mirror_index(std::int64_t i, std::int64_t n);
 
-/// The smallest box inside a volume of `shape` that holds every voxel which the mirrored `box` shows.
-/// `box` may reach outside the volume or lie there wholly; it must not be empty.
+/// The smallest box inside a volume of `shape` that holds every voxel of the mirrored `box`.
+/// `box` may be partly or wholly outside the volume; it must not be empty.
 Box mirrored_source(const Box& box, const Index3& shape);
 
 /// The voxels of `box`, mirrored at the volume's border, cut out of `held`, which holds `held_box` of a

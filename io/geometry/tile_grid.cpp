@@ -51,7 +51,7 @@ TileGrid::Range TileGrid::input_range(Range core, int axis, bool grow_back) cons
   const Range needed{std::max<std::int64_t>(0, core.begin - along.margin),
                      std::min(far_end, round_up(core.end, along.alignment) + along.margin)};
   if (!options_.equal_inputs) return needed;
-  // Within the section, for the zero padding is seen at its true border only.
+  // Inside the section: only its true border may see the zero padding.
   const std::int64_t length = std::min(full, far_end), begin = std::min(needed.begin, far_end - length);
   return {begin, begin + length};
 }
@@ -62,7 +62,7 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
   if (options_.blend_overlap == 0) {
     for (std::int64_t at = round_down(block.begin, geometry_[axis].alignment); at < block.end; at += step) {
       const Range cell{at, std::min(at + step, block.end)};
-      // What lies before is read for the tile before, in any case.
+      // The tile before reads the pixels before this one anyway.
       const bool grow_back = at > block.begin;
       all.push_back(
           {{std::max(cell.begin, block.begin), cell.end}, cell, input_range(cell, axis, grow_back)});
@@ -75,7 +75,7 @@ std::vector<TileGrid::Piece> TileGrid::pieces(Range block, int axis) const {
     const Range cell{at, std::min(at + step, side)};
     const Range whole{std::max<std::int64_t>(0, at - grown), std::min(at + step + grown, side)};
     const Range core{std::max(whole.begin, block.begin), std::min(whole.end, block.end)};
-    // The input is that of the whole answer, so that the tile gives the same bits to every block.
+    // The input is that of the whole output, so that the tile has the same output bits for every block.
     if (core.begin < core.end) all.push_back({core, cell, input_range(whole, axis, at > 0)});
   }
   return all;

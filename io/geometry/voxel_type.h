@@ -14,8 +14,8 @@
 
 namespace tessera {
 
-/// The voxel types of volumes in memory. Files may hold others; the reader says which become which. Only
-/// results are written as float16; read again they are float32.
+/// The types of voxels in memory. Files may have other types: the store converts them. float16 is only for
+/// writing results; when read, they are float32.
 enum class VoxelType { uint8, uint16, uint32, uint64, float32, float16 };
 constexpr auto enum_names(VoxelType) {
   return std::to_array<EnumName<VoxelType>>({{VoxelType::uint8, "uint8"},
@@ -37,7 +37,7 @@ constexpr VoxelType voxel_type_of() {
   if constexpr (std::is_same_v<T, float>) return VoxelType::float32;
 }
 
-/// Calls `function(T{})` with T the C++ type of `type`; float16, which has none, goes by its bits.
+/// Calls `function(T{})`, where T is the C++ type of `type`; for float16, which has none, uint16 (its bits).
 template <class Function>
 decltype(auto) with_voxel_type(VoxelType type, Function&& function) {
   switch (type) {
@@ -69,7 +69,7 @@ struct VoxelBuffer {
         channels(channel_count),
         shape(box_shape),
         bytes(static_cast<std::size_t>(volume_of(box_shape) * channel_count * size_of(voxel_type))) {}
-  /// In memory that is there already, whose old content stays where it is not written.
+  /// Reuses `memory`. Its old content stays until it is overwritten.
   VoxelBuffer(VoxelType voxel_type, const Index3& box_shape, std::int64_t channel_count,
               std::vector<std::byte> memory)
       : type(voxel_type), channels(channel_count), shape(box_shape), bytes(std::move(memory)) {

@@ -9,7 +9,7 @@
 namespace tessera {
 
 BlockReader::BlockReader(const DatasetName& name) : name_(name), file_(open_hdf5_file(name.file)) {
-  // A block is read once: nothing to keep.
+  // Each block is read once: no chunk needs to stay in memory.
   Hdf5Handle access_list(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
   H5Pset_chunk_cache(access_list.get(), 1009, std::size_t{1} << 20, 1.0);
   dataset_ = Hdf5Handle(

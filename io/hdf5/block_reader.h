@@ -9,14 +9,14 @@
 
 namespace tessera {
 
-/// Reads voxels of a result through the library as they are stored, without any conversion: plain or packed,
-/// the bytes that were written. One thread per process makes HDF5 calls.
+/// Reads the voxels of a result, packed or not, as they were written, without conversion. One thread per
+/// process makes HDF5 calls.
 class BlockReader {
  public:
-  /// Errors: Error when there is no such dataset of 3 or 4 dimensions.
+  /// Errors: Error when the dataset is missing or has not 3 or 4 dimensions.
   explicit BlockReader(const DatasetName& name);
 
-  /// The voxels of `box`, in the dataset's own coordinates: every channel, row-major. Errors: Error.
+  /// The voxels of `box`, in the dataset's coordinates: every channel, row-major. Errors: Error.
   std::vector<std::byte> read(const Box& box) const;
 
  private:

@@ -23,7 +23,7 @@ std::uint32_t crc_of_text(const std::string& text, std::uint32_t crc) {
   return crc32c(std::as_bytes(std::span(text.data(), text.size())), crc);
 }
 
-/// Over every name, shape and byte, in the order of the maps.
+/// The CRC-32C of every name, shape and byte, in the order of the maps.
 std::uint32_t checksum(const Checkpoint& checkpoint) {
   std::uint32_t crc = 0;
   for (const auto& [name, array] : checkpoint.arrays) {
@@ -86,7 +86,7 @@ CheckpointArray read_array(hid_t file, const std::string& path) {
   return array;
 }
 
-herr_t note_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths) {
+herr_t add_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths) {
   if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(paths)->emplace_back(name);
   return 0;
 }
@@ -94,9 +94,9 @@ herr_t note_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths
 std::vector<std::string> dataset_paths(hid_t file) {
   std::vector<std::string> paths;
 #if H5_VERSION_GE(1, 12, 0)
-  const herr_t status = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, note_dataset, &paths, H5O_INFO_BASIC);
+  const herr_t status = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, add_dataset, &paths, H5O_INFO_BASIC);
 #else
-  const herr_t status = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, note_dataset, &paths, H5O_INFO_BASIC);
+  const herr_t status = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, add_dataset, &paths, H5O_INFO_BASIC);
 #endif
   check_hdf5(status, "cannot list the arrays");
   return paths;
@@ -142,8 +142,8 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   H5Pset_fapl_core(access_list.get(), kGrowBy, /*backing_store=*/0);
   H5Pset_file_image(access_list.get(), bytes.data(), bytes.size());
   const std::string damaged = name + " is no checkpoint, or a damaged one";
-  // The library refuses an image under the name of a file that exists, and looks for one: here nothing is,
-  // and no shared file system is asked.
+  // The library looks for a file of the image's name and fails if one exists. This name cannot exist, and no
+  // shared file system has to be searched.
   const std::string image_name = "/dev/null/" + name;
   Hdf5Handle file(check_hdf5(H5Fopen(image_name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged),
                   H5Fclose);
@@ -169,12 +169,11 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
       if (key.rfind("number_", 0) == 0)
         checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
     }
-  } catch (
-      const std::exception& error) {  // std::length_error and std::bad_alloc: a size that the damage made up
+  } catch (const std::exception& error) {  // also std::length_error and std::bad_alloc, for a damaged size
     throw Error(damaged + ": " + error.what());
   }
   if (stored_crc != static_cast<long long>(checksum(checkpoint))) {
-    throw Error(damaged + ": its checksum does not fit");
+    throw Error(damaged + ": its checksum does not match");
   }
   return checkpoint;
 }

@@ -19,7 +19,7 @@ struct CheckpointArray {
   std::vector<std::byte> bytes;
 };
 
-/// The state of a training: an HDF5 file that h5py reads and whose loading runs no code.
+/// The state of a training. In its HDF5 file, which h5py reads too, nothing is code that loading runs.
 struct Checkpoint {
   std::map<std::string, CheckpointArray> arrays;       ///< by path, such as weights/convs.0.weight
   std::map<std::string, std::string> texts;            ///< root attributes: config, version, network, ...
@@ -27,12 +27,12 @@ struct Checkpoint {
   std::map<std::string, std::vector<double>> numbers;  ///< root attributes: normalisation, best score, ...
 };
 
-/// Writes a checkpoint beside `file` and puts it in place (fsync, rename, fsync of the folder), a CRC-32C of
-/// everything inside. Errors: Error.
+/// Writes a checkpoint with a CRC-32C of its whole contents: under another name, then fsync, rename and fsync
+/// of the folder. Errors: Error.
 void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& checkpoint);
 
-/// A checkpoint from the bytes of its file; `name` is for messages. Errors: Error when the bytes are no
-/// checkpoint, damaged (the CRC differs) or cut short.
+/// A checkpoint from the bytes of its file; `name` is for messages. Errors: Error when the bytes are not a
+/// checkpoint, or one that is damaged (the CRC differs) or truncated.
 Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& name);
 
 /// The folder of a run's checkpoints: `iteration_00000100.h5`, ..., and `best.h5`.
@@ -43,11 +43,11 @@ class CheckpointFolder {
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path best() const { return folder_ / "best.h5"; }
   std::filesystem::path at_iteration(std::int64_t iteration) const;
-  /// Checkpoints of iterations, the newest first.
+  /// The checkpoints of iterations, newest first.
   std::vector<std::filesystem::path> newest_first() const;
-  /// Removes all but the newest `keep` (and the best). Errors: Error.
+  /// Removes the checkpoints of iterations except the newest `keep`. The best stays. Errors: Error.
   void keep_newest(std::size_t keep) const;
-  /// Removes what a killed writer left half-written. Nobody may be writing. Errors: Error.
+  /// Removes unfinished files of killed writers. Nobody may be writing. Errors: Error.
   void remove_unfinished() const;
 
  private:

@@ -34,7 +34,7 @@ std::vector<std::byte> inflate_chunk(const std::vector<std::byte>& stored, std::
       libdeflate_alloc_decompressor());
   if (!decompressor) throw std::bad_alloc();
   std::vector<std::byte> values(chunk_bytes);
-  // Without a place for the size only that of the whole chunk is a success.
+  // With a null pointer for the actual size, libdeflate fails unless it is that of the whole chunk.
   if (libdeflate_zlib_decompress(decompressor.get(), stored.data(), stored.size(), values.data(),
                                  values.size(), nullptr) != LIBDEFLATE_SUCCESS) {
     throw Error(fmt::format("a chunk of {} compressed bytes does not unpack to its {} (is the file damaged?)",

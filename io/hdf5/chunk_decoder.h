@@ -9,17 +9,17 @@
 
 namespace tessera {
 
-/// Undoes the filters of one stored chunk as the HDF5 library would, without the library, which works on one
-/// thread only. Knows gzip and shuffle.
+/// Reverses the filters gzip and shuffle of one stored chunk, like the HDF5 library, which can use only one
+/// thread.
 class ChunkDecoder {
  public:
-  /// The filters of a dataset, in the order in which they were applied when writing; `value_bytes` is the
-  /// size of one stored value, `chunk_bytes` that of a whole chunk in memory.
+  /// Whether all filters of a dataset are known here.
   static bool can_decode(hid_t creation_list);
+  /// `value_bytes`: size of one stored value; `chunk_bytes`: size of a whole chunk in memory.
   ChunkDecoder(hid_t creation_list, std::size_t value_bytes, std::size_t chunk_bytes);
 
-  /// The chunk's values. `skipped` is the chunk's filter mask: bit i set means filter i was not applied to
-  /// it. Thread-safe. Errors: Error when the bytes are not what the filters made.
+  /// The chunk's values. `skipped` is the chunk's filter mask: if bit i is set, filter i was not applied to
+  /// it. Thread-safe. Errors: Error when the bytes are damaged.
   std::vector<std::byte> decode(std::vector<std::byte> stored, std::uint32_t skipped) const;
 
  private:
@@ -27,7 +27,8 @@ class ChunkDecoder {
   std::size_t value_bytes_, chunk_bytes_;
 };
 
-/// Byte i of value j of the shuffled bytes is at i * count + j; what does not fill a value stays at the end.
+/// Reverses HDF5's shuffle: byte i of value j is at i * count + j. Bytes that do not fill a value stay at the
+/// end.
 void unshuffle(std::span<const std::byte> shuffled, std::size_t value_bytes, std::span<std::byte> values);
 
 }  // namespace tessera

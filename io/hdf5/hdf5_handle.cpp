@@ -19,7 +19,7 @@ std::string take_hdf5_error() {
       },
       &text);
   H5Eclear2(H5E_DEFAULT);
-  // Of a failed write the library tells its addresses and sizes too; the operating system's words are enough.
+  // For a failed write the library adds addresses and sizes; the operating system's message is enough.
   static const std::string kReason = "error message = '";
   const std::size_t begin = text.find(kReason);
   if (begin == std::string::npos) return text;
@@ -48,7 +48,7 @@ bool is_hdf5_file(const std::filesystem::path& file) {
 
 namespace {
 
-/// Why the library could not open a file, in words for whoever named it.
+/// Reports why the library could not open a file.
 [[noreturn]] void throw_why_not_opened(const std::filesystem::path& file) {
   const std::string reason = take_hdf5_error(), name = file.string();
   if (access(name.c_str(), R_OK) != 0) {
@@ -70,9 +70,9 @@ namespace {
 }  // namespace
 
 Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
-  // The library prints its stack to standard error unless told otherwise; we say it in our words.
+  // By default the library prints its error stack to standard error. The exceptions replace it.
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  // What may be wrong is looked at afterwards: each question before costs every rank a trip to the file
+  // The reason of a failure is looked up afterwards: a check before would cost every rank a call to the file
   // system.
   Hdf5Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
   if (!opened) throw_why_not_opened(file);

@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// The one owner of an HDF5 identifier. Moves, never copies; closing never throws.
+/// Owns an HDF5 identifier. Move-only; the destructor does not throw.
 class Hdf5Handle {
  public:
   using CloseFunction = herr_t (*)(hid_t);
@@ -33,8 +33,8 @@ class Hdf5Handle {
     if (id_ >= 0 && close_ != nullptr) close_(id_);
     id_ = H5I_INVALID_HID;
   }
-  /// Closes now and says whether the library could; for files, and datasets with chunks or small data, whose
-  /// last bytes are written on closing.
+  /// Closes now; returns false when the library failed. For files and datasets, whose last bytes are written
+  /// on closing.
   bool close() {
     if (id_ < 0) return true;
     return close_(std::exchange(id_, H5I_INVALID_HID)) >= 0;
@@ -45,24 +45,24 @@ class Hdf5Handle {
   CloseFunction close_ = nullptr;
 };
 
-/// The innermost message of the library's error stack, emptied; "" when there is none.
+/// The innermost message of the library's error stack, which it clears; "" when the stack is empty.
 std::string take_hdf5_error();
 
-/// Before any other use of the library: at the program's end it shall not close what is still open. Every
-/// file here has its owner, and after a write that failed for a full disk that closing crashes (HDF5 1.10.8).
+/// Keeps the library from closing open files at program end. Call it before any other HDF5 function. Every
+/// file has an owner anyway, and closing crashes after a write that failed on a full disk (HDF5 1.10.8).
 void keep_hdf5_from_cleaning_up();
 
-/// Throws Error "<what>: <the library's reason>" when `status` is negative; returns it otherwise.
+/// Returns `status`. Errors: Error "<what>: <the library's reason>" when `status` is negative.
 hid_t check_hdf5(hid_t status, const std::string& what);
 
-/// Opens a file for reading. Errors: Error that tells a missing file, an unreadable one, one that is not
-/// HDF5 and a truncated one apart.
+/// Opens a file for reading. Errors: Error, with its own message for a missing file, an unreadable one, one
+/// that is not HDF5, and a truncated one.
 Hdf5Handle open_hdf5_file(const std::filesystem::path& file);
 
 /// Whether an existing file has the HDF5 format.
 bool is_hdf5_file(const std::filesystem::path& file);
 
-/// Whether `path` (absolute) leads to an object, without an error for missing intermediate groups.
+/// Whether `path` (absolute) leads to an object. Missing intermediate groups are not an error.
 bool hdf5_path_exists(hid_t file, const std::string& path);
 
 }  // namespace tessera

@@ -17,8 +17,8 @@ struct Link {
   std::size_t value_bytes = 0;
 };
 
-/// Called by the library for every link: it must not throw through it.
-herr_t note_link(hid_t, const char* name, const H5L_info_t* info, void* out) noexcept {
+/// Called by the library for every link. It must not throw through the library.
+herr_t add_link(hid_t, const char* name, const H5L_info_t* info, void* out) noexcept {
   try {
     static_cast<std::vector<Link>*>(out)->push_back(
         {std::string("/") + name, info->type, info->type == H5L_TYPE_HARD ? 0 : info->u.val_size});
@@ -105,7 +105,7 @@ Hdf5Listing list_hdf5_file(const std::filesystem::path& file) {
       H5Gclose);
   listing.attributes = read_string_attributes(root.get());
   std::vector<Link> links;
-  check_hdf5(H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, note_link, &links),
+  check_hdf5(H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, add_link, &links),
              fmt::format("cannot list what {} holds", file.string()));
   for (const Link& link : links) {
     Hdf5Entry entry;

@@ -12,7 +12,7 @@
 
 namespace tessera {
 
-/// One dataset of an HDF5 file, or one link that leads elsewhere.
+/// One dataset of an HDF5 file, or one link that is not a hard link.
 struct Hdf5Entry {
   enum class Kind { dataset, external_link, soft_link, broken };
 
@@ -21,9 +21,9 @@ struct Hdf5Entry {
   std::string target;                ///< of a link: "file:/path" or "/path"
   std::string type;                  ///< as stored: "uint16", "int32, big-endian", "string", "compound", ...
   std::vector<std::int64_t> shape;   ///< empty for a scalar
-  std::int64_t stored_bytes = 0;     ///< what its voxels take in the file
-  std::optional<VolumeInfo> volume;  ///< where VolumeReader can read it
-  std::string problem;               ///< why it is no volume, or cannot be opened
+  std::int64_t stored_bytes = 0;     ///< size of its values in the file
+  std::optional<VolumeInfo> volume;  ///< none when it cannot be read as a volume
+  std::string problem;               ///< why it is not a volume, or cannot be opened
 };
 constexpr auto enum_names(Hdf5Entry::Kind) {
   return std::to_array<EnumName<Hdf5Entry::Kind>>({{Hdf5Entry::Kind::dataset, "dataset"},
@@ -34,11 +34,12 @@ constexpr auto enum_names(Hdf5Entry::Kind) {
 
 struct Hdf5Listing {
   std::map<std::string, std::string> attributes;  ///< the string attributes of the file's root
-  std::vector<Hdf5Entry> entries;                 ///< in the order of their paths
+  std::vector<Hdf5Entry> entries;                 ///< sorted by path
 };
 
-/// Every dataset and link of a file. Links are named, not followed, so a dangling one is no error; neither is
-/// a dataset that cannot be read as a volume. Errors: Error when the file cannot be opened or walked.
+/// Every dataset and link of a file. Links are not followed, so a dangling one is not an error. A dataset
+/// that cannot be read as a volume is not an error either. Errors: Error when the file cannot be opened or
+/// listed.
 Hdf5Listing list_hdf5_file(const std::filesystem::path& file);
 
 }  // namespace tessera

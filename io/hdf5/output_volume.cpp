@@ -19,8 +19,8 @@
 namespace tessera {
 namespace {
 
-/// The implicit chunk index, chunks back to back, comes with exactly these: V110 bounds, fixed dimensions,
-/// no filter, early allocation, no fill.
+/// HDF5 uses the implicit chunk index (chunks back to back) only with all of these: V110 bounds, fixed
+/// dimensions, no filter, early allocation, no fill.
 Hdf5Handle implicit_index_creation_list(const Index3& chunk, int rank) {
   Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   const std::array<hsize_t, 4> sides{1, static_cast<hsize_t>(chunk.z), static_cast<hsize_t>(chunk.y),
@@ -44,18 +44,19 @@ std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& po
   check_hdf5(
       H5Dget_chunk_info_by_coord(dataset, at.data() + (layout.channels > 1 ? 0 : 1), &mask, &address, &size),
       "cannot find a chunk of " + name);
-  if (address == HADDR_UNDEF) throw Error(name + " has a chunk without a place: not made by 'tessera infer'");
+  if (address == HADDR_UNDEF)
+    throw Error(name + " has a chunk that is not allocated: not made by 'tessera infer'");
   return static_cast<std::int64_t>(address);
 }
 
-/// Reads the base from the first chunk and checks the last against it.
+/// Reads the base from the first chunk, and checks the offset of the last one.
 OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std::string& name) {
   OutputLayout layout = shape_of_it;
   layout.base = chunk_address(dataset, 0, {0, 0, 0}, layout, name);
   const Index3 last = layout.grid() - Index3{1, 1, 1};
   if (chunk_address(dataset, layout.channels - 1, last, layout, name) !=
       layout.chunk_offset(last, layout.channels - 1)) {
-    throw Error(name + ": its chunks do not lie back to back: not made by 'tessera infer'");
+    throw Error(name + ": its chunks are not stored back to back: not made by 'tessera infer'");
   }
   return layout;
 }

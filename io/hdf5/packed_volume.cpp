@@ -17,7 +17,7 @@
 namespace tessera {
 namespace {
 
-/// HDF5's byte shuffle: the first byte of every voxel, then every second one, and so on.
+/// HDF5's byte shuffle: the first byte of every voxel, then the second byte of every voxel, and so on.
 std::vector<std::byte> shuffled(std::span<const std::byte> bytes, std::size_t width) {
   std::vector<std::byte> out(bytes.size());
   const std::size_t count = bytes.size() / width;
@@ -28,12 +28,12 @@ std::vector<std::byte> shuffled(std::span<const std::byte> bytes, std::size_t wi
   return out;
 }
 
-/// Every attribute, whatever its (fixed-length) type.
+/// Copies every attribute of a fixed-length type.
 void copy_attributes(hid_t from, hid_t to, const std::string& what) {
   for (const std::string& name : attribute_names(from)) {
     Hdf5Handle attribute(check_hdf5(H5Aopen(from, name.c_str(), H5P_DEFAULT), what), H5Aclose);
     Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose), space(H5Aget_space(attribute.get()), H5Sclose);
-    if (H5Tis_variable_str(type.get()) > 0) continue;  // tessera writes none
+    if (H5Tis_variable_str(type.get()) > 0) continue;  // tessera never writes one
     const auto points =
         static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
     std::vector<std::byte> value(points * H5Tget_size(type.get()));
@@ -45,7 +45,7 @@ void copy_attributes(hid_t from, hid_t to, const std::string& what) {
   }
 }
 
-/// Links to other files, their names relative to where the new file is.
+/// Copies links to other files. Their file names become relative to the new file's folder.
 void copy_external_links(const std::filesystem::path& from, const std::filesystem::path& to, hid_t file) {
   const auto folder_of = [](const std::filesystem::path& p) {
     return std::filesystem::weakly_canonical(std::filesystem::absolute(p)).parent_path();
@@ -120,7 +120,7 @@ PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout
     : target_(target), layout_(layout), staged_(target.file) {
   {
     const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT | O_TRUNC);
-  }  // in clearer words than the library's
+  }  // for a clearer message than the library's
   const std::string what = "cannot create " + staged_.path().string();
   Hdf5Handle from_file = open_hdf5_file(source.file);
   Hdf5Handle from(
@@ -167,7 +167,7 @@ void PackedVolume::write(const PackedChunk& chunk) {
 }
 
 void PackedVolume::close() {
-  // The library writes its last bytes on closing: a full disk may show only here.
+  // The library writes its last bytes on closing: a full disk may be noticed only here.
   const bool closed = dataset_.close() && file_.close();
   if (!closed) throw Error(fmt::format("cannot finish {}: {}", staged_.path().string(), take_hdf5_error()));
   sync_to_disk(staged_.path());

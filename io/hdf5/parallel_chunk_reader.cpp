@@ -78,7 +78,7 @@ void ParallelChunkReader::unpack(StoredChunk chunk, const Box& box, VoxelBuffer&
   }
 }
 
-/// Threads that unpack what is pushed, at most a few chunks behind.
+/// Threads that decompress the chunks pushed, with room for a few chunks.
 class ParallelChunkReader::Unpackers {
  public:
   Unpackers(int threads, std::function<void(StoredChunk)> unpack)
@@ -92,11 +92,11 @@ class ParallelChunkReader::Unpackers {
   void push(StoredChunk chunk) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return waiting_.size() < room_ || error_; });
-    if (error_) return;  // finish() tells
+    if (error_) return;  // finish() throws it
     waiting_.push_back(std::move(chunk));
     changed_.notify_all();
   }
-  /// Waits until all is unpacked. Errors: the first of any thread.
+  /// Waits until all chunks are decompressed. Errors: the first of any thread.
   void finish() {
     close();
     if (error_) std::rethrow_exception(error_);

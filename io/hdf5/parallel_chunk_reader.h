@@ -11,7 +11,7 @@
 
 namespace tessera {
 
-/// How a dataset's chunks lie.
+/// The chunk grid of a dataset.
 struct ChunkLayout {
   int rank = 3;  ///< of the dataset: 2 to 4
   Index3 shape, chunk;
@@ -19,16 +19,17 @@ struct ChunkLayout {
   VoxelType type = VoxelType::uint8;
 };
 
-/// Reads boxes of a chunked dataset as the HDF5 library would, but unpacks the chunks on threads of its own:
-/// the calling thread, the one that makes HDF5 calls, only fetches the stored bytes (H5Dread_chunk).
+/// Reads boxes of a chunked dataset like the HDF5 library, but decompresses the chunks on several threads.
+/// The calling thread makes all HDF5 calls and only reads the stored bytes (H5Dread_chunk).
 class ParallelChunkReader {
  public:
-  /// Whether the dataset's values are stored as they are in memory, under filters that are known here.
+  /// Whether the dataset's values have their type in memory, and all its filters are known here.
   static bool can_read(hid_t dataset, VoxelType memory_type);
   ParallelChunkReader(hid_t dataset, const ChunkLayout& layout, int threads);
 
-  /// Fills `buffer`, which has the shape of `box` and the layout's channels and type. False when a chunk is
-  /// not stored (it shows the fill value): the library knows what to do. Errors: Error naming the chunk.
+  /// Fills `buffer`, which has the shape of `box` and the layout's channels and type. Returns false when a
+  /// chunk is not stored (it has the fill value): then the library must read the box. Errors: Error with the
+  /// chunk's position.
   bool read(const Box& box, VoxelBuffer& buffer);
 
  private:

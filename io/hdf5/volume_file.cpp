@@ -12,7 +12,7 @@
 namespace tessera {
 namespace {
 
-/// Creates the groups above `path` that are missing, without times: the same input gives the same bytes.
+/// Creates the missing groups above `path`, without time stamps: the same input gives the same bytes.
 void create_groups_above(hid_t file, const std::string& path, const std::string& what) {
   Hdf5Handle creation_list(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
   H5Pset_obj_track_times(creation_list.get(), false);
@@ -25,7 +25,7 @@ void create_groups_above(hid_t file, const std::string& path, const std::string&
   }
 }
 
-/// IEEE 754 binary16, made once for the process.
+/// IEEE 754 binary16, created once per process.
 hid_t hdf5_half_type() {
   static const hid_t type = [] {
     const hid_t half = H5Tcopy(H5T_NATIVE_FLOAT);
@@ -71,11 +71,12 @@ VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(f
   const std::string what = "cannot create " + staged_.path().string();
   const bool extends = keep && std::filesystem::exists(file);
   if (extends) {
-    open_hdf5_file(file);  // says in clear words what is wrong with it
+    open_hdf5_file(file);  // for a clear message when it is not valid
     require_free_space(file, static_cast<std::int64_t>(std::filesystem::file_size(file)));
     std::filesystem::copy_file(file, staged_.path(), std::filesystem::copy_options::overwrite_existing);
   }
-  const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT);  // a clearer reason than the library's
+  const FileDescriptor writable(staged_.path(),
+                                O_RDWR | O_CREAT);  // for a clearer message than the library's
   opened_ = Hdf5Handle(check_hdf5(extends ? H5Fopen(staged_.path().c_str(), H5F_ACC_RDWR, access_list.get())
                                           : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC,
                                                       creation_list.get(), access_list.get()),
@@ -131,12 +132,12 @@ void VolumeFile::write_sections(const std::string& path, std::int64_t z_begin, c
   check_hdf5(H5Dwrite(dataset.get(), hdf5_memory_type(buffer.type), memory_space.get(), file_space.get(),
                       H5P_DEFAULT, buffer.bytes.data()),
              what);
-  // Chunks wait in the library's cache: a full disk may show only here.
+  // The library's cache holds chunks until here: a full disk may be noticed only now.
   if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));
 }
 
 void VolumeFile::commit() {
-  // The library writes its last bytes on closing: a full disk may show only here.
+  // The library writes its last bytes on closing: a full disk may be noticed only here.
   if (!opened_.close()) throw Error(fmt::format("cannot finish {}: {}", file_.string(), take_hdf5_error()));
   staged_.commit();
 }

@@ -15,7 +15,7 @@
 
 namespace tessera {
 
-/// What a new volume dataset is to be.
+/// The properties of a new volume dataset.
 struct VolumeSpec {
   std::string path = "/volumes/raw";  ///< inside the file
   VoxelType type = VoxelType::uint8;
@@ -27,20 +27,19 @@ struct VolumeSpec {
   std::map<std::string, std::string> attributes;
 };
 
-/// An HDF5 file that one process writes through the library, start to end: aside, then put in place at
-/// once, so that a killed process leaves either the old file or the new one. What inference writes, by many
-/// processes, goes through `create_output_volume` and `BlockWriter` instead.
+/// An HDF5 file that one process writes through the library. It is written under another name and then
+/// renamed, so that a killed process leaves either the old file or the new one. Results, which many processes
+/// write, are made by `create_hdf5_output` and `BlockWriter` instead.
 class VolumeFile {
  public:
-  /// `keep`: what `file` already holds stays (it is copied first); otherwise the file starts empty.
-  /// Errors: Error.
+  /// `keep`: the new file begins as a copy of `file`; otherwise it begins empty. Errors: Error.
   VolumeFile(const std::filesystem::path& file, bool keep);
 
-  /// Adds a dataset. With `replace` an existing one of that name goes, else it is an Error.
+  /// Adds a dataset. Errors: Error; UsageError when the name exists, unless `replace` is true.
   void add(const VolumeSpec& spec, bool replace);
   /// Writes sections [z_begin, z_begin + buffer.shape.z) of a dataset that add() made.
   void write_sections(const std::string& path, std::int64_t z_begin, const VoxelBuffer& buffer);
-  /// Closes and puts the file in place. Nothing else may be called afterwards.
+  /// Closes the file and renames it to its final name. Nothing else may be called afterwards. Errors: Error.
   void commit();
 
  private:
@@ -52,7 +51,7 @@ class VolumeFile {
 /// The HDF5 type of voxels in memory (a borrowed identifier).
 hid_t hdf5_memory_type(VoxelType type);
 
-/// A chunk shape for `shape` where nothing else says one: about 256 KiB, as deep as useful for sections.
+/// The default chunk shape: at most 4 sections of 256 x 256 voxels.
 Index3 default_chunk(const Index3& shape);
 
 }  // namespace tessera

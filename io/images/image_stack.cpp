@@ -86,7 +86,7 @@ bool natural_less(std::string_view a, std::string_view b) {
     }
   }
   if (i < a.size() || j < b.size()) return j < b.size();
-  return a < b;  // alike but for leading zeros
+  return a < b;  // equal except for leading zeros
 }
 
 bool is_tiff_name(const fs::path& file) {
@@ -95,8 +95,7 @@ bool is_tiff_name(const fs::path& file) {
 }
 
 ImageStackReader::ImageStackReader(const fs::path& path) : path_(path) {
-  if (!fs::exists(path))
-    throw Error(fmt::format("cannot open {}: there is no such file or folder", path.string()));
+  if (!fs::exists(path)) throw Error(fmt::format("cannot open {}: no such file or folder", path.string()));
   if (fs::is_directory(path)) {
     for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
       const bool is_image = is_png_name(entry.path()) || is_tiff_name(entry.path());
@@ -161,7 +160,7 @@ ImageStackWriter::ImageStackWriter(const fs::path& path, VoxelType type, const I
   create_folder_of(path_);
   staged_folder_ = path_.string() + ".tmp";
   std::error_code code;
-  fs::remove_all(staged_folder_, code);  // what a killed export left
+  fs::remove_all(staged_folder_, code);  // of a killed export
   if (!fs::create_directory(staged_folder_, code) || code) {
     throw Error(fmt::format("cannot create the folder {}: {}", staged_folder_.string(), code.message()));
   }
@@ -169,7 +168,7 @@ ImageStackWriter::ImageStackWriter(const fs::path& path, VoxelType type, const I
 
 ImageStackWriter::~ImageStackWriter() {
   if (!staged_folder_.empty()) {
-    std::error_code ignored;  // a destructor has nobody to tell
+    std::error_code ignored;  // a destructor cannot report it
     fs::remove_all(staged_folder_, ignored);
   }
 }
@@ -219,8 +218,8 @@ void ImageStackWriter::finish() {
     return;
   }
   if (written_ != shape_.z) {
-    throw Error(fmt::format("{} has got {} of its {} sections: not put in place", path_.string(), written_,
-                            shape_.z));
+    throw Error(
+        fmt::format("{} has only {} of its {} sections: not finished", path_.string(), written_, shape_.z));
   }
   if (fs::exists(path_)) {
     const auto sections_in = [](const fs::path& folder) {

@@ -12,7 +12,8 @@
 
 namespace tessera {
 
-/// Whether `a` comes before `b` when runs of digits count as numbers: "s2.png" before "s10.png".
+/// Whether `a` comes before `b` in natural order, which compares runs of digits as numbers: "s2.png" before
+/// "s10.png".
 bool natural_less(std::string_view a, std::string_view b);
 
 /// Whether the name ends in .tif or .tiff, in any case.
@@ -22,17 +23,17 @@ bool is_tiff_name(const std::filesystem::path& file);
 /// PNG or one-page TIFF per section, in natural order. Holds one section in memory at a time.
 class ImageStackReader {
  public:
-  /// Errors: Error naming the file: missing, empty, damaged, unfit (see TiffReader, read_png); a folder
-  /// without images. In a folder the first image is read now, the others when their turn comes.
+  /// Of a folder, this reads only the first image. Errors: Error with the file's name when it is missing,
+  /// empty, damaged or unfit (see TiffReader, read_png), or the folder has no images.
   explicit ImageStackReader(const std::filesystem::path& path);
 
   VoxelType type() const { return type_; }
   const Index3& shape() const { return shape_; }
-  /// Files in the folder that are neither PNG nor TIFF by name, and are passed over.
+  /// The number of files in the folder that are ignored: neither PNG nor TIFF by their names.
   std::int64_t ignored_files() const { return ignored_files_; }
 
-  /// Section `z`, shape (1, y, x). Errors: Error naming the file; an image of another size or type than the
-  /// first one's is one.
+  /// Section `z`, shape (1, y, x). Errors: Error with the file's name, also when the image's size or type
+  /// differs from the first one's.
   VoxelBuffer read_section(std::int64_t z);
 
  private:
@@ -44,21 +45,22 @@ class ImageStackReader {
   std::int64_t ignored_files_ = 0;
 };
 
-/// Writes a stack section by section: a multi-page TIFF where the name ends in .tif or .tiff, else a folder
-/// of PNG sections (`section_0000.png`, ...). Nothing is in place before finish().
+/// Writes a stack section by section: a multi-page TIFF if the name ends in .tif or .tiff, else a folder of
+/// PNG sections (`section_0000.png`, ...). Before finish(), nothing exists under the final name.
 class ImageStackWriter {
  public:
-  /// `shape` is the whole stack's. uint64 voxels become 32-bit samples. Errors: Error, UsageError for a type
-  /// that PNG cannot hold.
+  /// `shape`: of the whole stack. uint64 voxels become 32-bit samples. Errors: Error; UsageError for a type
+  /// that PNG does not have.
   ImageStackWriter(const std::filesystem::path& path, VoxelType type, const Index3& shape);
   ImageStackWriter(const ImageStackWriter&) = delete;
   ImageStackWriter& operator=(const ImageStackWriter&) = delete;
   ~ImageStackWriter();
 
-  /// The next sections of the stack, all voxels of channel `channel` of `buffer`.
-  /// Errors: Error; one is a uint64 value that does not fit 32 bits.
+  /// Writes the next sections of the stack: channel `channel` of `buffer`.
+  /// Errors: Error, also for a uint64 value above 32 bits.
   void write_sections(const VoxelBuffer& buffer, std::int64_t channel = 0);
-  /// Puts the stack in place; sections that an earlier stack left in the folder go. Errors: Error.
+  /// Renames the stack to its final name. Sections of an earlier stack in the folder are removed. Errors:
+  /// Error.
   void finish();
 
  private:

@@ -18,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Deflate makes at most this many bytes of one, so a small file cannot make us ask for endless memory
-/// (packed samples of one bit: eight times as many).
+/// Deflate expands one byte to at most this many (8 times as many for samples of one bit). A small file can
+/// so never cause a huge allocation.
 constexpr std::uint64_t kMostCompressed = 1100;
 
 struct CloseFile {
@@ -27,8 +27,8 @@ struct CloseFile {
 };
 using OpenFile = std::unique_ptr<std::FILE, CloseFile>;
 
-/// The library leaves an erring call by longjmp. So the functions that call it hold nothing with a
-/// destructor: all such lives here, outside, and the reason is noted in a plain array.
+/// The library reports errors by longjmp, which skips destructors. So everything with a destructor is here,
+/// not in the functions that call the library, and the reason is in a plain array.
 struct Session {
   png_structp png = nullptr;
   png_infop info = nullptr;
@@ -36,11 +36,10 @@ struct Session {
   std::array<char, 200> reason{};
 
   explicit Session(bool write) : writes(write) {
-    png = writes ? png_create_write_struct(PNG_LIBPNG_VER_STRING, this, note_error, ignore_warning)
-                 : png_create_read_struct(PNG_LIBPNG_VER_STRING, this, note_error, ignore_warning);
+    png = writes ? png_create_write_struct(PNG_LIBPNG_VER_STRING, this, keep_error, ignore_warning)
+                 : png_create_read_struct(PNG_LIBPNG_VER_STRING, this, keep_error, ignore_warning);
     if (png != nullptr) info = png_create_info_struct(png);
-    if (info == nullptr)
-      throw Error("libpng does not start (out of memory, or another version than at build time)");
+    if (info == nullptr) throw Error("cannot start libpng (out of memory, or not the version of build time)");
   }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -51,7 +50,7 @@ struct Session {
       png_destroy_read_struct(&png, &info, nullptr);
   }
 
-  [[noreturn]] static void note_error(png_structp png, png_const_charp text) {
+  [[noreturn]] static void keep_error(png_structp png, png_const_charp text) {
     auto* session = static_cast<Session*>(png_get_error_ptr(png));
     std::snprintf(session->reason.data(), session->reason.size(), "%s", text);
     png_longjmp(png, 1);
@@ -103,7 +102,7 @@ void write_image(const fs::path& file, const Header& header, std::size_t row_byt
   try {
     std::vector<png_bytep> rows(header.height);
     for (std::size_t y = 0; y < rows.size(); ++y) {
-      // The library's interface lacks a const here; it only reads.
+      // The library only reads, although its interface lacks the const.
       rows[y] = reinterpret_cast<png_bytep>(const_cast<std::byte*>(pixels + y * row_bytes));
     }
     Session session(true);
@@ -122,7 +121,7 @@ void write_image(const fs::path& file, const Header& header, std::size_t row_byt
 }
 
 Header header_for(const fs::path& file, std::int64_t height, std::int64_t width, int channels, int bits) {
-  constexpr std::int64_t kLargestSide = 1'000'000;  // libpng's own limit for readers
+  constexpr std::int64_t kLargestSide = 1'000'000;  // the default limit of libpng for readers
   if (height < 1 || width < 1 || height > kLargestSide || width > kLargestSide) {
     throw Error(fmt::format("cannot write {}: a PNG has sides of 1 to {} pixels, not {} x {}", file.string(),
                             kLargestSide, height, width));
@@ -163,12 +162,12 @@ PngImage read_png(const fs::path& file) {
   std::rewind(opened.get());
 
   Session session(false);
-  const auto refuse = [&] {
+  const auto damaged = [&] {
     return Error(
         fmt::format("cannot read {}: {} (is the file damaged or truncated?)", name, session.reason.data()));
   };
   Header header;
-  if (!read_header(session, opened.get(), header)) throw refuse();
+  if (!read_header(session, opened.get(), header)) throw damaged();
   if (header.colour != PNG_COLOR_TYPE_GRAY) {
     throw Error(
         fmt::format("{} is a {} image, not a grey one: convert it to grey first "
@@ -180,7 +179,7 @@ PngImage read_png(const fs::path& file) {
   }
   const std::uint64_t claimed = std::uint64_t{header.width} * header.height * (header.bits == 16 ? 2 : 1);
   if (claimed / kMostCompressed / 8 > fs::file_size(file)) {
-    throw Error(fmt::format("{} claims {} x {} pixels but is far too small for them (is the file damaged?)",
+    throw Error(fmt::format("{} declares {} x {} pixels but is far too small for them (is the file damaged?)",
                             name, header.height, header.width));
   }
   PngImage image;
@@ -193,7 +192,7 @@ PngImage read_png(const fs::path& file) {
   for (std::size_t y = 0; y < rows.size(); ++y) {
     rows[y] = reinterpret_cast<png_bytep>(image.bytes.data() + y * row_bytes);
   }
-  if (!read_pixels(session, rows.data(), row_bytes, header.bits)) throw refuse();
+  if (!read_pixels(session, rows.data(), row_bytes, header.bits)) throw damaged();
   return image;
 }
 

@@ -8,8 +8,7 @@
 
 namespace tessera {
 
-/// A PNG image in memory: rows from the top, pixels row-major, channels interleaved, 16-bit samples in the
-/// machine's byte order.
+/// A PNG image in memory: row-major from the top, channels interleaved, 16-bit samples in native byte order.
 struct PngImage {
   std::int64_t height = 0, width = 0;
   int channels = 1;  ///< 1: grey, 3: RGB
@@ -18,7 +17,7 @@ struct PngImage {
 };
 
 /// Writes height * width * channels samples of 8 bits (1 channel: grey, 3: RGB).
-/// Errors: Error naming the file and the reason; no half-written file stays behind.
+/// Errors: Error with the file's name and the reason; an unfinished file is removed.
 void write_png(const std::filesystem::path& file, std::int64_t height, std::int64_t width, int channels,
                std::span<const std::uint8_t> pixels);
 /// Writes height * width grey samples of 16 bits. Errors: the same.
@@ -26,8 +25,8 @@ void write_png(const std::filesystem::path& file, std::int64_t height, std::int6
                std::span<const std::uint16_t> pixels);
 
 /// Reads a grey image of 8 or 16 bits (fewer bits are scaled up to 8).
-/// Errors: Error naming the file: missing, no PNG, damaged or truncated; palette, RGB and transparency are
-/// refused with the advice to convert to grey.
+/// Errors: Error with the file's name when it is missing, not PNG, damaged or truncated, or has a palette,
+/// colours or transparency (the message says how to convert it to grey).
 PngImage read_png(const std::filesystem::path& file);
 
 }  // namespace tessera

@@ -19,10 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The library hands its messages to a plain function: the last one of this thread is kept here.
+/// The last message of the library on this thread. The library passes messages to a plain function.
 thread_local std::string last_message;
 
-void note_message(thandle_t, const char*, const char* format, va_list values) {
+void keep_message(thandle_t, const char*, const char* format, va_list values) {
   std::array<char, 300> text{};
   std::vsnprintf(text.data(), text.size(), format, values);
   last_message = text.data();
@@ -31,7 +31,7 @@ void note_message(thandle_t, const char*, const char* format, va_list values) {
 void catch_messages() {
   TIFFSetErrorHandler(nullptr);
   TIFFSetWarningHandler(nullptr);
-  TIFFSetErrorHandlerExt(note_message);
+  TIFFSetErrorHandlerExt(keep_message);
   TIFFSetWarningHandlerExt(nullptr);
   last_message.clear();
 }
@@ -93,7 +93,8 @@ Page describe_page(TIFF* file, const std::string& what) {
   return page;
 }
 
-/// ImageJ writes stacks above 4 GiB as one page followed by the others' bare samples; the description tells.
+/// ImageJ writes a stack above 4 GiB as one page, followed by the samples of the others without directories.
+/// Its description has the number of pages.
 std::int64_t imagej_pages(TIFF* file) {
   const char* text = nullptr;
   if (TIFFGetField(file, TIFFTAG_IMAGEDESCRIPTION, &text) == 0 || text == nullptr) return 0;
@@ -113,8 +114,8 @@ bool is_reduced_copy(TIFF* file) {
   return (kind & FILETYPE_REDUCEDIMAGE) != 0;
 }
 
-/// LZW packs at most about 2700 bytes into one, deflate 1032: a small file that claims more is damaged, and
-/// must not make us ask for endless memory.
+/// LZW compresses at most about 2700 bytes to one, deflate 1032. A small file that declares more is damaged
+/// and must not cause a huge allocation.
 constexpr std::uint64_t kMostCompressed = 4000;
 
 constexpr std::int64_t kStripBytes = 256 * 1024;
@@ -128,7 +129,7 @@ void CloseTiff::operator()(tiff* file) const noexcept {
 
 TiffReader::TiffReader(const fs::path& file) : path_(file) {
   const std::string name = file.string();
-  const FileDescriptor readable(file, 0);  // says in clear words what is wrong
+  const FileDescriptor readable(file, 0);  // for a clear message when it cannot be read
   if (fs::is_directory(file))
     throw Error(fmt::format("cannot read {}: it is a folder, not a TIFF file", name));
   const std::uintmax_t file_bytes = fs::file_size(file);
@@ -171,8 +172,9 @@ TiffReader::TiffReader(const fs::path& file) : path_(file) {
   const std::uint64_t page_bytes =
       static_cast<std::uint64_t>(volume_of({size_of(type_), shape_.y, shape_.x}));
   if (page_bytes / kMostCompressed > file_bytes) {
-    throw Error(fmt::format("{} claims pages of {} x {} but is far too small for them (is the file damaged?)",
-                            name, shape_.y, shape_.x));
+    throw Error(
+        fmt::format("{} declares pages of {} x {} but is far too small for them (is the file damaged?)", name,
+                    shape_.y, shape_.x));
   }
 }
 
@@ -215,7 +217,7 @@ void TiffReader::read_tiles(std::span<std::byte> samples, const std::string& wha
   const std::int64_t sample = size_of(type_), wide = tile_width, high = tile_height;
   if (wide < 1 || high < 1 || wide > round_up(shape_.x, 4096) || high > round_up(shape_.y, 4096)) {
     throw Error(
-        fmt::format("{}: its tiles of {} x {} make no sense (is the file damaged?)", what, high, wide));
+        fmt::format("{}: tiles of {} x {} are not possible (is the file damaged?)", what, high, wide));
   }
   std::vector<std::byte> tile(static_cast<std::size_t>(wide * high * sample));
   for (std::int64_t y = 0; y < shape_.y; y += high) {
@@ -267,8 +269,7 @@ void TiffWriter::write_page(std::span<const std::byte> samples) {
   TIFFSetField(file, TIFFTAG_ROWSPERSTRIP, static_cast<std::uint32_t>(strip_rows));
   TIFFSetField(file, TIFFTAG_COMPRESSION, COMPRESSION_ADOBE_DEFLATE);
   const std::string what = fmt::format("cannot write page {} of {}", written_, path_.string());
-  std::vector<std::byte>
-      strip;  // a copy: the library's interface does not promise to leave the samples alone
+  std::vector<std::byte> strip;  // a copy, because the library may change the samples
   std::int64_t y = 0;
   for (std::uint32_t index = 0; y < shape_.y; ++index, y += strip_rows) {
     const auto part =
@@ -286,7 +287,7 @@ void TiffWriter::write_page(std::span<const std::byte> samples) {
 void TiffWriter::finish() {
   if (written_ != shape_.z) {
     throw Error(
-        fmt::format("{} has got {} of its {} pages: not put in place", path_.string(), written_, shape_.z));
+        fmt::format("{} has only {} of its {} pages: not finished", path_.string(), written_, shape_.z));
   }
   catch_messages();
   file_.reset();

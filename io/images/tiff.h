@@ -22,20 +22,19 @@ struct CloseTiff {
 using TiffHandle = std::unique_ptr<tiff, CloseTiff>;
 
 /// Reads the pages of a grey TIFF or BigTIFF file of either byte order, in strips or tiles, with any
-/// compression that the library knows. Samples are unsigned integers of 8, 16 or 32 bits or 32-bit floats and
-/// are given as stored (a white-is-zero image is not inverted). Reduced copies of pages (thumbnails) are
-/// passed over.
+/// compression of libtiff. Samples are unsigned integers of 8, 16 or 32 bits or 32-bit floats, returned as
+/// stored (a white-is-zero image is not inverted). Reduced copies of pages (thumbnails) are ignored.
 class TiffReader {
  public:
-  /// Walks all pages. Errors: Error naming the file (and the page): missing, empty, no TIFF, damaged or
-  /// truncated, unfit samples, pages that differ in size or type.
+  /// Reads the directory of every page. Errors: Error with the file (and the page) when it is missing, empty,
+  /// not TIFF, damaged or truncated, or has unfit samples or pages of different sizes or types.
   explicit TiffReader(const std::filesystem::path& file);
 
   VoxelType type() const { return type_; }
   /// (pages, height, width).
   const Index3& shape() const { return shape_; }
-  /// The page's samples, row-major, height * width * size_of(type()) bytes, in the machine's byte order. Any
-  /// order of pages costs the same. Errors: Error naming file and page.
+  /// Reads the samples of a page: row-major, height * width * size_of(type()) bytes, in native byte order.
+  /// Access is random: any order of pages costs the same. Errors: Error with file and page.
   void read_page(std::int64_t page, std::span<std::byte> samples);
 
  private:
@@ -49,13 +48,13 @@ class TiffReader {
   std::vector<std::uint64_t> page_offsets_;
 };
 
-/// Writes a multi-page grey TIFF, deflate-compressed; a BigTIFF where the samples alone exceed 3.9 GiB. It is
-/// written aside and put in place by finish(). Types: uint8, uint16, uint32, float32.
+/// Writes a multi-page grey TIFF with deflate compression; a BigTIFF when the samples alone exceed 3.9 GiB.
+/// The file appears under its name at finish(). Types: uint8, uint16, uint32, float32.
 class TiffWriter {
  public:
   /// Errors: Error.
   TiffWriter(const std::filesystem::path& file, VoxelType type, const Index3& shape);
-  /// The next page: height * width * size_of(type) bytes. Errors: Error.
+  /// Writes the next page: height * width * size_of(type) bytes. Errors: Error.
   void write_page(std::span<const std::byte> samples);
   /// Errors: Error, also when fewer pages than shape.z were written.
   void finish();

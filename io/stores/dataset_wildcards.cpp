@@ -48,7 +48,7 @@ std::string fill(const std::string& pattern, const std::vector<std::string>& tex
   return parsed.filled(used);
 }
 
-/// The datasets of one file.
+/// Searches one file for matching datasets.
 class DatasetSearch {
  public:
   DatasetSearch(const DatasetName& pattern, const DatasetTree& tree)
@@ -85,7 +85,7 @@ class DatasetSearch {
   std::vector<WildcardMatch> found_;
 };
 
-/// A file, and what the wildcards of its name stand for.
+/// A file, and the texts that the wildcards of its name stand for.
 struct FileMatch {
   fs::path file;
   std::vector<std::string> texts;
@@ -140,7 +140,7 @@ std::vector<FileMatch> find_files(const fs::path& pattern) {
   return found;
 }
 
-/// The datasets of a file, which needs to have none.
+/// The matching datasets of one file; may be empty.
 std::vector<WildcardMatch> find_in_file(const FileMatch& in, const std::string& path) {
   const DatasetName pattern{in.file, path};
   const std::vector<std::string> wildcards = wildcards_of(path);

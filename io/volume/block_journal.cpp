@@ -26,12 +26,12 @@ namespace {
 
 constexpr std::string_view kMagic = "TSRJRNL1";
 constexpr std::uint32_t kRecordMagic = 0x4b4c4254;  // "TBLK"
-constexpr std::uint32_t kStart = 0x100;             // beside the outcomes of blocks
+constexpr std::uint32_t kStart = 0x100;             // a kind of record, besides the outcomes of blocks
 constexpr std::size_t kFrontBytes = 16;             // magic, format version, size of the JSON
 constexpr std::size_t kLongestJson = std::size_t{16} << 20;
 
-/// A record as it lies in the file, little-endian like every machine this runs on. The CRC covers what stands
-/// before it and begins with the head's, so that no record of another journal passes for one of this.
+/// A record as in the file, little-endian like every supported machine. The CRC covers the fields before it
+/// and continues the head's CRC, so that no record of another journal is valid in this one.
 struct StoredRecord {
   std::uint32_t magic = kRecordMagic;
   std::uint32_t kind = 0;  ///< a BlockOutcome, or kStart
@@ -55,9 +55,9 @@ Index3 index_from(const nlohmann::json& json) {
   return {json.at(0).get<std::int64_t>(), json.at(1).get<std::int64_t>(), json.at(2).get<std::int64_t>()};
 }
 
-/// The head's bytes: front, JSON, spaces up to a multiple of the record size, the CRC of all before it last.
+/// The bytes of the head: front, JSON, spaces up to a multiple of the record size, the CRC of all that.
 std::vector<std::byte> head_bytes(const JournalHead& head) {
-  // What BlockPlan is made of must be here: `tessera verify` has nothing else to find the blocks by.
+  // The block plan must be here: `tessera verify` finds the blocks by nothing else.
   std::string text = nlohmann::json{{"instance", head.instance},
                                     {"job_sha256", digest_of(head.job)},
                                     {"job", head.job},
@@ -154,7 +154,7 @@ JobDescription job_from_json(const std::string& text, const std::string& name) {
   try {
     return nlohmann::json::parse(text).get<JobDescription>();
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{} describes no job of tessera's: {}", name, error.what()));
+    throw Error(fmt::format("{} does not describe a job of tessera: {}", name, error.what()));
   }
 }
 
@@ -218,7 +218,7 @@ JournalContents parse_journal(std::span<const std::byte> bytes, const std::files
       ++bad;
       continue;
     }
-    contents.damaged += std::exchange(bad, 0);  // a good one behind them: no torn end
+    contents.damaged += std::exchange(bad, 0);  // a valid one behind them: no interrupted append
     contents.good_bytes = static_cast<std::int64_t>(at) + kRecordBytes;
     if (is_start) {
       ++contents.starts;
@@ -252,8 +252,7 @@ void write_journal(const std::filesystem::path& file, const JournalHead& head,
 FileDescriptor lock_journal(const std::filesystem::path& file) {
   FileDescriptor opened(file, O_RDWR);
   if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    throw UsageError(
-        fmt::format("{} is in use: another tessera works on this result at this moment", file.string()));
+    throw UsageError(fmt::format("{} is in use: another tessera is working on this result", file.string()));
   }
   return opened;
 }
@@ -265,7 +264,7 @@ BlockJournal::BlockJournal(const std::filesystem::path& file, const JournalConte
   if (::ftruncate(file_.get(), end_) != 0) {
     throw Error(fmt::format("cannot cut {}: {}", path_.string(), errno_text(errno)));
   }
-  // Where the file system can, the room for every record is taken now: a full disk shows before the work.
+  // Reserves space for every record, if the file system can: a full disk is found before the work.
   const std::int64_t room = (contents.blocks_left() + 16) * kRecordBytes;
   if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, end_, room) != 0 && errno == ENOSPC) {
     throw WholeJobError(
@@ -275,7 +274,7 @@ BlockJournal::BlockJournal(const std::filesystem::path& file, const JournalConte
   std::vector<std::byte> start;
   append_to(start, start_record((end_ - head_bytes_) / kRecordBytes), seed_);
   append_bytes(start);
-  committer_ = std::thread([this] { commit_now_and_then(); });
+  committer_ = std::thread([this] { commit_periodically(); });
 }
 
 BlockJournal::~BlockJournal() {
@@ -311,7 +310,7 @@ void BlockJournal::commit() {
   if (failure_) std::rethrow_exception(failure_);
 }
 
-void BlockJournal::commit_now_and_then() {
+void BlockJournal::commit_periodically() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return dirty_ || closing_; });

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// A dataset in an HDF5 file, written `file.h5:/path/in/file`.
+/// The name of a dataset in a file, written `file.h5:/path/in/file`.
 struct DatasetName {
   std::filesystem::path file;
   std::string path;  ///< absolute inside the file, such as /volumes/raw
