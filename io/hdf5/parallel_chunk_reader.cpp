@@ -13,7 +13,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_handle.h"
-#include "io/hdf5/volume_file.h"
+#include "io/hdf5/hdf5_types.h"
 
 namespace tessera {
 namespace {

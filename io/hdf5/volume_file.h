@@ -48,9 +48,6 @@ class VolumeFile {
   Hdf5Handle opened_;
 };
 
-/// The HDF5 type of voxels in memory (a borrowed identifier).
-hid_t hdf5_memory_type(VoxelType type);
-
 /// The default chunk shape: at most 4 sections of 256 x 256 voxels.
 Index3 default_chunk(const Index3& shape);
 

@@ -7,8 +7,8 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
+#include "io/hdf5/hdf5_types.h"
 #include "io/hdf5/parallel_chunk_reader.h"
-#include "io/hdf5/volume_file.h"
 
 namespace tessera {
 namespace {

@@ -1,0 +1,38 @@
+#include "io/hdf5/hdf5_types.h"
+
+namespace tessera {
+namespace {
+
+/// IEEE 754 binary16, created once per process.
+hid_t hdf5_half_type() {
+  static const hid_t type = [] {
+    const hid_t half = H5Tcopy(H5T_NATIVE_FLOAT);
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    return half;
+  }();
+  return type;
+}
+
+}  // namespace
+
+hid_t hdf5_memory_type(VoxelType type) {
+  switch (type) {
+    case VoxelType::uint8:
+      return H5T_NATIVE_UINT8;
+    case VoxelType::uint16:
+      return H5T_NATIVE_UINT16;
+    case VoxelType::uint32:
+      return H5T_NATIVE_UINT32;
+    case VoxelType::uint64:
+      return H5T_NATIVE_UINT64;
+    case VoxelType::float16:
+      return hdf5_half_type();
+    case VoxelType::float32:
+      break;
+  }
+  return H5T_NATIVE_FLOAT;
+}
+
+}  // namespace tessera
