@@ -32,6 +32,11 @@ bool is_png_name(const fs::path& file) {
   return lower_extension(file) == ".png";
 }
 
+bool is_tiff_name(const fs::path& file) {
+  const std::string extension = lower_extension(file);
+  return extension == ".tif" || extension == ".tiff";
+}
+
 /// One image file as a section, shape (1, y, x).
 VoxelBuffer read_image(const fs::path& file) {
   if (is_png_name(file)) {
@@ -87,11 +92,6 @@ bool natural_less(std::string_view a, std::string_view b) {
   }
   if (i < a.size() || j < b.size()) return j < b.size();
   return a < b;  // equal except for leading zeros
-}
-
-bool is_tiff_name(const fs::path& file) {
-  const std::string extension = lower_extension(file);
-  return extension == ".tif" || extension == ".tiff";
 }
 
 ImageStackReader::ImageStackReader(const fs::path& path) : path_(path) {

@@ -16,9 +16,6 @@ namespace tessera {
 /// "s10.png".
 bool natural_less(std::string_view a, std::string_view b);
 
-/// Whether the name ends in .tif or .tiff, in any case.
-bool is_tiff_name(const std::filesystem::path& file);
-
 /// Reads a serial-section stack section by section: a multi-page TIFF, one PNG image, or a folder with one
 /// PNG or one-page TIFF per section, in natural order. Holds one section in memory at a time.
 class ImageStackReader {
