@@ -83,15 +83,15 @@ TEST(DurableFile, WriteFullyWritesAtItsOffset) {
   EXPECT_EQ(text_of(folder / "a"), "hello world");
 }
 
-// The limit cuts the first call short; only the second one fails.
+// At the limit, the first call writes a part; only the second one fails.
 TEST(DurableFile, WriteFullyGoesOnAfterAShortWriteAndSaysWhatStopsIt) {
   const testing::TemporaryFolder folder;
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::limit_file_size(1000);
     const FileDescriptor file(folder / "a", O_RDWR | O_CREAT);
     write_fully(file.get(), bytes_of(std::string(1500, 'x')), 0, folder / "a");
   });
-  EXPECT_THAT(words,
+  EXPECT_THAT(message,
               AllOf(HasSubstr("cannot write 500 bytes at 1000"), HasSubstr("/a"), HasSubstr("ulimit -f")));
   EXPECT_EQ(fs::file_size(folder / "a"), 1000U);
 }
@@ -103,15 +103,15 @@ TEST(DurableFile, AFullDiskIsToldApart) {
               AllOf(HasSubstr("out.h5"), HasSubstr("No space left on device"), HasSubstr("free some space")));
 }
 
-TEST(DurableFile, AFolderThatCannotBeWrittenIsSaid) {
+TEST(DurableFile, AFolderThatIsNotWritableIsReported) {
   const testing::TemporaryFolder folder;
   fs::create_directory(folder / "mine");
   fs::permissions(folder / "mine", fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::become_ordinary_user();
     const FileDescriptor file(folder / "mine" / "a", O_RDWR | O_CREAT);
   });
-  EXPECT_THAT(words, AllOf(HasSubstr("mine/a"), HasSubstr("Permission denied"), HasSubstr("writable")));
+  EXPECT_THAT(message, AllOf(HasSubstr("mine/a"), HasSubstr("Permission denied"), HasSubstr("writable")));
 }
 
 TEST(DurableFile, FreeSpaceIsComparedInBothNumbers) {
@@ -131,11 +131,11 @@ TEST(DurableFile, ReservedSpaceIsOnTheDisk) {
   EXPECT_EQ(found.st_size, 1 << 20);
   EXPECT_GE(found.st_blocks * 512, 1 << 20);
   EXPECT_EQ(text_of(folder / "a").substr(0, 4), "kept");
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::limit_file_size(1 << 20);
     reserve_space(folder / "a", 3 << 20);
   });
-  EXPECT_THAT(words, AllOf(HasSubstr("reserve 3.0 MiB"), HasSubstr("/a"), HasSubstr("File too large")));
+  EXPECT_THAT(message, AllOf(HasSubstr("reserve 3.0 MiB"), HasSubstr("/a"), HasSubstr("File too large")));
 }
 
 TEST(DurableFile, DescriptorsHaveOneOwner) {

@@ -24,7 +24,7 @@ Index3 draw_shape(std::mt19937& random, std::int64_t highest) {
   return {draw(random, 1, highest), draw(random, 1, highest), draw(random, 1, highest)};
 }
 
-/// Chunks of the raw volume read over the whole plan, per chunk there is.
+/// How often the whole plan reads each chunk of the raw volume, on average.
 double reads_per_chunk(const BlockPlan& plan, const BlockChoice& choice) {
   const Index3 shape = choice.volume_shape, chunk = *choice.input_chunk;
   const auto chunks_of = [&](const Box& box) {

@@ -18,7 +18,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::message_of;
 
-/// Plans at random: networks, volumes from 1 pixel on, tiles, blocks.
+/// Random plans: networks, volumes of 1 pixel or more, tiles, blocks.
 class RandomPlan {
  public:
   explicit RandomPlan(std::mt19937& random) : random_(random) {
@@ -47,7 +47,7 @@ class RandomPlan {
   std::mt19937& random_;
 };
 
-/// What every tile must keep, whatever the plan.
+/// Checks what holds for every tile of every plan.
 void expect_sound(const Tile& tile, const RandomPlan& plan, bool equal_inputs) {
   const NetworkGeometry& g = plan.geometry;
   ASSERT_EQ(tile.core.shape().z, 1);

@@ -138,7 +138,7 @@ TEST(CheckpointFile, CutShortIsNoticed) {
   }
 }
 
-TEST(CheckpointFile, OtherFilesAreRefused) {
+TEST(CheckpointFile, OtherFilesAreRejected) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder / "text.h5") << std::string(5000, 'x');
   EXPECT_THAT(message_of([&] { read_back(folder / "text.h5"); }),
@@ -158,24 +158,24 @@ TEST(CheckpointFile, TheOldOneSurvivesAFailingWrite) {
   Checkpoint larger = example();
   larger.arrays["weights/large"] = array_of<float>({1 << 18}, std::vector<float>(1 << 18));
   larger.counters["iteration"] = 5000;
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::limit_file_size(1 << 18);
     write_checkpoint_file(folder / "a.h5", larger);
   });
-  EXPECT_THAT(words, AllOf(HasSubstr("cannot"), AnyOf(HasSubstr("a.h5"), HasSubstr("weights/large"))));
+  EXPECT_THAT(message, AllOf(HasSubstr("cannot"), AnyOf(HasSubstr("a.h5"), HasSubstr("weights/large"))));
   expect_equal(example(), read_back(folder / "a.h5"));
   EXPECT_FALSE(fs::exists(folder / "a.h5.tmp"));
 }
 
-TEST(CheckpointFile, AFolderThatCannotBeWrittenIsSaid) {
+TEST(CheckpointFile, AFolderThatIsNotWritableIsReported) {
   const testing::TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string words = testing::message_of_child([&] {
+  const std::string message = testing::message_of_child([&] {
     testing::become_ordinary_user();
     write_checkpoint_file(folder / "a.h5", example());
   });
   fs::permissions(folder.path(), fs::perms::owner_all);
-  EXPECT_THAT(words, AllOf(HasSubstr("a.h5"), HasSubstr("Permission denied")));
+  EXPECT_THAT(message, AllOf(HasSubstr("a.h5"), HasSubstr("Permission denied")));
 }
 
 TEST(CheckpointFolder, NewestFirstAndTheBestStays) {

@@ -29,7 +29,7 @@ using ::testing::HasSubstr;
 using testing::message_of;
 namespace fs = std::filesystem;
 
-/// Voxels that tell every place and every block apart.
+/// Voxels that differ between neighbouring positions and blocks.
 VoxelBuffer voxels_of(const Box& box, VoxelType type) {
   VoxelBuffer buffer(type, box.shape());
   with_voxel_type(type, [&](auto zero) {
@@ -169,7 +169,7 @@ TEST(OutputVolumeFile, OtherVolumesAreNotTakenForResults) {
               AllOf(HasSubstr("raw.h5:/volumes/raw"), HasSubstr("not made by 'tessera infer'")));
 }
 
-TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
+TEST(OutputVolumeFile, AFullDiskIsReportedAndNoFileIsLeft) {
   const testing::TemporaryFolder folder;
   OutputVolumeSpec spec = spec_in(folder);
   spec.shape = {64, 512, 512};
@@ -186,7 +186,7 @@ TEST(OutputVolumeFile, NoRoomIsSaidAndNothingIsLeft) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-TEST(OutputVolumeFile, AFolderThatCannotBeWrittenIsSaid) {
+TEST(OutputVolumeFile, AFolderThatIsNotWritableIsReported) {
   const testing::TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
   const std::string message = testing::message_of_child([&] {
@@ -198,7 +198,7 @@ TEST(OutputVolumeFile, AFolderThatCannotBeWrittenIsSaid) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-/// Creates a result and writes each block once; tells the id of each one that is on the disk.
+/// Creates a result and writes each block once. Sends the id of each block that is on the disk to `report`.
 [[noreturn]] void write_until_killed(const OutputVolumeSpec& spec, const BlockPlan& plan, int report) {
   const OutputLayout layout = create_hdf5_output(spec);
   BlockWriter writer(spec.name.file, layout);

@@ -23,7 +23,7 @@ struct FileCase {
   int gzip = 0;
 };
 
-/// A dataset of random small values; of every seventh chunk nothing is written.
+/// A dataset of random small values. Unless `whole`, only the first column of chunks is stored.
 std::filesystem::path make_file(const std::filesystem::path& file, const FileCase& c, bool whole) {
   const int rank = static_cast<int>(c.dims.size());
   Hdf5Handle opened(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);

@@ -22,7 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-/// How a test's dataset is stored.
+/// Properties of a dataset of a test.
 struct Stored {
   std::vector<hsize_t> dims;
   hid_t file_type = H5T_STD_U8LE;
@@ -30,7 +30,7 @@ struct Stored {
   bool compressed = false;
 };
 
-/// Writes value i at the i-th voxel, or what `values` says.
+/// Writes `values`, or value i at the i-th voxel when it is empty.
 void write_dataset(const fs::path& file, const Stored& stored, std::vector<double> values = {}) {
   const auto rank = static_cast<int>(stored.dims.size());
   const hsize_t count =
@@ -104,7 +104,7 @@ TEST(VolumeReader, WideValuesStayExact) {
               ElementsAre(258, 65535));
 }
 
-TEST(VolumeReader, NegativeValuesAreRefused) {
+TEST(VolumeReader, NegativeValuesAreRejected) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{1, 2, 2}, H5T_STD_I16LE, {}, false}, {5, 6, -1, 7});
   VolumeReader reader({folder / "a.h5", "/v"});
@@ -153,7 +153,7 @@ TEST(VolumeReader, CompressedChunksAndTheirCount) {
   EXPECT_EQ(reader.chunks_read(), 18 + 8);
 }
 
-TEST(VolumeReader, BoxesOutsideAreRefused) {
+TEST(VolumeReader, BoxesOutsideAreRejected) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
   VolumeReader reader({folder / "a.h5", "/v"});
@@ -164,7 +164,7 @@ TEST(VolumeReader, BoxesOutsideAreRefused) {
   EXPECT_THAT(message_of([&] { reader.read({{1, 1, 1}, {1, 2, 2}}); }), HasSubstr("cannot read"));
 }
 
-TEST(VolumeReader, WhatCannotBeOpenedIsSaid) {
+TEST(VolumeReader, FilesThatCannotBeOpenedAreReported) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{2, 3, 4}, H5T_STD_U8LE, {}, false});
   EXPECT_THAT(message_of_opening(folder / "none.h5"), AllOf(HasSubstr("none.h5"), HasSubstr("No such file")));
@@ -179,7 +179,7 @@ TEST(VolumeReader, WhatCannotBeOpenedIsSaid) {
   EXPECT_THAT(message_of_opening(folder / "cut.h5"), AllOf(HasSubstr("cannot open"), HasSubstr("truncated")));
 }
 
-TEST(VolumeReader, UnfitDatasetsAreSaid) {
+TEST(VolumeReader, UnfitDatasetsAreReported) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "empty.h5", {{2, 0, 4}, H5T_STD_U8LE, {}, false});
   EXPECT_THAT(message_of_opening(folder / "empty.h5"), HasSubstr("is empty"));

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr int kPages = 3, kHeight = 37, kWidth = 50;
 
-/// How a test writes its TIFF.
+/// Properties of a TIFF file of a test.
 struct TiffKind {
   const char* name;
   const char* mode;
@@ -200,7 +200,7 @@ TEST(ImageStack, PagesMustBeAlike) {
               AllOf(HasSubstr("page 1"), HasSubstr("must be alike")));
 }
 
-TEST(ImageStack, UnfitSamplesAreSaid) {
+TEST(ImageStack, UnfitSamplesAreReported) {
   const testing::TemporaryFolder folder;
   const auto write = [&](const std::string& name, int bits, int format, int samples) {
     TIFF* file = TIFFOpen((folder / name).c_str(), "w");
@@ -220,7 +220,7 @@ TEST(ImageStack, UnfitSamplesAreSaid) {
   EXPECT_THAT(write("one.tif", 1, SAMPLEFORMAT_UINT, 1), HasSubstr("1-bit unsigned"));
 }
 
-TEST(ImageStack, DamageIsSaidAndTheLibraryKeepsQuiet) {
+TEST(ImageStack, DamageIsReportedAndTheLibraryPrintsNothing) {
   const testing::TemporaryFolder folder;
   ::testing::internal::CaptureStderr();
   EXPECT_THAT(message_of_reading(folder / "none.tif"), HasSubstr("there is no such file"));

@@ -50,14 +50,14 @@ TEST(Png, SixteenBitsComeBackInTheMachinesOrder) {
   EXPECT_EQ(std::memcmp(image.bytes.data(), pixels.data(), 12), 0);
 }
 
-TEST(Png, ColourIsWrittenButRefusedAsASection) {
+TEST(Png, ColourIsWrittenButRejectedAsASection) {
   const testing::TemporaryFolder folder;
   write_png(folder / "rgb.png", 2, 2, 3, std::vector<std::uint8_t>(12, 9));
   EXPECT_THAT(message_of_reading(folder / "rgb.png"),
               AllOf(HasSubstr("rgb.png"), HasSubstr("colour"), HasSubstr("convert it to grey")));
 }
 
-TEST(Png, PaletteIsRefused) {
+TEST(Png, PaletteIsRejected) {
   const testing::TemporaryFolder folder;
   png_image described{};
   described.version = PNG_IMAGE_VERSION;
@@ -70,7 +70,7 @@ TEST(Png, PaletteIsRefused) {
               AllOf(HasSubstr("palette"), HasSubstr("convert it to grey")));
 }
 
-TEST(Png, WhatIsNoImageIsSaid) {
+TEST(Png, FilesThatAreNoImageAreReported) {
   const testing::TemporaryFolder folder;
   EXPECT_THAT(message_of_reading(folder / "none.png"),
               AllOf(HasSubstr("none.png"), HasSubstr("No such file")));
@@ -83,7 +83,7 @@ TEST(Png, WhatIsNoImageIsSaid) {
   EXPECT_THAT(message_of_reading(folder.path()), HasSubstr("it is a folder"));
 }
 
-TEST(Png, TruncationIsSaidWhereverItIs) {
+TEST(Png, TruncationAtAnyByteIsReported) {
   const testing::TemporaryFolder folder;
   std::vector<std::uint8_t> pixels(100 * 100);
   for (std::size_t i = 0; i < pixels.size(); ++i)
@@ -99,7 +99,7 @@ TEST(Png, TruncationIsSaidWhereverItIs) {
   }
 }
 
-TEST(Png, WhatCannotBeWrittenIsSaidAndLeavesNothing) {
+TEST(Png, AFailedWriteIsReportedAndLeavesNoFile) {
   const testing::TemporaryFolder folder;
   const std::vector<std::uint8_t> pixels(4);
   EXPECT_THROW(write_png(folder / "no_folder" / "a.png", 2, 2, 1, pixels), Error);

@@ -104,7 +104,7 @@ class FileWildcards : public ::testing::Test {
     std::filesystem::create_symlink("z.h5", folder_ / "a/link.h5");
   }
   void write_text(const std::string& name) const { std::ofstream(folder_ / name) << "no HDF5"; }
-  /// The names from the folder on.
+  /// The names relative to the folder.
   std::vector<std::string> found(const std::string& file, const std::string& path) const {
     std::vector<std::string> names;
     for (const WildcardMatch& one : find_datasets({folder_ / file, path}))

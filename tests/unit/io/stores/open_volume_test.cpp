@@ -29,7 +29,7 @@ OutputVolumeSpec spec_of(const fs::path& file) {
 
 TEST(OpenVolume, WhatAWriterWroteIsRead) {
   const testing::TemporaryFolder folder;
-  // An extension of the store, in capitals too, or none: the content decides.
+  // With an extension of the store (in any case), or none: then the content decides.
   for (const char* file : {"a.h5", "b.HDF5", "c"}) {
     const OutputVolumeSpec spec = spec_of(folder / file);
     const OutputLayout made = create_output_volume(spec), layout = read_output_layout(spec.name);

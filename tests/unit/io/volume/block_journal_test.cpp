@@ -83,7 +83,8 @@ TEST(BlockJournal, GoesOnWhereItEnded) {
   EXPECT_THAT(blocks_of(read), ElementsAre(0, 2, 3, 4, 7));
 }
 
-/// Cut at any byte: the whole records before it are there, and going on from it gives a good journal.
+/// Truncated at any byte, a journal still has the whole records before it, and appending makes it valid
+/// again.
 TEST(BlockJournal, TornAtAnyByte) {
   const testing::TemporaryFolder folder;
   make_journal(folder / "j");
@@ -112,8 +113,8 @@ TEST(BlockJournal, TornAtAnyByte) {
   EXPECT_EQ(tried, 129U);
 }
 
-/// A head cut short is told; it never reads as an empty journal.
-TEST(BlockJournal, ATornHeadIsRefused) {
+/// A truncated head is an error, never an empty journal.
+TEST(BlockJournal, ATruncatedHeadIsRejected) {
   const testing::TemporaryFolder folder;
   make_journal(folder / "j");
   const std::string whole = bytes_of(folder / "j");
@@ -124,7 +125,7 @@ TEST(BlockJournal, ATornHeadIsRefused) {
   }
 }
 
-/// Any damaged byte costs the record it is in and no other; in the head, the journal.
+/// A damaged byte invalidates only its record; in the head, the journal.
 TEST(BlockJournal, DamagedAtAnyByte) {
   const testing::TemporaryFolder folder;
   make_journal(folder / "j");
@@ -178,7 +179,7 @@ TEST(BlockJournal, OneProcessAtATime) {
               HasSubstr("another tessera works on this result"));
 }
 
-TEST(BlockJournal, AFullDiskIsSaid) {
+TEST(BlockJournal, AFullDiskIsReported) {
   const testing::TemporaryFolder folder;
   make_journal(folder / "j");
   const auto size = fs::file_size(folder / "j");

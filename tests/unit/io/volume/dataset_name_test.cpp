@@ -26,7 +26,7 @@ TEST(DatasetName, ColonsOfTheFileNameStay) {
   EXPECT_EQ(parse_dataset_name("node:/data/em.h5:/raw").file, "node:/data/em.h5");
 }
 
-TEST(DatasetName, OtherFormsAreRefusedWithAnExample) {
+TEST(DatasetName, OtherFormsAreRejectedWithAnExample) {
   for (const char* text :
        {"", "em.h5", "em.h5:", "em.h5:/", ":/volumes/raw", "em.h5:volumes/raw", "/volumes/raw"}) {
     EXPECT_THROW(parse_dataset_name(text), UsageError) << text;
