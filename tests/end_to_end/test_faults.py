@@ -273,7 +273,7 @@ class Starts(Faults):
         process.signal(signal.SIGSTOP, whole_job=True)
         for more in ((), ("--restart",)):
             result = run_tessera(self.infer("twice.h5", *more), 0, 60, self.folder)
-            self.assert_one_error(result, USAGE, ["another tessera works on this result"])
+            self.assert_one_error(result, USAGE, ["another tessera is working on this result"])
         process.signal(signal.SIGCONT, whole_job=True)
         self.assertEqual(process.finish(30).code, 0)
         self.finish("twice.h5", 0)

@@ -176,7 +176,7 @@ TEST(BlockJournal, OneProcessAtATime) {
   const BlockJournal journal(folder / "j", read_journal(folder / "j"));
   const JournalContents contents = read_journal(folder / "j");
   EXPECT_THAT(message_of([&] { BlockJournal(folder / "j", contents); }),
-              HasSubstr("another tessera works on this result"));
+              HasSubstr("another tessera is working on this result"));
 }
 
 TEST(BlockJournal, AFullDiskIsReported) {
