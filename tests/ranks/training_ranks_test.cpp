@@ -139,7 +139,7 @@ TEST(TrainingRanks, SeveralSamplesAtOnceMadeAndSummedOnTheDevice) {
 }
 
 // A worker on a CPU among workers on GPUs.
-TEST(TrainingRanks, WhereOneReadsEveryIterationAllDo) {
+TEST(TrainingRanks, AllReadEveryIterationIfOneDoes) {
   UNetOptions network;
   network.base_filters = 4;
   network.depth = 2;
@@ -150,7 +150,7 @@ TEST(TrainingRanks, WhereOneReadsEveryIterationAllDo) {
 }
 
 // With sums on the host or on the device: every worker throws, none waits.
-TEST(TrainingRanks, ALossThatIsNotFiniteEndsEveryWorker) {
+TEST(TrainingRanks, NonFiniteLossEndsEveryWorker) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
   const TrainingData data(

@@ -72,7 +72,7 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
   if (options.kind == LabelKind::instances) {
     if (options.classes > 2) {
       throw UsageError(fmt::format(
-          "data.label_kind: instances tells cells from background, but model.classes is {}: set it "
+          "data.label_kind: instances separates cells from background, but model.classes is {}: set it "
           "to 2 or 1, or give classes as labels",
           options.classes));
     }

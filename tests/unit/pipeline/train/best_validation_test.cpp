@@ -31,7 +31,7 @@ TEST(BestValidation, TheMetricDecides) {
     EXPECT_FALSE(one->hear(scores(*error.score(), *iou.score(), *rand.score()))) << "as good is not better";
 }
 
-TEST(BestValidation, CountsThoseInVain) {
+TEST(BestValidation, CountsValidationsWithoutANewBest) {
   BestValidation best(ValidationMetric::rand);
   best.hear(scores(1, 0, 0.5));
   for (int i = 1; i <= 3; ++i) {
@@ -47,7 +47,7 @@ TEST(BestValidation, CountsThoseInVain) {
   EXPECT_EQ(never.score(), std::nullopt);
 }
 
-TEST(BestValidation, GoesOnFromACheckpoint) {
+TEST(BestValidation, ResumesFromACheckpoint) {
   BestValidation before(ValidationMetric::iou);
   Checkpoint checkpoint;
   before.store(checkpoint);
@@ -70,7 +70,7 @@ TEST(BestValidation, GoesOnFromACheckpoint) {
       << changes[0];
 }
 
-TEST(BestValidation, ChangesOfTheAverageAreTold) {
+TEST(BestValidation, ReportsChangesOfTheAverage) {
   Checkpoint without, with;
   with.arrays["average/convs.0.weight"] = {};
   for (const auto& [checkpoint, averaging, message] :

@@ -104,7 +104,8 @@ INSTANTIATE_TEST_SUITE_P(Networks, GpuGradients, ::testing::ValuesIn(cases()),
 /// Iterations with other inputs, seeds and parameters each: the flat gradients, which are sums over two
 /// groups of samples.
 std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& parameters,
-                                     const std::vector<std::int64_t>& groups, std::vector<bool> told = {}) {
+                                     const std::vector<std::int64_t>& groups,
+                                     std::vector<bool> reported = {}) {
   const NetworkDescription& options = parameters.network().description();
   const std::int64_t side = geometry_of(options).input_side_for(16);
   const at::Tensor first_values = parameters.values().clone();
@@ -120,8 +121,8 @@ std::vector<at::Tensor> gradients_of(GradientEngine& engine, FlatParameters& par
       for (std::int64_t i = 0; i < count; ++i)
         seeds.push_back(seed++);
       const at::Tensor logits = engine.forward(input, seeds);
-      const bool tell =
-          static_cast<std::size_t>(iteration) < told.size() && told[static_cast<std::size_t>(iteration)];
+      const bool tell = static_cast<std::size_t>(iteration) < reported.size() &&
+                        reported[static_cast<std::size_t>(iteration)];
       std::int64_t final = 0;
       engine.backward(logits * 0.1 + at::randn_like(logits),
                       tell ? GradientReady([&](std::int64_t n) { final = n; }) : GradientReady());
@@ -142,7 +143,7 @@ bool equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   return std::ranges::equal(a, b, [](const at::Tensor& x, const at::Tensor& y) { return x.equal(y); });
 }
 
-TEST_P(GpuGradients, AreTheSameBitsRecorded) {
+TEST_P(GpuGradients, AreBitEqualWhenRecorded) {
   UNetOptions options = GetParam().options;
   options.dropout = 0.5;
   FlatParameters parameters = parameters_of(options);
@@ -163,7 +164,7 @@ TEST_P(GpuGradients, AreTheSameBitsRecorded) {
 }
 
 // What keeps an engine from recording, or from going on with it, leaves the gradients as they are.
-TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
+TEST(GpuGradients, AreRightWithAndWithoutRecording) {
   FlatParameters parameters = parameters_of(small([](auto& o) { o.dropout = 0.5; }));
   int recorded = 0, fails_at = 0;
   const KernelRecorder record = [&](const std::function<void()>& kernels) {
@@ -214,7 +215,7 @@ TEST(GpuGradients, AreRightWhateverBecomesOfARecording) {
 }
 
 // Law 6: sums of samples, however many go through the network at once; with dropout, too.
-TEST(GpuGradients, OfSeveralSamplesAreTheSumOfEach) {
+TEST(GpuGradients, OfABatchAreTheSumOverItsSamples) {
   const UNetOptions options = small([](auto& o) { o.dropout = 0.5; });
   FlatParameters parameters = parameters_of(options);
   const auto engine = make_gpu_engine(parameters, Precision::float32),

@@ -161,7 +161,7 @@ TEST(AutogradGradients, AreReadyFromTheFrontWhileTheRestIsComputed) {
   expect_final_when_said(*engine, parameters, 64, 64);
 }
 
-TEST(GradientEngines, RefuseFloat16) {
+TEST(GradientEngines, RejectFloat16) {
   FlatParameters parameters = parameters_of(small());
   EXPECT_THROW(make_gradient_engine(parameters, Precision::float16), UsageError);
 }

@@ -131,7 +131,7 @@ double naive_loss_sum(Problem problem, double dice_weight) {
   return loss;
 }
 
-TEST_P(Loss, EnergyWithDiceAndIgnoredPixelsAndItsGradient) {
+TEST_P(Loss, DiceAndIgnoredPixelsAndTheGradient) {
   Problem problem = random_problem(GetParam(), at::kDouble);
   problem.classes[0][1][2] = kIgnoredClass;
   problem.classes[1].select(1, 0).fill_(kIgnoredClass);
@@ -157,7 +157,7 @@ TEST_P(Loss, EnergyWithDiceAndIgnoredPixelsAndItsGradient) {
   }
 }
 
-TEST_P(Loss, IgnoredPixelsCountNothingWhateverTheirWeight) {
+TEST_P(Loss, IgnoredPixelsHaveNoEffect) {
   Problem problem = random_problem(GetParam(), at::kDouble), without = problem;
   problem.classes = problem.classes.clone();
   problem.classes[0][1][2] = kIgnoredClass;
@@ -171,7 +171,7 @@ TEST_P(Loss, IgnoredPixelsCountNothingWhateverTheirWeight) {
 }
 
 // The mean over a batch does not depend on how the batch is split.
-TEST_P(Loss, EnergyIsASumOverSamples) {
+TEST_P(Loss, IsASumOverSamples) {
   const Problem problem = random_problem(GetParam(), at::kDouble);
   double sum = 0;
   for (std::int64_t b = 0; b < 2; ++b) {
@@ -183,7 +183,7 @@ TEST_P(Loss, EnergyIsASumOverSamples) {
               1e-10 * sum);
 }
 
-TEST(Dice, IsNothingWhenAllIsRightAndNearlyOneWhenAllIsWrong) {
+TEST(Dice, IsZeroWhenAllIsRightAndNearlyOneWhenAllIsWrong) {
   at::Tensor classes = at::zeros({2, 8, 8}, at::kLong);
   classes.narrow(2, 0, 4).fill_(1);
   at::Tensor logits = at::zeros({2, 2, 8, 8}, at::kDouble);
@@ -205,7 +205,7 @@ TEST(LossOfOneClass, IsExactFarFromTheBorder) {
   EXPECT_EQ(weighted_cross_entropy_sum(-logits, classes, weights).item<float>(), 1e4F);
 }
 
-TEST(LossOfPixels, WeightlessPixelsCostNothing) {
+TEST(LossOfPixels, PixelsWithoutWeightHaveNoLoss) {
   Problem problem = random_problem(2, at::kFloat);
   problem.weights.zero_();
   EXPECT_EQ(weighted_cross_entropy_sum(problem.logits, problem.classes, problem.weights).item<float>(), 0);

@@ -50,7 +50,7 @@ TEST(Symmetry, EqualsNumpysRot90AndFliplr) {
   EXPECT_THAT(moved(3, true), ElementsAre(8, 5, 2, 7, 4, 1, 6, 3, 0));
 }
 
-TEST(Augmentation, NothingAskedNothingChanged) {
+TEST(Augmentation, WithoutOptionsNothingChanges) {
   for (std::uint64_t i = 0; i < 20; ++i) {
     Sample sample = sample_of(4);
     RandomStream random(1, 0, i);
@@ -60,7 +60,7 @@ TEST(Augmentation, NothingAskedNothingChanged) {
   }
 }
 
-TEST(Augmentation, AllSymmetriesComeAndInputAndClassesMoveTogether) {
+TEST(Augmentation, AllSymmetriesOccurAndMoveInputAndClassesTogether) {
   AugmentationOptions options = kNothing;
   const auto kinds = [&options] {
     std::set<std::vector<float>> seen;
@@ -131,7 +131,7 @@ TEST(Augmentation, NoiseHasItsDeviation) {
   EXPECT_NEAR(std::sqrt(squares / count), 0.1, 0.003);
 }
 
-TEST(Augmentation, GammaKeepsTheRangeAndBendsBetween) {
+TEST(Augmentation, GammaKeepsTheRange) {
   AugmentationOptions options = kNothing;
   options.gamma = 0.5;
   double lowest = 10, highest = 0;
@@ -175,7 +175,7 @@ TEST(Augmentation, BlurSpreadsAPointAndKeepsTheSum) {
   EXPECT_GT(most, 1.8);
 }
 
-TEST(Augmentation, SectionsAreLostOrDullButNeverTheLabelledOneLost) {
+TEST(Augmentation, SectionDefectsSpareTheLabelledSection) {
   AugmentationOptions options = kNothing;
   options.missing_section = 1;
   Sample sample = sample_of(4);

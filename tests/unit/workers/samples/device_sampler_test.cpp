@@ -140,7 +140,7 @@ TEST_F(DeviceSamplerTest, EqualsTheHostsSamples) {
   }
 }
 
-TEST_F(DeviceSamplerTest, WithoutItsKernelsLibTorchsOperatorsDoTheirWork) {
+TEST_F(DeviceSamplerTest, UsesLibTorchsOperatorsWithoutKernels) {
   const TrainingData data(volume());
   options_.augmentation.elastic = 4;
   UNetOptions network;
@@ -205,7 +205,7 @@ TEST_F(DeviceSamplerTest, EqualsTheHostsLargeSample) {
   EXPECT_LE(found.targets, found.pixels / 100000);
 }
 
-TEST_F(DeviceSamplerTest, ABlankSampleStaysBlank) {
+TEST_F(DeviceSamplerTest, ConstantSampleStaysConstant) {
   TrainingDataOptions what = volume();
   what.raw = testing::write_volume(folder_ / "blank.h5", "raw", VoxelType::uint8, kShape,
                                    [](const Index3&) { return 7.0; });
@@ -214,7 +214,7 @@ TEST_F(DeviceSamplerTest, ABlankSampleStaysBlank) {
   expect_equal(TrainingData(what), "blank");
 }
 
-TEST_F(DeviceSamplerTest, SaysWhatItHolds) {
+TEST_F(DeviceSamplerTest, ReportsItsBytes) {
   TrainingDataOptions what = volume();
   EXPECT_EQ(DeviceSampler::bytes_of(TrainingData(what)), 2 * volume_of(kShape));
   what.weight_map.w0 = 1;

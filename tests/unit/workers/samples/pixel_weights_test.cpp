@@ -12,7 +12,7 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAre;
 
-TEST(ClassWeights, EveryClassWeighsTheSameAndTheMeanIsOne) {
+TEST(ClassWeights, ClassesHaveEqualTotalWeightAndTheMeanIsOne) {
   const std::array<std::int64_t, 3> counts{700, 200, 100};
   const std::vector<float> weights = class_weights(counts, true);
   double sum = 0;
@@ -23,7 +23,7 @@ TEST(ClassWeights, EveryClassWeighsTheSameAndTheMeanIsOne) {
   EXPECT_NEAR(sum / 1000, 1, 1e-6);
 }
 
-TEST(ClassWeights, AnAbsentClassWeighsNothingAndTheMeanStaysOne) {
+TEST(ClassWeights, AbsentClassHasNoWeightAndTheMeanIsOne) {
   const std::array<std::int64_t, 3> counts{75, 0, 25};
   const std::vector<float> weights = class_weights(counts, true);
   EXPECT_EQ(weights[1], 0);

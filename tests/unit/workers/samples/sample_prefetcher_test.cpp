@@ -40,7 +40,7 @@ TEST(SamplePrefetcher, OrderDoesNotDependOnThreads) {
   }
 }
 
-TEST(SamplePrefetcher, NoMoreThanAskedAreMadeAhead) {
+TEST(SamplePrefetcher, MakesAtMostTheGivenNumberAhead) {
   std::atomic<int> made{0};
   SamplePrefetcher samples([&](std::int64_t number) { return ++made, numbered(number); }, third, 2, 3);
   samples.take(0);
@@ -48,7 +48,7 @@ TEST(SamplePrefetcher, NoMoreThanAskedAreMadeAhead) {
   EXPECT_EQ(made, 4) << "the taken one and three more";
 }
 
-TEST(SamplePrefetcher, AnErrorComesWithItsSample) {
+TEST(SamplePrefetcher, TakeThrowsTheErrorOfItsSample) {
   SamplePrefetcher samples(
       [](std::int64_t number) {
         if (number == 6) throw std::runtime_error("sample 6");

@@ -18,7 +18,7 @@ namespace {
 constexpr Index3 kShape{3, 60, 70};
 constexpr std::int64_t kSide = 24;
 
-/// A ramp in the grey values and in the labels, whose value tells the place.
+/// A ramp in the grey values and in the labels, whose value is the position.
 class SampleWarpTest : public ::testing::Test {
  protected:
   TrainingData data(std::int64_t context = 0) {
@@ -79,7 +79,7 @@ TEST_F(SampleWarpTest, ARampFollowsAKnownDisplacement) {
   EXPECT_EQ(displaced.classes, moved.classes);
 }
 
-TEST_F(SampleWarpTest, ARampTurnsAndGrows) {
+TEST_F(SampleWarpTest, ARampIsRotatedAndScaled) {
   const TrainingData held = data();
   for (const auto& [angle, scale] :
        {std::pair{0.3, 1.0}, std::pair{-2.0, 1.0}, std::pair{0.0, 1.25}, std::pair{1.0, 0.8}}) {
@@ -98,7 +98,7 @@ TEST_F(SampleWarpTest, ARampTurnsAndGrows) {
 }
 
 // A quarter turn is numpy's rot90, which the exact symmetries are, too.
-TEST_F(SampleWarpTest, AQuarterTurnIsTheSymmetry) {
+TEST_F(SampleWarpTest, RotationBy90DegreesIsTheSymmetry) {
   const TrainingData held = data();
   SampleWarp warp;
   warp.angle = std::numbers::pi / 2;
@@ -135,7 +135,7 @@ TEST_F(SampleWarpTest, LabelsComeFromTheNearestPixelAndStayInTheirSet) {
   EXPECT_EQ(seen, (std::set<int>{0, 2, 4}));
 }
 
-TEST(DrawWarp, NothingAskedNothingDrawn) {
+TEST(DrawWarp, WithoutOptionsNothingIsDrawn) {
   RandomStream a(1, 0, 0), b(1, 0, 0);
   EXPECT_TRUE(draw_warp({}, 3, a).is_identity());
   EXPECT_EQ(a.next(), b.next());
@@ -161,7 +161,7 @@ TEST(DrawWarp, DisplacementsAreGaussianOfTheirDeviation) {
 }
 
 // At its nodes the field is theirs: the corners, the sides' middles and the centre of the input.
-TEST(SourcePlaces, TheFieldGoesThroughItsNodes) {
+TEST(SourcePlaces, TheFieldInterpolatesItsNodes) {
   SampleWarp warp;
   for (std::size_t i = 0; i < 9; ++i)
     warp.nodes[i] = {static_cast<double>(i), -2.0 * static_cast<double>(i)};

@@ -124,7 +124,7 @@ TEST_F(TrainingDataTest, StatisticsAreThoseOfTheTrainingSections) {
   }
 }
 
-TEST_F(TrainingDataTest, TwoClassesAreBackgroundAndAllElse) {
+TEST_F(TrainingDataTest, TwoClassesAreBackgroundAndTheRest) {
   TrainingDataOptions o = options();
   o.labels = write_volume(folder_ / "l.h5", "labels", VoxelType::uint64, kShape,
                           [](const Index3& p) { return p.x < 4 ? 0.0 : 1e12 + static_cast<double>(p.y); });
@@ -139,7 +139,7 @@ TEST_F(TrainingDataTest, ABlankVolumeHasDeviationOne) {
   EXPECT_EQ(TrainingData(o).std(), 1);
 }
 
-TEST_F(TrainingDataTest, ShapesThatDifferAreSaid) {
+TEST_F(TrainingDataTest, ReportsDifferentShapes) {
   TrainingDataOptions o = options();
   o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, {5, 9, 12}, label_at);
   EXPECT_THROW(TrainingData{o}, UsageError);
@@ -148,7 +148,7 @@ TEST_F(TrainingDataTest, ShapesThatDifferAreSaid) {
                     HasSubstr("must be equal")));
 }
 
-TEST_F(TrainingDataTest, SectionsOutsideAreSaid) {
+TEST_F(TrainingDataTest, ReportsSectionsOutsideTheVolume) {
   for (const Sections sections : {Sections{-1, 2}, Sections{3, 6}, Sections{2, 2}, Sections{3, 1}}) {
     TrainingDataOptions o = options();
     o.sections = sections;
@@ -158,7 +158,7 @@ TEST_F(TrainingDataTest, SectionsOutsideAreSaid) {
   }
 }
 
-TEST_F(TrainingDataTest, NanIsNamedWithItsPlace) {
+TEST_F(TrainingDataTest, ReportsThePositionOfNan) {
   TrainingDataOptions o = options();
   const auto with_nan = [](const Index3& at) {
     return [at](const Index3& p) { return p == at ? std::numeric_limits<double>::quiet_NaN() : raw_at(p); };
@@ -170,7 +170,7 @@ TEST_F(TrainingDataTest, NanIsNamedWithItsPlace) {
   EXPECT_EQ(message_of([&] { TrainingData{o}; }), "no error") << "not a section of the training";
 }
 
-TEST_F(TrainingDataTest, ClassesThatDoNotExistAreNamedWithTheirPlace) {
+TEST_F(TrainingDataTest, ReportsThePositionOfAnUnknownClass) {
   TrainingDataOptions o = options();
   o.classes = 3;
   const auto with_class = [&](VoxelType type, double wrong) {
@@ -187,7 +187,7 @@ TEST_F(TrainingDataTest, ClassesThatDoNotExistAreNamedWithTheirPlace) {
   EXPECT_THAT(with_class(VoxelType::float32, 1.5), HasSubstr("class 1.5"));
 }
 
-TEST_F(TrainingDataTest, RawVolumesOfIdentitiesAreRefused) {
+TEST_F(TrainingDataTest, RejectsIdentitiesAsRaw) {
   TrainingDataOptions o = options(VoxelType::uint64);
   EXPECT_THAT(message_of([&] { TrainingData{o}; }), AllOf(HasSubstr("uint64"), HasSubstr("/volumes/raw")));
 }

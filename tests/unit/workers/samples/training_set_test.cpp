@@ -76,7 +76,7 @@ TEST_F(TrainingSetTest, CountsMeanAndDeviationArePooled) {
   EXPECT_NEAR(set.volume(0).mean(), 12, 1e-9);
 }
 
-TEST_F(TrainingSetTest, OneVolumeIsWhatItWas) {
+TEST_F(TrainingSetTest, OneVolumeEqualsItsData) {
   const TrainingVolume one = volume("a", {2, 60, 70}, 10, left);
   const TrainingData data(one.data);
   const SampleSource alone = source(data), listed = source(TrainingSet({{one}}));
@@ -171,7 +171,7 @@ TEST_F(TrainingSetTest, ChannelsMustAgree) {
               AllOf(HasSubstr("two.h5:/raw has 2 channels"), HasSubstr("a.h5:/volumes/raw has 1")));
 }
 
-TEST_F(TrainingSetTest, SomethingMustBeAnnotated) {
+TEST_F(TrainingSetTest, RejectsAnUnannotatedSet) {
   TrainingSetOptions options;
   options.volumes = {volume("a", {1, 20, 20}, 10, none)};
   options.volumes[0].data.ignore_label = 0;
@@ -187,7 +187,7 @@ TEST_F(TrainingSetTest, ZeroCanBeTheInterior) {
   EXPECT_THAT(TrainingData(one.data).class_counts(), ElementsAre(30 * 25, 30 * 10));
 }
 
-/// Marks every pixel by its place, so that a sample tells where each comes from.
+/// Marks every pixel by its position, so that a sample shows the source of each.
 class Region : public TrainingSetTest {
  protected:
   Region() {
@@ -237,7 +237,7 @@ TEST_F(Region, NoOutputPixelLiesOutside) {
   }
 }
 
-TEST_F(Region, RawIsWhatItIsAroundIt) {
+TEST_F(Region, RawAroundItIsThatOfTheVolume) {
   const TrainingData data(one_.data);
   const NetworkGeometry geometry = valid_geometry(1, 1);
   const Sample sample = data.cut(2, 20, 56, 28, geometry, 0, 1);
@@ -273,7 +273,7 @@ TEST_F(Region, BeyondItsReachRawIsMirrored) {
   EXPECT_EQ(sample.input[27 * 28 + 27], raw_at(43, 53));
 }
 
-TEST_F(Region, OutsideOfTheSectionIsSaid) {
+TEST_F(Region, ReportsARegionOutsideTheSection) {
   one_.data.region = PixelBounds{20, 30, 81, 80};
   EXPECT_THAT(message_of([&] { TrainingData{one_.data}; }),
               AllOf(HasSubstr("data.region: y [20, 81) x [30, 80)"), HasSubstr("80 x 90 pixels")));

@@ -90,7 +90,7 @@ TEST(InstanceDistances, EqualBruteForceForDiscs) {
   }
 }
 
-TEST(SeparateInstances, BothSidesOfATouchBecomeBackground) {
+TEST(SeparateInstances, BothSidesOfAContactBecomeBackground) {
   std::vector<std::int32_t> instances{1, 1, 2, 2,  //
                                       1, 1, 2, 2,  //
                                       0, 1, 0, 2,  //

@@ -21,7 +21,7 @@ LearningRateSchedule schedule(Kind kind, std::int64_t iterations, std::int64_t w
 
 constexpr Kind kAll[]{Kind::constant, Kind::step, Kind::polynomial, Kind::cosine};
 
-TEST(LearningRateSchedule, BeginsInFullAndNeverRises) {
+TEST(LearningRateSchedule, StartsAtTheFullRateAndNeverRises) {
   for (const Kind kind : kAll) {
     const LearningRateSchedule one = schedule(kind, 100);
     EXPECT_EQ(learning_rate_factor(one, 1, 0), 1) << static_cast<int>(kind);
@@ -46,7 +46,7 @@ TEST(LearningRateSchedule, ByHand) {
   }
 }
 
-TEST(LearningRateSchedule, WarmUpRisesInEqualStepsAndTheRestBegins) {
+TEST(LearningRateSchedule, WarmUpRisesLinearly) {
   for (const Kind kind : kAll) {
     const LearningRateSchedule one = schedule(kind, 100, 8);
     for (std::int64_t t = 1; t <= 8; ++t)
@@ -56,7 +56,7 @@ TEST(LearningRateSchedule, WarmUpRisesInEqualStepsAndTheRestBegins) {
   EXPECT_NEAR(learning_rate_factor(schedule(Kind::cosine, 100, 8), 8 + 46 + 1, 0), 0.2 + 0.8 * 0.5, 1e-12);
 }
 
-TEST(LearningRateSchedule, TimeCountsWhereItIsFurtherOn) {
+TEST(LearningRateSchedule, UsesTheLargerOfTimeAndIterations) {
   for (const Kind kind : kAll) {
     const LearningRateSchedule one = schedule(kind, 100, 8);
     EXPECT_DOUBLE_EQ(learning_rate_factor(one, 21, 0.6), learning_rate_factor(one, 61, 0))

@@ -116,7 +116,7 @@ TEST(Adam, EqualsTheNaiveLoop) {
 }
 
 // A weight without a gradient: Adam's decay moves it by the rate, AdamW's by rate * decay * weight.
-TEST(AdamW, DecayIsApartFromTheGradient) {
+TEST(AdamW, DecayIsDecoupledFromTheGradient) {
   for (const auto& [kind, expected] : {std::pair{OptimizerOptions::Kind::adam, 4 - 0.1},
                                        {OptimizerOptions::Kind::adamw, 4 - 0.1 * 0.05 * 4}}) {
     at::Tensor p = at::full({1}, 4.0);
@@ -243,7 +243,7 @@ TEST_P(GoldenOptimizer, EqualsPyTorch) {
 INSTANTIATE_TEST_SUITE_P(All, GoldenOptimizer, ::testing::ValuesIn(golden_cases()),
                          [](const auto& one) { return std::string(one.param.name); });
 
-TEST(GradientNorm, IsExactForAnyLengthAndFindsWhatIsNotFinite) {
+TEST(GradientNorm, IsExactForAnyLengthAndDetectsNonFiniteValues) {
   for (const std::int64_t count : {1, 7, 65536, 65537, 200003}) {
     at::Tensor gradient = at::full({count}, 0.25);
     EXPECT_DOUBLE_EQ(gradient_norm(gradient), 0.25 * std::sqrt(static_cast<double>(count)));

@@ -59,7 +59,7 @@ TEST_F(TrainerOnDeviceTest, TrainsAsOnTheHost) {
   }
 }
 
-TEST_F(TrainerOnDeviceTest, WhatASampleDropsDoesNotDependOnItsBatch) {
+TEST_F(TrainerOnDeviceTest, DropoutOfASampleIsIndependentOfItsBatch) {
   ASSERT_GT(paper_style().dropout, 0);
   stay_on_device(2);
   const std::vector<double> expected = losses(*trainer(paper_style()), 5);
@@ -75,7 +75,7 @@ TEST_F(TrainerOnDeviceTest, WhatASampleDropsDoesNotDependOnItsBatch) {
   EXPECT_NE(losses(*trainer(all_kept), 1).front(), expected.front());
 }
 
-TEST_F(TrainerOnDeviceTest, ReportsTellOfAllIterationsSinceTheLast) {
+TEST_F(TrainerOnDeviceTest, ReportsAllIterationsSinceTheLastReport) {
   for (const bool on_device : {false, true}) {
     options_.sums_on_device = on_device;
     const std::vector<double> expected = losses(*trainer(paper_style()), 5);
@@ -98,7 +98,7 @@ TEST_F(TrainerOnDeviceTest, ReportsTellOfAllIterationsSinceTheLast) {
   }
 }
 
-TEST_F(TrainerOnDeviceTest, ReportsTellOfTheIterationsBeforeOneThatIsNotFinite) {
+TEST_F(TrainerOnDeviceTest, ReportsTheIterationsBeforeANonFiniteOne) {
   options_.optimizer.learning_rate = 1e30;
   options_.clip_norm = 0;
   options_.average_decay = 0;

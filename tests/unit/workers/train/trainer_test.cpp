@@ -159,7 +159,7 @@ TEST_F(TrainerTest, AStepIsNoLongerThanTheClippedGradient) {
   EXPECT_GT(norm, 0.01);
   options_.clip_norm = 0.5 * norm;
   EXPECT_NEAR(step_length(clipped_norm), 0.5 * norm, 1e-4 * norm);
-  EXPECT_EQ(clipped_norm, norm) << "told as it was";
+  EXPECT_EQ(clipped_norm, norm) << "reported before clipping";
   options_.clip_norm = 2 * norm;
   EXPECT_NEAR(step_length(clipped_norm), norm, 1e-4 * norm) << "a short gradient stays";
 }
@@ -191,7 +191,7 @@ TEST_F(TrainerTest, TheAverageFollowsTheWeights) {
   }
 }
 
-TEST_F(TrainerTest, AnAverageThatACheckpointLacksStartsAsItsWeights) {
+TEST_F(TrainerTest, AMissingAverageStartsAsTheWeights) {
   const auto before = trainer(paper_style());
   losses(*before, 2);
   options_.average_decay = 0.9;
@@ -207,7 +207,7 @@ TEST_F(TrainerTest, AnAverageThatACheckpointLacksStartsAsItsWeights) {
               HasSubstr("a.h5 has no array average/to_classes.bias"));
 }
 
-TEST_F(TrainerTest, TheNormalisationIsThatOfTheCheckpoint) {
+TEST_F(TrainerTest, TakesTheNormalisationOfTheCheckpoint) {
   const auto training = trainer(paper_style());
   Checkpoint checkpoint = state_of(*training);
   EXPECT_EQ(training->samples().normalisation().mean, data().mean());
@@ -218,7 +218,7 @@ TEST_F(TrainerTest, TheNormalisationIsThatOfTheCheckpoint) {
 }
 
 // With equal weights and no learning, a batch's loss is the mean of its samples'.
-TEST_F(TrainerTest, ABatchIsItsSamples) {
+TEST_F(TrainerTest, BatchEqualsItsSamples) {
   options_.samples.class_balance = false;
   options_.optimizer.learning_rate = 0;
   for (const UNetOptions& network : {paper_style(), keras_style()}) {
@@ -231,7 +231,7 @@ TEST_F(TrainerTest, ABatchIsItsSamples) {
   }
 }
 
-TEST_F(TrainerTest, PrefetchThreadsChangeNothing) {
+TEST_F(TrainerTest, ResultIsIndependentOfPrefetchThreads) {
   options_.samples.augmentation.elastic = 3;
   options_.global_batch = 3;
   options_.prefetch_threads = 0;
@@ -245,7 +245,7 @@ TEST_F(TrainerTest, PrefetchThreadsChangeNothing) {
   }
 }
 
-TEST_F(TrainerTest, EachPartOfTheEnergyChangesTheLoss) {
+TEST_F(TrainerTest, EachTermChangesTheLoss) {
   const double plain = losses(*trainer(paper_style()), 1).front();
   options_.dice_weight = 1;
   EXPECT_GT(losses(*trainer(paper_style()), 1).front(), plain);
@@ -266,7 +266,7 @@ TEST_F(TrainerTest, TheSeedDecidesTheSamples) {
   EXPECT_NE(losses(*trainer(paper_style()), 2), first);
 }
 
-TEST_F(TrainerTest, StepsAreCountedAndWishesHeard) {
+TEST_F(TrainerTest, CountsStepsAndReturnsWishes) {
   const auto training = trainer(paper_style());
   const TrainingStep step = training->step(StopWish::time_is_up);
   EXPECT_EQ(step.iteration, 1);
@@ -277,7 +277,7 @@ TEST_F(TrainerTest, StepsAreCountedAndWishesHeard) {
   EXPECT_EQ(training->step(StopWish::none).stop, StopWish::none);
 }
 
-TEST_F(TrainerTest, ALossThatIsNotFiniteEndsIt) {
+TEST_F(TrainerTest, NonFiniteLossEndsTheTraining) {
   options_.optimizer.learning_rate = 1e30;
   const auto training = trainer(paper_style());
   EXPECT_THAT(message_of([&] { losses(*training, 5); }),
@@ -285,7 +285,7 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteEndsIt) {
                     HasSubstr("checkpoint")));
 }
 
-TEST_F(TrainerTest, RestoreRefusesWhatDoesNotFit) {
+TEST_F(TrainerTest, RestoreRejectsAnotherNetwork) {
   const Checkpoint stored = state_of(*trainer(paper_style()));
   UNetOptions other = paper_style();
   other.base_filters = 4;

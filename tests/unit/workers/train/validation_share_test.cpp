@@ -55,7 +55,7 @@ TEST(ValidationShare, FewerSectionsThanWorkersAreCut) {
   checked({{0, 7, 9}}, 16, 3);
 }
 
-TEST(ValidationShare, SectionsThatFitTheWorkersStayWhole) {
+TEST(ValidationShare, SectionsThatFitTheWorkersAreNotCut) {
   for (const int workers : {1, 2, 4}) {
     const Shares shares = checked(std::vector<SectionRows>(8, {0, 512, 512}), 16, workers);
     EXPECT_EQ(shares.cuts, 0);
@@ -64,7 +64,7 @@ TEST(ValidationShare, SectionsThatFitTheWorkersStayWhole) {
   }
 }
 
-TEST(ValidationShare, SectionsOfAllSizesAreSharedEvenly) {
+TEST(ValidationShare, SectionsOfAllSizesAreBalanced) {
   std::vector<SectionRows> sections;
   for (std::int64_t i = 0; i < 31; ++i)
     sections.push_back({i, i + 100 + 37 * (i % 11), 50 + 31 * (i % 7)});
