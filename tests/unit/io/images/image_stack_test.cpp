@@ -223,7 +223,7 @@ TEST(ImageStack, UnfitSamplesAreReported) {
 TEST(ImageStack, DamageIsReportedAndTheLibraryPrintsNothing) {
   const testing::TemporaryFolder folder;
   ::testing::internal::CaptureStderr();
-  EXPECT_THAT(message_of_reading(folder / "none.tif"), HasSubstr("there is no such file"));
+  EXPECT_THAT(message_of_reading(folder / "none.tif"), HasSubstr("no such file or folder"));
   std::ofstream(folder / "empty.tif");
   EXPECT_THAT(message_of_reading(folder / "empty.tif"), HasSubstr("is empty"));
   std::ofstream(folder / "text.tif") << "this is a text and no image at all";
