@@ -12,13 +12,10 @@
 #include "workers/device/gpu_kernels.h"
 #include "workers/device/precision.h"
 #include "workers/gradients/flat_parameters.h"
+#include "workers/gradients/gradient_ready.h"
 #include "workers/network/network_description.h"
 
 namespace tessera {
-
-/// Called when the first `values` values of the flat gradient are final. The caller may be another thread
-/// than the one that waits for the backward pass.
-using GradientReady = std::function<void(std::int64_t values)>;
 
 /// A network in training: its output for samples, and the gradient of a loss of that output. One thread makes
 /// all calls. Errors of both passes: OutOfMemory.

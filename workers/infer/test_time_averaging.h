@@ -5,24 +5,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/base/enum_names.h"
 #include "io/geometry/box.h"
 #include "io/geometry/tile_grid.h"
+#include "workers/infer/averaging.h"
 
 namespace tessera {
-
-/// Over which versions of the input a prediction is averaged (probabilities, not logits).
-enum class Averaging {
-  none,
-  rotations7,   ///< by multiples of 360/7 degrees, interpolated (Ronneberger et al. 2015: "7 rotated
-                ///< versions")
-  symmetries8,  ///< the exact symmetries of the square: mirrored along y, along x, transposed
-};
-constexpr auto enum_names(Averaging) {
-  return std::to_array<EnumName<Averaging>>({{Averaging::none, "none"},
-                                             {Averaging::rotations7, "rotations7"},
-                                             {Averaging::symmetries8, "symmetries8"}});
-}
 
 /// Symmetry `index` (0 to 7; 0 is the identity) of the last two dimensions, as a view, and its inverse.
 at::Tensor apply_symmetry(const at::Tensor& x, int index);

@@ -7,6 +7,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "workers/infer/test_time_averaging.h"
 
 namespace tessera {
 namespace {

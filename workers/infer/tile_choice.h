@@ -5,7 +5,7 @@
 
 #include "io/geometry/box.h"
 #include "io/geometry/tile_grid.h"
-#include "workers/infer/test_time_averaging.h"
+#include "workers/infer/averaging.h"
 #include "workers/network/network_traits.h"
 
 namespace tessera {

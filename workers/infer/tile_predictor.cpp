@@ -13,6 +13,7 @@
 #include "workers/device/torch_types.h"
 #include "workers/infer/blend_weights.h"
 #include "workers/infer/block_memory.h"
+#include "workers/infer/test_time_averaging.h"
 #include "workers/network/network.h"
 #include "workers/network/tile_network.h"
 

@@ -11,7 +11,7 @@
 #include "io/geometry/tile_grid.h"
 #include "io/geometry/voxel_type.h"
 #include "workers/device/device.h"
-#include "workers/infer/test_time_averaging.h"
+#include "workers/infer/averaging.h"
 #include "workers/network/network_traits.h"
 #include "workers/network/normalisation.h"
 

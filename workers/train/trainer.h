@@ -11,14 +11,14 @@
 #include "io/base/error.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "workers/device/device.h"
-#include "workers/gradients/gradient_engine.h"
+#include "workers/gradients/gradient_ready.h"
 #include "workers/gradients/reduction_bucket.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
 #include "workers/samples/sample_prefetcher.h"
 #include "workers/samples/sample_source.h"
 #include "workers/train/learning_rate_schedule.h"
-#include "workers/train/optimizer.h"
+#include "workers/train/optimizer_options.h"
 
 namespace tessera {
 

@@ -9,6 +9,7 @@
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/gradient_exchange.h"
 #include "workers/samples/device_sampler.h"
+#include "workers/train/optimizer.h"
 #include "workers/train/step_sums.h"
 #include "workers/train/trainer.h"
 #include "workers/train/weight_average.h"

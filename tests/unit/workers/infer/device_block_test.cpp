@@ -12,6 +12,7 @@
 #include "io/geometry/tile_grid.h"
 #include "tests/unit/workers/network/random_network.h"
 #include "workers/infer/block_memory.h"
+#include "workers/infer/test_time_averaging.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/network/gpu_network.h"
 #include "workers/network/network.h"
