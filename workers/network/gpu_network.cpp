@@ -127,12 +127,12 @@ class GpuNetwork : public TileNetwork {
     };
     const c10::InferenceMode inference;
     const Layer& by = narrowest();
-    if (!options_.launch) throw cannot("this build has no CUDA kernels of Tessera's own");
+    if (!options_.launch) throw cannot("this build has no custom CUDA kernels");
     if (!can_order()) {
-      throw cannot(
-          fmt::format("that takes float32, or bfloat16 and float16 with filters by eights, not {} with {} "
-                      "(or set infer.precision: float32)",
-                      name_of(precision_), by.weight.size(0)));
+      throw cannot(fmt::format(
+          "that needs float32, or bfloat16 or float16 with filters in multiples of 8, not {} with {} "
+          "(or set infer.precision: float32)",
+          name_of(precision_), by.weight.size(0)));
     }
     const std::vector<const Layer*> all = convolutions();
     const Layer& widest =
@@ -189,9 +189,9 @@ class GpuNetwork : public TileNetwork {
       if (says_out_of_memory(error) || says_no_engine(error) ||
           (options_.exact_tiles != ExactTiles::yes && !broken))
         throw;
-      throw WholeJobError(fmt::format(
-          "{}: {} (infer.exact_tiles: false does without kernels of Tessera's own for convolutions)",
-          device_.text(), what.substr(0, what.find('\n'))));
+      throw WholeJobError(
+          fmt::format("{}: {} (infer.exact_tiles: false needs no custom CUDA kernels for convolutions)",
+                      device_.text(), what.substr(0, what.find('\n'))));
     }
   }
 

@@ -10,15 +10,14 @@
 namespace tessera {
 
 struct GpuNetworkOptions {
-  /// Without them the first input decides (kernel_choice.h): the fastest of the translation-invariant ones
-  /// by measuring, or, where results are to be the same every time (choose_algorithms), the first by
-  /// rule.
+  /// Without them the first input decides (kernel_choice.h): the translation-invariant kernels are autotuned,
+  /// or chosen heuristically where results must be equal in every run (choose_algorithms).
   std::optional<GpuKernels> kernels = std::nullopt;
   ExactTiles exact_tiles = ExactTiles::no;
   /// How inputs of at most so many pixels, which come again and again, are recorded; empty: they are not.
   KernelRecorder record = {};
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
-  /// Starts Tessera's own kernels; empty: LibTorch's do their work.
+  /// Starts the custom CUDA kernels; empty: LibTorch's kernels are used.
   KernelLauncher launch = {};
   bool hopper = false;  ///< those of hopper_kernels.cu, too
 };

@@ -35,15 +35,15 @@ GpuKernels with_ordered(GpuKernels kernels, std::size_t step) {
   return kernels;
 }
 
-/// What must not be taken for a way that is not possible: by rule all workers take the same, so what is short
-/// of memory on one of them must not decide; and after a failure of CUDA's own nothing is possible. `known`:
-/// another kernel of cuDNN's would do, so it is memory.
-bool must_be_told(const c10::Error& error, bool by_rule, bool known) {
+/// Whether an error must be thrown rather than rule out one variant. With heuristics all workers choose
+/// alike, so a lack of memory on one of them must not decide; and after a failure of the device no variant
+/// works. `known`: cuDNN has a kernel for this step, so its absence means a lack of memory.
+bool must_be_thrown(const c10::Error& error, bool by_rule, bool known) {
   const bool memory = says_out_of_memory(error) || (known && says_no_engine(error));
   return (by_rule && memory) || says_device_failed(error.what_without_backtrace());
 }
 
-/// A step summed in one order must be what LibTorch makes of it, but for rounding, on a square image.
+/// Compares a step with a fixed reduction order with LibTorch on a square image, up to rounding.
 void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step, std::int64_t side) {
   constexpr std::int64_t kPeriod = 37;
   LayerInput input = input_of(trial, trial.plan.steps[step]);
@@ -61,18 +61,18 @@ void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step, std
   const at::Tensor allowed =
       (expected_largest + expected_largest.max() * 0.01) * (trial.type == at::kFloat ? 1e-4 : 2e-2);
   TORCH_CHECK((difference <= allowed).all().item<bool>(), "layer ", step,
-              " summed in one order differs from LibTorch's by ", difference.max().item<double>(),
+              " with a fixed reduction order differs from LibTorch's by ", difference.max().item<double>(),
               " where values are up to ", expected_largest.max().item<double>());
 }
 
-/// By each kernel that may take the step in an input of whatever size.
+/// Compares each kernel that may compute the step in an input of any size.
 void require_that_ordered_agrees(const KernelTrial& trial, std::size_t step) {
   for (const std::int64_t side : trial.ordered_sides(step))
     require_that_ordered_agrees(trial, step, side);
 }
 
-/// A way that depends on a pixel's place, with the layers at fault summed in one order; nothing where that
-/// does not help. Where it cannot be done, that is said, and not tried again.
+/// A variant that depends on a pixel's position, with a fixed reduction order in the layers that cause this;
+/// none where that does not help. Where it is impossible, a warning says so, and it is not tried again.
 std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, bool& can_order) {
   if (!can_order) return std::nullopt;
   try {
@@ -94,14 +94,14 @@ std::optional<GpuKernels> mended(const KernelTrial& trial, GpuKernels kernels, b
     const auto run = [&](const at::Tensor& input) { return trial.run(input, kernels); };
     if (is_translation_invariant(trial.geometry, trial.input, run) == true) return kernels;
   } catch (const c10::Error& error) {
-    if (must_be_told(error, !trial.time, true)) throw;
-    spdlog::warn("no layer is summed in one order: {}", error.what_without_backtrace());
+    if (must_be_thrown(error, !trial.time, true)) throw;
+    spdlog::warn("no layer has a fixed reduction order: {}", error.what_without_backtrace());
     can_order = false;
   }
   return std::nullopt;
 }
 
-/// By measuring, or the first.
+/// The autotuned variant, or the first one without a timer.
 GpuKernels best_of(const KernelTrial& trial, const std::vector<GpuKernels>& ways) {
   return trial.time
              ? fastest_kernels(
@@ -109,9 +109,9 @@ GpuKernels best_of(const KernelTrial& trial, const std::vector<GpuKernels>& ways
              : ways.front();
 }
 
-/// All layers summed in one order.
+/// A fixed reduction order in all layers.
 KernelChoice all_ordered(const KernelTrial& trial) {
-  TORCH_CHECK(trial.can_order, "there are no kernels of Tessera's own");
+  TORCH_CHECK(trial.can_order, "there are no custom CUDA kernels");
   KernelChoice choice{.kernels = trial.ways.front()};
   choice.kernels.fused = false;
   for (std::size_t i = 0; i < trial.plan.steps.size(); ++i) {
@@ -123,14 +123,14 @@ KernelChoice all_ordered(const KernelTrial& trial) {
   const auto by_place = is_translation_invariant(trial.geometry, trial.input, run),
              by_size = is_shape_invariant(trial.geometry, trial.input, run);
   TORCH_CHECK(by_place != false && by_size != false,
-              "layers summed in one order depend on a pixel's place or the input's size nevertheless");
+              "layers with a fixed reduction order still depend on a pixel's position or the input's size");
   choice.translation_invariant = by_place == true;
   choice.shape_invariant = by_size == true;
   return choice;
 }
 
-/// By ways, some layers of which may be summed in one order.
-KernelChoice alike_at_places(const KernelTrial& trial, bool can_order) {
+/// The choice among the variants, some layers of which may get a fixed reduction order.
+KernelChoice choose_translation_invariant(const KernelTrial& trial, bool can_order) {
   std::vector<GpuKernels> possible, independent;
   KernelChoice choice;
   std::exception_ptr failure;
@@ -140,7 +140,7 @@ KernelChoice alike_at_places(const KernelTrial& trial, bool can_order) {
       const auto run = [&](const at::Tensor& input) { return trial.run(input, way); };
       alike = is_translation_invariant(trial.geometry, trial.input, run);
     } catch (const c10::Error& error) {
-      if (must_be_told(error, !trial.time, !way.fused)) throw;
+      if (must_be_thrown(error, !trial.time, !way.fused)) throw;
       failure = std::current_exception();
       continue;
     }
@@ -177,11 +177,11 @@ KernelChoice choose_kernels(const KernelTrial& trial, ExactTiles exact_tiles) {
     try {
       return all_ordered(trial);
     } catch (const c10::Error& error) {
-      if (must_be_told(error, true, true)) throw;
+      if (must_be_thrown(error, true, true)) throw;
       spdlog::warn("tiles of other sizes may differ in rounding: {}", error.what_without_backtrace());
     }
   }
-  return alike_at_places(trial, can_order);
+  return choose_translation_invariant(trial, can_order);
 }
 
 }  // namespace tessera

@@ -15,7 +15,7 @@
 
 namespace tessera {
 
-/// A network on a GPU whose kernels are to be chosen, by trying them on its first input's size.
+/// A network on a GPU whose kernels are chosen by runs on an input of the first size.
 struct KernelTrial {
   NetworkGeometry geometry;
   at::ScalarType type = at::kFloat;  ///< of its images and weights
@@ -27,11 +27,11 @@ struct KernelTrial {
   /// One step that multiplies by weights, of an image that it reads.
   std::function<at::Tensor(std::size_t step, const at::Tensor& image, const GpuKernels&)> run_step;
   std::vector<GpuKernels> ways;  ///< the mostly fastest first
-  /// Sides of square images: one for each kernel that a step summed in one order may go by.
+  /// Sides of square images: one for each kernel that a step with a fixed reduction order may use.
   std::function<std::vector<std::int64_t>(std::size_t step)> ordered_sides;
   bool can_order =
       false;  ///< whether there is a launcher for GpuKernels::ordered; not used with ExactTiles::no
-  /// Seconds; without it the first way that does is taken, for the same choice every time.
+  /// Seconds; without it the first suitable variant is chosen, which is the same in every run.
   KernelTimer time = {};
 };
 
@@ -41,16 +41,16 @@ struct KernelChoice {
   bool depends_on_place = false;  ///< none was found that is not; neither: the input is too small to tell
 };
 
-/// The fastest of those ways that say the same of a pixel wherever it is in an input, so that there is no
-/// seam, be it of rounding, between tiles; where there is none, the fastest of all. `can_order`: a way that
-/// does not is tried again with the layers at fault summed in one order. ExactTiles::yes, and in float32
-/// without a timer automatic, too: all layers are summed so, and a pixel is the same in tiles of every size.
-/// Every kernel that sums in one order is compared with LibTorch's before. Errors: c10::Error where no way is
-/// possible, or `yes` is not; where memory runs out, if that decided between ways by rule; and what CUDA has
-/// failed with for good.
+/// The fastest of the translation-invariant variants, so that tiles have no seams, not even by rounding;
+/// without one, the fastest of all. `can_order`: a variant that depends on the position is tried again with a
+/// fixed reduction order in the layers that cause this. ExactTiles::yes, and in float32 without a timer also
+/// automatic: all layers have a fixed reduction order, and a pixel is the same in tiles of every size. Every
+/// kernel with a fixed reduction order is first compared with LibTorch's. Errors: c10::Error when no variant
+/// or `yes` is possible; when memory runs out, if that would decide between variants without a timer; and for
+/// a failure of the device.
 KernelChoice choose_kernels(const KernelTrial& trial, ExactTiles exact_tiles);
 
-/// Whether these are CUDA's words for a failure that leaves a device of no use to the process.
+/// Whether a message of CUDA names a failure after which the process cannot use the device.
 bool says_device_failed(const std::string& what);
 
 }  // namespace tessera

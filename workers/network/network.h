@@ -56,7 +56,7 @@ class Network : public torch::nn::Module {
 at::Tensor dropout_mask(const at::Tensor& x, double dropout, std::span<const std::uint64_t> seeds,
                         std::uint64_t which);
 
-/// He initialisation as the paper has it: weights Gaussian with std sqrt(2 / N), N the incoming nodes of one
+/// He initialisation as in the paper: weights Gaussian with std sqrt(2 / N), N the incoming nodes of one
 /// neuron (for the up-convolution kernel volume / stride volume * channels); biases 0. The same seed gives
 /// the same weights on every rank.
 void initialise_he(Network& network, std::uint64_t seed);

@@ -71,7 +71,7 @@ struct NetworkDescription {
   int add(LayerDescription layer);
 };
 
-/// Batch normalisation as Keras has it: the running statistics keep 0.99 of their old value.
+/// Batch normalisation as in Keras: the running statistics keep 0.99 of their old value.
 constexpr double kBatchNormEpsilon = 1e-3, kBatchNormMomentum = 0.01;
 
 /// A tensor of a layer.

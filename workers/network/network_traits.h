@@ -14,7 +14,7 @@ namespace tessera {
 enum class Activation {
   softmax,  ///< over the classes
   sigmoid,  ///< of each class by itself
-  none,     ///< the network's answers are probabilities already
+  none,     ///< the network's outputs are probabilities
 };
 constexpr auto enum_names(Activation) {
   return std::to_array<EnumName<Activation>>(
@@ -34,7 +34,7 @@ struct NetworkTraits {
   NetworkTraits() = default;
   explicit NetworkTraits(const NetworkDescription& network);
 
-  /// Classes that can be asked for: a single sigmoid output tells two classes apart, 1 and its complement 0.
+  /// Classes that can be requested: a single sigmoid output has two classes, 1 and its complement 0.
   std::int64_t class_count() const { return classes == 1 ? 2 : classes; }
   /// Bytes at the peak of one forward pass over an input of `height` x `width`, weights not counted.
   std::int64_t tile_memory(std::int64_t height, std::int64_t width, Precision precision, bool cuda) const;
@@ -42,7 +42,7 @@ struct NetworkTraits {
   std::int64_t widest_layer() const;
 };
 
-/// Throws UsageError when the network does not tell class `wanted` apart.
+/// Throws UsageError when the network has no class `wanted`.
 void require_class(const NetworkTraits& network, std::int64_t wanted);
 
 }  // namespace tessera

@@ -45,7 +45,7 @@ std::unique_ptr<TileNetwork> make_tile_network(const Network& network, Precision
                                                const Device& device,
                                                ExactTiles exact_tiles = ExactTiles::automatic);
 
-/// The same network in float32 for a comparison: at hand at once, for no kernels are chosen by measuring.
+/// The same network in float32 for a comparison. It is ready at once, because no kernels are autotuned.
 std::unique_ptr<TileNetwork> make_reference_network(const Network& network, const Device& device);
 
 /// LibTorch's own operators, on any device: the engine where there is no other, and what others are compared
