@@ -132,7 +132,12 @@ std::int64_t seen_reach(const NetworkDescription& description, int axis) {
 }
 
 TEST(DescriptionGeometry, IsWhatTheOutputDependsOn) {
-  std::vector<NetworkDescription> networks{volume_unet(), sliding_window()};
+  // An up-convolution alone, whose wider kernel sees the pixel before.
+  NetworkDescription up{.in_channels = 1};
+  const Index3 two{1, 2, 2};
+  const int pooled = up.max_pooling(0, {.kernel = two, .stride = two});
+  up.up_convolution(pooled, "ups.0", 2, {.kernel = {1, 3, 3}, .stride = two});
+  std::vector<NetworkDescription> networks{up, volume_unet(), sliding_window()};
   for (UNetOptions o : unets(2)) {
     o.base_filters = 2;
     o.batch_norm = o.padding == Padding::same;
@@ -326,6 +331,10 @@ TEST(Descriptions, ThatDoNotFitAreRejected) {
   oblong.convolution(0, "to_classes", 2, {.kernel = {1, 1, 3}});
   EXPECT_THROW(geometry_of(oblong), Error) << "y and x differ";
   EXPECT_EQ(axis_geometry(oblong, 2).margin, 1);
+  NetworkDescription uneven{.in_channels = 1};
+  const int smaller = uneven.convolution(0, "convs.0", 2, {.kernel = {1, 2, 2}});
+  uneven.crop_and_concatenation(0, smaller);
+  EXPECT_THROW(value_shapes(uneven, {1, 8, 8}), Error) << "no middle";
 }
 
 }  // namespace
