@@ -233,9 +233,12 @@ TEST(OutputVolumeFile, NoKillLosesAnAcknowledgedBlock) {
     close(ends[1]);
     std::int64_t id = 0;
     std::set<std::int64_t> acknowledged;
-    const bool started =
-        trial == 0 || read(ends[0], &id, sizeof id) == sizeof id;  // trial 0: perhaps while creating
-    if (trial > 0) acknowledged.insert(id);
+    // Trial 0 may kill while the file is created. The others wait for blocks, however slow the machine is.
+    bool started = true;
+    for (int wanted = trial == 0 ? 0 : 3; wanted > 0 && started; --wanted) {
+      started = read(ends[0], &id, sizeof id) == sizeof id;
+      if (started) acknowledged.insert(id);
+    }
     usleep(static_cast<useconds_t>(random() % 20'000));
     kill(child, SIGKILL);
     int status = 0;
@@ -257,7 +260,7 @@ TEST(OutputVolumeFile, NoKillLosesAnAcknowledgedBlock) {
     }
     blocks_kept += acknowledged.size();
   }
-  EXPECT_GT(blocks_kept, 20U);
+  EXPECT_GE(blocks_kept, 27U);
 }
 
 }  // namespace
