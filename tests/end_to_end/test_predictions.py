@@ -61,7 +61,7 @@ class Predictions(Case):
         self.assertEqual(labels.dtype, np.uint8)
         clear = np.abs(self.plain - 0.5) > 1e-4
         self.assertTrue(np.array_equal(labels[clear], (self.plain > 0.5).astype(np.uint8)[clear]))
-        self.refused(2, ["class 2 was asked for"], "infer.classes=[2]")
+        self.refused(2, ["class 2 was requested"], "infer.classes=[2]")
 
     def test_averaging_and_blending(self):
         for how in ("symmetries8", "rotations7"):
@@ -153,8 +153,8 @@ class Predictions(Case):
                      "model.alignment=1")
         self.refused(2, ["set model.margin"], "model.torchscript=gradient.pt")
         self.refused(2, ["no input of", "correct model.margin"], *own, "model.margin=4")
-        self.refused(2, ["answers with 2 classes"], *own, "model.classes=3")
-        self.refused(1, ["there is no nothing.pt"], "model.torchscript=nothing.pt")
+        self.refused(2, ["has 2 output classes"], *own, "model.classes=3")
+        self.refused(1, ["nothing.pt does not exist"], "model.torchscript=nothing.pt")
         (self.folder / "text.pt").write_text("no network")
         self.refused(1, ["cannot be loaded as TorchScript"], "model.torchscript=text.pt")
 

@@ -12,12 +12,12 @@ namespace {
 
 using Kind = LayerDescription::Kind;
 
-/// The side of a layer's output along an axis; nothing where the layer does not fit.
+/// The side of a layer's output along an axis. No value if the layer does not fit its input.
 std::optional<std::int64_t> side_after(const LayerDescription& layer, int axis,
                                        const std::vector<std::int64_t>& sides) {
   const std::int64_t in = sides[static_cast<std::size_t>(layer.inputs[0])];
-  const std::int64_t seen = layer.window.dilation[axis] * (layer.window.kernel[axis] - 1) + 1;
-  const std::int64_t steps = in + 2 * layer.window.padding[axis] - seen;
+  const std::int64_t extent = layer.window.dilation[axis] * (layer.window.kernel[axis] - 1) + 1;
+  const std::int64_t steps = in + 2 * layer.window.padding[axis] - extent;
   switch (layer.kind) {
     case Kind::convolution:
     case Kind::max_pooling:
@@ -38,7 +38,7 @@ std::optional<std::int64_t> side_after(const LayerDescription& layer, int axis,
   return in;
 }
 
-/// The sides of all values along an axis; the layer that does not fit is where they end.
+/// The sides of all values along an axis. The list ends before the first layer that does not fit.
 std::vector<std::int64_t> sides_along(const NetworkDescription& network, int axis, std::int64_t input) {
   std::vector<std::int64_t> sides{input};
   for (const LayerDescription& layer : network.layers) {
@@ -53,11 +53,12 @@ bool fits(const NetworkDescription& network, int axis, std::int64_t input) {
   return input >= 1 && sides_along(network, axis, input).size() == network.layers.size() + 1;
 }
 
-/// Along one axis, which positions of a value depend on what lies outside of an image.
-using Reached = std::vector<bool>;
+/// One flag per position of a value along an axis: true if the position depends on data outside the image.
+using PaddingFlags = std::vector<bool>;
 
-Reached reached_by_window(const LayerDescription& layer, int axis, const Reached& in, std::int64_t out_side) {
-  Reached out(static_cast<std::size_t>(out_side), false);
+PaddingFlags reached_by_window(const LayerDescription& layer, int axis, const PaddingFlags& in,
+                               std::int64_t out_side) {
+  PaddingFlags out(static_cast<std::size_t>(out_side), false);
   for (std::int64_t o = 0; o < out_side; ++o) {
     for (std::int64_t tap = 0; tap < layer.window.kernel[axis]; ++tap) {
       const std::int64_t i =
@@ -69,9 +70,9 @@ Reached reached_by_window(const LayerDescription& layer, int axis, const Reached
   return out;
 }
 
-Reached reached_by_up_convolution(const LayerDescription& layer, int axis, const Reached& in) {
+PaddingFlags reached_by_up_convolution(const LayerDescription& layer, int axis, const PaddingFlags& in) {
   const std::int64_t stride = layer.window.stride[axis], side = static_cast<std::int64_t>(in.size());
-  Reached out(static_cast<std::size_t>(side * stride), false);
+  PaddingFlags out(static_cast<std::size_t>(side * stride), false);
   for (std::int64_t o = 0; o < side * stride; ++o) {
     for (std::int64_t tap = o % stride; tap < layer.window.kernel[axis]; tap += stride) {
       const std::int64_t i = (o - tap) / stride;
@@ -81,19 +82,19 @@ Reached reached_by_up_convolution(const LayerDescription& layer, int axis, const
   return out;
 }
 
-/// Of the network's output.
-Reached reached_along(const NetworkDescription& network, int axis, std::int64_t input) {
+/// The flags of the network's output.
+PaddingFlags reached_along(const NetworkDescription& network, int axis, std::int64_t input) {
   const std::vector<std::int64_t> sides = sides_along(network, axis, input);
-  std::vector<Reached> values{Reached(static_cast<std::size_t>(input), false)};
+  std::vector<PaddingFlags> values{PaddingFlags(static_cast<std::size_t>(input), false)};
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const LayerDescription& layer = network.layers[i];
-    const Reached& in = values[static_cast<std::size_t>(layer.inputs[0])];
+    const PaddingFlags& in = values[static_cast<std::size_t>(layer.inputs[0])];
     if (layer.kind == Kind::convolution || layer.kind == Kind::max_pooling) {
       values.push_back(reached_by_window(layer, axis, in, sides[i + 1]));
     } else if (layer.kind == Kind::up_convolution) {
       values.push_back(reached_by_up_convolution(layer, axis, in));
     } else if (layer.kind == Kind::crop_and_concatenation) {
-      Reached both = values[static_cast<std::size_t>(layer.inputs[1])];
+      PaddingFlags both = values[static_cast<std::size_t>(layer.inputs[1])];
       const std::size_t cut = (in.size() - both.size()) / 2;
       for (std::size_t at = 0; at < both.size(); ++at)
         both[at] = both[at] || in[at + cut];
@@ -114,12 +115,12 @@ std::int64_t alignment_along(const NetworkDescription& network, int axis) {
 
 constexpr std::int64_t kLargestSide = std::int64_t{1} << 20;
 
-/// The smallest input side with an output left.
+/// The smallest input side that has an output. Errors: Error if there is none below `kLargestSide`.
 std::int64_t smallest_side(const NetworkDescription& network, int axis) {
   for (std::int64_t side = 1; side < kLargestSide; ++side) {
     if (fits(network, axis, side)) return side;
   }
-  throw Error(fmt::format("a network's layers fit no input along axis {}", axis));
+  throw Error(fmt::format("the layers of the network fit no input along axis {}", axis));
 }
 
 }  // namespace
@@ -147,7 +148,7 @@ std::vector<Index3> value_scales(const NetworkDescription& network) {
         scale[axis] *= layer.window.stride[axis];
       if (layer.kind != Kind::up_convolution) continue;
       if (scale[axis] % layer.window.stride[axis] != 0)
-        throw Error(fmt::format("{} makes images finer than the network's input", layer.name));
+        throw Error(fmt::format("{} upsamples beyond the resolution of the network's input", layer.name));
       scale[axis] /= layer.window.stride[axis];
     }
     if (layer.inputs.size() == 2 && scale != scales[static_cast<std::size_t>(layer.inputs[1])])
@@ -159,14 +160,14 @@ std::vector<Index3> value_scales(const NetworkDescription& network) {
 
 std::int64_t padding_reach(const NetworkDescription& network, int axis) {
   const std::int64_t smallest = smallest_side(network, axis), alignment = alignment_along(network, axis);
-  for (std::int64_t more = 64; more < kLargestSide; more *= 2) {
-    const Reached reached = reached_along(network, axis, smallest + round_up(more, alignment));
+  for (std::int64_t extra = 64; extra < kLargestSide; extra *= 2) {
+    const PaddingFlags reached = reached_along(network, axis, smallest + round_up(extra, alignment));
     const auto clean_first = std::find(reached.begin(), reached.end(), false);
     const auto clean_last = std::find(reached.rbegin(), reached.rend(), false);
     if (clean_first != reached.end())
       return std::max(clean_first - reached.begin(), clean_last - reached.rbegin());
   }
-  throw Error("the zero padding of a network reaches its whole output");
+  throw Error("the zero padding affects the whole output of the network");
 }
 
 AxisGeometry axis_geometry(const NetworkDescription& network, int axis, std::int64_t context) {
@@ -175,10 +176,11 @@ AxisGeometry axis_geometry(const NetworkDescription& network, int axis, std::int
   const std::int64_t lost = side - sides_along(network, axis, side).back();
   const std::int64_t reach = padding_reach(network, axis);
   if (lost < 0 || lost % 2 != 0 || (lost > 0 && reach > 0)) {
-    throw Error(fmt::format(
-        "along axis {} a network is neither valid nor 'same': an input of {} voxels loses {}, and the zero "
-        "padding reaches {} of the output",
-        axis, side, lost, reach));
+    throw Error(
+        fmt::format("along axis {} the network is neither valid nor 'same': an input of {} voxels loses {} "
+                    "voxels, and the "
+                    "zero padding affects {} voxels of the output",
+                    axis, side, lost, reach));
   }
   AxisGeometry geometry;
   geometry.padding = lost > 0 ? Padding::valid : Padding::same;
@@ -192,7 +194,8 @@ AxisGeometry axis_geometry(const NetworkDescription& network, int axis, std::int
 NetworkGeometry geometry_of(const NetworkDescription& network, std::int64_t context) {
   NetworkGeometry geometry;
   static_cast<AxisGeometry&>(geometry) = axis_geometry(network, 1);
-  if (geometry[1] != axis_geometry(network, 2)) throw Error("a network's layers differ along y and x");
+  if (geometry[1] != axis_geometry(network, 2))
+    throw Error("the layers of the network differ between y and x");
   geometry.z = axis_geometry(network, 0, context);
   return geometry;
 }

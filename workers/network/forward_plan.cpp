@@ -58,23 +58,24 @@ class Planner {
 
   void plan_layer(int number) {
     const LayerDescription& layer = network_.layers[static_cast<std::size_t>(number)];
-    const int made = number + 1;
+    const int output = number + 1;
     const Place& in = place(layer.inputs.front());
     switch (layer.kind) {
       case Kind::convolution: {
-        const bool last = static_cast<std::size_t>(made) == network_.layers.size();
-        place(made) = last ? place_of(kOutput, made) : new_buffer_for(made);
-        step(last ? ForwardStep::Kind::to_classes : ForwardStep::Kind::convolution, number, in, place(made));
+        const bool last = static_cast<std::size_t>(output) == network_.layers.size();
+        place(output) = last ? place_of(kOutput, output) : new_buffer_for(output);
+        step(last ? ForwardStep::Kind::to_classes : ForwardStep::Kind::convolution, number, in,
+             place(output));
         steps_.back().padding = layer.window.padding.y;
         return;
       }
       case Kind::max_pooling:
-        place(made) = new_buffer_for(made);
-        return step(ForwardStep::Kind::pooling, number, in, place(made));
+        place(output) = new_buffer_for(output);
+        return step(ForwardStep::Kind::pooling, number, in, place(output));
       case Kind::up_convolution: {
-        const int join = network_.readers_of(made).front();
+        const int join = network_.readers_of(output).front();
         const Place both = place(join + 1) = new_buffer_for(join + 1);
-        // The skip first: it is dead before the up-convolution's product is born.
+        // The crop comes first: its input is dead before the up-convolution's product needs a buffer.
         step(ForwardStep::Kind::crop, join, place(network_.layers[static_cast<std::size_t>(join)].inputs[0]),
              both);
         const Place spread = new_buffer(in.height, in.width, 4 * layer.out_channels);
@@ -82,13 +83,13 @@ class Planner {
         return step(ForwardStep::Kind::shuffle, number, spread, both);
       }
       case Kind::crop_and_concatenation:
-        return;  // written by the up-convolution's steps
+        return;  // the steps of the up-convolution write it
       case Kind::dropout:
         dropouts_[steps_.size() - 1] = layer.dropout;
         [[fallthrough]];
       case Kind::batch_normalisation:
       case Kind::relu:
-        place(made) = in;  // part of the step before
+        place(output) = in;  // part of the previous step
         return;
     }
   }
@@ -103,7 +104,7 @@ class Planner {
     return new_buffer(wanted.height, wanted.width, wanted.channels);
   }
 
-  /// Steps are counted through both passes.
+  /// Index of the current step. The backward pass continues the count of the forward pass.
   int now() const { return static_cast<int>(steps_.size()) + backward_steps_; }
 
   Place new_buffer(std::int64_t height, std::int64_t width, std::int64_t channels) {
@@ -123,10 +124,11 @@ class Planner {
                       out.width, out.channels, 0});
   }
 
-  /// The forward steps from the last to the first, each with the gradient that the later ones left.
+  /// Plans the backward steps, from the last forward step to the first. Each reads the gradient that later
+  /// steps wrote.
   void plan_backward(GradientPlan& plan) {
-    std::map<int, int> gradient_of{{kOutput, kOutput}};  // by the buffer of the image
-    std::map<int, BackwardStep> cropped;                 // likewise, what `join` must know of the copy
+    std::map<int, int> gradient_of{{kOutput, kOutput}};  // key: buffer of the image
+    std::map<int, BackwardStep> cropped;                 // same key: the copied part, for `join`
     std::map<int, bool> rectified, dropped;
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       if (plan.drop_after[i]) dropped[steps_[i].out] = true;
@@ -182,27 +184,28 @@ class Planner {
     }
   }
 
-  /// The largest buffers first, each at the lowest place where none that is alive with it lies.
+  /// Places the buffers, from the largest to the smallest. Each buffer gets the lowest offset at which it
+  /// overlaps no buffer that is alive at the same time.
   void place_buffers() {
     std::vector<int> order(buffers_.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(),
                      [&](int a, int b) { return buffer(a).bytes > buffer(b).bytes; });
     std::vector<int> placed;
-    for (const int mine : order) {
+    for (const int current : order) {
       std::sort(placed.begin(), placed.end(),
                 [&](int a, int b) { return buffer(a).offset < buffer(b).offset; });
       std::int64_t offset = 0;
       for (const int other : placed) {
-        const bool together = buffer(other).first_step <= buffer(mine).last_step &&
-                              buffer(mine).first_step <= buffer(other).last_step;
-        if (!together || buffer(other).offset + buffer(other).bytes <= offset) continue;
-        if (buffer(other).offset >= offset + buffer(mine).bytes) break;
+        const bool alive_together = buffer(other).first_step <= buffer(current).last_step &&
+                                    buffer(current).first_step <= buffer(other).last_step;
+        if (!alive_together || buffer(other).offset + buffer(other).bytes <= offset) continue;
+        if (buffer(other).offset >= offset + buffer(current).bytes) break;
         offset = buffer(other).offset + buffer(other).bytes;
       }
-      buffer(mine).offset = offset;
-      bytes_ = std::max(bytes_, offset + buffer(mine).bytes);
-      placed.push_back(mine);
+      buffer(current).offset = offset;
+      bytes_ = std::max(bytes_, offset + buffer(current).bytes);
+      placed.push_back(current);
     }
   }
 
@@ -211,15 +214,15 @@ class Planner {
   const NetworkDescription& network_;
   std::int64_t value_bytes_;
   std::vector<Index3> shapes_;              ///< by value
-  std::vector<Place> places_;               ///< likewise
-  std::map<std::size_t, double> dropouts_;  ///< by the step whose image they change
+  std::vector<Place> places_;               ///< by value
+  std::map<std::size_t, double> dropouts_;  ///< probability, by the step whose output is dropped
   std::vector<ForwardStep> steps_;
   std::vector<PlannedBuffer> buffers_;
   std::int64_t bytes_ = 0;
   int backward_steps_ = 0;
 };
 
-/// Whether the layers of a network are those that the plans are made of.
+/// Checks whether the plans support the layers of a network.
 class PlannableLayers {
  public:
   explicit PlannableLayers(const NetworkDescription& network) : network_(network) {}
@@ -234,7 +237,7 @@ class PlannableLayers {
     return true;
   }
 
-  /// Also of the backward pass.
+  /// The same check for plans with a backward pass.
   bool all_with_gradient() const {
     if (!all()) return false;
     double dropout = 0;
@@ -259,7 +262,7 @@ class PlannableLayers {
            window.padding == Index3{0, padding, padding} && window.dilation == Index3{1, 1, 1};
   }
 
-  /// The layer that makes a value; null for the input.
+  /// The layer that computes a value. Null for the network's input.
   const LayerDescription* maker_of(int value) const {
     return value == 0 ? nullptr : &network_.layers[static_cast<std::size_t>(value - 1)];
   }
@@ -283,20 +286,20 @@ class PlannableLayers {
 
   bool is_plannable(int number) const {
     const LayerDescription& layer = network_.layers[static_cast<std::size_t>(number)];
-    const int read = layer.inputs.front(), made = number + 1;
+    const int read = layer.inputs.front(), output = number + 1;
     switch (layer.kind) {
       case Kind::convolution:
         return (is_window(layer, 3, 1, 0) || is_window(layer, 3, 1, 1)) &&
-               is_read_once_by(made, {Kind::batch_normalisation, Kind::relu});
+               is_read_once_by(output, {Kind::batch_normalisation, Kind::relu});
       case Kind::batch_normalisation:
-        return is_made_by(read, {Kind::convolution}) && is_read_once_by(made, {Kind::relu});
+        return is_made_by(read, {Kind::convolution}) && is_read_once_by(output, {Kind::relu});
       case Kind::relu:
         return is_made_by(read, {Kind::convolution, Kind::batch_normalisation});
       case Kind::max_pooling:
         return is_window(layer, 2, 2, 0);
       case Kind::up_convolution:
         return (is_window(layer, 2, 2, 0) || is_window(layer, 3, 2, 0)) &&
-               is_read_once_by(made, {Kind::crop_and_concatenation});
+               is_read_once_by(output, {Kind::crop_and_concatenation});
       case Kind::crop_and_concatenation:
         return layer.inputs[0] < layer.inputs[1] && is_made_by(layer.inputs[1], {Kind::up_convolution}) &&
                network_.channels_of(layer.inputs[0]) == network_.channels_of(layer.inputs[1]);

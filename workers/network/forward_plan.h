@@ -7,85 +7,91 @@
 
 namespace tessera {
 
-/// One operation of a 2-D network's forward pass, of one or several of its layers. Buffers are (y, x,
-/// channels), row-major.
+/// One operation of a 2-D network's forward pass. It computes one layer or several fused layers. Buffers are
+/// (y, x, channels), row-major.
 struct ForwardStep {
   enum class Kind {
-    convolution,  ///< 3x3, bias, batch normalisation where the network has it, ReLU
-    pooling,      ///< maximum of 2x2
-    crop,         ///< the middle of `in` into the first half of `out`'s channels
-    spread,       ///< the up-convolution's product: per input pixel, 2x2 output pixels' channels
-    shuffle,      ///< `in`, made by `spread`, into the second half of `out`'s channels
-    to_classes,   ///< 1x1, bias; writes the logits
+    convolution,  ///< 3x3 convolution, bias, batch normalisation if the network uses it, ReLU
+    pooling,      ///< 2x2 max pooling
+    crop,         ///< copies the centre of `in` to the first half of `out`'s channels
+    spread,       ///< matrix product of the up-convolution: the channels of 2x2 output pixels per input pixel
+    shuffle,      ///< moves the output of `spread` to the second half of `out`'s channels
+    to_classes,   ///< 1x1 convolution and bias; writes the logits
   };
   Kind kind = Kind::convolution;
-  int layer = 0;        ///< of the description: the convolution or up-convolution whose weights it uses
-  int in = 0, out = 0;  ///< buffers; kInput and kOutput are the caller's
+  int layer = 0;  ///< index in the description of the convolution or up-convolution whose weights are used
+  int in = 0, out = 0;  ///< buffer indices; the caller owns kInput and kOutput
   std::int64_t in_height = 0, in_width = 0, in_channels = 0;
   std::int64_t out_height = 0, out_width = 0, out_channels = 0;
-  std::int64_t padding = 0;  ///< zeros around the input of a convolution
+  std::int64_t padding = 0;  ///< zero padding of a convolution, in pixels per side
 };
 constexpr int kInput = -1, kOutput = -2;
 
-/// A piece of the memory that the steps of a pass share.
+/// A part of the memory block that the steps of a pass share.
 struct PlannedBuffer {
   std::int64_t bytes = 0, offset = 0;
-  int first_step = 0, last_step = 0;  ///< written first, read last
+  int first_step = 0, last_step = 0;  ///< the first step writes it, the last step reads it
 };
 
-/// All steps of a forward pass over one input, and where their buffers lie in one piece of memory: buffers
-/// that are alive together do not overlap, all others may. The concatenation is no step: its two halves are
-/// written where they belong.
+/// All steps of a forward pass over one input, and the offsets of their buffers in one memory block. Buffers
+/// that are alive at the same time do not overlap. Other buffers may overlap. The concatenation needs no
+/// step: `crop` and `shuffle` write its two halves in place.
 struct ForwardPlan {
   std::vector<ForwardStep> steps;
   std::vector<PlannedBuffer> buffers;
-  std::int64_t bytes = 0;  ///< of the whole piece
+  std::int64_t bytes = 0;  ///< of the memory block
 };
 
-/// Whether `plan_forward` knows all layers of a network: 2-D; 3x3 convolutions, each with ReLU, maybe behind
-/// batch normalisation; 2x2 max pooling; up-convolutions of stride 2, 2x2 or 3x3, each into a concatenation
-/// with as many channels; a 1x1 convolution at the end; dropout anywhere.
+/// Whether `plan_forward` supports all layers of a network. It supports 2-D networks of these layers:
+/// - 3x3 convolutions, each followed by ReLU, with optional batch normalisation in between
+/// - 2x2 max pooling
+/// - 2x2 or 3x3 up-convolutions of stride 2, each followed by a concatenation with as many channels
+/// - a 1x1 convolution as the last layer
+/// - dropout at any position
 bool can_plan_forward(const NetworkDescription& network);
-/// Only where `can_plan_forward`. `height` and `width` are legal sides of the network, `value_bytes` 4
-/// (float32) or 2 (bfloat16).
+/// Plans a forward pass. Requires `can_plan_forward`. `height` and `width` are legal input sides of the
+/// network, in pixels. `value_bytes` is 4 (float32) or 2 (bfloat16).
 ForwardPlan plan_forward(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                          std::int64_t value_bytes);
 
-/// One operation of a backward pass; all dims are those of the forward step that it is the gradient of. It
-/// adds to the gradient of that step's parameters, if it has some, and writes the gradient of its input.
+/// One operation of a backward pass: the gradient of one forward step. All shapes are those of the forward
+/// step. The operation adds to the gradient of the step's parameters, if any, and writes the gradient of its
+/// input.
 struct BackwardStep {
   enum class Kind {
-    to_classes,   ///< `output_gradient` is kOutput: the caller's
-    convolution,  ///< where `rectify`, first the gradient of its ReLU, in place, by `output`
-    spread,       ///< `output_gradient` is what `gather` wrote
-    gather,       ///< of `shuffle`: reads the second half of `output_gradient`'s channels
-    join,  ///< of `pooling` and `crop` together: `input_gradient` is of the pooled image, its ReLU included
+    to_classes,   ///< `output_gradient` is kOutput, which the caller owns
+    convolution,  ///< if `rectify`, first the gradient of its ReLU, in place, computed from `output`
+    spread,       ///< `gather` wrote `output_gradient`
+    gather,       ///< gradient of `shuffle`: reads the second half of `output_gradient`'s channels
+    join,  ///< gradient of `pooling` and `crop`: writes the gradient before the ReLU of the pooled image
   };
   Kind kind = Kind::convolution;
   ForwardStep forward;
   int output_gradient = 0;
-  int input_gradient = kInput;  ///< kInput: nobody asks for it
+  int input_gradient = kInput;  ///< kInput: not computed
   bool rectify = false;
-  bool dropped = false;  ///< the rectified image had dropout behind its ReLU
-  // Of `join`: the image whose middle was copied also has the gradient of the first half of this buffer's
-  // channels, (crop_height, crop_width).
+  bool dropped = false;  ///< dropout followed the ReLU of the rectified image
+  // For `join`: the gradient of the copied centre of the image, (crop_height, crop_width). It is in the first
+  // half of this buffer's channels.
   int crop_gradient = 0;
   std::int64_t crop_height = 0, crop_width = 0;
 };
 
-/// A forward pass that keeps what the backward pass after it reads, and that backward pass.
+/// A forward pass and its backward pass. The forward pass keeps the values that the backward pass reads.
 struct GradientPlan {
   std::vector<ForwardStep> forward;
-  std::vector<bool> drop_after;  ///< for each forward step: dropout on what it wrote
-  double dropout = 0;            ///< its probability
+  std::vector<bool> drop_after;  ///< by forward step: whether dropout follows it
+  double dropout = 0;            ///< its probability, the same for all
   std::vector<BackwardStep> backward;
   std::vector<PlannedBuffer> buffers;
   std::int64_t bytes = 0;
 };
 
-/// Whether `plan_gradient` knows a network: `can_plan_forward`, no batch normalisation, 2x2 up-convolutions,
-/// every pooled image also copied, dropout of one probability behind ReLUs or none.
+/// Whether `plan_gradient` supports a network. In addition to `can_plan_forward` it requires: no batch
+/// normalisation, 2x2 up-convolutions, a crop of every pooled image, and dropout only after ReLU and with one
+/// probability.
 bool can_plan_gradient(const NetworkDescription& network);
+/// Plans a forward and a backward pass. Requires `can_plan_gradient`. Arguments as for `plan_forward`.
 GradientPlan plan_gradient(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                            std::int64_t value_bytes);
 

@@ -37,8 +37,8 @@ class GpuNetwork : public TileNetwork {
         device_(device),
         options_(options),
         kernels_(options.kernels),
-        own_(options.launch),
-        ordered_(options.launch, options.hopper),
+        custom_(options.launch),
+        fixed_order_(options.launch, options.hopper),
         weights_(fold_weights(network)),
         recorded_(options.record, device.text()) {
     require_finite_weights();
@@ -51,7 +51,7 @@ class GpuNetwork : public TileNetwork {
   }
 
   std::string text() const override {
-    // Hopper's kernels have an order of their own: workers with it and without differ in rounding.
+    // Hopper kernels use another reduction order, so workers with and without them differ in rounding.
     const bool hopper = options_.hopper && kernels_ && !kernels_->ordered.empty();
     return fmt::format("LibTorch, {}, {}{}{}", name_of(precision_),
                        kernels_ ? kernels_->text() : "kernels not chosen yet", hopper ? " (Hopper's)" : "",
@@ -73,7 +73,7 @@ class GpuNetwork : public TileNetwork {
         return recorded_.run(input, [&](const at::Tensor& x) { return run(x, kernels); });
       });
     } catch (const OutOfMemory&) {
-      // Tiles will be smaller: their kernels are chosen anew.
+      // The caller retries with smaller tiles, which need a new choice of kernels.
       if (chosen_for_) {
         kernels_.reset();
         invariance_ = {};
@@ -86,14 +86,14 @@ class GpuNetwork : public TileNetwork {
  private:
   at::ScalarType type() const { return scalar_type(precision_); }
 
-  /// cuDNN's fused ReLU would hide a NaN among them.
+  /// Throws if a weight is not finite, because cuDNN's fused ReLU would hide a NaN.
   void require_finite_weights() const {
     const auto is_finite = [](const Layer& layer) {
       return !layer.weight.defined() ||
              (layer.weight.isfinite().all().item<bool>() && layer.bias.isfinite().all().item<bool>());
     };
     if (std::ranges::all_of(weights_.layers, is_finite)) return;
-    throw Error("the network's weights are not finite: take another checkpoint");
+    throw Error("the network's weights are not finite. Use another checkpoint");
   }
 
   void to_device(Layer& layer) const {
@@ -109,40 +109,40 @@ class GpuNetwork : public TileNetwork {
     }
     return all;
   }
-  /// The convolution of the fewest filters.
+  /// The convolution with the fewest filters.
   const Layer& narrowest() const { return *convolutions().back(); }
 
   bool can_order() const {
-    const Layer& by = narrowest();
-    return ordered_.can_take(at::empty({1, by.weight.size(1), 1, 1}, by.weight.options()), by.weight,
-                             by.bias);
+    const Layer& params = narrowest();
+    return fixed_order_.can_take(at::empty({1, params.weight.size(1), 1, 1}, params.weight.options()),
+                                 params.weight, params.bias);
   }
 
-  /// Before the first tile: what cannot be is no tile's failure.
+  /// Throws before the first tile if exact tiles are not possible, so that no tile is blamed.
   void require_ordered() const {
-    const auto cannot = [&](const std::string& why) {
-      return Error(
-          fmt::format("infer.exact_tiles: {} cannot sum all layers in one order: {}; set it to false",
-                      device_.text(), why));
+    const auto failure = [&](const std::string& why) {
+      return Error(fmt::format(
+          "infer.exact_tiles: {} cannot use a fixed reduction order in all layers: {}; set it to false",
+          device_.text(), why));
     };
     const c10::InferenceMode inference;
-    const Layer& by = narrowest();
-    if (!options_.launch) throw cannot("this build has no custom CUDA kernels");
+    const Layer& params = narrowest();
+    if (!options_.launch) throw failure("this build has no custom CUDA kernels");
     if (!can_order()) {
-      throw cannot(fmt::format(
+      throw failure(fmt::format(
           "that needs float32, or bfloat16 or float16 with filters in multiples of 8, not {} with {} "
           "(or set infer.precision: float32)",
-          name_of(precision_), by.weight.size(0)));
+          name_of(precision_), params.weight.size(0)));
     }
     const std::vector<const Layer*> all = convolutions();
     const Layer& widest =
         **std::ranges::max_element(all, {}, [](const Layer* layer) { return layer->weight.size(1); });
     try {
-      for (const Layer* one : {&by, &widest})
-        ordered_.convolve(at::zeros({1, one->weight.size(1), 4, 4}, one->weight.options()), one->weight,
-                          one->bias, 1, 1, true);
+      for (const Layer* one : {&params, &widest})
+        fixed_order_.convolve(at::zeros({1, one->weight.size(1), 4, 4}, one->weight.options()), one->weight,
+                              one->bias, 1, 1, true);
     } catch (const c10::Error& error) {
-      if (!says_out_of_memory(error)) throw cannot(error.what_without_backtrace());
+      if (!says_out_of_memory(error)) throw failure(error.what_without_backtrace());
     }
   }
 
@@ -151,8 +151,8 @@ class GpuNetwork : public TileNetwork {
       kernels_ = GpuKernels{};
       return;
     }
-    // Where results are to be the same every time the clock must not decide.
-    const bool by_rule = !device_.cuda || at::globalContext().deterministicCuDNN();
+    // For reproducible results measured times must not decide.
+    const bool heuristic = !device_.cuda || at::globalContext().deterministicCuDNN();
     KernelTrial trial{
         .geometry = geometry_,
         .type = type(),
@@ -162,19 +162,22 @@ class GpuNetwork : public TileNetwork {
         .run = [this](const at::Tensor& x, const GpuKernels& kernels) { return run(x, kernels); },
         .run_step = [this](std::size_t step, const at::Tensor& x,
                            const GpuKernels& kernels) { return run_step(step, x, kernels); },
-        .ways = ways(),
+        .variants = variants(),
         .ordered_sides =
-            [this](std::size_t step) { return ordered_.sides_of_kernels(weights_of(step), lost_by(step)); },
+            [this](std::size_t step) {
+              return fixed_order_.sides_of_kernels(weights_of(step), lost_pixels(step));
+            },
         .can_order = can_order()};
-    if (!by_rule) trial.time = cuda_timer(device_.index);
+    if (!heuristic) trial.time = cuda_timer(device_.index);
     chosen_for_ = {input.size(2), input.size(3)};
     const KernelChoice choice = choice_for(trial);
     kernels_ = choice.kernels;
     invariance_ = {choice.translation_invariant, choice.shape_invariant};
     spdlog::info(
-        "{}: {}: for {} x {} pixels{}", device_.text(), text(), input.size(2), input.size(3),
-        choice.depends_on_place
-            ? ", where cuDNN sums by place: a pixel is the same but for rounding wherever it is in a tile"
+        "{}: {}: chosen for an input of {} x {} pixels{}", device_.text(), text(), input.size(2),
+        input.size(3),
+        choice.depends_on_position
+            ? "; a pixel depends on its position in the tile by rounding, because of cuDNN's reduction order"
             : "");
   }
 
@@ -182,7 +185,7 @@ class GpuNetwork : public TileNetwork {
     try {
       return choose_kernels(trial, options_.exact_tiles);
     } catch (const c10::Error& error) {
-      // Of the first tile as of all others.
+      // All tiles would fail like the first one.
       const std::string what = error.what_without_backtrace();
       const bool broken =
           says_device_failed(what) && trial.can_order && options_.exact_tiles != ExactTiles::no;
@@ -195,8 +198,8 @@ class GpuNetwork : public TileNetwork {
     }
   }
 
-  /// cuDNN compiles its fused kernels for each size, which takes seconds: those of all tiles, turned ones
-  /// too, have the time.
+  /// The kernels for an input. cuDNN compiles its fused kernels for each input size, which takes seconds. So
+  /// only inputs of the size of the first one use them, also when rotated.
   GpuKernels kernels_for(const at::Tensor& input) const {
     GpuKernels kernels = *kernels_;
     const std::pair size(input.size(2), input.size(3));
@@ -205,16 +208,16 @@ class GpuNetwork : public TileNetwork {
     return kernels;
   }
 
-  /// Those that may be possible, the mostly fastest first.
-  std::vector<GpuKernels> ways() const {
-    std::vector<GpuKernels> ways = {{.maxima = true}, {}};
-    if (!device_.cuda) return ways;
-    // cuDNN's fused ReLU makes 0 of a NaN: what overflows in float16 would go unnoticed.
+  /// The variants that the device may support. The variant that is usually the fastest comes first.
+  std::vector<GpuKernels> variants() const {
+    std::vector<GpuKernels> variants = {{.maxima = true}, {}};
+    if (!device_.cuda) return variants;
+    // cuDNN's fused ReLU turns NaN into 0, which would hide an overflow in float16.
     if (precision_ != Precision::float16)
-      ways.insert(ways.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
+      variants.insert(variants.begin(), {{.fused = true, .maxima = true}, {.fused = true}});
     if (options_.launch && precision_ == Precision::bfloat16)
-      ways.insert(ways.begin(), {{.fused = true, .own = true}, {.own = true}});
-    return ways;
+      variants.insert(variants.begin(), {{.fused = true, .own = true}, {.own = true}});
+    return variants;
   }
 
   at::Tensor run(const at::Tensor& input, const GpuKernels& kernels) const {
@@ -225,7 +228,7 @@ class GpuNetwork : public TileNetwork {
       const ForwardStep& step = plan.steps[i];
       const at::Tensor& in = step.in == kInput ? x : images[static_cast<std::size_t>(step.in)];
       at::Tensor& to = step.out == kOutput ? out : images[static_cast<std::size_t>(step.out)];
-      take(i, step, kernels, in, to);
+      execute(i, step, kernels, in, to);
       if (step.in == kInput) x = at::Tensor();
       for (std::size_t b = 0; b < images.size(); ++b) {
         if (plan.buffers[b].last_step == static_cast<int>(i)) images[b] = at::Tensor();
@@ -234,50 +237,51 @@ class GpuNetwork : public TileNetwork {
     return out.to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
   }
 
-  /// Of the smallest input: all plans have the same steps.
+  /// The plan for the smallest input. Plans for all sizes have the same steps.
   ForwardPlan smallest_plan() const {
     return plan_forward(network_, geometry_.smallest_input, geometry_.smallest_input, 2);
   }
   ForwardStep step_of(std::size_t number) const { return smallest_plan().steps.at(number); }
 
-  /// A step that multiplies by weights.
+  /// Runs one step that has weights.
   at::Tensor run_step(std::size_t number, const at::Tensor& in, const GpuKernels& kernels) const {
     at::Tensor out;
-    take(number, step_of(number), kernels, in, out);
+    execute(number, step_of(number), kernels, in, out);
     return out;
   }
   const at::Tensor& weights_of(std::size_t number) const { return weights_.of(step_of(number).layer).weight; }
 
-  /// Pixels down, and across, that a step's output has less than its input.
-  std::int64_t lost_by(std::size_t number) const {
+  /// Difference between the sides of a step's input and output, in pixels.
+  std::int64_t lost_pixels(std::size_t number) const {
     const ForwardStep step = step_of(number);
     return step.kind == ForwardStep::Kind::convolution ? 2 - 2 * step.padding : 0;
   }
 
-  void take(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in,
-            at::Tensor& out) const {
+  void execute(std::size_t number, const ForwardStep& step, const GpuKernels& kernels, const at::Tensor& in,
+               at::Tensor& out) const {
     const bool ordered = kernels.ordered.contains(number);
     switch (step.kind) {
       case ForwardStep::Kind::convolution: {
-        const Layer& by = weights_.of(step.layer);
-        if (ordered && !(kernels.own && own_.can_convolve(in, by.weight, by.bias)))
-          out = ordered_.convolve(in, by.weight, by.bias, step.padding, step.padding, true);
+        const Layer& params = weights_.of(step.layer);
+        if (ordered && !(kernels.own && custom_.can_convolve(in, params.weight, params.bias)))
+          out = fixed_order_.convolve(in, params.weight, params.bias, step.padding, step.padding, true);
         else
-          out = gpu::convolve_and_rectify(own_, kernels, in, by.weight, by.bias, step.padding);
+          out = gpu::convolve_and_rectify(custom_, kernels, in, params.weight, params.bias, step.padding);
         return;
       }
       case ForwardStep::Kind::to_classes: {
-        const Layer& by = weights_.of(step.layer);
+        const Layer& params = weights_.of(step.layer);
         const std::int64_t classes = step.out_channels;
-        const bool own = kernels.own && own_.can_classify(in, by.weight.narrow(0, 0, classes),
-                                                          by.bias.narrow(0, 0, classes));
-        out = ordered && !own ? ordered_.convolve(in, by.weight, by.bias, 0, 0, false).narrow(1, 0, classes)
-                              : gpu::classify(own_, kernels, in, by.weight, by.bias, classes);
+        const bool custom = kernels.own && custom_.can_classify(in, params.weight.narrow(0, 0, classes),
+                                                                params.bias.narrow(0, 0, classes));
+        out = ordered && !custom
+                  ? fixed_order_.convolve(in, params.weight, params.bias, 0, 0, false).narrow(1, 0, classes)
+                  : gpu::classify(custom_, kernels, in, params.weight, params.bias, classes);
         return;
       }
       case ForwardStep::Kind::pooling:
-        if (kernels.own && own_.can_take(in))
-          out = own_.pool(in);
+        if (kernels.own && custom_.can_take(in))
+          out = custom_.pool(in);
         else
           out = kernels.maxima ? gpu::pool_by_maxima(in) : at::max_pool2d(in, 2);
         return;
@@ -288,12 +292,13 @@ class GpuNetwork : public TileNetwork {
         return;
       case ForwardStep::Kind::spread: {
         const Layer& up = weights_.of(step.layer);
-        const bool sees_before = up.weight.size(2) == 2;  // 2x2 taps of a 3x3 kernel see the pixel before
+        const bool reads_previous =
+            up.weight.size(2) == 2;  // 2x2 taps, from a 3x3 kernel, read the previous pixel
         if (ordered)
-          out = ordered_.convolve(in, up.weight, up.bias, sees_before ? 1 : 0, 0, false);
+          out = fixed_order_.convolve(in, up.weight, up.bias, reads_previous ? 1 : 0, 0, false);
         else
-          out = sees_before ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias)
-                            : gpu::product(in, up.weight, up.bias);
+          out = reads_previous ? at::conv2d(at::constant_pad_nd(in, {1, 0, 1, 0}), up.weight, up.bias)
+                               : gpu::product(in, up.weight, up.bias);
         return;
       }
       case ForwardStep::Kind::shuffle:
@@ -308,10 +313,11 @@ class GpuNetwork : public TileNetwork {
   Device device_;
   GpuNetworkOptions options_;
   std::optional<GpuKernels> kernels_;
-  std::optional<std::pair<std::int64_t, std::int64_t>> chosen_for_;  ///< height and width of the first input
-  Invariance invariance_;  ///< what is known of kernels that were chosen here
-  gpu::CustomKernels own_;
-  gpu::FixedOrderConvolution ordered_;
+  std::optional<std::pair<std::int64_t, std::int64_t>>
+      chosen_for_;         ///< height and width of the input of the choice
+  Invariance invariance_;  ///< of the chosen kernels, as tested
+  gpu::CustomKernels custom_;
+  gpu::FixedOrderConvolution fixed_order_;
   FoldedWeights weights_;
   RecordedPasses recorded_;
 };

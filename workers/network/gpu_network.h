@@ -10,26 +10,27 @@
 namespace tessera {
 
 struct GpuNetworkOptions {
-  /// Without them the first input decides (kernel_choice.h): the translation-invariant kernels are autotuned,
-  /// or chosen heuristically where results must be equal in every run (choose_algorithms).
+  /// Without a value, kernels are chosen for the first input (kernel_choice.h). Translation-invariant kernels
+  /// are autotuned, or chosen heuristically if results must be reproducible (choose_algorithms).
   std::optional<GpuKernels> kernels = std::nullopt;
   ExactTiles exact_tiles = ExactTiles::no;
-  /// How inputs of at most so many pixels, which come again and again, are recorded; empty: they are not.
+  /// Records the kernels for inputs of at most `recorded_pixels` pixels, to replay them for later inputs of
+  /// the same shape. Empty: nothing is recorded.
   KernelRecorder record = {};
   std::int64_t recorded_pixels = std::int64_t{1} << 20;
-  /// Starts the custom CUDA kernels; empty: LibTorch's kernels are used.
+  /// Launches the custom CUDA kernels. Empty: LibTorch's kernels are used.
   KernelLauncher launch = {};
-  bool hopper = false;  ///< those of hopper_kernels.cu, too
+  bool hopper = false;  ///< also use the kernels of hopper_kernels.cu
 };
 
-/// Whether `make_gpu_network` computes such a network.
+/// Whether `make_gpu_network` supports a network.
 bool gpu_supports(const NetworkDescription& network);
 
-/// A network for inference on a GPU: channels_last in the device's precision throughout, batch normalisation
-/// folded into the weights, up-convolution as a matrix product whose result goes straight into the
-/// concatenated image's place, beside the cropped copy; an image's memory is given back after its last use.
-/// On the CPU it is the same in plain kernels. Only where `gpu_supports`. Errors: as make_tile_network; Error
-/// where tiles cannot be exact and must be.
+/// Makes a network for inference on a GPU. Requires `gpu_supports`. All images are channels_last, in
+/// `precision`. Batch normalisation is folded into the weights. The up-convolution is a matrix product that
+/// is written into the concatenated image, beside the cropped copy. An image's memory is freed after its last
+/// use. On the CPU the network computes the same with LibTorch's kernels. Errors: as make_tile_network; Error
+/// if `exact_tiles` is yes and exact tiles are not possible.
 std::unique_ptr<TileNetwork> make_gpu_network(const Network& network, Precision precision,
                                               const Device& device, const GpuNetworkOptions& options = {});
 

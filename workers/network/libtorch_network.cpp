@@ -15,7 +15,7 @@ namespace {
 class LibTorchNetwork : public TileNetwork {
  public:
   LibTorchNetwork(const Network& network, Precision precision, const Device& device)
-      : network_(clone_network(network)), precision_(precision), on_(device.text()) {
+      : network_(clone_network(network)), precision_(precision), device_text_(device.text()) {
     const at::NoGradGuard no_grad;
     network_->eval();
     network_->to(torch_device(device), scalar_type(precision));
@@ -24,7 +24,9 @@ class LibTorchNetwork : public TileNetwork {
     }
   }
 
-  std::string text() const override { return fmt::format("LibTorch, {}, {}", name_of(precision_), on_); }
+  std::string text() const override {
+    return fmt::format("LibTorch, {}, {}", name_of(precision_), device_text_);
+  }
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
@@ -41,7 +43,7 @@ class LibTorchNetwork : public TileNetwork {
 
   std::shared_ptr<Network> network_;
   Precision precision_;
-  std::string on_;
+  std::string device_text_;
 };
 
 }  // namespace

@@ -20,8 +20,8 @@ namespace {
 using Kind = LayerDescription::Kind;
 using Role = TensorDescription::Role;
 
-/// The module of a layer: for "convs.0" module "0" of module "convs". Modules are made in the order of their
-/// first use, which is the order of parameters().
+/// The module of a layer: for "convs.0", module "0" of module "convs". Modules are created at their first
+/// use, which gives the order of parameters().
 torch::nn::Module& module_of(torch::nn::Module& root, const std::string& name) {
   const std::size_t dot = name.find('.');
   const std::string first = name.substr(0, dot);
@@ -41,7 +41,7 @@ at::Tensor initial(const TensorDescription& tensor) {
   return one ? at::ones(tensor.shape) : at::zeros(tensor.shape);
 }
 
-/// The middle of `skip`, as large as `like` (the paper's "copy and crop").
+/// The centre of `skip`, with the sides of `like` ("copy and crop" of Ronneberger et al. 2015).
 at::Tensor crop_to(at::Tensor skip, const at::Tensor& like) {
   for (std::int64_t axis = 2; axis < skip.dim(); ++axis)
     skip = skip.narrow(axis, (skip.size(axis) - like.size(axis)) / 2, like.size(axis));
@@ -93,14 +93,14 @@ at::Tensor Network::forward(const at::Tensor& images) {
 
 at::Tensor Network::run(std::size_t number, const std::vector<at::Tensor>& values) {
   const LayerDescription& layer = description_.layers[number];
-  Tensors& by = tensors_[number];
+  Tensors& tensors = tensors_[number];
   const auto first = static_cast<std::size_t>(layer.inputs.front());
   at::Tensor x = values[first];
   switch (layer.kind) {
     case Kind::convolution:
-      return convolve(layer, by, x);
+      return convolve(layer, tensors, x);
     case Kind::up_convolution:
-      return up_convolve(layer, by, x);
+      return up_convolve(layer, tensors, x);
     case Kind::max_pooling:
       return pool(layer, x);
     case Kind::crop_and_concatenation: {
@@ -108,13 +108,13 @@ at::Tensor Network::run(std::size_t number, const std::vector<at::Tensor>& value
       return at::cat({crop_to(x, second), second}, 1);
     }
     case Kind::batch_normalisation:
-      return normalise(by, x);
+      return normalise(tensors, x);
     case Kind::dropout:
       return drop(layer, x);
     case Kind::relu:
       break;
   }
-  // In place where nobody else reads the image, which then is a layer's own.
+  // In place if no other layer reads the image and the image is not the caller's input.
   return first > 0 && readers_[first] == 1 ? at::relu_(x) : at::relu(x);
 }
 
@@ -123,9 +123,10 @@ std::vector<std::int64_t> Network::along_axes(const Index3& of) const {
                                       : std::vector<std::int64_t>{of.z, of.y, of.x};
 }
 
-/// In the type of `x`, whatever that of the parameters: bfloat16 in training, which keeps float32 ones.
-at::Tensor Network::convolve(const LayerDescription& layer, const Tensors& by, const at::Tensor& x) const {
-  const at::Tensor weight = by.weight.to(x.scalar_type()), bias = by.bias.to(x.scalar_type());
+/// Computes in the type of `x`: training in bfloat16 keeps float32 parameters.
+at::Tensor Network::convolve(const LayerDescription& layer, const Tensors& tensors,
+                             const at::Tensor& x) const {
+  const at::Tensor weight = tensors.weight.to(x.scalar_type()), bias = tensors.bias.to(x.scalar_type());
   const Window& window = layer.window;
   const auto stride = along_axes(window.stride), padding = along_axes(window.padding),
              dilation = along_axes(window.dilation);
@@ -133,14 +134,15 @@ at::Tensor Network::convolve(const LayerDescription& layer, const Tensors& by, c
                                       : at::conv3d(x, weight, bias, stride, padding, dilation);
 }
 
-at::Tensor Network::up_convolve(const LayerDescription& layer, const Tensors& by, const at::Tensor& x) const {
-  const at::Tensor weight = by.weight.to(x.scalar_type()), bias = by.bias.to(x.scalar_type());
+at::Tensor Network::up_convolve(const LayerDescription& layer, const Tensors& tensors,
+                                const at::Tensor& x) const {
+  const at::Tensor weight = tensors.weight.to(x.scalar_type()), bias = tensors.bias.to(x.scalar_type());
   const bool plane = description_.dimensions == 2;
   const bool bfloat16_cpu = x.is_cpu() && x.scalar_type() == at::kBFloat16;
   const Index3 two{1, 2, 2};
   if (plane && layer.window.kernel == two && layer.window.stride == two && bfloat16_cpu) {
-    // LibTorch 1.13 has no bfloat16 transposed convolution on the CPU; each input pixel makes its own 2x2
-    // output pixels, so a 1x1 convolution to 4 times the channels and a shuffle are the same function.
+    // LibTorch 1.13 has no bfloat16 transposed convolution on the CPU. Each input pixel determines 2x2 output
+    // pixels, so a 1x1 convolution to 4 times the channels and a pixel shuffle compute the same.
     const std::int64_t filters = weight.size(1);
     const auto flat = weight.permute({1, 2, 3, 0}).reshape({4 * filters, weight.size(0), 1, 1});
     return at::pixel_shuffle(at::conv2d(x, flat, bias.repeat_interleave(4)), 2);
@@ -153,7 +155,7 @@ at::Tensor Network::up_convolve(const LayerDescription& layer, const Tensors& by
       bfloat16_cpu
           ? transposed(x.to(at::kFloat), weight.to(at::kFloat), bias.to(at::kFloat)).to(at::kBFloat16)
           : transposed(x, weight, bias);
-  // A 3x3 kernel leaves one row and one column too many; Keras' 'same' drops the last ones.
+  // A 3x3 kernel gives one extra row and column. Keras' 'same' padding drops the last ones.
   for (std::size_t axis = 0; axis < stride.size(); ++axis) {
     const auto dimension = static_cast<std::int64_t>(axis) + 2;
     y = y.narrow(dimension, 0, stride[axis] * x.size(dimension));
@@ -169,12 +171,12 @@ at::Tensor Network::pool(const LayerDescription& layer, const at::Tensor& x) con
                                       : at::max_pool3d(x, kernel, stride, padding, dilation);
 }
 
-/// Its means and deviations are of many values: in the parameters' type.
-at::Tensor Network::normalise(Tensors& by, const at::Tensor& x) {
-  if (is_training()) by.batches.add_(1);
-  const at::Tensor wide = x.to(by.weight.scalar_type());
-  return at::batch_norm(wide, by.weight, by.bias, by.mean, by.variance, is_training(), kBatchNormMomentum,
-                        kBatchNormEpsilon, at::globalContext().userEnabledCuDNN())
+/// Computes in the parameters' type, because means and variances sum many values.
+at::Tensor Network::normalise(Tensors& tensors, const at::Tensor& x) {
+  if (is_training()) tensors.batches.add_(1);
+  const at::Tensor wide = x.to(tensors.weight.scalar_type());
+  return at::batch_norm(wide, tensors.weight, tensors.bias, tensors.mean, tensors.variance, is_training(),
+                        kBatchNormMomentum, kBatchNormEpsilon, at::globalContext().userEnabledCuDNN())
       .to(x.scalar_type());
 }
 
@@ -186,9 +188,9 @@ at::Tensor Network::drop(const LayerDescription& layer, const at::Tensor& x) {
 
 namespace {
 
-/// A device's generator for dropout alone: a CUDA graph takes hold of the default one, and a recording that
-/// fails leaves that unusable. Made once, for LibTorch 1.13 never frees a clone, and never destroyed, for
-/// CUDA may end before.
+/// A device's generator that only dropout uses. A CUDA graph captures the default generator, and a failed
+/// capture leaves that generator unusable. Created once, because LibTorch 1.13 never frees a clone. Never
+/// destroyed, because CUDA may shut down first.
 at::Generator& dropout_generator(const at::Device& device) {
   static std::mutex mutex;
   static auto& made = *new std::map<std::pair<at::DeviceType, int>, at::Generator>();
@@ -198,7 +200,7 @@ at::Generator& dropout_generator(const at::Device& device) {
   return generator;
 }
 
-/// The incoming nodes of one neuron.
+/// The number of incoming nodes of one neuron (N in initialise_he).
 double incoming_nodes(const LayerDescription& layer) {
   const auto all =
       static_cast<double>(layer.in_channels) * static_cast<double>(volume_of(layer.window.kernel));

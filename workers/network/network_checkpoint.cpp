@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kPrefix = "network_";
 
-/// What a checkpoint holds of the options that its network was described by.
+/// The options of the network's description in a checkpoint.
 NetworkOptions stored_options(const Checkpoint& checkpoint) {
   NetworkOptions options;
   const std::string prefix = kPrefix;

@@ -11,23 +11,23 @@ namespace tessera {
 
 class Network;
 
-/// Where a checkpoint keeps the moving average of the weights, by parameter.
+/// Path prefix of the moving averages of the weights in a checkpoint. A parameter's name follows.
 inline constexpr const char* kAveragePrefix = "average/";
 bool has_average(const Checkpoint& checkpoint);
 
-/// The options of its description, weights and batch statistics into a checkpoint, and back. Reading runs no
-/// code of the file's.
+/// Stores the options of the network's description, its weights and its batch statistics in a checkpoint.
 void store_network(const Network& network, Checkpoint& checkpoint);
-/// The network that predicts: with averaged weights where the checkpoint holds an average, else those that
-/// were trained last. Errors: Error when an array is missing or of another shape.
+/// Loads the network for prediction. It has the averaged weights if the checkpoint contains an average, else
+/// the last trained weights. Loading runs no code from the file. `name` names the checkpoint in messages.
+/// Errors: Error if an array is missing or has another shape.
 std::shared_ptr<Network> load_network(const Checkpoint& checkpoint, const std::string& name);
-/// Only its description. Errors: Error.
+/// Loads only the description. Errors: Error if it is incomplete or not valid.
 NetworkDescription load_description(const Checkpoint& checkpoint, const std::string& name);
 
-/// A copy that shares nothing.
+/// A deep copy.
 std::shared_ptr<Network> clone_network(const Network& network);
 
-/// A new network with the paper's initialisation.
+/// A new network with the weights of initialise_he.
 std::shared_ptr<Network> make_network(const NetworkDescription& description, std::uint64_t seed);
 
 }  // namespace tessera

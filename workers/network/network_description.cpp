@@ -124,8 +124,8 @@ double forward_flop(const NetworkDescription& network, const Index3& input) {
   double flop = 0;
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const LayerDescription& layer = network.layers[i];
-    // A transposed convolution multiplies once for each tap and input voxel, a convolution for each output
-    // one.
+    // A transposed convolution multiplies once per tap and input voxel, a convolution once per tap and output
+    // voxel.
     const bool up = layer.kind == Kind::up_convolution;
     if (!up && layer.kind != Kind::convolution) continue;
     const Index3& voxels = up ? shapes[static_cast<std::size_t>(layer.inputs[0])] : shapes[i + 1];

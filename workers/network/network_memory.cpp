@@ -5,20 +5,21 @@
 namespace tessera {
 namespace {
 
-/// Bytes at the peak: a constant, so many per input voxel, and so many per input voxel and base filter of a
-/// U-Net with two convolutions per block. Fitted to tests/benchmarks/memory_model.cpp (docs/performance.md).
+/// Peak memory in bytes: constant + per_voxel * input voxels + per_voxel_and_filter * input voxels * base
+/// filters, for a U-Net with two convolutions per block. Fitted to tests/benchmarks/memory_model.cpp
+/// (docs/performance.md).
 struct MemoryModel {
   double constant, per_voxel, per_voxel_and_filter;
 };
 constexpr double kMiB = 1 << 20;
 constexpr MemoryModel kValidFloat32{0, 104, 13.6};
 constexpr MemoryModel kValidHalf{0, 180, 5.3};
-/// Its 3x3 transposed convolutions go through a matrix product with buffers of its own.
+/// The 3x3 transposed convolutions need extra buffers for a matrix product.
 constexpr MemoryModel kSame{80 * kMiB, 260, 16.2};
 constexpr MemoryModel kValidTraining{0, 600, 40};
 constexpr MemoryModel kSameTraining{0, 680, 102};
 
-/// Values per input voxel that the convolutions with neighbours make.
+/// Output values per input voxel of all convolutions, without 1x1 convolutions.
 double convolved_values(const NetworkDescription& network) {
   const std::vector<Index3> scales = value_scales(network);
   double values = 0;
@@ -31,10 +32,10 @@ double convolved_values(const NetworkDescription& network) {
 }
 
 std::int64_t evaluate(const MemoryModel& model, const NetworkDescription& network, const Index3& input) {
-  // Of the U-Nets that were measured, for each base filter: on levels 0 to 3 of both paths and on level 4,
-  // two convolutions to 2^level times the channels on 4^-level times the pixels.
+  // Values per base filter of the measured U-Nets. There are two convolutions on levels 0 to 3 of both paths
+  // and on level 4. A convolution on a level has 2^level times the channels and 4^-level times the pixels.
   constexpr double kValuesPerFilter = 2 * (2 * (1 + 0.5 + 0.25 + 0.125) + 0.0625);
-  // The fits have one channel in and two classes out; each further one is there twice in float32.
+  // The fits have one input channel and two classes. Each further one needs two float32 values per voxel.
   const auto more = static_cast<double>(8 * (std::max<std::int64_t>(0, network.in_channels - 1) +
                                              std::max<std::int64_t>(0, network.classes() - 2)));
   const double filters = convolved_values(network) / kValuesPerFilter;
@@ -56,7 +57,7 @@ std::int64_t inference_memory(const NetworkDescription& network, const Index3& i
 }
 
 std::int64_t training_memory(const NetworkDescription& network, const Index3& input) {
-  constexpr std::int64_t kBytesPerParameter = 16;  // itself, its gradient, two of the optimizer
+  constexpr std::int64_t kBytesPerParameter = 16;  // float32: parameter, gradient, two optimizer values
   return evaluate(is_valid(network) ? kValidTraining : kSameTraining, network, input) +
          kBytesPerParameter * parameter_count(network);
 }

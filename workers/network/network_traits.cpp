@@ -30,8 +30,8 @@ std::int64_t NetworkTraits::widest_layer() const {
 
 void require_class(const NetworkTraits& network, std::int64_t wanted) {
   if (wanted >= 0 && wanted < network.class_count()) return;
-  throw UsageError(fmt::format("class {} was asked for, but the network tells {} classes apart: 0 to {}",
-                               wanted, network.class_count(), network.class_count() - 1));
+  throw UsageError(fmt::format("class {} was requested, but the network has {} classes: 0 to {}", wanted,
+                               network.class_count(), network.class_count() - 1));
 }
 
 }  // namespace tessera

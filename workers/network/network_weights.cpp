@@ -27,14 +27,15 @@ FoldedWeights::Layer layer(const Tensors& tensors, const std::string& name) {
   return {tensors.at(name + ".weight"), tensors.at(name + ".bias")};
 }
 
-/// Kernel tap of a 3x3, stride 2 transposed convolution by which an output pixel of parity `p` sees the input
-/// pixel at `offset` (0: before, 1: its own): output 2i takes tap 0 of input i and tap 2 of input i - 1,
-/// output 2i + 1 takes tap 1 of input i. -1: none.
+/// Kernel tap of a 3x3, stride 2 transposed convolution that connects an output pixel to an input pixel.
+/// `parity` is that of the output pixel's index; `offset` 1 is input pixel i, 0 is the previous one. Output
+/// 2i uses tap 0 of input i and tap 2 of input i - 1. Output 2i + 1 uses tap 1 of input i. -1: no tap.
 int tap(int parity, int offset) {
   return parity == 1 ? (offset == 1 ? 1 : -1) : (offset == 1 ? 0 : 2);
 }
 
-/// (in, filters, k, k) of a transposed convolution as a plain one to 4 * filters channels.
+/// Converts the weights (in, filters, k, k) of a transposed convolution to a convolution with 4 * filters
+/// output channels.
 at::Tensor spread_weight(const at::Tensor& weight) {
   const std::int64_t in = weight.size(0), filters = weight.size(1);
   if (weight.size(2) == 2) return weight.permute({2, 3, 1, 0}).reshape({4 * filters, in, 1, 1}).contiguous();

@@ -2,7 +2,7 @@
 
 namespace tessera {
 
-/// Raw values v reach a network as (v - mean) / std, in the units of the file.
+/// A network's input is (v - mean) / std for raw values v. `mean` and `std` are in the units of the file.
 struct Normalisation {
   double mean = 0, std = 1;
 };

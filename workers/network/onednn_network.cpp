@@ -70,14 +70,14 @@ class OneDnnNetwork : public TileNetwork {
   }
 
   const Program& program_for(std::int64_t height, std::int64_t width) {
-    constexpr std::size_t kKept = 16;  // edge blocks have shapes of their own
+    constexpr std::size_t kMaxPrograms = 16;  // edge blocks have other shapes
     for (auto it = programs_.begin(); it != programs_.end(); ++it) {
       if (it->height == height && it->width == width) {
         programs_.splice(programs_.begin(), programs_, it);
         return programs_.front();
       }
     }
-    if (programs_.size() >= kKept) programs_.pop_back();
+    if (programs_.size() >= kMaxPrograms) programs_.pop_back();
     programs_.push_front(make_program(height, width));
     return programs_.front();
   }
@@ -140,7 +140,7 @@ class OneDnnNetwork : public TileNetwork {
         {});
   }
 
-  /// Primitives write to no source, so the input may be taken as writable.
+  /// The address of a buffer. Primitives do not write to a source, so the input may be non-const.
   static Where place(const Program& program, int buffer) {
     if (buffer == kInput) return {&Pointers::input, 0};
     if (buffer == kOutput) return {&Pointers::output, 0};
@@ -160,14 +160,14 @@ class OneDnnNetwork : public TileNetwork {
     const Where from = place(program, step.in);
     const std::int64_t run = step.in_channels / 4 * value_bytes(), pixel = step.out_channels * value_bytes();
     Where to = place(program, step.out);
-    to.offset += run;  // behind the copied half
+    to.offset += run;  // after the cropped half
     program.steps->add([=](const Pointers& pointers) {
       onednn::copy_shuffle(from.in(pointers), step.in_height, step.in_width, run, to.in(pointers), pixel,
                            false);
     });
   }
 
-  /// The weights in the layout that a primitive asks for, packed once for all programs.
+  /// The weights in the layout that a primitive requires, packed once for all programs.
   memory packed(const at::Tensor& weight, const memory::desc& wanted) {
     for (const auto& [source, held] : packed_) {
       if (source == weight.data_ptr() && held.get_desc() == wanted) return held;
@@ -187,7 +187,7 @@ class OneDnnNetwork : public TileNetwork {
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
   std::vector<std::pair<const void*, memory>> packed_;
-  std::list<Program> programs_;  // the most recently used first
+  std::list<Program> programs_;  // most recently used first
   onednn::Arena arena_;
 };
 

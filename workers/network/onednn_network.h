@@ -6,13 +6,13 @@
 
 namespace tessera {
 
-/// Whether `make_onednn_network` computes such a network, in float32 or bfloat16.
+/// Whether `make_onednn_network` supports a network in `precision`: float32 or bfloat16.
 bool onednn_supports(const NetworkDescription& network, Precision precision);
 
-/// A network on oneDNN's primitives: convolution, bias and ReLU in one pass, weights packed once, pooling
-/// without indices, the concatenation written in place, all activations in one piece of memory.
-/// Computes the same function as Network::forward in evaluation mode. CPU. Only where
-/// `onednn_supports`.
+/// Makes a network on oneDNN's primitives, for the CPU. Requires `onednn_supports`. It computes the same
+/// function as Network::forward in evaluation mode. Convolution, bias and ReLU are fused, weights are packed
+/// once, pooling writes no indices, and the concatenation is written in place. All activations are in one
+/// memory block. Errors: UsageError if the processor does not support `precision`.
 std::unique_ptr<TileNetwork> make_onednn_network(const Network& network, Precision precision);
 
 }  // namespace tessera

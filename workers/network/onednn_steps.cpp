@@ -27,14 +27,14 @@ std::byte* Arena::require(std::int64_t bytes) {
   const auto rounded = static_cast<std::size_t>(round_up(bytes, static_cast<std::int64_t>(kHugePage)));
   data_ = static_cast<std::byte*>(std::aligned_alloc(kHugePage, rounded));
   if (data_ == nullptr) throw std::bad_alloc();
-  ::madvise(data_, rounded, MADV_HUGEPAGE);  // fewer misses of the address cache; without it, only slower
+  ::madvise(data_, rounded, MADV_HUGEPAGE);  // fewer TLB misses; a failure costs only speed
   bytes_ = static_cast<std::int64_t>(rounded);
   return data_;
 }
 
 namespace {
 
-/// Copies `pixels` runs of `Bytes` bytes (0: `bytes`) from one stride to another.
+/// Copies `pixels` runs of `Bytes` bytes (0: of `bytes` bytes). Both strides are in bytes.
 template <int Bytes>
 void copy_runs(std::byte* to, std::int64_t to_stride, const std::byte* from, std::int64_t from_stride,
                std::int64_t pixels, std::int64_t bytes) {
@@ -44,7 +44,8 @@ void copy_runs(std::byte* to, std::int64_t to_stride, const std::byte* from, std
   }
 }
 
-/// The copy for runs of so many bytes: of a constant number the compiler makes a few moves.
+/// The copy function for runs of `bytes` bytes. For a constant size the compiler emits a few move
+/// instructions.
 auto copier(std::int64_t bytes) {
   switch (bytes) {
     case 16:

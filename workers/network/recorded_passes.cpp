@@ -8,8 +8,8 @@ namespace tessera {
 
 at::Tensor RecordedPasses::run(const at::Tensor& input,
                                const std::function<at::Tensor(const at::Tensor&)>& pass) {
-  constexpr std::size_t kKept = 4;  // each has memory of its own
-  constexpr std::int64_t kIdle = 256;
+  constexpr std::size_t kMaxRecordings = 4;  // each recording owns memory
+  constexpr std::int64_t kIdleCalls = 256;
   if (!record_) return pass(input);
   ++calls_;
   for (auto it = recorded_.begin(); it != recorded_.end(); ++it) {
@@ -18,11 +18,11 @@ at::Tensor RecordedPasses::run(const at::Tensor& input,
       return replay(input);
     }
   }
-  // Recording pays only for what comes again and again.
+  // Recording pays only for shapes that are used repeatedly.
   if (++seen_[input.sizes().vec()] < 2) return pass(input);
-  if (recorded_.size() >= kKept) {
-    // Rotated tiles of many shapes come in turns: none is to drive out what is in use.
-    if (calls_ - recorded_.back().last_call < kIdle) return pass(input);
+  if (recorded_.size() >= kMaxRecordings) {
+    // Rotated tiles have many shapes in alternation. A recording that is in use must not be evicted.
+    if (calls_ - recorded_.back().last_call < kIdleCalls) return pass(input);
     recorded_.pop_back();
   }
   recorded_.emplace_front();
@@ -33,7 +33,7 @@ at::Tensor RecordedPasses::run(const at::Tensor& input,
     return replay(input);
   } catch (const c10::Error& error) {
     spdlog::warn(
-        "{}: kernels cannot be recorded for an input of {} x {} pixels, and are started one by one: {}",
+        "{}: cannot record the kernels for an input of {} x {} pixels, so they are launched one by one: {}",
         device_, input.size(2), input.size(3), error.what_without_backtrace());
   }
   recorded_.clear();

@@ -14,16 +14,17 @@
 
 namespace tessera {
 
-/// Forward passes of one network, each recorded for one shape of input when it comes again, and replayed from
-/// then on. Not thread-safe.
+/// Records the forward passes of one network and replays them. A pass is recorded when its input shape occurs
+/// for the second time. Not thread-safe.
 class RecordedPasses {
  public:
-  /// `record` empty: nothing is recorded. `device`, for messages.
+  /// With an empty `record` nothing is recorded. `device` is the device's name in messages.
   RecordedPasses(KernelRecorder record, std::string device)
       : record_(std::move(record)), device_(std::move(device)) {}
 
-  /// What `pass` computes of `input`, replayed where it has been recorded. `pass` waits for nothing and draws
-  /// nothing. A recording that fails is the last one. Errors: those of `pass`.
+  /// Returns `pass(input)`, by a replay if the pass is recorded for this shape. `pass` must neither
+  /// synchronise nor draw random numbers. After a failed recording nothing more is recorded. Errors: those of
+  /// `pass`.
   at::Tensor run(const at::Tensor& input, const std::function<at::Tensor(const at::Tensor&)>& pass);
 
  private:
@@ -36,8 +37,9 @@ class RecordedPasses {
 
   KernelRecorder record_;
   std::string device_;
-  std::list<Recorded> recorded_;                            ///< the most recently used first
-  std::map<std::vector<std::int64_t>, std::int64_t> seen_;  ///< how often, by shape, before it was recorded
+  std::list<Recorded> recorded_;  ///< most recently used first
+  std::map<std::vector<std::int64_t>, std::int64_t>
+      seen_;  ///< number of calls before the recording, by input shape
   std::int64_t calls_ = 0;
 };
 

@@ -34,7 +34,8 @@ void copy_array(const Checkpoint& checkpoint, const std::string& path, at::Tenso
     throw Error(fmt::format("{}: the array {} has the shape ({}), not ({})", name, path,
                             fmt::join(array.shape, ", "), fmt::join(tensor.sizes().vec(), ", ")));
   }
-  auto* bytes = const_cast<std::byte*>(array.bytes.data());  // from_blob takes no const; nothing writes to it
+  auto* bytes =
+      const_cast<std::byte*>(array.bytes.data());  // from_blob has no const overload; nothing writes to it
   tensor.copy_(at::from_blob(bytes, tensor.sizes(), whole ? at::kLong : at::kFloat));
 }
 

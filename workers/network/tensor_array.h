@@ -8,11 +8,11 @@
 
 namespace tessera {
 
-/// A float32 or int64 tensor, on any device, as an array of a checkpoint.
+/// Converts a float32 or int64 tensor, on any device, to an array of a checkpoint.
 CheckpointArray array_of(const at::Tensor& tensor);
 
-/// Copies the array `path` of a checkpoint into `tensor`. Errors: Error when it is missing, of another shape
-/// or of another type; `name` names the checkpoint.
+/// Copies the array `path` of a checkpoint into `tensor`. `name` names the checkpoint in messages. Errors:
+/// Error if the array is missing or has another shape or type.
 void copy_array(const Checkpoint& checkpoint, const std::string& path, at::Tensor& tensor,
                 const std::string& name);
 

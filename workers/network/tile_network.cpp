@@ -48,13 +48,13 @@ std::int64_t tile_memory(const NetworkDescription& network, std::int64_t height,
     return inference_memory(network, {1, height, width}, value_bytes);
   const std::int64_t planned = plan_forward(network, height, width, value_bytes).bytes;
   if (cuda) {
-    // Beside the activations: what cuDNN's convolutions use, the allocator's rounding, input and
+    // In addition to the activations: cuDNN's workspace, the allocator's rounding, and the input and
     // probabilities in float32.
     constexpr std::int64_t kWorkspace = std::int64_t{512} << 20;
     return planned + planned / 4 + kWorkspace + pixels * 4 * (network.in_channels + 3 * classes);
   }
-  // Beside the activations: the primitives' scratch memory; the input as float32 and in the engine's type;
-  // logits, and the probabilities made of them.
+  // In addition to the activations: the primitives' scratch memory, the input as float32 and in the engine's
+  // type, logits and probabilities.
   constexpr std::int64_t kConstant = std::int64_t{3} << 20;
   const std::int64_t per_pixel = network.in_channels * (4 + value_bytes) + classes * 4 + 4;
   return planned + pixels * per_pixel + kConstant;

@@ -14,48 +14,49 @@ namespace tessera {
 
 class Network;
 
-/// What is known of a network's logits, bit for bit.
+/// Properties of a network's logits that hold bit for bit. False: not known.
 struct Invariance {
-  bool translation = false;  ///< a pixel's do not depend on where it is in an input
-  bool shape = false;        ///< nor on the input's height and width
+  bool translation = false;  ///< logits do not depend on the pixel's position in the input
+  bool shape = false;        ///< logits do not depend on the input's height and width
 };
 
-/// A network made ready to predict on one device in one precision: no gradients, no batch statistics, no
-/// dropout. Not thread-safe.
+/// A network for prediction on one device in one precision: without gradients, batch statistics and dropout.
+/// Not thread-safe.
 class TileNetwork {
  public:
   virtual ~TileNetwork() = default;
-  /// Logits, float32 (1, classes, h', w'), of an input, float32 (1, channels, h, w), both on the network's
-  /// device. h and w are legal sides. The result is the caller's. Errors: OutOfMemory, Error.
+  /// Computes logits, float32 (1, classes, h', w'), from an input, float32 (1, channels, h, w). Both are on
+  /// the network's device. h and w must be legal sides. The caller owns the result. Errors: OutOfMemory,
+  /// Error.
   virtual at::Tensor logits(const at::Tensor& input) = 0;
-  /// Which engine this is, such as "oneDNN 2.6, bfloat16".
+  /// The engine and its precision, such as "oneDNN 2.6, bfloat16".
   virtual std::string text() const = 0;
-  /// Engines that choose their kernels by the first input know it after that.
+  /// Engines that choose their kernels for the first input set it at that time.
   virtual Invariance invariance() const { return {}; }
 };
 
-/// Whether `make_tile_network` runs on oneDNN on the CPU itself in this build.
+/// Whether this build has the oneDNN engine for the CPU.
 bool has_onednn_engine();
 
-/// The fastest engine of this build that supports the network on `device`: on the CPU oneDNN's fused
-/// primitives, on a GPU LibTorch's kernels as gpu_network.h arranges them, else LibTorch's own operators.
-/// `network` is copied, not changed. Errors: UsageError for a precision that the device lacks; Error for
-/// exact tiles that it cannot make.
+/// Makes the fastest engine of this build that supports the network on `device`. This is make_onednn_network
+/// on the CPU, make_gpu_network on a GPU, else make_libtorch_network. `network` is copied. Errors: UsageError
+/// if the device does not support the precision; Error if it does not support exact tiles and they are
+/// required.
 std::unique_ptr<TileNetwork> make_tile_network(const Network& network, Precision precision,
                                                const Device& device,
                                                ExactTiles exact_tiles = ExactTiles::automatic);
 
-/// The same network in float32 for a comparison. It is ready at once, because no kernels are autotuned.
+/// The same network in float32 as a reference. It needs no warm-up, because no kernels are autotuned.
 std::unique_ptr<TileNetwork> make_reference_network(const Network& network, const Device& device);
 
-/// LibTorch's own operators, on any device: the engine where there is no other, and what others are compared
-/// with. Any description. Errors: UsageError for a precision that the device lacks.
+/// Makes a network on LibTorch's operators, for any device and any description. It is the fallback engine and
+/// the reference in tests. Errors: UsageError if the device does not support the precision.
 std::unique_ptr<TileNetwork> make_libtorch_network(const Network& network, Precision precision,
                                                    const Device& device);
 
-/// Bytes beside the weights that `make_tile_network`'s engine needs at its peak for one input of `height` x
-/// `width`, exact for oneDNN, a fitted model for LibTorch (docs/performance.md), and on a GPU (`cuda`) the
-/// planned activations with room for cuDNN's workspace.
+/// Peak memory in bytes of the engine of `make_tile_network` for one input of `height` x `width` pixels,
+/// without the weights. It is exact for oneDNN and a fitted model for LibTorch (docs/performance.md). On a
+/// GPU (`cuda`) it is the planned activations plus an allowance for cuDNN's workspace.
 std::int64_t tile_memory(const NetworkDescription& network, std::int64_t height, std::int64_t width,
                          Precision precision, bool cuda);
 

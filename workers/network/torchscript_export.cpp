@@ -14,21 +14,21 @@
 namespace tessera {
 namespace {
 
-/// TorchScript attributes have no dots in their names.
+/// Replaces dots, which TorchScript does not allow in attribute names.
 std::string attribute_name(std::string name) {
   std::replace(name.begin(), name.end(), '.', '_');
   return name;
 }
 
-/// Writes forward(), layer by layer. A value is `x` while only the next layer reads it, else `v` and its
-/// number.
+/// Writes the text of forward(), one layer after another. The variable of a value is `x` if only the next
+/// layer reads it, else `v` and the value's index.
 class ForwardText {
  public:
   explicit ForwardText(const NetworkDescription& network) : network_(network) {}
 
   std::string text() {
     text_ = "def forward(self, x):\n";
-    if (!is_running(0)) text_ += "    v0 = x\n";
+    if (!only_next_reads(0)) text_ += "    v0 = x\n";
     for (std::size_t i = 0; i < network_.layers.size(); ++i)
       add(static_cast<int>(i));
     return text_ +
@@ -80,7 +80,7 @@ class ForwardText {
         if (x != "x") text_ += fmt::format("    x = {}\n", x);
         break;
     }
-    if (!is_running(number + 1)) text_ += fmt::format("    v{} = x\n", number + 1);
+    if (!only_next_reads(number + 1)) text_ += fmt::format("    v{} = x\n", number + 1);
   }
 
   void add_concatenation(const std::string& skip, const std::string& x) {
@@ -92,12 +92,12 @@ class ForwardText {
     text_ += fmt::format("    x = torch.cat([s, {}], 1)\n", x);
   }
 
-  /// Whether no other layer than the next one reads a value.
-  bool is_running(int value) const {
+  /// Whether only the next layer reads a value.
+  bool only_next_reads(int value) const {
     const std::vector<int> readers = network_.readers_of(value);
     return std::all_of(readers.begin(), readers.end(), [&](int reader) { return reader == value; });
   }
-  /// Layer n makes value n + 1: the value just made, or the input, is `x`.
+  /// The variable of a value in layer `reader`. The previous layer's output, or the input, is `x`.
   static std::string name_of(int value, int reader) {
     return value == reader ? std::string("x") : fmt::format("v{}", value);
   }

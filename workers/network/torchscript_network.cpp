@@ -24,7 +24,7 @@
 namespace tessera {
 namespace {
 
-/// Lets LibTorch read a file's bytes where they are.
+/// Lets LibTorch read a file's bytes without a copy.
 class BytesInMemory : public caffe2::serialize::ReadAdapterInterface {
  public:
   explicit BytesInMemory(std::shared_ptr<const std::vector<std::byte>> bytes) : bytes_(std::move(bytes)) {}
@@ -69,7 +69,7 @@ class TorchScriptNetwork : public TileNetwork {
 
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
-    const at::Tensor answer = named_out_of_memory(input, [&]() -> at::Tensor {
+    const at::Tensor output = named_out_of_memory(input, [&]() -> at::Tensor {
       try {
         const c10::IValue value = module_.forward({input.to(type_)});
         return value.isTensor() ? value.toTensor().to(at::kFloat) : at::Tensor();
@@ -82,11 +82,10 @@ class TorchScriptNetwork : public TileNetwork {
                                 input.size(3), error.what()));
       }
     });
-    if (!answer.defined() || answer.dim() != 4 || answer.size(0) != 1) {
-      throw Error(fmt::format(
-          "{} answers with something else than a tensor of 4 dimensions (1, classes, h, w)", name_));
+    if (!output.defined() || output.dim() != 4 || output.size(0) != 1) {
+      throw Error(fmt::format("the output of {} is not a tensor of 4 dimensions (1, classes, h, w)", name_));
     }
-    return answer;
+    return output;
   }
 
  private:
@@ -106,31 +105,31 @@ std::int64_t peak_memory() {
   return 0;
 }
 
-/// Whether an input of this side gives an answer of the declared size.
-bool answers_well(TileNetwork& network, const TorchScriptModel& model, std::int64_t side,
-                  at::Tensor* answer) {
+/// Whether the output for an input of this side has the declared size. Sets `output`.
+bool has_declared_size(TileNetwork& network, const TorchScriptModel& model, std::int64_t side,
+                       at::Tensor* output) {
   const std::int64_t expected = model.padding == Padding::valid ? side - 2 * model.margin : side;
   try {
     auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
-    *answer = network.logits(at::normal(0.0, 1.0, {1, model.in_channels, side, side}, generator));
+    *output = network.logits(at::normal(0.0, 1.0, {1, model.in_channels, side, side}, generator));
   } catch (const c10::Error&) {
-    return false;  // not a size it takes
+    return false;  // the network does not support this size
   } catch (const Error&) {
     return false;
   }
-  return answer->size(2) == expected && answer->size(3) == expected;
+  return output->size(2) == expected && output->size(3) == expected;
 }
 
-at::Tensor probability_of(const at::Tensor& answer, Activation activation) {
-  if (activation == Activation::none) return answer;
-  return activation == Activation::sigmoid ? at::sigmoid(answer) : at::softmax(answer, 1);
+at::Tensor probability_of(const at::Tensor& output, Activation activation) {
+  if (activation == Activation::none) return output;
+  return activation == Activation::sigmoid ? at::sigmoid(output) : at::softmax(output, 1);
 }
 
 }  // namespace
 
 TorchScriptFile read_torchscript_file(const std::filesystem::path& name) {
   if (!std::filesystem::exists(name))
-    throw Error(fmt::format("model.torchscript: there is no {}", name.string()));
+    throw Error(fmt::format("model.torchscript: {} does not exist", name.string()));
   return {name, std::make_shared<const std::vector<std::byte>>(read_file_bytes(name))};
 }
 
@@ -160,7 +159,8 @@ std::optional<TorchScriptFacts> read_torchscript_facts(const TorchScriptFile& fi
     facts.by_volume = json.value("by_volume", false);
     return facts;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: what it says of itself is damaged: {}", file.name.string(), error.what()));
+    throw Error(fmt::format("{}: the record tessera.json in the file is damaged: {}", file.name.string(),
+                            error.what()));
   }
 }
 
@@ -176,38 +176,38 @@ TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {
   geometry.alignment = model.alignment;
   geometry.margin = round_up(model.margin, model.padding == Padding::same ? model.alignment : 1);
   const std::int64_t first = round_up(2 * model.margin + 4 * model.alignment, model.alignment);
-  at::Tensor answer, larger;
+  at::Tensor output, larger;
   std::int64_t remainder = 0;
-  while (remainder < model.alignment && !answers_well(network, model, first + remainder, &answer))
+  while (remainder < model.alignment && !has_declared_size(network, model, first + remainder, &output))
     ++remainder;
   if (remainder == model.alignment) {
     const std::string got =
-        answer.defined() ? fmt::format("{} x {}", answer.size(2), answer.size(3)) : "an error";
-    throw UsageError(
-        fmt::format("{}: no input of {} to {} pixels gives the answer that a {} network with a margin of {} "
-                    "would; the last gave {}: "
-                    "correct model.margin, model.alignment or model.padding",
-                    model.file.name.string(), first, first + remainder - 1,
-                    model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
+        output.defined() ? fmt::format("{} x {}", output.size(2), output.size(3)) : "an error";
+    throw UsageError(fmt::format(
+        "{}: no input of {} to {} pixels gives the output size of a {} network with a margin of {} "
+        "would; the last gave {}: "
+        "correct model.margin, model.alignment or model.padding",
+        model.file.name.string(), first, first + remainder - 1,
+        model.padding == Padding::valid ? "valid" : "'same'", model.margin, got));
   }
-  if (answer.size(1) != model.classes) {
-    throw UsageError(fmt::format("{} answers with {} classes, model.classes says {}",
-                                 model.file.name.string(), answer.size(1), model.classes));
+  if (output.size(1) != model.classes) {
+    throw UsageError(fmt::format("{} has {} output classes, but model.classes is {}",
+                                 model.file.name.string(), output.size(1), model.classes));
   }
   geometry.side_remainder = remainder;
   geometry.smallest_input = remainder == 0 ? model.alignment : remainder;
   while (geometry.smallest_input <= 2 * geometry.margin)
     geometry.smallest_input += model.alignment;
 
-  // The same place seen by a larger tile, one step of the alignment more on every side.
+  // The same pixels in a larger tile, which is wider by the alignment on every side.
   const std::int64_t side = first + remainder, grown = side + 2 * model.alignment;
   auto generator = at::make_generator<at::CPUGeneratorImpl>(11);
   const at::Tensor x = at::normal(0.0, 1.0, {1, model.in_channels, grown, grown}, generator);
-  std::ofstream("/proc/self/clear_refs") << "5";  // the peak counts from here on, where the system allows it
+  std::ofstream("/proc/self/clear_refs") << "5";  // resets the peak, if the system allows it
   const std::int64_t before = peak_memory();
   larger = probability_of(network.logits(x), model.activation);
   const double used = static_cast<double>(peak_memory() - before) / static_cast<double>(grown * grown);
-  // Rounded up to a power of two, so that it is the same at every start.
+  // Rounded up to a power of two, so that the value is reproducible.
   probe.traits.bytes_per_pixel =
       static_cast<double>(std::bit_ceil(static_cast<std::uint64_t>(std::max(used, 256.0))));
   const at::Tensor smaller = probability_of(

@@ -8,7 +8,7 @@
 namespace tessera {
 namespace {
 
-/// No constant: what is the same everywhere shows nothing.
+/// A varying pattern in [-1, 1]. A constant image would hide a dependence on the position.
 at::Tensor pattern_like(const at::Tensor& like) {
   const at::Tensor numbers = at::arange(like.numel(), at::TensorOptions(at::kLong).device(like.device()));
   return ((numbers * 7919).remainder(1009).to(at::kFloat) / 504.5 - 1).reshape(like.sizes());
@@ -20,7 +20,7 @@ std::optional<bool> is_translation_invariant(const NetworkGeometry& geometry, co
                                              const std::function<at::Tensor(const at::Tensor&)>& run) {
   const at::Tensor pattern = pattern_like(like), here = run(pattern);
   if (!here.isfinite().all().item<bool>()) return std::nullopt;
-  // Where zeros around the input can be seen a pixel depends on its place.
+  // Near the border a pixel depends on the zero padding, and so on its position.
   const std::int64_t border = geometry.padding == Padding::same ? geometry.margin : 0;
   constexpr std::array<std::int64_t, 3> kSteps = {1, 3, 10};
   bool compared = false;
@@ -48,8 +48,8 @@ std::optional<bool> is_shape_invariant(const NetworkGeometry& geometry, const at
   if ((height == like.size(2) && width == like.size(3)) || !whole.isfinite().all().item<bool>())
     return std::nullopt;
   const at::Tensor part = run(pattern.narrow(2, 0, height).narrow(3, 0, width).contiguous());
-  // Below and to the right the smaller input has zeros where the larger one has pixels; above and to the left
-  // both have zeros.
+  // Below and to the right, the smaller input has zero padding where the larger input has pixels. Above and
+  // to the left, both have zero padding.
   const std::int64_t border = geometry.padding == Padding::same ? geometry.margin : 0;
   const std::int64_t rows = part.size(2) - border, columns = part.size(3) - border;
   if (rows <= 0 || columns <= 0) return std::nullopt;
@@ -76,8 +76,8 @@ std::optional<bool> is_layer_translation_invariant(const LayerInput& input, std:
                                                    std::int64_t border,
                                                    const std::function<at::Tensor(const at::Tensor&)>& run) {
   constexpr std::array<std::int64_t, 2> kPeriods = {
-      7, 3};  // steps; of no common divisor with each other and the powers of 2 of kernels
-  constexpr std::int64_t kAtOnce = std::int64_t{1} << 24;  // values that are compared
+      7, 3};  // steps; coprime to each other and to the powers of 2 in kernels
+  constexpr std::int64_t kValuesAtOnce = std::int64_t{1} << 24;  // values compared in one operation
   bool compared = false;
   for (const std::int64_t steps : kPeriods) {
     const std::int64_t period = steps * step;
@@ -87,7 +87,7 @@ std::optional<bool> is_layer_translation_invariant(const LayerInput& input, std:
     const std::int64_t height = out.size(2), width = out.size(3);
     if (height <= period || width <= period) continue;
     const std::int64_t rows_at_once =
-        std::max<std::int64_t>(1, kAtOnce / (out.size(0) * out.size(1) * width));
+        std::max<std::int64_t>(1, kValuesAtOnce / (out.size(0) * out.size(1) * width));
     for (std::int64_t y = 0; y < height; y += rows_at_once) {
       const at::Tensor rows = out.narrow(2, y, std::min(rows_at_once, height - y));
       if (!rows.isfinite().all().item<bool>()) return std::nullopt;

@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-/// Every whole-number option by its name in checkpoints: one list for storing, loading and comparing.
+/// Calls `f` with each integer option and its name in checkpoints: one list to store, load and compare.
 template <class Options, class Function>
 void for_each_option(Options& o, Function&& f) {
   f("in_channels", o.in_channels);
@@ -33,7 +33,7 @@ class UNetLayers {
     int x = 0;
     for (int level = 0; level <= options_.depth; ++level) {
       x = block(x, level);
-      // The authors' network drops after the blocks of the two deepest levels, before pooling and copying.
+      // The authors' network has dropout after the blocks of the two deepest levels, before pooling and crop.
       if (!at_every_level && level >= options_.depth - 1) x = network_.dropout(x, options_.dropout);
       if (level == options_.depth) break;
       skips.push_back(x);
@@ -107,7 +107,7 @@ NetworkDescription describe_stored_unet(const NetworkOptions& stored, const std:
   for_each_option(options, [&]<class T>(const char* option, T& value) {
     const auto found = stored.counts.find(option);
     if (found == stored.counts.end())
-      throw Error(fmt::format("{} does not say its network's {}", name, option));
+      throw Error(fmt::format("{} does not contain its network's option {}", name, option));
     value = static_cast<T>(found->second);
   });
   const auto dropout = stored.numbers.find("dropout");
@@ -116,7 +116,7 @@ NetworkDescription describe_stored_unet(const NetworkOptions& stored, const std:
                     options.depth > 0 && options.depth <= 8 && options.block_convs > 0 &&
                     options.block_convs <= 8 && (options.up_kernel == 2 || options.up_kernel == 3) &&
                     options.base_filters <= 1024;
-  if (!sane) throw Error(name + " describes no network that could exist");
+  if (!sane) throw Error(name + ": the options of its network are out of range");
   return describe_unet(options);
 }
 

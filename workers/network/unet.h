@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// Where dropout sits.
+/// The position of dropout in the network.
 enum class DropoutPlace {
   end_of_contraction,  ///< after the blocks of the two deepest levels (Ronneberger et al. 2015)
   every_level,         ///< after every pooling and every concatenation (Keras style)
@@ -15,9 +15,9 @@ enum class DropoutPlace {
 
 /// A 2-D U-Net. The defaults are the network of Ronneberger, Fischer and Brox 2015.
 struct UNetOptions {
-  std::int64_t in_channels = 1;    ///< channels of the raw volume times the sections seen at once
+  std::int64_t in_channels = 1;    ///< channels of the raw volume times the number of input sections
   std::int64_t classes = 2;        ///< 1: sigmoid; 2 or more: soft-max
-  std::int64_t base_filters = 64;  ///< of the first level; doubled at each pooling
+  std::int64_t base_filters = 64;  ///< filters of the first level, doubled at each pooling
   int depth = 4;                   ///< number of poolings
   Padding padding = Padding::valid;
   bool batch_norm = false;
@@ -26,7 +26,7 @@ struct UNetOptions {
   double dropout = 0.5;
   DropoutPlace dropout_place = DropoutPlace::end_of_contraction;
 
-  /// describe_unet().
+  /// Converts by describe_unet().
   operator NetworkDescription() const;  // NOLINT(google-explicit-constructor): the options say it all
 };
 
@@ -35,13 +35,13 @@ UNetOptions unet2015_options();
 /// 'same' padding, batch normalisation, 16 filters, sigmoid: 2,164,305 parameters with batch statistics.
 UNetOptions keras_same_options();
 
-/// The layers of a U-Net: two paths of blocks of 3x3 convolutions with ReLU, 2x2 max pooling between those of
-/// the first, up-convolution and a copy of the first path's image before those of the second, and a 1x1
-/// convolution to the classes.
+/// The layers of a U-Net. The contracting path has blocks of 3x3 convolutions with ReLU, with 2x2 max pooling
+/// between them. The expanding path has the same blocks, each after an up-convolution and a concatenation
+/// with the cropped image of the contracting path. The last layer is a 1x1 convolution to the classes.
 NetworkDescription describe_unet(const UNetOptions& options);
 
-/// The U-Net of such options, as `NetworkDescription::options` has them, which the file `name` holds. Errors:
-/// Error where one is missing, or they describe no network that could exist.
+/// The U-Net of stored options (`NetworkDescription::options`) from the file `name`. Errors: Error if an
+/// option is missing or out of range.
 NetworkDescription describe_stored_unet(const NetworkOptions& stored, const std::string& name);
 
 }  // namespace tessera

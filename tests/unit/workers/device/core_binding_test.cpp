@@ -31,7 +31,7 @@ TEST(CpuTopology, KnowsNumaNodesAndCores) {
   }
 }
 
-TEST(CpuTopology, WithoutHardwareThreadsACoreIsACpu) {
+TEST(CpuTopology, WithoutHardwareThreadsEachCoreIsOneCpu) {
   const std::vector<Cpu> cpus = CpuTopology::synthetic("pack:1 [numa] core:6 pu:1").cpus();
   ASSERT_EQ(cpus.size(), 6U);
   for (const Cpu& cpu : cpus) {
@@ -74,13 +74,13 @@ TEST(CpuShare, KeepsNumaNodesAndCoresWhole) {
   EXPECT_EQ(share_text(two_sockets(), 8, 7), "7,15");
 }
 
-TEST(CpuShare, FollowsNumaNodesWhoseNumbersAlternate) {
+TEST(CpuShare, SupportsNumaNodesWithAlternatingNumbers) {
   const std::vector<Cpu> cpus = CpuTopology::synthetic("pack:2 [numa] core:2 pu:1(indexes=0,2,1,3)").cpus();
   EXPECT_EQ(share_text(cpus, 2, 0), "0,2");
   EXPECT_EQ(share_text(cpus, 2, 1), "1,3");
 }
 
-TEST(CpuShare, IsEmptyWhereThereAreMoreWorkers) {
+TEST(CpuShare, IsEmptyForExcessWorkers) {
   EXPECT_TRUE(share_of_cpus(two_sockets(), 17, 0).empty());
 }
 
@@ -89,7 +89,7 @@ TEST(Binding, HoldsForThreadsStartedLater) {
   const std::vector<Cpu> cpus = topology.allowed_cpus();
   ASSERT_FALSE(cpus.empty());
   std::vector<Cpu> after;
-  std::thread([&] {  // a thread of its own: the others of this program keep theirs
+  std::thread([&] {  // a separate thread, because the binding of the other threads must not change
     if (!topology.bind({cpus.back().id})) return;
     std::thread([&] { after = topology.allowed_cpus(); }).join();
   })

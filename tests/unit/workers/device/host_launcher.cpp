@@ -21,7 +21,7 @@
 namespace tessera::testing {
 namespace {
 
-// What CUDA C++ has in addition to C++.
+// The extensions of CUDA C++ to C++.
 struct Place {
   unsigned int x = 0, y = 0;
 };
@@ -47,10 +47,10 @@ float __fmaf_rn(float a, float b, float c) {
 #include "workers/kernels/device_kernels.cu"
 #include "workers/kernels/sample_kernels.cu"
 
-/// Ends the program where a GPU would fail. No exception may leave a thread of BlockOfThreads.
-void require(bool condition, const char* otherwise) {
+/// Ends the program with a message where a GPU would fail. A thread of BlockOfThreads must not throw.
+void require(bool condition, const char* message) {
   if (condition) return;
-  std::fprintf(stderr, "%s\n", otherwise);
+  std::fprintf(stderr, "%s\n", message);
   std::abort();
 }
 
@@ -58,7 +58,7 @@ void require_vector(const void* place) {
   require(reinterpret_cast<std::uintptr_t>(place) % 16 == 0, "a 16-byte access is not aligned");
 }
 
-/// A thread's copies to shared memory that have started.
+/// Copies to shared memory that a thread has started.
 struct Copies {
   struct Copy {
     void* to;
@@ -86,7 +86,7 @@ struct Matrix {
   }
 };
 
-/// A thread's part of its warpgroup's products that have started.
+/// A thread's part of the matrix products that its warpgroup has started.
 struct Products {
   struct Product {
     float* sums;
@@ -114,7 +114,7 @@ struct Block {
     std::array<unsigned int, 2> filters = {};
     std::array<const char*, 2> matrices = {};
   };
-  // Two buffers in turn: a thread may show the next arguments while others still read these.
+  // Two alternating buffers: a thread may write its next arguments while other threads still read these.
   std::array<std::array<Shown, kKernelThreads>, 2> shown{};
   std::array<unsigned int, kKernelThreads> turns{};
 
@@ -167,7 +167,7 @@ void end_step() {
 template <int kNewest>
 void wait_for_copies() {
   auto& steps = block().copies[threadIdx.x].steps;
-  while (steps.size() > kNewest + 1) {  // the last one is still open
+  while (steps.size() > kNewest + 1) {  // the last one is not committed
     std::ranges::for_each(steps.front(), copy);
     steps.erase(steps.begin());
   }
@@ -231,7 +231,7 @@ void multiply(Float16, float (&sums)[4], const unsigned int (&pixels)[4], unsign
 #include "workers/kernels/convolution_kernels.cu"
 
 constexpr std::size_t kSharedVectors =
-    (std::size_t{227} << 10) / 16;  // the most that a block has on a Hopper GPU
+    (std::size_t{227} << 10) / 16;  // the maximum per block on a Hopper GPU
 alignas(1024) Vector shared_memory[kSharedVectors];
 #define TESSERA_SHARED(name) Vector* const name = shared_memory
 
@@ -311,13 +311,13 @@ void run_apart(const std::string& name, std::span<void*> arguments) {
     call(name, arguments);
 }
 
-/// The content behind the shared memory that a block requested.
-constexpr unsigned int kBehind = 0x7fc07fc0U;  // two NaN in bfloat16
+/// The guard value after the shared memory that a block requested.
+constexpr unsigned int kGuard = 0x7fc07fc0U;  // two NaN in bfloat16
 
 void run_together(const std::string& name, std::span<void*> arguments, std::size_t shared_vectors,
                   HostThreads how) {
   require(shared_vectors <= kSharedVectors, "a block requests too much shared memory");
-  std::ranges::fill(shared_memory, Vector{{kBehind, kBehind, kBehind, kBehind}});
+  std::ranges::fill(shared_memory, Vector{{kGuard, kGuard, kGuard, kGuard}});
   block().how = how;
   block().copies.fill({});
   block().products.fill({});
@@ -335,7 +335,7 @@ void run_together(const std::string& name, std::span<void*> arguments, std::size
       require(group.empty(), "a block ended before its products");
   }
   for (std::size_t i = shared_vectors; i < kSharedVectors; ++i)
-    require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kBehind; }),
+    require(std::ranges::all_of(shared_memory[i].words, [](unsigned int word) { return word == kGuard; }),
             "a block wrote beyond its shared memory");
 }
 
@@ -343,11 +343,12 @@ void run_together(const std::string& name, std::span<void*> arguments, std::size
 
 KernelLauncher host_launcher(int& started, HostThreads threads) {
   return [&started, threads](const KernelStart& start, std::span<void*> arguments) {
-    constexpr std::int64_t kAtOnce = 3;  // blocks
+    constexpr std::int64_t kConcurrentBlocks = 3;  // blocks
     ++started;
     const std::string name = start.name;
-    gridDim = {static_cast<unsigned int>(start.loops ? std::min(start.blocks_x, kAtOnce) : start.blocks_x),
-               static_cast<unsigned int>(start.blocks_y)};
+    gridDim = {
+        static_cast<unsigned int>(start.loops ? std::min(start.blocks_x, kConcurrentBlocks) : start.blocks_x),
+        static_cast<unsigned int>(start.blocks_y)};
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
       for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
         if (name.starts_with("tessera_convolve") || name.starts_with("tessera_hopper"))

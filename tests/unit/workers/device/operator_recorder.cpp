@@ -73,7 +73,7 @@ class RecordedOperators : public RecordedKernels {
     kernels();
     kernels();
     record_from(kernels);
-    // A recording starts no kernels, so results of its run are discarded.
+    // A recording launches no kernels, so the results of the recording run are discarded.
     for (const RecordedOperator& one : recording_)
       for_each_new(one, one.results, [](const at::Tensor& written, std::size_t) { spoil(written); });
   }
@@ -110,7 +110,7 @@ class RecordedOperators : public RecordedKernels {
     if (tensor.is_floating_point()) {
       tensor.fill_(1e30);
     } else {
-      tensor.zero_();  // indices of maxima must stay valid indices
+      tensor.zero_();  // max-pooling indices must stay valid
     }
   }
 

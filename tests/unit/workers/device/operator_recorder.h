@@ -5,12 +5,12 @@
 namespace tessera::testing {
 
 /// Records LibTorch's operators on the CPU, as CUDA graphs record kernels. A replay reads and writes the
-/// memory of the recording and repeats its scalars. So it shows if a recording misses an input, an address or
-/// a scalar. What a device cannot record throws c10::Error: reading a value, drawing random numbers. It does
-/// not show memory that is freed too early, because the recording keeps all of it, nor what an operator does
-/// to its arguments while it is recorded.
+/// memory of the recording and repeats its scalars. So a test detects a missing input, address or scalar.
+/// Operations that a device cannot record throw c10::Error: reading a value, drawing random numbers. Two
+/// errors are not detected. One is memory that is freed too early, because the recording keeps all memory.
+/// The other is a change of an operator's arguments during the recording.
 KernelRecorder operator_recorder();
-/// The same, and counts its recordings.
+/// The same recorder, which also counts the recordings.
 KernelRecorder counted_recorder(int& recorded);
 
 }  // namespace tessera::testing

@@ -12,8 +12,8 @@ struct BlockOfThreads::State {
   struct Thread {
     ucontext_t context{};
     std::vector<char> stack;
-    std::size_t met = 0;    ///< how often
-    std::size_t group = 0;  ///< that it waits for; 0: it can go on
+    std::size_t met = 0;    ///< number of barriers
+    std::size_t group = 0;  ///< threads of the awaited group; 0: the thread can run
     bool ended = false;
   };
   explicit State(std::size_t count) : threads(count) {}
@@ -23,7 +23,7 @@ struct BlockOfThreads::State {
   std::size_t current = 0;
   const std::function<void(std::size_t)>* work = nullptr;
 
-  /// Where a thread begins: makecontext hands over ints only.
+  /// Entry point of a thread. makecontext passes only ints.
   static void begin(unsigned int high, unsigned int low) {
     auto& state = *reinterpret_cast<State*>((static_cast<std::uintptr_t>(high) << 32) | low);
     (*state.work)(state.current);
@@ -81,7 +81,7 @@ void BlockOfThreads::run(const std::function<void(std::size_t)>& thread, bool ba
         progress = progress || again;
       }
     }
-    if (!progress) throw std::logic_error("threads wait for others that do not come");
+    if (!progress) throw std::logic_error("threads wait at a barrier that other threads never reach");
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace tessera::testing {
 
-/// A GPU's thread block on the CPU. Threads run one at a time, each until it waits for others. A warp runs as
-/// far as it can before the next.
+/// Emulates a GPU's thread block on the CPU. Threads run one at a time, each until it waits for others. A
+/// warp runs as far as possible before the next warp runs.
 class BlockOfThreads {
  public:
   static constexpr std::size_t kWarp = 32;
@@ -16,12 +16,12 @@ class BlockOfThreads {
   BlockOfThreads(const BlockOfThreads&) = delete;
   BlockOfThreads& operator=(const BlockOfThreads&) = delete;
 
-  /// Runs all threads to their end, from the first to the last or backwards. The function gets a thread's
-  /// number.
+  /// Runs all threads to their end, from the first to the last or backwards. The argument of the function is
+  /// the thread's index.
   void run(const std::function<void(std::size_t)>& thread, bool backwards);
 
-  /// A barrier: a thread calls it, and continues when all threads of its group have called it as often.
-  /// Groups are `group` consecutive threads. A deadlock is a std::logic_error from run().
+  /// A barrier: the calling thread continues when all threads of its group have called it equally often. A
+  /// group is `group` consecutive threads. Errors: run() throws std::logic_error on a deadlock.
   void meet(std::size_t group);
 
  private:

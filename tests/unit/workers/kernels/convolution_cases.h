@@ -11,7 +11,7 @@
 
 namespace tessera::testing {
 
-/// A convolution: images (samples, channels, height, width), side x side taps, zeros around.
+/// A convolution of images (samples, channels, height, width) with side x side taps and zero padding.
 struct Case {
   std::int64_t samples, channels, filters, height, width, side, before, after;
 };
@@ -20,7 +20,7 @@ struct Tensors {
   at::Tensor x, weight, bias;
 };
 
-/// Random values, the same for every call.
+/// Random values, equal at every call.
 inline Tensors tensors_of(const Case& c, at::ScalarType type) {
   at::manual_seed(5);
   return {gpu::channels_last(at::randn({c.samples, c.channels, c.height, c.width}), type),

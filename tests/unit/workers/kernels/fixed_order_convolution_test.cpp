@@ -1,4 +1,4 @@
-// The source of the kernels, compiled for the CPU, against a sum term by term and LibTorch's convolution.
+// Compares the kernels, compiled for the CPU, with a sequential sum and with LibTorch's convolution.
 #include "workers/kernels/fixed_order_convolution.h"
 
 #include <ATen/Functions.h>
@@ -28,8 +28,8 @@ using testing::text;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// 3x3 without and with padding, 1x1, and 2x2 with padding before the image. Pixels and filters that fill no
-// block, several blocks, many steps, channels that are no multiple of a 16-byte vector.
+// 3x3 without and with padding, 1x1, and 2x2 with padding at the top and left. The cases cover partial
+// blocks, several blocks, many steps, and channels that are not a multiple of a 16-byte vector.
 constexpr std::array<Case, 9> kCases = {{{1, 8, 8, 3, 3, 3, 0, 0},
                                          {1, 1, 16, 9, 14, 3, 0, 0},
                                          {2, 16, 72, 7, 12, 3, 1, 1},
@@ -43,7 +43,7 @@ constexpr std::array<const char*, 3> kParts = {"large", "narrow", "small"};
 const std::array<testing::HostThreads, 2> kOrders = {testing::HostThreads{},
                                                      {.backwards = true, .late_copies = true}};
 
-/// Starts this kernel for every size.
+/// Launches one kernel for every size.
 KernelLauncher by_part(const std::string& part, testing::HostThreads order, int& started) {
   return [launch = testing::host_launcher(started, order), part](const KernelStart& start,
                                                                  std::span<void*> arguments) {
@@ -66,7 +66,7 @@ at::Tensor convolved(const Tensors& t, const Case& c, const std::string& part, t
   return found;
 }
 
-/// One multiplication and addition after another.
+/// The sequential sum: one multiplication and one addition at a time.
 at::Tensor term_by_term(const Tensors& t, const Case& c, bool rectify) {
   const at::Tensor padded = at::constant_pad_nd(t.x, {c.before, c.after, c.before, c.after}).contiguous();
   const std::int64_t height = padded.size(2) - c.side + 1, width = padded.size(3) - c.side + 1;
@@ -93,7 +93,7 @@ at::Tensor term_by_term(const Tensors& t, const Case& c, bool rectify) {
   return out;
 }
 
-TEST(FixedOrderConvolution, SumsFloat32TermByTerm) {
+TEST(FixedOrderConvolution, Float32EqualsTheSequentialSum) {
   for (const Case& c : kCases) {
     for (const bool rectify : {false, true}) {
       const Tensors t = tensors_of(c, at::kFloat);
@@ -109,7 +109,7 @@ TEST(FixedOrderConvolution, SumsFloat32TermByTerm) {
   }
 }
 
-/// Checks types of two bytes with a relative precision of `last_place`.
+/// Checks 16-bit types with a relative precision of `last_place`.
 void sums_in_float32(at::ScalarType type, double last_place, std::span<const testing::HostThreads> orders) {
   int compared = 0;
   bool rectify = false;
@@ -118,7 +118,7 @@ void sums_in_float32(at::ScalarType type, double last_place, std::span<const tes
     const at::Tensor expected = in_double(t, c, rectify);
     const at::Tensor first = convolved(t, c, kParts.front(), orders.front(), rectify);
     ASSERT_EQ(first.scalar_type(), type);
-    // Half of the last place, and the rounding of the float32 sum.
+    // The tolerance is half of the last place plus the rounding of the float32 sum.
     EXPECT_TRUE(first.to(at::kDouble).allclose(expected, last_place / 2, 1e-4)) << text(c);
     for (const char* part : kParts) {
       for (const auto& order : orders) {
@@ -140,7 +140,7 @@ TEST(FixedOrderConvolution, SumsFloat16InFloat32) {
   sums_in_float32(at::kHalf, 1.0 / 1024, std::span(kOrders).first(1));
 }
 
-TEST(FixedOrderConvolution, APartOfAnImageIsThatPartOfTheWhole) {
+TEST(FixedOrderConvolution, APartOfAnImageGivesThatPartOfTheOutput) {
   constexpr Case kWhole = {1, 16, 8, 40, 50, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors t = tensors_of(kWhole, type);
@@ -157,12 +157,13 @@ TEST(FixedOrderConvolution, APartOfAnImageIsThatPartOfTheWhole) {
   }
 }
 
-TEST(FixedOrderConvolution, ImagesLieAnywhere) {
+TEST(FixedOrderConvolution, SupportsEveryMemoryLayout) {
   constexpr Case kCase = {1, 8, 8, 7, 6, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors t = tensors_of(kCase, type);
     const at::Tensor expected = convolved(t, kCase, "small", {}, true);
-    // Not aligned to 16 bytes; a part of an image's channels; channels that are not contiguous.
+    // Images that are not aligned to 16 bytes, part of an image's channels, and channels that are not
+    // contiguous.
     const at::Tensor further = at::empty({t.x.numel() + 1}, t.x.options())
                                    .narrow(0, 1, t.x.numel())
                                    .view({1, 7, 6, 8})
@@ -175,8 +176,8 @@ TEST(FixedOrderConvolution, ImagesLieAnywhere) {
   }
 }
 
-TEST(FixedOrderConvolution, NothingRemainsOfTheBlockBefore) {
-  // Large enough to leave NaN in all of shared memory.
+TEST(FixedOrderConvolution, IgnoresSharedMemoryOfThePreviousBlock) {
+  // Large enough to fill the whole shared memory with NaN.
   constexpr Case kBefore = {1, 32, 128, 18, 18, 3, 0, 0}, kCase = {1, 8, 8, 5, 5, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors before = tensors_of(kBefore, type), t = tensors_of(kCase, type);
@@ -237,7 +238,7 @@ TEST(FixedOrderConvolution, NanStaysVisible) {
   }
 }
 
-TEST(FixedOrderConvolution, RejectsWhatItDoesNotSupport) {
+TEST(FixedOrderConvolution, RejectsUnsupportedInputs) {
   int started = 0;
   const gpu::FixedOrderConvolution by(testing::host_launcher(started)), none({});
   const auto can = [&](const gpu::FixedOrderConvolution& one, std::int64_t filters, at::ScalarType type,
@@ -248,7 +249,7 @@ TEST(FixedOrderConvolution, RejectsWhatItDoesNotSupport) {
     if (one.can_take(x, weight, bias)) {
       EXPECT_FALSE(one.can_take(x, weight, bias.narrow(0, 0, filters - 1)));
       EXPECT_FALSE(one.can_take(x, weight, bias.to(at::kDouble)));
-      EXPECT_FALSE(one.can_take(x.narrow(1, 0, 5), weight, bias)) << "other channels";
+      EXPECT_FALSE(one.can_take(x.narrow(1, 0, 5), weight, bias)) << "another number of channels";
       return true;
     }
     EXPECT_THROW(one.convolve(x, weight, bias, 0, 0, false), c10::Error);
@@ -257,7 +258,7 @@ TEST(FixedOrderConvolution, RejectsWhatItDoesNotSupport) {
   EXPECT_TRUE(can(by, 5, at::kFloat));
   EXPECT_TRUE(can(by, 8, at::kBFloat16));
   EXPECT_FALSE(can(none, 8, at::kBFloat16));
-  EXPECT_FALSE(can(by, 5, at::kBFloat16)) << "filters are no multiple of 8";
+  EXPECT_FALSE(can(by, 5, at::kBFloat16)) << "the number of filters is not a multiple of 8";
   EXPECT_TRUE(can(by, 8, at::kHalf));
   EXPECT_FALSE(can(by, 12, at::kHalf));
   EXPECT_FALSE(can(by, 8, at::kDouble));

@@ -20,8 +20,9 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
-/// Pixels of 2 to 64 bytes, whole images and parts of them, use elements of every width.
-TEST(GpuOperators, AnImageIsCopiedWithEveryNumberOfChannels) {
+/// Whole images and parts of images with pixels of 2 to 64 bytes, which are copied in elements of every
+/// width.
+TEST(GpuOperators, CopiesImagesWithEveryNumberOfChannels) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const std::int64_t channels : {1, 2, 3, 4, 8, 16, 24}) {
       const at::Tensor from = image({2, channels, 9, 12}, type);
@@ -36,7 +37,7 @@ TEST(GpuOperators, AnImageIsCopiedWithEveryNumberOfChannels) {
   }
 }
 
-TEST(GpuOperators, ShuffledAndGatheredIsTheSame) {
+TEST(GpuOperators, GatherInvertsShuffle) {
   for (const std::int64_t filters : {1, 2, 8}) {
     const at::Tensor product = image({2, 4 * filters, 5, 7}, at::kBFloat16),
                      both = image({2, 3 + filters, 10, 14}, at::kBFloat16);
@@ -54,7 +55,7 @@ TEST(GpuOperators, ShuffledAndGatheredIsTheSame) {
   }
 }
 
-TEST(GpuOperators, AProductIsAConvolutionAndSoAreItsGradients) {
+TEST(GpuOperators, AProductAndItsGradientsEqualAConvolution) {
   const at::Tensor x = image({3, 5, 6, 10}), weight = gpu::channels_last(at::randn({7, 5, 1, 1}), at::kFloat),
                    bias = at::randn({7});
   const at::Tensor right = at::conv2d(x, weight, bias);
@@ -75,7 +76,7 @@ TEST(GpuOperators, RowsOfZerosChangeNoOtherRow) {
   EXPECT_EQ(gpu::padded_rows(at::ones({16})).numel(), 16);
 }
 
-TEST(GpuOperators, TapsTimesTheWeightAreTheConvolution) {
+TEST(GpuOperators, TapsTimesTheWeightEqualTheConvolution) {
   for (const std::int64_t channels : {1, 3}) {
     for (const std::int64_t padding : {0, 1}) {
       const at::Tensor x = image({2, channels, 6, 9}), weight = at::randn({4, channels, 3, 3}),
@@ -103,7 +104,7 @@ TEST(FlatParameters, AreAlignedForGpuKernels) {
     for (const FlatParameters::Entry& entry : parameters.entries()) {
       EXPECT_EQ(entry.begin % 64, 0) << entry.name;
       EXPECT_GE(entry.begin, end) << entry.name;
-      // No gaps that would be sent or counted.
+      // Gaps must be 0, because reductions include them.
       EXPECT_EQ(parameters.values().slice(0, end, entry.begin).abs().sum().item<float>(), 0) << entry.name;
       end = entry.begin + entry.count();
     }

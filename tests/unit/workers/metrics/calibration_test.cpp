@@ -30,24 +30,24 @@ TEST(Calibration, CurveAndAveragePrecisionByCounting) {
   ASSERT_EQ(curve.size(), 256U);
   double expected = 0, recall_before = 0;
   for (int level = 255; level >= 0; --level) {
-    double right = 0, said = 0, all = 0;
+    double correct = 0, positive = 0, all = 0;
     for (std::size_t i = 0; i < 500; ++i) {
       all += truth[i];
-      said += probability[i] >= level ? 1 : 0;
-      right += probability[i] >= level ? truth[i] : 0;
+      positive += probability[i] >= level ? 1 : 0;
+      correct += probability[i] >= level ? truth[i] : 0;
     }
     const PrecisionRecallPoint& point = curve[static_cast<std::size_t>(level)];
-    EXPECT_DOUBLE_EQ(point.precision, said == 0 ? 1 : right / said);
-    EXPECT_DOUBLE_EQ(point.recall, right / all);
+    EXPECT_DOUBLE_EQ(point.precision, positive == 0 ? 1 : correct / positive);
+    EXPECT_DOUBLE_EQ(point.recall, correct / all);
     EXPECT_DOUBLE_EQ(point.threshold, level / 255.0);
-    expected += (right / all - recall_before) * (said == 0 ? 1 : right / said);
-    recall_before = right / all;
+    expected += (correct / all - recall_before) * (positive == 0 ? 1 : correct / positive);
+    recall_before = correct / all;
   }
   EXPECT_NEAR(average_precision(histogram), expected, 1e-12);
   EXPECT_GT(expected, 0.4);
 }
 
-TEST(Calibration, FloatAndUint16AgreeWithEachOther) {
+TEST(Calibration, FloatAndUint16Agree) {
   std::vector<float> values{0.0F, 0.25F, 0.5F, 0.75F, 1.0F, 1.000005F};
   const Bytes truth{0, 0, 1, 0, 1, 1};
   std::vector<std::uint16_t> words;
@@ -60,7 +60,7 @@ TEST(Calibration, FloatAndUint16AgreeWithEachOther) {
   EXPECT_NEAR(average_precision(floats), 2.0 / 3 * 1 + 1.0 / 3 * 0.75, 1e-12);
 }
 
-TEST(Calibration, TheTableSaysWhatWasSoInEachBin) {
+TEST(Calibration, BinsHoldFrequencies) {
   const std::vector<float> values{0.05F, 0.05F, 0.05F, 0.05F, 0.95F, 0.95F};
   const Bytes truth{0, 0, 0, 1, 1, 1};
   ProbabilityHistogram histogram(4096);
@@ -76,7 +76,7 @@ TEST(Calibration, TheTableSaysWhatWasSoInEachBin) {
 }
 
 TEST(Calibration, DegenerateSections) {
-  EXPECT_EQ(average_precision(histogram_of({1, 2}, {0, 0})), 1) << "nothing to find";
+  EXPECT_EQ(average_precision(histogram_of({1, 2}, {0, 0})), 1) << "no positive pixels";
   EXPECT_EQ(average_precision(histogram_of({1, 2}, {1, 1})), 1);
   EXPECT_EQ(average_precision(histogram_of({}, {})), 1);
   EXPECT_EQ(scores_of(CalibrationSums{}).expected_error, 0);
@@ -98,7 +98,7 @@ TEST(ClassScores, ByHand) {
   EXPECT_DOUBLE_EQ(scores.classes[1].iou, 2.0 / 5);
   EXPECT_DOUBLE_EQ(scores.classes[1].precision, 2.0 / 5);
   EXPECT_EQ(scores.classes[1].recall, 1);
-  EXPECT_EQ(scores.classes[2].iou, 1) << "nobody has class 2";
+  EXPECT_EQ(scores.classes[2].iou, 1) << "class 2 is absent";
   EXPECT_EQ(scores.classes[3].iou, 0);
   EXPECT_DOUBLE_EQ(scores.mean_iou, (5.0 / 6 + 2.0 / 5 + 0) / 3);
 }

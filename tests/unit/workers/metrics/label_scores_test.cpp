@@ -22,7 +22,7 @@ LabelScores score(const Labels& truth, const Labels& predicted) {
   return scores_of(sums_of(truth, predicted));
 }
 
-TEST(LabelTable, CountsAsAMapDoes) {
+TEST(LabelTable, CountsLikeAMap) {
   std::mt19937_64 random(2);
   LabelTable table;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::int64_t> expected;
@@ -62,26 +62,26 @@ TEST(LabelScores, EqualVolumesArePerfect) {
 }
 
 TEST(LabelScores, ASplitAndAMergeByHand) {
-  // One object of four in two halves: one bit of split.
+  // An object of four voxels is split into halves: one bit of split.
   const LabelScores split = score({1, 1, 1, 1}, {5, 5, 6, 6});
   EXPECT_DOUBLE_EQ(split.voi_split, 1);
   EXPECT_EQ(split.voi_merge, 0);
   EXPECT_EQ(split.rand_precision, 1);
   EXPECT_DOUBLE_EQ(split.rand_recall, 2.0 / 6);
   EXPECT_DOUBLE_EQ(split.adapted_rand_error, 1 - 2 * 2.0 / (6 + 2));
-  // Half is not more than half: neither piece is a partner.
+  // A match needs more than half of the object, so neither half matches.
   EXPECT_EQ(split.objects.seg, 0);
   EXPECT_EQ(split.objects.recall[0], 0);
   const LabelScores merge = score({5, 5, 6, 6}, {1, 1, 1, 1});
   EXPECT_EQ(merge.voi_split, 0);
   EXPECT_DOUBLE_EQ(merge.voi_merge, 1);
-  // Both true objects are covered whole, with a Jaccard index of 1/2 each, which is not above 0.5.
+  // Both true objects are covered completely. Each has a Jaccard index of 1/2, which is not above 0.5.
   EXPECT_DOUBLE_EQ(merge.objects.seg, 0.5);
   EXPECT_EQ(merge.objects.f1[0], 0);
 }
 
 TEST(LabelScores, OverlapsAreComparedWithoutRounding) {
-  // 11 of 20 shared: exactly 0.55, above 0.5 and not above 0.55.
+  // 11 of 20 voxels overlap: exactly 0.55, which is above 0.5 and not above 0.55.
   EXPECT_EQ(levels_reached(11, 20, 11), 1);
   EXPECT_EQ(levels_reached(1, 2, 1), 0);
   EXPECT_EQ(levels_reached(95, 100, 95), 9);
@@ -90,25 +90,25 @@ TEST(LabelScores, OverlapsAreComparedWithoutRounding) {
 }
 
 TEST(LabelScores, DegenerateVolumes) {
-  const auto all_fine = [](const LabelScores& s) {
+  const auto is_perfect = [](const LabelScores& s) {
     return s.voi == 0 && s.adapted_rand_error == 0 && s.rand_precision == 1 && s.rand_recall == 1;
   };
-  EXPECT_TRUE(all_fine(score({}, {}))) << "no voxel";
-  EXPECT_TRUE(all_fine(score({3}, {0}))) << "one voxel has no pair";
-  EXPECT_TRUE(all_fine(score({0, 0, 0}, {1, 2, 3}))) << "no true object: nothing to compare";
-  EXPECT_TRUE(all_fine(score({4, 4, 4}, {8, 8, 8}))) << "all one label";
-  EXPECT_TRUE(all_fine(score({4, 4, 4}, {0, 0, 0}))) << "0 is a label like any other in the prediction";
+  EXPECT_TRUE(is_perfect(score({}, {}))) << "no voxel";
+  EXPECT_TRUE(is_perfect(score({3}, {0}))) << "one voxel has no pair";
+  EXPECT_TRUE(is_perfect(score({0, 0, 0}, {1, 2, 3}))) << "no true object: nothing to compare";
+  EXPECT_TRUE(is_perfect(score({4, 4, 4}, {8, 8, 8}))) << "all one label";
+  EXPECT_TRUE(is_perfect(score({4, 4, 4}, {0, 0, 0}))) << "0 is an ordinary label in the prediction";
   EXPECT_EQ(score({0, 0}, {1, 2}).objects.seg, 1) << "nothing was missed";
   EXPECT_EQ(score({0, 0}, {1, 2}).objects.precision[0], 0) << "two objects too many";
   EXPECT_EQ(score({4, 4}, {0, 0}).objects.seg, 0);
   EXPECT_EQ(score({4, 4}, {0, 0}).objects.precision[0], 1);
   EXPECT_EQ(score({4, 4}, {0, 0}).objects.recall[0], 0);
-  // All voxels apart: each pair of the truth is missed.
+  // Each voxel is its own object, so each true pair is missed.
   EXPECT_DOUBLE_EQ(score({4, 4, 4, 4}, {1, 2, 3, 9}).voi_split, 2);
   EXPECT_EQ(score({4, 4, 4, 4}, {1, 2, 3, 9}).adapted_rand_error, 1);
 }
 
-/// Everything from its definition, with dense sets.
+/// Computes all scores from their definitions, with explicit sets.
 TEST(LabelScores, AgreeWithTheDefinitionsOnRandomLabels) {
   std::mt19937 random(8);
   int with_matches = 0;

@@ -37,11 +37,11 @@ ThresholdTable score_golden(const std::string& proposal) {
   return table;
 }
 
-/// The rows that the challenge's scorer printed (tests/golden/make_isbi_metrics_crop.py), by the header's
-/// names.
+/// A row of the output of the challenge's scorer (tests/golden/make_isbi_metrics_crop.py). Columns have the
+/// names of the header.
 struct GoldenRow {
-  std::string proposal, first;             ///< threshold, or the words of a summary
-  std::map<std::string, double> expected;  ///< a summary has one, "value"
+  std::string proposal, first;             ///< `first`: the threshold, or the name of a summary
+  std::map<std::string, double> expected;  ///< a summary has one column, "value"
 };
 
 std::vector<GoldenRow> golden_rows(const std::string& file) {
@@ -185,21 +185,21 @@ TEST(ThresholdScores, NoInteriorAnywhereIsPerfect) {
   }
 }
 
-TEST(ThresholdScores, InteriorPredictedWhereThereIsNone) {
+TEST(ThresholdScores, PredictedInteriorWithoutTrueInterior) {
   const ThresholdScores scores = score_one({1, 1, 0, 0}, {0, 0, 0, 0}, 2, 2);
   EXPECT_EQ(scores.pixel_error, 0.5);
   EXPECT_EQ(scores.precision, 0);
   EXPECT_EQ(scores.recall, 1);
   EXPECT_EQ(scores.f, 0);
   EXPECT_EQ(scores.iou, 0);
-  EXPECT_EQ(scores.rand.f, 1) << "no true interior: no pair to judge";
+  EXPECT_EQ(scores.rand.f, 1) << "without true interior there is no pair";
 }
 
 TEST(ThresholdScores, AllInterior) {
   const ThresholdScores right = score_one({1, 1, 1, 1}, {1, 1, 1, 1}, 2, 2);
   EXPECT_EQ(right.f, 1);
   EXPECT_EQ(right.rand.f, 1);
-  // All missed: four singletons against one object of four: A = 16, B = AB = 4.
+  // All pixels are missed: four singletons against one object of four pixels. A = 16, B = AB = 4.
   const ThresholdScores missed = score_one({0, 0, 0, 0}, {1, 1, 1, 1}, 2, 2);
   EXPECT_EQ(missed.f, 0);
   EXPECT_EQ(missed.precision, 1);
@@ -214,7 +214,7 @@ TEST(ThresholdScores, OnePixel) {
   EXPECT_EQ(score_one({0}, {1}, 1, 1).pixel_error, 1);
 }
 
-TEST(ThresholdScores, SectionsWithoutInteriorAreLeftOutOfTheMean) {
+TEST(ThresholdScores, TheMeanExcludesSectionsWithoutInterior) {
   ThresholdTable table({0.5}, 3);
   table.section(0)[0].true_positive = 4;
   table.section(0)[0].rand = {.truth = 16, .predicted = 4, .both = 4};
@@ -223,7 +223,7 @@ TEST(ThresholdScores, SectionsWithoutInteriorAreLeftOutOfTheMean) {
   EXPECT_EQ(volume_scores(ThresholdTable({0.5}, 2))[0].rand_f_macro, 1);
 }
 
-TEST(ThresholdScores, IntegersAreFractionsOfTheirLargestValue) {
+TEST(ThresholdScores, IntegersAreFractionsOfTheMaximum) {
   const Mask truth{1, 1, 1};
   const std::vector<double> thresholds{0.0, 0.5, 254.0 / 255.0};
   const std::vector<std::uint8_t> bytes{0, 128, 255};
@@ -244,7 +244,7 @@ TEST(ThresholdScores, ThresholdsAccumulateInDouble) {
   EXPECT_THROW(accumulated_thresholds(5000), UsageError);
 }
 
-/// Labels by flooding, to compare with.
+/// Reference labels by flood fill.
 std::vector<int> flood_labels(const Mask& mask, int height, int width) {
   std::vector<int> labels(mask.size(), 0);
   int next = 0;
@@ -267,7 +267,7 @@ std::vector<int> flood_labels(const Mask& mask, int height, int width) {
   return labels;
 }
 
-TEST(ThresholdScores, ComponentsAndRandAgreeWithCountingEveryPair) {
+TEST(ThresholdScores, ComponentsAndRandAgreeWithPairCounts) {
   std::mt19937 random(7);
   int compared = 0;
   for (int round = 0; round < 300; ++round) {
@@ -285,12 +285,12 @@ TEST(ThresholdScores, ComponentsAndRandAgreeWithCountingEveryPair) {
     std::vector<int> found = flood_labels(predicted, height, width);
     const Components components = label_components(predicted, height, width);
     EXPECT_EQ(std::vector<int>(components.labels.begin(), components.labels.end()), found);
-    // Background pixels inside the true interior are objects of their own.
+    // Each background pixel inside the true interior is a separate object.
     int single = 1000;
     for (int& label : found) {
       if (label == 0) label = ++single;
     }
-    // All ordered pairs of pixels, a pixel with itself included.
+    // All ordered pairs of pixels, including pairs of a pixel with itself.
     double truth_pairs = 0, predicted_pairs = 0, both_pairs = 0;
     for (std::size_t a = 0; a < truth.size(); ++a) {
       for (std::size_t b = 0; b < truth.size(); ++b) {
@@ -310,7 +310,7 @@ TEST(ThresholdScores, ComponentsAndRandAgreeWithCountingEveryPair) {
   EXPECT_GT(compared, 250);
 }
 
-TEST(ThresholdScores, FlatAndBack) {
+TEST(ThresholdScores, FlatRoundTrip) {
   ThresholdTable table({0.2, 0.4}, 3);
   double next = 1;
   for (ThresholdSums& one : table.sums) {

@@ -15,7 +15,7 @@ namespace {
 
 using Mask = std::vector<std::uint8_t>;
 
-/// From a drawing: '#' inside.
+/// A mask from a drawing: '#' is 1.
 Mask drawn(const std::string& text) {
   Mask mask;
   for (const char c : text)
@@ -28,8 +28,8 @@ WarpingSums warping_of(const Mask& truth, const Mask& prediction, std::int64_t h
   return classify_mismatches(warp_section(truth, values, 0.5, height, width), height, width);
 }
 
-/// Components of the cells of a 3 x 3 square with value `value`, the middle aside, that touch the middle by
-/// an edge (four-connected) or at all.
+/// The number of components with value `value` in a 3 x 3 square, without the centre. Components are
+/// 8-connected if `corners`, else 4-connected and adjacent to the centre by an edge.
 int components_around(const std::array<int, 9>& square, int value, bool corners) {
   std::set<int> seen;
   int count = 0;
@@ -71,7 +71,8 @@ TEST(WarpingError, SimplePointsByCountingComponents) {
   EXPECT_EQ(simple, 116) << "known number of simple points in the square grid";
 }
 
-/// The definition word by word: list, sort, flip, all over again until the number of mismatches stays.
+/// The literal definition: list and sort mismatches, flip simple points, repeat until their number is
+/// constant.
 Mask warped_by_definition(Mask labels, const std::vector<double>& prediction, double threshold, int height,
                           int width) {
   const auto inside = [&](int y, int x) {
@@ -106,9 +107,9 @@ Mask warped_by_definition(Mask labels, const std::vector<double>& prediction, do
   }
 }
 
-TEST(WarpingError, WarpsAsTheDefinitionSays) {
+TEST(WarpingError, FollowsTheDefinition) {
   std::mt19937 random(11);
-  std::size_t flipped = 0, left = 0;
+  std::size_t flipped = 0, remaining = 0;
   for (int round = 0; round < 200; ++round) {
     const int height = 1 + static_cast<int>(random() % 14), width = 1 + static_cast<int>(random() % 14);
     Mask truth(static_cast<std::size_t>(height * width));
@@ -125,10 +126,10 @@ TEST(WarpingError, WarpsAsTheDefinitionSays) {
       differing += (warped.labels[i] != 0) != (prediction[i] > 0.5) ? 1 : 0;
     }
     EXPECT_EQ(warped.mismatches.size(), differing);
-    left += differing;
+    remaining += differing;
   }
   EXPECT_GT(flipped, 1000U);
-  EXPECT_GT(left, 100U);
+  EXPECT_GT(remaining, 100U);
 }
 
 TEST(WarpingError, ShiftedBordersCostNothing) {
@@ -145,7 +146,7 @@ TEST(WarpingError, ShiftedBordersCostNothing) {
   EXPECT_EQ(warping_of(truth, shifted, 4, 6), WarpingSums{});
 }
 
-TEST(WarpingError, ASplitAMergeAndTheRest) {
+TEST(WarpingError, ClassifiesSplitsMergesAndOtherErrors) {
   const Mask whole = drawn(
       "......."
       ".#####."
@@ -185,13 +186,13 @@ TEST(WarpingError, EmptyAndFullSections) {
   const Mask nothing(12, 0), full(12, 1);
   EXPECT_EQ(warping_of(nothing, nothing, 3, 4), WarpingSums{});
   EXPECT_EQ(warping_of(full, full, 3, 4), WarpingSums{});
-  EXPECT_EQ(warping_of(nothing, full, 3, 4).mismatches, 12) << "no point of nothing is simple";
-  EXPECT_EQ(warping_of(full, nothing, 3, 4).mismatches, 1) << "one pixel of an object stays";
+  EXPECT_EQ(warping_of(nothing, full, 3, 4).mismatches, 12) << "an empty section has no simple point";
+  EXPECT_EQ(warping_of(full, nothing, 3, 4).mismatches, 1) << "one pixel of the object remains";
   EXPECT_EQ(warping_of({1}, {0}, 1, 1).mismatches, 1);
 }
 
-TEST(WarpingError, TheRadiusDecidesWhetherALoopIsASplit) {
-  // A ring whose left side is cut: seen as a whole it stays in one piece.
+TEST(WarpingError, ACutLoopIsASplitOnlyWithinTheRadius) {
+  // A ring that is cut on its left side. The whole ring remains one component.
   const std::string row(41, '#'), gap = "#" + std::string(39, '.') + "#";
   std::string ring = row;
   for (int i = 0; i < 39; ++i)
@@ -212,7 +213,8 @@ TEST(Watershed, GrowsComponentsUntilTheyMeet) {
                                                       "#....#"),
                                                 3, 6);
   EXPECT_EQ(thinned.count, 2);
-  // Four columns between: both sides take two less the dam, which the side queued first pushes over.
+  // Four columns lie between the components. The component that was queued first grows
+  // by two, the other one by one. The column between them is the dam.
   EXPECT_EQ(thinned.labels,
             (std::vector<std::int32_t>{1, 1, 1, 0, 2, 2, 1, 1, 1, 0, 2, 2, 1, 1, 1, 0, 2, 2}));
   EXPECT_EQ(thinned_components(drawn("#...#"), 1, 5).labels, (std::vector<std::int32_t>{1, 1, 0, 2, 2}));
@@ -226,7 +228,7 @@ TEST(Watershed, WithoutOrWithOneComponent) {
   EXPECT_TRUE(thinned_components({}, 0, 0).labels.empty());
 }
 
-TEST(Watershed, EveryPixelIsABasinsOrADamBetweenTwo) {
+TEST(Watershed, EveryPixelIsInABasinOrOnADam) {
   std::mt19937 random(5);
   int dams = 0;
   for (int round = 0; round < 100; ++round) {
@@ -238,7 +240,7 @@ TEST(Watershed, EveryPixelIsABasinsOrADamBetweenTwo) {
                      after = thinned_components(mask, height, width);
     for (std::size_t i = 0; i < mask.size(); ++i) {
       const bool stays = before.labels[i] == 0 || after.labels[i] == before.labels[i];
-      EXPECT_TRUE(stays) << "components stay";
+      EXPECT_TRUE(stays) << "components keep their pixels";
       EXPECT_GE(after.labels[i], 0);
       dams += after.labels[i] == 0 ? 1 : 0;
     }

@@ -25,7 +25,7 @@ inline at::Tensor golden_tensor(hid_t file, const std::string& path) {
   return tensor;
 }
 
-/// Gives the network the weights of a golden file. Every parameter and statistic must be there.
+/// Copies the weights of a golden file into the network. The file must contain every parameter and statistic.
 inline void load_golden_weights(Network& network, hid_t file) {
   torch::NoGradGuard no_grad;
   for (auto& item : network.named_parameters())

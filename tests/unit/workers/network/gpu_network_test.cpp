@@ -26,7 +26,8 @@ namespace {
 
 using testing::NetworkCase;
 
-// The same operators run on a GPU; what only a GPU has (cuDNN's fused kernels, graphs) is in tests/gpu.
+// The same operators run on a GPU. tests/gpu tests the features that only a GPU has: cuDNN's fused kernels
+// and graphs.
 class GpuNetworkOnCpu : public ::testing::TestWithParam<NetworkCase> {};
 
 TEST_P(GpuNetworkOnCpu, AgreesWithLibTorch) {
@@ -35,10 +36,10 @@ TEST_P(GpuNetworkOnCpu, AgreesWithLibTorch) {
   const NetworkGeometry geometry = geometry_of(options);
   const c10::InferenceMode inference;
   for (const bool maxima : {false, true}) {
-    GpuNetworkOptions how;
-    how.kernels = GpuKernels{false, maxima};
-    const auto arranged = make_gpu_network(*network, Precision::float32, {}, how),
-               half = make_gpu_network(*network, Precision::bfloat16, {}, how),
+    GpuNetworkOptions options_with_kernels;
+    options_with_kernels.kernels = GpuKernels{false, maxima};
+    const auto arranged = make_gpu_network(*network, Precision::float32, {}, options_with_kernels),
+               half = make_gpu_network(*network, Precision::bfloat16, {}, options_with_kernels),
                reference = make_libtorch_network(*network, Precision::float32, {});
     for (const std::int64_t more : {0, 3, 0}) {
       const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
@@ -54,7 +55,7 @@ TEST_P(GpuNetworkOnCpu, AgreesWithLibTorch) {
   }
 }
 
-TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
+TEST_P(GpuNetworkOnCpu, RecordedPassesGiveEqualOutput) {
   const UNetOptions options = testing::options_of(GetParam());
   const auto network = testing::random_network(options);
   const NetworkGeometry geometry = geometry_of(options);
@@ -64,18 +65,18 @@ TEST_P(GpuNetworkOnCpu, RecordedAnswersAsItDoesOneByOne) {
   const auto plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}}),
              replayed = make_gpu_network(*network, Precision::float32, {},
                                          {.kernels = GpuKernels{}, .record = record});
-  std::vector<std::pair<at::Tensor, at::Tensor>> answers;
+  std::vector<std::pair<at::Tensor, at::Tensor>> outputs;
   for (const std::int64_t more : {0, 0, 0, 1, 0, 1, 1, 1}) {
     const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
     const at::Tensor x = at::randn({1, options.in_channels, side, side});
-    answers.emplace_back(replayed->logits(x), plain->logits(x));
+    outputs.emplace_back(replayed->logits(x), plain->logits(x));
   }
-  EXPECT_EQ(recorded, 2) << "one of each shape, once it comes again";
-  for (const auto& [found, expected] : answers)
-    EXPECT_TRUE(found.equal(expected)) << "a later answer must not change an earlier one, either";
+  EXPECT_EQ(recorded, 2) << "one recording per shape, at its second use";
+  for (const auto& [found, expected] : outputs)
+    EXPECT_TRUE(found.equal(expected)) << "a later pass must not change an earlier output";
 }
 
-TEST(GpuNetwork, ShapesThatComeInTurnsDoNotDriveEachOtherOut) {
+TEST(GpuNetwork, AlternatingShapesDoNotEvictRecordings) {
   const UNetOptions options = testing::options_of(testing::kNetworkCases.front());
   const auto network = testing::random_network(options);
   const NetworkGeometry geometry = geometry_of(options);
@@ -92,10 +93,10 @@ TEST(GpuNetwork, ShapesThatComeInTurnsDoNotDriveEachOtherOut) {
       replayed->logits(x);
     }
   }
-  EXPECT_EQ(recorded, 4) << "as many as are kept";
+  EXPECT_EQ(recorded, 4) << "the maximum number of recordings";
 }
 
-TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
+TEST(GpuNetwork, LaunchesKernelsOneByOneIfRecordingFails) {
   const UNetOptions options = testing::options_of(testing::kNetworkCases.front());
   const auto network = testing::random_network(options);
   const c10::InferenceMode inference;
@@ -106,25 +107,25 @@ TEST(GpuNetwork, WhatCannotBeRecordedIsStartedOneByOne) {
     ++tried;
     TORCH_CHECK(false, "operation not permitted when stream is capturing");
   };
-  const auto gives_up = make_gpu_network(*network, Precision::float32, {},
-                                         {.kernels = GpuKernels{}, .record = record}),
+  const auto failing = make_gpu_network(*network, Precision::float32, {},
+                                        {.kernels = GpuKernels{}, .record = record}),
              plain = make_gpu_network(*network, Precision::float32, {}, {.kernels = GpuKernels{}});
   const std::int64_t side = geometry_of(options).input_side_for(16);
   for (int i = 0; i < 4; ++i) {
     const at::Tensor x = at::randn({1, options.in_channels, side, side});
-    EXPECT_TRUE(gives_up->logits(x).equal(plain->logits(x)));
+    EXPECT_TRUE(failing->logits(x).equal(plain->logits(x)));
   }
   EXPECT_EQ(tried, 1);
 }
 
-TEST(GpuNetwork, ExactTilesAreTheWholeBitForBit) {
+TEST(GpuNetwork, ExactTilesEqualTheWholeBitForBit) {
   const c10::InferenceMode inference;
   struct Case {
     NetworkCase network;
     Precision precision;
   };
-  // Each layer is compared in images of some ten thousand pixels before, which takes seconds here: not all by
-  // all.
+  // The engine first compares each layer on images of about ten thousand pixels, which takes seconds on the
+  // CPU. So the test does not combine all networks with all precisions.
   for (const auto& [c, precision] : {Case{{"flat", false, 8, 1, 2, 1, 1}, Precision::bfloat16},
                                      Case{{"context_and_depth", false, 8, 3, 3, 2, 1}, Precision::float32},
                                      Case{{"keras", true, 8, 2, 1, 1, 1, 3, true}, Precision::float32}}) {
@@ -148,12 +149,12 @@ TEST(GpuNetwork, ExactTilesAreTheWholeBitForBit) {
     };
     EXPECT_TRUE(first(tile).equal(first(whole))) << c.what << ", " << name_of(precision);
     const at::Tensor expected = reference->logits(section);
-    const double off = (whole - expected).abs().max().item<double>() / expected.abs().max().item<double>();
-    EXPECT_LE(off, precision == Precision::float32 ? 1e-5 : 0.05) << c.what;
+    const double error = (whole - expected).abs().max().item<double>() / expected.abs().max().item<double>();
+    EXPECT_LE(error, precision == Precision::float32 ? 1e-5 : 0.05) << c.what;
   }
 }
 
-TEST(GpuNetwork, TilesThatCannotBeExactAreRefused) {
+TEST(GpuNetwork, RejectsExactTilesThatAreNotPossible) {
   const auto network = testing::random_network(testing::options_of(testing::kNetworkCases.front())),
              odd = testing::random_network(testing::options_of({.what = "odd", .filters = 5}));
   int started = 0;
@@ -168,12 +169,12 @@ TEST(GpuNetwork, TilesThatCannotBeExactAreRefused) {
   EXPECT_NO_THROW(make(*odd, Precision::float32, launch));
   EXPECT_THROW(make(*odd, Precision::bfloat16, launch), Error);
   EXPECT_THROW(make(*network, Precision::float32, {}), Error);
-  const std::string words = testing::message_of([&] { make(*network, Precision::float32, fails); });
+  const std::string message = testing::message_of([&] { make(*network, Precision::float32, fails); });
   for (const char* part : {"infer.exact_tiles", "NVRTC is not found", "set it to false"})
-    EXPECT_NE(words.find(part), std::string::npos) << words;
+    EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
-TEST(GpuNetwork, WeightsThatAreNotFiniteAreRefused) {
+TEST(GpuNetwork, RejectsWeightsThatAreNotFinite) {
   const auto network = testing::random_network(testing::options_of(testing::kNetworkCases.front()));
   EXPECT_NO_THROW(make_gpu_network(*network, Precision::bfloat16, {}));
   network->parameters().front().data().fill_(NAN);
@@ -183,8 +184,8 @@ TEST(GpuNetwork, WeightsThatAreNotFiniteAreRefused) {
 INSTANTIATE_TEST_SUITE_P(Options, GpuNetworkOnCpu, ::testing::ValuesIn(testing::kNetworkCases),
                          [](const auto& test) { return test.param.what; });
 
-TEST(GpuKernels, TheFastestAreTaken) {
-  // By (fused, maxima), in seconds.
+TEST(GpuKernels, TheFastestAreChosen) {
+  // Keys are (fused, maxima), values are seconds.
   const auto choose = [](std::map<std::pair<bool, bool>, double> seconds, std::vector<GpuKernels> ways) {
     double now = 0;
     return fastest_kernels(
@@ -206,15 +207,15 @@ TEST(GpuKernels, TheFastestAreTaken) {
   best = choose({{{false, false}, 4}, {{true, false}, 3}, {{false, true}, 2}, {{true, true}, 1}}, unfused);
   EXPECT_TRUE(!best.fused && best.maxima);
   best = choose({{{false, false}, 2}, {{true, false}, -1}, {{false, true}, 3}, {{true, true}, -1}}, all);
-  EXPECT_TRUE(!best.fused && !best.maxima) << "what cannot run is not taken";
+  EXPECT_TRUE(!best.fused && !best.maxima) << "a variant that fails is not chosen";
   best = choose({{{false, false}, 1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all);
-  EXPECT_TRUE(!best.fused && !best.maxima) << "the plain ones where nothing is faster";
+  EXPECT_TRUE(!best.fused && !best.maxima) << "the first variant if none is faster";
   EXPECT_THROW(choose({{{false, false}, -1}, {{true, false}, 1}, {{false, true}, 1}, {{true, true}, 1}}, all),
                c10::Error);
 }
 
-TEST(OutOfMemory, IsWhatLibTorchAndItsLibrariesSay) {
-  const auto say = [](const char* what) {
+TEST(OutOfMemory, IsRecognisedInMessagesOfLibTorchAndItsLibraries) {
+  const auto throw_message = [](const char* what) {
     return [what] {
       return translated_out_of_memory([] { return std::string("block 7"); },
                                       [&]() -> int { TORCH_CHECK(false, what); });
@@ -223,17 +224,17 @@ TEST(OutOfMemory, IsWhatLibTorchAndItsLibrariesSay) {
   for (const char* what : {"CUDA out of memory. Tried to allocate 2 GiB", "CUDNN_STATUS_ALLOC_FAILED",
                            "FIND was unable to find an engine to execute this computation"}) {
     try {
-      say(what)();
+      throw_message(what)();
       FAIL() << what;
     } catch (const OutOfMemory& error) {
       EXPECT_NE(std::string(error.what()).find("block 7"), std::string::npos);
       EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
     }
   }
-  EXPECT_THROW(say("illegal address")(), c10::Error);
+  EXPECT_THROW(throw_message("illegal address")(), c10::Error);
 }
 
-TEST(TileMemory, OnAGpuHoldsThePlannedActivations) {
+TEST(TileMemory, OnAGpuIncludesThePlannedActivations) {
   const UNetOptions paper = unet2015_options();
   EXPECT_LE(tile_memory(paper, 4092, 4092, Precision::bfloat16, true), std::int64_t{12} << 30);
   EXPECT_GT(tile_memory(paper, 4092, 4092, Precision::bfloat16, true), std::int64_t{7} << 30);

@@ -1,4 +1,4 @@
-// What follows from a network's list of layers: geometry, parameters, operations, and what runs it.
+// Geometry, parameters, operations and engines of a network, all derived from its list of layers.
 #include "workers/network/network_description.h"
 
 #include <ATen/Functions.h>
@@ -51,7 +51,7 @@ std::vector<UNetOptions> unets(int depths) {
   return all;
 }
 
-TEST(DescriptionGeometry, IsThatOfTheClosedForms) {
+TEST(DescriptionGeometry, EqualsTheClosedForms) {
   for (const UNetOptions& o : unets(5)) {
     const NetworkGeometry expected = o.padding == Padding::valid
                                          ? valid_geometry(o.depth, o.block_convs)
@@ -68,7 +68,7 @@ TEST(DescriptionGeometry, IsThatOfTheClosedForms) {
   }
 }
 
-TEST(DescriptionGeometry, NumbersOfThePresets) {
+TEST(DescriptionGeometry, HasTheNumbersOfThePresets) {
   const NetworkGeometry paper = geometry_of(unet2015_options());
   EXPECT_EQ(paper.margin, 92);
   EXPECT_EQ(paper.side_remainder, 12);
@@ -97,10 +97,10 @@ TEST(DescriptionGeometry, LegalSidesAreThoseThatEveryLayerFits) {
   EXPECT_GT(legal, 500);
 }
 
-/// How far from its place the output sees, along an axis: the input is NaN on one side of a cut on the
-/// pooling grid, and so is what depends on that. Images are double, of which no kernel mixes what it must
-/// not.
-std::int64_t seen_reach(const NetworkDescription& description, int axis) {
+/// Measures the reach of the output along an axis, in voxels. The input is NaN on one side of a cut on the
+/// pooling grid, so outputs that depend on that side are NaN. Images are float64, because its kernels read no
+/// values outside the window.
+std::int64_t measured_reach(const NetworkDescription& description, int axis) {
   const auto network = make_network(description, 3);
   network->to(at::kDouble);
   network->eval();
@@ -131,8 +131,8 @@ std::int64_t seen_reach(const NetworkDescription& description, int axis) {
   return reach;
 }
 
-TEST(DescriptionGeometry, IsWhatTheOutputDependsOn) {
-  // An up-convolution alone, whose wider kernel sees the pixel before.
+TEST(DescriptionGeometry, EqualsTheMeasuredReach) {
+  // A single up-convolution, whose wider kernel reads the previous pixel.
   NetworkDescription up{.in_channels = 1};
   const Index3 two{1, 2, 2};
   const int pooled = up.max_pooling(0, {.kernel = two, .stride = two});
@@ -148,7 +148,7 @@ TEST(DescriptionGeometry, IsWhatTheOutputDependsOn) {
       const AxisGeometry geometry = geometry_of(network)[axis];
       const std::int64_t expected =
           geometry.padding == Padding::valid ? geometry.margin : padding_reach(network, axis);
-      EXPECT_EQ(seen_reach(network, axis), expected) << network.layers.size() << " layers, axis " << axis;
+      EXPECT_EQ(measured_reach(network, axis), expected) << network.layers.size() << " layers, axis " << axis;
     }
   }
 }
@@ -190,23 +190,24 @@ TEST(DescriptionParameters, AreThoseOfTheNetwork) {
   }
 }
 
-TEST(DescriptionOperations, OfASmallNetworkCountedByHand) {
+TEST(DescriptionOperations, OfASmallNetworkAreCountedByHand) {
   UNetOptions o;
   o.depth = 1;
   o.block_convs = 1;
   o.base_filters = 2;
   o.padding = Padding::same;
-  // 3x3: 1 to 2 and, of the concatenation, 4 to 2 channels on 64 pixels, 2 to 4 on 16; the up-convolution 4
-  // to 2, four taps for each of 16 pixels; 1x1: 2 to 2 on 64.
+  // 3x3 convolutions: 1 to 2 channels and, after the concatenation, 4 to 2 channels on 64 pixels; 2 to 4
+  // channels on 16 pixels. Up-convolution: 4 to 2 channels, four taps for each of 16 pixels. 1x1 convolution:
+  // 2 to 2 channels on 64 pixels.
   const double products = 9 * 2 * 64 + 9 * 8 * 16 + 4 * 8 * 16 + 9 * 8 * 64 + 4 * 64;
   EXPECT_EQ(forward_flop(o, {1, 8, 8}), 2 * products);
   EXPECT_EQ(widest_image(o), 4);
   EXPECT_EQ(widest_image(unet2015_options()), 128);
 }
 
-TEST(VolumeNetwork, HasAGeometryOfItsOwnAlongZ) {
+TEST(VolumeNetwork, HasAnotherGeometryAlongZ) {
   const NetworkGeometry geometry = geometry_of(volume_unet());
-  // Along y and x two levels, along z one: of 3x3x3 convolutions one is on the level that z is pooled to.
+  // There are two levels along y and x, and one along z. One 3x3x3 convolution is below the pooling of z.
   EXPECT_EQ(geometry[1].alignment, 4);
   EXPECT_EQ(geometry[2].alignment, 4);
   EXPECT_EQ(geometry.z.alignment, 2);
@@ -255,7 +256,7 @@ TEST(VolumeNetwork, RunsOnLibTorchsOperators) {
   }
 }
 
-TEST(SlidingWindow, IsThePatchNetworkAtEveryPixel) {
+TEST(SlidingWindow, EqualsThePatchNetworkAtEveryPixel) {
   const NetworkGeometry geometry = geometry_of(sliding_window());
   EXPECT_EQ(geometry.alignment, 1);
   EXPECT_EQ(geometry.margin, 9) << "patches of 19 x 19";
@@ -287,7 +288,7 @@ TEST(SlidingWindow, IsThePatchNetworkAtEveryPixel) {
   EXPECT_EQ(compared, 54);
 }
 
-TEST(Engines, FallBackToLibTorchWhereTheyDoNotSupportANetwork) {
+TEST(Engines, FallBackToLibTorchForUnsupportedNetworks) {
   UNetOptions narrow;
   narrow.base_filters = 2;
   EXPECT_TRUE(can_plan_forward(narrow) && can_plan_forward(keras_same_options()));
@@ -312,7 +313,7 @@ TEST(Engines, FallBackToLibTorchWhereTheyDoNotSupportANetwork) {
     const at::Tensor logits = engine->forward(at::randn(sides), 1);
     std::int64_t ready = 0;
     engine->backward(at::ones_like(logits), [&](std::int64_t values) { ready = values; });
-    EXPECT_EQ(ready, parameters.values().numel()) << "every gradient was told of";
+    EXPECT_EQ(ready, parameters.values().numel()) << "every gradient was reported";
     const auto bias = parameters.entry("to_classes.bias");
     EXPECT_NEAR(FlatParameters::piece(parameters.sums(), bias).sum().item<double>(),
                 static_cast<double>(logits.numel()), 1e-3);
@@ -322,7 +323,7 @@ TEST(Engines, FallBackToLibTorchWhereTheyDoNotSupportANetwork) {
 TEST(Descriptions, ThatDoNotFitAreRejected) {
   NetworkDescription half{.in_channels = 1};
   half.convolution(0, "to_classes", 2, {.kernel = {1, 2, 2}});
-  EXPECT_THROW(geometry_of(half), Error) << "no margin is equal on both sides";
+  EXPECT_THROW(geometry_of(half), Error) << "the margins at both ends differ";
   NetworkDescription mixed{.in_channels = 1};
   const int x = mixed.convolution(0, "convs.0", 2, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}});
   mixed.convolution(x, "to_classes", 2, {.kernel = {1, 3, 3}});
@@ -334,7 +335,7 @@ TEST(Descriptions, ThatDoNotFitAreRejected) {
   NetworkDescription uneven{.in_channels = 1};
   const int smaller = uneven.convolution(0, "convs.0", 2, {.kernel = {1, 2, 2}});
   uneven.crop_and_concatenation(0, smaller);
-  EXPECT_THROW(value_shapes(uneven, {1, 8, 8}), Error) << "no middle";
+  EXPECT_THROW(value_shapes(uneven, {1, 8, 8}), Error) << "a crop by an odd difference";
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ inline UNetOptions options_of(const NetworkCase& c) {
   return options;
 }
 
-/// Random weights, and statistics as a trained network has them.
+/// A network with random weights and non-trivial batch statistics.
 inline std::shared_ptr<Network> random_network(const UNetOptions& options) {
   auto network = make_network(options, 3);
   const at::NoGradGuard no_grad;
@@ -47,7 +47,7 @@ inline std::shared_ptr<Network> random_network(const UNetOptions& options) {
   return network;
 }
 
-/// Networks of every option.
+/// Networks that cover every option.
 inline const std::array kNetworkCases = {NetworkCase{"paper", false, 16},
                                          NetworkCase{"odd_filters", false, 5},
                                          NetworkCase{"context_and_classes", false, 8, 3, 4},

@@ -1,12 +1,12 @@
-// Networks that are no 2-D U-Net, as lists of layers.
+// Networks other than 2-D U-Nets, as lists of layers.
 #pragma once
 
 #include "workers/network/network_description.h"
 
 namespace tessera::testing {
 
-/// A 3-D U-Net for sections that are farther apart than pixels: z is pooled on the second level only, and the
-/// convolutions of the first level see one section.
+/// A 3-D U-Net for anisotropic volumes. It pools z only on the second level, and the convolutions of the
+/// first level read one section.
 inline NetworkDescription volume_unet() {
   const Window plane{.kernel = {1, 3, 3}}, volume{.kernel = {3, 3, 3}};
   const Window plane_step{.kernel = {1, 2, 2}, .stride = {1, 2, 2}},
@@ -27,8 +27,8 @@ inline NetworkDescription volume_unet() {
   return network;
 }
 
-/// A network for patches of 19 x 19 pixels (two poolings), in the form that computes it at every pixel: what
-/// would be behind a pooling is dilated instead.
+/// A network for patches of 19 x 19 pixels with two poolings, converted to compute all pixels at once. Layers
+/// after a pooling are dilated, and the poolings have stride 1.
 inline NetworkDescription sliding_window() {
   const auto dilated = [](std::int64_t side, std::int64_t by) {
     return Window{.kernel = {1, side, side}, .dilation = {1, by, by}};

@@ -25,7 +25,7 @@ TEST_P(Engines, AgreeWithLibTorch) {
   for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
     const auto fast = make_tile_network(*network, precision, {}),
                reference = make_libtorch_network(*network, Precision::float32, {});
-    // A small, a large and the small shape again: one memory serves all.
+    // The small shape follows the large one, to test that all shapes share one memory block.
     for (const std::int64_t more : {0, 3, 0, 1}) {
       const std::int64_t side = geometry.input_side_for(16) + geometry.alignment * more;
       const at::Tensor x = at::randn({1, options.in_channels, side, side + 2 * geometry.alignment});
@@ -43,7 +43,7 @@ TEST_P(Engines, AgreeWithLibTorch) {
 INSTANTIATE_TEST_SUITE_P(Options, Engines, ::testing::ValuesIn(testing::kNetworkCases),
                          [](const auto& test) { return test.param.what; });
 
-TEST(ForwardPlan, BuffersThatAreAliveTogetherDoNotOverlap) {
+TEST(ForwardPlan, LiveBuffersDoNotOverlap) {
   int pairs = 0;
   for (const bool same : {false, true}) {
     const UNetOptions options = same ? keras_same_options() : unet2015_options();
@@ -78,32 +78,32 @@ TEST(ForwardPlan, EveryBufferIsWrittenBeforeItIsRead) {
   }
   EXPECT_EQ(convolutions + ups, 23) << "the convolutional layers of the paper";
   EXPECT_EQ(plan.steps.back().out_height, 388);
-  // 3.5 times the first level's values is the peak; a careless order of steps would need more.
+  // The peak is 3.5 times the values of the first level. A worse order of steps would need more.
   EXPECT_LE(plan.bytes, std::int64_t{572} * 572 * 64 * 4 * 7 / 2);
 }
 
-/// The steps of a gradient plan that touch each buffer, counted through both passes.
+/// For each buffer of a gradient plan, the indices of the steps that use it, over both passes.
 std::vector<std::vector<int>> uses_of(const GradientPlan& plan) {
   std::vector<std::vector<int>> uses(plan.buffers.size());
-  int now = 0;
+  int step_index = 0;
   const auto use = [&](int buffer) {
-    if (buffer >= 0) uses[static_cast<std::size_t>(buffer)].push_back(now);
+    if (buffer >= 0) uses[static_cast<std::size_t>(buffer)].push_back(step_index);
   };
   for (const ForwardStep& step : plan.forward) {
     use(step.in), use(step.out);
-    ++now;
+    ++step_index;
   }
   for (const BackwardStep& step : plan.backward) {
     use(step.output_gradient), use(step.input_gradient);
     if (step.kind != BackwardStep::Kind::gather) use(step.forward.in);
     if (step.rectify) use(step.forward.out);
     if (step.kind == BackwardStep::Kind::join) use(step.forward.out), use(step.crop_gradient);
-    ++now;
+    ++step_index;
   }
   return uses;
 }
 
-TEST(GradientPlan, BuffersLiveWhileTheyAreUsedAndShareNothingThen) {
+TEST(GradientPlan, LiveBuffersDoNotOverlap) {
   for (const int convs : {1, 2, 3}) {
     UNetOptions options = unet2015_options();
     options.block_convs = convs;
@@ -133,7 +133,8 @@ TEST(GradientPlan, DropoutIsAtTheEndOfTheContractingPath) {
     if (!plan.drop_after[i]) continue;
     dropped.push_back(plan.forward[i].out_channels);
     EXPECT_EQ(plan.forward[i].kind, ForwardStep::Kind::convolution);
-    EXPECT_NE(plan.forward[i + 1].kind, ForwardStep::Kind::convolution) << "the last of its block";
+    EXPECT_NE(plan.forward[i + 1].kind, ForwardStep::Kind::convolution)
+        << "dropout follows the last convolution of its block";
   }
   EXPECT_EQ(dropped, (std::vector<std::int64_t>{512, 1024}));
   for (const BackwardStep& step : plan.backward) {
@@ -146,7 +147,7 @@ TEST(GradientPlan, DropoutIsAtTheEndOfTheContractingPath) {
   EXPECT_EQ(scaled, (std::vector<std::int64_t>{1024, 512}));
 }
 
-TEST(GradientPlan, KnowsWhatItCannotPlan) {
+TEST(GradientPlan, RejectsUnsupportedNetworks) {
   EXPECT_TRUE(can_plan_gradient(unet2015_options()));
   EXPECT_FALSE(can_plan_gradient(keras_same_options()));
 }

@@ -25,7 +25,7 @@ UNetOptions small(bool same) {
   return options;
 }
 
-TEST(TorchScript, ExportedNetworksSayTheSame) {
+TEST(TorchScript, ExportedNetworksAgreeWithTheOriginal) {
   const testing::TemporaryFolder folder;
   const c10::InferenceMode inference;
   for (const bool same : {false, true}) {
@@ -39,14 +39,15 @@ TEST(TorchScript, ExportedNetworksSayTheSame) {
     EXPECT_EQ(facts->model.margin, geometry_of(options).margin);
     EXPECT_EQ(facts->model.classes, options.classes);
     const auto loaded = make_torchscript_network(facts->model, Precision::float32, {});
-    const auto own = make_libtorch_network(*network, Precision::float32, {});
+    const auto reference = make_libtorch_network(*network, Precision::float32, {});
     const std::int64_t side = geometry_of(options).input_side_for(32);
     const at::Tensor x = at::randn({1, 1, side, side + 16});
-    EXPECT_LE((loaded->logits(x) - class_probabilities(own->logits(x))).abs().max().item<double>(), 1e-5);
+    EXPECT_LE((loaded->logits(x) - class_probabilities(reference->logits(x))).abs().max().item<double>(),
+              1e-5);
   }
 }
 
-TEST(TorchScript, NetworksOfOtherLayersSayTheSame) {
+TEST(TorchScript, NetworksOfOtherLayersAgreeWithTheOriginal) {
   const testing::TemporaryFolder folder;
   const c10::InferenceMode inference;
   const auto network = make_network(testing::sliding_window(), 6);
@@ -56,10 +57,10 @@ TEST(TorchScript, NetworksOfOtherLayersSayTheSame) {
   EXPECT_EQ(facts->model.margin, 9);
   EXPECT_EQ(facts->model.alignment, 1);
   const auto loaded = make_torchscript_network(facts->model, Precision::float32, {});
-  const auto own = make_libtorch_network(*network, Precision::float32, {});
+  const auto reference = make_libtorch_network(*network, Precision::float32, {});
   const at::Tensor x = at::randn({1, 1, 40, 51});
-  EXPECT_LE((loaded->logits(x) - class_probabilities(own->logits(x))).abs().max().item<double>(), 1e-5);
-  // Of a 3-D one forward() is compiled, at least.
+  EXPECT_LE((loaded->logits(x) - class_probabilities(reference->logits(x))).abs().max().item<double>(), 1e-5);
+  // For a 3-D network the test only compiles forward().
   export_torchscript(*make_network(testing::volume_unet(), 6), {}, folder / "volume.pt");
 }
 
@@ -79,7 +80,7 @@ TEST(TorchScript, TheProbeFindsTheGeometry) {
   }
 }
 
-/// A file with a forward() of one's own.
+/// Writes a TorchScript file with the given forward().
 TorchScriptFile script(const std::filesystem::path& file, const std::string& forward) {
   torch::jit::Module module("Own");
   module.define(forward);
@@ -87,7 +88,7 @@ TorchScriptFile script(const std::filesystem::path& file, const std::string& for
   return read_torchscript_file(file);
 }
 
-TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
+TEST(TorchScript, TheProbeRejectsAWrongConfig) {
   const testing::TemporaryFolder folder;
   TorchScriptModel model;
   model.file =
@@ -96,7 +97,7 @@ TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
   model.margin = 3;
   model.alignment = 4;
   EXPECT_LE(probe_torchscript(model).tile_dependence,
-            1e-6);  // a sigmoid may be rounded by where it lies in memory
+            1e-6);  // rounding of the sigmoid may depend on the memory alignment
   model.classes = 3;
   EXPECT_THROW(probe_torchscript(model), UsageError);
   model.classes = 2;
@@ -104,7 +105,7 @@ TEST(TorchScript, TheProbeNoticesWhatTheConfigGetsWrong) {
   EXPECT_THROW(probe_torchscript(model), UsageError);
 }
 
-TEST(TorchScript, TheProbeSeesWhatDependsOnTheTile) {
+TEST(TorchScript, TheProbeDetectsTileDependence) {
   const testing::TemporaryFolder folder;
   TorchScriptModel model;
   model.file = script(folder / "norm.pt",
@@ -114,7 +115,7 @@ TEST(TorchScript, TheProbeSeesWhatDependsOnTheTile) {
   EXPECT_GT(probe_torchscript(model).tile_dependence, 1e-3);
 }
 
-TEST(TorchScript, OtherFilesAreRefusedInWords) {
+TEST(TorchScript, RejectsOtherFiles) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder / "text.pt") << "no network";
   EXPECT_THROW(read_torchscript_facts(read_torchscript_file(folder / "text.pt")), Error);

@@ -19,7 +19,7 @@ namespace {
 
 class TranslationCheck : public ::testing::TestWithParam<testing::NetworkCase> {
  protected:
-  /// Whole-number logits: rounding hides how much the kernels of the CPU differ between positions.
+  /// Logits rounded to integers. Rounding hides the position dependence of the CPU's kernels.
   at::Tensor whole_logits(const at::Tensor& x) { return (network_->logits(x) * 1e3).round(); }
   std::optional<bool> check(const std::function<at::Tensor(const at::Tensor&)>& run) const {
     const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
@@ -35,13 +35,13 @@ class TranslationCheck : public ::testing::TestWithParam<testing::NetworkCase> {
   const c10::InferenceMode inference_;
 };
 
-TEST_P(TranslationCheck, KernelsThatSumAlikeEverywherePass) {
+TEST_P(TranslationCheck, AcceptsInvariantKernels) {
   int runs = 0;
   EXPECT_EQ(check([&](const at::Tensor& x) { return ++runs, whole_logits(x); }), true);
-  EXPECT_GE(runs, 3) << "as it is, and moved";
+  EXPECT_GE(runs, 3) << "the pattern and its shifts";
 }
 
-TEST_P(TranslationCheck, OnePixelThatDependsOnItsPlaceFails) {
+TEST_P(TranslationCheck, RejectsOnePixelThatDependsOnItsPosition) {
   EXPECT_EQ(check([&](const at::Tensor& x) {
               const at::Tensor logits = whole_logits(x);
               logits.select(2, logits.size(2) / 2).select(2, logits.size(3) / 2).add_(0.1);
@@ -50,13 +50,13 @@ TEST_P(TranslationCheck, OnePixelThatDependsOnItsPlaceFails) {
             false);
 }
 
-TEST_P(TranslationCheck, KernelsThatSumAlikeInEverySizePass) {
+TEST_P(TranslationCheck, ChecksShapeInvariance) {
   const auto check_size = [&](const std::function<at::Tensor(const at::Tensor&)>& run) {
     const std::int64_t side = geometry_.input_side_for(9 * geometry_.alignment);
     return is_shape_invariant(geometry_,
                               at::zeros({1, options_.in_channels, side, side + geometry_.alignment}), run);
   };
-  // A network in whole numbers, which the CPU's kernels sum alike in every size.
+  // A network on integers, which the CPU's kernels sum without rounding.
   const auto network = [&](const at::Tensor& x) {
     const bool same = geometry_.padding == Padding::same;
     const at::Tensor sums =
@@ -70,7 +70,7 @@ TEST_P(TranslationCheck, KernelsThatSumAlikeInEverySizePass) {
   EXPECT_EQ(check_size([&](const at::Tensor& x) { return network(x) / 0.0; }), std::nullopt);
 }
 
-TEST(TranslationCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
+TEST(TranslationCheckOfALayer, APeriodicInputMustGiveAPeriodicOutput) {
   const c10::InferenceMode inference;
   const LayerInput input = {
       .samples = 2, .channels = 3, .height = 40, .width = 61, .options = at::TensorOptions(at::kFloat)};
@@ -89,23 +89,23 @@ TEST(TranslationCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
             true);
   EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, [&](const at::Tensor& x) { return convolved(x, 1); }),
             false)
-      << "zeros around";
+      << "zero padding";
   for (const auto& [y, x] : {std::pair{0, 0}, {37, 58}, {20, 3}}) {
-    const auto one_more = [&, y = y, x = x](const at::Tensor& image) {
+    const auto with_one_error = [&, y = y, x = x](const at::Tensor& image) {
       at::Tensor out = convolved(image, 0);
       out.select(0, 1).select(0, 3).select(0, y).select(0, x).add_(1);
       return out;
     };
-    EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, one_more), false) << y << ", " << x;
+    EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, with_one_error), false) << y << ", " << x;
   }
-  // Every other column otherwise, which steps of even length do not see, nor need to.
-  const auto by_column = [&](const at::Tensor& image) {
+  // Every second column differs. Shifts by an even number of pixels cannot detect this, and need not.
+  const auto with_column_error = [&](const at::Tensor& image) {
     at::Tensor out = convolved(image, 0);
     out.slice(3, 0, at::nullopt, 2).add_(1);
     return out;
   };
-  EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, by_column), false);
-  EXPECT_EQ(is_layer_translation_invariant(input, 2, 0, by_column), true);
+  EXPECT_EQ(is_layer_translation_invariant(input, 1, 0, with_column_error), false);
+  EXPECT_EQ(is_layer_translation_invariant(input, 2, 0, with_column_error), true);
   EXPECT_EQ(
       is_layer_translation_invariant(input, 16, 0, [&](const at::Tensor& x) { return convolved(x, 0); }),
       std::nullopt)
@@ -115,7 +115,7 @@ TEST(TranslationCheckOfALayer, WhatRepeatsItselfMustDoSoInTheOutput) {
       std::nullopt);
 }
 
-TEST(TranslationCheckOfSmallInputs, ThereIsNothingToCompare) {
+TEST(TranslationCheckOfSmallInputs, HaveNoResult) {
   const UNetOptions options = unet2015_options();
   const NetworkGeometry geometry = geometry_of(options);
   const auto run = [](const at::Tensor& x) { return at::rand({1, 2, x.size(2) - 184, x.size(3) - 184}); };

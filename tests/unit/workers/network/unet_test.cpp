@@ -69,8 +69,8 @@ TEST_P(Golden, ForwardEqualsTheIndependentImplementation) {
   ASSERT_EQ(logits.sizes(), expected.sizes());
   EXPECT_LE((logits - expected).abs().max().item<float>(),
             1e-5 * std::max(1.0F, expected.abs().max().item<float>()));
-  EXPECT_GT(expected.std().item<float>(), 1e-3) << "the golden output is flat and shows nothing";
-  // channels_last is another way through the library.
+  EXPECT_GT(expected.std().item<float>(), 1e-3) << "a constant golden output would not test anything";
+  // channels_last uses other kernels of the library.
   const at::Tensor again = network->forward(input.contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_LE((again - expected).abs().max().item<float>(),
             1e-5 * std::max(1.0F, expected.abs().max().item<float>()));
@@ -106,7 +106,7 @@ TEST(UNet, OutputSidesFollowTheGeometry) {
   EXPECT_EQ(checked, 48);
 }
 
-TEST(HeInitialisation, HasThePapersSpread) {
+TEST(HeInitialisation, HasThePapersStandardDeviation) {
   const std::shared_ptr<Network> network = make_network(unet2015_options(), 7);
   int checked = 0;
   for (const auto& item : network->named_parameters()) {
@@ -125,22 +125,22 @@ TEST(HeInitialisation, HasThePapersSpread) {
     EXPECT_NEAR(w.mean().item<double>(), 0, 5 * expected / std::sqrt(n)) << item.key();
     ++checked;
   }
-  EXPECT_EQ(checked, 21);  // all but the first and the 1x1 convolution
+  EXPECT_EQ(checked, 21);  // all convolutions except the first and the 1x1
 }
 
-TEST(HeInitialisation, KeepsTheScaleOfTheSignal) {
+TEST(HeInitialisation, KeepsTheScaleOfTheActivations) {
   UNetOptions options;
   options.base_filters = 16;
   const std::shared_ptr<Network> network = make_network(options, 3);
   network->eval();
   torch::NoGradGuard no_grad;
   at::manual_seed(1);
-  const double spread = network->forward(at::randn({1, 1, 252, 252})).std().item<double>();
-  EXPECT_GT(spread, 0.1);
-  EXPECT_LT(spread, 10);
+  const double deviation = network->forward(at::randn({1, 1, 252, 252})).std().item<double>();
+  EXPECT_GT(deviation, 0.1);
+  EXPECT_LT(deviation, 10);
 }
 
-TEST(HeInitialisation, IsTheSameForTheSameSeed) {
+TEST(HeInitialisation, IsReproducibleForASeed) {
   UNetOptions options;
   options.base_filters = 4;
   const auto a = make_network(options, 1), b = make_network(options, 1), c = make_network(options, 2);
@@ -148,16 +148,16 @@ TEST(HeInitialisation, IsTheSameForTheSameSeed) {
   EXPECT_FALSE(a->parameters()[0].equal(c->parameters()[0]));
 }
 
-TEST(Dropout, SitsAtTheEndOfTheContractingPath) {
+TEST(Dropout, IsAtTheEndOfTheContractingPath) {
   UNetOptions options;
   options.base_filters = 4;
   const std::shared_ptr<Network> network = make_network(options, 1);
   const at::Tensor x = at::rand({1, 1, 188, 188});
   torch::NoGradGuard no_grad;
   network->train();
-  EXPECT_FALSE(network->forward(x).equal(network->forward(x))) << "training must drop";
+  EXPECT_FALSE(network->forward(x).equal(network->forward(x))) << "training must use dropout";
   network->eval();
-  EXPECT_TRUE(network->forward(x).equal(network->forward(x))) << "prediction must not";
+  EXPECT_TRUE(network->forward(x).equal(network->forward(x))) << "prediction must not use dropout";
 }
 
 }  // namespace

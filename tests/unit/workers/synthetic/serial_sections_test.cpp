@@ -22,7 +22,7 @@ SerialSectionsOptions small(std::uint64_t seed) {
   return options;
 }
 
-TEST(SmoothNoise, IsNormedAndDoesNotDependOnTheWindow) {
+TEST(SmoothNoise, IsNormalisedAndDoesNotDependOnTheWindow) {
   const SectionWindow whole{-5, -7, 300, 400}, part{40, 33, 20, 30};
   const auto all = smooth_noise(3, 4, whole, 2.4, 12, 5), some = smooth_noise(3, 4, part, 2.4, 12, 5);
   for (std::int64_t y = 0; y < part.height; ++y) {
@@ -41,7 +41,7 @@ TEST(SmoothNoise, IsNormedAndDoesNotDependOnTheWindow) {
   EXPECT_NEAR(std::sqrt(squares / count), 1, 0.15);
 }
 
-TEST(SerialSections, AreTheSameInAnyOrder) {
+TEST(SerialSections, DoNotDependOnTheOrder) {
   const SerialSections forwards(small(7)), backwards(small(7));
   std::map<std::int64_t, SerialSection> made;
   for (std::int64_t z = 0; z < 6; ++z)
@@ -86,14 +86,14 @@ TEST(SerialSections, LabelsAgree) {
       membrane += made.cells[i] == 0 ? 1 : 0;
       if (made.instances[i] != 0) seen_in[made.instances[i]].insert(z);
     }
-    const double share = static_cast<double>(membrane) / static_cast<double>(made.cells.size());
-    EXPECT_GT(share, 0.10) << "section " << z;
-    EXPECT_LT(share, 0.35) << "section " << z;
+    const double membrane_fraction = static_cast<double>(membrane) / static_cast<double>(made.cells.size());
+    EXPECT_GT(membrane_fraction, 0.10) << "section " << z;
+    EXPECT_LT(membrane_fraction, 0.35) << "section " << z;
   }
   EXPECT_GT(seen_in.size(), 15U);
-  const auto lasting =
+  const auto long_cells =
       std::count_if(seen_in.begin(), seen_in.end(), [](const auto& cell) { return cell.second.size() >= 4; });
-  EXPECT_GT(lasting * 2, std::ssize(seen_in)) << "cells should last several sections";
+  EXPECT_GT(long_cells * 2, std::ssize(seen_in)) << "most cells should extend over several sections";
 }
 
 TEST(CellDiagram, CellsTouchOnlyOnTheirSurface) {
@@ -114,7 +114,7 @@ TEST(CellDiagram, CellsTouchOnlyOnTheirSurface) {
   }
 }
 
-/// The least share of wrong pixels over all thresholds, after a box blur of `radius`.
+/// The smallest fraction of wrong pixels over all thresholds, after a box blur of `radius` pixels.
 double best_threshold_error(const SerialSection& made, int height, int width, int radius) {
   std::array<std::array<std::int64_t, 256>, 2> histogram{};
   for (int y = 0; y < height; ++y) {
@@ -130,26 +130,27 @@ double best_threshold_error(const SerialSection& made, int height, int width, in
       ++histogram[inside ? 1 : 0][static_cast<std::size_t>(sum / count)];
     }
   }
-  std::int64_t wrong = 0;  // at first everything is called membrane's opposite
+  std::int64_t wrong = 0;  // at first all pixels are classified as cell
   for (const std::int64_t count : histogram[0])
     wrong += count;
   std::int64_t best = wrong;
-  for (std::size_t grey = 0; grey < 256; ++grey) {  // now what is at most `grey` is called membrane
+  for (std::size_t grey = 0; grey < 256; ++grey) {  // pixels of at most `grey` are classified as membrane
     wrong += histogram[1][grey] - histogram[0][grey];
     best = std::min(best, wrong);
   }
   return static_cast<double>(best) / (static_cast<double>(height) * width);
 }
 
-TEST(SerialSections, AreTooHardForAThresholdAndYetShowTheirMembranes) {
+TEST(SerialSections, AreHardForAThresholdButShowMembranes) {
   for (const std::uint64_t seed : {1U, 2U, 3U}) {
     const SerialSection made = SerialSections(small(seed)).section(2);
     double best = 1;
     for (int radius = 1; radius <= 3; ++radius)
       best = std::min(best, best_threshold_error(made, 192, 256, radius));
-    // The real sections of ISBI 2012 give 0.15 to 0.16.
+    // The sections of ISBI 2012 give 0.15 to 0.16.
     EXPECT_GT(best, 0.12) << "seed " << seed;
-    // There is something to learn: the threshold beats calling everything cell, and membranes are darker.
+    // The images are informative: the threshold is better than classifying all as cell, and membranes are
+    // darker.
     std::array<double, 2> sum{};
     std::array<std::int64_t, 2> count{};
     for (std::size_t i = 0; i < made.raw.size(); ++i) {
@@ -157,14 +158,14 @@ TEST(SerialSections, AreTooHardForAThresholdAndYetShowTheirMembranes) {
       sum[kind] += made.raw[i];
       ++count[kind];
     }
-    const double share = static_cast<double>(count[0]) / static_cast<double>(made.raw.size());
-    EXPECT_LT(best, share - 0.01) << "seed " << seed;
+    const double membrane_fraction = static_cast<double>(count[0]) / static_cast<double>(made.raw.size());
+    EXPECT_LT(best, membrane_fraction - 0.01) << "seed " << seed;
     EXPECT_GT(sum[1] / static_cast<double>(count[1]), sum[0] / static_cast<double>(count[0]) + 25)
         << "seed " << seed;
   }
 }
 
-TEST(SerialSections, RefuseWhatCannotBe) {
+TEST(SerialSections, RejectInvalidOptions) {
   SerialSectionsOptions options = small(1);
   options.shape.y = 0;
   EXPECT_THROW(SerialSections{options}, UsageError);

@@ -1,4 +1,4 @@
-// The source of the Hopper kernels, compiled for the CPU, against LibTorch's convolution in float64.
+// Compares the Hopper kernels, compiled for the CPU, with LibTorch's convolution in float64.
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ using testing::Tensors;
 using testing::tensors_of;
 using testing::text;
 
-// Channels are multiples of 64. Squares that are not full, and several squares, with padding.
+// Channels are multiples of 64. The cases cover partial squares, several squares, and padding.
 constexpr std::array<Case, 7> kHopperCases = {{{1, 64, 136, 4, 3, 3, 0, 0},
                                                {1, 64, 64, 18, 17, 3, 0, 0},
                                                {2, 128, 72, 16, 18, 3, 1, 1},
@@ -34,7 +34,7 @@ constexpr std::array<Case, 7> kHopperCases = {{{1, 64, 136, 4, 3, 3, 0, 0},
                                                {1, 64, 8, 7, 7, 5, 2, 2}}};
 struct HopperKernel {
   const char* name;
-  int pixels, filters;  ///< of a block; kernels of 256 pixels compute squares with 3x3 taps
+  int pixels, filters;  ///< per block; kernels of 256 pixels compute squares with 3x3 taps
   std::int64_t shared_bytes;
 };
 constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 98304},
@@ -47,7 +47,7 @@ constexpr std::array<HopperKernel, 6> kHopperKernels = {{{"lines_64", 128, 64, 9
 const std::vector<testing::HostThreads> kHopperOrders = {
     {}, {.late_copies = true}, {.backwards = true, .late_products = true}};
 
-/// How the kernel is started for a convolution, as `name`.
+/// The launch of the kernel for a convolution, under the name `name`.
 KernelStart start_of(const HopperKernel& kernel, const std::string& name, std::span<void*> arguments) {
   const auto* const c = static_cast<const int*>(arguments[4]);
   const int pixels = c[0], height = c[4], width = c[5], filters = c[6];
@@ -60,7 +60,7 @@ KernelStart start_of(const HopperKernel& kernel, const std::string& name, std::s
           .shared_bytes = kernel.shared_bytes};
 }
 
-/// Starts this kernel for every size.
+/// Launches one kernel for every size.
 KernelLauncher by_hopper_kernel(const HopperKernel& kernel, testing::HostThreads order, int& started) {
   return [launch = testing::host_launcher(started, order), kernel](const KernelStart& start,
                                                                    std::span<void*> arguments) {
@@ -86,7 +86,7 @@ bool can_take(const HopperKernel& kernel, const Case& c) {
   return kernel.pixels == 128 || (c.side == 3 && (name != "patches_64" || c.channels == 64));
 }
 
-/// Checks types of two bytes, and that all kernels have equal results.
+/// Checks 16-bit types, and that all kernels give equal results.
 void sums_on_hopper(at::ScalarType type, double last_place, std::span<const testing::HostThreads> orders) {
   int compared = 0;
   bool rectify = false;
@@ -118,7 +118,7 @@ TEST(HopperKernels, SumFloat16InFloat32) {
   sums_on_hopper(at::kHalf, 1.0 / 1024, std::span(kHopperOrders).first(1));
 }
 
-TEST(HopperKernels, APartOfAnImageIsThatPartOfTheWhole) {
+TEST(HopperKernels, APartOfAnImageGivesThatPartOfTheOutput) {
   constexpr Case kWhole = {1, 128, 64, 35, 37, 3, 0, 0};
   const Tensors t = tensors_of(kWhole, at::kBFloat16);
   const at::Tensor whole = convolved_on_hopper(t, kWhole, kHopperKernels[4], {}, true);
@@ -134,7 +134,7 @@ TEST(HopperKernels, APartOfAnImageIsThatPartOfTheWhole) {
   EXPECT_EQ(started, 3);
 }
 
-TEST(HopperKernels, AreChosenByTheLayersSize) {
+TEST(HopperKernels, AreChosenByTheSizeOfTheLayer) {
   std::vector<std::string> names;
   const auto look = [&](const KernelStart& start, std::span<void*> arguments) {
     names.emplace_back(start.name);
@@ -160,13 +160,13 @@ TEST(HopperKernels, AreChosenByTheLayersSize) {
   EXPECT_EQ(kernel_of(128, 64, 392), "hopper_bfloat16_patches_64_deep");
   EXPECT_EQ(kernel_of(64, 128, 508), "hopper_bfloat16_patches_128");
   EXPECT_EQ(kernel_of(64, 128, 200), "hopper_bfloat16_lines_128_deep")
-      << "169 squares would leave most processors idle for half of the time";
+      << "with 169 squares, most multiprocessors would be idle half of the time";
   EXPECT_EQ(kernel_of(64, 512, 56), "hopper_bfloat16_lines_128_deep");
   EXPECT_EQ(kernel_of(64, 512, 30), "hopper_bfloat16_lines_64");
   EXPECT_EQ(kernel_of(64, 64, 570, 1), "hopper_bfloat16_lines_64") << "patches are for 3x3 taps";
   EXPECT_EQ(kernel_of(128, 256, 120, 1), "hopper_bfloat16_lines_128");
   EXPECT_EQ(kernel_of(64, 64, 30, 3, at::kHalf), "hopper_float16_lines_64");
-  EXPECT_EQ(kernel_of(72, 64, 300), "convolve_bfloat16_narrow") << "no multiple of 64";
+  EXPECT_EQ(kernel_of(72, 64, 300), "convolve_bfloat16_narrow") << "not a multiple of 64";
   EXPECT_EQ(kernel_of(64, 64, 300, 3, at::kFloat), "convolve_float32_narrow");
   samples = 2;
   EXPECT_EQ(kernel_of(64, 128, 282), "hopper_bfloat16_patches_128");
@@ -183,7 +183,7 @@ TEST(HopperKernels, AreChosenByTheLayersSize) {
   }
 }
 
-TEST(HopperKernels, ShowWhatIsNotFinite) {
+TEST(HopperKernels, KeepNonFiniteValues) {
   constexpr Case kWide = {1, 64, 8, 9, 9, 3, 1, 1};
   const Tensors t = tensors_of(kWide, at::kBFloat16);
   t.x.select(2, 4).select(2, 5).fill_(std::numeric_limits<float>::quiet_NaN());
