@@ -22,23 +22,24 @@ BlockQueue::BlockQueue(std::vector<std::int64_t> order, int workers, const Block
 std::size_t BlockQueue::batch_of(const Worker& worker) const {
   double wanted = 1;
   if (worker.block_s > 0) wanted = options_.batch_s / worker.block_s;
-  // Towards the end: half of what each would get if all were shared out now.
+  // Towards the end: half of each worker's share if all remaining blocks were distributed now.
   const double fair = static_cast<double>(waiting_) / static_cast<double>(2 * active_);
   return static_cast<std::size_t>(
       std::max(1.0, std::min({wanted, fair, static_cast<double>(options_.largest_batch)})));
 }
 
-/// Whether `worker` had better not get the batch, which the others would have done sooner.
+/// Whether the other workers would finish the batch sooner than `worker`.
 bool BlockQueue::would_be_late(const Worker& worker) const {
-  double slowness = 1;  // how many blocks each of the others does while this one does one
+  double slowness = 1;  // blocks that another worker finishes while this one finishes one
   if (worker.block_s > 0 && known_ > 1)
     slowness =
         worker.block_s * static_cast<double>(known_ - 1) / std::max(1e-7, sum_block_s_ - worker.block_s);
-  // How many each of them still has before it.
+  // The number of remaining blocks per active worker.
   const double rounds = static_cast<double>(waiting_) / static_cast<double>(active_);
-  // A second batch ahead only while there is a block for everybody: the last ones go to whoever is free.
+  // A second batch only while each worker can get a block. The last blocks go to idle workers.
   if (!worker.held.empty() && rounds < 1) return true;
-  // By more than a block's time: speeds are estimates. Never the last one that could do it.
+  // The margin is more than one block's time, because speeds are estimates. The last candidate always gets
+  // it.
   return in_flight_ > 0 && slowness * (worker.held.empty() ? 1 : 2) > rounds + 2;
 }
 
@@ -49,8 +50,8 @@ std::vector<std::int64_t> BlockQueue::next_for(int worker, double now_s) {
   const std::size_t wanted = batch_of(to);
   if (to.held.size() > wanted) return batch;
   if (would_be_late(to)) return batch;
-  // What failed elsewhere comes first: it tells whether the block or the worker is to blame. A lone worker
-  // tries again at the end: what made it fail may have passed by then.
+  // Blocks that failed elsewhere come first: their retry shows whether the block or the worker is at fault. A
+  // single worker retries at the end, when a temporary cause may have passed.
   while (active_ > 1 && batch.size() < wanted && take_retry(worker, batch)) {
   }
   if (batch.empty() && to.begin == to.end && !take_retry(worker, batch) && !take_half_of_longest(to))
@@ -80,7 +81,7 @@ bool BlockQueue::take_half_of_longest(Worker& thief) {
       *std::max_element(workers_.begin(), workers_.end(),
                         [&](const Worker& a, const Worker& b) { return length(a) < length(b); });
   if (length(longest) == 0) return false;
-  // The back half: its owner goes on at the front.
+  // Take the back half: the owner continues at the front.
   const std::size_t middle = longest.begin + length(longest) / 2;
   thief.begin = middle;
   thief.end = std::exchange(longest.end, middle);

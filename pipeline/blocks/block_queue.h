@@ -7,60 +7,61 @@
 
 namespace tessera {
 
-/// How blocks are handed out.
+/// Options of the block scheduling.
 struct BlockQueueOptions {
-  double batch_s = 0.02;    ///< of work in one message, for small blocks
-  int largest_batch = 256;  ///< blocks in one message: below the size where MPI wants both sides to meet
+  double batch_s = 0.02;    ///< seconds of work in one message, for small blocks
+  int largest_batch = 256;  ///< blocks in one message: below the size of MPI's rendezvous protocol
 };
 
-/// Which worker gets which block when: the coordinator's policy, without messages or clocks, so that a
-/// simulation can replay it.
+/// The coordinator's scheduling policy: which worker gets which block, and when. It uses neither messages nor
+/// clocks, so a simulation can replay it.
 ///
-/// Every worker has a stretch of the order to itself, so that neighbouring blocks (which share chunks of the
-/// raw volume) go to the same one; whoever has done his takes half of the longest one left. A worker holds up
-/// to two batches, the second one to read while it computes the first. A batch is one block, or as many small
-/// ones as make `batch_s` of work, and shrinks towards the end, so that all workers end together. At the end
-/// a slow worker gets no second batch, nor a first one that the others would have done sooner.
+/// Every worker owns a contiguous range of the order, so that it gets neighbouring blocks, which share chunks
+/// of the raw volume. A worker whose range is empty steals half of the longest range. A worker holds up to
+/// two batches and reads the second while it computes the first. A batch is one block, or several small
+/// blocks that make `batch_s` of work. Batches shrink towards the end, so that all workers end together. At
+/// the end a slow worker gets no second batch. It gets no first batch either if the others would finish it
+/// sooner.
 class BlockQueue {
  public:
-  /// `order`: block ids, neighbours together.
+  /// `order`: block ids, neighbours adjacent.
   BlockQueue(std::vector<std::int64_t> order, int workers, const BlockQueueOptions& options = {});
 
-  /// What to hand to `worker` (from 0) at `now_s`; empty when it has enough, or when nothing is left for it.
+  /// The blocks to assign to `worker` (from 0) at `now_s`. Empty when it holds enough, or when none remain
+  /// for it.
   std::vector<std::int64_t> next_for(int worker, double now_s);
-  /// `worker` has done these blocks, which were handed to it. `now_s` teaches its speed.
+  /// Reports that `worker` has done these blocks. `now_s` updates the estimate of its speed.
   void done(int worker, std::span<const std::int64_t> blocks, double now_s);
-  /// `worker` has failed with this one, which says nothing of its speed.
+  /// Reports that `worker` has failed on this block. The estimate of its speed is unchanged.
   void failed(int worker, std::int64_t block, double now_s);
-  /// A block that `worker` failed with is to be tried again, by another if there is one.
+  /// Queues a block for a retry after `worker` failed on it. Another worker gets it, if there is one.
   void retry(std::int64_t block, int worker);
-  /// `worker` gets nothing until resume(); what was laid aside for it goes to others. False, and no change,
-  /// for the last one that still gets something.
+  /// `worker` gets no blocks until resume(); its range is available to the others. Returns false, without a
+  /// change, for the last active worker.
   bool suspend(int worker);
   void resume(int worker);
-  /// `worker` goes on in the middle of its stretch, far from where it is now.
+  /// `worker` continues in the middle of its range, far from its current position.
   void jump(int worker);
-  /// Forgets every block that was not handed out.
+  /// Discards every block that is not assigned.
   void drop_waiting();
 
-  /// How long it takes from `now_s` until the last worker has done what it has and one block more, as far as
-  /// is known: of a worker that has done none yet, that its first takes at least as long again as it has
-  /// taken by now.
+  /// Estimates the seconds from `now_s` until the last worker has finished its blocks and one more. For a
+  /// worker without a finished block, the estimate for its first block is at least twice its elapsed time.
   double seconds_for_one_more(double now_s) const;
 
-  /// Blocks that nobody has.
+  /// Blocks that are not assigned.
   std::int64_t waiting() const { return waiting_; }
-  /// Blocks that workers have.
+  /// Blocks that are assigned and not finished.
   std::int64_t in_flight() const { return in_flight_; }
-  /// Blocks that `worker` has, in its order.
+  /// The blocks of `worker` in flight, in its order of work.
   const std::deque<std::int64_t>& held_by(int worker) const { return at(worker).held; }
   int workers() const { return static_cast<int>(workers_.size()); }
 
  private:
   struct Worker {
-    std::size_t begin = 0, end = 0;  ///< its stretch of the order
+    std::size_t begin = 0, end = 0;  ///< its range of the order
     std::deque<std::int64_t> held;
-    double block_s = 0;  ///< per block, smoothed; 0: not known yet
+    double block_s = 0;  ///< per block, smoothed; 0: unknown
     double last_end_s = 0;
     bool suspended = false;
   };
@@ -82,8 +83,8 @@ class BlockQueue {
   std::vector<Worker> workers_;
   std::deque<Retry> retries_;
   std::int64_t waiting_ = 0, in_flight_ = 0, active_ = 0;
-  double sum_block_s_ = 0;  ///< over the workers whose time per block is known
-  std::int64_t known_ = 0;  ///< so many
+  double sum_block_s_ = 0;  ///< sum over the workers whose time per block is known
+  std::int64_t known_ = 0;  ///< the number of these workers
 };
 
 }  // namespace tessera

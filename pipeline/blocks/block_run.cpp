@@ -37,7 +37,7 @@ double voxels_to_do(const BlockJob& job) {
   return voxels;
 }
 
-/// Of the blocks that earlier starts did.
+/// The voxels of the blocks that earlier starts did.
 double voxels_before(const BlockJob& job) {
   if (!job.names.resumes) return 0;
   double voxels = 0;

@@ -15,28 +15,28 @@
 
 namespace tessera {
 
-/// A job whose blocks are handed out to workers, whatever these do with them.
+/// A job that distributes blocks to workers, independent of their task.
 struct BlockJob {
-  std::string verb;                 ///< of the progress line, such as "verify"
+  std::string verb;                 ///< for the progress line, such as "verify"
   BlockJobNames names;              ///< for messages
-  std::int64_t blocks = 0;          ///< all of the job; ids from 0
-  std::vector<std::int64_t> order;  ///< the blocks to do, neighbours together
+  std::int64_t blocks = 0;          ///< total number; ids from 0
+  std::vector<std::int64_t> order;  ///< the blocks to do, neighbours adjacent
   std::int64_t starts_before = 0;
   std::function<std::int64_t(std::int64_t)> voxels_of;  ///< of a block
   std::function<std::string(std::int64_t)> text_of;     ///< a block in a message: "block 12 (z [0, 4) ...)"
-  std::function<void(const BlockReport&)> block_done;   ///< may be empty; before the journal's record
-  std::function<bool()> should_stop;                    ///< may be empty, as CoordinatorHooks
-  std::function<bool(double)> time_allows;              ///< likewise
+  std::function<void(const BlockReport&)> block_done;   ///< may be empty; called before the journal's record
+  std::function<bool()> should_stop;                    ///< may be empty; as in CoordinatorHooks
+  std::function<bool(double)> time_allows;              ///< may be empty; as in CoordinatorHooks
   CoordinatorOptions limits;
 };
 
-/// The blocks of a plan: their number, voxels and text.
+/// The number, voxels and texts of a plan's blocks.
 BlockJob block_job_over(const BlockPlan& plan);
-/// The blocks of a journal that it has no record of.
+/// The blocks without a record in the journal.
 BlockJob block_job_over(const JournalContents& journal);
 
-/// One start of a block job, in the coordinator's process: coordinator, progress and, for a job that can be
-/// resumed, the journal.
+/// One start of a block job in the coordinator's process: coordinator, progress and, for a resumable job, the
+/// journal.
 class BlockRun {
  public:
   explicit BlockRun(BlockJob job, std::unique_ptr<BlockJournal> journal = nullptr);
@@ -44,7 +44,7 @@ class BlockRun {
   BlockRun& operator=(const BlockRun&) = delete;
 
   Coordinator& coordinator() { return coordinator_; }
-  /// After the work: commits the journal, ends the progress line. Errors: Error.
+  /// To be called after the work. Commits the journal and ends the progress line. Errors: Error.
   BlockRunReport end();
 
  private:
@@ -56,9 +56,9 @@ class BlockRun {
   Coordinator coordinator_;
 };
 
-/// Collective. Does the blocks. The root has `run`; the workers (every other rank, or the root where it is
-/// alone) have `task`; elsewhere these are null. `device` names where a worker computes, for people. Errors:
-/// Error on the root alone when a worker is silent.
+/// Collective. Runs the job. `run` is set on the root and null elsewhere. `task` is set on the workers and
+/// null elsewhere. The workers are all ranks but the root, or the root if it is the only rank. `device`:
+/// where a worker computes, for display. Errors: Error on the root alone when a worker is silent.
 void run_blocks(BlockTask* task, BlockRun* run, const std::string& device, const Communicator& world);
 
 }  // namespace tessera

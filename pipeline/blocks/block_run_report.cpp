@@ -31,22 +31,22 @@ WorkerStatistics BlockRunReport::total() const {
 
 std::string BlockRunReport::failed_text() const {
   if (failed.empty()) return {};
-  std::string words =
+  std::string text =
       fmt::format("{} of {} {} could not be {}", failed.size(), blocks, names.blocks, names.done);
   if (names.resumes) {
-    words += fmt::format(", the others are done; start again to try {} again",
-                         failed.size() == 1 ? "it" : "these");
+    text += fmt::format(", the others are done; start again to try {} again",
+                        failed.size() == 1 ? "it" : "these");
   }
-  words += ":";
+  text += ":";
   for (std::size_t i = 0; i < std::min(failed.size(), kFailuresShown); ++i) {
-    words += fmt::format("\n  {}, {} attempt{}, the last on {}: {}", failed_places[i], failed[i].attempts,
-                         failed[i].attempts == 1 ? "" : "s", failed[i].worker, failed[i].words);
+    text += fmt::format("\n  {}, {} attempt{}, the last on {}: {}", failed_places[i], failed[i].attempts,
+                        failed[i].attempts == 1 ? "" : "s", failed[i].worker, failed[i].message);
   }
   if (failed.size() > kFailuresShown) {
-    words += fmt::format("\n  and {} more{}", failed.size() - kFailuresShown,
-                         names.report_file.empty() ? "" : fmt::format(" ({} lists all)", names.report_file));
+    text += fmt::format("\n  and {} more{}", failed.size() - kFailuresShown,
+                        names.report_file.empty() ? "" : fmt::format(" ({} lists all)", names.report_file));
   }
-  return words;
+  return text;
 }
 
 void BlockRunReport::require_done() const {
@@ -54,7 +54,7 @@ void BlockRunReport::require_done() const {
       fmt::format("{} of {} {} are done", blocks_before + blocks_done + blocks_skipped, blocks, names.blocks);
   if (!failure.empty()) {
     if (!names.resumes) throw Error(failure);
-    throw Error(fmt::format("{}\n{}; start again, when that is mended, to go on", failure, so_far));
+    throw Error(fmt::format("{}\n{}; correct the cause and start again to go on", failure, so_far));
   }
   if (stopped) {
     const char* why = stopped_for_time ? "stopped before the job's time limit" : "stopped by a signal";

@@ -9,35 +9,35 @@
 
 namespace tessera {
 
-/// How messages name what a block job does.
+/// The names in the messages of a block job.
 struct BlockJobNames {
   std::string blocks = "blocks";  ///< such as "chunk ranges"
   std::string done = "computed";  ///< what happens to a block: "packed"
-  std::string report_file;        ///< lists every failed block; "": none does
-  bool resumes = false;           ///< whether the next start does what is left
+  std::string report_file;        ///< contains every failed block; "": no such file
+  bool resumes = false;           ///< whether the next start continues with the remaining blocks
 };
 
-/// How one start of a block job ended.
+/// The result of one start of a block job.
 struct BlockRunReport {
   BlockJobNames names;
   RunEnd end = RunEnd::done;
   std::string failure;   ///< why the whole job failed; "" when it did not
-  bool stopped = false;  ///< by a signal or the job's time, before all was handed out
+  bool stopped = false;  ///< by a signal or the job's time limit, before all blocks were assigned
   bool stopped_for_time = false;
   std::vector<WorkerAccount> workers;  ///< of this start
   std::vector<QuarantinedBlock> failed;
-  std::vector<std::string> failed_places;  ///< as text, beside `failed`
+  std::vector<std::string> failed_places;  ///< the texts of `failed`, in the same order
   double elapsed_s = 0;
   std::int64_t blocks = 0;                           ///< all of the job
   std::int64_t blocks_before = 0;                    ///< done by earlier starts
-  std::int64_t blocks_done = 0, blocks_skipped = 0;  ///< by this one
-  std::int64_t starts = 1;                           ///< of the job, this one among them
+  std::int64_t blocks_done = 0, blocks_skipped = 0;  ///< by this start
+  std::int64_t starts = 1;                           ///< of the job, including this one
 
-  /// The sums over the workers, without what concerns their start.
+  /// The sums over the workers, without the fields on their start.
   WorkerStatistics total() const;
-  /// The blocks that failed, a line each; "" without any.
+  /// The failed blocks, one per line; "" without any.
   std::string failed_text() const;
-  /// Errors: Error for a job or blocks that failed, StoppedEarly.
+  /// Errors: Error for a failed job or failed blocks; StoppedEarly.
   void require_done() const;
 };
 

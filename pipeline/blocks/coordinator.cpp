@@ -13,19 +13,19 @@
 namespace tessera {
 namespace {
 
-/// So many failed attempts before the first block is done, or later in a row, and the rest would fail as
-/// well.
+/// After so many failed attempts the remaining blocks would probably fail as well: before the first block is
+/// done, or consecutive ones later.
 constexpr std::int64_t kHopeless = 24, kHopelessInARow = 300;
-/// After so many of them the worker tries its luck in another part of the volume.
+/// After so many of its failures the worker continues in another part of the volume.
 constexpr std::int64_t kElsewhere = 8;
-/// So many failures in a row of one worker, and it may be to blame (a sick device).
+/// After so many consecutive failures a worker may be at fault (a defective device).
 constexpr int kSuspicious = 6;
-/// The watchdog waits for so many pulses at least.
+/// The watchdog waits for at least so many heartbeats.
 constexpr double kPulsesMissed = 2;
-/// A worker that sends heartbeats without progress is given up after so many times the watchdog's limit, and
-/// at least a minute.
+/// A worker with heartbeats but without progress ends the job after so many times the watchdog's limit, and
+/// at least one minute.
 constexpr double kStandStill = 4, kShortestStandStill_s = 60;
-/// How often the time is looked at, which takes a look at every worker.
+/// The interval between checks of the time limit, since a check visits every worker.
 constexpr double kAskEvery_s = 0.5;
 
 }  // namespace
@@ -88,30 +88,30 @@ void Coordinator::hear(int worker, const BlockFailure& failure) {
   queue_->failed(worker, failure.id, from.heard_s);
   const std::string text = hooks_.block_text(failure.id);
   if (!failure_.empty() || stopped_) {
-    spdlog::warn("{} failed on {}: {}", text, name_of(worker), failure.words);
-    return;  // the next start tries it again
+    spdlog::warn("{} failed on {}: {}", text, name_of(worker), failure.message);
+    return;  // the next start retries it
   }
   if (failure.whole_job) {
-    end_job(fmt::format("{} on {}: {}", text, name_of(worker), failure.words));
+    end_job(fmt::format("{} on {}: {}", text, name_of(worker), failure.message));
     return;
   }
   Attempts& attempts = attempts_[failure.id];
-  if (attempts.count > 0 && attempts.last_by != worker) acquit(attempts.last_by);  // the block is to blame
+  if (attempts.count > 0 && attempts.last_by != worker) acquit(attempts.last_by);  // the block is at fault
   attempts = {attempts.count + 1, worker};
   if (attempts.count <= options_.max_retries) {
-    spdlog::warn("{} failed on {}, and is tried again: {}", text, name_of(worker), failure.words);
+    spdlog::warn("{} failed on {}, and is tried again: {}", text, name_of(worker), failure.message);
     queue_->retry(failure.id, worker);
     suspect(worker);
   } else {
-    spdlog::warn("{} failed on {} and is set aside: {}", text, name_of(worker), failure.words);
-    quarantined_.push_back({failure.id, attempts.count, name_of(worker), failure.words});
+    spdlog::warn("{} failed on {} and is set aside: {}", text, name_of(worker), failure.message);
+    quarantined_.push_back({failure.id, attempts.count, name_of(worker), failure.message});
     attempts_.erase(failure.id);
   }
   ++failed_attempts_;
-  end_if_hopeless(worker, fmt::format("{} on {}: {}", text, name_of(worker), failure.words));
+  end_if_hopeless(worker, fmt::format("{} on {}: {}", text, name_of(worker), failure.message));
 }
 
-/// Enough failures in a row, and the worker waits until another has tried one of its blocks.
+/// After enough consecutive failures, the worker waits until another has tried one of its blocks.
 void Coordinator::suspect(int worker) {
   Seen& who = seen(worker);
   if (++who.failures_in_a_row >= kSuspicious && !who.suspended) who.suspended = queue_->suspend(worker);
@@ -189,7 +189,7 @@ void Coordinator::watch(double now_s) {
   const double since = now_s - last_watch_s_;
   if (since < std::min(1.0, options_.watchdog_s / 10)) return;
   last_watch_s_ = now_s;
-  if (since > options_.watchdog_s / 2) {  // this process itself was asleep: nobody else is to blame
+  if (since > options_.watchdog_s / 2) {  // this process itself was suspended: the workers are not at fault
     for (Seen& one : seen_)
       one.heard_s = now_s;
   }
@@ -263,7 +263,7 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
   PoliteWait idle;
   while (coordinator.workers_left() < static_cast<std::size_t>(workers)) {
     bool heard = false;
-    // Not all that is there at once: whoever has nothing to do is served between two messages.
+    // Handles one message at a time, so that idle workers get blocks between two messages.
     if (const auto message = world.try_receive(MPI_ANY_TAG)) {
       heard = true;
       const bool failed = hear(*message);

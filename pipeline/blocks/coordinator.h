@@ -16,44 +16,44 @@
 
 namespace tessera {
 
-/// What the coordinator's owner wants to hear.
+/// Callbacks to the coordinator's owner.
 struct CoordinatorHooks {
-  /// A block is done (its voxels are on the disk) or skipped: the journal gets its record here. What it
-  /// throws ends the job like a WholeJobError of a worker's.
+  /// Called when a block is done (its voxels are on the disk) or skipped. It writes the journal's record. An
+  /// exception ends the job like a worker's WholeJobError.
   std::function<void(const BlockReport&)> block_done;
-  /// So many more voxels were computed.
+  /// Called with the number of voxels computed since the last call.
   std::function<void(std::int64_t)> progress;
-  /// Called many times a second; returning true hands out no further block, and the run ends when those in
-  /// flight are done.
+  /// Called many times a second. When it returns true, no further block is assigned, and the run ends after
+  /// the blocks in flight.
   std::function<bool()> should_stop;
-  /// Called about twice a second with the seconds that another block would take behind those in flight:
-  /// whether the job's time allows that. If not, the run ends as above.
+  /// Called about twice a second with the estimated seconds until one more block would finish. Returns
+  /// whether the job's time limit allows it. If not, the run ends as for should_stop.
   std::function<bool(double)> time_allows;
   /// The name of a block in messages: "block 12 (z [0, 4) ...)".
   std::function<std::string(std::int64_t)> block_text;
 };
 
 struct CoordinatorOptions {
-  int max_retries = 2;  ///< how often a block that failed is tried again
-  /// A worker that is silent for so long (and for some pulses) ends the job; 0: never.
+  int max_retries = 2;  ///< number of retries of a failed block
+  /// A worker that is silent for longer (and for several heartbeats) ends the job; 0: never.
   double watchdog_s = 0;
-  std::string watchdog_setting;  ///< where the user sets that limit, for the message
-  /// Whether the job ends when so many attempts in a row fail that the rest would fail, too. Otherwise every
-  /// block is tried.
+  std::string watchdog_setting;  ///< the name of the user's setting of that limit, for the message
+  /// Whether the job ends after so many consecutive failed attempts that the remaining blocks would probably
+  /// fail, too. Otherwise every block is attempted.
   bool gives_up = true;
   BlockQueueOptions queue;
-  std::function<double()> clock = seconds_now;  ///< only goes forward; a simulation has one of its own
+  std::function<double()> clock = seconds_now;  ///< monotonic; a simulation replaces it
 };
 
 /// A block that failed in every attempt.
 struct QuarantinedBlock {
   std::int64_t id = 0;
   int attempts = 0;
-  std::string worker;  ///< of the last attempt: "rank 3 on node17"
-  std::string words;   ///< of the last attempt
+  std::string worker;   ///< of the last attempt: "rank 3 on node17"
+  std::string message;  ///< the error message of the last attempt
 };
 
-/// A worker at its end.
+/// A worker's final state.
 struct WorkerAccount {
   int rank = 0;
   WorkerIdentity identity;
@@ -61,19 +61,19 @@ struct WorkerAccount {
   std::vector<std::byte> details;  ///< BlockTask::details() of its task
 };
 
-/// Hands out blocks and hears of their end. Workers count from 0.
+/// Assigns blocks and receives the reports. Workers are numbered from 0.
 class Coordinator {
  public:
-  /// `order`: the blocks to do, neighbours together.
+  /// `order`: the blocks to do, neighbours adjacent.
   Coordinator(std::vector<std::int64_t> order, CoordinatorHooks hooks,
               const CoordinatorOptions& options = {});
 
-  /// Once, before all else: how many workers there are. `first_rank`: of worker 0, for messages.
+  /// To be called once, first. `workers`: their number. `first_rank`: the rank of worker 0, for messages.
   void begin(int workers, int first_rank);
 
-  /// What to hand to a worker now; may be empty.
+  /// The blocks to assign to a worker now; may be empty.
   std::vector<std::int64_t> next_for(int worker);
-  /// Whether every block has ended and none is to come.
+  /// Whether every block has ended and none remains.
   bool over() const { return queue_->waiting() == 0 && queue_->in_flight() == 0; }
 
   void worker_here(int worker, const WorkerIdentity& identity);
@@ -81,13 +81,14 @@ class Coordinator {
   void hear(int worker, const BlockFailure& failure);
   void hear(int worker, const WorkerPulse& pulse);
   void worker_left(int worker, const WorkerStatistics& statistics, std::span<const std::byte> details = {});
-  /// Called often. Asks whether to stop, and looks at the watchdog. Errors: Error naming a worker that is
-  /// silent or stands still: the job cannot end in order, for that worker takes no part.
+  /// To be called often. Calls should_stop and time_allows, and checks the watchdog. Errors: Error naming a
+  /// worker that is silent or makes no progress. The job cannot end in order then, because that worker does
+  /// not take part.
   void look_around();
 
-  /// Whether a signal or the job's time ended the run before all was handed out.
+  /// Whether a signal or the job's time limit ended the run before all blocks were assigned.
   bool stopped() const { return stopped_; }
-  /// Whether it was the time.
+  /// Whether the time limit was the cause.
   bool stopped_for_time() const { return stopped_for_time_; }
   /// Why the whole job failed; "" when it did not.
   const std::string& failure() const { return failure_; }
@@ -127,7 +128,7 @@ class Coordinator {
   std::optional<BlockQueue> queue_;
   int first_rank_ = 0;
   std::vector<Seen> seen_;
-  /// Of blocks that failed and are not done yet.
+  /// Failed attempts on blocks that are not done yet.
   struct Attempts {
     int count = 0;
     int last_by = 0;  ///< worker
@@ -135,18 +136,18 @@ class Coordinator {
   std::map<std::int64_t, Attempts> attempts_;
   std::vector<QuarantinedBlock> quarantined_;
   std::int64_t blocks_done_ = 0, blocks_skipped_ = 0;
-  std::int64_t failed_attempts_ = 0;  ///< since a block was done
+  std::int64_t failed_attempts_ = 0;  ///< since the last block was done
   double last_watch_s_ = 0, last_asked_s_ = 0;
   std::size_t left_ = 0;
   bool stopped_ = false, stopped_for_time_ = false;
   std::string failure_;
 };
 
-/// Serves the workers, ranks 1 to size - 1 of `world`, until each has left. Called by rank 0; the workers run
-/// `run_block_worker` with an `MpiBlockExchange`. Errors: Error (a silent worker).
+/// Serves the workers, ranks 1 to size - 1 of `world`, until each has left. Rank 0 calls it. The workers run
+/// `run_block_worker` with an `MpiBlockExchange`. Errors: Error when a worker is silent.
 void serve_workers(const Communicator& world, Coordinator& coordinator);
 
-/// The exchange within one process, which is coordinator and worker in turn.
+/// The exchange within a single process that is both coordinator and worker.
 class LocalBlockExchange : public BlockExchange {
  public:
   explicit LocalBlockExchange(Coordinator& coordinator, const std::string& device = {});

@@ -13,7 +13,7 @@
 namespace tessera {
 namespace {
 
-/// Reports hold the packed chunks: a worker has few of them in flight.
+/// Reports hold the packed chunks, so a worker has few ranges in flight.
 constexpr int kLargestBatch = 4;
 
 BlockJob packing_job(const OutputLayout& layout, const CoordinatorOptions& limits) {

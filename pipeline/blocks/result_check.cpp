@@ -42,17 +42,17 @@ BlockJob checking_job(const JournalContents& journal, const CoordinatorOptions& 
     is_done[static_cast<std::size_t>(record.block)] = record.outcome == BlockOutcome::done;
   std::erase_if(job.order, [&](std::int64_t id) { return !is_done[static_cast<std::size_t>(id)]; });
   job.limits = limits;
-  job.limits.gives_up = false;  // every block that fails is a finding
+  job.limits.gives_up = false;  // every failed block is a finding
   return job;
 }
 
 /// Adds the blocks that could not be read.
 void add_unreadable(const BlockRunReport& report, ResultCheck& check) {
   for (const QuarantinedBlock& block : report.failed) {
-    std::string words = fmt::format("{} ({} attempt{}, the last on {})", block.words, block.attempts,
-                                    block.attempts == 1 ? "" : "s", block.worker);
-    std::ranges::replace(words, '\n', ' ');
-    check.damaged.push_back({block.id, std::move(words)});
+    std::string message = fmt::format("{} ({} attempt{}, the last on {})", block.message, block.attempts,
+                                      block.attempts == 1 ? "" : "s", block.worker);
+    std::ranges::replace(message, '\n', ' ');
+    check.damaged.push_back({block.id, std::move(message)});
     check.blocks += 1;
   }
 }
@@ -113,7 +113,7 @@ std::string damage_text(const ResultCheck& check, const BlockPlan& blocks, std::
   std::string text;
   for (std::size_t i = 0; i < std::min(shown, check.damaged.size()); ++i) {
     const DamagedBlock& block = check.damaged[i];
-    text += fmt::format("\n  block {} ({}): {}", block.id, to_string(blocks.block(block.id)), block.words);
+    text += fmt::format("\n  block {} ({}): {}", block.id, to_string(blocks.block(block.id)), block.message);
   }
   if (check.damaged.size() > shown) text += fmt::format("\n  and {} more", check.damaged.size() - shown);
   return text;

@@ -11,14 +11,14 @@
 namespace tessera {
 namespace {
 
-/// The attributes of the result that is there. Errors: UsageError when the file holds none of that name.
+/// The attributes of the existing result. Errors: UsageError when the file holds no result of that name.
 std::map<std::string, std::string> attributes_of_result(const DatasetName& output,
                                                         const std::string& output_setting) {
   std::map<std::string, std::string> attributes;
   try {
     attributes = read_volume_info(output).attributes;
   } catch (const Error&) {
-    // not HDF5, or without that dataset: somebody else's
+    // not HDF5, or without that dataset: not one of our results
   }
   if (attributes.count("tessera_version") == 0) {
     throw UsageError(
@@ -39,22 +39,23 @@ void require_same_job(const DatasetName& output, const std::string& output_setti
       output.file.string(), fmt::join(differences, "\n  "), output_setting));
 }
 
-/// The journal of the volume `instance`, if there is one.
+/// The journal of the volume `instance`, if it exists.
 std::optional<JournalContents> find_journal(const DatasetName& output, const std::string& instance) {
   const std::filesystem::path file = journal_of(output.file);
   if (!std::filesystem::exists(file)) {
-    spdlog::warn("{} is missing: no block of {} is known to be done, all are computed again", file.string(),
-                 output.file.string());
+    spdlog::warn("{} is missing: no block of {} is known to be done, all blocks are computed again",
+                 file.string(), output.file.string());
     return std::nullopt;
   }
   JournalContents contents = read_journal(file);
   if (contents.head.instance != instance) {
-    spdlog::warn("{} belongs to another file than {}: no block is known to be done, all are computed again",
-                 file.string(), output.file.string());
+    spdlog::warn(
+        "{} belongs to another file than {}: no block is known to be done, all blocks are computed again",
+        file.string(), output.file.string());
     return std::nullopt;
   }
   if (contents.damaged > 0) {
-    spdlog::warn("{}: {} records are damaged; the blocks they stood for are computed again", file.string(),
+    spdlog::warn("{}: {} records are damaged; their blocks are computed again", file.string(),
                  contents.damaged);
   }
   if (contents.torn_bytes > 0) {
@@ -71,12 +72,13 @@ ResultState find_result(const DatasetName& output, const std::string& output_set
   const std::filesystem::path journal = journal_of(output.file);
   if (!std::filesystem::exists(output.file)) return state;
   const std::map<std::string, std::string> attributes = attributes_of_result(output, output_setting);
-  if (std::filesystem::exists(journal)) lock_journal(journal);  // refuses what another process is writing
+  if (std::filesystem::exists(journal))
+    lock_journal(journal);  // rejects a result that another process is writing
   if (restart) return state;
   const auto then = attributes.find("job"), instance = attributes.find("instance");
   if (then == attributes.end() || instance == attributes.end()) {
     throw UsageError(fmt::format(
-        "{} exists already, and does not say how it was made: pass --restart to start over, or set "
+        "{} exists already, and lacks the attributes of its job: pass --restart to start over, or set "
         "another {}",
         output.file.string(), output_setting));
   }
@@ -88,7 +90,7 @@ ResultState find_result(const DatasetName& output, const std::string& output_set
   state.kind = complete ? ResultState::Kind::complete : ResultState::Kind::going_on;
   if (!complete && attributes.count("packed") != 0) {
     throw UsageError(
-        fmt::format("{} was packed and cannot be gone on with: pass --restart to start over, or set another "
+        fmt::format("{} was packed and cannot be continued: pass --restart to start over, or set another "
                     "{}",
                     output.file.string(), output_setting));
   }

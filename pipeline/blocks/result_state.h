@@ -9,35 +9,35 @@
 
 namespace tessera {
 
-/// What is there of a result, and so what a start has to do.
+/// The state of an existing result. It determines what a start has to do.
 struct ResultState {
   enum class Kind {
-    fresh,     ///< nothing, or something that is to be replaced
-    going_on,  ///< some blocks are known to be done; maybe none
+    fresh,     ///< no result, or one that is to be replaced
+    going_on,  ///< zero or more blocks are recorded as done
     complete,
   };
   Kind kind = Kind::fresh;
-  std::string instance;                    ///< of the volume that is there
-  std::optional<JournalContents> journal;  ///< of this volume; none: no block is known to be done
+  std::string instance;                    ///< of the existing volume
+  std::optional<JournalContents> journal;  ///< of this volume; none: no block is recorded as done
 };
 
-/// Looks at the result's file and its journal, and changes nothing. Says by warnings what was lost.
-/// `output_setting`: what names the output, for messages: "infer.output". `restart`: an earlier result, of
-/// this job or another, is to be replaced. Errors: UsageError when the file holds something else, or the
-/// result of another job (each difference named), or is being written by another process; Error when its
-/// journal's head is damaged.
+/// Examines the result's file and its journal, without changes. Logs a warning for each loss.
+/// `output_setting`: the name of the output's setting, for messages: "infer.output". `restart`: an existing
+/// result, of this job or another, is to be replaced. Errors: UsageError when the file holds other data, or
+/// the result of another job (each difference named), or when another process is writing it; Error when the
+/// header of its journal is damaged.
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
                         const JobDescription& job, bool restart);
 
-/// A result that blocks can be written into.
+/// A result that blocks can be written to.
 struct OpenResult {
   OutputLayout layout;
   std::unique_ptr<BlockJournal> journal;
-  JournalContents contents;  ///< of the journal as it was found
+  JournalContents contents;  ///< of the journal when it was opened
 };
 
-/// Creates what is missing: the volume first, then its journal, each aside and put in place, so that a kill
-/// between any two steps leaves a state that find_result() understands. Errors: Error.
+/// Creates the missing files: the volume first, then its journal. Each is written under a temporary name and
+/// renamed. So after a kill between any two steps, find_result() recognises the state. Errors: Error.
 OpenResult open_result(const ResultState& state, OutputVolumeSpec spec, const JobDescription& job,
                        const BlockPlan& blocks);
 

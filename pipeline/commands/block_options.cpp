@@ -9,7 +9,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-/// As infer.max_retries and infer.watchdog_minutes have them.
+/// The ranges of infer.max_retries and infer.watchdog_minutes.
 constexpr int kMostRetries = 100;
 constexpr double kShortestWatchdog = 0.02, kLongestWatchdog = 100'000;
 

@@ -6,10 +6,10 @@
 
 namespace tessera {
 
-/// Adds --max-retries and --watchdog-minutes, for verbs that work through blocks without an experiment.
+/// Adds --max-retries and --watchdog-minutes, for verbs that process blocks without an experiment.
 void add_block_options(boost::program_options::options_description& options);
 
-/// What they set. Errors: UsageError.
+/// The values of these options. Errors: UsageError.
 CoordinatorOptions block_options(const boost::program_options::variables_map& values);
 
 }  // namespace tessera

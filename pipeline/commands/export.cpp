@@ -64,14 +64,13 @@ void export_volume(const ExportOptions& options) {
   }
   const Index3 shape{sections.end - sections.begin, info.shape.y, info.shape.x};
   ImageStackWriter stack(options.output, info.type, shape);
-  // Slabs as deep as the chunks, so that each chunk is decompressed once; less where memory is short.
+  // Slabs as deep as the chunks, so that each chunk is decompressed once; thinner if memory is limited.
   constexpr std::int64_t kSlabBytes = std::int64_t{256} << 20;
   const std::int64_t section_bytes = shape.y * shape.x * info.channels * size_of(info.type);
   const std::int64_t depth =
       std::clamp<std::int64_t>(kSlabBytes / section_bytes, 1, info.chunk ? info.chunk->z : 1);
   for (std::int64_t z = sections.begin; z < sections.end;) {
-    const std::int64_t next =
-        std::min(round_down(z, depth) + depth, sections.end);  // ends where a chunk does
+    const std::int64_t next = std::min(round_down(z, depth) + depth, sections.end);  // at a chunk border
     stack.write_sections(volume->read({{z, 0, 0}, {next, shape.y, shape.x}}), channel);
     z = next;
   }

@@ -21,12 +21,12 @@ namespace po = boost::program_options;
 constexpr const char* kUsage =
     "tessera infer CONFIG.yaml [--set key=value ...] [--restart] [--volume NAME | --volume-index N]";
 
-/// Collective. Heads the messages of a volume, unless a signal came between two of them. Errors:
+/// Collective. Prints the heading of a volume, unless a signal arrived between two volumes. Errors:
 /// StoppedEarly.
 void begin_volume(const std::string& heading, const ExperimentConfig& config, const StopSignal& signal,
                   const Communicator& world) {
   on_root(world, [&] {
-    close_log_files();  // of the volume before
+    close_log_files();  // of the previous volume
     if (signal.asked())
       throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
     spdlog::info("{}, {}", heading, config.infer.raw->text());

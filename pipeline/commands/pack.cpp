@@ -30,7 +30,7 @@ struct PackOptions {
   CoordinatorOptions limits;
 };
 
-/// What is the same for every result; `from` and `to` are not.
+/// The options shared by all results, without `from` and `to`.
 PackOptions read_options(const po::variables_map& values) {
   PackOptions options;
   options.replace = values.count("replace") != 0;
@@ -43,7 +43,7 @@ PackOptions read_options(const po::variables_map& values) {
     throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", kUsage));
   if (options.replace && options.allow_incomplete) {
     throw UsageError(
-        "--replace and --allow-incomplete exclude each other: what is packed cannot be gone on with");
+        "--replace and --allow-incomplete exclude each other: a packed result cannot be continued");
   }
   options.limits = block_options(values);
   if (!options.replace) options.to = parse_dataset_name(values["output"].as<std::string>());
@@ -90,7 +90,7 @@ void pack(const PackOptions& options, const Communicator& world) {
   });
   world.broadcast(staged_file);
 
-  // The packed copy, through the library's own filters, must give what the workers wrote.
+  // The packed copy, read through HDF5's filters, must equal what the workers wrote.
   const ResultCheck check = check_blocks({staged_file, options.to.path}, journal, options.limits, world);
   on_root(world, [&] {
     if (!check.damaged.empty()) {
@@ -110,7 +110,7 @@ void pack(const PackOptions& options, const Communicator& world) {
   });
 }
 
-/// Collective. Whether an earlier start has come so far; says so.
+/// Collective. Whether an earlier start has packed this result. Prints a message if so.
 bool is_packed(const DatasetName& result, const Communicator& world) {
   bool packed = false;
   on_root(world, [&] {

@@ -23,7 +23,7 @@ constexpr const char* kUsage =
     "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html] [--volume NAME]\n"
     "       tessera report A B [--output compare.html]      A, B: each any of these";
 
-/// A name with the characters that a file name may have.
+/// A name with characters that are legal in a file name.
 std::string plain_name(const std::string& name) {
   std::string plain;
   for (const char c : name)
@@ -55,7 +55,7 @@ void write_page(const std::vector<RunRecord>& runs, const std::optional<std::str
             << std::flush;
 }
 
-/// Writes a page for each volume that has a run folder, and one for the experiment where it was trained or
+/// Writes a page for each volume that has a run folder, and one for the experiment if it was trained or
 /// scored as a whole. `only`: writes the page of this volume alone.
 void write_pages_of_volumes(const fs::path& run_folder, const std::vector<VolumeFolder>& volumes,
                             const std::optional<std::string>& output,

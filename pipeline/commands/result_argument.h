@@ -10,7 +10,8 @@
 
 namespace tessera {
 
-/// Adds the positional `result` (a dataset, or an experiment, whose infer.output is meant) and --volume.
+/// Adds the positional `result` (a dataset, or an experiment, which stands for its infer.output) and
+/// --volume.
 void add_result_argument(boost::program_options::options_description& options);
 
 /// A result and its volume in the experiment.

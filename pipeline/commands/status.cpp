@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kUsage = "tessera status RUN_FOLDER|CONFIG.yaml [--json]";
 
-/// The run folder that the argument names, or whose experiment it names.
+/// The run folder that the argument names, directly or by its experiment.
 RunFolder folder_of(const std::string& argument, const Communicator& world) {
   const std::filesystem::path path = argument;
   if (path.extension() != ".yaml" && path.extension() != ".yml") return RunFolder(path);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr auto kUsage = "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]";
 
-/// The version changes whenever the same seed would give other bytes.
+/// The version changes whenever the same seed gives other bytes.
 constexpr auto kGenerator = "tessera synth, serial sections, version 1";
 
 constexpr auto kRaw = "/volumes/raw";

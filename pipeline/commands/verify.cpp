@@ -33,39 +33,39 @@ void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged)
   write_journal(file, contents.head, contents.records, contents.starts);
 }
 
-/// Collective. Errors: AgreedError for what is damaged or incomplete.
-void verify(const DatasetName& result, bool forgets, const CoordinatorOptions& limits,
+/// Collective. Errors: AgreedError for damaged or missing blocks.
+void verify(const DatasetName& result, bool forget_damaged, const CoordinatorOptions& limits,
             const Communicator& world) {
   const JournalContents journal = share_journal(result, world);
   const ResultCheck check = check_blocks(result, journal, limits, world);
   on_root(world, [&] {
     const std::int64_t all = journal.head.blocks.count(), known = all - journal.blocks_left();
     const std::int64_t skipped = known - check.blocks;
-    std::string words =
+    std::string message =
         fmt::format("{}: {} blocks, {}, were read", result.text(), check.blocks, bytes_text(check.bytes));
-    if (skipped > 0) words += fmt::format(", {} were skipped", skipped);
+    if (skipped > 0) message += fmt::format(", {} were skipped", skipped);
     if (check.damaged.empty() && known == all) {
-      std::cout << words << ": all are as they were written\n" << std::flush;
+      std::cout << message << ": all are as they were written\n" << std::flush;
       return;
     }
     if (known < all) {
-      words += fmt::format(
+      message += fmt::format(
           "; it is incomplete: {} of {} blocks ({:.1f} %) are done ('tessera infer' goes on with them)",
           known, all, 100.0 * static_cast<double>(known) / static_cast<double>(all));
     }
     if (!check.damaged.empty()) {
-      words +=
+      message +=
           fmt::format("; {} are damaged:{}", check.damaged.size(), damage_text(check, journal.head.blocks));
-      if (forgets) {
+      if (forget_damaged) {
         forget(result, check.damaged);
-        words += "\nthese are struck out of the journal: start 'tessera infer' again to predict them";
+        message += "\nthese are removed from the journal: start 'tessera infer' again to predict them";
       } else {
-        words +=
-            "\nwith --forget-damaged they are struck out of the journal, and 'tessera infer' predicts them "
+        message +=
+            "\nwith --forget-damaged they are removed from the journal, and 'tessera infer' predicts them "
             "again";
       }
     }
-    throw Error(words);
+    throw Error(message);
   });
 }
 
@@ -76,14 +76,14 @@ int run_verify(const Arguments& arguments, const Communicator& world) {
   add_result_argument(options);
   options.add_options()(
       "forget-damaged",
-      "strike damaged blocks out of the journal: the next 'tessera infer' predicts them again");
+      "remove damaged blocks from the journal: the next 'tessera infer' predicts them again");
   add_block_options(options);
   const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
   if (!values) return kExitDone;
-  const bool forgets = values->count("forget-damaged") != 0;
+  const bool forget_damaged = values->count("forget-damaged") != 0;
   const CoordinatorOptions limits = block_options(*values);
   for_each_result(result_argument(*values, world), world,
-                  [&](const DatasetName& result) { verify(result, forgets, limits, world); });
+                  [&](const DatasetName& result) { verify(result, forget_damaged, limits, world); });
   return kExitDone;
 }
 

@@ -40,9 +40,9 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
       return make_reference_network(*loaded_network, device);
     };
   });
-  // A file that says nothing of the model reads like one that names the default's every key.
-  const bool says_something = !difference_between(config.network(), ExperimentConfig().network()).empty();
-  if (world.is_root() && says_something) {
+  // A config without model keys equals one that sets every key to its default.
+  const bool has_model_keys = !difference_between(config.network(), ExperimentConfig().network()).empty();
+  if (world.is_root() && has_model_keys) {
     const std::string difference = difference_between(config.network(), *network.traits.description);
     if (!difference.empty())
       spdlog::warn("model: differs from the checkpoint's network, which is used: {}", difference);
@@ -50,7 +50,7 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
   return network;
 }
 
-/// What the experiment says of a TorchScript file, completed by what the file says of itself.
+/// The experiment's description of a TorchScript file, completed by the file's own attributes.
 TorchScriptModel describe_torchscript(const ExperimentConfig& config,
                                       std::optional<Normalisation>& normalisation, bool& by_volume) {
   const TorchScriptConfig& said = *config.model.torchscript;
@@ -61,10 +61,10 @@ TorchScriptModel describe_torchscript(const ExperimentConfig& config,
     normalisation = {facts->mean, facts->std};
     by_volume = facts->by_volume;
   } else if (!said.margin || !said.alignment) {
-    throw UsageError(fmt::format(
-        "model.torchscript: {} does not say of itself what tiling must know: set model.margin (pixels "
-        "lost or not to be trusted on each side) and model.alignment (2^(number of poolings))",
-        said.file.string()));
+    throw UsageError(
+        fmt::format("model.torchscript: {} lacks the attributes that tiling needs: set model.margin (pixels "
+                    "lost or not to be trusted on each side) and model.alignment (2^(number of poolings))",
+                    said.file.string()));
   } else {
     model.padding = config.model.padding;
     model.in_channels = config.model.in_channels;
@@ -78,7 +78,7 @@ TorchScriptModel describe_torchscript(const ExperimentConfig& config,
   return model;
 }
 
-/// What the root knows of a TorchScript network, for the other ranks.
+/// The root's information on a TorchScript network, for the other ranks.
 struct TorchScriptMessage {
   NetworkGeometry geometry;
   double bytes_per_pixel = 0;
@@ -88,7 +88,7 @@ struct TorchScriptMessage {
   bool normalised_by_volume = false;
 };
 
-/// Every rank's own copy of the root's file: the file system sees one reader, however many ranks there are.
+/// Copies the root's file to every rank. The file system sees one reader for any number of ranks.
 TorchScriptFile broadcast_torchscript(const std::filesystem::path& name, const TorchScriptFile& at_root,
                                       const Communicator& world) {
   if (world.size() == 1) return at_root;
@@ -136,7 +136,7 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   network.traits.in_channels = found.in_channels;
   network.traits.classes = found.classes;
   network.traits.activation = found.activation;
-  // The file's bytes stay beside the network that is made of them: another may be made, in float32.
+  // The file's bytes stay in memory beside the network: a second one, in float32, may be made from them.
   network.traits.weight_bytes = 2 * static_cast<std::int64_t>(model.file.content->size());
   if (is_worker) {
     network.make = [model](Precision precision, const Device& device, ExactTiles) {

@@ -14,30 +14,28 @@
 
 namespace tessera {
 
-/// The network of an inference, the same on every rank: a checkpoint, or a TorchScript file.
+/// The network of an inference: a checkpoint or a TorchScript file. The same on every rank.
 struct InferenceNetwork {
-  std::string name;            ///< its file
-  std::string digest;          ///< SHA-256 of what it computes with, whatever file it came from
+  std::string name;            ///< its file name
+  std::string digest;          ///< SHA-256 of its options and weights, independent of the file
   std::int64_t iteration = 0;  ///< of its training; 0 when unknown
   NetworkTraits traits;
-  std::optional<Normalisation> normalisation;  ///< that it was trained with, when known
-  bool normalised_by_volume = false;           ///< it was trained with each volume's own instead
-  /// Makes it ready to predict; may be called several times, on ranks that are workers only. Errors: as
+  std::optional<Normalisation> normalisation;  ///< that was used in training, when known
+  bool normalised_by_volume = false;  ///< training normalised each volume by its own statistics instead
+  /// Makes the network ready to predict. May be called several times, on worker ranks only. Errors: as
   /// make_tile_network.
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&, ExactTiles)> make;
   /// The same in float32, for the comparison of one tile.
   std::function<std::unique_ptr<TileNetwork>(const Device&)> make_reference;
 };
 
-/// Collective. Loads what the experiment names: `model.torchscript`, else `infer.checkpoint`. A TorchScript
-/// network is probed first, and what the probe finds is said (by the root). Errors, on every rank:
-/// UsageError, Error.
+/// Collective. Loads the experiment's network: `model.torchscript`, else `infer.checkpoint`. A TorchScript
+/// network is probed first, and the root logs the result. Errors, on every rank: UsageError, Error.
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
                                         const Communicator& world, bool is_worker);
 
-/// Collective. How the values of `raw`, the volume of the inference, are normalised: one value, or one for
-/// each section. Errors, on every rank: UsageError when the network does not say how it was trained and the
-/// experiment neither.
+/// Collective. Chooses the normalisation of `raw`, the volume of the inference: one value, or one for each
+/// section. Errors, on every rank: UsageError when neither the network nor the experiment specifies one.
 struct ChosenNormalisation {
   Normalisation whole;
   std::vector<Normalisation> by_section;

@@ -10,11 +10,12 @@
 namespace tessera {
 namespace {
 
-/// Activations of one tile, where the experiment sets no budget. Not taken from the memory found: the tiles,
-/// and with them every byte of the result, must not depend on how many ranks share a node.
+/// The budget for the activations of one tile, when the experiment sets none. It is independent of the
+/// available memory. Otherwise the tiles, and with them the result's bytes, would depend on the number of
+/// ranks per node.
 constexpr std::int64_t kAutomaticBudget = std::int64_t{2} << 30;
-/// On a GPU, enough for the largest tile that LibTorch can address, with the paper's 64 filters in bfloat16;
-/// on a card with less memory, most of that.
+/// The budget on a GPU. It fits the largest tile that LibTorch can address, with the paper's 64 filters in
+/// bfloat16. A GPU with less memory uses most of that memory.
 constexpr std::int64_t kAutomaticGpuBudget = std::int64_t{12} << 30;
 
 std::int64_t automatic_budget(const Device& device) {
@@ -41,11 +42,11 @@ Box region_of(const InferConfig& config, const Index3& shape) {
   return region;
 }
 
-/// The figures of a plan: memory and reading, from its first blocks.
+/// Computes a plan's estimates of memory and reading, from its first blocks.
 void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t result_bytes) {
   const VolumeInfo& raw = plan.raw;
   const std::int64_t voxel_bytes = raw.channels * size_of(raw.type);
-  constexpr std::int64_t kEnough = 4096;  // of blocks, for the figures of the largest volumes
+  constexpr std::int64_t kEnough = 4096;  // blocks to sample in the largest volumes
   std::int64_t largest = 0, touched = 0, predicted = 0, computed = 0;
   for (std::int64_t id = 0; id < std::min(plan.blocks.count(), kEnough); ++id) {
     const Box box = plan.blocks.block(id);
@@ -53,7 +54,7 @@ void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t res
     for (const Tile& tile : of_block)
       computed += tile.input.shape().y * tile.input.shape().x;
     const Box held = raw_box_for(of_block, raw.shape);
-    // One block is read, one predicted and one written at a time; on a GPU another one is queued.
+    // One block each is read, predicted and written at a time. On a GPU one more is queued.
     const std::int64_t more = plan.demand.cuda ? 1 : 0;
     largest = std::max(largest,
                        (2 + more) * held.voxels() * voxel_bytes + (2 + more) * box.voxels() * result_bytes);
@@ -63,7 +64,7 @@ void measure_blocks(InferencePlan& plan, const TileGrid& tiles, std::int64_t res
   plan.block_bytes = largest;
   plan.redundancy = static_cast<double>(computed) / static_cast<double>(predicted);
   if (!raw.chunk) return;
-  // Reads per chunk, if each chunk that holds predicted voxels were needed once.
+  // Reads per chunk, relative to one read of each chunk that holds predicted voxels.
   const double chunks = static_cast<double>(predicted) / static_cast<double>(volume_of(*raw.chunk));
   const double stored = static_cast<double>(chunks_touched(plan.region, *raw.chunk)) *
                         static_cast<double>(predicted) / static_cast<double>(plan.region.voxels());
@@ -113,10 +114,10 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   plan.blocks = BlockPlan::of_region(plan.region, block);
   if (config.tile) {
     plan.tile_input = *config.tile;
-    static_cast<void>(plan.tiles(network));  // an illegal side is named before its memory is judged
+    static_cast<void>(plan.tiles(network));  // reports an illegal side before its memory is checked
     require_tile_fits(network, plan.tile_input, raw.shape, plan.demand);
   } else {
-    // Tiles start on the alignment, wherever the region does.
+    // Tiles start on the alignment, even if the region does not.
     Index3 span = block;
     for (int axis = 1; axis < 3; ++axis)
       span[axis] += plan.region.begin[axis] % geometry.alignment;

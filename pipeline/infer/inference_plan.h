@@ -11,11 +11,11 @@
 
 namespace tessera {
 
-/// How an inference will go: a pure function of the experiment, the raw volume, the network and the kind of
-/// device, the same for any number of ranks.
+/// The plan of an inference. It is a pure function of the experiment, the raw volume, the network and the
+/// kind of device. It does not depend on the number of ranks.
 struct InferencePlan {
   VolumeInfo raw;
-  Box region;  ///< of the raw volume that is predicted; the result has its shape
+  Box region;  ///< the predicted region of the raw volume; the result has its shape
   Index3 output_chunk, tile_input;
   BlockPlan blocks;  ///< of the region, in the raw volume's coordinates
   std::int64_t context = 0;
@@ -26,7 +26,7 @@ struct InferencePlan {
   double redundancy = 1;   ///< input pixels computed per output pixel
   double chunk_reads = 0;  ///< how often a stored chunk of the raw volume is decompressed, on average
 
-  /// With the plan's tile, or another one.
+  /// The grid of the plan's tile, or of another one.
   TileGrid tiles(const NetworkTraits& network) const { return tiles(network, tile_input); }
   TileGrid tiles(const NetworkTraits& network, const Index3& input) const;
   std::int64_t memory_per_worker() const { return block_bytes + activation_bytes + weight_bytes; }
@@ -37,7 +37,7 @@ struct InferencePlan {
 InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device);
 
-/// The plan as text, a line for each fact.
+/// The plan as text, one fact per line.
 std::string plan_text(const InferencePlan& plan, const NetworkTraits& network);
 
 }  // namespace tessera

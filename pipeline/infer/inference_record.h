@@ -15,23 +15,24 @@
 
 namespace tessera {
 
-/// Errors: UsageError when the result would be written into the raw volume's own file.
+/// Errors: UsageError when the result would be written into the raw volume's file.
 void require_own_file(const InferConfig& config);
 
-/// Writes the report of a result that is complete already, unless the run folder has it: the last start may
-/// have been killed after its last block.
+/// Writes the report of a complete result, unless the run folder has it already. A start may be killed after
+/// its last block and before its report.
 void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal);
 
-/// What the coordinator's process keeps of an inference: its block run, and the report at its end.
+/// The state of an inference in the coordinator's process: its block run and its final report.
 class InferenceRecord {
  public:
-  /// `chunks_stored`: of the raw volume, 0 where the report is not to compare with them. `signal` and
-  /// `wall_time` must outlive the record.
+  /// `chunks_stored`: of the raw volume; 0: the report does not compare with it. `signal` and `wall_time`
+  /// must outlive the record.
   InferenceRecord(const InferConfig& config, OpenResult result, std::int64_t chunks_stored,
                   const StopSignal& signal, const WallTime& wall_time);
 
   BlockRun& run() { return run_; }
-  /// Commits the journal, writes the report, and ends as every rank ends. Errors: StoppedEarly, Error.
+  /// Commits the journal, writes the report, and throws the run's error, if any. Errors: StoppedEarly, Error.
+  /// StoppedEarly, Error.
   void conclude(const RunFolder& folder);
 
  private:

@@ -38,7 +38,7 @@ nlohmann::json json_of(const WorkerStatistics& w, const PredictionStatistics& p)
           {"start_voxels", w.start_voxels}};
 }
 
-/// What the workers' comparison of their first tiles with float32 gave; "" where there was none.
+/// The results of the workers' comparison with float32; "" without a comparison.
 std::string check_text(const PredictionStatistics& t) {
   if (t.check_mean < 0) return {};
   return fmt::format(
@@ -69,19 +69,19 @@ std::string InferenceReport::text() const {
   const WorkerStatistics t = run.total();
   const PredictionStatistics p = total();
   const std::vector<WorkerAccount>& workers = run.workers;
-  std::string words = fmt::format(
+  std::string summary = fmt::format(
       "predicted {} block{}, {:.2f} Mvoxels in {}: {:.2f} Mvoxels per second{}\n", t.blocks,
       t.blocks == 1 ? "" : "s", mega(t.voxels), duration_text(run.elapsed_s), rate(t.voxels, run.elapsed_s),
       run.blocks_before > 0
           ? fmt::format(" ({} blocks were done before, start {})", run.blocks_before, run.starts)
           : "");
   if (run.blocks_skipped > 0)
-    words += fmt::format("skipped {} block{}\n", run.blocks_skipped, run.blocks_skipped == 1 ? "" : "s");
+    summary += fmt::format("skipped {} block{}\n", run.blocks_skipped, run.blocks_skipped == 1 ? "" : "s");
   const std::size_t shown = std::min(workers.size(), kRowsShown);
   std::size_t device_width = 20;
   for (std::size_t i = 0; i < shown; ++i)
     device_width = std::max(device_width, std::strlen(workers[i].identity.device.data()));
-  words +=
+  summary +=
       fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host",
                   "device", device_width, "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
   for (std::size_t i = 0; i < shown; ++i) {
@@ -90,32 +90,32 @@ std::string InferenceReport::text() const {
     const auto share = [&](double part) {
       return fmt::format("{:.0f} %", 100 * part / std::max(1e-9, w.elapsed_s));
     };
-    words += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n",
-                         worker.rank, worker.identity.host.data(), worker.identity.device.data(),
-                         device_width, w.blocks, mega(w.voxels), rate(w.voxels, w.elapsed_s), share(w.read_s),
-                         share(w.compute_s), share(w.write_s), share(w.wait_s));
+    summary += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n",
+                           worker.rank, worker.identity.host.data(), worker.identity.device.data(),
+                           device_width, w.blocks, mega(w.voxels), rate(w.voxels, w.elapsed_s),
+                           share(w.read_s), share(w.compute_s), share(w.write_s), share(w.wait_s));
   }
   if (workers.size() > kRowsShown)
-    words += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
+    summary += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
   if (raw_chunks_stored > 0 && run.blocks_before == 0) {
-    words += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
-                         static_cast<double>(p.chunks_read) / static_cast<double>(raw_chunks_stored));
+    summary += fmt::format("each stored chunk of the raw volume was decompressed {:.2f} times on average\n",
+                           static_cast<double>(p.chunks_read) / static_cast<double>(raw_chunks_stored));
   }
   if (p.tile_shrinks > 0) {
-    words += fmt::format(
+    summary += fmt::format(
         "memory ran out on {} worker{}, which went on with smaller tiles: their voxels are the same up to "
         "rounding, "
         "not to the last bit\n",
         p.tile_shrinks, p.tile_shrinks == 1 ? "" : "s");
   }
-  return words + ways_text() + check_text(p);
+  return summary + ways_text() + check_text(p);
 }
 
 std::string InferenceReport::ways_text() const {
   std::map<std::string, int> ways;
   for (const WorkerAccount& worker : run.workers) {
     if (worker.statistics.voxels == 0) continue;
-    // Not its number on the node: "cuda:1, NVIDIA H200".
+    // Without the device's number on the node: "cuda:1, NVIDIA H200".
     const std::string device = worker.identity.device.data();
     const std::size_t comma = device.find(", ");
     const bool cuda = device.starts_with("cuda:");
@@ -123,11 +123,11 @@ std::string InferenceReport::ways_text() const {
                        prediction_statistics_of(worker.details).engine.data())];
   }
   if (ways.size() < 2) return {};
-  std::string words =
+  std::string summary =
       "workers computed in different ways, so that where their blocks meet pixels may differ by rounding:\n";
   for (const auto& [way, count] : ways)
-    words += fmt::format("  {} worker{}: {}\n", count, count == 1 ? "" : "s", way);
-  return words;
+    summary += fmt::format("  {} worker{}: {}\n", count, count == 1 ? "" : "s", way);
+  return summary;
 }
 
 nlohmann::json InferenceReport::json() const {
@@ -150,7 +150,7 @@ nlohmann::json InferenceReport::json() const {
                         {"place", run.failed_places[i]},
                         {"attempts", run.failed[i].attempts},
                         {"worker", run.failed[i].worker},
-                        {"words", run.failed[i].words}});
+                        {"words", run.failed[i].message}});
   }
   const WorkerStatistics t = run.total();
   return {{"result", result},

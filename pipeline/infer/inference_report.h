@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-/// How an inference went, for people and as JSON.
+/// The report of an inference, as text and as JSON.
 struct InferenceReport {
   BlockRunReport run;
   std::string result;                  ///< file.h5:/path
@@ -17,10 +17,10 @@ struct InferenceReport {
 
   /// The sums over the workers, and their largest differences from float32.
   PredictionStatistics total() const;
-  /// A table of the workers with the share of their time in each stage.
+  /// A table of the workers with the fraction of their time in each stage.
   std::string text() const;
-  /// How many workers computed in which way, where not all did in one: where their blocks meet, pixels may
-  /// differ by rounding. "" else.
+  /// The number of workers per engine; "" when all used the same. Where blocks of different engines meet,
+  /// pixels may differ by rounding.
   std::string ways_text() const;
   nlohmann::json json() const;
 };

@@ -22,12 +22,12 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kLongestName = 100;
 
-/// A file under whichever name it is reached.
+/// Identifies a file independently of its path.
 fs::path identity(const fs::path& file) {
   return fs::weakly_canonical(fs::absolute(file));
 }
 
-/// A name for a folder, and for a word of the command line.
+/// A name that is safe for a folder and for a command-line argument.
 std::string safe_name(const std::vector<std::string>& texts) {
   std::string name = fmt::format("{}", fmt::join(texts, "_")).substr(0, kLongestName);
   for (char& c : name) {
@@ -40,7 +40,7 @@ std::string safe_name(const std::vector<std::string>& texts) {
   return name;
 }
 
-/// `name`, or with a number behind it where it is taken.
+/// `name`, with a number appended if it is already used.
 std::string unique_name(const std::string& name, std::set<std::string>& taken) {
   std::string unique = name;
   for (int i = 2; !taken.insert(unique).second; ++i)
@@ -48,7 +48,7 @@ std::string unique_name(const std::string& name, std::set<std::string>& taken) {
   return unique;
 }
 
-/// The wildcards of a key, to be filled in; none where a file is really called so.
+/// The wildcards of a key. None if a file with exactly this name exists.
 std::vector<std::string> wildcards_to_fill(const DatasetName& name) {
   std::error_code error;
   const bool really_called_so = !wildcards_of(name.file.string()).empty() && fs::exists(name.file, error);
@@ -65,7 +65,7 @@ std::string set_text(const std::string& key, const std::string& value) {
   return key + "=" + to_yaml(value);
 }
 
-/// A key whose wildcards follow those of the raw volume.
+/// A key whose wildcards take the values of the raw volume's wildcards.
 struct FollowingKey {
   std::string key;
   DatasetName pattern;
@@ -91,8 +91,7 @@ std::vector<FollowingKey> following_keys(const ExperimentConfig& config,
   return keys;
 }
 
-/// Takes out what lies in a file that another match's result is written to: an earlier start has put it
-/// there.
+/// Removes the matches that lie in another match's output file. An earlier start wrote them.
 void leave_out_results(std::vector<WildcardMatch>& matches, const DatasetName& output) {
   std::map<fs::path, std::string> source_of;
   for (const WildcardMatch& one : matches)
@@ -105,7 +104,7 @@ void leave_out_results(std::vector<WildcardMatch>& matches, const DatasetName& o
     throw UsageError("infer.output: each volume would be in a file that another's result is written to");
 }
 
-/// A result has a file of its own.
+/// Requires a separate file for each result.
 void require_own_outputs(const std::vector<WildcardMatch>& matches, const DatasetName& output) {
   std::map<fs::path, const WildcardMatch*> taken;
   for (const WildcardMatch& one : matches) {
@@ -120,7 +119,7 @@ void require_own_outputs(const std::vector<WildcardMatch>& matches, const Datase
   }
 }
 
-/// Texts, each ended by a zero byte.
+/// Appends a text, terminated by a zero byte.
 void append_text(std::string& all, const std::string& text) {
   all.append(text).push_back('\0');
 }
@@ -149,7 +148,7 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
   } catch (const Error& error) {
     throw Error(fmt::format("infer.raw: {}", error.what()));
   }
-  if (matches.front().name.text() == raw.text()) return only;  // really called so
+  if (matches.front().name.text() == raw.text()) return only;  // a file with exactly this name exists
   const std::vector<FollowingKey> following = following_keys(config, matches.front().texts);
   if (config.infer.output) {
     leave_out_results(matches, *config.infer.output);

@@ -12,7 +12,7 @@
 namespace tessera {
 namespace {
 
-/// What tells this state of a volume's file from any other, under the name `what`.
+/// Describes the current state of a volume's file, under the name `what`.
 void describe_file(const DatasetName& name, const std::string& what, JobDescription& job) {
   struct stat found {};
   if (::stat(name.file.c_str(), &found) != 0) {
@@ -62,11 +62,11 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
   job["infer.tile"] = plan.tile_input.y == plan.tile_input.x
                           ? std::to_string(plan.tile_input.y)
                           : fmt::format("{} x {}", plan.tile_input.y, plan.tile_input.x);
-  if (plan.demand.cuda) job["infer.inputs"] = "of one size";  // make_tile_grid
+  if (plan.demand.cuda) job["infer.inputs"] = "of one size";  // as make_tile_grid lays out the tiles
   job["infer.block"] = to_string(plan.blocks.block_shape());
   job["infer.chunk"] = to_string(plan.output_chunk);
   job["infer.precision"] = name_of(plan.demand.precision);
-  // One job's voxels are to have the section's bits all of them.
+  // With exact tiles every voxel must equal the whole section's bitwise, so all starts must use them.
   if (plan.demand.cuda && config.infer.exact_tiles == ExactTiles::yes) job["infer.exact_tiles"] = "true";
   job["infer.region"] = to_string(plan.region);
   if (!config.infer.labels) job["infer.classes"] = fmt::format("{}", fmt::join(config.infer.classes, ", "));

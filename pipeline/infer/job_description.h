@@ -10,14 +10,14 @@
 
 namespace tessera {
 
-/// Everything that the bytes of an inference's result depend on, a key each. A restart with another value is
-/// rejected with the name of the key. Settings that change no byte (ranks, threads, file names of weights)
-/// are left out. `normalisation`: how raw values are normalised, as numbers. Errors: Error when the raw
-/// volume's file cannot be looked at.
+/// The keys and values on which the result's bytes depend. A restart with another value is rejected with the
+/// key's name. Settings that change no byte are omitted (ranks, threads, file names of weights).
+/// `normalisation`: the normalisation of raw values, as numbers. Errors: Error when the raw volume's file
+/// cannot be examined.
 JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan,
                             const InferenceNetwork& network, const ChosenNormalisation& normalisation);
 
-/// SHA-256 of the network's options and weights, whatever file they came from.
+/// SHA-256 of the network's options and weights, independent of the file.
 std::string network_digest(const Checkpoint& checkpoint);
 
 }  // namespace tessera

@@ -26,7 +26,7 @@
 namespace tessera {
 namespace {
 
-/// What the result's values are, as an attribute says it.
+/// The meaning of the result's values, for an attribute.
 std::string meaning_of(const InferConfig& infer) {
   if (infer.labels) return "the predicted class";
   const std::string scale = infer.type == VoxelType::uint8 ? ", 255 = 1" : "";
@@ -35,7 +35,7 @@ std::string meaning_of(const InferConfig& infer) {
   return fmt::format("probabilities of classes {}, a channel each{}", fmt::join(infer.classes, ", "), scale);
 }
 
-/// The raw volume's offset, moved to where the region begins.
+/// The raw volume's offset, moved to the region's begin.
 std::vector<double> offset_of(const InferencePlan& plan) {
   const std::vector<double>& resolution = plan.raw.resolution_nm;
   if (plan.region.begin == Index3{} || resolution.size() != 3) return plan.raw.offset_nm;
@@ -82,14 +82,14 @@ PredictorOptions predictor_options(const InferConfig& infer, const ChosenNormali
   return what;
 }
 
-/// Collective: bytes of the smallest of the workers' GPUs; 0 where no worker has one.
+/// Collective. Bytes of the smallest memory among the workers' GPUs; 0 when no worker has a GPU.
 std::int64_t least_device_memory(const Device& device, const Communicator& world) {
   constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
   const std::int64_t least = world.minimum(device.memory > 0 ? device.memory : kNone);
   return least == kNone ? 0 : least;
 }
 
-/// One volume of a start, step by step. The same steps on every rank.
+/// One volume of a start, step by step. Every rank runs the same steps.
 class VolumePrediction {
  public:
   VolumePrediction(const ExperimentConfig& config, const InferenceStart& start, const Communicator& world)
@@ -117,7 +117,7 @@ class VolumePrediction {
  private:
   void plan() {
     const Device& device = start_.device;
-    // The plan is the workers': the coordinator beside GPUs has none, and would choose another precision.
+    // The plan is for the workers' device. A coordinator without a GPU would choose another precision.
     Device planned_for = device;
     planned_for.cuda = world_.any(device.cuda);
     planned_for.memory = least_device_memory(device, world_);
@@ -133,11 +133,11 @@ class VolumePrediction {
       }
     });
     on_root(world_, [&] {
-      if (infer_.skip_mask) BlockMask(*infer_.skip_mask, raw.shape);  // for its errors
+      if (infer_.skip_mask) BlockMask(*infer_.skip_mask, raw.shape);  // reports its errors early
     });
   }
 
-  /// What exists of the result.
+  /// Finds the existing result, if any.
   void find() {
     on_root(world_, [&] {
       require_own_file(infer_);
@@ -165,14 +165,14 @@ class VolumePrediction {
     on_every_rank(world_, [&] {
       if (!is_worker_) return;
       if (world_.rank() <= 1 && !start_.device.cuda && infer_.exact_tiles == ExactTiles::yes)
-        spdlog::warn("infer.exact_tiles: is of no effect on the CPU");
+        spdlog::warn("infer.exact_tiles: has no effect on the CPU");
       const Precision precision = plan_->demand.precision;
       predictor_ =
           make_predictor(start_.network.make(precision, start_.device, infer_.exact_tiles), precision);
     });
   }
 
-  /// Creates or opens the result; every rank learns where its chunks lie.
+  /// Creates or opens the result. Every rank learns the file offsets of its chunks.
   void open() {
     layout_ = {0, infer_.type, plan_->region.shape(), plan_->output_chunk, infer_.channels()};
     on_root(world_, [&] {
@@ -189,7 +189,7 @@ class VolumePrediction {
                      result.contents.starts + 1);
       }
       const bool everything = !infer_.region_begin && !infer_.region_end && !infer_.skip_mask &&
-                              !infer_.background;  // of a part nobody knows the fair number
+                              !infer_.background;  // the expected number is unknown for a part of the blocks
       record_ = std::make_unique<InferenceRecord>(infer_, std::move(result),
                                                   everything ? plan_->raw.chunks_stored() : 0, start_.signal,
                                                   start_.wall_time);
@@ -202,8 +202,8 @@ class VolumePrediction {
     PredictionJob job{plan_->raw.name, plan_->blocks, plan_->tiles(traits), *infer_.output, layout_};
     job.skip = {infer_.skip_mask, infer_.background};
     job.unpack_threads = std::clamp(start_.device.threads, 1, 8);
-    // With blending, other tiles would have other neighbours: a seam. Then the job ends and names the tile to
-    // lower.
+    // With blending, other tiles have other neighbours, so a seam would appear. Then the job ends, and the
+    // error names the tile size to lower.
     if (infer_.blending == Blending::crop) {
       job.smaller_tiles = [this, &traits](const TileGrid& tiles) -> std::optional<TileGrid> {
         const auto smaller = next_smaller_tile(traits, tiles.tile_input(), plan_->blocks.block_shape(),
@@ -212,7 +212,7 @@ class VolumePrediction {
         return plan_->tiles(traits, *smaller);
       };
     }
-    // The comparison of one worker is enough, and costs the others no time.
+    // One worker's comparison is enough, and costs the others no time.
     if (plan_->demand.precision != Precision::float32 && !infer_.labels && world_.rank() <= 1) {
       job.make_reference = [this] {
         return make_predictor(start_.network.make_reference(start_.device), Precision::float32);
@@ -229,11 +229,11 @@ class VolumePrediction {
   bool is_worker_;
   std::optional<InferencePlan> plan_;
   ChosenNormalisation normalisation_;
-  JobDescription job_;  // root
-  ResultState state_;   // root
+  JobDescription job_;  // on the root only
+  ResultState state_;   // on the root only
   OutputLayout layout_;
-  std::unique_ptr<TilePredictor> predictor_;  // workers
-  std::unique_ptr<InferenceRecord> record_;   // root
+  std::unique_ptr<TilePredictor> predictor_;  // on workers only
+  std::unique_ptr<InferenceRecord> record_;   // on the root only
 };
 
 }  // namespace

@@ -9,16 +9,16 @@
 
 namespace tessera {
 
-/// What the volumes of one start share.
+/// Parameters that all volumes of one start share.
 struct InferenceStart {
   const InferenceNetwork& network;
   const Device& device;  ///< of this rank
-  bool restart = false;  ///< replaces results that exist
+  bool restart = false;  ///< replaces existing results
   const StopSignal& signal;
   const WallTime& wall_time;
 };
 
-/// Collective. Predicts the volume of the experiment, or what is left of it. Errors: UsageError, StoppedEarly
+/// Collective. Predicts the experiment's volume, or its remaining blocks. Errors: UsageError, StoppedEarly
 /// and AgreedError on every rank; Error on the root alone when a worker is silent.
 void predict_volume(const ExperimentConfig& config, const InferenceStart& start, const Communicator& world);
 

@@ -261,7 +261,7 @@ class ExactTiles(BadInput):
 
     def test_on_the_cpu_they_are_said_to_be_of_no_effect(self):
         result = self.tessera(["infer", self.yaml, *sets(infer__exact_tiles="true", infer__output="exact.h5:/p")], timeout=120)
-        self.assertIn("infer.exact_tiles: is of no effect on the CPU", result.text)
+        self.assertIn("infer.exact_tiles: has no effect on the CPU", result.text)
 
 
 class Checkpoints(BadInput):

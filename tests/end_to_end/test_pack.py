@@ -94,7 +94,7 @@ class Verify(Results):
             again = ["infer", self.yaml, "--set", f"infer.output={file}:/volumes/p"]
             self.assertIn("done already", self.tessera(again).stdout)
             result = run_tessera(["verify", f"{file}:/volumes/p", "--forget-damaged"], ranks, 60, self.folder)
-            self.assert_one_error(result, FAILED, ["struck out of the journal"])
+            self.assert_one_error(result, FAILED, ["removed from the journal"])
             self.assertIn("predicted 3 blocks", self.tessera(again, ranks).stdout)
             self.tessera(["verify", f"{file}:/volumes/p"], ranks)
             self.assert_same_voxels(self.read(f"{file}:/volumes/p"), self.voxels)
@@ -130,7 +130,7 @@ class Verify(Results):
             result = self.faulty(["verify", f"{file}:/volumes/p", "--max-retries", "0", "--forget-damaged"], ranks, "pread", f"/{file}",
                                  nth=40)
             self.assertEqual((result.code, len(result.errors())), (FAILED, 1), result)
-            self.assertRegex(result.text, "struck out of the journal")
+            self.assertRegex(result.text, "removed from the journal")
             self.copy(file)
 
     @NEEDS_FAIL_IO

@@ -68,7 +68,7 @@ TEST(Communicator, GathersEmptyUnequalAndLargeTexts) {
   expect_gathered([&](int rank) { return rank == last ? Communicator::kGatherBytes + 1 : 0; });
 }
 
-TEST(Communicator, GathersByTwoCollectives) {
+TEST(Communicator, GathersWithTwoCollectives) {
   const int before = testing::mpi_collectives();
   world().all_gather("rank " + std::to_string(world().rank()));
   const int started = testing::mpi_collectives() - before;
@@ -93,12 +93,12 @@ TEST(Communicator, FindsTheRanksOfThisNode) {
   EXPECT_EQ(node.minimum(world().rank()), 0) << "it can communicate";
 }
 
-TEST(Communicator, AnyHearsTheLastRank) {
+TEST(Communicator, AnyIncludesTheLastRank) {
   EXPECT_TRUE(world().any(world().rank() == world().size() - 1));
   EXPECT_FALSE(world().any(false));
 }
 
-TEST(Agree, OneRanksErrorIsEverybodys) {
+TEST(Agree, OneRanksErrorIsThrownOnEveryRank) {
   const int last = world().size() - 1;
   try {
     on_every_rank(world(), [&] {
@@ -112,7 +112,7 @@ TEST(Agree, OneRanksErrorIsEverybodys) {
   }
 }
 
-TEST(Agree, TheRootsErrorIsEverybodys) {
+TEST(Agree, TheRootsErrorIsThrownOnEveryRank) {
   int runs = 0;
   EXPECT_THROW(on_root(world(),
                        [&] {
@@ -123,7 +123,7 @@ TEST(Agree, TheRootsErrorIsEverybodys) {
   EXPECT_EQ(runs, world().is_root() ? 1 : 0);
 }
 
-TEST(Agree, KindsSurvive) {
+TEST(Agree, KeepsTheErrorType) {
   EXPECT_THROW(on_every_rank(world(), [] { throw StoppedEarly("stop"); }), StoppedEarly);
   EXPECT_THROW(on_every_rank(world(), [] { throw std::bad_alloc(); }), Error);
   EXPECT_NO_THROW(on_every_rank(world(), [] {}));

@@ -14,7 +14,7 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-/// All but how the evaluation went.
+/// The evaluation without its timings.
 std::string without_run(const std::string& json) {
   nlohmann::json parsed = nlohmann::json::parse(json);
   EXPECT_EQ(parsed.erase("run"), 1U);
@@ -53,7 +53,7 @@ TEST(EvaluationRanks, ScoresDoNotDependOnTheRanks) {
   EXPECT_GT(together.volume[5].pooled.pixel_error, 0.1);
 }
 
-/// Labels of objects in the whole volume, noise upon them, ids beyond 32 bits; written by the root.
+/// Labels of objects in the whole volume, with noise and ids beyond 32 bits; written by the root.
 void write_labels(const std::filesystem::path& file, const Index3& shape) {
   VolumeFile out(file, false);
   for (const std::uint64_t side : {5, 7}) {
@@ -107,7 +107,7 @@ TEST(EvaluationRanks, ClassScoresDoNotDependOnTheRanks) {
       out.add(spec, false);
       VoxelBuffer voxels(VoxelType::uint8, shape);
       std::int64_t i = 0;
-      // Class 9 is in the last section alone.
+      // Only the last section has class 9.
       for (std::uint8_t& v : voxels.as<std::uint8_t>()) {
         v = static_cast<std::uint8_t>(i >= 600 && path[1] == 'p' && i % 2 == 0 ? 9 : i % 3);
         ++i;
@@ -126,7 +126,7 @@ TEST(EvaluationRanks, ClassScoresDoNotDependOnTheRanks) {
   EXPECT_EQ(together.matrix.classes, 10);
 }
 
-TEST(EvaluationRanks, AnErrorOfOneRankIsEverybodys) {
+TEST(EvaluationRanks, AnErrorOfOneRankIsThrownOnEveryRank) {
   const testing::SharedFolder folder;
   on_root(world(), [&] { write_labels(folder / "v.h5", {7, 40, 50}); });
   EvaluationRequest request;

@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kBatch = 6, kSize = 300001;  // of no whole number of buckets
+constexpr std::int64_t kBatch = 6, kSize = 300001;  // not a multiple of the bucket size
 
 const Communicator& world() {
   return *testing::world_of_tests;
@@ -72,7 +72,7 @@ TEST(GradientExchange, SumsByNccl) {
   expect_sums(*exchange);
 }
 
-TEST(GradientExchange, SaysWhyItDoesWithoutNccl) {
+TEST(GradientExchange, ReportsWhyNcclIsUnused) {
   if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   const auto text_of = [](GradientExchangeOptions options) {
     options.nccl_library = TESSERA_STAND_IN_NCCL;

@@ -20,7 +20,8 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-/// The value of rank r at index i. Sums over ranks are integers below 2^24: exact in float32 in any order.
+/// The value of rank r at index i. Sums over ranks are integers below 2^24, so they are exact in float32 in
+/// any order.
 float value_of(int rank, std::size_t i) {
   return static_cast<float>((rank + 1) * static_cast<int>(i % 1013));
 }
@@ -40,7 +41,7 @@ std::vector<float> own_values(std::size_t size) {
 
 // The front grows in steps that are not multiples of a bucket, on another thread than the one that waits, and
 // at a different speed on each rank.
-TEST(GradientReducer, SumsWhatBecomesReady) {
+TEST(GradientReducer, SumsValuesAsTheyBecomeReady) {
   for (const std::size_t size : {1U, 999U, 1000U, 1001U, 54321U}) {
     GradientReducer reducer(world(), {.bucket_values = 1000});
     for (int round = 0; round < 3; ++round) {
@@ -82,8 +83,9 @@ TEST(GradientReducer, Bfloat16IsRoundedAndEqualOnEveryRank) {
   EXPECT_TRUE(mine == roots) << "rank " << world().rank() << " has different bits";
 }
 
-// As when a rank fails during its computation: the destructor waits for no other rank. Less than one bucket
-// is ready, so no collective may have begun, and the next sum on the same communicator is right.
+// Simulates a rank that fails during its computation: the destructor must not wait for another rank. Less
+// than one bucket is ready, so no collective may have begun. The next sum on the same communicator must be
+// correct.
 TEST(GradientReducer, DestructorAbandonsAnUnfinishedSum) {
   for (const Wire wire : {Wire::float32, Wire::bfloat16}) {
     std::vector<float> values = own_values(5000);
@@ -145,7 +147,7 @@ void add_samples(SampleTree& tree, const SampleRange& range, std::size_t size) {
   }
 }
 
-TEST(SampleTree, SumIsBitEqualToOneWorkers) {
+TEST(SampleTree, SumIsBitwiseIndependentOfTheRanks) {
   constexpr std::size_t kSize = 4321;
   int compared = 0;
   for (const std::int64_t batch : {1, 2, 3, 4, 5, 8, 11}) {

@@ -32,7 +32,7 @@ struct Shapes {
   Index3 volume, block, chunk, tile;
 };
 
-/// Noise in an HDF5 file, written by the root.
+/// Random voxels in an HDF5 file, written by the root.
 DatasetName make_raw(const std::filesystem::path& file, const Index3& shape) {
   on_root(world(), [&] {
     VolumeFile out(file, false);
@@ -75,7 +75,7 @@ PredictionJob make_job(const DatasetName& raw, const std::filesystem::path& outp
           layout};
 }
 
-/// Collective: the root creates the result, and every rank learns where its chunks lie.
+/// Collective. The root creates the result, and every rank learns the file offsets of its chunks.
 PredictionJob make_shared_job(const DatasetName& raw, const std::filesystem::path& output,
                               const Shapes& shapes, const UNetOptions& network) {
   PredictionJob job = make_job(raw, output, shapes, network, false);
@@ -84,14 +84,14 @@ PredictionJob make_shared_job(const DatasetName& raw, const std::filesystem::pat
   return job;
 }
 
-/// What a worker of `tessera infer` does.
+/// The work of a worker in `tessera infer`.
 WorkerStatistics run_worker(const PredictionJob& job, const TilePredictor& predictor,
                             BlockExchange& exchange) {
   PredictionTask task(job, predictor);
   return run_block_worker(task, exchange);
 }
 
-/// Collective: what `tessera infer` does with a job.
+/// Collective. The work of `tessera infer` on a job.
 void run_on_all_ranks(const PredictionJob& job, const TilePredictor& predictor, Coordinator& coordinator) {
   if (world().size() == 1) {
     LocalBlockExchange exchange(coordinator);
@@ -116,7 +116,7 @@ UNetOptions small_network() {
   return options;
 }
 
-/// Law 3: the same bytes from all ranks together as from one process alone.
+/// Law 3: all ranks together write the same bytes as a single process.
 void expect_same_bytes(const Shapes& shapes) {
   const testing::SharedFolder folder;
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
@@ -139,7 +139,7 @@ void expect_same_bytes(const Shapes& shapes) {
   Coordinator own(alone.blocks.hand_out_order(), {});
   LocalBlockExchange exchange(own);
   const WorkerStatistics told = run_worker(alone, predictor, exchange);
-  // What came after the start tells the worker's rate.
+  // The blocks after the start give the worker's rate.
   const bool has_more = told.blocks >= WorkerStatistics::kStartBlocks;
   EXPECT_EQ(told.start_s > 0, has_more);
   EXPECT_LE(told.start_s, told.elapsed_s);
@@ -147,7 +147,8 @@ void expect_same_bytes(const Shapes& shapes) {
   const auto together = voxels_of(folder / "together.h5");
   EXPECT_EQ(together, voxels_of(folder / "alone.h5"));
   const std::set<std::byte> values(together.begin(), together.end());
-  EXPECT_GT(values.size(), together.size() > 1 ? 3U : 0U) << "the prediction is flat and shows nothing";
+  EXPECT_GT(values.size(), together.size() > 1 ? 3U : 0U)
+      << "the prediction is constant, so the test shows nothing";
 }
 
 TEST(InferenceRanks, ManyBlocks) {
@@ -160,8 +161,8 @@ TEST(InferenceRanks, OneVoxel) {
   expect_same_bytes({{1, 1, 1}, {1, 4, 4}, {1, 1, 1}, {1, 44, 44}});
 }
 
-/// The 8 symmetries, over a region that starts nowhere special, with one block of background: on all ranks
-/// together the same bytes as the whole volume gives alone, cut out, and 0 in the background.
+/// The 8 symmetries over a region at an arbitrary position, with one block of background. All ranks together
+/// give the same bytes as the cropped prediction of the whole volume by one process, and 0 in the background.
 TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   const testing::SharedFolder folder;
   const Index3 volume{4, 101, 133};
@@ -246,8 +247,8 @@ TEST(InferenceRanks, SymmetriesOfARegionWithBackground) {
   EXPECT_EQ(compared, region.voxels() - dark.voxels());
 }
 
-/// Law 2 on all ranks together: 4 tile sizes, 3 block sizes, both kinds of network, the 8 symmetries; against
-/// the network run once over each whole section.
+/// Law 2 on all ranks together: 4 tile sizes, 3 block sizes, both network presets, the 8 symmetries. The
+/// reference is the network applied once to each whole section.
 TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
   const testing::SharedFolder folder;
   const Index3 volume{2, 70, 93};
@@ -260,7 +261,7 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
     PredictorOptions what = predictor_options();
     what.averaging = Averaging::symmetries8;
     what.output_type = VoxelType::float32;
-    what.blocks_on_device = same;  // on a GPU's path, one block is queued behind the other
+    what.blocks_on_device = same;  // on a GPU's code path, a second block is queued
     const TilePredictor predictor(make_network(options, 4), what);
     const NetworkGeometry geometry = geometry_of(options);
     const VoxelBuffer voxels = open_volume(raw)->read(Box::of_shape(volume));
@@ -311,7 +312,7 @@ TEST(InferenceRanks, EveryTilingEqualsTheWholeSection) {
   EXPECT_EQ(tried, 24);
 }
 
-/// A network for which large tiles are too much.
+/// A network that runs out of memory for large tiles.
 class SmallMemory : public TileNetwork {
  public:
   SmallMemory(std::unique_ptr<TileNetwork> network, std::int64_t largest)
@@ -327,7 +328,7 @@ class SmallMemory : public TileNetwork {
   std::int64_t largest_;
 };
 
-TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
+TEST(InferenceRanks, ContinuesWithSmallerTilesWhenMemoryRunsOut) {
   const Shapes shapes{{3, 101, 133}, {1, 96, 96}, {1, 16, 16}, {1, 136, 136}};
   const testing::SharedFolder folder;
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
@@ -361,7 +362,7 @@ TEST(InferenceRanks, TooLittleMemoryGoesOnWithSmallerTiles) {
       worst = std::max(worst, std::abs(std::to_integer<int>(a[i]) - std::to_integer<int>(b[i])));
     EXPECT_LE(worst, 1);
   }
-  // When even the smaller ones are too much, the job ends and says why.
+  // When even the smaller tiles do not fit, the job ends with the reason.
   PredictionJob hopeless = make_shared_job(raw, folder / "none.h5", shapes, options);
   hopeless.smaller_tiles = smaller;
   Coordinator ended(hopeless.blocks.hand_out_order(), {});
@@ -394,8 +395,8 @@ class FailsOnce : public TileNetwork {
   bool for_memory_;
 };
 
-// As on a GPU: one block is queued behind the other, and either may fail.
-TEST(InferenceRanks, ABlockThatFailsBehindAnotherIsDoneAllTheSame) {
+// As on a GPU: a second block is queued, and either block may fail.
+TEST(InferenceRanks, RetriesAQueuedBlockThatFails) {
   const testing::SharedFolder folder;
   const Shapes shapes{{6, 48, 64}, {1, 48, 64}, {1, 16, 16}, {1, 136, 136}};
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);
@@ -426,11 +427,11 @@ TEST(InferenceRanks, ABlockThatFailsBehindAnotherIsDoneAllTheSame) {
       EXPECT_EQ(bytes, expected) << "call " << at_call << (for_memory ? ", memory" : "");
     }
   }
-  EXPECT_GE(shrinks, 1) << "the first block has nothing ahead of it";
-  EXPECT_LT(shrinks, 6) << "two blocks that do not fit are no reason for smaller tiles";
+  EXPECT_GE(shrinks, 1) << "no block is ahead of the first one";
+  EXPECT_LT(shrinks, 6) << "smaller tiles are not used when two blocks do not fit";
 }
 
-TEST(InferenceRanks, StoppingHandsOutNothingMore) {
+TEST(InferenceRanks, AssignsNothingAfterAStop) {
   const testing::SharedFolder folder;
   const Shapes shapes{{16, 64, 64}, {1, 64, 64}, {1, 64, 64}, {1, 72, 72}};
   const DatasetName raw = make_raw(folder / "raw.h5", shapes.volume);

@@ -18,7 +18,8 @@ int mpi_collectives() {
 
 }  // namespace tessera::testing
 
-// MPI's functions are weak symbols: these replace them in this program. Each counts and does its work.
+// MPI's functions are weak symbols, and these definitions override them. Each counts the call and forwards it
+// to PMPI.
 extern "C" {
 
 int MPI_Ibcast(void* buffer, int count, MPI_Datatype type, int root, MPI_Comm comm, MPI_Request* request) {

@@ -15,8 +15,8 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-// A stand-in library replaces NCCL and sums by MPI, so that no GPU is needed. Tested are the calls, their
-// order and their arguments.
+// A stub library replaces NCCL and sums by MPI, so no GPU is needed. The test checks the calls, their order
+// and their arguments.
 TEST(NcclSum, SumsInPlaceOnEveryWorker) {
   if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;
@@ -28,8 +28,8 @@ TEST(NcclSum, SumsInPlaceOnEveryWorker) {
   EXPECT_EQ(values, (std::vector<float>{n, 2 * n, n * (n - 1) / 2}));
 }
 
-// The CPU has no streams. Tested is that every worker sends the same buckets, each once, however its front
-// advances, and the sums.
+// The CPU has no streams. The test checks the sums. It also checks that every worker sends the same buckets,
+// each once, independent of how its front advances.
 TEST(NcclExchange, SumsInBucketsWhileTheFrontGrows) {
   if (world().size() == 1) GTEST_SKIP() << "one worker has nothing to sum";
   std::string reason;

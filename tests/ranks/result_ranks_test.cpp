@@ -1,4 +1,4 @@
-// Packing and checking a result on every number of ranks.
+// Tests packing and verifying a result on every number of ranks.
 #include <cstring>
 #include <memory>
 
@@ -25,7 +25,7 @@ struct Result {
   JournalContents journal;
 };
 
-/// A result of noise with a block of zeros, and what its journal would say; the file is written by the root.
+/// A result of random voxels with a block of zeros, and its journal. The root writes the file.
 Result make_result(const std::filesystem::path& file, VoxelType type) {
   Result result{{file, "/p"}, {}, {}};
   result.journal.head.blocks = BlockPlan(kShape, kBlock);
@@ -57,7 +57,7 @@ std::vector<std::byte> voxels_of(const DatasetName& name) {
   return volume->read(Box::of_shape(volume->info().shape)).bytes;
 }
 
-TEST(ResultRanks, PackedIsTheSameAndComesBack) {
+TEST(ResultRanks, APackedResultIsEqualWhenReadBack) {
   for (const VoxelType type : {VoxelType::uint8, VoxelType::float32}) {
     const testing::SharedFolder folder;
     const Result result = make_result(folder / "made.h5", type);

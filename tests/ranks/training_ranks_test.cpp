@@ -44,7 +44,7 @@ void make_volume(const std::filesystem::path& file, const Index3& shape = {4, 96
   });
 }
 
-/// Law 3: the losses of 20 iterations, all ranks together against one process alone.
+/// Law 3: the losses of 20 iterations, all ranks together against a single process.
 void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind, std::int64_t tile,
                         TrainerOptions options = {}, double w0 = 0) {
   const testing::SharedFolder folder;
@@ -125,7 +125,7 @@ TEST(TrainingRanks, WeightMapDiceAndAllAugmentation) {
 }
 
 // The defaults of GPUs, on the CPU.
-TEST(TrainingRanks, SeveralSamplesAtOnceMadeAndSummedOnTheDevice) {
+TEST(TrainingRanks, SamplesBatchedMadeAndSummedOnTheDevice) {
   UNetOptions network;
   network.base_filters = 4;
   network.depth = 2;
@@ -138,8 +138,8 @@ TEST(TrainingRanks, SeveralSamplesAtOnceMadeAndSummedOnTheDevice) {
   expect_same_losses(network, OptimizerOptions::Kind::sgd, 76, options);
 }
 
-// A worker on a CPU among workers on GPUs.
-TEST(TrainingRanks, AllReadEveryIterationIfOneDoes) {
+// One worker on a CPU, the others on GPUs.
+TEST(TrainingRanks, EveryRankReadsEveryIterationIfOneDoes) {
   UNetOptions network;
   network.base_filters = 4;
   network.depth = 2;
@@ -177,7 +177,7 @@ TEST(TrainingRanks, NonFiniteLossEndsEveryWorker) {
   }
 }
 
-// A replacement of NCCL that sums by MPI.
+// A stub of NCCL that sums by MPI.
 TEST(TrainingRanks, GradientsByNccl) {
   UNetOptions network;
   network.base_filters = 4;
@@ -193,8 +193,8 @@ TEST(TrainingRanks, GradientsByNccl) {
   expect_same_losses(keras, OptimizerOptions::Kind::adam, 48, options);
 }
 
-// Five samples: ranks with none, one or two of them, and an incomplete tree.
-TEST(TrainingRanks, ReproducibleToTheBit) {
+// Five samples: some ranks have none, one or two of them, and the tree is incomplete.
+TEST(TrainingRanks, BitwiseReproducible) {
   TrainerOptions options;
   options.reproducible = true;
   options.global_batch = 5;
@@ -230,7 +230,7 @@ TEST(TrainingRanks, AdamWWithScheduleClippingAndAverage) {
   expect_same_losses(network, OptimizerOptions::Kind::adamw, 48, options);
 }
 
-TEST(TrainingRanks, TheFirstWorkersClockDecidesTheRate) {
+TEST(TrainingRanks, TheFirstWorkersClockGivesTheRate) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
   UNetOptions network;
@@ -247,7 +247,7 @@ TEST(TrainingRanks, TheFirstWorkersClockDecidesTheRate) {
   EXPECT_DOUBLE_EQ(trainer.step(StopWish::none, 0).learning_rate, 0.99 * options.optimizer.learning_rate);
 }
 
-/// Three volumes of three shapes, one of them held out, one of them in part.
+/// Three volumes of three shapes. One is held out, and a part of another.
 TEST(TrainingRanks, SeveralVolumes) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
@@ -281,7 +281,8 @@ TEST(TrainingRanks, SeveralVolumes) {
   }
   EXPECT_EQ(compared, 20);
 
-  // The same network on every rank: what differs then is how the sections were shared out and cut.
+  // The same network on every rank. So differences come only from the distribution and the cropping of the
+  // sections.
   ValidationOptions validation;
   const auto add = [&](const char* name, const Sections& sections, std::size_t number) {
     ValidationVolume one{
@@ -312,7 +313,7 @@ TEST(TrainingRanks, SeveralVolumes) {
     world().sum(std::span(&pictures, 1));
     world().sum(std::span(&right_size, 1));
     EXPECT_EQ(pictures, static_cast<std::int64_t>(validation.volumes.size()))
-        << "each volume once, on one worker";
+        << "one worker reads each volume, once";
     EXPECT_EQ(right_size, pictures);
     ++shown;
     return b;
@@ -325,12 +326,13 @@ TEST(TrainingRanks, SeveralVolumes) {
   const double pixels = 96 * 96, more = 71 * 55;
   validation.volumes.erase(validation.volumes.begin());
   const double second = compare().pixel_error;
-  // Sums, then divide: at a threshold of their own each is at most as wrong as at the common one.
+  // The sums are reduced before the division. At its own threshold each volume's error is at most that at the
+  // common threshold.
   EXPECT_GE(both + 1e-9, (first * pixels + second * more) / (pixels + more));
   EXPECT_EQ(shown, 3);
 }
 
-TEST(TrainingRanks, AWishToStopOnOneRankReachesAll) {
+TEST(TrainingRanks, AStopOnOneRankReachesAll) {
   const testing::SharedFolder folder;
   make_volume(folder / "v.h5");
   UNetOptions network;

@@ -11,7 +11,7 @@ const Communicator& world() {
   return *testing::world_of_tests;
 }
 
-/// Every field with a value of its own, and text that is no UTF-8.
+/// Every field has a distinct value, and one text is not UTF-8.
 VolumeInfo strange_volume() {
   VolumeInfo info;
   info.name = {"a\xff.h5", "/b"};
@@ -28,7 +28,7 @@ VolumeInfo strange_volume() {
   return info;
 }
 
-TEST(VolumeLookUp, EveryRankHearsAll) {
+TEST(VolumeLookUp, EveryRankGetsAllFields) {
   std::vector<VolumeInfo> volumes;
   if (world().is_root()) volumes = {strange_volume(), VolumeInfo{}};
   broadcast_volumes(volumes, world());
@@ -48,9 +48,9 @@ TEST(VolumeLookUp, EveryRankHearsAll) {
   EXPECT_FALSE(volumes[1].chunk.has_value());
 }
 
-TEST(VolumeLookUp, IsOfTheRootsFile) {
+TEST(VolumeLookUp, ReadsTheRootsFile) {
   const testing::SharedFolder folder;
-  // Only the root knows where the file is: the others must not look for it.
+  // Only the root knows the file's path: the others must not open it.
   const std::filesystem::path file = world().is_root() ? folder / "a.h5" : "/nowhere/a.h5";
   if (world().is_root()) {
     VolumeFile out(file, false);

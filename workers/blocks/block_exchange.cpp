@@ -10,34 +10,34 @@
 namespace tessera {
 namespace {
 
-/// A report in a message: this, then its payload.
-struct ReportFront {
+/// The header of a report in a message; the payload follows it.
+struct ReportHeader {
   std::int64_t id = 0, voxels = 0;
   std::uint32_t crc = 0;
   BlockOutcome outcome = BlockOutcome::done;
   std::uint64_t payload_bytes = 0;
 };
 
-/// A failure in a message: this, then its words.
-struct FailureFront {
+/// The header of a failure in a message; the failure's message follows it.
+struct FailureHeader {
   std::int64_t id = 0, whole_job = 0;
 };
 
-template <class Front>
-void append(std::vector<std::byte>& bytes, const Front& front) {
-  static_assert(std::is_trivially_copyable_v<Front>);
+template <class Header>
+void append(std::vector<std::byte>& bytes, const Header& front) {
+  static_assert(std::is_trivially_copyable_v<Header>);
   const auto* begin = reinterpret_cast<const std::byte*>(&front);
-  bytes.insert(bytes.end(), begin, begin + sizeof(Front));
+  bytes.insert(bytes.end(), begin, begin + sizeof(Header));
 }
 
-/// Takes a value off the front of `bytes`. Errors: Error when there are too few.
-template <class Front>
-Front take_front(std::span<const std::byte>& bytes) {
-  static_assert(std::is_trivially_copyable_v<Front>);
-  if (bytes.size() < sizeof(Front)) throw Error("a worker's message was cut short");
-  Front front;
-  std::memcpy(&front, bytes.data(), sizeof(Front));
-  bytes = bytes.subspan(sizeof(Front));
+/// Removes a value from the front of `bytes`. Errors: Error when there are too few bytes.
+template <class Header>
+Header take_front(std::span<const std::byte>& bytes) {
+  static_assert(std::is_trivially_copyable_v<Header>);
+  if (bytes.size() < sizeof(Header)) throw Error("a worker's message was cut short");
+  Header front;
+  std::memcpy(&front, bytes.data(), sizeof(Header));
+  bytes = bytes.subspan(sizeof(Header));
   return front;
 }
 
@@ -58,11 +58,11 @@ double pulse_interval_s(int workers) {
 std::vector<std::byte> bytes_of(const std::vector<BlockReport>& reports) {
   std::size_t size = 0;
   for (const BlockReport& report : reports)
-    size += sizeof(ReportFront) + report.payload.size();
+    size += sizeof(ReportHeader) + report.payload.size();
   std::vector<std::byte> bytes;
   bytes.reserve(size);
   for (const BlockReport& report : reports) {
-    append(bytes, ReportFront{report.id, report.voxels, report.crc, report.outcome, report.payload.size()});
+    append(bytes, ReportHeader{report.id, report.voxels, report.crc, report.outcome, report.payload.size()});
     bytes.insert(bytes.end(), report.payload.begin(), report.payload.end());
   }
   return bytes;
@@ -70,9 +70,9 @@ std::vector<std::byte> bytes_of(const std::vector<BlockReport>& reports) {
 
 std::vector<BlockReport> reports_of(const Message& message) {
   std::vector<BlockReport> reports;
-  reports.reserve(message.bytes.size() / sizeof(ReportFront));
+  reports.reserve(message.bytes.size() / sizeof(ReportHeader));
   for (std::span<const std::byte> rest(message.bytes); !rest.empty();) {
-    const auto front = take_front<ReportFront>(rest);
+    const auto front = take_front<ReportHeader>(rest);
     if (front.payload_bytes > rest.size()) throw Error("a worker's report was cut short");
     const auto payload = rest.first(front.payload_bytes);
     reports.push_back({front.id, front.voxels, front.crc, front.outcome, {payload.begin(), payload.end()}});
@@ -82,12 +82,12 @@ std::vector<BlockReport> reports_of(const Message& message) {
 }
 
 std::vector<std::byte> bytes_of(const BlockFailure& failure) {
-  return message_bytes(FailureFront{failure.id, failure.whole_job ? 1 : 0},
-                       std::as_bytes(std::span(failure.words)));
+  return message_bytes(FailureHeader{failure.id, failure.whole_job ? 1 : 0},
+                       std::as_bytes(std::span(failure.message)));
 }
 
 BlockFailure failure_of(const Message& message) {
-  const auto [front, text] = header_and_rest<FailureFront>(message);
+  const auto [front, text] = header_and_rest<FailureHeader>(message);
   return {front.id, front.whole_job != 0,
           std::string(reinterpret_cast<const char*>(text.data()), text.size())};
 }

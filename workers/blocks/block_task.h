@@ -11,10 +11,10 @@
 
 namespace tessera {
 
-/// What a worker does with one block. run_block_worker() calls read(), compute() and write() from a thread
-/// each, so that one block is read while another is computed and a third is written. Each of them handles one
-/// block at a time. What they throw is reported as the block's failure: WholeJobError and UsageError end the
-/// job, any other error lets the coordinator try the block again.
+/// The work of a worker on one block. run_block_worker() calls read(), compute() and write() from one thread
+/// each. So one block is read while another is computed and a third is written. Each function handles one
+/// block at a time. Their exceptions are reported as the block's failure. WholeJobError and UsageError end
+/// the job; after any other error the coordinator may retry the block.
 class BlockTask {
  public:
   virtual ~BlockTask() = default;
@@ -23,30 +23,30 @@ class BlockTask {
   struct Input {
     virtual ~Input() = default;
   };
-  /// A block that is being computed. A GPU may have it queued.
+  /// A block that is being computed or is queued on a GPU.
   struct Pending {
     virtual ~Pending() = default;
     /// Whether finish() returns without waiting.
     virtual bool is_done() const { return true; }
-    /// What write() takes. Called once.
+    /// The input of write(). Called once.
     virtual std::unique_ptr<Input> finish() = 0;
   };
-  /// To be called with the number of voxels computed since the last call. 0 only says that work goes on.
+  /// To be called with the number of voxels computed since the last call. 0 signals progress without voxels.
   using Progress = std::function<void(std::int64_t voxels)>;
 
-  /// Null: the block is skipped. HDF5 calls belong here, since they must stay on one thread.
+  /// Returns null when the block is skipped. HDF5 calls belong here, because they must stay on one thread.
   virtual std::unique_ptr<Input> read(std::int64_t block) = 0;
   /// `progress` must not be called after finish() of the returned object.
   virtual std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) = 0;
-  /// What the block leaves behind is on the disk, or in the report's payload, when this returns.
+  /// When this returns, the block's result is on the disk or in the report's payload.
   virtual BlockReport write(std::unique_ptr<Input> input) = 0;
 
   /// Whether compute() returns before the block is computed. Then the next block is queued behind it.
   virtual bool queues() const { return false; }
-  /// compute() ran out of memory. True: the task works in smaller parts from now on, and the block is read
-  /// and computed again. False: the job ends. Errors: the reason why the job ends.
+  /// Called when compute() ran out of memory. True: the task works in smaller parts from now on, and the
+  /// block is read and computed again. False: the job ends. Errors: the reason why the job ends.
   virtual bool retry_smaller(const OutOfMemory& /*error*/) { return false; }
-  /// What the task reports about itself when the worker leaves; the coordinator's owner interprets it.
+  /// The task's own report when the worker leaves. The coordinator's owner interprets it.
   virtual std::vector<std::byte> details() const { return {}; }
 };
 

@@ -22,7 +22,7 @@ namespace {
 /// A block between two stages.
 struct StagedBlock {
   std::int64_t id = 0;
-  int generation = 0;  ///< how often the task had taken smaller parts when reading began
+  int generation = 0;  ///< how often the task had switched to smaller parts when reading began
   std::unique_ptr<BlockTask::Input> input;
 };
 
@@ -32,7 +32,7 @@ struct PendingBlock {
   std::unique_ptr<BlockTask::Pending> pending;
 };
 
-/// The exception being handled, as what the coordinator hears of block `id`.
+/// Converts the exception being handled into the failure report of block `id`.
 BlockFailure failure_of_block(std::int64_t id) {
   try {
     throw;
@@ -45,8 +45,9 @@ BlockFailure failure_of_block(std::int64_t id) {
   }
 }
 
-/// The three stages of one worker, a thread each, and the thread that talks with the coordinator. That thread
-/// is awake while a long block is computed, so silence means that the process is gone or stopped.
+/// The three stages of one worker, one thread each, and the thread that communicates with the coordinator.
+/// The latter responds even while a long block is computed. So silence means that the process has ended or is
+/// stopped.
 class BlockWorker {
  public:
   BlockWorker(BlockTask& task, BlockExchange& exchange) : task_(task), exchange_(exchange) {}
@@ -138,7 +139,7 @@ class BlockWorker {
   }
 
   void compute_blocks() {
-    // On a GPU one block is queued behind the one that is computed.
+    // On a GPU one block is queued behind the block being computed.
     std::unique_ptr<PendingBlock> ahead;
     for (;;) {
       std::optional<StagedBlock> block = next_block(ahead.get());
@@ -150,7 +151,7 @@ class BlockWorker {
     }
   }
 
-  /// With a block ahead: nothing, when that is computed before the next one has been read.
+  /// Waits for the next block. Returns nothing if `ahead` is computed before the next block has been read.
   std::optional<StagedBlock> next_block(const PendingBlock* ahead) {
     if (ahead == nullptr) {
       const ScopeTimer timer(statistics_.wait_s);
@@ -164,8 +165,8 @@ class BlockWorker {
     return block ? std::move(block) : to_compute_.try_pop();
   }
 
-  /// Null when the block failed or is to be read again. That two blocks do not fit the device's memory is no
-  /// reason for smaller parts: then the one ahead is finished, and this one is read again.
+  /// Returns null when the block failed or must be read again. If two blocks do not fit the device's memory,
+  /// the task keeps its parts: the block ahead is finished, and this one is read again.
   std::unique_ptr<PendingBlock> start_behind(std::unique_ptr<PendingBlock>& ahead, StagedBlock& block) {
     auto next = std::make_unique<PendingBlock>();
     next->id = block.id;
@@ -188,12 +189,13 @@ class BlockWorker {
         computed.input = block.pending->finish();
       }
       note_progress();
-      const ScopeTimer timer(statistics_.wait_s);  // for a slow disk
+      const ScopeTimer timer(statistics_.wait_s);  // waits for a slow disk
       to_write_.push(std::move(computed));
     });
   }
 
-  /// Whether `work` on a block succeeded. Otherwise the block is read again, or the coordinator is told.
+  /// Runs `work` on a block. Returns false when it failed; then the block is read again, or the failure is
+  /// reported.
   bool settled(std::int64_t id, int generation, bool has_one_ahead, const std::function<void()>& work) {
     try {
       work();
@@ -202,7 +204,7 @@ class BlockWorker {
       try {
         if (has_one_ahead || takes_smaller_parts(generation, error)) {
           if (has_one_ahead) {
-            spdlog::warn("{}: from now on one block at a time is on the device", error.what());
+            spdlog::warn("{}: the device holds one block at a time from now on", error.what());
             one_at_a_time_ = true;
           }
           to_read_.push(id);
@@ -218,7 +220,7 @@ class BlockWorker {
     return false;
   }
 
-  /// Whether a block whose reading began in `generation` is worth another try.
+  /// Whether to retry a block whose reading began in `generation`.
   bool takes_smaller_parts(int generation, const OutOfMemory& error) {
     if (generation < generation_) return true;  // it was read in larger parts
     if (!task_.retry_smaller(error)) return false;
@@ -252,12 +254,13 @@ class BlockWorker {
   BlockExchange& exchange_;
   WorkerStatistics statistics_;  // each field is written by one stage only
   double begin_s_ = 0;
-  bool one_at_a_time_ = false;  // by the computing thread
+  bool one_at_a_time_ = false;  // accessed by the computing thread only
   std::atomic<int> generation_ = 0;
   FirstFailure failure_;
-  std::atomic<std::int64_t> voxels_computed_ = 0;  // since the last pulse
+  std::atomic<std::int64_t> voxels_computed_ = 0;  // since the last heartbeat
   std::atomic<double> last_step_s_ = 0;
-  BoundedQueue<std::int64_t> to_read_{std::numeric_limits<std::size_t>::max()};  // the coordinator bounds it
+  BoundedQueue<std::int64_t> to_read_{
+      std::numeric_limits<std::size_t>::max()};  // the coordinator limits its length
   BoundedQueue<StagedBlock> to_compute_{1};
   BoundedQueue<StagedBlock> to_write_{1};
   BoundedQueue<std::variant<BlockReport, BlockFailure>> results_{std::numeric_limits<std::size_t>::max()};

@@ -5,10 +5,10 @@
 
 namespace tessera {
 
-/// Does the blocks that the exchange hands out until it has no more. One thread reads, one computes, one
-/// writes; at most one block waits between two of them. The calling thread, which must be the one that
-/// started MPI, talks with the coordinator. A block that fails is reported, and the work continues. Errors:
-/// what the exchange throws, after the stages have stopped.
+/// Processes the blocks that the exchange assigns, until there are no more. One thread reads, one computes
+/// and one writes; at most one block waits between two of them. The calling thread communicates with the
+/// coordinator; it must be the thread that initialised MPI. A failed block is reported, and the work
+/// continues. Errors: exceptions of the exchange, after the stages have stopped.
 WorkerStatistics run_block_worker(BlockTask& task, BlockExchange& exchange);
 
 }  // namespace tessera

@@ -10,13 +10,13 @@
 
 namespace tessera {
 
-/// Hands values from one thread to another, at most `capacity` at a time.
+/// Passes values between threads. Holds at most `capacity` values.
 template <class T>
 class BoundedQueue {
  public:
   explicit BoundedQueue(std::size_t capacity) : capacity_(capacity) {}
 
-  /// Waits for room. False, and the value is dropped, when the queue is closed.
+  /// Waits for room. Returns false and discards the value when the queue is closed.
   bool push(T value) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return closed_ || values_.size() < capacity_; });
@@ -25,20 +25,21 @@ class BoundedQueue {
     changed_.notify_all();
     return true;
   }
-  /// Waits for a value. Nothing when the queue is closed and empty.
+  /// Waits for a value. Returns nothing when the queue is closed and empty.
   std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return closed_ || !values_.empty(); });
     return take();
   }
-  /// A value if one comes within `seconds`, or the queue is closed and has one.
+  /// Waits for a value for at most `seconds`. Returns nothing on timeout, or when the queue is closed and
+  /// empty.
   std::optional<T> pop_within(double seconds) {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, std::chrono::duration<double>(seconds),
                       [this] { return closed_ || !values_.empty(); });
     return take();
   }
-  /// A value if one is there.
+  /// Returns a value if the queue has one.
   std::optional<T> try_pop() {
     const std::lock_guard lock(mutex_);
     return take();
@@ -47,7 +48,7 @@ class BoundedQueue {
     const std::lock_guard lock(mutex_);
     return closed_;
   }
-  /// No more values go in; those inside can still be taken.
+  /// Rejects further values. The values in the queue can still be taken.
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;

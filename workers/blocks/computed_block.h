@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// What BlockTask::compute() returns when it has computed the block itself.
+/// The return value of a BlockTask::compute() that has already computed the block.
 struct ComputedBlock : BlockTask::Pending {
   explicit ComputedBlock(std::unique_ptr<BlockTask::Input> block) : result(std::move(block)) {}
   std::unique_ptr<BlockTask::Input> finish() override { return std::move(result); }

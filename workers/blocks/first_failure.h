@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// The first exception of any stage, kept for the thread that runs the worker.
+/// Stores the first exception of any stage for the thread that runs the worker.
 class FirstFailure {
  public:
   void keep(std::exception_ptr error) {

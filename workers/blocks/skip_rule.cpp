@@ -11,8 +11,8 @@
 namespace tessera {
 namespace {
 
-/// The factor by which `fine` pixels became `coarse` ones: an exact one, or a power of two with the last
-/// pixels left over, rounded up or down (as image pyramids do). Nothing when there is none.
+/// The downsampling factor between `fine` and `coarse` pixels. It divides exactly, or it is a power of two
+/// and the size was rounded up or down (as in image pyramids). Nothing when no such factor exists.
 std::optional<std::int64_t> factor_between(std::int64_t fine, std::int64_t coarse) {
   if (fine % coarse == 0) return fine / coarse;
   for (std::int64_t power = 2; power <= fine; power *= 2) {
@@ -42,7 +42,7 @@ BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : mask_(o
 bool BlockMask::is_background(const Box& block) {
   Box box;
   for (int axis = 0; axis < 3; ++axis) {
-    // What a pyramid rounded down left over goes with the last of its pixels.
+    // Where a pyramid rounded its size down, the last mask pixel also covers the remaining pixels.
     const std::int64_t last = mask_->info().shape[axis] - 1;
     box.begin[axis] = std::min(block.begin[axis] / factor_[axis], last);
     box.end[axis] = std::min(ceil_div(block.end[axis], factor_[axis]), last + 1);

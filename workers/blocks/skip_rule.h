@@ -12,21 +12,21 @@ namespace tessera {
 
 /// Which blocks are skipped. They stay 0 in the result.
 struct SkipRule {
-  /// Integers of the raw volume's shape, or coarser by a whole factor on each axis; 0: background. A block is
-  /// skipped when all of it is background.
+  /// Integers of the raw volume's shape, or downsampled by an integer factor on each axis; 0: background. A
+  /// block is skipped when all of it is background.
   std::optional<DatasetName> mask;
-  /// A block is skipped when each of its raw values is within these two.
+  /// A block is skipped when all its raw values are within these bounds, inclusive.
   std::optional<std::pair<double, double>> background;
 
   bool any() const { return mask || background; }
 };
 
-/// Looks blocks up in a mask. Used by the thread that makes HDF5 calls.
+/// Looks up blocks in a mask. Used by the thread that makes HDF5 calls.
 class BlockMask {
  public:
-  /// Errors: UsageError when the mask's shape does not go with `raw_shape`, Error when it cannot be read.
+  /// Errors: UsageError when the mask's shape does not match `raw_shape`; Error when it cannot be read.
   BlockMask(const DatasetName& mask, const Index3& raw_shape);
-  /// Whether all of the mask over `block` is 0.
+  /// Whether all mask values over `block` are 0.
   bool is_background(const Box& block);
 
  private:
@@ -34,7 +34,7 @@ class BlockMask {
   Index3 factor_;
 };
 
-/// Whether every value of `raw`, which holds `raw_box`, over `block` is within [low, high].
+/// Whether every value of `raw` over `block` is within [low, high]. `raw` holds `raw_box`.
 bool all_within(const VoxelBuffer& raw, const Box& raw_box, const Box& block, double low, double high);
 
 }  // namespace tessera

@@ -7,8 +7,8 @@
 
 namespace tessera {
 
-/// Memory of blocks that are done with: to get tens of megabytes from the system page by page, for each block
-/// anew, costs as much as to copy them.
+/// Recycles the memory of finished blocks. The page faults of a new allocation of tens of megabytes cost as
+/// much as copying it.
 class SpareMemory {
  public:
   std::vector<std::byte> take() {

@@ -11,7 +11,7 @@ std::vector<float> blend_weights(Blending blending, std::int64_t begin, std::int
   if (blending == Blending::crop || reach <= 0) return weights;
   const double width = 2.0 * static_cast<double>(reach);
   for (std::int64_t at = begin; at < end; ++at) {
-    // How far the pixel's centre is from the rim of what the tile answers for.
+    // The distance from the pixel's centre to the border of the tile's weighted region.
     const double from_rim =
         static_cast<double>(std::min(at - (cell_begin - reach), (cell_end + reach) - 1 - at)) + 0.5;
     if (from_rim >= width) continue;

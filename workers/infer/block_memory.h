@@ -14,32 +14,33 @@
 
 namespace tessera {
 
-/// One block to predict: what TilePredictor::predict is given.
+/// One block to predict: the arguments of TilePredictor::predict.
 struct BlockRequest {
   const VoxelBuffer& raw;
-  Box raw_box;  ///< what `raw` holds of the volume
+  Box raw_box;  ///< the box of the volume that `raw` holds
   Index3 volume_shape;
   Box block;
   const PredictorOptions& options;
   std::int64_t channels = 1;  ///< of the result
 };
 
-/// Where the raw voxels of a block and its result are while it is predicted.
+/// Stores the raw voxels of a block and its result during prediction.
 class BlockMemory {
  public:
   virtual ~BlockMemory() = default;
-  /// The raw voxels of a box as the network wants them: (1, channels * sections, y, x), float32, on the
-  /// computing device, mirrored beyond the volume and normalised.
+  /// The raw voxels of a box as network input: (1, channels * sections, y, x), float32, on the computing
+  /// device, mirrored beyond the volume and normalised.
   virtual at::Tensor normalised(const Box& box) = 0;
-  /// Demands that probabilities made for `core` are finite. Errors: Error, naming it; at finish() at the
-  /// latest.
+  /// Requires the probabilities computed for `core` to be finite. Errors: Error, naming the core, at the
+  /// latest from finish().
   virtual void require_finite(const at::Tensor& probability, const Box& core) = 0;
-  /// Puts probabilities (classes, y, x), float32 on the computing device, into the result over `core`, in its
-  /// type, and demands that they are finite. Cores come section by section, each once.
+  /// Stores probabilities (classes, y, x), float32 on the computing device, in the result over `core`,
+  /// converted to the result's type. Requires them to be finite. Cores must arrive section by section, each
+  /// once.
   virtual void store(const at::Tensor& probability, const Box& core) = 0;
-  /// Nothing will be stored any more: what is left of the result sets out for the host.
+  /// To be called after the last store(). Starts the copies of the remaining sections to the host.
   virtual void end() {}
-  /// Whether finish() would not have to wait.
+  /// Whether finish() returns without waiting.
   virtual bool is_done() { return true; }
   /// The result, after end().
   virtual VoxelBuffer finish() = 0;
@@ -52,24 +53,23 @@ class BlockMemory {
       to_string(core), name_of(precision)));
 }
 
-/// Voxels stay in the host's memory: for computing on the CPU. `memory`: for the result, where the caller has
-/// some.
+/// A block in host memory, for the CPU. `memory`: reused for the result; may be empty.
 std::unique_ptr<BlockMemory> make_host_block(const BlockRequest& request, std::vector<std::byte> memory);
 
-/// A device's memory for blocks, kept from one to the next; of one at a time.
+/// Device memory that is reused from block to block. It serves one block at a time.
 struct DeviceBlockMemory {
   explicit DeviceBlockMemory(const at::Device& on) : device(on), copies(on, kPieceBytes) {}
   static constexpr std::int64_t kPieceBytes = std::int64_t{8} << 20;
   at::Device device;
   StagedCopies copies;
-  at::Tensor raw, result;  ///< bytes; at least as many as the largest block so far has
-  bool taken = false;      ///< by a block
+  at::Tensor raw, result;  ///< bytes, at least as many as the largest block so far needed
+  bool taken = false;      ///< in use by a block
 };
 
-/// Voxels go to the device in the file's type, section by section just before they are needed; normalising,
-/// choosing, quantising and joining tiles happen there; the result comes back in its own type, section by
-/// section. Nothing waits for the device before finish(). `memory` must outlive it, and serves one block at a
-/// time; `result` is as for the host.
+/// A block in device memory. Voxels are copied to the device in the file's type, section by section, just
+/// before they are needed. The device normalises, selects classes, quantises and assembles tiles. The result
+/// is copied back in its own type, section by section. Only finish() waits for the device. `memory` must
+/// outlive the block and serves one block at a time. `result`: as `memory` of make_host_block.
 std::unique_ptr<BlockMemory> make_device_block(const BlockRequest& request, DeviceBlockMemory& memory,
                                                std::vector<std::byte> result);
 

@@ -8,7 +8,7 @@
 namespace tessera {
 namespace {
 
-/// uint16, which LibTorch lacks, goes by its bits as int16.
+/// LibTorch lacks uint16, so its bits are stored as int16.
 at::ScalarType held_type(VoxelType type) {
   switch (type) {
     case VoxelType::uint8:
@@ -26,7 +26,7 @@ at::ScalarType held_type(VoxelType type) {
       fmt::format("raw voxels of {} are not supported: use uint8, uint16 or float32", name_of(type)));
 }
 
-/// mirror_index of `begin` to `end` - 1, made on the device: nothing is copied there, so nothing waits.
+/// mirror_index of `begin` to `end` - 1, computed on the device: this needs no copy and no wait.
 at::Tensor mirrored_indices(std::int64_t begin, std::int64_t end, std::int64_t n, const at::Device& device) {
   const at::Tensor i = at::arange(begin, end, at::TensorOptions(at::kLong).device(device));
   if (n == 1) return at::zeros_like(i);
@@ -51,7 +51,7 @@ class DeviceBlock : public BlockMemory {
     if (finished_) return;
     try {
       memory_.copies.drop();
-    } catch (const std::exception&) {  // the device itself has failed: the exception under way says how
+    } catch (const std::exception&) {  // the device has failed: the exception being propagated reports it
     }
   }
   DeviceBlock(const DeviceBlock&) = delete;
@@ -65,10 +65,10 @@ class DeviceBlock : public BlockMemory {
     at::Tensor x = cut.to(at::kFloat);
     if (request_.raw.type == VoxelType::uint16) x = at::where(x < 0, x + 65536, x);
     if (x.is_alias_of(raw_)) x = x.clone();
-    // The network may hide it: cuDNN's fused ReLU makes 0 of a NaN.
+    // The network may hide it: cuDNN's fused ReLU maps NaN to 0.
     if (request_.raw.type == VoxelType::float32) {
       finite_.push_back(x.isfinite().all());
-      judged_.push_back({box, true});
+      checked_boxes_.push_back({box, true});
     }
     if (request_.options.by_section.empty()) {
       const Normalisation& all = request_.options.normalisation;
@@ -85,7 +85,7 @@ class DeviceBlock : public BlockMemory {
 
   void require_finite(const at::Tensor& probability, const Box& core) override {
     finite_.push_back(probability.isfinite().all());
-    judged_.push_back({core, false});
+    checked_boxes_.push_back({core, false});
   }
 
   void store(const at::Tensor& probability, const Box& core) override {
@@ -96,7 +96,7 @@ class DeviceBlock : public BlockMemory {
     if (request_.options.labels) {
       values = probability.argmax(0, /*keepdim=*/true);
     } else if (result_.type == VoxelType::uint8) {
-      // Ties to even, as quantise() has it.
+      // Ties to even, as in quantise().
       values = (probability * 255).clamp_(0, 255).round_();
     } else {
       values = probability;
@@ -110,7 +110,7 @@ class DeviceBlock : public BlockMemory {
       fetch_section();
     if (finite_.empty()) return;
     all_finite_ = at::stack(finite_).to(at::kByte);
-    flags_.resize(judged_.size());
+    flags_.resize(checked_boxes_.size());
     memory_.copies.to_host(all_finite_, flags_);
   }
 
@@ -120,29 +120,28 @@ class DeviceBlock : public BlockMemory {
     memory_.copies.wait();
     const auto bad =
         static_cast<std::size_t>(std::find(flags_.begin(), flags_.end(), std::byte{0}) - flags_.begin());
-    if (bad < flags_.size() && judged_[bad].is_raw)
+    if (bad < flags_.size() && checked_boxes_[bad].is_raw)
       throw Error(fmt::format("the raw voxels over {} are not finite: replace NaN and infinity by a number",
-                              to_string(judged_[bad].box)));
-    if (bad < flags_.size()) throw_not_finite(judged_[bad].box, request_.options.precision);
+                              to_string(checked_boxes_[bad].box)));
+    if (bad < flags_.size()) throw_not_finite(checked_boxes_[bad].box, request_.options.precision);
     finished_ = true;
     return std::move(result_);
   }
 
  private:
-  /// The device's memory as (channels, z, y, x) of a buffer, larger if need be.
+  /// A buffer's device memory as (channels, z, y, x). Allocates more memory if needed.
   at::Tensor view(at::Tensor& bytes, at::ScalarType type, const VoxelBuffer& like) const {
     const auto wanted = static_cast<std::int64_t>(like.bytes.size());
     if (!bytes.defined() || bytes.numel() < wanted) {
-      bytes = at::Tensor();  // before its successor is there
+      bytes = at::Tensor();  // freed before the larger allocation
       bytes = at::empty({wanted}, at::TensorOptions(at::kByte).device(memory_.device));
-      memory_.copies.drop();  // what was computed in this memory before has ended: the copies go by streams
-                              // of their own
+      memory_.copies.drop();  // waits for earlier computation in this memory: the copies use separate streams
     }
     return at::from_blob(bytes.data_ptr(), {like.channels, like.shape.z, like.shape.y, like.shape.x},
                          at::TensorOptions(type).device(memory_.device));
   }
 
-  /// (channels, z, y, x) of the sections, mirrored; their copy to the device is in flight.
+  /// The raw sections, mirrored, as (channels, z, y, x). Their copy to the device may be in flight.
   at::Tensor sections(std::int64_t begin, std::int64_t end) {
     const std::int64_t first = request_.raw_box.begin.z, n = request_.volume_shape.z;
     std::vector<std::int64_t> wanted;
@@ -165,12 +164,12 @@ class DeviceBlock : public BlockMemory {
     const VoxelBuffer& raw = request_.raw;
     const auto section = static_cast<std::size_t>(raw.shape.y * raw.shape.x * size_of(raw.type));
     for (std::int64_t c = 0; c < raw.channels; ++c) {
-      const auto place = static_cast<std::size_t>(c * raw.shape.z + z) * section;
-      memory_.copies.to_device(std::span(raw.bytes).subspan(place, section), raw_.select(0, c).select(0, z));
+      const auto offset = static_cast<std::size_t>(c * raw.shape.z + z) * section;
+      memory_.copies.to_device(std::span(raw.bytes).subspan(offset, section), raw_.select(0, c).select(0, z));
     }
   }
 
-  /// The piece of an axis, y or x, mirrored beyond the volume.
+  /// The range [begin, end) of an axis, y or x, mirrored beyond the volume.
   at::Tensor along(const at::Tensor& held, std::int64_t axis, std::int64_t begin, std::int64_t end) const {
     const int of_box = static_cast<int>(axis) - 1;
     const std::int64_t n = request_.volume_shape[of_box], first = request_.raw_box.begin[of_box];
@@ -178,14 +177,14 @@ class DeviceBlock : public BlockMemory {
     return held.index_select(axis, mirrored_indices(begin, end, n, memory_.device) - first);
   }
 
-  /// The next section of the result is whole: brings it to the host.
+  /// Starts the copy of the next complete section of the result to the host.
   void fetch_section() {
     const std::int64_t z = z_++ - request_.block.begin.z;
     const auto section = static_cast<std::size_t>(result_.shape.y * result_.shape.x * size_of(result_.type));
     for (std::int64_t c = 0; c < result_.channels; ++c) {
-      const auto place = static_cast<std::size_t>(c * result_.shape.z + z) * section;
+      const auto offset = static_cast<std::size_t>(c * result_.shape.z + z) * section;
       memory_.copies.to_host(on_device_.select(0, c).select(0, z),
-                             std::span(result_.bytes).subspan(place, section));
+                             std::span(result_.bytes).subspan(offset, section));
     }
   }
 
@@ -196,14 +195,14 @@ class DeviceBlock : public BlockMemory {
   std::vector<bool> uploaded_;
   std::int64_t z_;  ///< the first section of the result whose copy to the host has not started
   std::vector<at::Tensor> finite_;
-  /// What these are of: raw voxels, or a tile's core.
-  struct Judged {
+  /// The box that a finite check covers: raw voxels, or a tile's core.
+  struct FiniteCheck {
     Box box;
     bool is_raw;
   };
-  std::vector<Judged> judged_;
+  std::vector<FiniteCheck> checked_boxes_;
   at::Tensor all_finite_;
-  std::vector<std::byte> flags_;  ///< the same on the host
+  std::vector<std::byte> flags_;  ///< copied to the host
   bool finished_ = false;
 };
 

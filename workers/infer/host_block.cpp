@@ -54,13 +54,13 @@ class HostBlock : public BlockMemory {
   VoxelBuffer finish() override { return std::move(result_); }
 
  private:
-  /// Where row `y` of a core begins in the result's channel `c`, in voxels.
+  /// The index, in voxels, of row `y` of a core in the result's channel `c`.
   std::int64_t row_of(const Box& core, std::int64_t c, std::int64_t y) const {
     const Index3 at = core.begin - request_.block.begin;
     return ((c * result_.shape.z + at.z) * result_.shape.y + at.y + y) * result_.shape.x + at.x;
   }
 
-  /// round(255 p) of (classes, y, x), straight into the result.
+  /// Writes round(255 p) of (classes, y, x) directly into the result.
   void store_bytes(const at::Tensor& probability, const Box& core) {
     const Index3 shape = core.shape();
     const float* values = probability.data_ptr<float>();

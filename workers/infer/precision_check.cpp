@@ -9,7 +9,8 @@ namespace {
 
 at::Tensor as_float(const VoxelBuffer& buffer) {
   const std::int64_t count = volume_of(buffer.shape) * buffer.channels;
-  auto* data = const_cast<std::byte*>(buffer.bytes.data());  // from_blob takes no const; nothing writes to it
+  auto* data = const_cast<std::byte*>(
+      buffer.bytes.data());  // from_blob takes no const pointer; the tensor is read only
   if (buffer.type == VoxelType::uint8) return at::from_blob(data, {count}, at::kByte).to(at::kFloat) / 255;
   return at::from_blob(data, {count}, buffer.type == VoxelType::float16 ? at::kHalf : at::kFloat)
       .to(at::kFloat);

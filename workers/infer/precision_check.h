@@ -4,16 +4,16 @@
 
 namespace tessera {
 
-/// A prediction in a lower precision is to stay this near float32, in probability.
+/// The largest acceptable difference between a lower precision and float32, in probability.
 constexpr double kPrecisionLimit = 0.01;
 
-/// How far two results over the same voxels are apart, in probability.
+/// The differences between two results over the same voxels, in probability.
 struct PrecisionCheck {
   double largest = 0, mean = 0;
-  double share_beyond = 0;  ///< of the voxels that are further apart than kPrecisionLimit
+  double share_beyond = 0;  ///< the fraction of voxels that differ by more than kPrecisionLimit
 };
 
-/// Both of one shape and type: uint8 counts as 1/255 a step, float16 and float32 as they are.
+/// Both results have one shape and type. One step of uint8 is 1/255; float16 and float32 are probabilities.
 PrecisionCheck compare_probabilities(const VoxelBuffer& a, const VoxelBuffer& b);
 
 }  // namespace tessera

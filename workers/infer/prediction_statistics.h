@@ -9,18 +9,18 @@
 
 namespace tessera {
 
-/// What a PredictionTask reports about itself when its worker ends, beside the worker's own statistics.
+/// What a PredictionTask reports when its worker ends, in addition to the worker's statistics.
 struct PredictionStatistics {
   std::int64_t input_pixels = 0;  ///< computed, over all tiles
   std::int64_t chunks_read = 0;   ///< stored chunks of the raw volume read and decompressed
-  std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were taken
-  /// How far the probabilities of the worker's first tile are from float32, the share of its voxels beyond
-  /// `kPrecisionLimit`; below 0: not compared.
+  std::int64_t tile_shrinks = 0;  ///< how often memory ran out and smaller tiles were used
+  /// Differences between the probabilities of the worker's first tile and float32, and the fraction of its
+  /// voxels beyond `kPrecisionLimit`. Below 0: not compared.
   double check_largest = -1, check_mean = -1, check_share_beyond = -1;
-  std::array<char, 256> engine{};  ///< TilePredictor::engine_text(), cut to fit
+  std::array<char, 256> engine{};  ///< TilePredictor::engine_text(), truncated to fit
 };
 
-/// As BlockTask::details() has it, and back. No bytes at all give the statistics of no work.
+/// Conversion to and from BlockTask::details(). An empty span gives default statistics.
 inline std::vector<std::byte> details_of(const PredictionStatistics& statistics) {
   const auto bytes = std::as_bytes(std::span(&statistics, 1));
   return {bytes.begin(), bytes.end()};

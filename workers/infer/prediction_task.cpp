@@ -17,11 +17,11 @@
 namespace tessera {
 namespace {
 
-/// A block is read by one call, each of its chunks once: no chunk needs to stay in memory.
+/// One call reads a block, and reads each chunk once, so the chunk cache may be small.
 constexpr std::size_t kBlockChunkCache = std::size_t{1} << 20;
 
-/// Makes what a stage needs before its first block; what fails here would fail for every block.
-/// `made`: a pointer or an optional.
+/// Makes an object that a stage needs before its first block. An error here would occur for every block, so
+/// it ends the job. `made`: a pointer or an optional.
 template <class Made, class Make>
 auto& made_once(Made& made, Make&& make) {
   if (made) return *made;
@@ -35,7 +35,7 @@ auto& made_once(Made& made, Make&& make) {
 
 }  // namespace
 
-/// A block as it was read.
+/// A block that has been read.
 struct PredictionTask::Loaded : Input {
   std::int64_t id = 0;
   std::vector<Tile> tiles;
@@ -51,12 +51,12 @@ struct PredictionTask::Predicted : Input {
   VoxelBuffer voxels;
 };
 
-/// A block whose tiles the predictor has been given.
+/// A block whose tiles are queued on the predictor.
 struct PredictionTask::Queued : Pending {
   PredictionTask* task = nullptr;
   std::unique_ptr<Loaded> loaded;
-  std::unique_ptr<TilePredictor::Queued> prediction;  ///< reads what was loaded
-  std::unique_ptr<Predicted> predicted;               ///< once it is finished
+  std::unique_ptr<TilePredictor::Queued> prediction;  ///< refers to the block that was read
+  std::unique_ptr<Predicted> predicted;               ///< set when the prediction is finished
 
   bool is_done() const override { return predicted != nullptr || prediction->is_done(); }
   std::unique_ptr<Input> finish() override {
@@ -112,7 +112,7 @@ std::unique_ptr<BlockTask::Pending> PredictionTask::compute(std::unique_ptr<Inpu
   const Loaded& block = *queued->loaded;
   queued->prediction = predictor_.queue(block.raw, block.raw_box, block.volume_shape, block.tiles,
                                         job_.blocks.block(block.id), progress, spare_results_.take());
-  if (job_.make_reference && !checked_) {  // before another block is on the device
+  if (job_.make_reference && !checked_) {  // before another block uses the device
     queued->predicted = finish(*queued->loaded, *queued->prediction);
     check_precision(block, *queued->predicted, progress);
   }
@@ -139,8 +139,9 @@ bool PredictionTask::retry_smaller(const OutOfMemory& error) {
                     error.what()));
   }
   spdlog::warn(
-      "{}: going on with tiles of {} x {} pixels instead of {} x {} (lower infer.memory_budget_mib to start "
-      "with such ones)",
+      "{}: continuing with tiles of {} x {} pixels instead of {} x {} (lower infer.memory_budget_mib to "
+      "start "
+      "with these)",
       error.what(), smaller->tile_input().y, smaller->tile_input().x, tiles_.tile_input().y,
       tiles_.tile_input().x);
   ++statistics_.tile_shrinks;
@@ -150,7 +151,7 @@ bool PredictionTask::retry_smaller(const OutOfMemory& error) {
   return true;
 }
 
-/// Compares the worker's first tile with float32. What goes wrong here is no reason to lose a block.
+/// Compares the worker's first tile with float32. An error here does not fail the block.
 void PredictionTask::check_precision(const Loaded& block, const Predicted& predicted,
                                      const Progress& progress) {
   checked_ = true;
@@ -160,14 +161,14 @@ void PredictionTask::check_precision(const Loaded& block, const Predicted& predi
                       [&](std::int64_t) { progress(0); });
   };
   try {
-    // With blending the block's voxels are those of several tiles.
+    // With blending, several tiles contribute to the block's voxels.
     const bool own = predictor_.options().blending == Blending::crop;
     const VoxelBuffer mine =
         own ? cut_mirrored(predicted.voxels, predicted.box, tile.core, block.volume_shape)
             : predict_tile(predictor_);
-    // One tile is not worth a search for the fastest algorithms, which takes minutes for a large one in
-    // float32.
-    const HeuristicAlgorithms by_rule(predictor_.options().device);
+    // One tile does not justify a search for the fastest algorithms. For a large tile in float32 the search
+    // takes minutes.
+    const HeuristicAlgorithms heuristic_algorithms(predictor_.options().device);
     const PrecisionCheck check = compare_probabilities(mine, predict_tile(*job_.make_reference()));
     statistics_.check_largest = check.largest;
     statistics_.check_mean = check.mean;
@@ -188,7 +189,7 @@ BlockReport PredictionTask::write(std::unique_ptr<Input> input) {
   auto& block = static_cast<Predicted&>(*input);
   VolumeWriter& writer = made_once(writer_, [this] { return open_volume_writer(job_.output, job_.layout); });
   const std::uint32_t crc = writer.write(block.box.relative_to(job_.blocks.region().begin), block.voxels);
-  writer.sync();  // only then may the coordinator call it done
+  writer.sync();  // the coordinator may record the block as done only after this
   spare_results_.give(std::move(block.voxels.bytes));
   return {block.id, block.box.voxels(), crc};
 }

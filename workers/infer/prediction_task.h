@@ -19,7 +19,7 @@
 
 namespace tessera {
 
-/// All that a worker must know to predict blocks, the same on every rank.
+/// Everything a worker needs to predict blocks. The same on every rank.
 struct PredictionJob {
   DatasetName raw;
   BlockPlan blocks;
@@ -27,10 +27,10 @@ struct PredictionJob {
   DatasetName output;
   OutputLayout layout;  ///< of the output
   SkipRule skip = {};
-  int unpack_threads = 0;  ///< beside the one that reads; 0: the reading thread unpacks
-  /// Smaller tiles than these, for when the memory turns out to be too small; nothing when none exist.
+  int unpack_threads = 0;  ///< in addition to the reading thread; 0: the reading thread decompresses
+  /// The next smaller tiles, used when memory runs out. Nothing when none exist.
   std::function<std::optional<TileGrid>(const TileGrid&)> smaller_tiles = {};
-  /// A predictor in float32 that a worker's first tile is compared with; empty: nothing is compared.
+  /// Makes a float32 predictor to compare with a worker's first tile. Empty: no comparison.
   std::function<std::unique_ptr<TilePredictor>()> make_reference = {};
 };
 
@@ -38,7 +38,8 @@ struct PredictionJob {
 /// writes the result's chunks.
 class PredictionTask : public BlockTask {
  public:
-  /// Both must outlive the task. The computing thread uses as many threads as the calling one may.
+  /// Both must outlive the task. The computing thread uses as many threads as the constructing thread may
+  /// use.
   PredictionTask(const PredictionJob& job, const TilePredictor& predictor);
   ~PredictionTask() override;
 
@@ -46,10 +47,10 @@ class PredictionTask : public BlockTask {
   std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) override;
   BlockReport write(std::unique_ptr<Input> input) override;
   bool queues() const override { return predictor_.queues(); }
-  /// Takes smaller tiles, once. Errors: Error when no smaller ones exist, naming the settings to lower.
+  /// Uses smaller tiles, once. Errors: Error when no smaller tiles exist, naming the settings to lower.
   bool retry_smaller(const OutOfMemory& error) override;
   std::vector<std::byte> details() const override { return details_of(statistics()); }
-  /// Once the work has ended.
+  /// To be called after the work has ended.
   PredictionStatistics statistics() const;
 
  private:
@@ -63,17 +64,17 @@ class PredictionTask : public BlockTask {
 
   const PredictionJob& job_;
   const TilePredictor& predictor_;
-  int threads_;  ///< of the computing thread, which has a number of its own
+  int threads_;  ///< the setting of the computing thread; LibTorch has one per thread
   std::thread::id computing_thread_;
   PredictionStatistics statistics_;  // each field is written by one stage only
   std::unique_ptr<Volume> raw_;
   std::optional<BlockMask> mask_;
   std::unique_ptr<VolumeWriter> writer_;
   SpareMemory spare_raw_, spare_results_;
-  bool checked_ = false;  // by the computing thread
+  bool checked_ = false;  // accessed by the computing thread only
   std::mutex tiles_mutex_;
   TileGrid tiles_;                  // under tiles_mutex_
-  bool has_smaller_tiles_ = false;  // by the computing thread
+  bool has_smaller_tiles_ = false;  // accessed by the computing thread only
 };
 
 }  // namespace tessera

@@ -21,13 +21,13 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
           static_cast<std::size_t>(tensor.numel()) * tensor.element_size()};
 }
 
-/// A dense tensor as its bytes, for pieces of it.
+/// The bytes of a dense tensor as a one-dimensional view.
 at::Tensor flat_bytes(const at::Tensor& tensor) {
   return at::from_blob(tensor.data_ptr(), {static_cast<std::int64_t>(bytes_of(tensor).size())},
                        tensor.options().dtype(at::kByte));
 }
 
-/// A stream's events cannot be waited for by all versions of LibTorch, but asked.
+/// Polls: not every version of LibTorch can wait for an event of a stream.
 void wait_for(const c10::Event& event) {
   while (!event.query())
     std::this_thread::sleep_for(std::chrono::microseconds(20));
@@ -38,9 +38,9 @@ void wait_for(const c10::Event& event) {
 class StagedCopies::Streams {
  public:
   Streams(const at::Device& device, std::int64_t piece_bytes)
-      : device_(device), guard_(device.type()), up_(device, guard_), down_(device, guard_) {
-    for (Way* way : {&up_, &down_}) {
-      for (Piece& piece : way->ring)
+      : device_(device), guard_(device.type()), to_device_(device, guard_), to_host_(device, guard_) {
+    for (Direction* direction : {&to_device_, &to_host_}) {
+      for (Piece& piece : direction->ring)
         piece.pinned = at::empty({piece_bytes}, at::TensorOptions(at::kByte).pinned_memory(device.is_cuda()));
     }
   }
@@ -48,44 +48,44 @@ class StagedCopies::Streams {
   void to_device(std::span<const std::byte> from, const at::Tensor& to) {
     const at::Tensor target = flat_bytes(to);
     for (std::size_t at = 0; at < from.size();) {
-      Piece& piece = next(up_);
+      Piece& piece = next_free(to_device_);
       const std::size_t count = std::min(from.size() - at, bytes_of(piece.pinned).size());
       std::memcpy(piece.pinned.data_ptr(), from.data() + at, count);
-      const c10::StreamGuard on(up_.stream);
+      const c10::StreamGuard on(to_device_.stream);
       target.narrow(0, static_cast<std::int64_t>(at), static_cast<std::int64_t>(count))
           .copy_(piece.pinned.narrow(0, 0, static_cast<std::int64_t>(count)), /*non_blocking=*/true);
-      piece.event.record(up_.stream);
+      piece.event.record(to_device_.stream);
       piece.busy = true;
       at += count;
     }
     c10::Event arrived(device_.type());
-    arrived.record(up_.stream);
+    arrived.record(to_device_.stream);
     arrived.block(guard_.getStream(device_));
   }
 
   void to_host(const at::Tensor& from, std::span<std::byte> to) {
     c10::Event computed(device_.type());
     computed.record(guard_.getStream(device_));
-    downs_.push_back({flat_bytes(from), to, std::move(computed)});
+    host_copies_.push_back({flat_bytes(from), to, std::move(computed)});
     advance();
   }
 
   void advance() {
-    while (!downs_.empty() && is_free(down_.ring[down_.turn % down_.ring.size()]))
-      copy_down();
+    while (!host_copies_.empty() && is_free(to_host_.ring[to_host_.next % to_host_.ring.size()]))
+      start_next_piece();
   }
 
   bool is_idle() {
     advance();
-    return downs_.empty() && std::ranges::all_of(down_.ring, is_free);
+    return host_copies_.empty() && std::ranges::all_of(to_host_.ring, is_free);
   }
 
   void drop() {
-    for (Way* way : {&up_, &down_}) {
-      for (Piece& piece : way->ring)
+    for (Direction* direction : {&to_device_, &to_host_}) {
+      for (Piece& piece : direction->ring)
         piece.target = {};
     }
-    downs_.clear();
+    host_copies_.clear();
     wait();
     c10::Event computed(device_.type());
     computed.record(guard_.getStream(device_));
@@ -93,12 +93,12 @@ class StagedCopies::Streams {
   }
 
   void wait() {
-    while (!downs_.empty())
-      copy_down();
-    for (Way* way : {&up_, &down_}) {
-      // The oldest first.
-      for (std::size_t i = 0; i < way->ring.size(); ++i)
-        next(*way);
+    while (!host_copies_.empty())
+      start_next_piece();
+    for (Direction* direction : {&to_device_, &to_host_}) {
+      // In the order of their use.
+      for (std::size_t i = 0; i < direction->ring.size(); ++i)
+        next_free(*direction);
     }
   }
 
@@ -108,47 +108,47 @@ class StagedCopies::Streams {
     at::Tensor pinned;
     c10::Event event;
     bool busy = false;
-    std::span<std::byte> target;  ///< of a copy to the host
+    std::span<std::byte> target;  ///< of a copy to the host; empty otherwise
   };
-  struct Way {
-    Way(const at::Device& device, const c10::impl::VirtualGuardImpl& guard)
+  struct Direction {
+    Direction(const at::Device& device, const c10::impl::VirtualGuardImpl& guard)
         : stream(guard.getStreamFromGlobalPool(device)),
           ring{Piece(device.type()), Piece(device.type()), Piece(device.type())} {}
     c10::Stream stream;
     std::array<Piece, 3> ring;
-    std::size_t turn = 0;
+    std::size_t next = 0;  ///< counts the buffers used so far
   };
 
-  /// A copy to the host, or what is left of it.
-  struct Down {
+  /// A pending copy to the host, or its remaining part.
+  struct HostCopy {
     at::Tensor from;
     std::span<std::byte> to;
-    std::optional<c10::Event> computed;  ///< to be waited for before its first piece
+    std::optional<c10::Event> computed;  ///< the first piece must wait for it
   };
 
   static bool is_free(const Piece& piece) { return !piece.busy || piece.event.query(); }
 
-  /// The next piece of the copies to the host sets out, as soon as the ring has room for it.
-  void copy_down() {
-    Down& down = downs_.front();
-    Piece& piece = next(down_);
-    const std::size_t count = std::min(down.to.size(), bytes_of(piece.pinned).size());
+  /// Starts the next piece of the oldest pending copy to the host. Waits for a free buffer in the ring.
+  void start_next_piece() {
+    HostCopy& copy = host_copies_.front();
+    Piece& piece = next_free(to_host_);
+    const std::size_t count = std::min(copy.to.size(), bytes_of(piece.pinned).size());
     const auto bytes = static_cast<std::int64_t>(count);
-    if (down.computed) down.computed->block(down_.stream);
-    down.computed.reset();
-    const c10::StreamGuard on(down_.stream);
-    piece.pinned.narrow(0, 0, bytes).copy_(down.from.narrow(0, 0, bytes), /*non_blocking=*/true);
-    piece.event.record(down_.stream);
-    piece.target = down.to.first(count);
+    if (copy.computed) copy.computed->block(to_host_.stream);
+    copy.computed.reset();
+    const c10::StreamGuard on(to_host_.stream);
+    piece.pinned.narrow(0, 0, bytes).copy_(copy.from.narrow(0, 0, bytes), /*non_blocking=*/true);
+    piece.event.record(to_host_.stream);
+    piece.target = copy.to.first(count);
     piece.busy = true;
-    down.from = down.from.narrow(0, bytes, down.from.numel() - bytes);
-    down.to = down.to.subspan(count);
-    if (down.to.empty()) downs_.pop_front();
+    copy.from = copy.from.narrow(0, bytes, copy.from.numel() - bytes);
+    copy.to = copy.to.subspan(count);
+    if (copy.to.empty()) host_copies_.pop_front();
   }
 
-  /// The piece whose turn it is, free again.
-  Piece& next(Way& way) {
-    Piece& piece = way.ring[way.turn++ % way.ring.size()];
+  /// The next buffer of the ring, free. Waits until its previous copy is complete.
+  Piece& next_free(Direction& direction) {
+    Piece& piece = direction.ring[direction.next++ % direction.ring.size()];
     if (piece.busy) {
       wait_for(piece.event);
       if (!piece.target.empty())
@@ -161,8 +161,8 @@ class StagedCopies::Streams {
 
   at::Device device_;
   c10::impl::VirtualGuardImpl guard_;
-  Way up_, down_;
-  std::deque<Down> downs_;  ///< without room in the ring yet
+  Direction to_device_, to_host_;
+  std::deque<HostCopy> host_copies_;  ///< pending: no free buffer in the ring yet
 };
 
 StagedCopies::StagedCopies(const at::Device& device, std::int64_t piece_bytes) {

@@ -9,34 +9,37 @@
 
 namespace tessera {
 
-/// Copies between the host's pageable memory and a device, beside what the device computes: one stream for
-/// each way, and a ring of pinned memory that they pass through in pieces, so that the copy into the ring,
-/// the copy over the bus and the computation overlap. On the CPU they are plain copies.
+/// Copies between the host's pageable memory and a device, concurrent with the device's computation. Each
+/// direction has a stream and a ring of pinned staging buffers. So the copy into the ring, the copy over the
+/// bus and the computation overlap. On the CPU they are plain copies.
 ///
-/// All tensors are dense, of the device, and must live until wait(). Calls come from one thread.
+/// All tensors are dense and on the device, and must live until wait(). All calls come from one thread.
 class StagedCopies {
  public:
-  /// `piece_bytes`: what one step of the ring holds, above 0.
+  /// `piece_bytes`: the size of one staging buffer, above 0.
   StagedCopies(const at::Device& device, std::int64_t piece_bytes);
   ~StagedCopies();
 
-  /// What is computed from now on sees `from` in `to`, of as many bytes. `from` may change when this returns.
-  /// `to` must not be read or written by anything that was computed before and may not have ended yet.
+  /// Copies `from` to `to`, which has as many bytes. Computation queued after this call sees the data in
+  /// `to`. `from` may change when this returns. Earlier computation that may still run must not read or write
+  /// `to`.
   void to_device(std::span<const std::byte> from, const at::Tensor& to);
-  /// What has been computed so far leaves `from` in `to`, of as many bytes, when wait() has returned. Waits
-  /// for nothing: what finds no room in the ring stays in `from` until later calls find some.
+  /// Copies `from` to `to`, which has as many bytes, after the computation queued so far. The data is in `to`
+  /// when wait() has returned. Does not wait: without a free staging buffer, the copy stays pending until a
+  /// later call finds one.
   void to_host(const at::Tensor& from, std::span<std::byte> to);
-  /// Whether wait() would not have to: brings on what to_host() had no room for, as far as that goes.
+  /// Whether wait() returns without waiting. Also continues the pending copies of to_host(), as far as the
+  /// ring has free buffers.
   bool is_idle();
-  /// Until all copies have arrived.
+  /// Waits until all copies are complete.
   void wait();
-  /// Until the device has ended all that it was given; copies that have not arrived yet are lost. For when
-  /// their targets are no longer there.
+  /// Waits until the device has completed all queued work, and discards the pending copies. Use it when their
+  /// targets no longer exist.
   void drop();
 
  private:
   class Streams;
-  std::unique_ptr<Streams> streams_;  ///< none on the CPU
+  std::unique_ptr<Streams> streams_;  ///< null on the CPU
 };
 
 }  // namespace tessera

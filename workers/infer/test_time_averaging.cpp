@@ -17,8 +17,8 @@ struct Extent {
   double y_begin, y_end, x_begin, x_end;
 };
 
-/// The upright extent that holds the corners of `box` (pixel centres) turned by the angle.
-Extent turned(const Box& box, double sine, double cosine) {
+/// The axis-aligned extent of the corners of `box` (pixel centres), rotated by the angle.
+Extent rotated_extent(const Box& box, double sine, double cosine) {
   Extent extent{1e300, -1e300, 1e300, -1e300};
   for (const std::int64_t row : {box.begin.y, box.end.y - 1}) {
     for (const std::int64_t column : {box.begin.x, box.end.x - 1}) {
@@ -39,8 +39,8 @@ std::array<at::Tensor, 2> linear_weights(const at::Tensor& t) {
   return {1 - t, t};
 }
 
-/// Samples `image` (1, c, h, w), whose pixel (0, 0) lies at `origin`, at pixel (i, j) of `wanted` turned back
-/// by the angle whose sine and cosine are given. Beyond its rim the image goes on with its outermost pixels.
+/// Samples `image` (1, c, h, w), whose pixel (0, 0) lies at `origin`, at pixel (i, j) of `wanted` rotated
+/// back by the angle of the given sine and cosine. Outside the image its border pixels are repeated.
 at::Tensor sample(const at::Tensor& image, const Index3& origin, const Box& wanted, double sine,
                   double cosine, bool cubic) {
   const std::int64_t height = image.size(2), width = image.size(3);
@@ -92,7 +92,7 @@ RotatedTile rotated_tile(const Tile& tile, int index, const NetworkGeometry& geo
   RotatedTile rotated;
   rotated.sine = std::sin(angle);
   rotated.cosine = std::cos(angle);
-  const Extent core = turned(tile.core, rotated.sine, rotated.cosine);
+  const Extent core = rotated_extent(tile.core, rotated.sine, rotated.cosine);
   const auto along = [&](double begin, double end, int axis) {
     rotated.output.begin[axis] = floor_to(begin - 1, geometry.alignment);
     const std::int64_t needed = static_cast<std::int64_t>(std::ceil(end)) + 2 - rotated.output.begin[axis];
@@ -107,7 +107,7 @@ RotatedTile rotated_tile(const Tile& tile, int index, const NetworkGeometry& geo
   rotated.output.end.z = tile.core.end.z;
   rotated.input.begin.z = rotated.source.begin.z = tile.core.begin.z - context;
   rotated.input.end.z = rotated.source.end.z = tile.core.end.z + context;
-  const Extent source = turned(rotated.input, -rotated.sine, rotated.cosine);
+  const Extent source = rotated_extent(rotated.input, -rotated.sine, rotated.cosine);
   constexpr std::int64_t kCubicReach = 2;
   rotated.source.begin.y = static_cast<std::int64_t>(std::floor(source.y_begin)) - kCubicReach;
   rotated.source.end.y = static_cast<std::int64_t>(std::ceil(source.y_end)) + kCubicReach + 1;
@@ -117,7 +117,7 @@ RotatedTile rotated_tile(const Tile& tile, int index, const NetworkGeometry& geo
 }
 
 RotationReach rotation_reach(const NetworkGeometry& geometry, std::int64_t core_side) {
-  // A core turned by 45 degrees is the widest; alignment, rounding and interpolation add less than this
+  // A core rotated by 45 degrees is the widest. Alignment, rounding and interpolation add less than this
   // slack.
   const double widest = std::numbers::sqrt2 * static_cast<double>(core_side) + 4;
   const std::int64_t output =
@@ -132,8 +132,8 @@ at::Tensor rotate_in(const at::Tensor& source, const RotatedTile& rotated) {
   return sample(source, rotated.source.begin, rotated.input, rotated.sine, rotated.cosine, true);
 }
 
-at::Tensor rotate_back(const at::Tensor& answer, const RotatedTile& rotated, const Box& core) {
-  return sample(answer.unsqueeze(0), rotated.output.begin, core, -rotated.sine, rotated.cosine, false)
+at::Tensor rotate_back(const at::Tensor& output, const RotatedTile& rotated, const Box& core) {
+  return sample(output.unsqueeze(0), rotated.output.begin, core, -rotated.sine, rotated.cosine, false)
       .squeeze(0);
 }
 

@@ -12,8 +12,7 @@
 namespace tessera {
 namespace {
 
-/// The input that the network really sees: a 'same' network's is clipped to the section, and rotated versions
-/// are larger.
+/// The actual network input. A 'same' network's input is clipped to the section; rotated versions are larger.
 Index3 seen_by_network(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
                        Averaging averaging) {
   const NetworkGeometry& geometry = network.geometry;
@@ -40,7 +39,7 @@ bool fits(const NetworkTraits& network, const Index3& tile, const Index3& volume
          memory_of_tile(network, tile, volume_shape, demand) <= demand.budget;
 }
 
-/// With blending, a tile answers for this much more than its cell on each axis.
+/// With blending, a tile's weighted region is larger than its cell by this much on each axis.
 std::int64_t grown_by(const NetworkGeometry& geometry, std::int64_t blend_overlap) {
   return blend_overlap == 0 ? 0 : 2 * round_up(ceil_div(blend_overlap, 2), geometry.alignment);
 }
@@ -50,11 +49,12 @@ std::int64_t smallest_tile_side(const NetworkGeometry& geometry, std::int64_t bl
   return geometry.input_side_for(std::max(geometry.alignment, grown) + grown);
 }
 
-/// The first tile that will do, of ever smaller ones: the block is split evenly, as little as possible.
-template <class WillDo>
+/// The first acceptable tile, in order of decreasing size. The block is split evenly, into as few tiles as
+/// possible.
+template <class IsAcceptable>
 std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& block_shape,
                                    const Index3& volume_shape, const TileDemand& demand,
-                                   const WillDo& will_do) {
+                                   const IsAcceptable& is_acceptable) {
   const NetworkGeometry& geometry = network.geometry;
   const std::int64_t grown = grown_by(geometry, demand.blend_overlap),
                      smallest = std::max(geometry.alignment, grown);
@@ -66,7 +66,7 @@ std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& b
                             geometry.alignment);
       tile[axis] = geometry.input_side_for(std::max(cell[axis], grown) + grown);
     }
-    if (will_do(tile)) return tile;
+    if (is_acceptable(tile)) return tile;
     if (cell.y <= smallest && cell.x <= smallest) return std::nullopt;
     ++(cell.y >= cell.x ? pieces.y : pieces.x);
   }
@@ -77,8 +77,8 @@ std::optional<Index3> largest_tile(const NetworkTraits& network, const Index3& b
 std::int64_t memory_of_tile(const NetworkTraits& network, const Index3& tile, const Index3& volume_shape,
                             const TileDemand& demand) {
   const Index3 seen = seen_by_network(network, tile, volume_shape, demand.averaging);
-  // Interpolation holds coordinates, weights and indices of every pixel; averages hold sums and turned
-  // copies.
+  // Interpolation stores coordinates, weights and indices of every pixel. Averaging stores sums and
+  // transformed copies.
   const std::int64_t more = demand.averaging == Averaging::rotations7    ? 220
                             : demand.averaging == Averaging::symmetries8 ? 24
                                                                          : 0;
@@ -92,7 +92,7 @@ Index3 choose_tile(const NetworkTraits& network, const Index3& block_shape, cons
   int fitting = 0;
   largest_tile(network, block_shape, volume_shape, demand, [&](const Index3& tile) {
     if (!fits(network, tile, volume_shape, demand)) return false;
-    // Of equal inputs, the largest ones are not always the cheapest: the last block may be short.
+    // Among equal inputs, the largest ones are not always the cheapest: the last block may be short.
     constexpr int kTried = 12;
     const double cost = make_tile_grid(network, volume_shape, tile, 0, demand).redundancy(block_shape);
     if (cost < least) best = tile;

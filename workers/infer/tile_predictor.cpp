@@ -20,7 +20,7 @@
 namespace tessera {
 namespace {
 
-/// What fails for want of memory in `work` names the block.
+/// Adds the block's name to an out-of-memory error of `work`.
 template <class Work>
 auto with_block_named(const Box& block, const Work& work) {
   return translated_out_of_memory(
@@ -56,7 +56,7 @@ class TilePredictor::Run {
     }
   }
 
-  /// After the last tile.
+  /// To be called after the last tile.
   void end() {
     end_blended_section();
     memory_->end();
@@ -68,7 +68,7 @@ class TilePredictor::Run {
   const Device& device() const { return options_.device; }
 
  private:
-  /// (wanted classes, y, x) over the tile's core.
+  /// (selected classes, y, x) over the tile's core.
   at::Tensor averaged(const Tile& tile) {
     const Box& core = tile.core_in_output;
     const auto cut = [&](const at::Tensor& logits) {
@@ -80,8 +80,8 @@ class TilePredictor::Run {
     const int versions = options_.averaging == Averaging::symmetries8 ? 8 : kRotations;
     for (int version = 1; version < versions; ++version) {
       if (options_.averaging == Averaging::symmetries8) {
-        const at::Tensor turned = apply_symmetry(input, version).contiguous();
-        sum += probabilities(cut(undo_symmetry(network_.logits(turned), version)));
+        const at::Tensor transformed = apply_symmetry(input, version).contiguous();
+        sum += probabilities(cut(undo_symmetry(network_.logits(transformed), version)));
       } else {
         sum += rotated(tile, version);
       }
@@ -91,17 +91,17 @@ class TilePredictor::Run {
 
   at::Tensor rotated(const Tile& tile, int version) {
     const std::int64_t context = (tile.input.shape().z - 1) / 2;
-    const RotatedTile turned = rotated_tile(tile, version, traits_.geometry, context);
-    at::Tensor logits = network_.logits(rotate_in(memory_->normalised(turned.source), turned));
+    const RotatedTile rotated = rotated_tile(tile, version, traits_.geometry, context);
+    at::Tensor logits = network_.logits(rotate_in(memory_->normalised(rotated.source), rotated));
     if (traits_.geometry.padding == Padding::same) {
       const std::int64_t margin = traits_.geometry.margin;
       logits = logits.narrow(2, margin, logits.size(2) - 2 * margin)
                    .narrow(3, margin, logits.size(3) - 2 * margin);
     }
-    return rotate_back(probabilities(logits), turned, tile.core);
+    return rotate_back(probabilities(logits), rotated, tile.core);
   }
 
-  /// (1, classes, h, w) of logits to (wanted classes, h, w).
+  /// Converts logits (1, classes, h, w) to probabilities (selected classes, h, w).
   at::Tensor probabilities(const at::Tensor& logits) const {
     const std::int64_t classes = logits.size(1);
     std::vector<at::Tensor> planes;
@@ -117,8 +117,8 @@ class TilePredictor::Run {
       } else if (traits_.activation == Activation::sigmoid) {
         planes.push_back(at::sigmoid(logits.select(1, wanted)));
       } else if (classes == 2) {
-        planes.push_back(
-            at::sigmoid(logits.select(1, wanted) - logits.select(1, 1 - wanted)));  // the soft-max of two
+        planes.push_back(at::sigmoid(logits.select(1, wanted) -
+                                     logits.select(1, 1 - wanted)));  // the soft-max of two classes
       } else {
         if (!all.defined()) all = at::softmax(logits, 1);
         planes.push_back(all.select(1, wanted));
@@ -127,7 +127,7 @@ class TilePredictor::Run {
     return planes.size() == 1 ? planes.front() : at::cat(planes, 0);
   }
 
-  /// Adds a tile, weighted, to the sums of its section.
+  /// Adds a weighted tile to the sums of its section.
   void blend(const at::Tensor& probability, const Tile& tile) {
     if (tile.core.begin.z != blended_z_) end_blended_section();
     if (!sum_.defined()) {
@@ -141,7 +141,7 @@ class TilePredictor::Run {
           at::tensor(blend_weights(options_.blending, tile.core.begin[axis], tile.core.end[axis],
                                    tile.cell.begin[axis], tile.cell.end[axis], tile.overlap_reach),
                      at::kFloat);
-      // From pinned memory, so that nobody waits for the copy.
+      // From pinned memory, so that the copy is asynchronous.
       return probability.device().is_cuda()
                  ? host.pin_memory().to(probability.device(), /*non_blocking=*/true)
                  : host;
@@ -152,7 +152,7 @@ class TilePredictor::Run {
     weight_.narrow(0, at.y, shape.y).narrow(1, at.x, shape.x).add_(weight);
   }
 
-  /// Stores the section whose tiles have all been blended: tiles come section by section.
+  /// Stores the section that is complete. Tiles arrive section by section.
   void end_blended_section() {
     if (!sum_.defined()) return;
     memory_->store(sum_ / weight_, {{blended_z_, block_.begin.y, block_.begin.x},
@@ -166,7 +166,7 @@ class TilePredictor::Run {
   Box block_;
   std::unique_ptr<BlockMemory> memory_;
   std::vector<std::int64_t> wanted_;
-  at::Tensor sum_, weight_;  // of the section being blended
+  at::Tensor sum_, weight_;  // of the section that is being blended
   std::int64_t blended_z_ = 0;
 };
 
@@ -244,7 +244,7 @@ TilePredictor::Queued::~Queued() {
   try {
     const at::OptionalDeviceGuard on_device(torch_device(run_->device()));
     run_.reset();
-  } catch (const std::exception&) {  // the device itself has failed: the exception under way says how
+  } catch (const std::exception&) {  // the device has failed: the exception being propagated reports it
   }
 }
 

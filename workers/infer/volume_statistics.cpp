@@ -11,12 +11,12 @@
 namespace tessera {
 namespace {
 
-/// What is summed of one section.
+/// The sums over one section.
 struct Sums {
   double count = 0, sum = 0, squares = 0;
 };
 
-/// `wanted` of `count` positions, evenly spread; all of them when they are fewer.
+/// `wanted` of `count` positions, evenly spread. All positions when `count` is smaller.
 std::vector<std::int64_t> evenly_spread(std::int64_t count, std::int64_t wanted) {
   std::vector<std::int64_t> positions;
   const std::int64_t taken = std::min(count, wanted);
@@ -25,7 +25,7 @@ std::vector<std::int64_t> evenly_spread(std::int64_t count, std::int64_t wanted)
   return positions;
 }
 
-/// The pieces a layer is read in: its chunks, or strips of a volume without any.
+/// The pieces in which a layer is read: its chunks, or strips of a volume without chunks.
 Index3 piece_shape(const VolumeInfo& info) {
   if (info.chunk) return *info.chunk;
   return {1, std::clamp<std::int64_t>((1 << 22) / info.shape.x, 1, info.shape.y), info.shape.x};
@@ -55,7 +55,7 @@ void add_box(Volume& volume, const Box& box, std::vector<Sums>& sections) {
   });
 }
 
-/// Collective. The sums of the sections in so many layers.
+/// Collective. The sums of the sections in at most `most_layers` layers.
 std::vector<Sums> sum_sections(const VolumeInfo& raw, std::int64_t most_layers, const Communicator& world) {
   constexpr std::int64_t kPiecesPerLayer = 64;
   std::vector<Sums> sections(static_cast<std::size_t>(raw.shape.z));
@@ -73,7 +73,8 @@ std::vector<Sums> sum_sections(const VolumeInfo& raw, std::int64_t most_layers, 
       }
     }
   });
-  // Each section was summed by one rank, the others add zeros: the same bits for any number of ranks.
+  // One rank summed each section and the others add zeros, so the result is bitwise independent of the number
+  // of ranks.
   std::vector<double> flat;
   for (const Sums& s : sections)
     flat.insert(flat.end(), {s.count, s.sum, s.squares});

@@ -8,13 +8,14 @@
 
 namespace tessera {
 
-/// Collective. Mean and standard deviation of the raw values of each section: of all its voxels while the
-/// layer of stored chunks that it is in has at most 64 of them, else of 64 evenly spread ones. The layers are
-/// shared out over the ranks, and only those that get some open the file; the result is the same for any
-/// number of them. A section without contrast has the deviation 1. Errors: AgreedError, for a NaN too.
+/// Collective. Mean and standard deviation of the raw values of each section. All voxels of a section count
+/// if its layer of stored chunks has at most 64 chunks, else those of 64 evenly spread chunks. The layers are
+/// distributed over the ranks; ranks without layers do not open the file. The result does not depend on the
+/// number of ranks. A section without contrast has the deviation 1. Errors: AgreedError, also for a NaN.
 std::vector<Normalisation> section_statistics(const VolumeInfo& raw, const Communicator& world);
 
-/// Collective. The same of the whole volume: of at most 256 evenly spread layers of stored chunks.
+/// Collective. Mean and standard deviation of the whole volume, from at most 256 evenly spread layers of
+/// stored chunks.
 Normalisation volume_statistics(const VolumeInfo& raw, const Communicator& world);
 
 }  // namespace tessera

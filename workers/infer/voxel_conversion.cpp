@@ -28,7 +28,7 @@ void cut_rows(const VoxelBuffer& held, const Box& held_box, const Box& box, cons
   std::vector<std::int64_t> columns(static_cast<std::size_t>(cut.x));
   for (std::int64_t x = 0; x < cut.x; ++x)
     columns[static_cast<std::size_t>(x)] = mirror_index(box.begin.x + x, shape.x) - held_box.begin.x;
-  // The part of a row that lies inside the volume is one run.
+  // The part of a row inside the volume is contiguous.
   const std::int64_t run_begin = std::clamp<std::int64_t>(-box.begin.x, 0, cut.x);
   const std::int64_t run_end = std::clamp<std::int64_t>(shape.x - box.begin.x, run_begin, cut.x);
   std::vector<Normalisation> norms;
@@ -61,11 +61,11 @@ void cut_rows(const VoxelBuffer& held, const Box& held_box, const Box& box, cons
       });
 }
 
-/// Inlined twice, with the stride 1 known to the compiler, so that it makes vector instructions.
+/// Inlined twice. With the constant stride 1 the compiler vectorises it.
 [[gnu::always_inline]] inline bool quantise_run(const float* values, std::int64_t stride, std::int64_t count,
                                                 std::uint8_t* out) {
-  // Adding 1.5 * 2^23 leaves the integer nearest to the value, ties to even, in the lowest bits. All bits of
-  // the exponent are set in a NaN and in an infinity.
+  // Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the lowest bits. In a NaN and in an
+  // infinity all exponent bits are set.
   constexpr float kMagic = 12582912.0F;
   constexpr std::uint32_t kExponent = 0x7F800000U;
   std::uint32_t spoilt = 0;

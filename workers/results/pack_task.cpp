@@ -11,23 +11,23 @@ namespace tessera {
 namespace {
 
 constexpr std::int64_t kRangeBytes = std::int64_t{4} << 20;
-/// A small result is cut into so many ranges where it has the chunks.
+/// The smallest number of ranges for a result with at least so many chunks.
 constexpr std::int64_t kFewestRanges = 64;
 
-/// A chunk in a payload: this, then its bytes.
-struct ChunkFront {
+/// The header of a chunk in a payload; its bytes follow.
+struct ChunkHeader {
   std::int64_t index = 0;
   std::uint32_t filter_mask = 0, size = 0;
 };
 
-/// The chunks of a range, one behind the other: as they are stored, then packed.
+/// The chunks of a range, in order: as stored, then compressed.
 struct RangeOfChunks : BlockTask::Input {
   std::int64_t range = 0;
   std::vector<std::byte> bytes;
 };
 
 void append(std::vector<std::byte>& payload, const PackedChunk& chunk) {
-  const ChunkFront front{chunk.index, chunk.filter_mask, static_cast<std::uint32_t>(chunk.bytes.size())};
+  const ChunkHeader front{chunk.index, chunk.filter_mask, static_cast<std::uint32_t>(chunk.bytes.size())};
   const auto bytes = std::as_bytes(std::span(&front, 1));
   payload.insert(payload.end(), bytes.begin(), bytes.end());
   payload.insert(payload.end(), chunk.bytes.begin(), chunk.bytes.end());
@@ -86,11 +86,11 @@ BlockReport PackTask::write(std::unique_ptr<Input> input) {
 std::vector<PackedChunk> packed_chunks_of(std::span<const std::byte> payload) {
   std::vector<PackedChunk> chunks;
   while (!payload.empty()) {
-    ChunkFront front;
-    if (payload.size() < sizeof front) throw Error("packed chunks were cut short");
+    ChunkHeader front;
+    if (payload.size() < sizeof front) throw Error("the payload of packed chunks is truncated");
     std::memcpy(&front, payload.data(), sizeof front);
     payload = payload.subspan(sizeof front);
-    if (payload.size() < front.size) throw Error("packed chunks were cut short");
+    if (payload.size() < front.size) throw Error("the payload of packed chunks is truncated");
     const auto bytes = payload.first(front.size);
     chunks.push_back({front.index, front.filter_mask, {bytes.begin(), bytes.end()}});
     payload = payload.subspan(front.size);

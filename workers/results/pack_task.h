@@ -13,7 +13,7 @@
 
 namespace tessera {
 
-/// The chunks of a result, by index, cut into ranges of about 4 MiB: the blocks of packing. Small results
+/// The chunks of a result, by index, divided into ranges of about 4 MiB: the blocks of packing. Small results
 /// have smaller ranges, so that every worker gets some.
 class ChunkRanges {
  public:
@@ -21,7 +21,7 @@ class ChunkRanges {
 
   std::int64_t count() const;
   std::int64_t chunks() const { return chunks_; }
-  /// The first chunk of a range, and the one behind its last.
+  /// The first chunk of a range, and the one after its last.
   std::int64_t begin(std::int64_t range) const { return range * length_; }
   std::int64_t end(std::int64_t range) const;
 
@@ -29,8 +29,8 @@ class ChunkRanges {
   std::int64_t chunks_, length_;
 };
 
-/// Compresses chunks. The report's payload holds the packed chunks of a range: the coordinator's owner writes
-/// them, since one process alone can add chunks to an HDF5 file.
+/// Compresses chunks. The report's payload holds the compressed chunks of a range. The coordinator's owner
+/// writes them, because only one process can add chunks to an HDF5 file.
 class PackTask : public BlockTask {
  public:
   /// `level`: of gzip, 1 to 9. Errors: Error when `source` cannot be opened.
@@ -47,7 +47,7 @@ class PackTask : public BlockTask {
   int level_;
 };
 
-/// The chunks in a report's payload. Errors: Error when it was cut short.
+/// The chunks in a report's payload. Errors: Error when the payload is truncated.
 std::vector<PackedChunk> packed_chunks_of(std::span<const std::byte> payload);
 
 }  // namespace tessera

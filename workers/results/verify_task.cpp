@@ -47,7 +47,7 @@ BlockReport VerifyTask::write(std::unique_ptr<Input> input) {
 
 std::int64_t bytes_read_of(const BlockReport& report) {
   std::int64_t size = 0;
-  if (report.payload.size() != sizeof size) throw Error("a report of a checked block was cut short");
+  if (report.payload.size() != sizeof size) throw Error("the report of a verified block is truncated");
   std::memcpy(&size, report.payload.data(), sizeof size);
   return size;
 }

@@ -10,11 +10,12 @@
 
 namespace tessera {
 
-/// Reads blocks of a result, plain or packed, through the library's own filters and computes the CRC-32C of
-/// their voxels as they are stored: the report's `crc`. The coordinator's owner compares it with the journal.
+/// Reads blocks of a result, plain or packed, through HDF5's filters. Computes the CRC-32C of their voxels in
+/// the stored type: the report's `crc`. The coordinator's owner compares it with the journal.
 class VerifyTask : public BlockTask {
  public:
-  /// `blocks`: those the result was written in. Errors: Error when the volume cannot be opened.
+  /// `blocks`: the block plan with which the result was written. Errors: Error when the volume cannot be
+  /// opened.
   VerifyTask(const DatasetName& volume, const BlockPlan& blocks) : reader_(volume), blocks_(blocks) {}
 
   std::unique_ptr<Input> read(std::int64_t block) override;
@@ -26,7 +27,7 @@ class VerifyTask : public BlockTask {
   BlockPlan blocks_;
 };
 
-/// The bytes that a VerifyTask read for a block: its report's payload.
+/// The number of bytes that a VerifyTask read for a block, from its report's payload.
 std::int64_t bytes_read_of(const BlockReport& report);
 
 }  // namespace tessera

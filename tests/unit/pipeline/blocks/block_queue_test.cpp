@@ -17,7 +17,8 @@ std::vector<std::int64_t> first(std::int64_t count) {
   return ids;
 }
 
-/// Workers of different speeds, in an interleaving of the dice's, until all is done. Returns who did what.
+/// Runs workers of different speeds in a random interleaving until all is done. Returns the worker of each
+/// block.
 std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, unsigned seed,
                                              double failing = 0) {
   std::mt19937 dice(seed);
@@ -27,7 +28,7 @@ std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, u
   double now = 0;
   for (std::int64_t steps = 0; queue.waiting() + queue.in_flight() > 0; ++steps) {
     if (steps > 1000 * (blocks + workers)) {
-      ADD_FAILURE() << "it does not end: " << queue.waiting() << " waiting, " << queue.in_flight()
+      ADD_FAILURE() << "the run does not end: " << queue.waiting() << " waiting, " << queue.in_flight()
                     << " in flight";
       break;
     }
@@ -49,7 +50,7 @@ std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, u
   return done_by;
 }
 
-TEST(BlockQueue, EveryBlockOnce) {
+TEST(BlockQueue, AssignsEveryBlockOnce) {
   std::int64_t runs = 0;
   for (const std::int64_t blocks : {0, 1, 2, 5, 64, 1000, 5000}) {
     for (const int workers : {1, 2, 3, 8, 50}) {
@@ -64,7 +65,7 @@ TEST(BlockQueue, EveryBlockOnce) {
   EXPECT_EQ(runs, 175);
 }
 
-TEST(BlockQueue, WhatFailedGoesToAnother) {
+TEST(BlockQueue, AnotherWorkerRetriesAFailedBlock) {
   std::int64_t retried = 0;
   for (const int workers : {1, 2, 5}) {
     const auto done_by = run(300, workers, 7, 0.3);
@@ -80,8 +81,8 @@ TEST(BlockQueue, WhatFailedGoesToAnother) {
   EXPECT_GT(retried, 100);
 }
 
-/// Whoever asks with empty hands gets something as long as there is something.
-TEST(BlockQueue, NobodyIsIdleWhileWorkRemains) {
+/// A worker without blocks gets one as long as any remain.
+TEST(BlockQueue, NoWorkerIsIdleWhileWorkRemains) {
   BlockQueue queue(first(200), 8);
   double now = 0;
   std::int64_t handed = 0;
@@ -115,7 +116,7 @@ TEST(BlockQueue, NeighboursStayTogether) {
   }
 }
 
-TEST(BlockQueue, SmallBlocksComeInBatchesThatShrinkAtTheEnd) {
+TEST(BlockQueue, BatchesOfSmallBlocksShrinkAtTheEnd) {
   BlockQueue queue(first(10'000), 2, {.batch_s = 0.02, .largest_batch = 256});
   std::vector<std::size_t> sizes;
   double now = 0;
@@ -123,7 +124,7 @@ TEST(BlockQueue, SmallBlocksComeInBatchesThatShrinkAtTheEnd) {
     const auto batch = queue.next_for(0, now);
     ASSERT_FALSE(batch.empty());
     sizes.push_back(batch.size());
-    now += 1e-4 * static_cast<double>(batch.size());  // 0.1 ms a block: 200 make 20 ms
+    now += 1e-4 * static_cast<double>(batch.size());  // 0.1 ms per block: 200 blocks take 20 ms
     queue.done(0, batch, now);
   }
   EXPECT_EQ(sizes.front(), 1U);
@@ -132,7 +133,7 @@ TEST(BlockQueue, SmallBlocksComeInBatchesThatShrinkAtTheEnd) {
   EXPECT_LT(sizes.size(), 120U);
 }
 
-TEST(BlockQueue, LargeBlocksComeOneByOneTwoAhead) {
+TEST(BlockQueue, AWorkerHoldsTwoLargeBlocks) {
   BlockQueue queue(first(100), 2);
   EXPECT_EQ(queue.next_for(0, 0).size(), 1U);
   EXPECT_EQ(queue.next_for(0, 0).size(), 1U);
@@ -143,25 +144,25 @@ TEST(BlockQueue, LargeBlocksComeOneByOneTwoAhead) {
   EXPECT_TRUE(queue.next_for(0, 10).empty());
 }
 
-TEST(BlockQueue, TheLastOnesGoToWhoeverIsFree) {
+TEST(BlockQueue, TheLastBlocksGoToIdleWorkers) {
   BlockQueue queue(first(4), 2);
   ASSERT_EQ(queue.next_for(0, 0).size(), 1U);
-  ASSERT_EQ(queue.next_for(0, 0).size(), 1U) << "there is one for everybody";
+  ASSERT_EQ(queue.next_for(0, 0).size(), 1U) << "one block for each worker";
   ASSERT_EQ(queue.next_for(1, 0).size(), 1U);
-  EXPECT_TRUE(queue.next_for(1, 0).empty()) << "none for everybody, and it has one";
+  EXPECT_TRUE(queue.next_for(1, 0).empty()) << "fewer blocks than workers, and it holds one";
   const std::vector<std::int64_t> both(queue.held_by(0).begin(), queue.held_by(0).end());
   queue.done(0, both, 1);
   EXPECT_EQ(queue.next_for(0, 1), std::vector<std::int64_t>{103});
 }
 
-/// Workers that take 1 s for a block, and worker 0, which takes `slow_s`.
+/// Workers that take 1 s per block, and worker 0, which takes `slow_s`.
 struct OneSlowWorker {
   explicit OneSlowWorker(std::int64_t blocks, double slow_s)
       : queue(first(blocks), kWorkers), until_s(kWorkers, 0) {
     for (int worker = 0; worker < kWorkers; ++worker)
       block_s.push_back(worker == 0 ? slow_s : 1);
   }
-  /// Goes on until nothing waits or `enough()`; every worker asks whenever it has done a block.
+  /// Runs until no block waits or `enough()`. Every worker asks again after each block.
   template <class Enough>
   void run(Enough&& enough) {
     for (; queue.waiting() > 0 && !enough(); now += 0.5) {
@@ -186,13 +187,13 @@ struct OneSlowWorker {
   double now = 0, last_to_slow_s = 0;
 };
 
-/// A worker that takes 20 s for what the others do in 1 s must not sit on a block when the others have done
-/// all else.
-TEST(BlockQueue, ASlowWorkerDoesNotHoldUpTheEnd) {
+/// A worker that takes 20 s per block, 1 s for the others, must not hold a block when the others have
+/// finished all else.
+TEST(BlockQueue, ASlowWorkerDoesNotDelayTheEnd) {
   OneSlowWorker job(700, 20);
   job.run([] { return false; });
-  EXPECT_GT(job.last_to_slow_s, 35) << "it has its share before";
-  EXPECT_NEAR(job.now, 700 / 7.05, 3) << "nothing waits any more";
+  EXPECT_GT(job.last_to_slow_s, 35) << "it gets its share before";
+  EXPECT_NEAR(job.now, 700 / 7.05, 3) << "no block waits any more";
   const auto held = job.queue.held_by(0).size();
   EXPECT_LE(held, 1U);
   if (held == 1) {
@@ -200,14 +201,14 @@ TEST(BlockQueue, ASlowWorkerDoesNotHoldUpTheEnd) {
   }
 }
 
-TEST(BlockQueue, ASlowWorkerIsTwoAheadUntilTheEnd) {
+TEST(BlockQueue, ASlowWorkerHoldsTwoBatchesUntilTheEnd) {
   OneSlowWorker job(700, 20);
   job.run([&] { return job.now > 45; });
   EXPECT_EQ(job.queue.held_by(0).size(), 2U);
 }
 
-/// However slow, the last one that could do it gets it.
-TEST(BlockQueue, WhatOnlyASlowWorkerIsLeftForIsDone) {
+/// The last worker that can do a block gets it, however slow it is.
+TEST(BlockQueue, ASlowWorkerDoesABlockThatNoOtherCanDo) {
   BlockQueue queue(first(4), 2);
   double now = 0;
   const auto do_one = [&](int worker, double seconds) {
@@ -224,7 +225,7 @@ TEST(BlockQueue, WhatOnlyASlowWorkerIsLeftForIsDone) {
   const std::int64_t id = queue.held_by(1).front();
   queue.failed(1, id, now);
   queue.retry(id, 1);
-  EXPECT_TRUE(do_one(0, 100)) << "nobody else has any";
+  EXPECT_TRUE(do_one(0, 100)) << "no other worker holds a block";
   EXPECT_TRUE(do_one(0, 100));
   EXPECT_EQ(queue.waiting() + queue.in_flight(), 0);
 }
@@ -242,7 +243,7 @@ TEST(BlockQueue, ASuspendedWorkersBlocksGoToOthers) {
   }
   EXPECT_EQ(done.size(), 30U);
   EXPECT_TRUE(queue.suspend(0));
-  EXPECT_FALSE(queue.suspend(2)) << "the last one stays";
+  EXPECT_FALSE(queue.suspend(2)) << "the last active worker is not suspended";
   queue.retry(100, 2);
   EXPECT_TRUE(queue.next_for(0, 99).empty());
   EXPECT_EQ(queue.next_for(2, 99).size(), 1U);
@@ -251,7 +252,7 @@ TEST(BlockQueue, ASuspendedWorkersBlocksGoToOthers) {
   EXPECT_EQ(queue.next_for(0, 99).size(), 1U);
 }
 
-TEST(BlockQueue, AJumpLosesNothing) {
+TEST(BlockQueue, AJumpLosesNoBlock) {
   BlockQueue queue(first(41), 1);
   std::set<std::int64_t> done;
   for (double now = 1; queue.waiting() > 0; now += 1) {
@@ -264,12 +265,12 @@ TEST(BlockQueue, AJumpLosesNothing) {
   EXPECT_EQ(done.size(), 41U);
 }
 
-TEST(BlockQueue, KnowsHowLongOneMoreBlockTakes) {
+TEST(BlockQueue, EstimatesTheTimeOfOneMoreBlock) {
   BlockQueue queue(first(100), 2);
-  EXPECT_EQ(queue.seconds_for_one_more(0), 0) << "nobody has anything";
+  EXPECT_EQ(queue.seconds_for_one_more(0), 0) << "no worker holds a block";
   const auto slow = queue.next_for(0, 0), fast = queue.next_for(1, 0);
   ASSERT_EQ(slow.size(), 1U);
-  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(3), 2 * 6 - 3) << "the first: as long again as by now";
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(3), 2 * 6 - 3) << "the first block: twice its elapsed time";
   queue.done(1, fast, 2);
   queue.done(0, slow, 10);
   for (int worker = 0; worker < 2; ++worker) {
@@ -277,12 +278,12 @@ TEST(BlockQueue, KnowsHowLongOneMoreBlockTakes) {
     queue.next_for(worker, 10);
   }
   ASSERT_EQ(queue.held_by(0).size(), 2U);
-  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(10), 30) << "two that it has, and one";
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(10), 30) << "the two that it holds, and one more";
   EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(14), 26);
-  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(25), 30) << "it has become slower: 15 s by now";
+  EXPECT_DOUBLE_EQ(queue.seconds_for_one_more(25), 30) << "its time per block has grown to 15 s";
 }
 
-TEST(BlockQueue, DroppingLeavesWhatIsInFlight) {
+TEST(BlockQueue, DroppingKeepsTheBlocksInFlight) {
   BlockQueue queue(first(30), 3);
   const auto batch = queue.next_for(1, 0);
   queue.retry(7, 0);

@@ -16,7 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-/// Blocks of one number each.
+/// One number per block.
 class StubTask : public BlockTask {
  public:
   explicit StubTask(const BlockPlan& plan) : plan_(plan) {}
@@ -69,7 +69,7 @@ TEST(BlockRun, DoesEveryBlockWithoutAJournal) {
   EXPECT_EQ(heard[31], 32U);
 }
 
-TEST(BlockRun, ABlockThatFailsIsNamed) {
+TEST(BlockRun, NamesAFailedBlock) {
   BlockJob job = block_job_over(kPlan);
   job.names = {.blocks = "blocks", .done = "tested", .report_file = "", .resumes = false};
   job.limits.max_retries = 1;
@@ -81,13 +81,13 @@ TEST(BlockRun, ABlockThatFailsIsNamed) {
   EXPECT_EQ(report.end, RunEnd::failed);
   EXPECT_EQ(report.blocks_done, 31);
   EXPECT_EQ(task.reads[5], 2);
-  const std::string words = testing::message_of([&] { report.require_done(); });
-  EXPECT_THAT(words, HasSubstr("1 of 32 blocks could not be tested:"));
-  EXPECT_THAT(words, HasSubstr("block 5 (z [1, 2) y [0, 32) x [32, 64)), 2 attempts"));
-  EXPECT_THAT(words, HasSubstr("cannot read it"));
+  const std::string message = testing::message_of([&] { report.require_done(); });
+  EXPECT_THAT(message, HasSubstr("1 of 32 blocks could not be tested:"));
+  EXPECT_THAT(message, HasSubstr("block 5 (z [1, 2) y [0, 32) x [32, 64)), 2 attempts"));
+  EXPECT_THAT(message, HasSubstr("cannot read it"));
 }
 
-TEST(BlockRun, WhatTheOwnerCannotTakeEndsTheJob) {
+TEST(BlockRun, AnErrorOfTheOwnerEndsTheJob) {
   BlockJob job = block_job_over(kPlan);
   job.block_done = [](const BlockReport&) { throw Error("no space left"); };
   BlockRun run(std::move(job));
@@ -98,7 +98,7 @@ TEST(BlockRun, WhatTheOwnerCannotTakeEndsTheJob) {
   EXPECT_EQ(testing::message_of([&] { report.require_done(); }), "no space left");
 }
 
-TEST(BlockRun, TheNextStartDoesWhatTheJournalLacks) {
+TEST(BlockRun, TheNextStartDoesTheBlocksThatTheJournalLacks) {
   const testing::TemporaryFolder folder;
   const std::filesystem::path file = folder / "a.journal";
   write_journal(file, {std::string(32, '1'), {}, kPlan}, {}, 0);

@@ -17,20 +17,20 @@ std::vector<std::int64_t> first(std::int64_t count) {
   return ids;
 }
 
-/// Answers for every worker in turn until nothing is left.
-template <class Answer>
-void drive(Coordinator& coordinator, int workers, Answer&& answer) {
+/// Calls `respond` for each assigned block, round-robin over the workers, until no block remains.
+template <class Respond>
+void drive(Coordinator& coordinator, int workers, Respond&& respond) {
   for (int round = 0; !coordinator.over(); ++round) {
-    ASSERT_LT(round, 100'000) << "it does not end";
+    ASSERT_LT(round, 100'000) << "the run does not end";
     coordinator.look_around();
     for (int worker = 0; worker < workers; ++worker) {
       for (const std::int64_t id : coordinator.next_for(worker))
-        answer(worker, id);
+        respond(worker, id);
     }
   }
 }
 
-TEST(Coordinator, AFailingBlockIsTriedAgainThenSetAside) {
+TEST(Coordinator, RetriesAFailingBlockThenQuarantinesIt) {
   CoordinatorOptions options;
   options.max_retries = 2;
   std::vector<std::int64_t> done;
@@ -57,14 +57,14 @@ TEST(Coordinator, AFailingBlockIsTriedAgainThenSetAside) {
   ASSERT_EQ(coordinator.quarantined().size(), 1U);
   EXPECT_EQ(coordinator.quarantined()[0].id, 17);
   EXPECT_EQ(coordinator.quarantined()[0].attempts, 3);
-  EXPECT_EQ(coordinator.quarantined()[0].words, "bad");
+  EXPECT_EQ(coordinator.quarantined()[0].message, "bad");
   EXPECT_EQ(coordinator.blocks_done(), 48);
   EXPECT_EQ(coordinator.blocks_skipped(), 1);
   EXPECT_EQ(done.size(), 49U);
 }
 
-/// A worker that fails with everything is found out, and one that has a bad stretch of the volume is not.
-TEST(Coordinator, AWorkerThatIsToBlameGetsNoMore) {
+/// A worker that fails on everything is detected. A worker in a bad region of the volume is not suspended.
+TEST(Coordinator, ADefectiveWorkerGetsNoMoreBlocks) {
   for (const bool sick : {true, false}) {
     CoordinatorOptions options;
     options.max_retries = 2;
@@ -83,12 +83,12 @@ TEST(Coordinator, AWorkerThatIsToBlameGetsNoMore) {
     EXPECT_EQ(coordinator.blocks_done(), sick ? 400 : 360);
     EXPECT_EQ(coordinator.quarantined().size(), sick ? 0U : 40U);
     if (!sick) {
-      EXPECT_GT(attempts_by[2], 40) << "it is put to work again";
+      EXPECT_GT(attempts_by[2], 40) << "the worker is resumed";
     }
   }
 }
 
-TEST(Coordinator, ABadBeginningIsJumpedOver) {
+TEST(Coordinator, SkipsAheadAfterFailuresAtTheBeginning) {
   CoordinatorOptions options;
   options.max_retries = 1;
   Coordinator coordinator(first(200), {}, options);
@@ -104,7 +104,7 @@ TEST(Coordinator, ABadBeginningIsJumpedOver) {
   EXPECT_EQ(coordinator.quarantined().size(), 60U);
 }
 
-TEST(Coordinator, WhatConcernsEveryBlockEndsTheJobAtOnce) {
+TEST(Coordinator, AWholeJobErrorEndsTheJobAtOnce) {
   Coordinator coordinator(first(100'000), {});
   coordinator.begin(2, 1);
   int failures = 0;
@@ -118,7 +118,7 @@ TEST(Coordinator, WhatConcernsEveryBlockEndsTheJobAtOnce) {
   });
   EXPECT_EQ(failures, 1);
   EXPECT_NE(coordinator.failure().find("disk full"), std::string::npos);
-  EXPECT_LT(coordinator.blocks_done(), 1000) << "only what was handed out already";
+  EXPECT_LT(coordinator.blocks_done(), 1000) << "only blocks that were already assigned";
 }
 
 TEST(Coordinator, AJournalThatFailsEndsTheJob) {
@@ -135,7 +135,7 @@ TEST(Coordinator, AJournalThatFailsEndsTheJob) {
   EXPECT_EQ(coordinator.blocks_done(), 10);
 }
 
-TEST(Coordinator, WhenNothingWorksItEnds) {
+TEST(Coordinator, EndsWhenEveryBlockFails) {
   Coordinator coordinator(first(100'000), {});
   coordinator.begin(4, 1);
   std::int64_t attempts = 0;
@@ -144,7 +144,7 @@ TEST(Coordinator, WhenNothingWorksItEnds) {
     coordinator.hear(worker, BlockFailure{id, false, "broken"});
   });
   EXPECT_NE(coordinator.failure().find("broken"), std::string::npos);
-  EXPECT_LT(attempts, 1000) << "only what was handed out already";
+  EXPECT_LT(attempts, 1000) << "only blocks that were already assigned";
 }
 
 TEST(Coordinator, ASilentWorkerIsNamed) {
@@ -157,19 +157,19 @@ TEST(Coordinator, ASilentWorkerIsNamed) {
   coordinator.worker_here(1, identity_of("cpu"));
   const auto held = coordinator.next_for(1);
   ASSERT_EQ(held.size(), 1U);
-  std::string words = "no error";
-  for (; now < 1e6 + 3600 && words == "no error"; now += 0.5) {
+  std::string message = "no error";
+  for (; now < 1e6 + 3600 && message == "no error"; now += 0.5) {
     coordinator.hear(0, WorkerPulse{});
-    words = testing::message_of([&] { coordinator.look_around(); });
+    message = testing::message_of([&] { coordinator.look_around(); });
   }
-  EXPECT_NEAR(now, 1e6 + 1800, 2) << "neither sooner nor much later";
-  EXPECT_NE(words.find("rank 2 on "), std::string::npos) << words;
-  EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
-  EXPECT_NE(words.find("it had block " + std::to_string(held[0])), std::string::npos) << words;
+  EXPECT_NEAR(now, 1e6 + 1800, 2) << "at the watchdog's limit";
+  EXPECT_NE(message.find("rank 2 on "), std::string::npos) << message;
+  EXPECT_NE(message.find("was not heard of"), std::string::npos) << message;
+  EXPECT_NE(message.find("it had block " + std::to_string(held[0])), std::string::npos) << message;
 }
 
-/// Thousands of workers send fewer pulses, and the watchdog knows.
-TEST(Coordinator, AShortWatchdogWaitsForTwoPulses) {
+/// With thousands of workers heartbeats are less frequent, and the watchdog waits accordingly.
+TEST(Coordinator, AShortWatchdogWaitsForTwoHeartbeats) {
   const double interval_s = pulse_interval_s(5000);
   ASSERT_NEAR(interval_s, 5, 1e-9);
   CoordinatorOptions options;
@@ -186,13 +186,13 @@ TEST(Coordinator, AShortWatchdogWaitsForTwoPulses) {
     if (std::fmod(now, interval_s) == 0) everybody();
     EXPECT_NO_THROW(coordinator.look_around()) << now;
   }
-  std::string words = "no error";
-  for (; now < 80 && words == "no error"; now += 0.5)
-    words = testing::message_of([&] { coordinator.look_around(); });
-  EXPECT_NE(words.find("was not heard of"), std::string::npos) << words;
+  std::string message = "no error";
+  for (; now < 80 && message == "no error"; now += 0.5)
+    message = testing::message_of([&] { coordinator.look_around(); });
+  EXPECT_NE(message.find("was not heard of"), std::string::npos) << message;
 }
 
-TEST(Coordinator, AStopHandsOutNothingMore) {
+TEST(Coordinator, AssignsNothingAfterAStop) {
   std::int64_t done = 0;
   CoordinatorHooks hooks;
   hooks.block_done = [&](const BlockReport&) { ++done; };
@@ -208,7 +208,7 @@ TEST(Coordinator, AStopHandsOutNothingMore) {
   EXPECT_LT(done, 100);
 }
 
-TEST(Coordinator, TheEndOfTheJobsTimeHandsOutNothingMore) {
+TEST(Coordinator, AssignsNothingAfterTheTimeLimit) {
   std::int64_t done = 0;
   double asked_for = -1;
   CoordinatorHooks hooks;

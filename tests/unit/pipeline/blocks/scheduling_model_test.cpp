@@ -1,5 +1,5 @@
-// The simulation of tests/benchmarks/scheduling_model.h where the answer is known, and what it says of the
-// policy.
+// Tests the simulation of tests/benchmarks/scheduling_model.h against known results, and the policy by
+// simulation.
 #include "tests/benchmarks/scheduling_model.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-/// Network, rank 0 and pulses cost nothing.
+/// The network, rank 0 and heartbeats take no time.
 SimulatedWorkers ideal(int count, std::int64_t blocks_each) {
   SimulatedWorkers workers;
   workers.count = count;
@@ -19,7 +19,7 @@ SimulatedWorkers ideal(int count, std::int64_t blocks_each) {
   return workers;
 }
 
-TEST(SchedulingModel, EqualBlocksThatDivideEvenlyLeaveNobodyIdle) {
+TEST(SchedulingModel, EvenlyDividedEqualBlocksLeaveNoWorkerIdle) {
   for (const int count : {1, 2, 16, 257}) {
     const SimulatedRun run = simulate(ideal(count, 12), {});
     EXPECT_TRUE(run.finished);
@@ -29,7 +29,7 @@ TEST(SchedulingModel, EqualBlocksThatDivideEvenlyLeaveNobodyIdle) {
   }
 }
 
-TEST(SchedulingModel, OneBlockTooManyCostsEverybodyElseABlock) {
+TEST(SchedulingModel, OneExtraBlockCostsEveryOtherWorkerABlock) {
   SimulatedWorkers workers = ideal(16, 12);
   workers.blocks += 1;
   const SimulatedRun run = simulate(workers, {});
@@ -38,8 +38,8 @@ TEST(SchedulingModel, OneBlockTooManyCostsEverybodyElseABlock) {
   EXPECT_NEAR(run.idle, run.idle_tail, 1e-9);
 }
 
-/// The second block is read while the first is computed, and the first written while the second is.
-TEST(SchedulingModel, ReadingAndWritingHideBehindPrediction) {
+/// The second block is read while the first is computed; the first is written while the second is computed.
+TEST(SchedulingModel, ReadingAndWritingOverlapPrediction) {
   SimulatedWorkers workers = ideal(1, 100);
   workers.read = workers.write = 0.5;
   const SimulatedRun hidden = simulate(workers, {});
@@ -47,13 +47,13 @@ TEST(SchedulingModel, ReadingAndWritingHideBehindPrediction) {
   EXPECT_NEAR(hidden.idle_start, 2.0 / 404, 1e-9);
   EXPECT_NEAR(hidden.idle_between, 0, 1e-9);
   EXPECT_NEAR(hidden.idle_tail, 2.0 / 404, 1e-9);
-  // With two blocks in flight a block's place is free for the next one when it is written.
+  // With two blocks in flight, a block's place is free for the next block after it is written.
   workers.read = workers.write = 0.75;
   const SimulatedRun seen = simulate(workers, {});
   EXPECT_NEAR(seen.idle_between, 0.2, 0.01) << "two blocks in 4 x (1 + 0.75 + 0.75) s";
 }
 
-/// 1000 workers with blocks of 1 s, and a rank 0 that needs 2 ms for each: it is the limit.
+/// 1000 workers with blocks of 1 s. Rank 0 needs 2 ms per block, so it is the bottleneck.
 TEST(SchedulingModel, ASlowRankZeroIsTheLimit) {
   SimulatedWorkers workers = ideal(1000, 20);
   workers.block_s = 1;
@@ -65,7 +65,7 @@ TEST(SchedulingModel, ASlowRankZeroIsTheLimit) {
   EXPECT_GT(run.rank0_busy, 0.95);
 }
 
-TEST(SchedulingModel, PulsesFasterThanTheyCanBeHeardAreGivenUpOn) {
+TEST(SchedulingModel, TooManyHeartbeatsOverloadRankZero) {
   SimulatedWorkers workers = ideal(1000, 20);
   workers.pulse_every_s = 0.5;
   SimulatedCosts costs;
@@ -73,8 +73,8 @@ TEST(SchedulingModel, PulsesFasterThanTheyCanBeHeardAreGivenUpOn) {
   EXPECT_FALSE(simulate(workers, costs).finished);
 }
 
-/// However many workers, their signs of life leave rank 0 to its work.
-TEST(SchedulingModel, PulsesAreAtMostAThousandASecond) {
+/// Heartbeats do not overload rank 0, for any number of workers.
+TEST(SchedulingModel, HeartbeatsAreAtMostAThousandPerSecond) {
   for (const int count : {100, 1000, 4096, 10'000}) {
     SimulatedWorkers workers = ideal(count, 3);
     workers.pulse_every_s = pulse_interval_s(count);
@@ -98,28 +98,28 @@ TEST(SchedulingModel, AJournalThatSyncsForHalfTheTimeHalvesTheRate) {
   EXPECT_NEAR(synced_s, 20, 1);
 }
 
-TEST(SchedulingModel, BlocksTakeWhatTheyAreSaidToTake) {
+TEST(SchedulingModel, BlocksTakeTheirConfiguredTime) {
   SimulatedWorkers workers = ideal(64, 200);
   workers.log_deviation = 0.5;
   EXPECT_NEAR(simulate(workers, {}).predicted_s / (4 * 64 * 200), 1, 0.02);
-  // Half of the workers at half speed, and each block with whoever is free.
+  // Half of the workers run at half speed, and idle workers take the next block.
   workers.log_deviation = 0;
   workers.slow_share = 0.5;
   workers.slow_speed = 0.5;
   EXPECT_NEAR(simulate(workers, {}).elapsed_s, 4 * 200 / 0.75, 8);
 }
 
-TEST(SchedulingModel, OneLineIsWhatCanBeHadWithoutForesight) {
+TEST(SchedulingModel, OneSharedQueueIsTheOnlineOptimum) {
   EXPECT_NEAR(idle_of_one_line(ideal(16, 12)), 0, 1e-9);
   SimulatedWorkers workers = ideal(16, 12);
   workers.blocks += 1;
   EXPECT_NEAR(idle_of_one_line(workers), 15.0 * 4 / (16 * 52), 1e-9);
-  workers.stragglers = 1;  // it has the one too many, or one less than the others
+  workers.stragglers = 1;  // it has the extra block, or one block less than the others
   EXPECT_LT(idle_of_one_line(workers), 1.0 / 12);
 }
 
-/// What the policy promises for jobs of any size: no more than a little above one line before the blocks.
-TEST(SchedulingModel, ThePolicyIsNearOneLine) {
+/// The policy's promise for jobs of any size: its idle time is only slightly above that of one shared queue.
+TEST(SchedulingModel, ThePolicyIsCloseToOneSharedQueue) {
   for (const int count : {16, 256, 1024}) {
     for (const double straggler_speed : {1.0, 0.5, 0.25}) {
       SimulatedWorkers workers = ideal(count, 100);

@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-TEST(ChildProgram, GivesExitCodeAndWords) {
+TEST(ChildProgram, ReturnsExitCodeAndOutput) {
   const ProgramEnd end = run_program({"sh", "-c", "echo out; echo err >&2; exit 3"}, 10);
   EXPECT_EQ(end.exit_code, 3);
   EXPECT_EQ(end.output, "out\n");
@@ -17,7 +17,7 @@ TEST(ChildProgram, GivesExitCodeAndWords) {
   EXPECT_EQ(run_program({"sh", "-c", "kill -9 $$"}, 10).exit_code, 137);
 }
 
-TEST(ChildProgram, TakesArgumentsAsTheyAre) {
+TEST(ChildProgram, PassesArgumentsUnchanged) {
   const ProgramEnd end = run_program({"printf", "%s|", "a b", "$(echo x)", "'\"", "*"}, 10);
   EXPECT_EQ(end.output, "a b|$(echo x)|'\"|*|");
 }
@@ -28,14 +28,14 @@ TEST(ChildProgram, SetsTheEnvironmentAndHasNoInput) {
   EXPECT_EQ(end.output, "a=b:h");
 }
 
-TEST(ChildProgram, TakesMuchFromBothPipes) {
+TEST(ChildProgram, ReadsLargeOutputFromBothPipes) {
   const ProgramEnd end =
       run_program({"sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2"}, 20);
   EXPECT_EQ(end.output.size(), 1000000U);
   EXPECT_EQ(end.errors.size(), 1000000U);
 }
 
-TEST(ChildProgram, IsKilledWhenItTakesTooLong) {
+TEST(ChildProgram, IsKilledAfterItsTimeLimit) {
   const double begin = seconds_now();
   EXPECT_NE(testing::message_of([] {
               run_program({"sleep", "60"}, 0.2);
@@ -44,7 +44,7 @@ TEST(ChildProgram, IsKilledWhenItTakesTooLong) {
   EXPECT_LT(seconds_now() - begin, 20);
 }
 
-TEST(ChildProgram, ThatIsNotThere) {
+TEST(ChildProgram, ReportsAMissingProgram) {
   EXPECT_NE(testing::message_of([] {
               run_program({"tessera-no-such-program"}, 10);
             }).find("cannot start tessera-no-such-program: No such file"),

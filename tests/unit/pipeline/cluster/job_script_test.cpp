@@ -30,7 +30,7 @@ bool has_line(const std::string& text, const std::string& line) {
   return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
 }
 
-TEST(JobScript, AsksForWhatTheConfigSays) {
+TEST(JobScript, RequestsTheConfiguredResources) {
   const SlurmConfig config = config_of(
       "slurm: {partition: gpu, account: em-lab, qos: long, nodes: 4, gpus_per_node: 8, cpus_per_task: 6, "
       "time: 1-04:00:00, memory: 64G, "
@@ -52,7 +52,7 @@ TEST(JobScript, AsksForWhatTheConfigSays) {
   EXPECT_NE(script.find("tessera_job train \"$program\""), std::string::npos);
 }
 
-TEST(JobScript, LeavesTheRestToTheCluster) {
+TEST(JobScript, LeavesOtherResourcesToTheCluster) {
   const std::string script = job_script(Stage::infer, config_of("slurm: {}"), "a", 0);
   for (const char* option :
        {"partition", "account", "time", "mem", "ntasks-per-node", "gpus-per-node", "constraint", "mail"})
@@ -60,7 +60,7 @@ TEST(JobScript, LeavesTheRestToTheCluster) {
   EXPECT_TRUE(has_line(script, "#SBATCH --exclusive")) << "a worker for each NUMA domain of a whole node";
 }
 
-TEST(JobScript, StagesMayAskForOtherThings) {
+TEST(JobScript, StagesMayRequestOtherResources) {
   const SlurmConfig config = config_of(
       "slurm: {partition: gpu, nodes: 2, gpus_per_node: 4, time: '04:00:00', infer: {nodes: 16, time: "
       "'20:00'}, report: {partition: cpu}}");
@@ -82,7 +82,7 @@ TEST(JobScript, AnArrayHasATaskForEachVolume) {
   EXPECT_TRUE(has_line(job_script(Stage::infer, config, "a", 20), "#SBATCH --array=0-19%4"));
 }
 
-TEST(JobScript, OnlyWordsThatMeanThemselvesGoIn) {
+TEST(JobScript, RejectsShellSyntaxInValues) {
   for (const char* yaml : {"slurm: {partition: 'a b'}", "slurm: {account: \"a\\n#SBATCH --uid=0\"}",
                            "slurm: {time: '$(date)'}", "slurm: {memory: 64 GB}", "slurm: {constraint: 'a;b'}",
                            "slurm: {mail_user: 'a\"b'}", "slurm: {qos: 'a%j'}", "slurm: {options: ['--x y']}",
@@ -96,7 +96,7 @@ TEST(JobScript, OnlyWordsThatMeanThemselvesGoIn) {
   EXPECT_NE(complaint("slurm: {partion: x}").find("did you mean 'partition'?"), std::string::npos);
 }
 
-TEST(JobScript, HoldsJobBashAsItIs) {
+TEST(JobScript, ContainsJobBashUnchanged) {
   std::ifstream in(TESSERA_SOURCE "/slurm/job.bash");
   const std::string file{std::istreambuf_iterator<char>(in), {}};
   ASSERT_GT(file.size(), 1000U);

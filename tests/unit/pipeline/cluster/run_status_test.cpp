@@ -32,7 +32,7 @@ class Status : public ::testing::Test {
   testing::TemporaryFolder folder_;
 };
 
-TEST_F(Status, StartsAreReadAsTheScriptWritesThem) {
+TEST_F(Status, ReadsTheStartsThatTheScriptWrites) {
   const auto starts = read_starts(
       write("s", "begin\t0\t100\tn[1-2]\nend\t0\t160\t75\tstopped\nbegin\t1\t170\tn3\nend\t1\t18"));
   ASSERT_EQ(starts.size(), 2U);
@@ -41,11 +41,11 @@ TEST_F(Status, StartsAreReadAsTheScriptWritesThem) {
   EXPECT_EQ(starts[0].outcome, "stopped");
   EXPECT_EQ(starts[1].nodes, "n3");
   EXPECT_EQ(starts[1].exit_code, -1);
-  EXPECT_EQ(starts[1].outcome, "") << "a line cut short";
+  EXPECT_EQ(starts[1].outcome, "") << "a truncated line";
   EXPECT_TRUE(read_starts(folder_.path() / "nothing").empty());
 }
 
-TEST_F(Status, SaysWhatSlurmSaysOfALivingJob) {
+TEST_F(Status, ReportsSlurmsStateOfAnActiveJob) {
   const std::string stopped = "begin\t0\t100\tn1\nend\t0\t160\t75\tstopped\n";
   StageStatus status =
       judge(JobState{"7", "RUNNING", "", "n[1-2]", "0:10", "4:00:00"}, stopped + "begin\t1\t170\tn1\n");
@@ -63,7 +63,7 @@ TEST_F(Status, SaysWhatSlurmSaysOfALivingJob) {
             StageState::cancelled);
 }
 
-TEST_F(Status, SaysWhyAJobFailed) {
+TEST_F(Status, ReportsWhyAJobFailed) {
   const std::string failed = "begin\t0\t100\tn1\nend\t0\t160\t1\tfailed\n";
   const std::string log =
       "[rank 0] info: fine\n[rank 2] error: no space left on em.h5\nsrun: error: n1: task 2: Exited with "
@@ -80,17 +80,17 @@ TEST_F(Status, SaysWhyAJobFailed) {
   EXPECT_EQ(
       judge(JobState{"7", "TIMEOUT", "", "n1", "", ""}, "begin\t0\t1\tn1\nend\t0\t60\t75\tended\n").state,
       StageState::failed)
-      << "what the script thought of Slurm's end of the job";
+      << "the script's interpretation of Slurm's end of the job";
   EXPECT_EQ(judge(JobState{"7", "NODE_FAIL", "", "n1", "", ""}, "begin\t0\t1\tn1\n")
                 .why.rfind("Slurm says NODE_FAIL", 0),
             0U);
   EXPECT_EQ(judge(std::nullopt, failed).why.rfind("exit code 1", 0), 0U);
 }
 
-TEST_F(Status, TellsTheOtherEndsApart) {
+TEST_F(Status, DistinguishesTheOtherEnds) {
   EXPECT_EQ(judge(JobState{"7", "COMPLETED", "", "", "", ""}, "").state, StageState::done);
   EXPECT_EQ(judge(std::nullopt, "begin\t0\t1\tn1\nend\t0\t2\t0\tdone\n").state, StageState::done)
-      << "Slurm has forgotten it";
+      << "Slurm no longer lists the job";
   EXPECT_EQ(judge(JobState{"7", "CANCELLED", "", "", "", ""}, "").state, StageState::cancelled);
   EXPECT_EQ(judge(JobState{"7", "CANCELLED", "", "", "", ""}, "begin\t0\t1\tn1\n").why,
             "somebody cancelled it");
@@ -100,7 +100,7 @@ TEST_F(Status, TellsTheOtherEndsApart) {
   EXPECT_NE(lost.why.find("on n1, has no recorded end"), std::string::npos) << lost.why;
 }
 
-TEST_F(Status, PrefersTesserasOwnWords) {
+TEST_F(Status, PrefersTesserasMessage) {
   EXPECT_EQ(last_error(write("a", "error: first\n[rank 1] error: second\nsrun: error: third\n")), "second");
   EXPECT_EQ(last_error(write("b", "srun: error: n1: task 2: Killed\n")), "srun: error: n1: task 2: Killed");
   EXPECT_EQ(last_error(write("d",
@@ -111,7 +111,7 @@ TEST_F(Status, PrefersTesserasOwnWords) {
   EXPECT_EQ(last_error(folder_.path() / "nothing"), "");
 }
 
-TEST_F(Status, OfARunWithoutSlurm) {
+TEST_F(Status, ReportsARunWithoutSlurm) {
   write("run/config.yaml", "experiment: a\ntrain: {iterations: 20}\n");
   write("run/training.json", "{\"end\": \"stopped\"}\n");
   write("run/metrics.csv", "iteration,loss\n1,0.5\n2,0.4\n3,");
@@ -119,7 +119,7 @@ TEST_F(Status, OfARunWithoutSlurm) {
   ASSERT_EQ(status.stages.size(), 4U);
   EXPECT_EQ(status.experiment, "a");
   EXPECT_EQ(status.stages[0].state, StageState::stopped);
-  EXPECT_EQ(status.stages[0].done, 2) << "the last row is not whole";
+  EXPECT_EQ(status.stages[0].done, 2) << "the last row is truncated";
   EXPECT_EQ(status.stages[0].work, "iteration 2 of 20");
   EXPECT_EQ(status.stages[1].state, StageState::not_started);
   EXPECT_FALSE(status.failed());
@@ -127,7 +127,7 @@ TEST_F(Status, OfARunWithoutSlurm) {
   EXPECT_EQ(status.json()["stages"][0]["state"], "stopped");
 }
 
-TEST_F(Status, TellsTheScore) {
+TEST_F(Status, ReportsTheScore) {
   write("run/config.yaml", "experiment: a\n");
   write("run/evaluation.json", "{\"best\": {\"pixel_error\": {\"value\": 0.0775, \"threshold\": 0.3}}}\n");
   EXPECT_EQ(read_run_status(RunFolder(folder_.path() / "run")).stages[2].work, "pixel error 0.0775");
@@ -135,7 +135,7 @@ TEST_F(Status, TellsTheScore) {
   EXPECT_EQ(read_run_status(RunFolder(folder_.path() / "run")).stages[2].work, "scored");
 }
 
-TEST_F(Status, TellsWhatIsDamaged) {
+TEST_F(Status, ReportsDamagedFiles) {
   write("run/config.yaml", "experiment: a\n");
   write("run/training.json", "{");
   write("run/jobs/submission.json", "[]");
@@ -145,7 +145,7 @@ TEST_F(Status, TellsWhatIsDamaged) {
   EXPECT_NE(status.problems[1].find("training.json is damaged"), std::string::npos) << status.problems[1];
 }
 
-TEST_F(Status, OfNothing) {
+TEST_F(Status, ReportsAnEmptyFolder) {
   write("empty/x", "");
   EXPECT_NE(testing::message_of([&] {
               read_run_status(RunFolder(folder_.path() / "empty"));

@@ -24,7 +24,7 @@ TEST(SlurmClient, ReadsSacct) {
   ASSERT_TRUE(state);
   EXPECT_EQ(state->state, "CANCELLED");
   EXPECT_FALSE(state->active());
-  EXPECT_FALSE(parse_sacct_line("17.batch|COMPLETED|n1|00:01:00")) << "a step is no job";
+  EXPECT_FALSE(parse_sacct_line("17.batch|COMPLETED|n1|00:01:00")) << "a step is not a job";
 }
 
 TEST(SlurmClient, AChainWaitsForTheEndOfTheStageBefore) {
@@ -37,10 +37,10 @@ TEST(SlurmClient, AChainWaitsForTheEndOfTheStageBefore) {
   const auto command = sbatch_command(second);
   EXPECT_EQ(command[3], "--dependency=afterok:12");
   EXPECT_EQ(command[4], "--kill-on-invalid-dep=yes");
-  EXPECT_EQ(command[5], "run/jobs/train.sbatch") << "options of sbatch stand before the script";
+  EXPECT_EQ(command[5], "run/jobs/train.sbatch") << "options of sbatch precede the script";
 }
 
-TEST(SlurmClient, TakesFileNamesAsTheyAre) {
+TEST(SlurmClient, PassesFileNamesUnchanged) {
   EXPECT_EQ(without_patterns("runs/50%j/x"), "runs/50%%j/x");
 }
 

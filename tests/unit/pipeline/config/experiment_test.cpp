@@ -29,7 +29,7 @@ std::string text_of(const std::optional<Index3>& at) {
   return at ? to_string(*at) : "-";
 }
 
-/// What the verbs see of an experiment, beside its resolved text.
+/// What the verbs read from an experiment, in addition to its resolved text.
 std::string meaning_of(const ExperimentConfig& c) {
   std::vector<std::string> said{c.name, c.run_folder.string(), c.device, c.model.preset};
   const auto say = [&](const auto&... values) { (said.push_back(fmt::format("{}", values)), ...); };
@@ -77,7 +77,7 @@ std::string meaning_of(const ExperimentConfig& c) {
   return fmt::format("{}", fmt::join(said, "\n"));
 }
 
-/// The law: the resolved text reads back as the same experiment, and resolves to itself.
+/// The law: the resolved text parses to the same experiment and resolves to itself.
 void expect_stable(const std::string& text, const Overrides& overrides, const ConfigNeeds& needs) {
   const ExperimentConfig first = parse_experiment(text, "e.yaml", overrides, needs);
   const ExperimentConfig again = parse_experiment(first.resolved_yaml, "resolved.yaml", {}, needs);
@@ -85,7 +85,7 @@ void expect_stable(const std::string& text, const Overrides& overrides, const Co
   EXPECT_EQ(meaning_of(again), meaning_of(first)) << first.resolved_yaml;
 }
 
-TEST(ResolvedExperiment, OfEveryFileReadsBackTheSame) {
+TEST(ResolvedExperiment, RoundTripsEveryFile) {
   int files = 0;
   for (const auto& entry : fs::directory_iterator(fs::path(TESSERA_SOURCE) / "configs")) {
     if (entry.path().extension() != ".yaml") continue;
@@ -110,7 +110,7 @@ TEST(ResolvedExperiment, OfEveryFileReadsBackTheSame) {
   EXPECT_GE(files, 8);
 }
 
-TEST(ResolvedExperiment, WithListsAndDefaultsOfDefaultsReadsBackTheSame) {
+TEST(ResolvedExperiment, RoundTripsListsAndNestedDefaults) {
   const std::string text = R"(
 experiment: "yes"
 data:
@@ -132,7 +132,7 @@ slurm: {time: "04:00:00", memory: "010"}
                 {.training = true});
 }
 
-/// Text with every byte that a file's name may hold.
+/// Text with every byte that is legal in a file name.
 std::vector<std::string> odd_texts() {
   std::vector<std::string> texts{"",
                                  "~",
@@ -188,7 +188,7 @@ std::vector<std::string> odd_texts() {
   return texts;
 }
 
-TEST(ResolvedExperiment, KeepsOddTexts) {
+TEST(ResolvedExperiment, KeepsUnusualTexts) {
   for (const std::string& odd : odd_texts()) {
     SCOPED_TRACE(fmt::format("{} bytes: {}", odd.size(), to_yaml(odd)));
     const std::string dataset = fmt::format("f{}:/p{}", odd, odd);
@@ -202,12 +202,12 @@ TEST(ResolvedExperiment, KeepsOddTexts) {
   }
 }
 
-TEST(Experiment, AnEmptyNameOfADatasetIsNone) {
-  const std::string words = message_of([] {
+TEST(Experiment, RejectsAnEmptyDatasetName) {
+  const std::string message = message_of([] {
     parse_experiment("experiment: e\ninfer: {raw: \"\", output: o.h5:/p}\n", "e.yaml", {},
                      {.inference = true});
   });
-  EXPECT_NE(words.find("e.yaml:2:9: infer.raw: '' does not name a dataset"), std::string::npos) << words;
+  EXPECT_NE(message.find("e.yaml:2:9: infer.raw: '' does not name a dataset"), std::string::npos) << message;
 }
 
 }  // namespace

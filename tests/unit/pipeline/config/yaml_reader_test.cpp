@@ -14,7 +14,7 @@ namespace {
 using Overrides = std::vector<std::string>;
 using Reading = std::function<void(ConfigSection&)>;
 
-/// The words of the UsageError that parsing, reading and finishing end in; "" for none.
+/// The message of the UsageError from parsing, reading and finishing; "" without an error.
 std::string complaint(const std::string& text, const Reading& read, const Overrides& overrides = {}) {
   try {
     ConfigDocument document(text, "e.yaml", overrides);
@@ -70,7 +70,7 @@ TEST(YamlReader, ReadsEveryType) {
   EXPECT_NO_THROW(document.finish());
 }
 
-TEST(YamlReader, EmptyFileReadsAsFallbacks) {
+TEST(YamlReader, EmptyFileGivesDefaults) {
   EXPECT_EQ(complaint("", read_train), "");
   EXPECT_EQ(complaint("# nothing\n", read_train), "");
   EXPECT_EQ(complaint("train:\n", read_train), "");
@@ -86,7 +86,7 @@ TEST(YamlReader, MisspeltSection) {
             "e.yaml:1:1: trian: unknown key; did you mean 'train'?");
 }
 
-TEST(YamlReader, UnknownKeyWithoutAnyNearOne) {
+TEST(YamlReader, UnknownKeyWithoutASuggestion) {
   EXPECT_EQ(complaint("{train: {}, completely_else: 1}", read_train),
             "e.yaml:1:13: completely_else: unknown key");
 }
@@ -174,7 +174,7 @@ TEST(YamlReader, MissingKeyIsReportedAtItsSection) {
   EXPECT_EQ(complaint("\n", read), "e.yaml:1:1: data.raw: is missing, and it has no default");
 }
 
-TEST(YamlReader, ValueInPlaceOfASection) {
+TEST(YamlReader, ValueInsteadOfASection) {
   EXPECT_EQ(complaint("train: 5\n", read_train),
             "e.yaml:1:8: train: '5' where a section (key: value lines) is needed");
   EXPECT_EQ(complaint("- a\n", read_train),
@@ -183,7 +183,7 @@ TEST(YamlReader, ValueInPlaceOfASection) {
             "e.yaml:1:1: 'train:5' where a section (key: value lines) is needed");
 }
 
-TEST(YamlReader, RulesBetweenFieldsStandAtTheKey) {
+TEST(YamlReader, RulesBetweenFieldsAreReportedAtTheKey) {
   const Reading read = [](ConfigSection& root) {
     ConfigSection train = root.section("train");
     train.get<std::int64_t>("batch", 1);
@@ -196,7 +196,7 @@ TEST(YamlReader, RulesBetweenFieldsStandAtTheKey) {
             "e.yaml:3:3: train.batch: must be a multiple of 4");
 }
 
-TEST(YamlReader, AllProblemsComeTogetherInOrder) {
+TEST(YamlReader, ReportsAllProblemsInOrder) {
   EXPECT_EQ(complaint("zzz: 1\ntrain:\n  optimizer: sdg\n  iterations: x\n  iterations: 5\n", read_train,
                       {"train.rate=fast", "train.iterashuns=1"}),
             "e.yaml:1:1: zzz: unknown key\n"
@@ -215,7 +215,7 @@ TEST(YamlReader, SyntaxErrors) {
   EXPECT_EQ(complaint("a: 'x'y\n", read_nothing).substr(0, 27), "e.yaml:1:7: not valid YAML:");
 }
 
-TEST(YamlReader, RefusesWhatAConfigNeedsNot) {
+TEST(YamlReader, RejectsUnneededYamlFeatures) {
   EXPECT_EQ(complaint("a: &x 1\nb: *x\n", read_nothing),
             "e.yaml:1:4: anchors (&x) are not allowed; write the value out where it is used");
   EXPECT_EQ(complaint("a: !!int 1\n", read_nothing),
@@ -232,7 +232,7 @@ TEST(YamlReader, RefusesWhatAConfigNeedsNot) {
             "e.yaml:1:1: the key '5' is a number or a truth value, not a word");
 }
 
-TEST(YamlReader, RefusesBombs) {
+TEST(YamlReader, RejectsAliasBombs) {
   std::string aliases = "a: &a [x, x, x, x, x, x, x, x, x]\n";
   for (char c = 'b'; c <= 'k'; ++c) {
     aliases += std::string(1, c) + ": &" + c + " [";
@@ -294,7 +294,7 @@ TEST(YamlReader, ListsOfSections) {
             "e.yaml:4:5: data.volumes[1]: 'b' where a section (key: value lines) is needed");
 }
 
-TEST(YamlReader, OverridesReachIntoLists) {
+TEST(YamlReader, OverridesSetListElements) {
   const std::string text = "data:\n  volumes:\n  - raw: a\n  - {raw: b, region: {begin: 1}}\n";
   ConfigDocument document(
       text, "e.yaml",
@@ -361,7 +361,7 @@ TEST(YamlReader, OverridesAreStrict) {
             "--set train.rate=[1: not valid YAML: ");
 }
 
-/// Everything a config can hold, with values that are easily misread.
+/// All value types of a config, with values that are easily misread.
 std::string read_tricky(ConfigDocument& document) {
   ConfigSection root = document.root();
   root.get<std::string>("name", "yes");
@@ -405,7 +405,7 @@ TEST(YamlReader, ResolvedConfigParsesBackToTheSameValues) {
   EXPECT_EQ(read_tricky(third), resolved);
 }
 
-TEST(YamlReader, ResolvedConfigHoldsWhatWasGiven) {
+TEST(YamlReader, ResolvedConfigHoldsTheGivenValues) {
   ConfigDocument document("train: {rate: 0.5}", "e.yaml", {"train.iterations=7"});
   ConfigSection root = document.root();
   read_train(root);

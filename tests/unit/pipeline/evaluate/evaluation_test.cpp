@@ -49,7 +49,7 @@ class EvaluationTest : public ::testing::Test {
     const auto voxels = static_cast<std::size_t>(volume_of(kShape));
     for (std::size_t i = 0; i < voxels; ++i) {
       labels_.push_back(i % 8 > 1 && i / 32 % 8 > 1 ? 9 : 0);
-      // Section 4 is predicted worst, section 2 best.
+      // Section 4 has the worst prediction, section 2 the best.
       const std::size_t z = i / (24 * 32);
       const double noise = z == 4 ? 0.7 : z == 2 ? 0.1 : 0.55;
       const double right = labels_.back() != 0 ? 1 : 0;
@@ -104,7 +104,7 @@ TEST_F(EvaluationTest, CountsEveryPixelOfEverySectionOnce) {
   EXPECT_EQ(evaluation.from_worst().back(), 2);
 }
 
-TEST_F(EvaluationTest, ARangeIsAPartOfTheWhole) {
+TEST_F(EvaluationTest, ARangeIsASubsetOfTheVolume) {
   const Evaluation whole = evaluate();
   request_.sections = SectionRange{3, 6};
   const Evaluation part = evaluate();
@@ -166,7 +166,7 @@ TEST_F(EvaluationTest, SwappedVolumes) {
   EXPECT_NE(complaint().find("hold floating point, not integers"), std::string::npos);
 }
 
-TEST_F(EvaluationTest, NanAndScoresAreNamedWithTheirPlace) {
+TEST_F(EvaluationTest, NonFiniteValuesAreReportedWithTheirPosition) {
   probability_[5 * 24 * 32 + 3 * 32 + 17] = std::numeric_limits<float>::quiet_NaN();
   request_.prediction = write_volume(folder_ / "nan.h5", kShape, probability_, {4, 24, 32});
   EXPECT_EQ(complaint(), request_.prediction.text() +
@@ -227,7 +227,8 @@ TEST_F(EvaluationTest, JsonHasEveryScoreOfAProbability) {
                           "seg", "object_f1"}) {
     EXPECT_TRUE(json["volume"][5].contains(key)) << key;
   }
-  EXPECT_FALSE(json["volume"][10].contains("warping_error")) << "the challenge knows no last threshold";
+  EXPECT_FALSE(json["volume"][10].contains("warping_error"))
+      << "the challenge does not use the last threshold";
   EXPECT_EQ(json["volume"][5]["object_f1"].size(), 10U);
   EXPECT_EQ(json["best"]["warping_split_merge"]["value"].get<double>(),
             evaluation.volume[evaluation.best.warping_split_merge].pooled.warping_split_merge);
@@ -247,7 +248,7 @@ TEST_F(EvaluationTest, JsonHasEveryScoreOfAProbability) {
   EXPECT_GT(json["run"]["peak_memory_bytes_per_rank"], 1 << 20);
 }
 
-TEST_F(EvaluationTest, OnlyTheScoresAskedFor) {
+TEST_F(EvaluationTest, ComputesOnlyTheRequestedScores) {
   request_.scores = evaluation_scores({"pixel", "warping"});
   const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluate()));
   EXPECT_TRUE(json["volume"][0].contains("warping_error"));
@@ -292,7 +293,7 @@ TEST_F(EvaluationTest, DegenerateVolumesHaveDefinedScores) {
 class LabelEvaluationTest : public EvaluationTest {
  protected:
   LabelEvaluationTest() {
-    // Boxes of 8 x 8 as ids; the prediction runs two of them together in section 3 and leaves the rest.
+    // Boxes of 8 x 8 as ids. The prediction merges two of them in section 3 and keeps the others.
     std::vector<std::uint64_t> ids, predicted;
     for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
       const std::int64_t z = i / (24 * 32), y = i / 32 % 24, x = i % 32;
@@ -315,7 +316,7 @@ TEST_F(LabelEvaluationTest, IdsInTheVolumeAndInEachSection) {
   EXPECT_EQ(evaluation.pooled.objects.truth, 7 * 12);
   EXPECT_EQ(evaluation.pooled.objects.predicted, 7 * 12 - 1);
   EXPECT_EQ(scores_of(evaluation.section[0]).voi, 0);
-  // Two of twelve objects, equally large, have become one.
+  // Two of twelve equally large objects are merged.
   EXPECT_NEAR(scores_of(evaluation.section[3]).voi_merge, 2.0 / 12, 1e-12);
   EXPECT_EQ(scores_of(evaluation.section[3]).voi_split, 0);
   EXPECT_NEAR(scores_of(evaluation.section[3]).objects.seg, 11.0 / 12, 1e-12)
@@ -349,7 +350,7 @@ TEST_F(LabelEvaluationTest, ClassesAndTheirConfusion) {
   EXPECT_NE(evaluation_text(evaluation).find("mean IoU"), std::string::npos);
 }
 
-TEST_F(LabelEvaluationTest, WhatDoesNotGoTogetherIsSaid) {
+TEST_F(LabelEvaluationTest, ReportsIncompatibleOptions) {
   const auto complaint_of = [&](EvaluationKind kind) -> std::string {
     try {
       if (kind == EvaluationKind::classes)
@@ -376,7 +377,7 @@ TEST_F(LabelEvaluationTest, WhatDoesNotGoTogetherIsSaid) {
             std::string::npos);
 }
 
-TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
+TEST_F(LabelEvaluationTest, TheVerbDetectsTheKind) {
   const auto said = [&](std::vector<std::string> more) {
     Arguments arguments{"--prediction", request_.prediction.text(), "--labels", request_.labels.text()};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -398,7 +399,7 @@ TEST_F(LabelEvaluationTest, TheVerbKnowsTheKind) {
   ::testing::internal::GetCapturedStdout();
 }
 
-TEST_F(EvaluationTest, TheVerbTakesItsOptions) {
+TEST_F(EvaluationTest, TheVerbAcceptsItsOptions) {
   const Arguments arguments{"--prediction", request_.prediction.text(),
                             "--labels",     request_.labels.text(),
                             "--sections",   "2:5",

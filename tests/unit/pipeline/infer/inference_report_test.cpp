@@ -20,21 +20,21 @@ WorkerAccount worker(int rank, const std::string& device, const std::string& eng
   return account;
 }
 
-TEST(InferenceReport, SaysWhichWorkersComputedOtherwise) {
+TEST(InferenceReport, ListsWorkersWithAnotherEngine) {
   InferenceReport report;
   const std::string engine = "LibTorch, bfloat16, custom CUDA kernels, translation-invariant",
                     other = "LibTorch, bfloat16";
   report.run.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:1, NVIDIA H200", engine)};
-  EXPECT_EQ(report.ways_text(), "") << "a device's number on its node is no way";
+  EXPECT_EQ(report.ways_text(), "") << "the device's number on its node does not matter";
   EXPECT_EQ(report.text().find("different ways"), std::string::npos);
   EXPECT_EQ(report.json()["workers"][1]["engine"], engine);
 
   report.run.workers.push_back(worker(3, "cuda:0, NVIDIA H200", other));
   report.run.workers.push_back(worker(4, "cuda:0, NVIDIA H200", "kernels not chosen yet", 0));
-  const std::string words = report.text();
-  EXPECT_NE(words.find("  2 workers: NVIDIA H200, " + engine + "\n"), std::string::npos) << words;
-  EXPECT_NE(words.find("  1 worker: NVIDIA H200, " + other + "\n"), std::string::npos) << words;
-  EXPECT_EQ(words.find("not chosen"), std::string::npos) << "it has no voxels";
+  const std::string text = report.text();
+  EXPECT_NE(text.find("  2 workers: NVIDIA H200, " + engine + "\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("  1 worker: NVIDIA H200, " + other + "\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("not chosen"), std::string::npos) << "a worker without voxels is not listed";
 
   report.run.workers = {worker(1, "cuda:0, NVIDIA H200", engine), worker(2, "cuda:0, NVIDIA A100", engine)};
   EXPECT_NE(report.ways_text().find("NVIDIA A100"), std::string::npos);
@@ -43,16 +43,16 @@ TEST(InferenceReport, SaysWhichWorkersComputedOtherwise) {
   EXPECT_EQ(report.ways_text(), "");
 }
 
-TEST(InferenceReport, ColumnsAreAsWideAsTheirDevices) {
+TEST(InferenceReport, ColumnsFitTheDeviceNames) {
   InferenceReport report;
   report.run.workers = {worker(1, "cuda:0, NVIDIA H100 80GB HBM3", "e"), worker(2, "cpu, 1 thread", "e")};
-  const std::string words = report.text();
+  const std::string text = report.text();
   const auto line = [&](const std::string& with) {
-    const std::size_t at = words.find(with), begin = words.rfind('\n', at) + 1;
-    return words.substr(begin, words.find('\n', at) - begin);
+    const std::size_t at = text.find(with), begin = text.rfind('\n', at) + 1;
+    return text.substr(begin, text.find('\n', at) - begin);
   };
-  EXPECT_EQ(line("HBM3").size(), line("1 thread").size()) << words;
-  EXPECT_EQ(line("Mvoxels    per s").size(), line("HBM3").size()) << words;
+  EXPECT_EQ(line("HBM3").size(), line("1 thread").size()) << text;
+  EXPECT_EQ(line("Mvoxels    per s").size(), line("HBM3").size()) << text;
 }
 
 }  // namespace

@@ -20,13 +20,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::message_of;
 
-/// The raw volumes lie in a folder, and what experiments say is relative to it.
+/// The raw volumes are in a folder. Paths in the experiments are relative to it.
 class InferenceVolumes : public ::testing::Test {
  protected:
   InferenceVolumes() : before_(fs::current_path()) { fs::current_path(folder_.path()); }
   ~InferenceVolumes() override { fs::current_path(before_); }
 
-  /// Volumes are found by their files' names, unseen.
+  /// Volumes are found by file name only; the files are not opened.
   static void make(const std::string& file) {
     if (fs::path(file).has_parent_path()) fs::create_directories(fs::path(file).parent_path());
     std::ofstream(file) << "raw";
@@ -48,14 +48,14 @@ class InferenceVolumes : public ::testing::Test {
   fs::path before_;
 };
 
-TEST_F(InferenceVolumes, WithoutWildcardsThereIsOneAndNothingIsOverridden) {
+TEST_F(InferenceVolumes, OneVolumeWithoutWildcardsHasNoOverrides) {
   const auto volumes = inference_volumes(experiment("nowhere.h5:/raw", "out[1].h5:/p"));
   ASSERT_EQ(volumes.size(), 1U);
   EXPECT_EQ(volumes[0].name, "e");
   EXPECT_THAT(volumes[0].overrides, IsEmpty());
 }
 
-TEST_F(InferenceVolumes, EachMatchBecomesAnExperimentOfItsOwn) {
+TEST_F(InferenceVolumes, EachMatchBecomesAnExperiment) {
   for (const char* file : {"s/b.h5", "s/a.h5", "s/10.h5"})
     make(file);
   const ExperimentConfig whole = experiment("s/*.h5:/v/raw", "p/*.h5:/v/p",
@@ -74,10 +74,11 @@ TEST_F(InferenceVolumes, EachMatchBecomesAnExperimentOfItsOwn) {
   EXPECT_EQ(a.infer.checkpoint, "runs/e/checkpoints/best.h5");
   EXPECT_EQ(a.infer.output_class, 0);
   EXPECT_EQ(a.name, "e");
-  EXPECT_THAT(inference_volumes(a)[0].overrides, IsEmpty()) << "its own experiment has one volume";
+  EXPECT_THAT(inference_volumes(a)[0].overrides, IsEmpty())
+      << "the experiment of one volume has no overrides";
 }
 
-TEST_F(InferenceVolumes, FilesOfAllAreNotFilledIn) {
+TEST_F(InferenceVolumes, SharedFilesAreNotFilledIn) {
   make("s/a.h5");
   const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p",
                                             "  checkpoint: latest\n  skip: {mask: \"mask.h5:/m\"}\n"
@@ -90,7 +91,7 @@ TEST_F(InferenceVolumes, FilesOfAllAreNotFilledIn) {
   EXPECT_EQ(a.infer.checkpoint, "runs/e/checkpoints");
 }
 
-TEST_F(InferenceVolumes, NamesAreSafeAndTheirOwn) {
+TEST_F(InferenceVolumes, NamesAreSafeAndUnique) {
   for (const char* file : {"s/a b.h5", "s/a_b.h5", "s/a:b.h5", "s/-x.h5", "s/\xc3\xbc.h5"})
     make(file);
   make("s/" + std::string(240, 'n') + ".h5");
@@ -99,12 +100,12 @@ TEST_F(InferenceVolumes, NamesAreSafeAndTheirOwn) {
   make("t/.h5");
   EXPECT_THAT(message_of([] { inference_volumes(experiment("t/*h5:/raw", "p/*h5:/p")); }),
               HasSubstr("no file matches"))
-      << "hidden files are none";
+      << "hidden files do not match";
   make("t/xh5");
   EXPECT_THAT(names(inference_volumes(experiment("t/x*h5:/raw", "p/*h5:/p"))), ElementsAre("volume"));
 }
 
-TEST_F(InferenceVolumes, OddNamesSurvive) {
+TEST_F(InferenceVolumes, KeepsUnusualNames) {
   const std::vector<std::string> odd{"a'b", "a\"b", "a: b", "#a",   "a #b", "{a", "[a",  "a\\b", "*",
                                      " a ", "a\nb", "12",   "\xff", "null", "~",  "a=b", "%",    "?"};
   for (const std::string& one : odd)
@@ -123,7 +124,7 @@ TEST_F(InferenceVolumes, OddNamesSurvive) {
     EXPECT_TRUE(outputs.contains("p/x" + one)) << one;
 }
 
-TEST_F(InferenceVolumes, AFileThatIsReallyCalledSoIsOne) {
+TEST_F(InferenceVolumes, AnExistingFileTakesPrecedenceOverAWildcard) {
   make("s[1].h5");
   make("s1.h5");
   const auto volumes = inference_volumes(experiment("s[1].h5:/raw", "out.h5:/p"));
@@ -131,33 +132,34 @@ TEST_F(InferenceVolumes, AFileThatIsReallyCalledSoIsOne) {
   EXPECT_THAT(volumes[0].overrides, IsEmpty());
 }
 
-TEST_F(InferenceVolumes, ResultsBesideTheRawVolumesAreNoRawVolumes) {
+TEST_F(InferenceVolumes, ResultsBesideTheRawVolumesAreIgnored) {
   for (const char* file : {"a.h5", "b.h5", "pred_a.h5", "pred_pred_a.h5"})
     make(file);
   EXPECT_THAT(names(inference_volumes(experiment("*.h5:/raw", "pred_*.h5:/p"))), ElementsAre("a", "b"));
   EXPECT_THAT(names(inference_volumes(experiment("*.h5:/raw", "./pred_*.h5:/p"))), ElementsAre("a", "b"));
 }
 
-TEST_F(InferenceVolumes, WhatDoesNotGoTogetherIsRefused) {
+TEST_F(InferenceVolumes, RejectsIncompatibleWildcards) {
   for (const char* file : {"a1.h5", "a2.h5", "b1.h5"})
     make(file);
-  const auto refusal = [](const std::string& raw, const std::string& output, const std::string& rest = "") {
+  const auto error_of = [](const std::string& raw, const std::string& output, const std::string& rest = "") {
     return message_of([&] { inference_volumes(experiment(raw, output, rest)); });
   };
-  EXPECT_THAT(refusal("q*.h5:/raw", "p*.h5:/p"), AllOf(HasSubstr("infer.raw: no file matches q*.h5")));
-  EXPECT_THAT(refusal("a?.h5:/raw", "p.h5:/p"), HasSubstr("infer.output: has 0 wildcards, infer.raw has 1"));
-  EXPECT_THAT(refusal("a1.h5:/raw", "p*.h5:/p"), HasSubstr("infer.output: has 1 wildcards, infer.raw has 0"));
-  EXPECT_THAT(refusal("a?.h5:/raw", "p?.h5:/p", "  skip: {mask: \"m?_?.h5:/m\"}\n"),
+  EXPECT_THAT(error_of("q*.h5:/raw", "p*.h5:/p"), AllOf(HasSubstr("infer.raw: no file matches q*.h5")));
+  EXPECT_THAT(error_of("a?.h5:/raw", "p.h5:/p"), HasSubstr("infer.output: has 0 wildcards, infer.raw has 1"));
+  EXPECT_THAT(error_of("a1.h5:/raw", "p*.h5:/p"),
+              HasSubstr("infer.output: has 1 wildcards, infer.raw has 0"));
+  EXPECT_THAT(error_of("a?.h5:/raw", "p?.h5:/p", "  skip: {mask: \"m?_?.h5:/m\"}\n"),
               HasSubstr("infer.skip.mask: has 2 wildcards"));
-  EXPECT_THAT(refusal("a?.h5:/raw", "p?.h5:/p", "evaluate: {labels: \"l?_?.h5:/m\"}\n"),
+  EXPECT_THAT(error_of("a?.h5:/raw", "p?.h5:/p", "evaluate: {labels: \"l?_?.h5:/m\"}\n"),
               HasSubstr("evaluate.labels: has 2 wildcards"));
   EXPECT_THAT(
-      refusal("a?.h5:/raw", "p.h5:/p?"),
+      error_of("a?.h5:/raw", "p.h5:/p?"),
       AllOf(HasSubstr("infer.output: the results of a1.h5:/raw and a2.h5:/raw would both be in p.h5")));
-  EXPECT_EQ(refusal("??.h5:/raw", "p/??.h5:/p"), "no error");
+  EXPECT_EQ(error_of("??.h5:/raw", "p/??.h5:/p"), "no error");
 }
 
-TEST_F(InferenceVolumes, EveryRankLearnsTheSame) {
+TEST_F(InferenceVolumes, EveryRankGetsTheSameVolumes) {
   for (const char* file : {"s/b.h5", "s/a.h5"})
     make(file);
   const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p");

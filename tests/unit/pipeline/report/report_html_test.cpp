@@ -17,7 +17,7 @@ TEST(Html, TextCannotBecomeMarkup) {
   EXPECT_EQ(path_text("a/<b>/c:/d").str(), "<span class=\"mono\">a/<wbr>&lt;b&gt;/<wbr>c:<wbr>/d</span>");
 }
 
-TEST(Html, WhatIsNoUtf8IsReplaced) {
+TEST(Html, ReplacesInvalidUtf8) {
   EXPECT_EQ(escape_html("caf\u00e9 \u03bc\u00b2 \U0001F9E0"), "caf\u00e9 \u03bc\u00b2 \U0001F9E0");
   EXPECT_EQ(escape_html("a\xFFz"), "a\uFFFDz");
   EXPECT_EQ(escape_html("\xC3"), "\uFFFD") << "cut short";
@@ -28,7 +28,7 @@ TEST(Html, WhatIsNoUtf8IsReplaced) {
   EXPECT_EQ(escape_html("a\n\tb"), "a\n\tb");
 }
 
-TEST(Html, ElementsWithoutContentHaveNoEnd) {
+TEST(Html, VoidElementsHaveNoEndTag) {
   EXPECT_EQ(element("img", {{"alt", "x"}}).str(), "<img alt=\"x\">");
   EXPECT_EQ(tag("td", "", {}).str(), "<td></td>");
 }
@@ -58,7 +58,7 @@ TEST(Html, Numbers) {
   EXPECT_EQ(with_commas(std::numeric_limits<double>::infinity()), "\u2013");
 }
 
-TEST(Html, TablesSortByTheNumbersThemselves) {
+TEST(Html, TablesSortByNumericValue) {
   HtmlTable table({{"name", false}, {"value"}}, true);
   table.add({Cell::plain("a<b"), Cell::number(0.123456789, 2)}, "marked");
   table.add({Cell::plain("c"), Cell::number(std::numeric_limits<double>::quiet_NaN(), 2)});
@@ -70,7 +70,7 @@ TEST(Html, TablesSortByTheNumbersThemselves) {
   EXPECT_NE(html.find("data-v=\"\">\u2013</td>"), std::string::npos);
 }
 
-TEST(Html, APageForbidsEveryRequestAndForeignScript) {
+TEST(Html, APageForbidsRequestsAndForeignScripts) {
   const std::string page =
       html_page("<title>", tag("p", "", text("head")), {{"one", "First & last", note("body")}});
   EXPECT_NE(page.find("default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;; "
@@ -84,7 +84,7 @@ TEST(Html, APageForbidsEveryRequestAndForeignScript) {
   EXPECT_EQ(page.find("https:"), std::string::npos);
 }
 
-TEST(ScoreName, SetsHighAndLow) {
+TEST(ScoreName, FormatsSuperscriptsAndSubscripts) {
   EXPECT_EQ(score_name("V^Rand_thin, x").str(),
             "V<span class=\"pair\"><sup>Rand</sup><sub>thin</sub></span>, x");
   EXPECT_EQ(score_name("Pixel error").str(), "Pixel error");

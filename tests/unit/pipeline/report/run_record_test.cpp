@@ -40,12 +40,12 @@ TEST(MetricsTable, ReadsColumnsAndEmptyFields) {
   EXPECT_EQ(metric_curve(table, "validation_pixel_error", "", 1, PlotSeries::Style::line).points.size(), 1U);
 }
 
-TEST(MetricsTable, DamagedRowsAreCountedAndLeftOut) {
+TEST(MetricsTable, DamagedRowsAreCountedAndSkipped) {
   const std::string head = kHeader;
   EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,\n2,1,1.5,0.").rows.size(), 1U)
-      << "cut short by a kill";
+      << "truncated by a kill";
   EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,\n2,1,1.5,0.").unreadable, 1);
-  EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,").unreadable, 1) << "without its end";
+  EXPECT_EQ(read_metrics(head + "1,0.5,2.5,0.4,0.01,1.5,,").unreadable, 1) << "without a line end";
   EXPECT_EQ(read_metrics(head + "1,x,2.5,0.4,0.01,1.5,,\n").unreadable, 1);
   EXPECT_EQ(read_metrics(head + "1,2,3\n1,2,3,4,5,6,7,8,9\n").unreadable, 2);
   EXPECT_EQ(read_metrics(head + "1,0.5,2.5 ,0.4,0.01,1.5,,\n").unreadable, 1);
@@ -55,7 +55,7 @@ TEST(MetricsTable, DamagedRowsAreCountedAndLeftOut) {
   EXPECT_EQ(read_metrics(std::string("\0\xFF,\n1,2,3\n", 9)).rows.size(), 0U);
 }
 
-TEST(JsonReading, NothingIsTakenForGranted) {
+TEST(JsonReading, ToleratesMissingAndMistypedFields) {
   const Json json = Json::parse(R"({"a": {"b": 2, "s": "x", "l": [1]}, "n": null})");
   EXPECT_EQ(number_at(json, {"a", "b"}), 2);
   EXPECT_EQ(text_at(json, {"a", "s"}), "x");
@@ -129,8 +129,8 @@ TEST_F(RunRecordTest, ReadsConfigsOfBothVerbs) {
   write("inference.yaml", "experiment: one\ntrain:\n  iterations: 999\ninfer:\n  tile: 572\n  more: x\n");
   const RunRecord record = read();
   EXPECT_EQ(record.name, "one");
-  EXPECT_EQ(record.config("train.iterations"), "20") << "the training knows its own keys";
-  EXPECT_EQ(record.config("infer.tile"), "572") << "the last inference knows its own";
+  EXPECT_EQ(record.config("train.iterations"), "20") << "keys of training are from the training's config";
+  EXPECT_EQ(record.config("infer.tile"), "572") << "keys of inference are from the last inference's config";
   EXPECT_EQ(record.config("data.train_sections"), "[0, 16]");
   EXPECT_EQ(record.config("no.such"), "");
   EXPECT_EQ(record.all_config().size(), 5U);
@@ -144,7 +144,7 @@ TEST_F(RunRecordTest, ReadsConfigsOfBothVerbs) {
   EXPECT_TRUE(config_differences(record, record).empty());
 }
 
-TEST_F(RunRecordTest, DamagedFilesAreSaidAndTheRestIsShown) {
+TEST_F(RunRecordTest, DamagedFilesAreReportedAndTheRestIsShown) {
   write("metrics.csv", std::string(kHeader) + "1,0.5,2.5,0.4,0.01,1.5,,\nx\ny\n");
   write("evaluation.json", "{\"kind\": \"probab");
   write("inference.json", "[]");
@@ -159,7 +159,7 @@ TEST_F(RunRecordTest, DamagedFilesAreSaidAndTheRestIsShown) {
   EXPECT_NE(page.find("This run has not been scored"), std::string::npos);
 }
 
-TEST_F(RunRecordTest, JsonOfOtherTypesBreaksNothing) {
+TEST_F(RunRecordTest, ToleratesJsonOfOtherTypes) {
   for (const char* evaluation :
        {"{}", "{\"kind\": 3}",
         R"({"kind": "probability", "sections": [1, null, {"section": "x"}], "volume": {"a": 1},
@@ -175,7 +175,7 @@ TEST_F(RunRecordTest, JsonOfOtherTypesBreaksNothing) {
   }
 }
 
-TEST_F(RunRecordTest, OnlyWholePicturesOfThisEvaluation) {
+TEST_F(RunRecordTest, UsesOnlyCompletePicturesOfThisEvaluation) {
   write("evaluation.json", kEvaluation);
   const std::vector<std::uint8_t> pixels(6 * 4 * 3, 100);
   for (const char* name : {"section_0003_first.png", "section_0004_worst.png", "section_0005_best.png",
@@ -199,7 +199,7 @@ TEST_F(RunRecordTest, OnlyWholePicturesOfThisEvaluation) {
   EXPECT_NE(record.problems[0].find("no whole PNG"), std::string::npos);
 }
 
-TEST_F(RunRecordTest, HostileNamesStayText) {
+TEST_F(RunRecordTest, EscapesHostileNames) {
   const std::string hostile = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\\\"'&";
   write("config.yaml", "experiment: \"" + hostile + "\"\ndata:\n  raw: \"" + hostile + "\"\n");
   write("version.txt", "<svg onload=alert(1)>");
@@ -224,7 +224,7 @@ TEST_F(RunRecordTest, HostileNamesStayText) {
     EXPECT_EQ(page.find("<script>alert"), std::string::npos);
     EXPECT_EQ(page.find("<img src=x"), std::string::npos);
     EXPECT_EQ(page.find("<svg onload"), std::string::npos);
-    EXPECT_NE(page.find("&lt;script&gt;alert(1)"), std::string::npos) << "it is shown as it is";
+    EXPECT_NE(page.find("&lt;script&gt;alert(1)"), std::string::npos) << "it is shown unchanged";
   }
 }
 

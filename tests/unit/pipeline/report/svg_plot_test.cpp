@@ -19,7 +19,7 @@ std::size_t count(const std::string& text, const std::string& part) {
   return found;
 }
 
-/// The numbers of the first path with this class.
+/// The coordinates of the first path with this class.
 std::vector<double> path_numbers(const std::string& svg, const std::string& css_class) {
   std::smatch found;
   if (!std::regex_search(svg, found, std::regex("<path d=\"([^\"]*)\" class=\"" + css_class + "\"")))
@@ -58,7 +58,7 @@ TEST(NiceTicks, AreRoundAndEncloseTheValues) {
   }
 }
 
-TEST(NiceTicks, ARangeOfNothing) {
+TEST(NiceTicks, AnEmptyRange) {
   for (const double value : {0.0, 1.0, -7.5, 1e12, 1e-200}) {
     const std::vector<double> ticks = nice_ticks(value, value, 5);
     ASSERT_GE(ticks.size(), 2U) << value;
@@ -73,7 +73,7 @@ TEST(NiceTicks, ARangeOfNothing) {
   }
 }
 
-TEST(LogarithmicTicks, PowersAndWhatIsBetweenThem) {
+TEST(LogarithmicTicks, PowersAndValuesBetweenThem) {
   EXPECT_EQ(logarithmic_ticks(0.002, 400).size(), 7U);
   EXPECT_EQ(logarithmic_ticks(1, 10), (std::vector<double>{1, 2, 5, 10}));
   EXPECT_EQ(logarithmic_ticks(3, 4), (std::vector<double>{2, 5}));
@@ -108,24 +108,24 @@ TEST(SvgPlot, ScalesValuesToPixels) {
   plot.y.logarithmic = true;
   const std::vector<double> q = path_numbers(svg_of(plot).str(), "line");
   ASSERT_EQ(q.size(), 6U);
-  EXPECT_NEAR(q[3], (q[1] + q[5]) / 2, 0.11) << "decades are equally far apart";
+  EXPECT_NEAR(q[3], (q[1] + q[5]) / 2, 0.11) << "decades are equally spaced";
 }
 
-TEST(SvgPlot, WhatIsNoNumberLeavesAGap) {
+TEST(SvgPlot, NonFiniteValuesLeaveAGap) {
   const std::string svg =
       svg_of(plot_of({{0, 1}, {1, 2}, {2, kNan}, {3, 1}, {4, 2}, {5, kInf}, {6, 3}})).str();
   std::smatch found;
   ASSERT_TRUE(std::regex_search(svg, found, std::regex("<path d=\"([^\"]*)\" class=\"line\"")));
   EXPECT_EQ(count(found[1], "M"), 3U);
-  EXPECT_EQ(count(svg, "<circle"), 1U) << "a point alone is a dot";
+  EXPECT_EQ(count(svg, "<circle"), 1U) << "an isolated point is a dot";
   EXPECT_EQ(svg.find("nan"), std::string::npos);
   EXPECT_EQ(svg.find("inf"), std::string::npos);
   Plot logarithmic = plot_of({{0, 1}, {1, 0}, {2, 10}});
   logarithmic.y.logarithmic = true;
-  EXPECT_EQ(count(svg_of(logarithmic).str(), "<circle"), 2U) << "zero has no place on a logarithmic axis";
+  EXPECT_EQ(count(svg_of(logarithmic).str(), "<circle"), 2U) << "zero cannot be shown on a logarithmic axis";
 }
 
-TEST(SvgPlot, OnePointAndNone) {
+TEST(SvgPlot, OnePointAndNoPoint) {
   const std::string one = svg_of(plot_of({{3, 7}})).str();
   EXPECT_EQ(count(one, "<circle"), 1U);
   EXPECT_EQ(one.find("nan"), std::string::npos);
@@ -137,7 +137,7 @@ TEST(SvgPlot, OnePointAndNone) {
   }
 }
 
-TEST(SvgPlot, NamesStandApartAtTheEnds) {
+TEST(SvgPlot, NamesAtTheEndsDoNotOverlap) {
   Plot plot = plot_of({{0, 0}, {1, 1}});
   plot.series.clear();
   for (int i = 1; i <= 6; ++i)
@@ -181,7 +181,7 @@ TEST(SvgBars, WidthsAddUp) {
   const std::regex rect("width=\"([0-9.]+)\" height=\"18\"");
   for (std::sregex_iterator i(svg.begin(), svg.end(), rect), end; i != end; ++i)
     widths.push_back(std::stod((*i)[1]));
-  ASSERT_EQ(widths.size(), 3U) << "what is no number has no bar";
+  ASSERT_EQ(widths.size(), 3U) << "a non-finite value has no bar";
   EXPECT_NEAR(widths[1], 3 * widths[0], 0.1);
   EXPECT_NEAR(widths[2], 2 * widths[0], 0.1);
   bars.bars.clear();

@@ -33,13 +33,13 @@ TEST(Overlay, EveryOutcomeHasItsColour) {
   const std::vector<std::uint8_t> grey(4, 100), truth{1, 1, 0, 0};
   const std::vector<double> probability{0.9, 0.5, 0.9, 0.1};
   const RgbImage image = error_overlay(grey, truth, probability, 0.5, 1, 4);
-  EXPECT_EQ(pixel(image, 0, 0), (std::vector<int>{100, 100, 100}));  // right interior: untouched
+  EXPECT_EQ(pixel(image, 0, 0), (std::vector<int>{100, 100, 100}));  // correct interior: unchanged
   EXPECT_EQ(pixel(image, 0, 1), (std::vector<int>{90, 160, 200}));   // missed interior: sky blue
   EXPECT_EQ(pixel(image, 0, 2), (std::vector<int>{185, 96, 25}));    // missed membrane: vermilion
-  EXPECT_EQ(pixel(image, 0, 3), (std::vector<int>{163, 158, 85}));   // right membrane: yellow
+  EXPECT_EQ(pixel(image, 0, 3), (std::vector<int>{163, 158, 85}));   // correct membrane: yellow
 }
 
-TEST(Overlay, PanelsStandSideBySide) {
+TEST(Overlay, PanelsAreSideBySide) {
   const std::vector<float> raw{0, 1, 0, 1};
   const RgbImage picture = side_by_side(
       section_panels(raw, std::vector<std::uint8_t>{1, 0, 1, 0}, std::vector<double>{1, 1, 0, 0}, 0.5, 2, 2));
@@ -49,7 +49,7 @@ TEST(Overlay, PanelsStandSideBySide) {
   EXPECT_EQ(pixel(picture, 0, 4), (std::vector<int>{255, 255, 255})) << "the gap";
   EXPECT_EQ(pixel(picture, 0, 8), (std::vector<int>{255, 255, 255})) << "the label's interior";
   EXPECT_EQ(pixel(picture, 1, 9), (std::vector<int>{0, 0, 0})) << "the label's membrane";
-  EXPECT_EQ(pixel(picture, 0, 16), (std::vector<int>{0, 0, 0})) << "right interior over black";
+  EXPECT_EQ(pixel(picture, 0, 16), (std::vector<int>{0, 0, 0})) << "correct interior over black";
 }
 
 TEST(Overlay, LargeSectionsAreScaledDown) {

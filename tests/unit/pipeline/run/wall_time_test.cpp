@@ -12,7 +12,7 @@
 namespace tessera {
 namespace {
 
-/// TESSERA_DEADLINE as long as it lives.
+/// Sets TESSERA_DEADLINE during its lifetime.
 class Deadline {
  public:
   explicit Deadline(const std::string& text) { setenv("TESSERA_DEADLINE", text.c_str(), 1); }
@@ -21,13 +21,13 @@ class Deadline {
   ~Deadline() { unsetenv("TESSERA_DEADLINE"); }
 };
 
-TEST(WallTime, WithoutADeadlineThereIsNoEnd) {
+TEST(WallTime, HasNoLimitWithoutADeadline) {
   EXPECT_TRUE(WallTime().allows(1e12));
   const Deadline empty("");
   EXPECT_TRUE(WallTime().allows(1e12));
 }
 
-TEST(WallTime, AllowsWhatEndsInTimeWithHalfAsMuchAgain) {
+TEST(WallTime, AllowsWorkThatFitsWithAHalfMargin) {
   EXPECT_TRUE(WallTime(100).allows(60));
   EXPECT_FALSE(WallTime(100).allows(70));
   EXPECT_FALSE(WallTime(-1).allows(0));
@@ -36,7 +36,7 @@ TEST(WallTime, AllowsWhatEndsInTimeWithHalfAsMuchAgain) {
   EXPECT_FALSE(WallTime().allows(70));
 }
 
-TEST(WallTime, RefusesWhatIsNoTime) {
+TEST(WallTime, RejectsInvalidTimes) {
   const Deadline text("tomorrow");
   EXPECT_NE(
       testing::message_of([] { WallTime(); }).find("TESSERA_DEADLINE is 'tomorrow': seconds since 1970"),

@@ -28,7 +28,8 @@ TEST(BestValidation, TheMetricDecides) {
   EXPECT_EQ(iou.score(), 0.6);
   EXPECT_EQ(rand.score(), 0.5);
   for (BestValidation* one : {&error, &iou, &rand})
-    EXPECT_FALSE(one->hear(scores(*error.score(), *iou.score(), *rand.score()))) << "as good is not better";
+    EXPECT_FALSE(one->hear(scores(*error.score(), *iou.score(), *rand.score())))
+        << "an equal score is not better";
 }
 
 TEST(BestValidation, CountsValidationsWithoutANewBest) {
@@ -59,7 +60,7 @@ TEST(BestValidation, ResumesFromACheckpoint) {
   BestValidation same(ValidationMetric::iou, checkpoint), other(ValidationMetric::rand, checkpoint);
   EXPECT_EQ(same.score(), 0.5);
   EXPECT_EQ(same.without_best(), 2);
-  EXPECT_EQ(other.score(), std::nullopt) << "another metric's best is none";
+  EXPECT_EQ(other.score(), std::nullopt) << "the best score of another metric is not used";
   EXPECT_EQ(other.without_best(), 0);
   EXPECT_TRUE(other.hear(scores(0.5, 0.4, 0.1)));
 

@@ -137,13 +137,13 @@ TEST(BlockWorker, ReportsWhatFailsInEachStageAndContinues) {
   task.fails_to_write = {11};
   run_block_worker(task, blocks);
   EXPECT_EQ(ids_of(blocks.reports), first(20));
-  std::map<std::int64_t, std::string> words;
+  std::map<std::int64_t, std::string> messages;
   for (const BlockFailure& failure : blocks.failures) {
     EXPECT_FALSE(failure.whole_job);
-    words[failure.id] = failure.words;
+    messages[failure.id] = failure.message;
   }
-  EXPECT_EQ(words, (std::map<std::int64_t, std::string>{
-                       {2, "cannot read it"}, {5, "cannot compute it"}, {11, "cannot write it"}}));
+  EXPECT_EQ(messages, (std::map<std::int64_t, std::string>{
+                          {2, "cannot read it"}, {5, "cannot compute it"}, {11, "cannot write it"}}));
 }
 
 TEST(BlockWorker, SaysWhatConcernsTheWholeJob) {
@@ -153,7 +153,7 @@ TEST(BlockWorker, SaysWhatConcernsTheWholeJob) {
   run_block_worker(task, blocks);
   ASSERT_EQ(blocks.failures.size(), 1U);
   EXPECT_TRUE(blocks.failures[0].whole_job);
-  EXPECT_EQ(blocks.failures[0].words, "no space");
+  EXPECT_EQ(blocks.failures[0].message, "no space");
   EXPECT_EQ(blocks.reports.size(), 7U);
 }
 
@@ -176,7 +176,7 @@ TEST(BlockWorker, MemoryThatNeverSufficesEndsTheJob) {
   run_block_worker(task, blocks);
   ASSERT_EQ(blocks.failures.size(), 1U);
   EXPECT_TRUE(blocks.failures[0].whole_job);
-  EXPECT_NE(blocks.failures[0].words.find("no room at all"), std::string::npos);
+  EXPECT_NE(blocks.failures[0].message.find("no room at all"), std::string::npos);
 }
 
 TEST(BlockWorker, ReportsComeBackFromTheirBytes) {

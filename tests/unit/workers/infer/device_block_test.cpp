@@ -60,10 +60,10 @@ std::ostream& operator<<(std::ostream& out, const DeviceBlockCase& c) {
   return out << c.what;
 }
 
-/// Both keep blocks of several sizes after one another, with the same tiles.
+/// Both process blocks of several sizes in sequence, with the same tiles.
 class DeviceBlocks : public ::testing::TestWithParam<DeviceBlockCase> {};
 
-TEST_P(DeviceBlocks, HoldWhatHostBlocksDo) {
+TEST_P(DeviceBlocks, EqualHostBlocks) {
   const DeviceBlockCase& c = GetParam();
   const UNetOptions options = small_network(c.channels * (2 * c.context + 1));
   const auto network = testing::random_network(options);
@@ -114,7 +114,7 @@ TEST_P(DeviceBlocks, HoldWhatHostBlocksDo) {
       EXPECT_LE(worst, 1e-6) << to_string(block);
       EXPECT_GT(spread, 1e-3) << "a constant prediction proves nothing";
     } else {
-      // Bytes, and the bits of halves: a rounding apart at most, and that seldom.
+      // Bytes and the bits of float16 values differ by at most one rounding, and rarely.
       std::size_t different = 0;
       const std::size_t width = a.type == VoxelType::float16 ? 2 : 1;
       for (std::size_t i = 0; i < a.bytes.size(); i += width)
@@ -152,7 +152,7 @@ INSTANTIATE_TEST_SUITE_P(
                         {0, 1}}),
     [](const auto& test) { return test.param.what; });
 
-TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
+TEST(DeviceBlock, NamesANonFiniteTile) {
   const auto network = testing::random_network(small_network());
   const Index3 shape{2, 40, 40};
   VoxelBuffer volume = random_volume(VoxelType::float32, shape);
@@ -163,7 +163,7 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
   const TileGrid grid(geometry, shape, {1, geometry.input_side_for(20), geometry.input_side_for(20)}, 0);
   const Box block = Box::of_shape(shape);
   const std::vector<Tile> tiles = grid.tiles_of(block);
-  // Whose ReLU keeps a NaN, which oneDNN's does not.
+  // Its ReLU keeps a NaN; oneDNN's does not.
   const TilePredictor predictor(make_gpu_network(*network, Precision::float32, {}),
                                 NetworkTraits(network->description()), options);
   const VoxelBuffer good = predictor.predict(volume, block, shape, tiles, block, {});
@@ -171,18 +171,18 @@ TEST(DeviceBlock, NamesTheTileThatIsNotFinite) {
   bad.as<float>()[static_cast<std::size_t>(40 * 40 + 39 * 40 + 39)] = std::numeric_limits<float>::quiet_NaN();
   try {
     predictor.predict(bad, block, shape, tiles, block, {});
-    FAIL() << "a NaN went unnoticed";
+    FAIL() << "the NaN was not detected";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("over z [1, 2) "), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find("raw voxels"), std::string::npos)
-        << "it is not the network's fault: " << error.what();
+        << "the cause is not the network: " << error.what();
     EXPECT_NE(std::string(error.what()).find("not finite"), std::string::npos) << error.what();
   }
-  // The memory that it shares with the next block is in order.
+  // The memory that the next block reuses is still valid.
   EXPECT_EQ(predictor.predict(volume, block, shape, tiles, block, {}).bytes, good.bytes);
 }
 
-TEST(DeviceBlock, OneIsQueuedBehindTheOther) {
+TEST(DeviceBlock, QueuesASecondBlock) {
   const auto network = testing::random_network(small_network());
   PredictorOptions options;
   options.normalisation = {127, 60};
@@ -206,13 +206,13 @@ TEST(DeviceBlock, OneIsQueuedBehindTheOther) {
   one = queue(first);
   EXPECT_EQ(two->finish().bytes, b.bytes);
   two = queue(second);
-  two.reset();  // nobody wants it
+  two.reset();  // destroyed before it is finished
   two = queue(second);
   EXPECT_EQ(one->finish().bytes, a.bytes);
   EXPECT_EQ(two->finish().bytes, b.bytes);
 }
 
-TEST(DeviceBlock, RefusesRawVoxelsThatItDoesNotKnow) {
+TEST(DeviceBlock, RejectsUnsupportedVoxelTypes) {
   const auto network = testing::random_network(small_network());
   PredictorOptions options;
   options.blocks_on_device = true;

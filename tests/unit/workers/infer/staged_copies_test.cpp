@@ -12,8 +12,8 @@
 namespace tessera {
 namespace {
 
-/// Streams and events of a device that there is not: LibTorch's device for others to define. Its events are
-/// over when they have been asked for the third time. The tensors in the tests are the host's.
+/// Streams and events of a stub device: LibTorch's PrivateUse1. An event is complete at its third query. The
+/// tensors in the tests are on the host.
 struct StubDevice : c10::impl::DeviceGuardImplInterface {
   struct Event {
     c10::StreamId stream = 0;
@@ -21,7 +21,7 @@ struct StubDevice : c10::impl::DeviceGuardImplInterface {
   };
   static inline std::vector<std::string> log;
   static inline c10::StreamId current = 0, made = 0;
-  static inline bool busy = false;  ///< no event is over
+  static inline bool busy = false;  ///< no event is complete
 
   c10::Stream stream(c10::StreamId id) const {
     return c10::Stream(c10::Stream::UNSAFE, {at::kPrivateUse1, 0}, id);
@@ -69,8 +69,8 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
 
 class StagedCopiesOn : public ::testing::TestWithParam<at::DeviceType> {};
 
-TEST_P(StagedCopiesOn, EveryByteArrives) {
-  // Pieces smaller than, as large as and larger than what is copied; more of them than the ring has.
+TEST_P(StagedCopiesOn, CopyEveryByte) {
+  // Pieces smaller than, equal to and larger than the copy; more pieces than the ring has.
   for (const std::int64_t piece : {7, 64, 1000}) {
     StagedCopies copies(at::Device(GetParam(), 0), piece);
     std::vector<at::Tensor> there;
@@ -78,7 +78,7 @@ TEST_P(StagedCopiesOn, EveryByteArrives) {
       there.push_back(at::zeros({i + 1, 16}, at::kInt));
       std::vector<std::byte> bytes = counted(bytes_of(there.back()).size(), i);
       copies.to_device(bytes, there.back());
-      std::ranges::fill(bytes, std::byte{0});  // it may change at once
+      std::ranges::fill(bytes, std::byte{0});  // the source may change at once
     }
     std::vector<std::vector<std::byte>> back(5);
     for (std::size_t i = 0; i < 5; ++i) {
@@ -95,7 +95,7 @@ TEST_P(StagedCopiesOn, EveryByteArrives) {
 INSTANTIATE_TEST_SUITE_P(Devices, StagedCopiesOn, ::testing::Values(at::kCPU, at::kPrivateUse1),
                          [](const auto& test) { return test.param == at::kCPU ? "cpu" : "stub"; });
 
-TEST(StagedCopies, ComputingWaitsForWhatItNeedsAndCopiesForWhatWasComputed) {
+TEST(StagedCopies, ComputationAndCopiesWaitForEachOther) {
   StubDevice::log.clear();
   StubDevice::made = 10;
   StagedCopies copies(at::Device(at::kPrivateUse1, 0), 32);
@@ -103,21 +103,21 @@ TEST(StagedCopies, ComputingWaitsForWhatItNeedsAndCopiesForWhatWasComputed) {
   std::vector<std::byte> bytes = counted(64, 3);
   copies.to_device(bytes, there);
   EXPECT_EQ(StubDevice::log, std::vector<std::string>{"0 waits for 11"})
-      << "the computing stream, 0, for the copy to it";
+      << "the computing stream, 0, waits for the copy to the device";
   copies.to_host(there, bytes);
   EXPECT_EQ(StubDevice::log.back(), "12 waits for 0") << "the copy back for what has been computed";
   EXPECT_EQ(StubDevice::log.size(), 2U);
   EXPECT_EQ(StubDevice::current, 0) << "who computes keeps his stream";
 }
 
-TEST(StagedCopies, NothingWaitsForTheRingOnTheWayBack) {
+TEST(StagedCopies, CopiesToTheHostDoNotWaitForTheRing) {
   StagedCopies copies(at::Device(at::kPrivateUse1, 0), 16);
   std::vector<at::Tensor> there;
   std::vector<std::vector<std::byte>> back(6, std::vector<std::byte>(40));
   StubDevice::busy = true;
   for (int i = 0; i < 6; ++i) {
     there.push_back(at::full({40}, i + 1, at::kByte));
-    copies.to_host(there.back(), back[static_cast<std::size_t>(i)]);  // of 18 pieces the ring holds 3
+    copies.to_host(there.back(), back[static_cast<std::size_t>(i)]);  // 18 pieces; the ring holds 3
   }
   EXPECT_FALSE(copies.is_idle());
   StubDevice::busy = false;
@@ -128,7 +128,7 @@ TEST(StagedCopies, NothingWaitsForTheRingOnTheWayBack) {
     EXPECT_EQ(back[static_cast<std::size_t>(i)], std::vector<std::byte>(40, static_cast<std::byte>(i + 1)));
 }
 
-TEST(StagedCopies, WhatIsDroppedGoesNowhere) {
+TEST(StagedCopies, DroppedCopiesWriteNothing) {
   StagedCopies copies(at::Device(at::kPrivateUse1, 0), 16);
   const at::Tensor there = at::ones({40}, at::kByte);
   std::vector<std::byte> bytes(40);

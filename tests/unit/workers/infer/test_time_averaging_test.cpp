@@ -18,7 +18,7 @@
 namespace tessera {
 namespace {
 
-TEST(Symmetries, AreEightAndUndoThemselves) {
+TEST(Symmetries, AreEightAndInvertible) {
   const at::Tensor x = at::arange(12, at::kFloat).reshape({1, 1, 3, 4});
   std::vector<at::Tensor> seen;
   for (int index = 0; index < 8; ++index) {
@@ -31,38 +31,38 @@ TEST(Symmetries, AreEightAndUndoThemselves) {
   EXPECT_TRUE(at::equal(seen[0], x));
 }
 
-/// 3 y - 2 x + 5 over a box: bicubic and bilinear interpolation both reproduce it.
+/// 3 y - 2 x + 5 over a box: bicubic and bilinear interpolation both reproduce it exactly.
 at::Tensor ramp(const Box& box) {
   const at::Tensor y = at::arange(box.begin.y, box.end.y, at::kFloat).unsqueeze(1);
   const at::Tensor x = at::arange(box.begin.x, box.end.x, at::kFloat).unsqueeze(0);
   return (3 * y - 2 * x + 5).unsqueeze(0).unsqueeze(0);
 }
 
-TEST(Rotations, ShowALinearImageWhereItIs) {
+TEST(Rotations, ReproduceALinearImage) {
   const NetworkGeometry geometry = valid_geometry(2, 2);
   const TileGrid grid(geometry, {1, 400, 400}, {1, geometry.input_side_for(64), geometry.input_side_for(64)},
                       0);
   int tried = 0;
   for (const Tile& tile : grid.tiles_of({{0, 128, 192}, {1, 256, 320}})) {
     for (int index = 1; index < kRotations; ++index) {
-      const RotatedTile turned = rotated_tile(tile, index, geometry, 0);
-      EXPECT_EQ(turned.output.begin.y % geometry.alignment, 0);
-      EXPECT_EQ(turned.output.begin.x % geometry.alignment, 0);
-      EXPECT_TRUE(geometry.is_legal_input(turned.input.shape().y));
-      const at::Tensor seen = rotate_in(ramp(turned.source), turned);
-      ASSERT_EQ(seen.size(2), turned.input.shape().y);
-      ASSERT_EQ(seen.size(3), turned.input.shape().x);
+      const RotatedTile rotated = rotated_tile(tile, index, geometry, 0);
+      EXPECT_EQ(rotated.output.begin.y % geometry.alignment, 0);
+      EXPECT_EQ(rotated.output.begin.x % geometry.alignment, 0);
+      EXPECT_TRUE(geometry.is_legal_input(rotated.input.shape().y));
+      const at::Tensor seen = rotate_in(ramp(rotated.source), rotated);
+      ASSERT_EQ(seen.size(2), rotated.input.shape().y);
+      ASSERT_EQ(seen.size(3), rotated.input.shape().x);
       // Pixel (v, u) of the rotated grid is pixel (cos v - sin u, sin v + cos u) of the volume.
-      const auto v = static_cast<double>(turned.input.begin.y + 7),
-                 u = static_cast<double>(turned.input.begin.x + 11);
+      const auto v = static_cast<double>(rotated.input.begin.y + 7),
+                 u = static_cast<double>(rotated.input.begin.x + 11);
       const double expected =
-          3 * (turned.cosine * v - turned.sine * u) - 2 * (turned.sine * v + turned.cosine * u) + 5;
+          3 * (rotated.cosine * v - rotated.sine * u) - 2 * (rotated.sine * v + rotated.cosine * u) + 5;
       EXPECT_NEAR(seen[0][0][7][11].item<double>(), expected, 0.02);
-      // A network that copies: what comes back is the ramp itself over the core.
+      // The identity as the network: the result over the core is the ramp itself.
       const std::int64_t m = geometry.margin;
-      const at::Tensor answer =
+      const at::Tensor output =
           seen.narrow(2, m, seen.size(2) - 2 * m).narrow(3, m, seen.size(3) - 2 * m).squeeze(0);
-      const at::Tensor back = rotate_back(answer, turned, tile.core);
+      const at::Tensor back = rotate_back(output, rotated, tile.core);
       EXPECT_LT((back - ramp(tile.core).squeeze(0)).abs().max().item<double>(), 0.02);
       ++tried;
     }
@@ -70,7 +70,7 @@ TEST(Rotations, ShowALinearImageWhereItIs) {
   EXPECT_GE(tried, 24);
 }
 
-TEST(Rotations, StayWithinTheReachThatIsRead) {
+TEST(Rotations, StayWithinTheReadBox) {
   int tried = 0;
   for (const bool same : {false, true}) {
     const NetworkGeometry geometry = same ? same_geometry(4, 2, 2) : valid_geometry(4, 2);
@@ -87,10 +87,10 @@ TEST(Rotations, StayWithinTheReachThatIsRead) {
       const RotationReach reach = rotation_reach(geometry, geometry.core_side(input));
       const Tile tile = grid.tiles_of({{0, 1600, 1600}, {1, 1600 + side, 1600 + side}}).front();
       for (int index = 1; index < kRotations; ++index) {
-        const RotatedTile turned = rotated_tile(tile, index, geometry, 0);
-        EXPECT_TRUE(tile.read.contains(turned.source))
-            << to_string(tile.read) << " " << to_string(turned.source);
-        EXPECT_LE(std::max(turned.input.shape().y, turned.input.shape().x), reach.input_side);
+        const RotatedTile rotated = rotated_tile(tile, index, geometry, 0);
+        EXPECT_TRUE(tile.read.contains(rotated.source))
+            << to_string(tile.read) << " " << to_string(rotated.source);
+        EXPECT_LE(std::max(rotated.input.shape().y, rotated.input.shape().x), reach.input_side);
         ++tried;
       }
     }
@@ -172,7 +172,7 @@ UNetOptions small_network(bool same) {
   return options;
 }
 
-TEST(Rotations, HaveNoSeamsEither) {
+TEST(Rotations, HaveNoSeams) {
   const VoxelBuffer raw = smooth_volume({2, 120, 150});
   for (const bool same : {false, true}) {
     const UNetOptions options = small_network(same);
@@ -193,12 +193,12 @@ TEST(Blending, DoesNotDependOnBlocks) {
     const auto whole = predicted(setting, options, raw, 64, {1, 150, 170});
     for (const bool as_on_a_gpu : {false, true})
       EXPECT_LE(worst(whole, predicted(setting, options, raw, 64, {1, 40, 56}, as_on_a_gpu)), 1e-6);
-    // Of a network without tile statistics all tiles say the same, so blending changes nothing.
+    // A network without tile statistics predicts the same in all tiles, so blending changes nothing.
     EXPECT_LE(worst(whole, predicted({}, options, raw, 64, {1, 150, 170})), 1e-5);
   }
 }
 
-TEST(Blending, WeightsOfNeighboursMeetInTheMiddle) {
+TEST(Blending, WeightsOfNeighboursAreEqualAtTheBorder) {
   for (const Blending blending : {Blending::linear, Blending::gaussian}) {
     const auto left = blend_weights(blending, 0, 40, 0, 32, 8),
                right = blend_weights(blending, 24, 72, 32, 64, 8);

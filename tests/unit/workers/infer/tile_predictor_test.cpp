@@ -88,8 +88,8 @@ TEST_P(EveryTiling, EqualsTheWholeSection) {
 INSTANTIATE_TEST_SUITE_P(Networks, EveryTiling, ::testing::Values(false, true),
                          [](const auto& test) { return test.param ? "keras_same" : "unet2015"; });
 
-TEST(Seams, WouldShowIfTilesIgnoredThePoolingPhase) {
-  // The check of the check: the paper's own placement, tiles one output (not one core) apart, has seams.
+TEST(Seams, AppearWhenTilesIgnoreThePoolingPhase) {
+  // A negative control: the paper's placement, with tiles one output (not one core) apart, has seams.
   const auto network = golden_network("unet2015.h5", small(unet2015_options()));
   const Index3 shape{1, 100, 100};
   const VoxelBuffer raw = random_volume(shape);
@@ -113,8 +113,8 @@ TEST(Seams, WouldShowIfTilesIgnoredThePoolingPhase) {
 }
 
 TEST(SamePadding, NeedsTheWholeMargin) {
-  // Following the zero padding through the layers says 109 px for a 3x3 up-convolution; one pixel less must
-  // show, or the margin would be a guess. The influence is tiny at the rim, so float64 looks for it.
+  // Following the zero padding through the layers gives 109 px for a 3x3 up-convolution. One pixel less must
+  // show an influence. It is tiny at the border, so float64 is used to detect it.
   const UNetOptions options = small(keras_same_options());
   const std::shared_ptr<Network> network = make_network(options, 11);
   network->eval();
@@ -128,7 +128,7 @@ TEST(SamePadding, NeedsTheWholeMargin) {
   const at::Tensor difference = (whole.narrow(3, cut, side - cut) - part).abs().amax({0, 1, 2});
   const std::int64_t reach = padding_reach(options, 2);
   EXPECT_EQ(reach, 109);
-  // Beyond it only the rounding of another order of summation may differ.
+  // Beyond it only the rounding of another reduction order may differ.
   EXPECT_LT(difference.slice(0, reach, side - cut).max().item<double>(), 1e-12);
   EXPECT_GT(difference.slice(0, 0, reach).max().item<double>(), 1e-6);
   std::int64_t last = 0;
@@ -160,7 +160,7 @@ TEST(TilePredictor, BFloat16StaysNearFloat32) {
   }
 }
 
-TEST(TilePredictor, ClassesAndTypesAreWhatTheySay) {
+TEST(TilePredictor, WritesTheSelectedClassesAndType) {
   const auto network = golden_network("unet2015.h5", small(unet2015_options()));
   const Index3 shape{1, 20, 20};
   const VoxelBuffer raw = random_volume(shape);

@@ -22,7 +22,7 @@ inline UNetOptions small(UNetOptions options) {
   return options;
 }
 
-/// The network of a golden file, whose preset `options` must be of, with 2 filters.
+/// The network of a golden file, with 2 filters. `options` must be of the file's preset.
 inline std::shared_ptr<Network> golden_network(const char* file, const UNetOptions& options) {
   auto network = std::make_shared<Network>(options);
   const Hdf5Handle opened = open_hdf5_file(std::string(TESSERA_GOLDEN) + "/" + file);
@@ -47,7 +47,7 @@ inline PredictorOptions float_options() {
   return options;
 }
 
-/// Each section of a volume, predicted as one tile. The options say float32.
+/// The prediction of each section as one tile. The options must select float32.
 inline std::vector<float> predict_whole(const TilePredictor& predictor, const VoxelBuffer& raw,
                                         std::int64_t context) {
   const Index3 shape = raw.shape;
@@ -60,8 +60,8 @@ inline std::vector<float> predict_whole(const TilePredictor& predictor, const Vo
   return all;
 }
 
-/// The volume in blocks of tiles, as workers predict it: each block is read with its margin once, clipped to
-/// the volume.
+/// The prediction of the volume in blocks of tiles, as workers predict it. Each block is read once, with its
+/// margin, clipped to the volume.
 inline std::vector<float> predict_tiled(const TilePredictor& predictor, const VoxelBuffer& raw,
                                         const Index3& tile_input, const Index3& block_shape,
                                         const TileGridOptions& layout) {
@@ -94,7 +94,7 @@ inline std::vector<float> predict_tiled(const TilePredictor& predictor, const Vo
   return tiled;
 }
 
-/// Largest and mean difference of two predictions.
+/// The largest and the mean difference between two predictions.
 struct PredictionDifference {
   double largest = 0, mean = 0;
 };
@@ -102,7 +102,7 @@ inline PredictionDifference difference_of(const std::vector<float>& a, const std
   PredictionDifference difference;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double one = std::abs(static_cast<double>(a[i]) - b[i]);
-    // A NaN is as wrong as can be, and std::max would pass over it.
+    // A NaN counts as the largest difference; std::max would ignore it.
     difference.largest = std::isfinite(one) ? std::max(difference.largest, one) : 1e30;
     difference.mean += one / static_cast<double>(a.size());
   }
@@ -110,7 +110,7 @@ inline PredictionDifference difference_of(const std::vector<float>& a, const std
 }
 
 /// The largest difference between the tiled and the whole-section prediction of a random volume, with inputs
-/// as small as can be and with equal ones.
+/// as small as possible and with equal inputs.
 inline double worst_seam(const std::shared_ptr<Network>& network, const Index3& shape,
                          const Index3& tile_input, const Index3& block_shape, std::int64_t context,
                          const PredictorOptions& options) {

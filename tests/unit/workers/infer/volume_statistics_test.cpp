@@ -26,7 +26,7 @@ DatasetName write_volume(const std::filesystem::path& file, const VoxelBuffer& v
   return {file, spec.path};
 }
 
-/// Section z holds 10 z and 10 z + 4 in turns: mean 10 z + 2, deviation 2.
+/// The voxels of section z alternate between 10 z and 10 z + 4: mean 10 z + 2, deviation 2.
 VoxelBuffer striped(const Index3& shape) {
   VoxelBuffer voxels(VoxelType::uint8, shape);
   auto values = voxels.as<std::uint8_t>();
@@ -37,7 +37,7 @@ VoxelBuffer striped(const Index3& shape) {
   return voxels;
 }
 
-TEST(VolumeStatistics, AreThoseOfEachSection) {
+TEST(VolumeStatistics, DescribeEachSection) {
   const testing::TemporaryFolder folder;
   const VolumeInfo raw =
       read_volume_info(write_volume(folder / "a.h5", striped({5, 32, 48}), Index3{2, 16, 16}));
@@ -52,7 +52,7 @@ TEST(VolumeStatistics, AreThoseOfEachSection) {
   EXPECT_NEAR(whole.std, std::sqrt(204.0), 1e-9);  // 2^2 within sections and 200 between them
 }
 
-TEST(VolumeStatistics, OfASectionWithoutContrastOnlyCentre) {
+TEST(VolumeStatistics, HaveUnitDeviationWithoutContrast) {
   const testing::TemporaryFolder folder;
   VoxelBuffer flat(VoxelType::uint8, {2, 20, 20});
   for (auto& v : flat.as<std::uint8_t>())
@@ -73,7 +73,7 @@ TEST(VolumeStatistics, NameANaN) {
 
 TEST(SkipRule, AMaskMayBeCoarser) {
   const testing::TemporaryFolder folder;
-  VoxelBuffer mask(VoxelType::uint8, {2, 5, 7});  // one for each 2 x 8 x 8 voxels of 4 x 40 x 53
+  VoxelBuffer mask(VoxelType::uint8, {2, 5, 7});  // one mask pixel for each 2 x 8 x 8 voxels of 4 x 40 x 53
   mask.as<std::uint8_t>()[1 * 35 + 2 * 7 + 3] = 1;
   const DatasetName name = write_volume(folder / "m.h5", mask, Index3{1, 5, 7});
   BlockMask blocks(name, {4, 40, 53});
@@ -89,7 +89,7 @@ TEST(SkipRule, AMaskMayBeCoarser) {
       UsageError);
 }
 
-TEST(SkipRule, BackgroundIsEveryValueOfTheBlockWithin) {
+TEST(SkipRule, BackgroundNeedsEveryValueInRange) {
   VoxelBuffer raw(VoxelType::uint8, {2, 10, 10});
   raw.as<std::uint8_t>()[100 + 5 * 10 + 6] = 9;
   const Box held{{4, 20, 30}, {6, 30, 40}};

@@ -72,7 +72,7 @@ TEST(BlockFailureMessage, IsReadBackAndNeverShort) {
   Message message{2, kTagFailure, bytes_of(BlockFailure{5, true, "the disk is full"})};
   EXPECT_EQ(failure_of(message).id, 5);
   EXPECT_TRUE(failure_of(message).whole_job);
-  EXPECT_EQ(failure_of(message).words, "the disk is full");
+  EXPECT_EQ(failure_of(message).message, "the disk is full");
   message.bytes.resize(9);
   EXPECT_THAT(testing::message_of([&] { failure_of(message); }), HasSubstr("9 bytes instead of at least 16"));
 }
