@@ -47,16 +47,15 @@ if not volume.exists():
         raw = f.create_dataset("raw", shape=(sections, 4096, 8192), dtype="u1", chunks=(16, 256, 256), **more)
         part = sections if arguments.gzip else 32  # unwritten chunks take no space and read as 0
         for z in range(0, part, 16):
-raw[z:z + 16, :2048, :2048] = np.random.default_rng(z).integers(0, 255, (16, 2048, 2048), dtype="u1") // 16 * 16
+            raw[z:z + 16, :2048, :2048] = np.random.default_rng(z).integers(0, 255, (16, 2048, 2048), dtype="u1") // 16 * 16
 (folder / "copy.yaml").write_text(f"""
 experiment: copy
-infer: {{raw: "volume.h5:/raw", output: "result.h5:/v", normalisation: fixed, mean_and_std: [0, 255], threads:
-{arguments.threads}, tile: 512}} model: {{torchscript: copy.pt, margin: 0, alignment: 16, classes: 1, activation: none}}
+infer: {{raw: "volume.h5:/raw", output: "result.h5:/v", normalisation: fixed, mean_and_std: [0, 255], threads: {arguments.threads}, tile: 512}}
+model: {{torchscript: copy.pt, margin: 0, alignment: 16, classes: 1, activation: none}}
 """)
 
 environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-process = subprocess.Popen(["mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(arguments.workers + 1), tessera,
-"infer",
+process = subprocess.Popen(["mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(arguments.workers + 1), tessera, "infer",
                             "copy.yaml", "--restart"], cwd=folder, env=environment)
 peak = 0
 
@@ -86,8 +85,7 @@ with h5py.File(volume) as a, h5py.File(folder / "result.h5") as b:
     assert np.array_equal(a["raw"][-1], b["v"][-1])
 print(f"{report['total']['voxels'] / 2**30:.1f} GiB; resident memory of a rank at most {peak / 2**20:.2f} GiB")
 for worker in report["workers"]:
-shares = ", ".join(f"{key} {100 * worker[key + '_s'] / worker['elapsed_s']:.0f} %" for key in ("read", "predict",
-"write", "wait"))
+    shares = ", ".join(f"{key} {100 * worker[key + '_s'] / worker['elapsed_s']:.0f} %" for key in ("read", "predict", "write", "wait"))
     print(f"  rank {worker['rank']}: {worker['voxels'] / worker['elapsed_s'] / 1e6:.0f} MB/s ({shares})")
 if not arguments.keep:
     for name in ("volume.h5", "result.h5", "result.h5.journal"):

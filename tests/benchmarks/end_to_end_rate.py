@@ -31,8 +31,7 @@ experiment: rate
 data: {{raw: "v.h5:/volumes/raw", labels: "v.h5:/volumes/labels/cells", train_sections: [0, 2]}}
 model: {{base_filters: {arguments.filters}}}
 train: {{iterations: 1, tile: 204, threads: 2}}
-infer: {{output: "out.h5:/v", checkpoint: latest, tile: {TILE}, precision: {arguments.precision}, threads: 1, chunk: [1,
-128, 128],
+infer: {{output: "out.h5:/v", checkpoint: latest, tile: {TILE}, precision: {arguments.precision}, threads: 1, chunk: [1, 128, 128],
         block: [1, 1152, 1152]}}
 """
 
@@ -59,8 +58,7 @@ with tempfile.TemporaryDirectory() as folder:
         return 384 * 384 / statistics.median(seconds) / 1e6
 
     def infer_rate(workers):
-run("mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(workers + 1), tessera, "infer", "rate.yaml",
-"--restart")
+        run("mpirun", "--bind-to", "none", "--oversubscribe", "-n", str(workers + 1), tessera, "infer", "rate.yaml", "--restart")
         report = json.loads(pathlib.Path(folder, "runs/rate/inference.json").read_text())
         busy = max(w["elapsed_s"] for w in report["workers"])
         return report["total"]["voxels"] / busy / 1e6

@@ -25,7 +25,7 @@ class BenchGpu:
         # LibTorch 1.13 has no bfloat16 transposed convolution on the CPU.
         self.precision = "bfloat16" if self.cuda else "float32"
         self.threads = len(os.sched_getaffinity(0)) if self.cuda else 1
-self.process = subprocess.Popen([self.bench, arguments.device, str(self.filters), str(self.threads), network_file],
+        self.process = subprocess.Popen([self.bench, arguments.device, str(self.filters), str(self.threads), network_file],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=environment(arguments.library_path))
         self.answers = queue.Queue()
@@ -61,7 +61,7 @@ self.process = subprocess.Popen([self.bench, arguments.device, str(self.filters)
 def environment(library_path):
     """This environment with the programs' libraries. Python itself must not load them."""
     old = os.environ.get("LD_LIBRARY_PATH")
-return dict(os.environ, LD_LIBRARY_PATH=library_path + (":" + old if old else "")) if library_path else dict(os.environ)
+    return dict(os.environ, LD_LIBRARY_PATH=library_path + (":" + old if old else "")) if library_path else dict(os.environ)
 
 
 class Clock:

@@ -2,8 +2,7 @@
 """From HDF5 to HDF5 on one GPU: `tessera infer` compared with the network alone and with the disk, on plain and gzip chunks.
 
 Usage: gpu_end_to_end.py BENCH_GPU TESSERA [--device cuda] [--mpirun mpirun] [--filters 64] [--shape 96,4096,4096]
-[--rounds 2]
-                         [--folder DIR] [--memory /dev/shm] [--goal 85] [--library-path DIR]
+                         [--rounds 2] [--folder DIR] [--memory /dev/shm] [--goal 85] [--library-path DIR]
 One worker predicts a textured volume (`infer.reproducible: false`, all else by default). Runs alternate with some seconds
 of the forward pass of the same tile, because a warm card computes more slowly. Rates are voxels over the worker's own
 time (inference.json). "Once it runs" excludes the start, in which kernels are chosen and checked: it is from the fourth
@@ -50,8 +49,7 @@ device: {arguments.device}
 data: {{raw: "small.h5:/volumes/raw", labels: "small.h5:/volumes/labels/cells", train_sections: [0, 2]}}
 model: {{base_filters: {filters}}}
 train: {{iterations: 1, tile: 204}}
-infer: {{output: "out.h5:/v", checkpoint: latest, precision: {precision}, reproducible: false{"" if CUDA else ",
-threads: 1"}}}
+infer: {{output: "out.h5:/v", checkpoint: latest, precision: {precision}, reproducible: false{"" if CUDA else ", threads: 1"}}}
 """
 
 
@@ -105,7 +103,7 @@ class Place:
 
     def begin_volume(self, gzip):
         """Writes it in the background."""
-return subprocess.Popen([BENCH, "--volume", self.raw(gzip), ",".join(map(str, SHAPE)), str(gzip)], cwd=self.folder,
+        return subprocess.Popen([BENCH, "--volume", self.raw(gzip), ",".join(map(str, SHAPE)), str(gzip)], cwd=self.folder,
                                 env=ENVIRONMENT)
 
     @staticmethod
@@ -128,8 +126,7 @@ def main():
         disk.train()
         if any(volume.wait() != 0 for volume in volumes):
             raise SystemExit("a volume could not be written")
-print(f"{bench.text}; {bench.filters} filters, {bench.precision}, {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]} voxels, median of
-"
+        print(f"{bench.text}; {bench.filters} filters, {bench.precision}, {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]} voxels, median of "
               f"{arguments.rounds} rounds")
 
         def bare_rate(side, core):
@@ -154,7 +151,7 @@ print(f"{bench.text}; {bench.filters} filters, {bench.precision}, {SHAPE[0]} x {
                 side, core = int(tile[1]), int(tile[2])
                 bare.append(bare_rate(side, core))
                 whole.append(account["voxels"] / account["elapsed_s"])
-running.append((account["voxels"] - account["start_voxels"]) / (account["elapsed_s"] - account["start_s"]))
+                running.append((account["voxels"] - account["start_voxels"]) / (account["elapsed_s"] - account["start_s"]))
                 accounts.append(account)
             row(what, f"network alone, input {side}", f"{statistics.median(bare) / 1e6:.4g} Mvoxels/s")
             for words, rates in (("tessera infer", whole), ("tessera infer, once it runs", running)):

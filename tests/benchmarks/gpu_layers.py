@@ -86,8 +86,7 @@ class Table:
             y = torch.empty_like(x)
             # A kernel copies, because a graph's own copies are slower.
             self.copied = 2 * 2**31 / micros_of(lambda: torch.mul(x, 2, out=y), [()])
-print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}; dense
-product "
+            print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}; dense product "
                   f"{self.product / 1e6:.0f} TFLOP/s, copy {self.copied / 1e3:.0f} GB/s")
         self.sums = {}
 
@@ -113,8 +112,7 @@ product "
             self.add(way, taken)
         self.add("floor", floor)
         self.add("best", best or 0)
-print(f"{name:<26} {flop / 1e9:7.2f} GFLOP {bytes_moved / 1e6:7.1f} MB  floor {floor:6.1f} ({by})  {'  '.join(texts)}",
-flush=True)
+        print(f"{name:<26} {flop / 1e9:7.2f} GFLOP {bytes_moved / 1e6:7.1f} MB  floor {floor:6.1f} ({by})  {'  '.join(texts)}", flush=True)
 
     def add(self, way, taken):
         self.sums[way] = self.sums.get(way, 0) + taken
@@ -206,13 +204,11 @@ def input_gradient(g, w):
 
 def gradients(w, mask):
     """cuDNN's gradient of a convolution without padding."""
-return lambda x, g: torch.ops.aten.convolution_backward(g, x, w, [w.size(0)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1,
-mask)
+    return lambda x, g: torch.ops.aten.convolution_backward(g, x, w, [w.size(0)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask)
 
 
 def bias_gradient(x, g):
-return torch.ones(1, g.numel() // g.size(1), device=g.device, dtype=g.dtype) @ g.permute(0, 2, 3, 1).reshape(-1,
-g.size(1))
+    return torch.ones(1, g.numel() // g.size(1), device=g.device, dtype=g.dtype) @ g.permute(0, 2, 3, 1).reshape(-1, g.size(1))
 
 
 def product_gradients(w):
@@ -233,17 +229,16 @@ def steps(table, filters):
             both, before = 2 * side, side
             flop = 2 * n * side * side * 2 * width * 4 * width
             w, b = weight(4 * width, 2 * width, 1), torch.zeros(4 * width, device=arguments.device, dtype=torch.bfloat16)
-table.step(f"up {block - 5}: {2 * width} to {width}, {both}", flop, 2 * n * (before**2 * 2 * width + both**2 * width),
+            table.step(f"up {block - 5}: {2 * width} to {width}, {both}", flop, 2 * n * (before**2 * 2 * width + both**2 * width),
                        lambda: (image(2 * width, before),),
                        {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b)})
             if arguments.backward:
                 table.step(f"back through up {block - 5}", 2 * flop, 4 * n * (before**2 * 2 * width + both**2 * width),
                            lambda: (image(2 * width, before), image(4 * width, before)), product_gradients(w))
-table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width,
-both)),
+            table.step(f"shuffle {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(4 * width, before), image(2 * width, both)),
                        copies(shuffle))
             cropped = crops.pop()
-table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)),
+            table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width, cropped), image(2 * width, both)),
                        copies(crop))
             side, channels = both, 2 * width
         for _ in range(2):
@@ -278,15 +273,13 @@ table.step(f"crop {block - 5}", 0, 4 * n * both**2 * width, lambda: (image(width
             if arguments.backward:
                 ways = {"with places": lambda x: F.max_pool2d_with_indices(x, 2),
                         "and back": lambda x: pool_and_back(x)}
-table.step(f"pooling {block}: {side // 2}", 0, 2.5 * n * side**2 * width, lambda: (image(width, before),), ways)
+            table.step(f"pooling {block}: {side // 2}", 0, 2.5 * n * side**2 * width, lambda: (image(width, before),), ways)
             crops.append(side)
             side //= 2
     w, b = weight(2, filters, 1), torch.zeros(2, device=arguments.device, dtype=torch.bfloat16)
     w8, b8 = weight(8, filters, 1), torch.zeros(8, device=arguments.device, dtype=torch.bfloat16)
-table.step(f"classes: {side}", 2 * n * side**2 * filters * 2, 2 * n * side**2 * (filters + 2), lambda: (image(filters,
-side),),
-{"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b), "conv, 8 classes": lambda x: F.conv2d(x,
-w8, b8),
+    table.step(f"classes: {side}", 2 * n * side**2 * filters * 2, 2 * n * side**2 * (filters + 2), lambda: (image(filters, side),),
+               {"conv": lambda x: F.conv2d(x, w, b), "product": lambda x: product_of(x, w, b), "conv, 8 classes": lambda x: F.conv2d(x, w8, b8),
                 "product, 8 classes": lambda x: product_of(x, w8, b8)})
     if arguments.backward:
         table.step("back through classes", 4 * n * side**2 * filters * 8, 4 * n * side**2 * (filters + 8),

@@ -99,7 +99,7 @@ class PyTorch:
         self.trained = self.fresh().train()
         self.optimizer = torch.optim.SGD(self.trained.parameters(), 1e-5, momentum=0.99)
         out = TRAIN_SIDE - 184
-self.x = torch.randn(BATCH, 1, TRAIN_SIDE, TRAIN_SIDE, device=self.device).contiguous(memory_format=torch.channels_last)
+        self.x = torch.randn(BATCH, 1, TRAIN_SIDE, TRAIN_SIDE, device=self.device).contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, 2, (BATCH, out, out), device=self.device)
         self.pixel_weights = torch.rand(BATCH, out, out, device=self.device) + 0.5
 
@@ -165,7 +165,7 @@ def main():
                 jobs = {}
                 if not compiled:
                     jobs["Tessera"] = lambda: tessera.ask("network", "fastest", tessera.precision, side, calls)
-jobs["Tessera, reproducible"] = lambda: tessera.ask("network", "by_rule", tessera.precision, side, calls)
+                    jobs["Tessera, reproducible"] = lambda: tessera.ask("network", "by_rule", tessera.precision, side, calls)
                 if pytorch:
                     jobs[who] = lambda: pytorch.network_seconds(side, calls, compiled)
                 times, failed, last = in_turns(arguments.rounds, jobs)
@@ -189,14 +189,14 @@ jobs["Tessera, reproducible"] = lambda: tessera.ask("network", "by_rule", tesser
                 continue
             seconds, rest = median(arguments.rounds, lambda: tessera.ask("predict", tessera.precision, side, cores, 1))
             voxels, tiles = rest or (0, 0)
-show(what, "Tessera, whole block", seconds, voxels / 1e6, "Mpx/s", tessera.ask("cost", side, BATCH)[0] * tiles)
+            show(what, "Tessera, whole block", seconds, voxels / 1e6, "Mpx/s", tessera.ask("cost", side, BATCH)[0] * tiles)
 
         what = f"training, {TRAIN_SIDE}, batch {BATCH}"
         flop = tessera.ask("cost", TRAIN_SIDE, BATCH)[2] * BATCH
         if clock.is_up():
             row(what, "", "not measured: time is up")
         else:
-jobs = {"Tessera": lambda: tessera.ask("train", tessera.precision, TRAIN_SIDE, BATCH, 10, STEPS, f"report={STEPS}")}
+            jobs = {"Tessera": lambda: tessera.ask("train", tessera.precision, TRAIN_SIDE, BATCH, 10, STEPS, f"report={STEPS}")}
             if pytorch:
                 pytorch.start_training()
                 jobs["PyTorch"] = pytorch.train_seconds

@@ -30,8 +30,8 @@ NETWORK = ARRANGED | {"maxima": ("pooling by maxima", "plain"), "fused": ("fused
                       "own": ("custom kernels", "plain"), "all": ("fused and custom kernels", "both")}
 ORDERED = {"library": ("chosen heuristically, library kernels", None), "by_rule": ("translation-invariant", "library"),
            "exact": ("fixed reduction order in all layers", "library")}
-PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("custom kernels", "plain"), "all": ("fused and custom kernels",
-"fused")}
+PASSES = ARRANGED | {"fused": ("fused", "plain"), "own": ("custom kernels", "plain"),
+                     "all": ("fused and custom kernels", "fused")}
 
 
 def compare(what, ways, ask, amount, unit):
@@ -71,7 +71,7 @@ def main():
         for side in SIDES:
             compare(f"network, input {side}", NETWORK, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
         for side in SIDES:
-compare(f"network, input {side}, {tessera.precision}", ORDERED, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
+            compare(f"network, input {side}, {tessera.precision}", ORDERED, network(side), (side - 184) ** 2 / 1e6, "Mpx/s")
         if CUDA:
             compare("network, input 572, float32", ORDERED, network(572, "float32"), 388**2 / 1e6, "Mpx/s")
         for side in SMALL_SIDES:
@@ -82,9 +82,9 @@ compare(f"network, input {side}, {tessera.precision}", ORDERED, network(side), (
         what = f"training, {TRAIN_SIDE}, batch {BATCH}"
         few = f"report={STEPS}"
         compare(what, {f"at_once=1 {few}": ("one sample at once", None),
-f"at_once={BATCH} {few}": (f"{BATCH} at once", f"at_once=1 {few}")}, train(BATCH), BATCH, "images/s")
+                       f"at_once={BATCH} {few}": (f"{BATCH} at once", f"at_once=1 {few}")}, train(BATCH), BATCH, "images/s")
         compare(what, {f"samples=host {few}": ("samples made on the host", None),
-f"samples=device {few}": ("on the device", f"samples=host {few}")}, train(BATCH), BATCH, "images/s")
+                       f"samples=device {few}": ("on the device", f"samples=host {few}")}, train(BATCH), BATCH, "images/s")
         compare(f"training, {TRAIN_SIDE}, batch 1", {"report=1": ("results read every step", None),
                                                      few: (f"every {STEPS} steps", "report=1")}, train(1), 1, "images/s")
         tessera.end()

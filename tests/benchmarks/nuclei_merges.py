@@ -93,8 +93,7 @@ def main():
     parser.add_argument("--folder", help="keeps runs and predictions here")
     arguments = parser.parse_args()
     tessera, data = (str(pathlib.Path(p).resolve()) for p in (arguments.tessera, arguments.data))
-environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-HDF5_USE_FILE_LOCKING="FALSE")
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", HDF5_USE_FILE_LOCKING="FALSE")
     temporary = None if arguments.folder else tempfile.TemporaryDirectory()
     folder = pathlib.Path(arguments.folder or temporary.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,17 +114,15 @@ HDF5_USE_FILE_LOCKING="FALSE")
 
     def train_and_predict(w0, seed):
         name = f"w0_{w0:g}_seed_{seed}"
-sets = [f"experiment={name}", f"train.weight_map.w0={w0:g}", f"train.seed={seed}",
-f"train.iterations={arguments.iterations}",
-"train.minutes=0", f"train.validate_every={arguments.iterations}", "infer.checkpoint=latest", "infer.dtype=float32"]
+        sets = [f"experiment={name}", f"train.weight_map.w0={w0:g}", f"train.seed={seed}", f"train.iterations={arguments.iterations}",
+                "train.minutes=0", f"train.validate_every={arguments.iterations}", "infer.checkpoint=latest", "infer.dtype=float32"]
         common = [word for one in sets for word in ("--set", one)]
         begin = time.monotonic()
         run(["train", str(CONFIG), "--overwrite", *common], arguments.ranks)
         seconds, images = time.monotonic() - begin, []
         for file, image in held_out:
             out = folder / f"{name}{image}.h5"
-run(["infer", str(CONFIG), "--overwrite", *common, "--set", f"infer.raw={file}:{image}/raw", "--set",
-f"infer.output={out}:/p"])
+            run(["infer", str(CONFIG), "--overwrite", *common, "--set", f"infer.raw={file}:{image}/raw", "--set", f"infer.output={out}:/p"])
             with h5py.File(folder / file) as truth, h5py.File(out) as prediction:
                 images.append((truth[f"{image}/labels"][()], prediction["p"][()].reshape(truth[f"{image}/labels"].shape)))
         return images, seconds
@@ -140,8 +137,7 @@ f"infer.output={out}:/p"])
             for threshold, note in ((0.5, ""), (best, " best")):
                 s = at[threshold]
                 counts = "  ".join(f"{s[key]:>{max(5, len(key))}}" for key in COUNTS)
-print(f"{w0:>6g}  {seed:>4}  {threshold:>4.2f}{note:<5}  {s['nuclei']:>6}  {counts}  {s['wrong'] / s['pixels']:>11.4f}
-"
+                print(f"{w0:>6g}  {seed:>4}  {threshold:>4.2f}{note:<5}  {s['nuclei']:>6}  {counts}  {s['wrong'] / s['pixels']:>11.4f}  "
                       f"{s['seg'] / max(1, s['nuclei']):>5.3f}  {seconds:>10.0f}", flush=True)
 
 

@@ -74,11 +74,11 @@ with tempfile.TemporaryDirectory() as folder:
     tessera.wait(60)
 
 pixels = (arguments.tile - 184) ** 2 / 1e6
-print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, median of {arguments.rounds}
-rounds") for name in columns:
+print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, median of {arguments.rounds} rounds")
+for name in columns:
     seconds = statistics.median(times[name])
     print(f"  {name:<32} {seconds:7.3f} s  {pixels / seconds:8.4f} Mpx/s  mean probability {means[name]:.5f}")
 for ours, theirs in (("float32", "float32"), ("float32", "float32 channels_last"), ("bfloat16", "float32"),
-("bfloat16", "float32 channels_last"), ("bfloat16", "autocast"), ("bfloat16", "autocast channels_last")):
+                     ("bfloat16", "float32 channels_last"), ("bfloat16", "autocast"), ("bfloat16", "autocast channels_last")):
     ratios = [b / a for a, b in zip(times["Tessera " + ours], times["PyTorch " + theirs])]
     print(f"  Tessera {ours} is {statistics.median(ratios):.2f} times as fast as PyTorch {theirs}")

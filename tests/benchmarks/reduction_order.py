@@ -79,5 +79,4 @@ with torch.inference_mode():
         plain = probability(weights, pixels, precision, 0)
         print(f"{name:<9} against float32:       {text(plain, exact)}")
         for noise in (1e-7, 1e-6):
-print(f"{name:<9} summed otherwise, {noise:.0e}: {text(probability(weights, pixels, precision, noise), plain)}",
-flush=True)
+            print(f"{name:<9} summed otherwise, {noise:.0e}: {text(probability(weights, pixels, precision, noise), plain)}", flush=True)

@@ -41,8 +41,7 @@ LOST = 184
 
 class Samples(torch.utils.data.Dataset):
     def __init__(self, raw, labels):
-self.raw = np.pad((raw - raw.mean()) / raw.std(), ((0, 0), (LOST // 2,) * 2, (LOST // 2,) * 2),
-"reflect").astype(np.float32)
+        self.raw = np.pad((raw - raw.mean()) / raw.std(), ((0, 0), (LOST // 2,) * 2, (LOST // 2,) * 2), "reflect").astype(np.float32)
         self.labels = labels
 
     def __len__(self):
@@ -107,7 +106,7 @@ def main():
         with h5py.File(volume, "w") as file:
             file["raw"], file["labels"] = raw, labels
         tessera = subprocess.Popen([arguments.bench, str(arguments.filters), str(arguments.tile), str(arguments.threads),
-str(arguments.elastic), volume], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                    str(arguments.elastic), volume], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
         def tessera_seconds(precision):
             tessera.stdin.write(precision + "\n")
@@ -119,7 +118,7 @@ str(arguments.elastic), volume], stdin=subprocess.PIPE, stdout=subprocess.PIPE, 
         columns = {f"Tessera {p}": lambda p=p: tessera_seconds(p) for p in ("float32", "bfloat16")}
         for name, autocast in (("float32", False), ("autocast", True)):
             for layout in ("", " channels_last"):
-columns[f"PyTorch {name}{layout}"] = PyTorch(Samples(raw, labels), class_weights, autocast, bool(layout)).step
+                columns[f"PyTorch {name}{layout}"] = PyTorch(Samples(raw, labels), class_weights, autocast, bool(layout)).step
         times = {name: [] for name in columns}
         for turn in range(arguments.rounds + 2):
             for name, run in columns.items():
@@ -128,8 +127,7 @@ columns[f"PyTorch {name}{layout}"] = PyTorch(Samples(raw, labels), class_weights
                     times[name].append(took)
         tessera.communicate("end\n", timeout=60)  # the samples' processes also hold its standard input open
 
-print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, elastic {arguments.elastic:g},
-"
+    print(f"{arguments.filters} filters, tile {arguments.tile}, {arguments.threads} threads, elastic {arguments.elastic:g}, "
           f"median of {arguments.rounds} rounds")
     for name in columns:
         seconds = statistics.median(times[name])

@@ -38,7 +38,7 @@ with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
 
     def run(*words):
-subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                        timeout=900)
 
     run(tessera, "synth", "stack.h5", "--shape", "4,768,768", "--seed", "1")
@@ -60,8 +60,6 @@ subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess
         shares += unhidden
         print(f"  1 worker {one:.3f} samples/s, 2 workers {two:.3f} samples/s: {two / one:.2f} times; "
               f"not hidden {100 * statistics.mean(unhidden):.1f} %", flush=True)
-print(f"{arguments.filters} filters, tile {arguments.tile}: 2 workers are {statistics.median(ratios):.2f} times as fast
-as one; "
-f"of a step's time {100 * statistics.median(shares):.1f} % (median; at most {100 * max(shares):.1f} %) is travelling
-that "
+print(f"{arguments.filters} filters, tile {arguments.tile}: 2 workers are {statistics.median(ratios):.2f} times as fast as one; "
+      f"of a step's time {100 * statistics.median(shares):.1f} % (median; at most {100 * max(shares):.1f} %) is travelling that "
       "is not hidden")
