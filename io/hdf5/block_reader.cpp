@@ -27,6 +27,8 @@ BlockReader::BlockReader(const DatasetName& name) : name_(name), file_(open_hdf5
 }
 
 std::vector<std::byte> BlockReader::read(const Box& box) const {
+  // A thread-safe HDF5 library has this setting per thread, and another thread may have opened the file.
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   const auto size = [](std::int64_t value) { return static_cast<hsize_t>(value); };
   const Index3 shape = box.shape();
   const std::array<hsize_t, 4> start{0, size(box.begin.z), size(box.begin.y), size(box.begin.x)};

@@ -44,6 +44,8 @@ const VolumeStore& store_of(const std::filesystem::path& file) {
     throw Error(fmt::format("cannot open {}: {}{}", file.string(), errno_text(code),
                             code == ENOENT ? " (is the path right, and seen from this node?)" : ""));
   }
+  if (std::filesystem::is_directory(file))
+    throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", file.string()));
   std::vector<std::string> names;
   for (const VolumeStore* store : volume_stores()) {
     if (store->has_format(file)) return *store;
@@ -79,7 +81,10 @@ OutputLayout read_output_layout(const DatasetName& name) {
 }
 
 std::unique_ptr<VolumeWriter> open_volume_writer(const DatasetName& name, const OutputLayout& layout) {
-  return store_of(name.file).open_writer(name, layout);
+  // As in create_output_volume: without a look into the file, which would call HDF5 beside the reading
+  // thread.
+  const VolumeStore* store = store_by_extension(name.file);
+  return (store != nullptr ? *store : hdf5_store()).open_writer(name, layout);
 }
 
 }  // namespace tessera

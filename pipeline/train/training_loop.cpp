@@ -27,6 +27,8 @@ class Loop {
         setup_(setup),
         best_(setup.best),
         report_every_(setup.config.train.report_every),
+        output_side_(static_cast<double>(
+            geometry_of(setup.config.network()).output_side(setup.config.train.trainer.samples.tile_side))),
         begin_s_(seconds_now()),
         longest_save_s_(static_cast<double>(16 * parameter_count(setup.config.network())) / kSlowDisk) {
     const bool reads_at_once = setup.workers.any(!setup.device.cuda);
@@ -131,9 +133,7 @@ class Loop {
     TrainingEvent made = event(TrainingEvent::step);
     made.training = step;
     const TrainerOptions& options = setup_.config.train.trainer;
-    const auto side =
-        static_cast<double>(geometry_of(setup_.config.network()).output_side(options.samples.tile_side));
-    made.output_pixels = side * side * static_cast<double>(options.global_batch);
+    made.output_pixels = output_side_ * output_side_ * static_cast<double>(options.global_batch);
     tell(made);
   }
 
@@ -207,6 +207,7 @@ class Loop {
   TrainingStep last_step_;  ///< the last one reported
   bool validation_due_ = false, for_time_ = false;
   std::int64_t report_every_;  ///< the same on every worker
+  double output_side_;         ///< of a training tile, in pixels
   double begin_s_;
   /// Of this start. The time of a checkpoint starts as its size at the rate of a slow disk.
   double longest_step_s_ = 0, longest_validation_s_ = 0, longest_save_s_ = 0;

@@ -1,5 +1,5 @@
-// Compares the memory model of workers/network/unet_options.h with the measured peak. Every case runs in a
-// separate process. The peak is the growth of VmHWM after the network exists and its weights are packed.
+// Compares the memory model of workers/network/network_memory.cpp with the measured peak. Every case runs in
+// a separate process. The peak is the growth of VmHWM after the network exists and its weights are packed.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>

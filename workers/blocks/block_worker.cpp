@@ -211,6 +211,8 @@ class BlockWorker {
         } else {
           results_.push(BlockFailure{id, true, message_of(error)});
         }
+      } catch (const Error& reason) {  // the task's own advice; message_of would add another
+        results_.push(BlockFailure{id, true, reason.what()});
       } catch (const std::exception& reason) {
         results_.push(BlockFailure{id, true, message_of(reason)});
       }
