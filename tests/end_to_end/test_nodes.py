@@ -349,9 +349,11 @@ class Nodes(Case):
         cores = len(os.sched_getaffinity(0))
         # Only the ranks see the name: mpirun starts them by the names of its host file.
         twin = ["unshare", "--uts", "sh", "-c", 'hostname twin && exec "$@"', "sh"]
+        self.run_on((0, 1), self.infer("named.h5"))  # by the same checkpoint, which other tests may have replaced
         self.run_on((0, 1), self.infer("twins.h5"), wrapper=twin)
-        self.assert_same_voxels(self.read("twins.h5:/p"), self.alone)
+        self.assert_same_voxels(self.read("twins.h5:/p"), self.read("named.h5:/p"))
         self.assertEqual(set(self.hosts().values()), {"twin"})
+        self.run_on((0, 1), [*self.infer("cores.h5"), "--set", "infer.threads=auto"], wrapper=twin)
         report = json.loads((self.folder / "runs/nodes/inference.json").read_text())
         devices = {worker["rank"]: worker["device"] for worker in report["workers"]}
         # The first node has the coordinator and one worker, the second one two workers that share its cores.
