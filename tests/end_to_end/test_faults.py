@@ -298,7 +298,7 @@ class Disks(Faults):
                 with self.subTest(ranks=ranks, call=call, nth=nth):
                     file = f"full{ranks}{call}{nth}.h5"
                     result = self.failing(file, ranks, call, f"/{file}", errno.ENOSPC, nth)
-                    self.assert_one_error(result, FAILED, [file, "No space left", r"\d+ of 128 blocks are done; start again"])
+                    self.assert_one_error(result, FAILED, [file, "No space left", r"\d+ of 128 blocks are done; correct the cause and start again to go on"])
                     self.assertNotIn("tried again", result.text, "a full disk is no reason to retry")
                     journal = self.journal(file)
                     self.assertGreaterEqual(len(journal.blocks()), nth - 1 if ranks == 0 else 1)

@@ -6,6 +6,7 @@ SKIPPED where TESSERA_DATA has no ISBI-2012 stack.
 import csv
 import json
 import os
+import pathlib
 import shutil
 import unittest
 
