@@ -39,6 +39,11 @@ hid_t check_hdf5(hid_t status, const std::string& what) {
   return status;
 }
 
+std::size_t check_hdf5_size(std::size_t size, const std::string& what) {
+  if (size == 0) check_hdf5(-1, what);
+  return size;
+}
+
 bool is_hdf5_file(const std::filesystem::path& file) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   const bool is_hdf5 = H5Fis_hdf5(file.c_str()) > 0;
@@ -77,20 +82,6 @@ Hdf5Handle open_hdf5_file(const std::filesystem::path& file) {
   Hdf5Handle opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
   if (!opened) throw_why_not_opened(file);
   return opened;
-}
-
-bool hdf5_path_exists(hid_t file, const std::string& path) {
-  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string part = path.substr(0, slash);
-    if (part != "/" && H5Lexists(file, part.c_str(), H5P_DEFAULT) <= 0) {
-      H5Eclear2(H5E_DEFAULT);
-      return false;
-    }
-    if (slash == std::string::npos) break;
-  }
-  const bool resolves = path == "/" || H5Oexists_by_name(file, path.c_str(), H5P_DEFAULT) > 0;
-  H5Eclear2(H5E_DEFAULT);
-  return resolves;
 }
 
 }  // namespace tessera

@@ -55,14 +55,14 @@ void keep_hdf5_from_cleaning_up();
 /// Returns `status`. Errors: Error "<what>: <the library's reason>" when `status` is negative.
 hid_t check_hdf5(hid_t status, const std::string& what);
 
+/// Returns `size`, of a function that returns 0 for a failure. Errors: as check_hdf5() when it is 0.
+std::size_t check_hdf5_size(std::size_t size, const std::string& what);
+
 /// Opens a file for reading. Errors: Error, with its own message for a missing file, an unreadable one, one
 /// that is not HDF5, and a truncated one.
 Hdf5Handle open_hdf5_file(const std::filesystem::path& file);
 
 /// Whether an existing file has the HDF5 format.
 bool is_hdf5_file(const std::filesystem::path& file);
-
-/// Whether `path` (absolute) leads to an object. Missing intermediate groups are not an error.
-bool hdf5_path_exists(hid_t file, const std::string& path);
 
 }  // namespace tessera

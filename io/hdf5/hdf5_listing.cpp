@@ -7,6 +7,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
+#include "io/hdf5/hdf5_links.h"
 
 namespace tessera {
 namespace {
@@ -14,14 +15,12 @@ namespace {
 struct Link {
   std::string path;
   H5L_type_t type = H5L_TYPE_HARD;
-  std::size_t value_bytes = 0;
 };
 
 /// Called by the library for every link. It must not throw through the library.
 herr_t add_link(hid_t, const char* name, const H5L_info_t* info, void* out) noexcept {
   try {
-    static_cast<std::vector<Link>*>(out)->push_back(
-        {std::string("/") + name, info->type, info->type == H5L_TYPE_HARD ? 0 : info->u.val_size});
+    static_cast<std::vector<Link>*>(out)->push_back({std::string("/") + name, info->type});
     return 0;
   } catch (...) {
     return -1;
@@ -56,21 +55,15 @@ std::string type_text(hid_t type) {
   }
 }
 
+/// Where a link leads, and why it leads nowhere.
 void describe_target(hid_t file, const Link& link, Hdf5Entry& entry) {
-  std::vector<char> value(link.value_bytes + 1, '\0');
-  if (H5Lget_val(file, link.path.c_str(), value.data(), value.size(), H5P_DEFAULT) < 0) {
-    entry.problem = take_hdf5_error();
-    return;
+  try {
+    entry.target = hdf5_link_target(file, link.path);
+    const Hdf5Lookup target = look_up_object(file, link.path);
+    if (!target.found) entry.problem = target.why;
+  } catch (const Error& error) {
+    entry.problem = error.what();
   }
-  entry.target = value.data();
-  if (link.type != H5L_TYPE_EXTERNAL) return;
-  const char *target_file = nullptr, *target_path = nullptr;
-  unsigned flags = 0;
-  if (H5Lunpack_elink_val(value.data(), link.value_bytes, &flags, &target_file, &target_path) < 0) {
-    entry.problem = take_hdf5_error();
-    return;
-  }
-  entry.target = fmt::format("{}:{}", target_file, target_path);
 }
 
 void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
@@ -84,7 +77,10 @@ void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
   const int rank = H5Sget_simple_extent_ndims(space.get());
   if (rank > 0) {
     std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
-    H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+    if (H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr) < 0) {
+      entry.problem = take_hdf5_error();
+      return;
+    }
     entry.shape.assign(dims.begin(), dims.end());
   }
   entry.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(object));

@@ -23,7 +23,7 @@ struct Hdf5Entry {
   std::vector<std::int64_t> shape;   ///< empty for a scalar
   std::int64_t stored_bytes = 0;     ///< size of its values in the file
   std::optional<VolumeInfo> volume;  ///< none when it cannot be read as a volume
-  std::string problem;               ///< why it is not a volume, or cannot be opened
+  std::string problem;               ///< why it is not a volume, cannot be opened, or leads nowhere
 };
 constexpr auto enum_names(Hdf5Entry::Kind) {
   return std::to_array<EnumName<Hdf5Entry::Kind>>({{Hdf5Entry::Kind::dataset, "dataset"},
@@ -37,9 +37,9 @@ struct Hdf5Listing {
   std::vector<Hdf5Entry> entries;                 ///< sorted by path
 };
 
-/// Every dataset and link of a file. Links are not followed, so a dangling one is not an error. A dataset
-/// that cannot be read as a volume is not an error either. Errors: Error when the file cannot be opened or
-/// listed.
+/// Every dataset and link of a file. What links lead to is not listed, and a dangling one is not an error. A
+/// dataset that cannot be read as a volume is not an error either. Errors: Error when the file cannot be
+/// opened or listed.
 Hdf5Listing list_hdf5_file(const std::filesystem::path& file);
 
 }  // namespace tessera

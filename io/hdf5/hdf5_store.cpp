@@ -23,8 +23,13 @@ class Hdf5Store final : public VolumeStore {
 
   bool has_format(const std::filesystem::path& file) const override { return is_hdf5_file(file); }
 
-  std::unique_ptr<Volume> open(const DatasetName& name, const ReadOptions& options) const override {
-    return std::make_unique<VolumeReader>(name, options);
+  std::unique_ptr<Volume> open(const DatasetName& name, const ReadOptions& options,
+                               ReadAs read_as) const override {
+    return std::make_unique<VolumeReader>(name, options, read_as);
+  }
+
+  std::vector<std::filesystem::path> files_of(const DatasetName& name) const override {
+    return VolumeReader(name).files();
   }
 
   std::unique_ptr<DatasetTree> open_tree(const std::filesystem::path& file) const override {

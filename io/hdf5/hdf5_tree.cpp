@@ -1,5 +1,6 @@
 #include "io/hdf5/hdf5_tree.h"
 
+#include "io/hdf5/hdf5_links.h"
 #include "io/volume/dataset_name.h"
 
 namespace tessera {
@@ -21,9 +22,10 @@ Hdf5Tree::Hdf5Tree(const std::filesystem::path& file) : name_(file), file_(open_
 
 DatasetTree::Kind Hdf5Tree::kind_of(const std::string& path) const {
   if (!hdf5_path_exists(file_.get(), path)) return Kind::nothing;
-  const Hdf5Handle object(H5Oopen(file_.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
-  const H5I_type_t type = object ? H5Iget_type(object.get()) : H5I_BADID;
-  H5Eclear2(H5E_DEFAULT);
+  const Hdf5Handle object(check_hdf5(H5Oopen(file_.get(), path.c_str(), H5P_DEFAULT),
+                                     "cannot open " + DatasetName{name_, path}.text()),
+                          H5Oclose);
+  const H5I_type_t type = H5Iget_type(object.get());
   return type == H5I_DATASET ? Kind::dataset : type == H5I_GROUP ? Kind::group : Kind::nothing;
 }
 

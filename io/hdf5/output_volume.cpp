@@ -13,6 +13,7 @@
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_handle.h"
+#include "io/hdf5/hdf5_links.h"
 #include "io/hdf5/hdf5_types.h"
 #include "io/hdf5/volume_reader.h"
 

@@ -25,17 +25,18 @@ std::size_t chunk_bytes(const ChunkLayout& layout) {
 }  // namespace
 
 bool ParallelChunkReader::can_read(hid_t dataset, VoxelType memory_type) {
-  const Hdf5Handle type(H5Dget_type(dataset), H5Tclose), list(H5Dget_create_plist(dataset), H5Pclose);
+  const std::string what = "cannot read the storage of a dataset";
+  const Hdf5Handle type(check_hdf5(H5Dget_type(dataset), what), H5Tclose),
+      list(check_hdf5(H5Dget_create_plist(dataset), what), H5Pclose);
   return H5Pget_layout(list.get()) == H5D_CHUNKED &&
-         H5Tequal(type.get(), hdf5_memory_type(memory_type)) > 0 && H5Pget_nfilters(list.get()) > 0 &&
-         ChunkDecoder::can_decode(list.get());
+         check_hdf5(H5Tequal(type.get(), hdf5_memory_type(memory_type)), what) > 0 &&
+         check_hdf5(H5Pget_nfilters(list.get()), what) > 0 && ChunkDecoder::can_decode(list.get());
 }
 
 ParallelChunkReader::ParallelChunkReader(hid_t dataset, const ChunkLayout& layout, int threads)
     : dataset_(dataset),
       layout_(layout),
-      decoder_(Hdf5Handle(H5Dget_create_plist(dataset), H5Pclose).get(),
-               static_cast<std::size_t>(size_of(layout.type)), chunk_bytes(layout)),
+      decoder_(Hdf5Handle(H5Dget_create_plist(dataset), H5Pclose).get(), chunk_bytes(layout)),
       threads_(threads) {}
 
 bool ParallelChunkReader::fetch(StoredChunk& chunk) {
@@ -43,7 +44,12 @@ bool ParallelChunkReader::fetch(StoredChunk& chunk) {
                                   static_cast<hsize_t>(chunk.begin.y), static_cast<hsize_t>(chunk.begin.x)};
   const hsize_t* offset = at.data() + (4 - layout_.rank);
   hsize_t size = 0;
-  if (H5Dget_chunk_storage_size(dataset_, offset, &size) < 0 || size == 0) return false;
+  // HDF5 1.10 also fails for a chunk that is not stored. Then the library reads the box, and says what is
+  // wrong.
+  if (H5Dget_chunk_storage_size(dataset_, offset, &size) < 0 || size == 0) {
+    H5Eclear2(H5E_DEFAULT);
+    return false;
+  }
   chunk.bytes.resize(size);
   if (H5Dread_chunk(dataset_, H5P_DEFAULT, offset, &chunk.skipped_filters, chunk.bytes.data()) < 0) {
     throw Error(fmt::format("cannot read the chunk at {}: {} (is the file damaged or truncated?)",

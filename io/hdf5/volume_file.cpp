@@ -8,18 +8,27 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
+#include "io/hdf5/hdf5_links.h"
 #include "io/hdf5/hdf5_types.h"
 
 namespace tessera {
 namespace {
 
 /// Creates the missing groups above `path`, without time stamps: the same input gives the same bytes.
-void create_groups_above(hid_t file, const std::string& path, const std::string& what) {
-  Hdf5Handle creation_list(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
-  H5Pset_obj_track_times(creation_list.get(), false);
+/// `name`: of the dataset, for messages. Errors: UsageError when a dataset or a dangling link is in the way.
+void create_groups_above(hid_t file, const std::string& path, const std::string& name) {
+  const std::string what = "cannot create " + name;
+  Hdf5Handle creation_list(check_hdf5(H5Pcreate(H5P_GROUP_CREATE), what), H5Pclose);
+  check_hdf5(H5Pset_obj_track_times(creation_list.get(), false), what);
   for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     const std::string group = path.substr(0, slash);
-    if (hdf5_path_exists(file, group)) continue;
+    const Hdf5Lookup existing = look_up_object(file, group);
+    if (!existing.why.empty()) throw UsageError(fmt::format("{}: {}", what, existing.why));
+    if (existing.found) {
+      const Hdf5Handle object(check_hdf5(H5Oopen(file, group.c_str(), H5P_DEFAULT), what), H5Oclose);
+      if (H5Iget_type(object.get()) == H5I_GROUP) continue;
+      throw UsageError(fmt::format("{}: {} is a dataset, nothing can be put beneath it", what, group));
+    }
     Hdf5Handle created(
         check_hdf5(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT), what),
         H5Gclose);
@@ -35,11 +44,11 @@ Index3 default_chunk(const Index3& shape) {
 
 VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(file), file_(file) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
-  Hdf5Handle creation_list(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  H5Pset_obj_track_times(creation_list.get(), false);  // of the root group
   const std::string what = "cannot create " + staged_.path().string();
+  Hdf5Handle access_list(check_hdf5(H5Pcreate(H5P_FILE_ACCESS), what), H5Pclose);
+  check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110), what);
+  Hdf5Handle creation_list(check_hdf5(H5Pcreate(H5P_FILE_CREATE), what), H5Pclose);
+  check_hdf5(H5Pset_obj_track_times(creation_list.get(), false), what);  // of the root group
   const bool extends = keep && std::filesystem::exists(file);
   if (extends) {
     open_hdf5_file(file);  // for a clear message when it is not valid
@@ -57,7 +66,8 @@ VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(f
 
 void VolumeFile::add(const VolumeSpec& spec, bool replace) {
   const std::string name = file_.string() + ":" + spec.path;
-  if (hdf5_path_exists(opened_.get(), spec.path)) {
+  create_groups_above(opened_.get(), spec.path, name);
+  if (hdf5_link_exists(opened_.get(), spec.path)) {
     if (!replace) throw UsageError(name + " exists already; pass --overwrite to replace it");
     check_hdf5(H5Ldelete(opened_.get(), spec.path.c_str(), H5P_DEFAULT), "cannot replace " + name);
   }
@@ -68,15 +78,15 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
     chunk[at] = static_cast<hsize_t>(std::clamp<std::int64_t>(spec.chunk[axis], 1, spec.shape[axis]));
   }
   Hdf5Handle space(check_hdf5(H5Screate_simple(3, dims.data(), nullptr), "cannot shape " + name), H5Sclose);
-  Hdf5Handle creation_list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  Hdf5Handle creation_list(check_hdf5(H5Pcreate(H5P_DATASET_CREATE), "cannot create " + name), H5Pclose);
   check_hdf5(H5Pset_chunk(creation_list.get(), 3, chunk.data()), "cannot chunk " + name);
-  H5Pset_obj_track_times(creation_list.get(), false);  // the same input gives the same bytes
+  // The same input gives the same bytes.
+  check_hdf5(H5Pset_obj_track_times(creation_list.get(), false), "cannot create " + name);
   if (spec.gzip > 0) {
-    H5Pset_shuffle(creation_list.get());
+    check_hdf5(H5Pset_shuffle(creation_list.get()), "cannot compress " + name);
     check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(spec.gzip)),
                "cannot compress " + name);
   }
-  create_groups_above(opened_.get(), spec.path, "cannot create " + name);
   Hdf5Handle dataset(check_hdf5(H5Dcreate2(opened_.get(), spec.path.c_str(), hdf5_memory_type(spec.type),
                                            space.get(), H5P_DEFAULT, creation_list.get(), H5P_DEFAULT),
                                 "cannot create " + name),
@@ -85,13 +95,14 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
   if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
   for (const auto& [key, value] : spec.attributes)
     write_attribute(dataset.get(), key, value);
+  if (!dataset.close()) throw Error(fmt::format("cannot create {}: {}", name, take_hdf5_error()));
 }
 
 void VolumeFile::write_sections(const std::string& path, std::int64_t z_begin, const VoxelBuffer& buffer) {
   const std::string what = fmt::format("cannot write sections [{}, {}) of {}:{}", z_begin,
                                        z_begin + buffer.shape.z, file_.string(), path);
   Hdf5Handle dataset(check_hdf5(H5Dopen2(opened_.get(), path.c_str(), H5P_DEFAULT), what), H5Dclose);
-  Hdf5Handle file_space(H5Dget_space(dataset.get()), H5Sclose);
+  Hdf5Handle file_space(check_hdf5(H5Dget_space(dataset.get()), what), H5Sclose);
   const std::array<hsize_t, 3> start{static_cast<hsize_t>(z_begin), 0, 0};
   const std::array<hsize_t, 3> count{static_cast<hsize_t>(buffer.shape.z),
                                      static_cast<hsize_t>(buffer.shape.y),
@@ -99,7 +110,7 @@ void VolumeFile::write_sections(const std::string& path, std::int64_t z_begin, c
   check_hdf5(
       H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
       what);
-  Hdf5Handle memory_space(H5Screate_simple(3, count.data(), nullptr), H5Sclose);
+  Hdf5Handle memory_space(check_hdf5(H5Screate_simple(3, count.data(), nullptr), what), H5Sclose);
   check_hdf5(H5Dwrite(dataset.get(), hdf5_memory_type(buffer.type), memory_space.get(), file_space.get(),
                       H5P_DEFAULT, buffer.bytes.data()),
              what);

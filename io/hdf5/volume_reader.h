@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,20 +9,24 @@
 #include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
 #include "io/hdf5/hdf5_handle.h"
+#include "io/hdf5/voxel_conversion.h"
 #include "io/volume/volume.h"
 
 namespace tessera {
 
 class ParallelChunkReader;
 
-/// A dataset of an HDF5 file as a volume. Integers of 8 to 64 bits become uint8, uint16, uint32 or uint64: a
-/// signed type becomes the unsigned type of its width, and a negative value is an error. Floating point of
-/// any width becomes float32. Keeps the file open. One thread per process makes HDF5 calls.
+/// A dataset of an HDF5 file as a volume. Integers of at most 64 bits become uint8, uint16, uint32 or uint64,
+/// and so do enumerations, such as h5py's bool, and bit fields. A signed type becomes the unsigned type of
+/// its width, and a negative value is an error. Floating point of any width becomes float32. For
+/// `ReadAs::ids`, signed types and floating point become uint64: -1 is 2^64 - 1, and a fraction is an error.
+/// Keeps the file open. One thread per process makes HDF5 calls.
 class VolumeReader final : public Volume {
  public:
-  /// Errors: Error when the file or the dataset is missing, unreadable, empty, or of a type or rank that no
-  /// volume has.
-  explicit VolumeReader(const DatasetName& name, const ReadOptions& options = {});
+  /// Errors: Error when the file, the dataset, a filter, external storage or a virtual source is missing or
+  /// unreadable, or the dataset is empty, or of a type, rank or order of axes that no volume has.
+  explicit VolumeReader(const DatasetName& name, const ReadOptions& options = {},
+                        ReadAs read_as = ReadAs::values);
   VolumeReader(VolumeReader&&) noexcept;
   VolumeReader& operator=(VolumeReader&&) noexcept;
   ~VolumeReader() override;
@@ -29,6 +34,8 @@ class VolumeReader final : public Volume {
   const VolumeInfo& info() const override { return info_; }
   VoxelBuffer read(const Box& box, std::vector<std::byte> memory = {}) override;
   std::int64_t chunks_read() const override { return chunks_read_; }
+  /// Every file that holds voxels: see require_storage().
+  const std::vector<std::filesystem::path>& files() const { return files_; }
 
  private:
   void read_shape();
@@ -39,6 +46,8 @@ class VolumeReader final : public Volume {
   std::int64_t chunks_touched(const Box& box) const;
 
   VolumeInfo info_;
+  VoxelConversion conversion_;
+  std::vector<std::filesystem::path> files_;
   Hdf5Handle file_;
   Hdf5Handle dataset_;
   std::int64_t chunks_read_ = 0;

@@ -60,11 +60,23 @@ const VolumeStore& store_of(const std::filesystem::path& file) {
 }  // namespace
 
 std::unique_ptr<Volume> open_volume(const DatasetName& name, const ReadOptions& options) {
-  return store_of(name.file).open(name, options);
+  return store_of(name.file).open(name, options, ReadAs::values);
 }
 
 VolumeInfo read_volume_info(const DatasetName& name) {
   return open_volume(name)->info();
+}
+
+std::unique_ptr<Volume> open_labels(const DatasetName& name, const ReadOptions& options) {
+  return store_of(name.file).open(name, options, ReadAs::ids);
+}
+
+VolumeInfo read_labels_info(const DatasetName& name) {
+  return open_labels(name)->info();
+}
+
+std::vector<std::filesystem::path> files_of_volume(const DatasetName& name) {
+  return store_of(name.file).files_of(name);
 }
 
 std::unique_ptr<DatasetTree> open_dataset_tree(const std::filesystem::path& file) {

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "io/volume/output_layout.h"
 #include "io/volume/volume.h"
@@ -16,6 +17,18 @@ std::unique_ptr<Volume> open_volume(const DatasetName& name, const ReadOptions& 
 
 /// open_volume(name)->info(), with the same errors.
 VolumeInfo read_volume_info(const DatasetName& name);
+
+/// Opens labels or a mask for reading, as whole numbers (ReadAs::ids): the type in memory is uint8, uint16,
+/// uint32 or uint64, and every id is exact. -1 of signed labels is 2^64 - 1. Errors: as open_volume(); read()
+/// fails where floating point holds no whole number.
+std::unique_ptr<Volume> open_labels(const DatasetName& name, const ReadOptions& options = {});
+
+/// open_labels(name)->info(), with the same errors.
+VolumeInfo read_labels_info(const DatasetName& name);
+
+/// Every file that a volume's voxels are in, as canonical paths: what links lead to, external storage, the
+/// sources of a virtual dataset. Errors: as open_volume().
+std::vector<std::filesystem::path> files_of_volume(const DatasetName& name);
 
 /// Opens a file to look for datasets in it. Errors: Error.
 std::unique_ptr<DatasetTree> open_dataset_tree(const std::filesystem::path& file);

@@ -45,7 +45,8 @@ void print_entry(const Hdf5Entry& entry) {
   switch (entry.kind) {
     case Hdf5Entry::Kind::external_link:
     case Hdf5Entry::Kind::soft_link:
-      fmt::print("{} -> {}{}\n", entry.path, entry.target, entry.problem);
+      fmt::print("{} -> {}\n", entry.path, entry.target);
+      if (!entry.problem.empty()) fmt::print("    {}\n", entry.problem);
       return;
     case Hdf5Entry::Kind::broken:
       fmt::print("{} cannot be opened: {}\n", entry.path, entry.problem);

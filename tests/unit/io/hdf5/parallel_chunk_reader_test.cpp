@@ -106,7 +106,7 @@ TEST(Unpacking, OfDamagedChunksIsAnError) {
 TEST(Unpacking, TakesStreamsOfAWholeChunkOnly) {
   const Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_deflate(list.get(), 6);
-  const ChunkDecoder decoder(list.get(), 1, 1000);
+  const ChunkDecoder decoder(list.get(), 1000);
   const auto packed = [](std::size_t bytes) {
     const std::vector<std::byte> values(bytes, std::byte{7});
     std::vector<std::byte> stream(compressBound(bytes));
