@@ -36,7 +36,7 @@ enum class Hdf5Reference { external_link, virtual_source };
 /// names it. Errors: Error.
 std::vector<std::filesystem::path> places_of(hid_t from, const std::string& named, Hdf5Reference kind);
 
-/// The first file of places_of() that can be opened. `why`: the reason where there is none, such as
+/// The first file of places_of() that can be opened. `why`: the reason when none can, such as
 /// "src.h5 does not exist (beside all.h5, or in the working directory)". Errors: Error.
 Hdf5Handle open_referenced_file(hid_t from, const std::string& named, Hdf5Reference kind, std::string& why);
 
