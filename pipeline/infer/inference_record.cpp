@@ -9,6 +9,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/run/run_end.h"
 
 namespace tessera {
@@ -34,10 +35,17 @@ BlockJob job_of(const InferConfig& config, const JournalContents& journal, const
 
 void require_own_file(const InferConfig& config) {
   const std::filesystem::path& file = config.output->file;
-  if (std::filesystem::exists(file) && std::filesystem::equivalent(file, config.raw->file)) {
-    throw UsageError(fmt::format(
-        "infer.output: {} is the raw volume's own file; results have a file of their own", file.string()));
-  }
+  if (!std::filesystem::exists(file)) return;
+  const auto reject = [&](const DatasetName& input, const char* what) {
+    for (const std::filesystem::path& held : files_of_volume(input)) {
+      if (!std::filesystem::equivalent(file, held)) continue;
+      throw UsageError(
+          fmt::format("infer.output: {} is the {}'s own file (of {}); results have a file of their own",
+                      file.string(), what, input.text()));
+    }
+  };
+  reject(*config.raw, "raw volume");
+  if (config.skip_mask) reject(*config.skip_mask, "mask");
 }
 
 void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {

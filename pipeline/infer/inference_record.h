@@ -15,7 +15,8 @@
 
 namespace tessera {
 
-/// Errors: UsageError when the result would be written into the raw volume's file.
+/// Errors: UsageError when the result would be written into a file that the raw volume or the mask is in,
+/// also through links or as a source of a virtual dataset.
 void require_own_file(const InferConfig& config);
 
 /// Writes the report of a complete result, unless the run folder has it already. A start may be killed after

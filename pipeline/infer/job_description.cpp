@@ -5,27 +5,52 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <vector>
 
 #include "io/base/error.h"
 #include "io/base/sha256.h"
+#include "io/stores/open_volume.h"
 
 namespace tessera {
 namespace {
 
-/// Describes the current state of a volume's file, under the name `what`.
-void describe_file(const DatasetName& name, const std::string& what, JobDescription& job) {
+struct FileState {
+  std::string bytes, modified;
+};
+
+FileState state_of(const std::filesystem::path& file) {
   struct stat found {};
-  if (::stat(name.file.c_str(), &found) != 0) {
-    throw Error(fmt::format("cannot look at {}: {}", name.file.string(), errno_text(errno)));
-  }
+  if (::stat(file.c_str(), &found) != 0)
+    throw Error(fmt::format("cannot look at {}: {}", file.string(), errno_text(errno)));
+  return {std::to_string(found.st_size),
+          fmt::format("{}.{:09d}", found.st_mtim.tv_sec, found.st_mtim.tv_nsec)};
+}
+
+/// Describes the current state of a volume's files, under the name `what`: the named file, and the others
+/// that hold voxels (of links, external storage, virtual datasets).
+void describe_files(const DatasetName& name, const std::string& what, JobDescription& job) {
+  constexpr std::size_t kMostListed = 16;
+  const FileState named = state_of(name.file);
   job[what + ".file"] = std::filesystem::weakly_canonical(name.file).string();
   job[what + ".path"] = name.path;
-  job[what + ".bytes"] = std::to_string(found.st_size);
-  job[what + ".modified"] = fmt::format("{}.{:09d}", found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+  job[what + ".bytes"] = named.bytes;
+  job[what + ".modified"] = named.modified;
+  std::vector<std::filesystem::path> others = files_of_volume(name);
+  std::erase(others, std::filesystem::weakly_canonical(name.file));
+  Sha256 digest;
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const FileState state = state_of(others[i]);
+    const std::string text =
+        fmt::format("{}, {} bytes, modified {}", others[i].string(), state.bytes, state.modified);
+    digest.add(text + "\n");
+    if (i < kMostListed) job[fmt::format("{}.source {}", what, i)] = text;
+  }
+  if (others.size() > kMostListed)
+    job[what + ".sources"] = fmt::format("{} files, sha256 {}", others.size(), digest.hex());
 }
 
 void describe_raw(const VolumeInfo& raw, JobDescription& job) {
-  describe_file(raw.name, "raw", job);
+  describe_files(raw.name, "raw", job);
   job["raw.shape"] = to_string(raw.shape);
   job["raw.channels"] = std::to_string(raw.channels);
   job["raw.type"] = name_of(raw.type);
@@ -80,7 +105,7 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
       normalisation.by_section.empty()
           ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
           : "by section";
-  if (config.infer.skip_mask) describe_file(*config.infer.skip_mask, "infer.skip.mask", job);
+  if (config.infer.skip_mask) describe_files(*config.infer.skip_mask, "infer.skip.mask", job);
   if (config.infer.background) {
     job["infer.skip.background"] =
         fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);

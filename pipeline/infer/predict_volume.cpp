@@ -35,15 +35,16 @@ std::string meaning_of(const InferConfig& infer) {
   return fmt::format("probabilities of classes {}, a channel each{}", fmt::join(infer.classes, ", "), scale);
 }
 
-/// The raw volume's offset, moved to the region's begin.
+/// The raw volume's offset, moved to the region's begin. Without a resolution, a voxel counts as 1.
 std::vector<double> offset_of(const InferencePlan& plan) {
+  if (plan.region.begin == Index3{}) return plan.raw.offset_nm;
   const std::vector<double>& resolution = plan.raw.resolution_nm;
-  if (plan.region.begin == Index3{} || resolution.size() != 3) return plan.raw.offset_nm;
   std::vector<double> offset =
       plan.raw.offset_nm.size() == 3 ? plan.raw.offset_nm : std::vector<double>(3, 0.0);
   for (int axis = 0; axis < 3; ++axis) {
-    offset[static_cast<std::size_t>(axis)] +=
-        static_cast<double>(plan.region.begin[axis]) * resolution[static_cast<std::size_t>(axis)];
+    const auto at = static_cast<std::size_t>(axis);
+    offset[at] +=
+        static_cast<double>(plan.region.begin[axis]) * (resolution.size() == 3 ? resolution[at] : 1.0);
   }
   return offset;
 }

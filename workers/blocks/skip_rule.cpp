@@ -23,7 +23,7 @@ std::optional<std::int64_t> factor_between(std::int64_t fine, std::int64_t coars
 
 }  // namespace
 
-BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : mask_(open_volume(mask)) {
+BlockMask::BlockMask(const DatasetName& mask, const Index3& raw_shape) : mask_(open_labels(mask)) {
   const VolumeInfo& info = mask_->info();
   bool fits = info.channels == 1 && info.type != VoxelType::float32;
   for (int axis = 0; axis < 3; ++axis) {

@@ -1,0 +1,110 @@
+"""HDF5 files in which the voxels lie elsewhere, or in another form: h5py's, links, virtual datasets."""
+
+import os
+import shutil
+import unittest
+
+import h5py
+import numpy as np
+
+from harness import Case, run_tessera
+
+FAILED, USAGE = 1, 2
+
+
+def sets(**changes):
+    return [word for key, value in changes.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+
+
+class Storage(Case):
+
+    stack_shape = (6, 96, 96)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.yaml = cls.config("made", {"train": {"iterations": 1}, "infer": {"dtype": "float32"}})
+        cls.done(cls.folder, ["train", cls.yaml])
+        cls.raw = cls.read("stack.h5:/volumes/raw")
+
+    def infer(self, raw, output, *options):
+        return run_tessera(["infer", self.yaml, *sets(infer__raw=raw, infer__output=output), *options], cwd=self.folder)
+
+    def virtual(self, name, missing=()):
+        """A virtual dataset with a source for each section."""
+        layout = h5py.VirtualLayout(self.raw.shape, self.raw.dtype)
+        for z, section in enumerate(self.raw):
+            self.write_volumes(f"{name}_{z}.h5", {"d": section})
+            layout[z] = h5py.VirtualSource(f"{name}_{z}.h5", "d", shape=section.shape)
+        with h5py.File(self.folder / f"{name}.h5", "w", libver="latest") as out:
+            out.create_virtual_dataset("raw", layout)
+        for z in missing:
+            os.remove(self.folder / f"{name}_{z}.h5")
+        return f"{name}.h5:/raw"
+
+    def test_absent_source_is_named_by_every_verb(self):
+        raw = self.virtual("gone", missing=[2])
+        named = [r"gone\.h5:/raw takes voxels from gone_2\.h5:/d", r"gone_2\.h5 does not exist"]
+        for verb in (["check", self.yaml, *sets(infer__raw=raw)], ["infer", self.yaml, *sets(infer__raw=raw)],
+                     ["train", self.yaml, *sets(data__raw=raw, run_folder="runs/other")], ["export", raw, "x.tif"],
+                     ["evaluate", "--prediction", raw, "--labels", "stack.h5:/volumes/labels/cells"]):
+            with self.subTest(verb=verb[0]):
+                result = run_tessera(verb, cwd=self.folder)
+                self.assertNotEqual(result.code, 0, result)
+                self.assert_one_error(result, result.code, named)
+        self.assertFalse((self.folder / "x.tif").exists())
+        self.assertRegex(self.tessera(["info", "gone.h5"]).text, named[0])
+
+    def test_changes_behind_links_are_noticed(self):
+        shutil.copy(self.folder / "stack.h5", self.folder / "real.h5")
+        with h5py.File(self.folder / "link.h5", "w") as out:
+            out["raw"] = h5py.ExternalLink("real.h5", "/volumes/raw")
+        raws = {"link.h5:/raw": "real.h5:/volumes/raw", self.virtual("whole"): "whole_1.h5:/d"}
+        for i, (raw, held) in enumerate(raws.items()):
+            with self.subTest(raw=raw):
+                output = f"changed{i}.h5:/p"
+                self.assertEqual(self.infer(raw, output).code, 0)
+                self.assertIn("nothing to predict", self.infer(raw, output).text)
+                file, path = held.split(":")
+                with h5py.File(self.folder / file, "a") as f:
+                    f[path][...] = 255 - f[path][...]
+                self.assert_one_error(self.infer(raw, output), USAGE, [r"another job", file.replace(".", r"\.")])
+
+    def test_source_of_raw_is_no_output(self):
+        with h5py.File(self.folder / "to_source.h5", "w") as out:
+            out["raw"] = h5py.ExternalLink("source.h5", "/volumes/raw")
+        shutil.copy(self.folder / "stack.h5", self.folder / "source.h5")
+        before = (self.folder / "source.h5").read_bytes()
+        result = self.infer("to_source.h5:/raw", "source.h5:/p", "--restart")
+        self.assert_one_error(result, USAGE, ["raw volume's own file"])
+        self.assertEqual((self.folder / "source.h5").read_bytes(), before)
+
+    def test_region_of_raw_without_resolution_has_its_offset(self):
+        self.write_volumes("bare.h5", {"raw": self.raw})
+        for attributes, offset in (({}, [1, 16, 32]), ({"offset": [5.0, 6.0, 7.0]}, [6, 22, 39]),
+                                   ({"resolution": [40.0, 4.0, 2.0], "offset": [5.0, 6.0, 7.0]}, [45, 70, 71])):
+            with h5py.File(self.folder / "bare.h5", "a") as f:
+                f["raw"].attrs.update(attributes)
+            done = self.infer("bare.h5:/raw", "part.h5:/p", "--restart",
+                              *sets(infer__region__begin="[1, 16, 32]"))
+            self.assertEqual(done.code, 0, done)
+            with h5py.File(self.folder / "part.h5") as f:
+                np.testing.assert_array_equal(f["p"].attrs["offset"], offset)
+
+    def test_bool_mask_and_labels(self):
+        labels = self.read("stack.h5:/volumes/labels/cells") > 0
+        mask = np.zeros(self.raw.shape, bool)
+        self.write_volumes("bool.h5", {"labels": labels, "mask": mask})
+        self.tessera(["train", self.yaml, *sets(data__labels="bool.h5:/labels", run_folder="runs/bool")])
+        self.tessera(["infer", self.yaml, *sets(infer__skip__mask="bool.h5:/mask", infer__output="masked.h5:/p")])
+        self.assertFalse(self.read("masked.h5:/p").any())
+
+    def test_nothing_is_imported_beneath_a_dataset(self):
+        shutil.copy(self.folder / "stack.h5", self.folder / "beneath.h5")
+        self.tessera(["export", "stack.h5:/volumes/raw", "l.tif"])
+        result = run_tessera(["import", "l.tif", "beneath.h5:/volumes/raw/x"], cwd=self.folder)
+        self.assert_one_error(result, USAGE, ["/volumes/raw is a dataset, nothing can be put beneath it"])
+
+
+if __name__ == "__main__":
+    unittest.main()
