@@ -55,8 +55,8 @@ void write_array(hid_t file, const std::string& path, const CheckpointArray& arr
                               : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
                  what),
       H5Sclose);
-  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link_list.get(), 1);
+  Hdf5Handle link_list(check_hdf5(H5Pcreate(H5P_LINK_CREATE), what), H5Pclose);
+  check_hdf5(H5Pset_create_intermediate_group(link_list.get(), 1), what);
   Hdf5Handle dataset(check_hdf5(H5Dcreate2(file, path.c_str(), hdf5_type(array.type), space.get(),
                                            link_list.get(), H5P_DEFAULT, H5P_DEFAULT),
                                 what),
@@ -70,8 +70,8 @@ void write_array(hid_t file, const std::string& path, const CheckpointArray& arr
 CheckpointArray read_array(hid_t file, const std::string& path) {
   const std::string what = "cannot read " + path;
   Hdf5Handle dataset(check_hdf5(H5Dopen2(file, path.c_str(), H5P_DEFAULT), what), H5Dclose);
-  Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
-  Hdf5Handle space(H5Dget_space(dataset.get()), H5Sclose);
+  Hdf5Handle type(check_hdf5(H5Dget_type(dataset.get()), what), H5Tclose);
+  Hdf5Handle space(check_hdf5(H5Dget_space(dataset.get()), what), H5Sclose);
   CheckpointArray array;
   array.type =
       H5Tget_class(type.get()) == H5T_INTEGER ? CheckpointArray::Type::int64 : CheckpointArray::Type::float32;
@@ -120,7 +120,8 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
       H5Fclose);
   for (const auto& [path, array] : checkpoint.arrays)
     write_array(opened.get(), path, array, file.string());
-  Hdf5Handle root(H5Gopen2(opened.get(), "/", H5P_DEFAULT), H5Gclose);
+  Hdf5Handle root(check_hdf5(H5Gopen2(opened.get(), "/", H5P_DEFAULT), "cannot write " + file.string()),
+                  H5Gclose);
   write_attribute(root.get(), "format", std::string(kFormat));
   write_attribute(root.get(), "crc32c", static_cast<long long>(checksum(checkpoint)));
   for (const auto& [name, text] : checkpoint.texts)
@@ -147,8 +148,13 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   const std::string image_name = "/dev/null/" + name;
   Hdf5Handle file(check_hdf5(H5Fopen(image_name.c_str(), H5F_ACC_RDONLY, access_list.get()), damaged),
                   H5Fclose);
-  Hdf5Handle root(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose);
-  const auto texts = read_string_attributes(root.get());
+  Hdf5Handle root(check_hdf5(H5Gopen2(file.get(), "/", H5P_DEFAULT), damaged), H5Gclose);
+  std::map<std::string, std::string> texts;
+  try {
+    texts = read_string_attributes(root.get());
+  } catch (const std::exception& error) {
+    throw Error(damaged + ": " + error.what());
+  }
   const auto format = texts.find("format");
   if (format == texts.end() || format->second != kFormat)
     throw Error(damaged + ": the format mark is missing");

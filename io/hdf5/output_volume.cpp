@@ -23,7 +23,7 @@ namespace {
 /// HDF5 uses the implicit chunk index (chunks back to back) only with all of these: V110 bounds, fixed
 /// dimensions, no filter, early allocation, no fill.
 Hdf5Handle implicit_index_creation_list(const Index3& chunk, int rank) {
-  Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  Hdf5Handle list(check_hdf5(H5Pcreate(H5P_DATASET_CREATE), "cannot create the result"), H5Pclose);
   const std::array<hsize_t, 4> sides{1, static_cast<hsize_t>(chunk.z), static_cast<hsize_t>(chunk.y),
                                      static_cast<hsize_t>(chunk.x)};
   check_hdf5(H5Pset_chunk(list.get(), rank, sides.data() + (4 - rank)),
@@ -70,8 +70,8 @@ void link_raw(hid_t file, const OutputVolumeSpec& spec) {
   const std::filesystem::path raw_file = absolute(spec.raw->file);
   if (raw_file == absolute(spec.name.file) || hdf5_path_exists(file, "/volumes/raw")) return;
   const std::filesystem::path folder = absolute(spec.name.file).parent_path();
-  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link_list.get(), 1);
+  Hdf5Handle link_list(check_hdf5(H5Pcreate(H5P_LINK_CREATE), "cannot create links"), H5Pclose);
+  check_hdf5(H5Pset_create_intermediate_group(link_list.get(), 1), "cannot create links");
   check_hdf5(H5Lcreate_external(raw_file.lexically_relative(folder).c_str(), spec.raw->path.c_str(), file,
                                 "/volumes/raw", link_list.get(), H5P_DEFAULT),
              "cannot link the raw volume");
@@ -82,7 +82,7 @@ OutputLayout write_metadata(const std::filesystem::path& file_name, const Output
                             const OutputLayout& layout) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   const std::string name = spec.name.text();
-  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  Hdf5Handle access_list(check_hdf5(H5Pcreate(H5P_FILE_ACCESS), "cannot choose the format"), H5Pclose);
   check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110),
              "cannot choose the format");
   check_hdf5(H5Pset_alignment(access_list.get(), 64 << 10, 1 << 20), "cannot align the chunks");
@@ -92,10 +92,12 @@ OutputLayout write_metadata(const std::filesystem::path& file_name, const Output
   const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
                                     static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
   const int rank = spec.channels > 1 ? 4 : 3;
-  Hdf5Handle space(H5Screate_simple(rank, dims.data() + (4 - rank), nullptr), H5Sclose);
+  Hdf5Handle space(
+      check_hdf5(H5Screate_simple(rank, dims.data() + (4 - rank), nullptr), "cannot shape " + name),
+      H5Sclose);
   Hdf5Handle creation_list = implicit_index_creation_list(spec.chunk, rank);
-  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link_list.get(), 1);
+  Hdf5Handle link_list(check_hdf5(H5Pcreate(H5P_LINK_CREATE), "cannot create links"), H5Pclose);
+  check_hdf5(H5Pset_create_intermediate_group(link_list.get(), 1), "cannot create links");
   Hdf5Handle dataset(check_hdf5(H5Dcreate2(file.get(), spec.name.path.c_str(), hdf5_memory_type(spec.type),
                                            space.get(), link_list.get(), creation_list.get(), H5P_DEFAULT),
                                 "cannot create " + name),
@@ -106,8 +108,8 @@ OutputLayout write_metadata(const std::filesystem::path& file_name, const Output
     write_attribute(dataset.get(), key, value);
   link_raw(file.get(), spec);
   const OutputLayout made = layout_of(dataset.get(), layout, name);
-  dataset.reset();
-  if (!file.close()) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
+  const bool closed = dataset.close() && file.close();
+  if (!closed) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
   return made;
 }
 
@@ -138,11 +140,13 @@ OutputLayout read_hdf5_output_layout(const DatasetName& name) {
   Hdf5Handle dataset(
       check_hdf5(H5Dopen2(file.get(), name.path.c_str(), H5P_DEFAULT), "cannot open " + name.text()),
       H5Dclose);
-  const Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
-  const bool half = info.type == VoxelType::float32 && H5Tget_size(type.get()) == 2;
-  return layout_of(dataset.get(),
-                   {0, half ? VoxelType::float16 : info.type, info.shape, *info.chunk, info.channels},
-                   name.text());
+  const Hdf5Handle type(check_hdf5(H5Dget_type(dataset.get()), "cannot open " + name.text()), H5Tclose);
+  const std::size_t width = check_hdf5_size(H5Tget_size(type.get()), "cannot open " + name.text());
+  const bool half = info.type == VoxelType::float32 && width == 2;
+  const VoxelType voxels = half ? VoxelType::float16 : info.type;
+  if (static_cast<std::int64_t>(width) != size_of(voxels))
+    throw Error(name.text() + " was not made by 'tessera infer': it has another type");
+  return layout_of(dataset.get(), {0, voxels, info.shape, *info.chunk, info.channels}, name.text());
 }
 
 BlockWriter::BlockWriter(const std::filesystem::path& file, const OutputLayout& layout)

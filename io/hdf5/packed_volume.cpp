@@ -12,7 +12,9 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
+#include "io/hdf5/hdf5_links.h"
 #include "io/hdf5/hdf5_listing.h"
+#include "io/hdf5/hdf5_tree.h"
 
 namespace tessera {
 namespace {
@@ -28,30 +30,13 @@ std::vector<std::byte> shuffled(std::span<const std::byte> bytes, std::size_t wi
   return out;
 }
 
-/// Copies every attribute of a fixed-length type.
-void copy_attributes(hid_t from, hid_t to, const std::string& what) {
-  for (const std::string& name : attribute_names(from)) {
-    Hdf5Handle attribute(check_hdf5(H5Aopen(from, name.c_str(), H5P_DEFAULT), what), H5Aclose);
-    Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose), space(H5Aget_space(attribute.get()), H5Sclose);
-    if (H5Tis_variable_str(type.get()) > 0) continue;  // tessera never writes one
-    const auto points =
-        static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
-    std::vector<std::byte> value(points * H5Tget_size(type.get()));
-    check_hdf5(H5Aread(attribute.get(), type.get(), value.data()), what);
-    Hdf5Handle copy(
-        check_hdf5(H5Acreate2(to, name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), what),
-        H5Aclose);
-    check_hdf5(H5Awrite(copy.get(), type.get(), value.data()), what);
-  }
-}
-
 /// Copies links to other files. Their file names become relative to the new file's folder.
 void copy_external_links(const std::filesystem::path& from, const std::filesystem::path& to, hid_t file) {
   const auto folder_of = [](const std::filesystem::path& p) {
     return std::filesystem::weakly_canonical(std::filesystem::absolute(p)).parent_path();
   };
-  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link_list.get(), 1);
+  Hdf5Handle link_list(check_hdf5(H5Pcreate(H5P_LINK_CREATE), "cannot create links"), H5Pclose);
+  check_hdf5(H5Pset_create_intermediate_group(link_list.get(), 1), "cannot create links");
   for (const Hdf5Entry& entry : list_hdf5_file(from).entries) {
     if (entry.kind != Hdf5Entry::Kind::external_link) continue;
     const std::size_t colon = entry.target.rfind(":/");
@@ -65,6 +50,65 @@ void copy_external_links(const std::filesystem::path& from, const std::filesyste
                "cannot link " + entry.target);
   }
 }
+
+/// Copies all but the result and the links to other files: a result's file may hold more than the result.
+class OtherObjects {
+ public:
+  OtherObjects(const DatasetName& source, hid_t to, const std::string& result_in_copy)
+      : source_(source),
+        tree_(source.file),
+        from_(open_hdf5_file(source.file)),
+        to_(to),
+        result_in_copy_(result_in_copy),
+        link_list_(check_hdf5(H5Pcreate(H5P_LINK_CREATE), "cannot create links"), H5Pclose) {
+    check_hdf5(H5Pset_create_intermediate_group(link_list_.get(), 1), "cannot create links");
+  }
+
+  void copy_group(const std::string& group, int depth = 0) {
+    constexpr int kDeepest = 64;
+    if (depth == kDeepest) throw Error(fmt::format("{} has groups in a circle at {}", source_.text(), group));
+    copy_attributes_of(group);
+    for (const std::string& name : tree_.names_in(group)) {
+      const std::string path = (group == "/" ? "" : group) + "/" + name;
+      if (path == source_.path || path == result_in_copy_) continue;
+      const std::string what = fmt::format("cannot copy {} of {}", path, source_.file.string());
+      H5L_info_t info;
+      check_hdf5(H5Lget_info(from_.get(), path.c_str(), &info, H5P_DEFAULT), what);
+      if (info.type == H5L_TYPE_SOFT) {
+        check_hdf5(H5Lcreate_soft(hdf5_link_target(from_.get(), path).c_str(), to_, path.c_str(),
+                                  link_list_.get(), H5P_DEFAULT),
+                   what);
+      } else if (info.type == H5L_TYPE_HARD && tree_.kind_of(path) == DatasetTree::Kind::group) {
+        copy_group(path, depth + 1);
+      } else if (info.type == H5L_TYPE_HARD) {
+        check_hdf5(H5Ocopy(from_.get(), path.c_str(), to_, path.c_str(), H5P_DEFAULT, link_list_.get()),
+                   what);
+      }
+    }
+  }
+
+ private:
+  /// Creates the group in the copy, unless it exists there.
+  void copy_attributes_of(const std::string& group) {
+    const std::string what = fmt::format("cannot copy {} of {}", group, source_.file.string());
+    const Hdf5Handle from(check_hdf5(H5Gopen2(from_.get(), group.c_str(), H5P_DEFAULT), what), H5Gclose);
+    const bool exists = hdf5_path_exists(to_, group);
+    const Hdf5Handle to(
+        check_hdf5(exists ? H5Gopen2(to_, group.c_str(), H5P_DEFAULT)
+                          : H5Gcreate2(to_, group.c_str(), link_list_.get(), H5P_DEFAULT, H5P_DEFAULT),
+                   what),
+        H5Gclose);
+    copy_attributes(from.get(), to.get(), what);
+    require_equal_attributes(from.get(), to.get(), what);
+  }
+
+  const DatasetName& source_;
+  Hdf5Tree tree_;
+  Hdf5Handle from_;
+  hid_t to_;
+  std::string result_in_copy_;
+  Hdf5Handle link_list_;
+};
 
 }  // namespace
 
@@ -117,7 +161,7 @@ std::span<const std::byte> ChunkReader::read(std::int64_t index) {
 
 PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target,
                            int level)
-    : target_(target), layout_(layout), staged_(target.file) {
+    : source_(source), target_(target), layout_(layout), staged_(target.file) {
   {
     const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT | O_TRUNC);
   }  // for a clearer message than the library's
@@ -126,13 +170,14 @@ PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout
   Hdf5Handle from(
       check_hdf5(H5Dopen2(from_file.get(), source.path.c_str(), H5P_DEFAULT), "cannot open " + source.text()),
       H5Dclose);
-  Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  Hdf5Handle access_list(check_hdf5(H5Pcreate(H5P_FILE_ACCESS), what), H5Pclose);
   check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), what);
   file_ = Hdf5Handle(
       check_hdf5(H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()), what),
       H5Fclose);
-  Hdf5Handle type(H5Dget_type(from.get()), H5Tclose), space(H5Dget_space(from.get()), H5Sclose);
-  Hdf5Handle creation_list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  Hdf5Handle type(check_hdf5(H5Dget_type(from.get()), what), H5Tclose),
+      space(check_hdf5(H5Dget_space(from.get()), what), H5Sclose);
+  Hdf5Handle creation_list(check_hdf5(H5Pcreate(H5P_DATASET_CREATE), what), H5Pclose);
   const int rank = layout.channels > 1 ? 4 : 3;
   const std::array<hsize_t, 4> chunk{1, static_cast<hsize_t>(layout.chunk.z),
                                      static_cast<hsize_t>(layout.chunk.y),
@@ -140,8 +185,8 @@ PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout
   check_hdf5(H5Pset_chunk(creation_list.get(), rank, chunk.data() + (4 - rank)), what);
   if (size_of(layout.type) > 1) check_hdf5(H5Pset_shuffle(creation_list.get()), what);
   check_hdf5(H5Pset_deflate(creation_list.get(), static_cast<unsigned>(level)), what);
-  Hdf5Handle link_list(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  H5Pset_create_intermediate_group(link_list.get(), 1);
+  Hdf5Handle link_list(check_hdf5(H5Pcreate(H5P_LINK_CREATE), "cannot create links"), H5Pclose);
+  check_hdf5(H5Pset_create_intermediate_group(link_list.get(), 1), "cannot create links");
   dataset_ = Hdf5Handle(check_hdf5(H5Dcreate2(file_.get(), target.path.c_str(), type.get(), space.get(),
                                               link_list.get(), creation_list.get(), H5P_DEFAULT),
                                    what),
@@ -149,6 +194,7 @@ PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout
   copy_attributes(from.get(), dataset_.get(), "cannot copy the attributes of " + source.text());
   write_attribute(dataset_.get(), "packed",
                   fmt::format("{}gzip {}", size_of(layout.type) > 1 ? "shuffle, " : "", level));
+  OtherObjects(source, file_.get(), target.path).copy_group("/");
   copy_external_links(source.file, target.file, file_.get());
 }
 
@@ -170,6 +216,12 @@ void PackedVolume::close() {
   // The library writes its last bytes on closing: a full disk may be noticed only here.
   const bool closed = dataset_.close() && file_.close();
   if (!closed) throw Error(fmt::format("cannot finish {}: {}", staged_.path().string(), take_hdf5_error()));
+  const Hdf5Handle from = open_hdf5_file(source_.file), to = open_hdf5_file(staged_.path());
+  const std::string what = "cannot copy the attributes of " + source_.text();
+  const Hdf5Handle original(check_hdf5(H5Dopen2(from.get(), source_.path.c_str(), H5P_DEFAULT), what),
+                            H5Dclose);
+  const Hdf5Handle copy(check_hdf5(H5Dopen2(to.get(), target_.path.c_str(), H5P_DEFAULT), what), H5Dclose);
+  require_equal_attributes(original.get(), copy.get(), what);
   sync_to_disk(staged_.path());
 }
 

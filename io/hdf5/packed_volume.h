@@ -40,8 +40,9 @@ class ChunkReader {
   std::vector<std::byte> chunk_;
 };
 
-/// Writes a compressed copy of a result: the same shape, type, chunks, attributes and external links. One
-/// process writes it, under another name; a file of the target's name stays until commit().
+/// Writes a compressed copy of a result: the same shape, type, chunks and attributes, and all else that its
+/// file holds: other datasets, groups, links. One process writes it, under another name; a file of the
+/// target's name stays until commit().
 class PackedVolume {
  public:
   /// Errors: Error.
@@ -49,13 +50,14 @@ class PackedVolume {
 
   /// Errors: Error (such as a full disk).
   void write(const PackedChunk& chunk);
-  /// Closes the file, which is then at staged(). Nothing can be written afterwards. Errors: Error.
+  /// Closes the file, which is then at staged(), and compares its attributes with the source's. Nothing can
+  /// be written afterwards. Errors: Error.
   void close();
   DatasetName staged() const { return {staged_.path(), target_.path}; }
   void commit() { staged_.commit(); }
 
  private:
-  DatasetName target_;
+  DatasetName source_, target_;
   OutputLayout layout_;
   StagedFile staged_;
   Hdf5Handle file_, dataset_;

@@ -307,5 +307,46 @@ class Pack(Results):
                 self.assertFalse((self.folder / "small.h5").exists())
 
 
+class Contents(Results):
+    """What else is in a result's file."""
+
+    def attributes(self, file):
+        with h5py.File(self.folder / file, "r") as f:
+            return {name: np.asarray(value).tolist() for name, value in f["volumes/p"].attrs.items() if name != "packed"}
+
+    def test_packing_keeps_all_that_the_file_holds(self):
+        self.copy("full.h5")
+        before = self.attributes("full.h5")
+        with h5py.File(self.folder / "full.h5", "a") as f:
+            f["volumes/p"].attrs["note"] = "a string of variable length"
+            f["volumes/p"].attrs["names"] = ["z", "y", "x"]
+            f.attrs["title"] = "root"
+            f["other/points"] = np.arange(6.0)
+            f["other"].attrs["kind"] = "group"
+            f["same"] = h5py.SoftLink("/other/points")
+        self.tessera(["pack", "full.h5:/volumes/p", "--replace"])
+        self.assertEqual(self.attributes("full.h5"),
+                         {**before, "note": "a string of variable length", "names": ["z", "y", "x"]})
+        with h5py.File(self.folder / "full.h5", "r") as f:
+            self.assertEqual((f.attrs["title"], f["other"].attrs["kind"]), ("root", "group"))
+            np.testing.assert_array_equal(f["same"][()], np.arange(6.0))
+        self.assert_same_voxels(self.read("full.h5:/volumes/p"), self.voxels)
+
+    @NEEDS_FAIL_IO
+    def test_failed_read_never_loses_an_attribute(self):
+        before, failed = self.attributes("made.h5"), 0
+        for nth in range(1, 60, 4):
+            with self.subTest(nth=nth):
+                self.copy("failing.h5")
+                result = run_tessera(["pack", "failing.h5:/volumes/p", "--replace"], cwd=self.folder,
+                                     environment={"LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_CALL": "pread",
+                                                  "TESSERA_FAIL_NAME": "failing.h5", "TESSERA_FAIL_ERRNO": str(errno.EIO),
+                                                  "TESSERA_FAIL_NTH": str(nth), "TESSERA_FAIL_TIMES": "1"})
+                self.assertIn(result.code, (0, FAILED), result)
+                failed += result.code == FAILED
+                self.assertEqual(self.attributes("failing.h5"), before)
+        self.assertGreater(failed, 5)
+
+
 if __name__ == "__main__":
     unittest.main()
