@@ -7,6 +7,7 @@
 
 #include "io/base/error.h"
 #include "io/hdf5/chunk_decoder.h"
+#include "io/hdf5/dataset_meaning.h"
 #include "io/hdf5/dataset_storage.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_links.h"
@@ -41,8 +42,8 @@ VolumeReader::VolumeReader(const DatasetName& name, const ReadOptions& options, 
   info_.type = conversion_.type;
   read_storage();
   files_ = require_storage(dataset_.get(), name);
-  info_.resolution_nm = read_double_attribute(dataset_.get(), "resolution");
-  info_.offset_nm = read_double_attribute(dataset_.get(), "offset");
+  info_.resolution_nm = read_resolution(dataset_.get(), name.text());
+  info_.offset_nm = read_offset(dataset_.get(), name.text());
   info_.attributes = read_string_attributes(dataset_.get());
   if (options.unpack_threads > 0 && info_.chunk &&
       ParallelChunkReader::can_read(dataset_.get(), info_.type)) {
@@ -74,6 +75,7 @@ void VolumeReader::read_shape() {
     if (dim == 0) throw Error(name + " is empty: one of its dimensions is 0");
     if (dim > (hsize_t{1} << 40)) throw Error(name + " claims an impossible size (is the file damaged?)");
   }
+  require_plain_meaning(dataset_.get(), {dims.begin() + (4 - info_.rank), dims.end()}, name);
   info_.channels = static_cast<std::int64_t>(dims[0]);
   for (int axis = 0; axis < 3; ++axis)
     info_.shape[axis] = static_cast<std::int64_t>(dims[static_cast<std::size_t>(axis + 1)]);
