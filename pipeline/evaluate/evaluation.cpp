@@ -174,7 +174,7 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
   std::unique_ptr<Volume> prediction, labels;
   on_every_rank(world, [&] {
     prediction = open_volume(request.prediction);
-    labels = open_volume(request.labels);
+    labels = open_labels(request.labels);
     kind_of(evaluation.request, prediction->info());
     evaluation.sections =
         checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());

@@ -35,7 +35,7 @@ SectionRange open_volumes(const EvaluationRequest& request, EvaluationKind kind,
   SectionRange sections;
   on_every_rank(world, [&] {
     volumes.prediction = open_volume(request.prediction, kBlockReading);
-    volumes.labels = open_volume(request.labels, kBlockReading);
+    volumes.labels = open_labels(request.labels, kBlockReading);
     EvaluationRequest asked = request;
     asked.kind = kind;
     kind_of(asked, volumes.prediction->info());

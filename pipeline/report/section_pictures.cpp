@@ -48,7 +48,7 @@ DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
     throw Error("pictures are drawn of a probability only");
   const EvaluationRequest request = request_of(record.evaluation);
   const std::unique_ptr<Volume> prediction = open_volume(request.prediction),
-                                labels = open_volume(request.labels);
+                                labels = open_labels(request.labels);
   checked_sections(request, request.kind, prediction->info(), labels->info());
   const Index3 shape = labels->info().shape;
   const double threshold = number_at(section_of(record.evaluation, section), {"best_f_threshold"});

@@ -25,7 +25,7 @@ std::optional<PixelBounds> region_of(const VolumeConfig& said, const Index3& sha
 /// The labels that belong to a raw volume. `pattern`: the raw volume's name with wildcards.
 VolumeInfo labels_info(const VolumeConfig& said, const DatasetName& raw, const DatasetName& pattern) {
   try {
-    return read_volume_info(*said.labels);
+    return read_labels_info(*said.labels);
   } catch (const Error& error) {
     if (raw.text() == pattern.text()) throw;
     throw Error(fmt::format("{}.labels: {}; it goes with {}, which {} names", said.key, error.what(),

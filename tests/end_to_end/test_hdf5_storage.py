@@ -1,5 +1,6 @@
 """HDF5 files in which the voxels lie elsewhere, or in another form: h5py's, links, virtual datasets."""
 
+import json
 import os
 import shutil
 import unittest
@@ -98,6 +99,20 @@ class Storage(Case):
         self.tessera(["train", self.yaml, *sets(data__labels="bool.h5:/labels", run_folder="runs/bool")])
         self.tessera(["infer", self.yaml, *sets(infer__skip__mask="bool.h5:/mask", infer__output="masked.h5:/p")])
         self.assertFalse(self.read("masked.h5:/p").any())
+
+    def test_whole_number_float_labels_are_scored_as_integers(self):
+        labels = self.read("stack.h5:/volumes/labels/instances")
+        self.write_volumes("float.h5", {"labels": labels.astype("f4"), "half": labels + np.float32(0.5),
+                                        "prediction": labels.astype("u4")})
+        scores = []
+        for name in ("stack.h5:/volumes/labels/instances", "float.h5:/labels"):
+            self.tessera(["evaluate", "--prediction", "float.h5:/prediction", "--labels", name, "--json", "s.json"])
+            found = json.loads((self.folder / "s.json").read_text())
+            scores.append({key: value for key, value in found.items() if isinstance(value, float)})
+        self.assertTrue(scores[0])
+        self.assertEqual(scores[0], scores[1])
+        result = run_tessera(["evaluate", "--prediction", "float.h5:/prediction", "--labels", "float.h5:/half"], cwd=self.folder)
+        self.assert_one_error(result, FAILED, ["labels are whole numbers"])
 
     def test_nothing_is_imported_beneath_a_dataset(self):
         shutil.copy(self.folder / "stack.h5", self.folder / "beneath.h5")
