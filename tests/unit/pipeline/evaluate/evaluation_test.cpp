@@ -163,7 +163,7 @@ TEST_F(EvaluationTest, SwappedVolumes) {
                 "holds uint32: a probability is float, uint8 or uint16 (are prediction and labels swapped?)"),
             std::string::npos);
   request_.prediction = request_.labels;
-  EXPECT_NE(complaint().find("hold floating point, not integers"), std::string::npos);
+  EXPECT_NE(complaint().find("labels are whole numbers"), std::string::npos);
 }
 
 TEST_F(EvaluationTest, NonFiniteValuesAreReportedWithTheirPosition) {
