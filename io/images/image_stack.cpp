@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cctype>
 #include <limits>
 #include <string>
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/images/png.h"
+#include "io/images/section_files.h"
 
 namespace tessera {
 namespace {
@@ -21,33 +21,22 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-std::string lower_extension(const fs::path& file) {
-  std::string text = file.extension().string();
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
+/// One image file as a section, shape (1, y, x), and what it says that is not applied.
+struct Section {
+  VoxelBuffer voxels;
+  std::string note;
+};
 
-bool is_png_name(const fs::path& file) {
-  return lower_extension(file) == ".png";
-}
-
-bool is_tiff_name(const fs::path& file) {
-  const std::string extension = lower_extension(file);
-  return extension == ".tif" || extension == ".tiff";
-}
-
-/// One image file as a section, shape (1, y, x).
-VoxelBuffer read_image(const fs::path& file) {
+Section read_image(const fs::path& file, const ImageOptions& options) {
   if (is_png_name(file)) {
-    PngImage image = read_png(file);
+    PngImage image = read_png(file, options);
     VoxelBuffer buffer;
     buffer.type = image.bits == 16 ? VoxelType::uint16 : VoxelType::uint8;
     buffer.shape = {1, image.height, image.width};
     buffer.bytes = std::move(image.bytes);
-    return buffer;
+    return {std::move(buffer), {}};
   }
-  TiffReader tiff(file);
+  TiffReader tiff(file, options);
   if (tiff.shape().z != 1) {
     throw Error(
         fmt::format("{} has {} pages: in a folder each file is one section (a multi-page TIFF is imported by "
@@ -55,8 +44,8 @@ VoxelBuffer read_image(const fs::path& file) {
                     file.string(), tiff.shape().z));
   }
   VoxelBuffer buffer(tiff.type(), tiff.shape());
-  tiff.read_page(0, buffer.bytes);
-  return buffer;
+  tiff.read_section(0, buffer.bytes);
+  return {std::move(buffer), tiff.note()};
 }
 
 /// "section_" digits ".png".
@@ -69,70 +58,46 @@ bool is_section_name(const std::string& name) {
 
 }  // namespace
 
-bool natural_less(std::string_view a, std::string_view b) {
-  std::size_t i = 0, j = 0;
-  while (i < a.size() && j < b.size()) {
-    if (is_digit(a[i]) && is_digit(b[j])) {
-      const auto number = [](std::string_view text, std::size_t& at) {
-        while (at + 1 < text.size() && text[at] == '0' && is_digit(text[at + 1]))
-          ++at;
-        const std::size_t first = at;
-        while (at < text.size() && is_digit(text[at]))
-          ++at;
-        return text.substr(first, at - first);
-      };
-      const std::string_view left = number(a, i), right = number(b, j);
-      if (left.size() != right.size()) return left.size() < right.size();
-      if (left != right) return left < right;
-    } else {
-      if (a[i] != b[j]) return a[i] < b[j];
-      ++i;
-      ++j;
-    }
+ImageStackReader::ImageStackReader(const fs::path& path, const ImageOptions& options)
+    : path_(path), options_(options) {
+  std::error_code code;
+  if (!fs::exists(path, code)) {
+    throw Error(fmt::format("cannot open {}: {}", path.string(),
+                            code ? code.message() : std::string("no such file or folder")));
   }
-  if (i < a.size() || j < b.size()) return j < b.size();
-  return a < b;  // equal except for leading zeros
-}
-
-ImageStackReader::ImageStackReader(const fs::path& path) : path_(path) {
-  if (!fs::exists(path)) throw Error(fmt::format("cannot open {}: no such file or folder", path.string()));
-  if (fs::is_directory(path)) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-      const bool is_image = is_png_name(entry.path()) || is_tiff_name(entry.path());
-      if (is_image && entry.is_regular_file())
-        files_.push_back(entry.path());
-      else
-        ++ignored_files_;
-    }
-    if (files_.empty()) {
-      throw Error(fmt::format("the folder {} has no .png, .tif or .tiff file ({} others)", path.string(),
-                              ignored_files_));
-    }
-    std::sort(files_.begin(), files_.end(), [](const fs::path& a, const fs::path& b) {
-      return natural_less(a.filename().string(), b.filename().string());
-    });
+  if (fs::is_directory(path, code)) {
+    if (options.channel == ImageOptions::kAsSections || options.time == ImageOptions::kAsSections)
+      throw UsageError(path.string() +
+                       " is a folder, in which each file is one section: choose one channel and time");
+    SectionFiles sections = list_sections(path, options.missing);
+    files_ = std::move(sections.files);
+    ignored_files_ = sections.ignored;
   } else if (is_png_name(path)) {
+    if (!fs::is_regular_file(path, code)) throw Error(path.string() + " is no regular file: no PNG image");
     files_.push_back(path);
   } else {
-    stack_.emplace(path);
+    stack_.emplace(path, options);
     type_ = stack_->type();
     shape_ = stack_->shape();
+    note_ = stack_->note();
     return;
   }
-  const VoxelBuffer first = read_image(files_.front());
-  type_ = first.type;
-  shape_ = {std::ssize(files_), first.shape.y, first.shape.x};
+  const Section first = read_image(files_.front(), options);
+  type_ = first.voxels.type;
+  shape_ = {std::ssize(files_), first.voxels.shape.y, first.voxels.shape.x};
+  note_ = first.note;
 }
 
 VoxelBuffer ImageStackReader::read_section(std::int64_t z) {
   assert(z >= 0 && z < shape_.z);
+  VoxelBuffer section(type_, {1, shape_.y, shape_.x});
   if (stack_) {
-    VoxelBuffer buffer(type_, {1, shape_.y, shape_.x});
-    stack_->read_page(z, buffer.bytes);
-    return buffer;
+    stack_->read_section(z, section.bytes);
+    return section;
   }
   const fs::path& file = files_[static_cast<std::size_t>(z)];
-  VoxelBuffer buffer = read_image(file);
+  if (file.empty()) return section;  // a missing section
+  VoxelBuffer buffer = read_image(file, options_).voxels;
   if (buffer.type != type_ || buffer.shape.y != shape_.y || buffer.shape.x != shape_.x) {
     throw Error(fmt::format("{} is {} x {} {}, but {} is {} x {} {}: the sections of a stack must be alike",
                             file.string(), buffer.shape.y, buffer.shape.x, name_of(buffer.type),

@@ -3,18 +3,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
-#include "io/images/tiff.h"
+#include "io/images/image_options.h"
+#include "io/images/tiff_reader.h"
+#include "io/images/tiff_writer.h"
 
 namespace tessera {
-
-/// Whether `a` comes before `b` in natural order, which compares runs of digits as numbers: "s2.png" before
-/// "s10.png".
-bool natural_less(std::string_view a, std::string_view b);
 
 /// Reads a serial-section stack section by section: a multi-page TIFF, one PNG image, or a folder with one
 /// PNG or one-page TIFF per section, in natural order. Holds one section in memory at a time.
@@ -22,12 +20,15 @@ class ImageStackReader {
  public:
   /// Of a folder, this reads only the first image. Errors: Error with the file's name when it is missing,
   /// empty, damaged or unfit (see TiffReader, read_png), or the folder has no images.
-  explicit ImageStackReader(const std::filesystem::path& path);
+  /// UsageError when `options` lacks a decision that the images need (see ImageOptions).
+  explicit ImageStackReader(const std::filesystem::path& path, const ImageOptions& options = {});
 
   VoxelType type() const { return type_; }
   const Index3& shape() const { return shape_; }
-  /// The number of files in the folder that are ignored: neither PNG nor TIFF by their names.
+  /// The number of files in the folder that are ignored: hidden, or neither PNG nor TIFF by their names.
   std::int64_t ignored_files() const { return ignored_files_; }
+  /// What the first file says of its samples and is not applied, or is applied unasked; empty: nothing.
+  const std::string& note() const { return note_; }
 
   /// Section `z`, shape (1, y, x). Errors: Error with the file's name, also when the image's size or type
   /// differs from the first one's.
@@ -35,11 +36,13 @@ class ImageStackReader {
 
  private:
   std::filesystem::path path_;
-  std::vector<std::filesystem::path> files_;  ///< one per section; empty for a TIFF stack
+  ImageOptions options_;
+  std::vector<std::filesystem::path> files_;  ///< one per section (see SectionFiles); empty for a TIFF stack
   std::optional<TiffReader> stack_;
   VoxelType type_ = VoxelType::uint8;
   Index3 shape_;
   std::int64_t ignored_files_ = 0;
+  std::string note_;
 };
 
 /// Writes a stack section by section: a multi-page TIFF if the name ends in .tif or .tiff, else a folder of

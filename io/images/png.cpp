@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csetjmp>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 
 #include "io/base/error.h"
@@ -66,22 +67,90 @@ struct Header {
 bool read_header(Session& session, std::FILE* file, Header& header) {
   if (setjmp(png_jmpbuf(session.png)) != 0) return false;
   png_init_io(session.png, file);
+  static constexpr std::array<png_byte, 5> kAnimation{'a', 'c', 'T', 'L', 0};
+  png_set_keep_unknown_chunks(session.png, PNG_HANDLE_CHUNK_ALWAYS, kAnimation.data(), 1);
   png_read_info(session.png, session.info);
   png_get_IHDR(session.png, session.info, &header.width, &header.height, &header.bits, &header.colour,
                nullptr, nullptr, nullptr);
   return true;
 }
 
-bool read_pixels(Session& session, png_bytepp rows, std::size_t row_bytes, int bits) {
+/// What the file has beside the samples, asked after read_header().
+struct Extras {
+  bool has_transparency = false, is_animated = false, is_grey_ramp = false;
+};
+
+bool read_extras(Session& session, const Header& header, Extras& extras) {
   if (setjmp(png_jmpbuf(session.png)) != 0) return false;
-  if (bits < 8) png_set_expand_gray_1_2_4_to_8(session.png);
-  if (bits == 16 && std::endian::native == std::endian::little) png_set_swap(session.png);
+  extras.has_transparency = png_get_valid(session.png, session.info, PNG_INFO_tRNS) != 0;
+  png_unknown_chunkp unknown = nullptr;
+  const int count = png_get_unknown_chunks(session.png, session.info, &unknown);
+  for (int i = 0; i < count; ++i)
+    extras.is_animated = extras.is_animated || std::memcmp(unknown[i].name, "acTL", 4) == 0;
+  png_colorp colours = nullptr;
+  int entries = 0;
+  if (header.bits == 8 && png_get_PLTE(session.png, session.info, &colours, &entries) != 0) {
+    extras.is_grey_ramp = true;
+    for (int i = 0; i < entries; ++i) {
+      extras.is_grey_ramp =
+          extras.is_grey_ramp && colours[i].red == i && colours[i].green == i && colours[i].blue == i;
+    }
+  }
+  return true;
+}
+
+bool read_pixels(Session& session, png_bytepp rows, std::size_t row_bytes, const Header& header,
+                 bool scales) {
+  if (setjmp(png_jmpbuf(session.png)) != 0) return false;
+  if (header.bits < 8) {
+    if (scales)
+      png_set_expand_gray_1_2_4_to_8(session.png);
+    else
+      png_set_packing(session.png);
+  }
+  if (header.bits == 16 && std::endian::native == std::endian::little) png_set_swap(session.png);
   png_set_interlace_handling(session.png);
   png_read_update_info(session.png, session.info);
   if (png_get_rowbytes(session.png, session.info) != row_bytes) png_error(session.png, "unexpected row size");
   png_read_image(session.png, rows);
   png_read_end(session.png, nullptr);
   return true;
+}
+
+/// The samples of a pixel in the file.
+int samples_of(int colour) {
+  return colour == PNG_COLOR_TYPE_RGB          ? 3
+         : colour == PNG_COLOR_TYPE_RGB_ALPHA  ? 4
+         : colour == PNG_COLOR_TYPE_GRAY_ALPHA ? 2
+                                               : 1;
+}
+
+void require_readable(const std::string& name, const Header& header, const Extras& extras,
+                      const ImageOptions& options) {
+  if (extras.is_animated)
+    throw Error(name + " is an animation of several images: save each section as an image of its own");
+  const int samples = samples_of(header.colour);
+  if (header.colour == PNG_COLOR_TYPE_PALETTE) {
+    if (!options.indices && (!extras.is_grey_ramp || extras.has_transparency)) {
+      throw UsageError(fmt::format(
+          "{} is a palette image: pass --indices to read the indices (right for labels); save a raw image as "
+          "grey first (that would change the ids of labels)",
+          name));
+    }
+  } else if (extras.has_transparency && !options.indices) {
+    throw UsageError(
+        name +
+        " has a transparent grey level or colour: pass --indices to read the stored numbers all the same");
+  }
+  if (!options.channel && samples > 1) {
+    throw UsageError(fmt::format("{} is a {} image with {} channels: choose one with --channel 0 to {}", name,
+                                 samples == 2 ? "grey-and-transparency" : "colour", samples, samples - 1));
+  }
+  if (options.channel.value_or(0) >= samples)
+    throw UsageError(
+        fmt::format("--channel {}: {} has {} channel(s), counted from 0", *options.channel, name, samples));
+  if (options.time.value_or(0) > 0)
+    throw UsageError(fmt::format("--time {}: {} has one time point", *options.time, name));
 }
 
 bool write_pixels(Session& session, std::FILE* file, const Header& header, png_bytepp rows) {
@@ -147,7 +216,7 @@ void write_png(const fs::path& file, std::int64_t height, std::int64_t width,
   write_image(file, header, static_cast<std::size_t>(width * 2), std::as_bytes(pixels).data());
 }
 
-PngImage read_png(const fs::path& file) {
+PngImage read_png(const fs::path& file, const ImageOptions& options) {
   const std::string name = file.string();
   if (fs::is_directory(file))
     throw Error(fmt::format("cannot read {}: it is a folder, not a PNG image", name));
@@ -168,16 +237,12 @@ PngImage read_png(const fs::path& file) {
   };
   Header header;
   if (!read_header(session, opened.get(), header)) throw damaged();
-  if (header.colour != PNG_COLOR_TYPE_GRAY) {
-    throw Error(
-        fmt::format("{} is a {} image, not a grey one: convert it to grey first "
-                    "(for instance: magick IN.png -colorspace Gray -alpha off OUT.png)",
-                    name,
-                    header.colour == PNG_COLOR_TYPE_PALETTE       ? "palette"
-                    : (header.colour & PNG_COLOR_MASK_COLOR) != 0 ? "colour"
-                                                                  : "grey-and-transparency"));
-  }
-  const std::uint64_t claimed = std::uint64_t{header.width} * header.height * (header.bits == 16 ? 2 : 1);
+  Extras extras;
+  if (!read_extras(session, header, extras)) throw damaged();
+  require_readable(name, header, extras, options);
+  const auto samples = static_cast<std::size_t>(samples_of(header.colour));
+  const std::uint64_t claimed =
+      std::uint64_t{header.width} * header.height * samples * (header.bits == 16 ? 2 : 1);
   if (claimed / kMostCompressed / 8 > fs::file_size(file)) {
     throw Error(fmt::format("{} declares {} x {} pixels but is far too small for them (is the file damaged?)",
                             name, header.height, header.width));
@@ -186,13 +251,23 @@ PngImage read_png(const fs::path& file) {
   image.height = header.height;
   image.width = header.width;
   image.bits = header.bits == 16 ? 16 : 8;
-  const std::size_t row_bytes = std::size_t{header.width} * static_cast<std::size_t>(image.bits / 8);
+  const auto sample_bytes = static_cast<std::size_t>(image.bits / 8);
+  const std::size_t row_bytes = std::size_t{header.width} * samples * sample_bytes;
   image.bytes.resize(row_bytes * header.height);
   std::vector<png_bytep> rows(header.height);
   for (std::size_t y = 0; y < rows.size(); ++y) {
     rows[y] = reinterpret_cast<png_bytep>(image.bytes.data() + y * row_bytes);
   }
-  if (!read_pixels(session, rows.data(), row_bytes, header.bits)) throw damaged();
+  const bool scales = !options.indices && header.colour == PNG_COLOR_TYPE_GRAY;
+  if (!read_pixels(session, rows.data(), row_bytes, header, scales)) throw damaged();
+  if (samples > 1) {
+    const auto channel = static_cast<std::size_t>(options.channel.value_or(0));
+    const std::size_t pixels = std::size_t{header.width} * header.height;
+    for (std::size_t i = 0; i < pixels; ++i)
+      std::memmove(image.bytes.data() + i * sample_bytes,
+                   image.bytes.data() + (i * samples + channel) * sample_bytes, sample_bytes);
+    image.bytes.resize(pixels * sample_bytes);
+  }
   return image;
 }
 

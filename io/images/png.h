@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "io/images/image_options.h"
+
 namespace tessera {
 
 /// A PNG image in memory: row-major from the top, channels interleaved, 16-bit samples in native byte order.
@@ -24,9 +26,10 @@ void write_png(const std::filesystem::path& file, std::int64_t height, std::int6
 void write_png(const std::filesystem::path& file, std::int64_t height, std::int64_t width,
                std::span<const std::uint16_t> pixels);
 
-/// Reads a grey image of 8 or 16 bits (fewer bits are scaled up to 8).
-/// Errors: Error with the file's name when it is missing, not PNG, damaged or truncated, or has a palette,
-/// colours or transparency (the message says how to convert it to grey).
-PngImage read_png(const std::filesystem::path& file);
+/// Reads a grey image of 8 or 16 bits, interlaced or not (fewer bits are scaled up to 8, unless
+/// `options.indices` is set), the indices of a palette image, or one channel of a colour image.
+/// Errors: Error with the file's name when it is missing, not PNG, damaged, truncated or animated; UsageError
+/// when it has a palette, channels or a transparent level and `options` does not decide what to read.
+PngImage read_png(const std::filesystem::path& file, const ImageOptions& options = {});
 
 }  // namespace tessera

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 
 #include "io/base/error.h"
@@ -24,8 +25,11 @@ struct ExportOptions {
 };
 
 void require_fit_output(const ExportOptions& options) {
-  const std::string extension = options.output.extension().string();
-  for (const char* other : {".png", ".jpg", ".jpeg", ".h5", ".hdf5"}) {
+  std::string extension = options.output.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* other : {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".h5", ".hdf5", ".hdf", ".zarr",
+                            ".n5", ".mrc", ".nii"}) {
     if (extension == other) {
       throw UsageError(fmt::format("cannot export to {}: name a .tif file, or a folder for PNG sections",
                                    options.output.string()));

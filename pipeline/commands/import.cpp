@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 
@@ -25,15 +27,17 @@ struct ImportOptions {
   VolumeSpec spec;
   bool has_chunk = false;
   bool overwrite = false;
+  ImageOptions images;
 };
 
 void import_stack(ImportOptions options) {
   const auto start = std::chrono::steady_clock::now();
-  ImageStackReader stack(options.stack);
+  ImageStackReader stack(options.stack, options.images);
   if (stack.ignored_files() > 0) {
-    spdlog::warn("{}: {} file{} passed over, neither PNG nor TIFF by name", options.stack.string(),
+    spdlog::warn("{}: {} file{} passed over, hidden or neither PNG nor TIFF by name", options.stack.string(),
                  stack.ignored_files(), stack.ignored_files() == 1 ? "" : "s");
   }
+  if (!stack.note().empty()) spdlog::warn("{}: {}", options.stack.string(), stack.note());
   VolumeSpec& spec = options.spec;
   spec.path = options.output.path;
   spec.type = stack.type();
@@ -63,6 +67,41 @@ void import_stack(ImportOptions options) {
              elapsed.count());
 }
 
+/// "3" or "all".
+std::int64_t parse_plane_choice(const std::string& text, const std::string& option) {
+  if (text == "all") return ImageOptions::kAsSections;
+  std::int64_t number = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (code != std::errc{} || end != text.data() + text.size() || number < 0)
+    throw UsageError(fmt::format("{} {}: write a number, counted from 0, or all", option, text));
+  return number;
+}
+
+template <NamedEnum E>
+void read_choice(const boost::program_options::variables_map& values, const char* option, E& choice) {
+  if (values.count(option) == 0) return;
+  const auto& text = values[option].as<std::string>();
+  const auto found = value_named<E>(text);
+  if (!found || *found == E::ask) {
+    std::vector<std::string> words = names_of<E>();
+    std::erase(words, "ask");
+    throw UsageError(fmt::format("--{} {}: write {}", option, text, fmt::join(words, " or ")));
+  }
+  choice = *found;
+}
+
+ImageOptions read_image_options(const boost::program_options::variables_map& values) {
+  ImageOptions options;
+  if (values.count("channel") != 0)
+    options.channel = parse_plane_choice(values["channel"].as<std::string>(), "--channel");
+  if (values.count("time") != 0)
+    options.time = parse_plane_choice(values["time"].as<std::string>(), "--time");
+  options.indices = values["indices"].as<bool>();
+  read_choice(values, "white-is-zero", options.white_is_zero);
+  read_choice(values, "missing", options.missing);
+  return options;
+}
+
 }  // namespace
 
 int run_import(const Arguments& arguments, const Communicator& world) {
@@ -77,6 +116,15 @@ int run_import(const Arguments& arguments, const Communicator& world) {
   add("offset", po::value<std::string>(), "offset of the first voxel in nm, Z,Y,X");
   add("chunk", po::value<std::string>(), "storage chunk in voxels, Z,Y,X");
   add("gzip", po::value<int>()->default_value(0), "compression, 0 (none) to 9");
+  add("channel", po::value<std::string>(),
+      "of images with several channels: the one to read, or all (as sections)");
+  add("time", po::value<std::string>(),
+      "of images with several time points: the one to read, or all (as sections)");
+  add("indices", po::bool_switch(), "of palette images: read the indices (labels), not colours");
+  add("white-is-zero", po::value<std::string>(),
+      "of images whose value 0 is white: keep or invert the numbers");
+  add("missing", po::value<std::string>(),
+      "sections missing by the numbers in a folder: black, repeat or skip");
   add("overwrite", po::bool_switch(), "replace the dataset when it exists");
   const auto values = parse_arguments(arguments, kUsage, described, {"stack", "output"}, world.is_root());
   if (!values) return kExitDone;
@@ -96,6 +144,7 @@ int run_import(const Arguments& arguments, const Communicator& world) {
     throw UsageError(fmt::format("--gzip {}: write 0 (none) to 9", options.spec.gzip));
   }
   options.overwrite = (*values)["overwrite"].as<bool>();
+  options.images = read_image_options(*values);
   on_root(world, [&] { import_stack(options); });
   return kExitDone;
 }

@@ -10,6 +10,7 @@
 
 #include "io/base/error.h"
 #include "io/images/png.h"
+#include "io/images/section_files.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -167,8 +168,13 @@ TEST(ImageStack, AFolderIsReadInNaturalOrder) {
               std::vector<std::uint8_t>(6, static_cast<std::uint8_t>(i)));
   }
   std::ofstream(folder / "notes.txt") << "not an image";
-  ImageStackReader stack(folder.path());
-  EXPECT_EQ(stack.ignored_files(), 1);
+  std::ofstream(folder / "._s1.png") << "hidden";
+  EXPECT_THAT(message_of_reading(folder.path()),
+              AllOf(HasSubstr("3 to 9 between s2.png and s10.png"), HasSubstr("--missing")));
+  ImageOptions options;
+  options.missing = MissingSections::skip;
+  ImageStackReader stack(folder.path(), options);
+  EXPECT_EQ(stack.ignored_files(), 2);
   ASSERT_EQ(stack.shape(), (Index3{4, 2, 3}));
   const std::vector<int> expected{1, 2, 10, 33};
   for (std::int64_t z = 0; z < 4; ++z) {
@@ -214,10 +220,10 @@ TEST(ImageStack, UnfitSamplesAreReported) {
     return message_of_reading(folder / name);
   };
   EXPECT_THAT(write("rgb.tif", 8, SAMPLEFORMAT_UINT, 3),
-              AllOf(HasSubstr("3 channels"), HasSubstr("convert it to grey")));
-  EXPECT_THAT(write("signed.tif", 16, SAMPLEFORMAT_INT, 1), HasSubstr("16-bit signed"));
-  EXPECT_THAT(write("double.tif", 64, SAMPLEFORMAT_IEEEFP, 1), HasSubstr("64-bit floating"));
-  EXPECT_THAT(write("one.tif", 1, SAMPLEFORMAT_UINT, 1), HasSubstr("1-bit unsigned"));
+              AllOf(HasSubstr("3 channels"), HasSubstr("--channel 0 to 2")));
+  EXPECT_THAT(write("signed.tif", 12, SAMPLEFORMAT_INT, 1), HasSubstr("12-bit signed"));
+  EXPECT_THAT(write("wide.tif", 24, SAMPLEFORMAT_IEEEFP, 1), HasSubstr("24-bit floating"));
+  EXPECT_THAT(write("complex.tif", 64, SAMPLEFORMAT_COMPLEXIEEEFP, 1), HasSubstr("complex"));
 }
 
 TEST(ImageStack, DamageIsReportedAndTheLibraryPrintsNothing) {

@@ -54,10 +54,10 @@ TEST(Png, ColourIsWrittenButRejectedAsASection) {
   const testing::TemporaryFolder folder;
   write_png(folder / "rgb.png", 2, 2, 3, std::vector<std::uint8_t>(12, 9));
   EXPECT_THAT(message_of_reading(folder / "rgb.png"),
-              AllOf(HasSubstr("rgb.png"), HasSubstr("colour"), HasSubstr("convert it to grey")));
+              AllOf(HasSubstr("rgb.png"), HasSubstr("colour"), HasSubstr("--channel 0 to 2")));
 }
 
-TEST(Png, PaletteIsRejected) {
+TEST(Png, PaletteIsReadAsIndicesOnRequest) {
   const testing::TemporaryFolder folder;
   png_image described{};
   described.version = PNG_IMAGE_VERSION;
@@ -66,8 +66,12 @@ TEST(Png, PaletteIsRejected) {
   described.colormap_entries = 2;
   const std::uint8_t indices[4] = {0, 1, 1, 0}, colours[6] = {0, 0, 0, 9, 8, 7};
   ASSERT_NE(png_image_write_to_file(&described, (folder / "p.png").c_str(), 0, indices, 0, colours), 0);
-  EXPECT_THAT(message_of_reading(folder / "p.png"),
-              AllOf(HasSubstr("palette"), HasSubstr("convert it to grey")));
+  EXPECT_THAT(message_of_reading(folder / "p.png"), AllOf(HasSubstr("palette"), HasSubstr("--indices")));
+  ImageOptions options;
+  options.indices = true;
+  const PngImage image = read_png(folder / "p.png", options);
+  ASSERT_EQ(image.bytes.size(), 4U);
+  EXPECT_EQ(std::memcmp(image.bytes.data(), indices, 4), 0);
 }
 
 TEST(Png, FilesThatAreNoImageAreReported) {
