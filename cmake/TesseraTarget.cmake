@@ -1,6 +1,5 @@
 # tessera_library(NAME SOURCES ... HEADERS ... LINK ...)
-# Adds one storey's library, `tessera::NAME`. Include paths start at the repository's root. The headers form a file
-# set, so that the target `all_verify_interface_header_sets` compiles each of them alone.
+# Adds one storey's library, `tessera::NAME`. Include paths start at the repository's root.
 function(tessera_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;LINK" ${ARGN})
   add_library(tessera_${name} STATIC ${ARG_SOURCES})
@@ -8,8 +7,34 @@ function(tessera_library name)
   target_sources(tessera_${name} PUBLIC FILE_SET HEADERS
                  BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${ARG_HEADERS})
   target_link_libraries(tessera_${name} PUBLIC ${ARG_LINK})
-  set_target_properties(tessera_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   tessera_compile_options(tessera_${name})
+endfunction()
+
+# tessera_verify_headers(TARGET), after the last source and property of TARGET
+# The target `all_verify_interface_header_sets` then compiles each header alone whose source does not. A source compiles
+# its header alone: it includes it first (tests/house asks for that), unless a precompiled header comes before it.
+function(tessera_verify_headers target)
+  get_target_property(headers ${target} HEADER_SET)
+  get_target_property(sources ${target} SOURCES)
+  get_target_property(precompiled ${target} PRECOMPILE_HEADERS)
+  set(alone "")
+  foreach(header IN LISTS headers)
+    cmake_path(ABSOLUTE_PATH header BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE)
+    cmake_path(RELATIVE_PATH header BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE source)
+    cmake_path(REPLACE_EXTENSION source LAST_ONLY cpp)
+    set(verified FALSE)
+    if(source IN_LIST sources)
+      get_source_file_property(skips ${source} SKIP_PRECOMPILE_HEADERS)
+      if(NOT precompiled OR skips)
+        set(verified TRUE)
+      endif()
+    endif()
+    if(NOT verified)
+      list(APPEND alone ${header})
+    endif()
+  endforeach()
+  target_sources(${target} PUBLIC FILE_SET alone TYPE HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${alone})
+  set_target_properties(${target} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON INTERFACE_HEADER_SETS_TO_VERIFY alone)
 endfunction()
 
 # Compile options of all Tessera targets.

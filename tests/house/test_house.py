@@ -125,6 +125,16 @@ def long_functions(root=SOURCE):
             for name, lines in functions_of((root / file).read_text()) if lines > LONGEST_FUNCTION]
 
 
+def sources_with_another_header_first(root=SOURCE):
+    """Sources that have a header of their name and include another one before it: such a header need not compile alone."""
+    wrong = []
+    for file in source_files(root):
+        header = str(pathlib.PurePath(file).with_suffix(".h"))
+        if str(file).endswith(".cpp") and (root / header).is_file() and includes_of(file, root)[:1] != [header]:
+            wrong.append(str(file))
+    return sorted(wrong)
+
+
 class Rooms(unittest.TestCase):
 
     def test_arrows_go_down(self):
@@ -147,6 +157,9 @@ class Rooms(unittest.TestCase):
         self.assertEqual(misplaced_words(), [])
         for word, rooms in ONLY_IN.items():
             self.assertTrue(any(word.search(code_of(file)) for file in source_files() if room_of(file) in rooms), word)
+
+    def test_sources_include_their_header_first(self):
+        self.assertEqual(sources_with_another_header_first(), [])
 
 
 class Functions(unittest.TestCase):
@@ -201,6 +214,15 @@ class TheTestItself(unittest.TestCase):
         for name, text in {**bad, **good}.items():
             self.write(name, comment + text + "\n")
         self.assertEqual(sorted(one.split(" ")[0] for one in misplaced_words(self.root)), sorted(bad))
+
+    def test_finds_headers_that_come_second(self):
+        for name in ("a.h", "b.h", "c.h"):
+            self.write(f"io/base/{name}", "")
+        self.write("io/base/a.cpp", '#include "io/base/a.h"\n\n#include <vector>\n')
+        self.write("io/base/b.cpp", '#include <vector>\n\n#include "io/base/b.h"\n')
+        self.write("io/base/c.cpp", "int c;\n")
+        self.write("io/base/d.cpp", "#include <vector>\n")
+        self.assertEqual(sources_with_another_header_first(self.root), ["io/base/b.cpp", "io/base/c.cpp"])
 
     def test_finds_long_functions(self):
         def body(lines):
