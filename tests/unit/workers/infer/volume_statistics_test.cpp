@@ -83,10 +83,17 @@ TEST(SkipRule, AMaskMayBeCoarser) {
   EXPECT_TRUE(blocks.is_background({{2, 24, 0}, {4, 40, 53}}));
   EXPECT_TRUE(blocks.is_background({{2, 0, 32}, {4, 40, 53}}));
   EXPECT_THROW(BlockMask(name, {4, 3, 53}), UsageError) << "no factor gives 5 rows of 3";
-  EXPECT_THROW(
-      BlockMask(write_volume(folder / "f.h5", VoxelBuffer(VoxelType::float32, {2, 5, 7}), Index3{1, 5, 7}),
-                {4, 40, 53}),
-      UsageError);
+}
+
+TEST(SkipRule, AFloatMaskHoldsWholeNumbers) {
+  const testing::TemporaryFolder folder;
+  VoxelBuffer mask(VoxelType::float32, {2, 5, 7});
+  mask.as<float>()[1 * 35 + 2 * 7 + 3] = 1;
+  mask.as<float>()[0] = 0.5F;
+  BlockMask blocks(write_volume(folder / "f.h5", mask, Index3{1, 5, 7}), {4, 40, 53});
+  EXPECT_FALSE(blocks.is_background({{2, 16, 24}, {4, 24, 32}}));
+  EXPECT_TRUE(blocks.is_background({{2, 24, 0}, {4, 40, 53}}));
+  EXPECT_THROW(blocks.is_background({{0, 0, 0}, {2, 8, 8}}), Error) << "a fraction";
 }
 
 TEST(SkipRule, BackgroundNeedsEveryValueInRange) {
