@@ -11,9 +11,9 @@ struct tiff;
 
 namespace tessera {
 
-/// A file that is open through libtiff. Its bytes pass through read and write functions of ours, which
-/// remember the first failure, because the library takes some failed reads for the end of the file. Only the
-/// thread that opened it may use it.
+/// A file that is open through libtiff. Tessera's own read and write functions remember the first failure,
+/// because the library takes some failed reads for the end of the file. Only the thread that opened it may
+/// use it.
 class TiffFile {
  public:
   enum class Access {
