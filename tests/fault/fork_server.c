@@ -1,0 +1,135 @@
+/* Preloaded into a program (LD_PRELOAD), takes the place of its main(). With TESSERA_FORK_SERVER=IN,OUT (two
+ * open file descriptors) the program, with its libraries loaded, waits for requests and forks for each: a
+ * start then costs a hundredth of a second and not most of a second. Without it, main() runs as ever. Either
+ * way the counting of nth_call.c begins with main().
+ *
+ * A request, through IN: a uint32 of its size, then strings that end with a zero byte: the folder to start
+ * in, the files for standard output and standard error, the limit of the address space in bytes (0: none),
+ * the number of changes to the environment, these (NAME=VALUE, or NAME to remove it), and the arguments
+ * without the program's name. Replies, through OUT: the int32 process id at the start and the int32 status of
+ * waitpid at the end. A client that waits too long kills the process; the status comes then, too. The server
+ * ends when IN is closed.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nth_call.h"
+
+enum { MOST_ARGUMENTS = 250 };
+
+typedef int (*main_function)(int, char**, char**);
+static main_function real_main;
+
+static int read_fully(int fd, void* memory, size_t size) {
+  char* place = memory;
+  while (size > 0) {
+    const ssize_t got = read(fd, place, size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return 0;
+    place += got;
+    size -= (size_t)got;
+  }
+  return 1;
+}
+
+static char* next_string(char** place) {
+  char* text = *place;
+  *place += strlen(text) + 1;
+  return text;
+}
+
+static void limit(int resource, rlim_t value) {
+  const struct rlimit both = {value, value};
+  if (setrlimit(resource, &both) != 0) _exit(98);
+}
+
+static void send_to(const char* file, int fd) {
+  const int opened = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (opened < 0 || dup2(opened, fd) != fd) _exit(98);
+  if (opened != fd) close(opened);
+}
+
+/* The child: becomes the process that was asked for. Does not return. */
+static void start(char* program, char* request, const char* end) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setsid();
+  const char* folder = next_string(&request);
+  const char* output = next_string(&request);
+  const char* errors = next_string(&request);
+  const long memory = atol(next_string(&request));
+  const long changes = atol(next_string(&request));
+  unsetenv("LD_PRELOAD");
+  unsetenv("TESSERA_FORK_SERVER");
+  for (long i = 0; i < changes; ++i) {
+    char* change = next_string(&request);
+    if (putenv(change) != 0) _exit(98); /* without '=' it removes */
+  }
+  char* arguments[MOST_ARGUMENTS + 2];
+  int count = 0;
+  arguments[count++] = program;
+  while (request < end && count <= MOST_ARGUMENTS)
+    arguments[count++] = next_string(&request);
+  arguments[count] = NULL;
+  const int nothing = open("/dev/null", O_RDONLY);
+  if (chdir(folder) != 0 || nothing < 0 || dup2(nothing, 0) != 0) _exit(98);
+  if (nothing > 0) close(nothing);
+  send_to(output, 1);
+  send_to(errors, 2);
+  if (memory > 0) limit(RLIMIT_AS, (rlim_t)memory);
+  limit(RLIMIT_CORE, 0);
+  nth_call_begin();
+  exit(real_main(count, arguments, environ));
+}
+
+static void serve(int in, int out, char* program) {
+  const int32_t ready = 0;
+  if (write(out, &ready, sizeof ready) != sizeof ready) _exit(1);
+  for (;;) {
+    uint32_t size;
+    if (!read_fully(in, &size, sizeof size)) _exit(0);
+    char* request = malloc(size + 1);
+    if (request == NULL || !read_fully(in, request, size)) _exit(1);
+    request[size] = 0;
+    const pid_t child = fork();
+    if (child == 0) {
+      close(in);
+      close(out);
+      start(program, request, request + size);
+    }
+    free(request);
+    int32_t reply = child, status = 0;
+    if (child < 0 || write(out, &reply, sizeof reply) != sizeof reply) _exit(1);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    reply = status;
+    if (write(out, &reply, sizeof reply) != sizeof reply) _exit(1);
+  }
+}
+
+static int main_or_server(int argc, char** argv, char** environment) {
+  const char* wanted = getenv("TESSERA_FORK_SERVER");
+  int in, out;
+  if (wanted != NULL && sscanf(wanted, "%d,%d", &in, &out) == 2) serve(in, out, argv[0]);
+  nth_call_begin();
+  return real_main(argc, argv, environment);
+}
+
+int __libc_start_main(main_function program_main, int argc, char** argv, void (*init)(void),
+                      void (*fini)(void), void (*loader_fini)(void), void* stack_end) {
+  typedef int (*start_function)(main_function, int, char**, void (*)(void), void (*)(void), void (*)(void),
+                                void*);
+  const start_function next = (start_function)dlsym(RTLD_NEXT, "__libc_start_main");
+  real_main = program_main;
+  return next(main_or_server, argc, argv, init, fini, loader_fini, stack_end);
+}
