@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
+#include <system_error>
 
 #include "io/base/crc32c.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/hdf5/checksum_block.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_handle.h"
 
@@ -67,7 +70,8 @@ void write_array(hid_t file, const std::string& path, const CheckpointArray& arr
   if (!dataset.close()) throw Error(fmt::format("{}: {}", what, take_hdf5_error()));
 }
 
-CheckpointArray read_array(hid_t file, const std::string& path) {
+/// Errors: Error, also when the array is larger than `most_bytes`.
+CheckpointArray read_array(hid_t file, const std::string& path, std::size_t most_bytes) {
   const std::string what = "cannot read " + path;
   Hdf5Handle dataset(check_hdf5(H5Dopen2(file, path.c_str(), H5P_DEFAULT), what), H5Dclose);
   Hdf5Handle type(check_hdf5(H5Dget_type(dataset.get()), what), H5Tclose);
@@ -77,26 +81,42 @@ CheckpointArray read_array(hid_t file, const std::string& path) {
       H5Tget_class(type.get()) == H5T_INTEGER ? CheckpointArray::Type::int64 : CheckpointArray::Type::float32;
   const int rank = H5Sget_simple_extent_ndims(space.get());
   std::vector<hsize_t> dims(static_cast<std::size_t>(std::max(rank, 0)));
-  if (rank > 0) H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+  if (rank > 0) check_hdf5(H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr), what);
   array.shape.assign(dims.begin(), dims.end());
-  const auto points = static_cast<std::size_t>(H5Sget_simple_extent_npoints(space.get()));
-  array.bytes.resize(points * (array.type == CheckpointArray::Type::int64 ? 8 : 4));
+  const auto points = static_cast<std::size_t>(check_hdf5(H5Sget_simple_extent_npoints(space.get()), what));
+  const std::size_t width = array.type == CheckpointArray::Type::int64 ? 8 : 4;
+  if (points > most_bytes / width)
+    throw Error(fmt::format("{}: {} values are more than the file can hold", what, points));
+  array.bytes.resize(points * width);
   check_hdf5(H5Dread(dataset.get(), hdf5_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()),
              what);
   return array;
 }
 
-herr_t add_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths) {
-  if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(paths)->emplace_back(name);
-  return 0;
+/// Called by the library: it must not throw through it.
+herr_t add_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths) noexcept {
+  try {
+    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(paths)->emplace_back(name);
+    return 0;
+  } catch (...) {
+    return -1;
+  }
 }
 
+bool begins_as_hdf5(std::span<const std::byte> bytes) {
+  constexpr std::string_view kSignature = "\x89HDF\r\n\x1a\n";
+  return bytes.size() >= kSignature.size() &&
+         std::memcmp(bytes.data(), kSignature.data(), kSignature.size()) == 0;
+}
+
+/// Errors: Error.
 std::vector<std::string> dataset_paths(hid_t file) {
   std::vector<std::string> paths;
+  // In any other order, HDF5 1.10 frees memory that it never allocated when a group is damaged.
 #if H5_VERSION_GE(1, 12, 0)
-  const herr_t status = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, add_dataset, &paths, H5O_INFO_BASIC);
+  const herr_t status = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_NATIVE, add_dataset, &paths, H5O_INFO_BASIC);
 #else
-  const herr_t status = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, add_dataset, &paths, H5O_INFO_BASIC);
+  const herr_t status = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, add_dataset, &paths, H5O_INFO_BASIC);
 #endif
   check_hdf5(status, "cannot list the arrays");
   return paths;
@@ -114,8 +134,12 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
   { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
   Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
+  Hdf5Handle create_list(check_hdf5(H5Pcreate(H5P_FILE_CREATE), "cannot create " + staged.path().string()),
+                         H5Pclose);
+  check_hdf5(H5Pset_userblock(create_list.get(), kChecksumBlockBytes),
+             "cannot create " + staged.path().string());
   Hdf5Handle opened(
-      check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+      check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, create_list.get(), access_list.get()),
                  "cannot create " + staged.path().string()),
       H5Fclose);
   for (const auto& [path, array] : checkpoint.arrays)
@@ -133,10 +157,17 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
     write_attribute(root.get(), "number_" + name, values);
   root.reset();
   if (!opened.close()) throw Error(fmt::format("cannot finish {}: {}", file.string(), take_hdf5_error()));
+  write_checksum_block(staged.path());
   staged.commit();
 }
 
 Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& name) {
+  // Files of earlier versions are plain HDF5 and have only the checksum of their contents.
+  if (has_checksum_block(bytes)) {
+    require_checksum(bytes, "the checkpoint " + name);
+  } else if (!begins_as_hdf5(bytes)) {
+    throw Error(name + " is no checkpoint, or a damaged one: it does not begin as one");
+  }
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   constexpr std::size_t kGrowBy = 1 << 20;
@@ -163,7 +194,7 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   try {
     stored_crc = read_integer_attribute(root.get(), "crc32c");
     for (const std::string& path : dataset_paths(file.get()))
-      checkpoint.arrays[path] = read_array(file.get(), path);
+      checkpoint.arrays[path] = read_array(file.get(), path, bytes.size());
     for (const auto& [key, text] : texts) {
       if (key.rfind("text_", 0) == 0) checkpoint.texts[key.substr(5)] = text;
     }
@@ -190,11 +221,15 @@ std::filesystem::path CheckpointFolder::at_iteration(std::int64_t iteration) con
 
 std::vector<std::filesystem::path> CheckpointFolder::newest_first() const {
   std::vector<std::filesystem::path> files;
-  std::error_code missing;  // no folder, no checkpoints
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, missing)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind("iteration_", 0) == 0 && entry.path().extension() == ".h5") files.push_back(entry.path());
+  std::error_code code;
+  for (std::filesystem::directory_iterator entry(folder_, code), end; !code && entry != end;
+       entry.increment(code)) {
+    const std::filesystem::path& file = entry->path();
+    const std::string name = file.filename().string();
+    if (name.rfind("iteration_", 0) == 0 && file.extension() == ".h5") files.push_back(file);
   }
+  if (code && code != std::errc::no_such_file_or_directory)  // no folder, no checkpoints
+    throw Error(fmt::format("cannot list the checkpoints in {}: {}", folder_.string(), code.message()));
   std::sort(files.rbegin(), files.rend());
   return files;
 }

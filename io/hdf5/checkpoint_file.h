@@ -27,12 +27,13 @@ struct Checkpoint {
   std::map<std::string, std::vector<double>> numbers;  ///< root attributes: normalisation, best score, ...
 };
 
-/// Writes a checkpoint with a CRC-32C of its whole contents: under another name, then fsync, rename and fsync
-/// of the folder. Errors: Error.
+/// Writes a checkpoint with a CRC-32C of its contents and one of its bytes (checksum_block.h): under another
+/// name, then fsync, rename and fsync of the folder. Errors: Error.
 void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& checkpoint);
 
-/// A checkpoint from the bytes of its file; `name` is for messages. Errors: Error when the bytes are not a
-/// checkpoint, or one that is damaged (the CRC differs) or truncated.
+/// A checkpoint from the bytes of its file; `name` is for messages. The checksum of the bytes is compared
+/// before the HDF5 library parses them. Errors: Error when the bytes are not a checkpoint, or one that is
+/// damaged (a CRC differs) or truncated.
 Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& name);
 
 /// The folder of a run's checkpoints: `iteration_00000100.h5`, ..., and `best.h5`.
@@ -43,7 +44,7 @@ class CheckpointFolder {
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path best() const { return folder_ / "best.h5"; }
   std::filesystem::path at_iteration(std::int64_t iteration) const;
-  /// The checkpoints of iterations, newest first.
+  /// The checkpoints of iterations, newest first; none without the folder. Errors: Error.
   std::vector<std::filesystem::path> newest_first() const;
   /// Removes the checkpoints of iterations except the newest `keep`. The best stays. Errors: Error.
   void keep_newest(std::size_t keep) const;

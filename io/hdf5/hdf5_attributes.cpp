@@ -151,7 +151,10 @@ std::vector<std::string> attribute_names(hid_t object) {
       return -1;
     }
   };
-  check_hdf5(H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at, add, &names), "cannot list the attributes");
+  // In any other order, HDF5 1.10 frees memory that it never allocated when the list is damaged.
+  check_hdf5(H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, &at, add, &names),
+             "cannot list the attributes");
+  std::ranges::sort(names);
   return names;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "io/base/error.h"
+#include "io/hdf5/checksum_block.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_links.h"
 
@@ -94,6 +95,7 @@ void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
 }  // namespace
 
 Hdf5Listing list_hdf5_file(const std::filesystem::path& file) {
+  require_checksum_if_any(file);
   const Hdf5Handle opened = open_hdf5_file(file);
   Hdf5Listing listing;
   Hdf5Handle root(

@@ -1,5 +1,7 @@
 #include "io/hdf5/hdf5_tree.h"
 
+#include <algorithm>
+
 #include "io/hdf5/hdf5_links.h"
 #include "io/volume/dataset_name.h"
 
@@ -34,8 +36,10 @@ std::vector<std::string> Hdf5Tree::names_in(const std::string& group) const {
   std::vector<std::string> names;
   const Hdf5Handle opened(
       check_hdf5(H5Gopen2(file_.get(), group.c_str(), H5P_DEFAULT), "cannot open " + name), H5Gclose);
-  check_hdf5(H5Literate(opened.get(), H5_INDEX_NAME, H5_ITER_INC, nullptr, add_name, &names),
+  // In any other order, HDF5 1.10 frees memory that it never allocated when the group is damaged.
+  check_hdf5(H5Literate(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, add_name, &names),
              "cannot list what is in " + name);
+  std::ranges::sort(names);
   return names;
 }
 

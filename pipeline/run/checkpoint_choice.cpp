@@ -33,7 +33,7 @@ std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, cons
         parse_checkpoint(bytes, file.string());
         name = file.string();
         return;
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         spdlog::warn("{}; trying the checkpoint before it", error.what());
       }
     }

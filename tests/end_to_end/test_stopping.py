@@ -144,7 +144,7 @@ class Stopping(Case):
         files[600].write_bytes(content)
         result = self.tessera(["train", "damaged.yaml", "--resume"], timeout=120)
         self.assertEqual(len(result.warnings()), 1, result)
-        self.assertRegex(result.warnings()[0], r"iteration_00000600\.h5 is no checkpoint, or a damaged one.*trying the checkpoint before it")
+        self.assertRegex(result.warnings()[0], r"iteration_00000600\.h5 is damaged.*trying the checkpoint before it")
         self.assertIn("resumed from runs/damaged/checkpoints/iteration_00000400.h5", result.text)
         self.assert_as_if_undisturbed("damaged", 0)
         for file in self.checkpoints("damaged").values():

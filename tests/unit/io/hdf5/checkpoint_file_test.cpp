@@ -10,7 +10,9 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/hdf5/checksum_block.h"
 #include "io/hdf5/hdf5_handle.h"
+#include "io/hdf5/hdf5_listing.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
 #include "tests/unit/temporary_folder.h"
@@ -136,6 +138,71 @@ TEST(CheckpointFile, CutShortIsNoticed) {
                 AllOf(HasSubstr("a.h5"), HasSubstr("damaged")))
         << kept << " bytes";
   }
+}
+
+/// A checkpoint whose groups HDF5 stores as B-trees and heaps, as those of a network.
+Checkpoint many_arrays() {
+  Checkpoint checkpoint = example();
+  for (int i = 0; i < 12; ++i)
+    checkpoint.arrays["weights/layer" + std::to_string(i)] = array_of<float>({6}, kWeights);
+  return checkpoint;
+}
+
+/// A file of an earlier version, which has no checksum of its bytes.
+std::vector<std::byte> earlier_format(const std::vector<std::byte>& bytes) {
+  return {bytes.begin() + kChecksumBlockBytes, bytes.end()};
+}
+
+TEST(CheckpointFile, AnyDifferentByteOfTheFileIsNoticed) {
+  const testing::TemporaryFolder folder;
+  write_checkpoint_file(folder / "a.h5", many_arrays());
+  const std::vector<std::byte> bytes = read_file_bytes(folder / "a.h5");
+  ASSERT_GT(bytes.size(), 4096U);
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    std::vector<std::byte> damaged = bytes;
+    damaged[at] ^= std::byte{1} << (at % 8);
+    ASSERT_THAT(message_of([&] { parse_checkpoint(damaged, "a.h5"); }),
+                AllOf(HasSubstr("a.h5"), HasSubstr("damaged")))
+        << "byte " << at;
+  }
+  std::vector<std::byte> longer = bytes;
+  longer.push_back(std::byte{0});
+  EXPECT_THAT(message_of([&] { parse_checkpoint(longer, "a.h5"); }), HasSubstr("damaged"));
+}
+
+TEST(CheckpointFile, EarlierFilesWithoutAChecksumOfTheirBytesAreRead) {
+  const testing::TemporaryFolder folder;
+  write_checkpoint_file(folder / "a.h5", many_arrays());
+  expect_equal(many_arrays(), parse_checkpoint(earlier_format(read_file_bytes(folder / "a.h5")), "a.h5"));
+}
+
+TEST(CheckpointFile, DamagedEarlierFilesEndInAMessage) {
+  const testing::TemporaryFolder folder;
+  write_checkpoint_file(folder / "a.h5", many_arrays());
+  const std::vector<std::byte> bytes = earlier_format(read_file_bytes(folder / "a.h5"));
+  std::size_t rejected = 0;
+  for (std::size_t at = 0; at < bytes.size(); at += 29) {
+    std::vector<std::byte> damaged = bytes;
+    damaged[at] ^= std::byte{0xA5};
+    try {
+      expect_equal(many_arrays(), parse_checkpoint(damaged, "a.h5"));
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("damaged"));
+      ++rejected;
+    }
+  }
+  EXPECT_GT(rejected, 100U);
+}
+
+TEST(CheckpointFile, TheListingOfADamagedCheckpointIsAnError) {
+  const testing::TemporaryFolder folder;
+  write_checkpoint_file(folder / "a.h5", example());
+  EXPECT_FALSE(list_hdf5_file(folder / "a.h5").entries.empty());
+  std::fstream file(folder / "a.h5", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(1000) << "damage";
+  file.close();
+  EXPECT_THAT(message_of([&] { list_hdf5_file(folder / "a.h5"); }),
+              AllOf(HasSubstr("a.h5 is damaged"), HasSubstr("checksum")));
 }
 
 TEST(CheckpointFile, OtherFilesAreRejected) {
