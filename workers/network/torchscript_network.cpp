@@ -10,12 +10,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/zip_check.h"
 #include "io/geometry/box.h"
 #include "workers/device/out_of_memory.h"
 #include "workers/device/torch_types.h"
@@ -50,6 +52,8 @@ torch::jit::Module load_module(const TorchScriptFile& file, const at::Device& de
   } catch (const c10::Error& error) {
     throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.name.string(),
                             error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.name.string(), error.what()));
   }
 }
 
@@ -120,6 +124,40 @@ bool has_declared_size(TileNetwork& network, const TorchScriptModel& model, std:
   return output->size(2) == expected && output->size(3) == expected;
 }
 
+/// The whole number of a key, within the bounds. Errors: nlohmann's, Error.
+std::int64_t whole_number(const nlohmann::json& json, const char* key, std::int64_t least) {
+  constexpr std::int64_t kMost = 1 << 20;
+  const nlohmann::json& value = json.at(key);
+  const std::int64_t number = value.is_number_integer() ? value.get<std::int64_t>() : least - 1;
+  if (number < least || number > kMost) throw Error(fmt::format("{} is {}", key, value.dump()));
+  return number;
+}
+
+/// `text`: the record that `tessera export-model` wrote. Errors: Error.
+TorchScriptFacts parse_facts(const std::string& text, const std::string& name) {
+  try {
+    const auto json = nlohmann::json::parse(text);
+    TorchScriptFacts facts;
+    const auto padding = value_named<Padding>(json.at("padding").get<std::string>());
+    const auto activation = value_named<Activation>(json.at("activation").get<std::string>());
+    if (!padding || !activation) throw Error("the padding or the activation is unknown");
+    facts.model.padding = *padding;
+    facts.model.activation = *activation;
+    facts.model.margin = whole_number(json, "margin", 0);
+    facts.model.alignment = whole_number(json, "alignment", 1);
+    facts.model.in_channels = whole_number(json, "in_channels", 1);
+    facts.model.classes = whole_number(json, "classes", 1);
+    facts.mean = json.at("mean");
+    facts.std = json.at("std");
+    if (!std::isfinite(facts.mean) || !std::isfinite(facts.std) || facts.std <= 0)
+      throw Error(fmt::format("the mean {} and the deviation {} cannot be used", facts.mean, facts.std));
+    facts.by_volume = json.value("by_volume", false);
+    return facts;
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("{}: the record tessera.json in the file is damaged: {}", name, error.what()));
+  }
+}
+
 at::Tensor probability_of(const at::Tensor& output, Activation activation) {
   if (activation == Activation::none) return output;
   return activation == Activation::sigmoid ? at::sigmoid(output) : at::softmax(output, 1);
@@ -130,7 +168,9 @@ at::Tensor probability_of(const at::Tensor& output, Activation activation) {
 TorchScriptFile read_torchscript_file(const std::filesystem::path& name) {
   if (!std::filesystem::exists(name))
     throw Error(fmt::format("model.torchscript: {} does not exist", name.string()));
-  return {name, std::make_shared<const std::vector<std::byte>>(read_file_bytes(name))};
+  std::vector<std::byte> bytes = read_file_bytes(name);
+  require_intact_zip(bytes, name.string());  // LibTorch itself ignores the checksums
+  return {name, std::make_shared<const std::vector<std::byte>>(std::move(bytes))};
 }
 
 std::unique_ptr<TileNetwork> make_torchscript_network(const TorchScriptModel& model, Precision precision,
@@ -142,26 +182,9 @@ std::optional<TorchScriptFacts> read_torchscript_facts(const TorchScriptFile& fi
   std::unordered_map<std::string, std::string> extra{{kTorchScriptFacts, ""}};
   load_module(file, at::kCPU, extra);
   if (extra[kTorchScriptFacts].empty()) return std::nullopt;
-  try {
-    const auto json = nlohmann::json::parse(extra[kTorchScriptFacts]);
-    TorchScriptFacts facts;
-    facts.model.file = file;
-    facts.model.padding =
-        value_named<Padding>(json.at("padding").get<std::string>()).value_or(Padding::valid);
-    facts.model.margin = json.at("margin");
-    facts.model.alignment = json.at("alignment");
-    facts.model.in_channels = json.at("in_channels");
-    facts.model.classes = json.at("classes");
-    facts.model.activation =
-        value_named<Activation>(json.at("activation").get<std::string>()).value_or(Activation::softmax);
-    facts.mean = json.at("mean");
-    facts.std = json.at("std");
-    facts.by_volume = json.value("by_volume", false);
-    return facts;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("{}: the record tessera.json in the file is damaged: {}", file.name.string(),
-                            error.what()));
-  }
+  TorchScriptFacts facts = parse_facts(extra[kTorchScriptFacts], file.name.string());
+  facts.model.file = file;
+  return facts;
 }
 
 TorchScriptProbe probe_torchscript(const TorchScriptModel& model) {

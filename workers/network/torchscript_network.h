@@ -16,7 +16,8 @@ struct TorchScriptFile {
   std::filesystem::path name;
   std::shared_ptr<const std::vector<std::byte>> content;
 };
-/// Errors: Error if the file does not exist or cannot be read.
+/// Errors: Error if the file does not exist, cannot be read, or is damaged: each entry of the archive is
+/// compared with its checksum, and the headers with each other.
 TorchScriptFile read_torchscript_file(const std::filesystem::path& name);
 
 /// An external network in a TorchScript file. Loading runs code from the file, so load only trusted files.

@@ -8,7 +8,9 @@
 #include <fstream>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "small_descriptions.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 #include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
@@ -62,6 +64,21 @@ TEST(TorchScript, NetworksOfOtherLayersAgreeWithTheOriginal) {
   EXPECT_LE((loaded->logits(x) - class_probabilities(reference->logits(x))).abs().max().item<double>(), 1e-5);
   // For a 3-D network the test only compiles forward().
   export_torchscript(*make_network(testing::volume_unet(), 6), {}, folder / "volume.pt");
+}
+
+TEST(TorchScript, AFlippedBitAnywhereIsAnErrorThatNamesTheFile) {
+  const testing::TemporaryFolder folder;
+  export_torchscript(*make_network(small(false), 6), {100, 20}, folder / "n.pt");
+  const std::vector<std::byte> bytes = read_file_bytes(folder / "n.pt");
+  ASSERT_GT(bytes.size(), 1000U);
+  for (std::size_t at = 0; at < bytes.size(); at += 1 + bytes.size() / 97) {
+    std::vector<std::byte> damaged = bytes;
+    damaged[at] ^= std::byte{1} << (at % 8);
+    std::ofstream(folder / "damaged.pt", std::ios::binary)
+        .write(reinterpret_cast<const char*>(damaged.data()), static_cast<std::streamsize>(damaged.size()));
+    const std::string message = testing::message_of([&] { read_torchscript_file(folder / "damaged.pt"); });
+    EXPECT_NE(message.find("damaged.pt is"), std::string::npos) << "byte " << at << ": " << message;
+  }
 }
 
 TEST(TorchScript, TheProbeFindsTheGeometry) {
