@@ -12,6 +12,7 @@
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/volume_reader.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/hdf5/created_dataset.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -25,11 +26,8 @@ using testing::message_of;
 /// A volume of this shape with attributes that `add` writes.
 DatasetName write_volume(const std::filesystem::path& file, const std::vector<hsize_t>& dims,
                          const std::function<void(hid_t dataset)>& add) {
-  const Hdf5Handle opened(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
-  const Hdf5Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), H5Sclose);
-  const Hdf5Handle dataset(
-      H5Dcreate2(opened.get(), "v", H5T_STD_U8LE, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-      H5Dclose);
+  const Hdf5Handle opened = testing::create_file(file);
+  const Hdf5Handle dataset = testing::create_dataset(opened.get(), "v", H5T_STD_U8LE, dims);
   add(dataset.get());
   return {file, "/v"};
 }

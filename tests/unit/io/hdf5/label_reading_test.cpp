@@ -14,6 +14,7 @@
 #include "io/hdf5/hdf5_handle.h"
 #include "io/stores/open_volume.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/hdf5/created_dataset.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -27,11 +28,8 @@ using testing::message_of;
 template <class T>
 DatasetName write_labels(const std::filesystem::path& file, hid_t stored, hid_t memory,
                          const std::vector<T>& values) {
-  const Hdf5Handle opened(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
-  const std::array<hsize_t, 3> dims{1, 1, values.size()};
-  const Hdf5Handle space(H5Screate_simple(3, dims.data(), nullptr), H5Sclose);
-  const Hdf5Handle dataset(
-      H5Dcreate2(opened.get(), "v", stored, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  const Hdf5Handle opened = testing::create_file(file);
+  const Hdf5Handle dataset = testing::create_dataset(opened.get(), "v", stored, {1, 1, values.size()});
   EXPECT_GE(H5Dwrite(dataset.get(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
   return {file, "/v"};
 }

@@ -10,6 +10,7 @@
 #include "io/hdf5/chunk_decoder.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/volume_reader.h"
+#include "tests/unit/io/hdf5/created_dataset.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -26,14 +27,12 @@ struct FileCase {
 /// A dataset of random small values. Unless `whole`, only the first column of chunks is stored.
 std::filesystem::path make_file(const std::filesystem::path& file, const FileCase& c, bool whole) {
   const int rank = static_cast<int>(c.dims.size());
-  Hdf5Handle opened(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
+  Hdf5Handle opened = testing::create_file(file);
   Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_chunk(list.get(), rank, c.chunk.data());
   if (c.shuffle) H5Pset_shuffle(list.get());
   if (c.gzip > 0) H5Pset_deflate(list.get(), static_cast<unsigned>(c.gzip));
-  Hdf5Handle space(H5Screate_simple(rank, c.dims.data(), nullptr), H5Sclose);
-  Hdf5Handle dataset(
-      H5Dcreate2(opened.get(), "/raw", c.type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose);
+  Hdf5Handle dataset = testing::create_dataset(opened.get(), "/raw", c.type, c.dims, list.get());
   hsize_t values = 1;
   std::vector<hsize_t> written = c.dims;
   if (!whole) written.back() = c.chunk.back();  // the chunks behind are not stored
@@ -44,7 +43,8 @@ std::filesystem::path make_file(const std::filesystem::path& file, const FileCas
   for (auto& number : numbers)
     number = static_cast<std::uint16_t>(random() % 200);
   const std::vector<hsize_t> start(written.size(), 0);
-  Hdf5Handle memory(H5Screate_simple(rank, written.data(), nullptr), H5Sclose);
+  Hdf5Handle memory(H5Screate_simple(rank, written.data(), nullptr), H5Sclose),
+      space(H5Dget_space(dataset.get()), H5Sclose);
   H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, written.data(), nullptr);
   H5Dwrite(dataset.get(), H5T_NATIVE_UINT16, memory.get(), space.get(), H5P_DEFAULT, numbers.data());
   return file;

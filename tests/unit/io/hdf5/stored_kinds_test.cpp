@@ -12,6 +12,7 @@
 #include "io/base/error.h"
 #include "io/hdf5/volume_reader.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/hdf5/created_dataset.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -22,7 +23,7 @@ using ::testing::HasSubstr;
 using testing::message_of;
 namespace fs = std::filesystem;
 
-constexpr std::array<hsize_t, 3> kDims{5, 23, 30};
+const std::vector<hsize_t> kDims{5, 23, 30};
 constexpr std::array<hsize_t, 3> kChunk{2, 8, 16};
 const Index3 kShape{5, 23, 30};
 
@@ -151,9 +152,7 @@ std::vector<double> values_of(const StoredType& type) {
 
 void write_values(hid_t group, const char* name, const StoredType& type, hid_t creation_list,
                   const std::vector<double>& values) {
-  Hdf5Handle space(H5Screate_simple(3, kDims.data(), nullptr), H5Sclose);
-  Hdf5Handle dataset(H5Dcreate2(group, name, type.type, space.get(), H5P_DEFAULT, creation_list, H5P_DEFAULT),
-                     H5Dclose);
+  const Hdf5Handle dataset = testing::create_dataset(group, name, type.type, kDims, creation_list);
   ASSERT_TRUE(dataset) << name << " of " << type.name;
   if (H5Tget_class(type.type) == H5T_ENUM) {
     const std::vector<std::int8_t> small(values.begin(), values.end());
@@ -257,7 +256,7 @@ TEST(StoredKinds, ExternalFilesLinksAndVirtualSourcesAreReadAsTheyWereWritten) {
     expect_values({folder / "links.h5", "/v"}, type, values, std::string("linked ") + type.name);
     expect_values({folder / "links.h5", "/all"}, type, values, std::string("virtual ") + type.name);
     EXPECT_THAT(
-        VolumeReader({folder / "links.h5", "/all"}).files(),
+        VolumeReader({folder / "links.h5", "/all"}).info().files,
         ::testing::ElementsAre(fs::canonical(folder / "external.h5"), fs::canonical(folder / "first.bin"),
                                fs::canonical(folder / "links.h5"), fs::canonical(folder / "second.bin")));
   }
@@ -268,14 +267,11 @@ void write_virtual_sections(const testing::TemporaryFolder& folder, const std::s
   const StoredType type = stored_types().front();
   const Hdf5Handle whole(H5Screate_simple(3, kDims.data(), nullptr), H5Sclose);
   const Hdf5Handle section(H5Screate_simple(2, kDims.data() + 1, nullptr), H5Sclose);
-  const Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose),
-      plain(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  const Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   for (hsize_t z = 0; z < kDims[0]; ++z) {
     const std::string name = "source_" + std::to_string(z) + ".h5";
     const Hdf5Handle source = new_file(folder / name);
-    const Hdf5Handle dataset(
-        H5Dcreate2(source.get(), "v", type.type, section.get(), H5P_DEFAULT, plain.get(), H5P_DEFAULT),
-        H5Dclose);
+    const Hdf5Handle dataset = testing::create_dataset(source.get(), "v", type.type, {kDims[1], kDims[2]});
     const std::array<hsize_t, 3> start{z, 0, 0}, count{1, kDims[1], kDims[2]};
     H5Sselect_hyperslab(whole.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
     if (pattern.empty()) H5Pset_virtual(list.get(), whole.get(), name.c_str(), "/v", section.get());
@@ -305,7 +301,7 @@ TEST(StoredKinds, AVirtualDatasetNeedsAllItsSources) {
   const testing::TemporaryFolder folder;
   const DatasetName name{folder / "all.h5", "/v"};
   write_virtual_sections(folder, "");
-  EXPECT_EQ(VolumeReader(name).files().size(), kDims[0] + 1);
+  EXPECT_EQ(VolumeReader(name).info().files.size(), kDims[0] + 1);
   fs::rename(folder / "source_2.h5", folder / "away.h5");
   EXPECT_THAT(message_of_opening(name), AllOf(HasSubstr("all.h5:/v takes voxels from source_2.h5:/v"),
                                               HasSubstr("source_2.h5 does not exist"), HasSubstr("missing")));
@@ -325,7 +321,7 @@ TEST(StoredKinds, NumberedSourcesAreNeededAsFarAsTheShapeReaches) {
   const DatasetName name{folder / "all.h5", "/v"};
   write_virtual_sections(folder, "source_%b.h5");
   EXPECT_EQ(VolumeReader(name).info().shape.z, 5);
-  EXPECT_EQ(VolumeReader(name).files().size(), kDims[0] + 1);
+  EXPECT_EQ(VolumeReader(name).info().files.size(), kDims[0] + 1);
 }
 
 TEST(StoredKinds, ExternalFilesThatEndEarlyAreReported) {
@@ -391,10 +387,7 @@ TEST(StoredKinds, ChunksThatAreNotStoredHaveTheFillValue) {
       if (filtered) H5Pset_deflate(list.get(), 4);
       const std::uint16_t fill = 700;
       H5Pset_fill_value(list.get(), H5T_NATIVE_UINT16, &fill);
-      const Hdf5Handle space(H5Screate_simple(3, kDims.data(), nullptr), H5Sclose);
-      const Hdf5Handle dataset(
-          H5Dcreate2(file.get(), "v", H5T_STD_U16LE, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT),
-          H5Dclose);
+      const Hdf5Handle dataset = testing::create_dataset(file.get(), "v", H5T_STD_U16LE, kDims, list.get());
       ASSERT_TRUE(dataset);
     }
     for (const int threads : {0, 3}) {

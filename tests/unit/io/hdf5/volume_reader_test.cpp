@@ -12,6 +12,7 @@
 
 #include "io/base/error.h"
 #include "io/geometry/mirror.h"
+#include "tests/unit/io/hdf5/created_dataset.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -39,17 +40,14 @@ void write_dataset(const fs::path& file, const Stored& stored, std::vector<doubl
     values.resize(count);
     std::iota(values.begin(), values.end(), 0.0);
   }
-  Hdf5Handle opened(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
-  Hdf5Handle space(H5Screate_simple(rank, stored.dims.data(), nullptr), H5Sclose);
+  Hdf5Handle opened = testing::create_file(file);
   Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   if (!stored.chunk.empty()) H5Pset_chunk(list.get(), rank, stored.chunk.data());
   if (stored.compressed) {
     H5Pset_shuffle(list.get());
     H5Pset_deflate(list.get(), 4);
   }
-  Hdf5Handle dataset(
-      H5Dcreate2(opened.get(), "v", stored.file_type, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT),
-      H5Dclose);
+  Hdf5Handle dataset = testing::create_dataset(opened.get(), "v", stored.file_type, stored.dims, list.get());
   ASSERT_TRUE(dataset);
   if (count > 0) {
     ASSERT_GE(H5Dwrite(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
@@ -187,14 +185,7 @@ TEST(VolumeReader, UnfitDatasetsAreReported) {
   EXPECT_THAT(message_of_opening(folder / "line.h5"), HasSubstr("has 1 dimensions"));
   write_dataset(folder / "five.h5", {{1, 1, 1, 1, 4}, H5T_STD_U8LE, {}, false});
   EXPECT_THAT(message_of_opening(folder / "five.h5"), HasSubstr("has 5 dimensions"));
-  Hdf5Handle opened(H5Fcreate((folder / "text.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-                    H5Fclose);
-  const std::array<hsize_t, 3> dims{1, 1, 1};
-  Hdf5Handle space(H5Screate_simple(3, dims.data(), nullptr), H5Sclose);
-  Hdf5Handle dataset(
-      H5Dcreate2(opened.get(), "v", H5T_C_S1, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
-  dataset.reset();
-  opened.reset();
+  testing::create_dataset(testing::create_file(folder / "text.h5").get(), "v", H5T_C_S1, {1, 1, 1});
   EXPECT_THAT(message_of_opening(folder / "text.h5"), HasSubstr("no volume"));
 }
 
