@@ -28,10 +28,6 @@ class Hdf5Store final : public VolumeStore {
     return std::make_unique<VolumeReader>(name, options, read_as);
   }
 
-  std::vector<std::filesystem::path> files_of(const DatasetName& name) const override {
-    return VolumeReader(name).files();
-  }
-
   std::unique_ptr<DatasetTree> open_tree(const std::filesystem::path& file) const override {
     return std::make_unique<Hdf5Tree>(file);
   }

@@ -41,7 +41,7 @@ VolumeReader::VolumeReader(const DatasetName& name, const ReadOptions& options, 
   conversion_ = conversion_of(dataset_.get(), name, read_as);
   info_.type = conversion_.type;
   read_storage();
-  files_ = require_storage(dataset_.get(), name);
+  info_.files = require_storage(dataset_.get(), name);
   info_.resolution_nm = read_resolution(dataset_.get(), name.text());
   info_.offset_nm = read_offset(dataset_.get(), name.text());
   info_.attributes = read_string_attributes(dataset_.get());

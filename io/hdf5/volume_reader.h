@@ -34,8 +34,6 @@ class VolumeReader final : public Volume {
   const VolumeInfo& info() const override { return info_; }
   VoxelBuffer read(const Box& box, std::vector<std::byte> memory = {}) override;
   std::int64_t chunks_read() const override { return chunks_read_; }
-  /// Every file that holds voxels: see require_storage().
-  const std::vector<std::filesystem::path>& files() const { return files_; }
 
  private:
   void read_shape();
@@ -47,7 +45,6 @@ class VolumeReader final : public Volume {
 
   VolumeInfo info_;
   VoxelConversion conversion_;
-  std::vector<std::filesystem::path> files_;
   Hdf5Handle file_;
   Hdf5Handle dataset_;
   std::int64_t chunks_read_ = 0;

@@ -75,10 +75,6 @@ VolumeInfo read_labels_info(const DatasetName& name) {
   return open_labels(name)->info();
 }
 
-std::vector<std::filesystem::path> files_of_volume(const DatasetName& name) {
-  return store_of(name.file).files_of(name);
-}
-
 std::unique_ptr<DatasetTree> open_dataset_tree(const std::filesystem::path& file) {
   return store_of(file).open_tree(file);
 }

@@ -26,10 +26,6 @@ std::unique_ptr<Volume> open_labels(const DatasetName& name, const ReadOptions& 
 /// open_labels(name)->info(), with the same errors.
 VolumeInfo read_labels_info(const DatasetName& name);
 
-/// Every file that a volume's voxels are in, as canonical paths: what links lead to, external storage, the
-/// sources of a virtual dataset. Errors: as open_volume().
-std::vector<std::filesystem::path> files_of_volume(const DatasetName& name);
-
 /// Opens a file to look for datasets in it. Errors: Error.
 std::unique_ptr<DatasetTree> open_dataset_tree(const std::filesystem::path& file);
 

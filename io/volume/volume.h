@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ struct VolumeInfo {
   std::vector<double> resolution_nm;              ///< attribute `resolution` of CREMI (z, y, x), or empty
   std::vector<double> offset_nm;                  ///< attribute `offset` of CREMI (z, y, x), or empty
   std::map<std::string, std::string> attributes;  ///< every string attribute of the dataset
+  /// Every file that its voxels are in, as canonical paths: what links lead to, external storage, the sources
+  /// of a virtual dataset. Empty on ranks that did not open it (broadcast_volumes).
+  std::vector<std::filesystem::path> files;
 
   /// The number of chunks that the dataset stores; 0 for contiguous datasets.
   std::int64_t chunks_stored() const;

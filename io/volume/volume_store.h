@@ -39,7 +39,6 @@ class VolumeStore {
   /// See the functions of these names in `io/stores/open_volume.h`.
   virtual std::unique_ptr<Volume> open(const DatasetName& name, const ReadOptions& options,
                                        ReadAs read_as) const = 0;
-  virtual std::vector<std::filesystem::path> files_of(const DatasetName& name) const = 0;
   virtual std::unique_ptr<DatasetTree> open_tree(const std::filesystem::path& file) const = 0;
   virtual OutputLayout create_output(const OutputVolumeSpec& spec) const = 0;
   virtual OutputLayout read_output_layout(const DatasetName& name) const = 0;

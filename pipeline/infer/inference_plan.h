@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "io/geometry/block_plan.h"
@@ -10,6 +11,12 @@
 #include "workers/infer/tile_choice.h"
 
 namespace tessera {
+
+/// The volumes that an inference reads, as the coordinator found them.
+struct InferenceInputs {
+  VolumeInfo raw;
+  std::optional<VolumeInfo> mask;
+};
 
 /// The plan of an inference. It is a pure function of the experiment, the raw volume, the network and the
 /// kind of device. It does not depend on the number of ranks.

@@ -9,7 +9,6 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
-#include "io/stores/open_volume.h"
 #include "pipeline/run/run_end.h"
 
 namespace tessera {
@@ -33,19 +32,19 @@ BlockJob job_of(const InferConfig& config, const JournalContents& journal, const
 
 }  // namespace
 
-void require_own_file(const InferConfig& config) {
+void require_own_file(const InferConfig& config, const InferenceInputs& inputs) {
   const std::filesystem::path& file = config.output->file;
   if (!std::filesystem::exists(file)) return;
-  const auto reject = [&](const DatasetName& input, const char* what) {
-    for (const std::filesystem::path& held : files_of_volume(input)) {
+  const auto reject = [&](const VolumeInfo& input, const char* what) {
+    for (const std::filesystem::path& held : input.files) {
       if (!std::filesystem::equivalent(file, held)) continue;
       throw UsageError(
           fmt::format("infer.output: {} is the {}'s own file (of {}); results have a file of their own",
-                      file.string(), what, input.text()));
+                      file.string(), what, input.name.text()));
     }
   };
-  reject(*config.raw, "raw volume");
-  if (config.skip_mask) reject(*config.skip_mask, "mask");
+  reject(inputs.raw, "raw volume");
+  if (inputs.mask) reject(*inputs.mask, "mask");
 }
 
 void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {

@@ -8,6 +8,7 @@
 #include "pipeline/blocks/block_run.h"
 #include "pipeline/blocks/result_state.h"
 #include "pipeline/config/experiment.h"
+#include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/inference_report.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/stop_signal.h"
@@ -17,7 +18,7 @@ namespace tessera {
 
 /// Errors: UsageError when the result would be written into a file that the raw volume or the mask is in,
 /// also through links or as a source of a virtual dataset.
-void require_own_file(const InferConfig& config);
+void require_own_file(const InferConfig& config, const InferenceInputs& inputs);
 
 /// Writes the report of a complete result, unless the run folder has it already. A start may be killed after
 /// its last block and before its report.

@@ -9,7 +9,6 @@
 
 #include "io/base/error.h"
 #include "io/base/sha256.h"
-#include "io/stores/open_volume.h"
 
 namespace tessera {
 namespace {
@@ -28,14 +27,15 @@ FileState state_of(const std::filesystem::path& file) {
 
 /// Describes the current state of a volume's files, under the name `what`: the named file, and the others
 /// that hold voxels (of links, external storage, virtual datasets).
-void describe_files(const DatasetName& name, const std::string& what, JobDescription& job) {
+void describe_files(const VolumeInfo& volume, const std::string& what, JobDescription& job) {
+  const DatasetName& name = volume.name;
   constexpr std::size_t kMostListed = 16;
   const FileState named = state_of(name.file);
   job[what + ".file"] = std::filesystem::weakly_canonical(name.file).string();
   job[what + ".path"] = name.path;
   job[what + ".bytes"] = named.bytes;
   job[what + ".modified"] = named.modified;
-  std::vector<std::filesystem::path> others = files_of_volume(name);
+  std::vector<std::filesystem::path> others = volume.files;
   std::erase(others, std::filesystem::weakly_canonical(name.file));
   Sha256 digest;
   for (std::size_t i = 0; i < others.size(); ++i) {
@@ -50,7 +50,7 @@ void describe_files(const DatasetName& name, const std::string& what, JobDescrip
 }
 
 void describe_raw(const VolumeInfo& raw, JobDescription& job) {
-  describe_files(raw.name, "raw", job);
+  describe_files(raw, "raw", job);
   job["raw.shape"] = to_string(raw.shape);
   job["raw.channels"] = std::to_string(raw.channels);
   job["raw.type"] = name_of(raw.type);
@@ -72,9 +72,10 @@ std::string network_digest(const Checkpoint& checkpoint) {
 }
 
 JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan,
-                            const InferenceNetwork& network, const ChosenNormalisation& normalisation) {
+                            const InferenceInputs& inputs, const InferenceNetwork& network,
+                            const ChosenNormalisation& normalisation) {
   JobDescription job;
-  describe_raw(plan.raw, job);
+  describe_raw(inputs.raw, job);
   job["network"] = network.digest;
   const NetworkTraits& traits = network.traits;
   job["network.margin"] = std::to_string(traits.geometry.margin);
@@ -105,7 +106,7 @@ JobDescription describe_job(const ExperimentConfig& config, const InferencePlan&
       normalisation.by_section.empty()
           ? fmt::format("mean {}, deviation {}", normalisation.whole.mean, normalisation.whole.std)
           : "by section";
-  if (config.infer.skip_mask) describe_files(*config.infer.skip_mask, "infer.skip.mask", job);
+  if (inputs.mask) describe_files(*inputs.mask, "infer.skip.mask", job);
   if (config.infer.background) {
     job["infer.skip.background"] =
         fmt::format("{}, {}", config.infer.background->first, config.infer.background->second);

@@ -12,10 +12,11 @@ namespace tessera {
 
 /// The keys and values on which the result's bytes depend. A restart with another value is rejected with the
 /// key's name. Settings that change no byte are omitted (ranks, threads, file names of weights).
-/// `normalisation`: the normalisation of raw values, as numbers. Errors: Error when the raw volume's file
-/// cannot be examined.
+/// `inputs`: with their files. `normalisation`: the normalisation of raw values, as numbers. Errors: Error
+/// when the raw volume's file cannot be examined.
 JobDescription describe_job(const ExperimentConfig& config, const InferencePlan& plan,
-                            const InferenceNetwork& network, const ChosenNormalisation& normalisation);
+                            const InferenceInputs& inputs, const InferenceNetwork& network,
+                            const ChosenNormalisation& normalisation);
 
 /// SHA-256 of the network's options and weights, independent of the file.
 std::string network_digest(const Checkpoint& checkpoint);

@@ -134,15 +134,16 @@ class VolumePrediction {
       }
     });
     on_root(world_, [&] {
-      if (infer_.skip_mask) BlockMask(*infer_.skip_mask, raw.shape);  // reports its errors early
+      inputs_ = {raw, std::nullopt};
+      if (infer_.skip_mask) inputs_.mask = BlockMask(*infer_.skip_mask, raw.shape).info();
     });
   }
 
   /// Finds the existing result, if any.
   void find() {
     on_root(world_, [&] {
-      require_own_file(infer_);
-      job_ = describe_job(config_, *plan_, start_.network, normalisation_);
+      require_own_file(infer_, inputs_);
+      job_ = describe_job(config_, *plan_, inputs_, start_.network, normalisation_);
       state_ = find_result(*infer_.output, "infer.output", job_, start_.restart);
       if (state_.kind != ResultState::Kind::complete) return;
       report_complete(folder_, infer_.output->text(), *state_.journal);
@@ -228,6 +229,7 @@ class VolumePrediction {
   const Communicator& world_;
   RunFolder folder_;
   bool is_worker_;
+  InferenceInputs inputs_;  ///< the coordinator's
   std::optional<InferencePlan> plan_;
   ChosenNormalisation normalisation_;
   JobDescription job_;  // on the root only

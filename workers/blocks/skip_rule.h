@@ -28,6 +28,7 @@ class BlockMask {
   BlockMask(const DatasetName& mask, const Index3& raw_shape);
   /// Whether all mask values over `block` are 0.
   bool is_background(const Box& block);
+  const VolumeInfo& info() const { return mask_->info(); }
 
  private:
   std::unique_ptr<Volume> mask_;
