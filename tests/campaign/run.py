@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""The campaign: kills, failing calls, changed files and simultaneous starts of every verb. Prints a table; the exit code is 1
+if anything is wrong. docs/notes/campaign.md explains it.
+
+    tests/campaign/run.py --minutes 60 [--steps faults,kills] [--verbs pack,infer] [--seed 1] [--failures FILE]
+    tests/campaign/run.py --short        what scripts/test runs
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
+
+import bench  # noqa: E402
+import faults  # noqa: E402
+import kills  # noqa: E402
+import mutants  # noqa: E402
+import pairs  # noqa: E402
+import verbs  # noqa: E402
+
+STEPS = ("kills", "faults", "mutants", "pairs")
+SHORT = {"kills": dict(most=1, random_kills=1, rank_kills=0), "faults": dict(most=3), "mutants": dict(each=4), "pairs": dict(each=1)}
+# The short version leaves out most of what starts LibTorch.
+SHORT_VERBS = [verb.name for verb in verbs.VERBS if not verb.torch or verb.name in ("infer", "export-model")] 
+LONG = {"kills": dict(most=None, random_kills=300, rank_kills=200), "faults": dict(most=2000), "mutants": dict(each=2000),
+        "pairs": dict(each=200)}
+
+
+def arguments(given=None):
+    parser = argparse.ArgumentParser(description="kills, failing calls, changed files and simultaneous starts of every verb")
+    parser.add_argument("--steps", default=",".join(STEPS), help="some of %(default)s")
+    parser.add_argument("--verbs", help="only these, such as pack,infer or 'import tiff'")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
+    parser.add_argument("--minutes", type=float, default=60, help="for all steps together (60)")
+    parser.add_argument("--jobs", type=int, default=2, help="cases at a time (2)")
+    parser.add_argument("--failures", type=pathlib.Path, help="append each failing case to this file, with its command")
+    parser.add_argument("--keep", type=pathlib.Path, help="keep changed files that failed in this folder")
+    parser.add_argument("--folder", type=pathlib.Path, help="for the cases; default: the system's temporary folder")
+    parser.add_argument("--short", action="store_true", help="a fixed choice of a few minutes")
+    return parser.parse_args(given)
+
+
+def campaign(options):
+    """Runs the steps. Returns the Bench, closed."""
+    names = options.verbs.split(",") if options.verbs else SHORT_VERBS if options.short else None
+    steps = [step for step in STEPS if step in options.steps.split(",")]
+    size = SHORT if options.short else LONG
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    work = bench.Bench(options.jobs, options.seed, options.failures, options.folder, names, options.keep, 1 if options.short else 3)
+    try:
+        for step in steps:
+            begin = time.monotonic()
+            cases = {"kills": kills, "faults": faults, "mutants": mutants, "pairs": pairs}[step].cases(work, **size[step])
+            work.run(cases, options.minutes / len(steps))
+            done = sum(row["tried"] for (name, _), row in work.rows.items() if name == step)
+            print(f"{step}: {done} of {len(cases)} cases in {time.monotonic() - begin:.0f} s", flush=True)
+    finally:
+        work.close()
+    return work
+
+
+def main():
+    options = arguments()
+    print(f"seed {options.seed}", flush=True)
+    begin = time.monotonic()
+    work = campaign(options)
+    print(work.table())
+    for step, verb, findings, command in work.cases[:40]:
+        print(f"\n{step}: {verb}")
+        for kind, text in findings:
+            print(f"  {kind}: {text}")
+        print(f"  {command}")
+    if len(work.cases) > 40:
+        print(f"\nand {len(work.cases) - 40} more: pass --failures FILE for all of them")
+    print(f"{time.monotonic() - begin:.0f} s")
+    return 1 if work.cases or not work.rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The verbs that the campaign disturbs: what each needs, how it is called, and which files it writes."""
+
+import dataclasses
+import pathlib
+import shutil
+
+import h5py
+import numpy as np
+
+import contents
+from harness import SMALL_EXPERIMENT, merged, yaml_text
+
+
+@dataclasses.dataclass
+class Verb:
+    name: str
+    arguments: list
+    inputs: list                # files and folders of the fixture
+    writes: bool = True
+    resumes: bool = False       # a disturbed run may leave a part of the result, which the next start completes
+    results: str = None         # a pattern of the files that are compared after a restart; None: all
+    stdout: bool = False        # what it prints is its result
+    torch: bool = False         # starts LibTorch: slower, and with many more allocations
+    again: list = None          # the next start after a disturbed one; None: the same arguments
+    ranks: bool = False         # also disturbed under mpirun
+
+    @property
+    def verb(self):
+        return self.arguments[0]
+
+
+PREDICTION = r"^(prediction|partial)\.h5"
+TRAINED = r"^runs/\w+/(checkpoints/|metrics\.csv|config\.yaml|version\.txt)"
+
+VERBS = [
+    Verb("synth", ["synth", "new.h5", "--shape", "3,64,64", "--seed", "3"], []),
+    Verb("synth --overwrite", ["synth", "stack.h5", "--shape", "3,64,64", "--seed", "3", "--overwrite"], ["stack.h5"]),
+    Verb("import tiff", ["import", "stack.tif", "new.h5:/volumes/raw", "--resolution", "50,4,4"], ["stack.tif"]),
+    Verb("import png", ["import", "sections", "new.h5:/volumes/raw", "--gzip", "1"], ["sections"]),
+    Verb("import --overwrite", ["import", "stack.tif", "many.h5:/a", "--overwrite"], ["stack.tif", "many.h5"]),
+    Verb("export tiff", ["export", "stack.h5:/volumes/raw", "new.tif"], ["stack.h5"]),
+    Verb("export tiff --overwrite", ["export", "stack.h5:/volumes/raw", "old.tif", "--overwrite"], ["stack.h5", "old.tif"]),
+    Verb("export png", ["export", "stack.h5:/volumes/raw", "new"], ["stack.h5"]),
+    Verb("export png --overwrite", ["export", "stack.h5:/volumes/raw", "sections", "--sections", "1:3", "--overwrite"],
+         ["stack.h5", "sections"]),
+    Verb("evaluate", ["evaluate", "e.yaml"], ["e.yaml", "stack.h5", "prediction.h5", "prediction.h5.journal", "runs/e"]),
+    Verb("evaluate --json", ["evaluate", "--prediction", "prediction.h5:/p", "--labels", "stack.h5:/volumes/labels/cells",
+                             "--json", "scores.json"], ["stack.h5", "prediction.h5", "prediction.h5.journal", "scores.json"]),
+    Verb("report", ["report", "runs/e"], ["runs/e", "stack.h5", "prediction.h5", "prediction.h5.journal"]),
+    Verb("pack", ["pack", "prediction.h5:/p", "new.h5:/p"], ["prediction.h5", "prediction.h5.journal", "stack.h5"]),
+    Verb("pack --overwrite", ["pack", "prediction.h5:/p", "many.h5:/p", "--overwrite"],
+         ["prediction.h5", "prediction.h5.journal", "stack.h5", "many.h5"]),
+    Verb("pack --replace", ["pack", "prediction.h5:/p", "--replace"], ["prediction.h5", "prediction.h5.journal", "stack.h5"]),
+    Verb("export-model", ["export-model", "best.h5", "new.pt"], ["best.h5"], torch=True),
+    Verb("export-model --overwrite", ["export-model", "best.h5", "model.pt", "--overwrite"], ["best.h5", "model.pt"], torch=True),
+    Verb("train", ["train", "t.yaml", "--resume"], ["t.yaml", "stack.h5"], resumes=True, results=TRAINED, torch=True, ranks=True),
+    Verb("train --resume", ["train", "r.yaml", "--resume"], ["r.yaml", "stack.h5", "runs/r"], resumes=True, results=TRAINED,
+         torch=True, ranks=True),
+    Verb("train --overwrite", ["train", "r.yaml", "--overwrite"], ["r.yaml", "stack.h5", "runs/r"], resumes=True, results=TRAINED,
+         torch=True),
+    Verb("infer", ["infer", "e.yaml"], ["e.yaml", "stack.h5", "runs/e"], resumes=True, results=PREDICTION, torch=True, ranks=True),
+    Verb("infer again", ["infer", "e.yaml", "--set", "infer.output=partial.h5:/p"],
+         ["e.yaml", "stack.h5", "runs/e", "partial.h5", "partial.h5.journal"], resumes=True, results=PREDICTION, torch=True,
+         ranks=True),
+    Verb("infer --restart", ["infer", "e.yaml", "--restart"],
+         ["e.yaml", "stack.h5", "runs/e", "prediction.h5", "prediction.h5.journal"], resumes=True, results=PREDICTION, torch=True),
+    Verb("infer torchscript", ["infer", "e.yaml", "--set", "model.torchscript=model.pt"],
+         ["e.yaml", "stack.h5", "runs/e", "model.pt"], resumes=True, results=PREDICTION, torch=True),
+    Verb("verify", ["verify", "prediction.h5:/p"], ["prediction.h5", "prediction.h5.journal", "stack.h5"], writes=False,
+         stdout=True),
+    Verb("info", ["info", "stack.h5"], ["stack.h5"], writes=False, stdout=True),
+    Verb("check", ["check", "e.yaml"], ["e.yaml", "stack.h5", "runs/e"], writes=False, stdout=True, torch=True),
+    Verb("status", ["status", "runs/e"], ["runs/e", "stack.h5", "prediction.h5", "prediction.h5.journal"], writes=False,
+         stdout=True),
+]
+
+
+def experiment(name, changes=None):
+    base = merged(SMALL_EXPERIMENT, {
+        "experiment": name, "data": {"train_sections": [0, 2], "validation_sections": [2, 3]},
+        "train": {"iterations": 4, "checkpoint_every": 1, "validate_every": 2},
+        "infer": {"output": "prediction.h5:/p", "block": [1, 48, 48], "chunk": [1, 48, 48]},
+        "evaluate": {"sections": [2, 3]}})
+    return yaml_text(merged(base, changes or {}))
+
+
+def make_fixture(folder, server):
+    """Fills `folder` with the inputs of every verb. Errors: AssertionError when a verb fails."""
+    folder = pathlib.Path(folder)
+
+    def run(*arguments):
+        outcome = server.run([*map(str, arguments)], folder, timeout=120)
+        if outcome.code != 0:
+            raise AssertionError(f"tessera {' '.join(map(str, arguments))}: {outcome}")
+
+    run("synth", "stack.h5", "--shape", "3,96,96", "--cell-size", "20", "--seed", "7")
+    run("export", "stack.h5:/volumes/raw", "stack.tif")
+    run("export", "stack.h5:/volumes/raw", "old.tif", "--sections", "0:1")
+    run("export", "stack.h5:/volumes/raw", "sections")
+    (folder / "e.yaml").write_text(experiment("e"))
+    (folder / "t.yaml").write_text(experiment("t"))
+    (folder / "r.yaml").write_text(experiment("r"))
+    run("train", "e.yaml")
+    run("train", "r.yaml", "--set", "train.iterations=2")
+    run("infer", "e.yaml")
+    run("evaluate", "e.yaml")
+    run("evaluate", "--prediction", "prediction.h5:/p", "--labels", "stack.h5:/volumes/labels/cells", "--json", "scores.json",
+        "--sections", "0:1")
+    run("report", "runs/e")
+    shutil.copy(folder / "runs/e/checkpoints/best.h5", folder / "best.h5")
+    run("export-model", "best.h5", "model.pt")
+    with h5py.File(folder / "many.h5", "w") as file:
+        for name in "abp":
+            file.create_dataset(name, data=np.full((2, 16, 16), ord(name), np.uint8)).attrs["resolution"] = [50.0, 4, 4]
+
+
+PARTIAL = ["partial.h5", "partial.h5.journal"]
+
+
+def make_partial(folder, kept, server):
+    """Predicts partial.h5 in `folder`, which has the inputs of `infer`, and removes the last blocks from its journal. The
+    journal is for this path of the folder alone. Moves both to `kept`."""
+    outcome = server.run(["infer", "e.yaml", "--set", "infer.output=partial.h5:/p"], folder, timeout=120)
+    if outcome.code != 0:
+        raise AssertionError(str(outcome))
+    journal = folder / "partial.h5.journal"
+    journal.write_bytes(journal.read_bytes()[:-32 * 5])
+    for name in PARTIAL:
+        shutil.move(folder / name, kept / name)
+
+
+def fill(fixture, kept, folder, inputs):
+    """Copies the inputs, with their times, into an empty folder."""
+    for name in inputs:
+        source, to = (kept if name in PARTIAL else fixture) / name, pathlib.Path(folder) / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, to)
+        else:
+            shutil.copy2(source, to)
+
+
+def learn(verb, worker, times):
+    """(Reference, seconds, the lines printed in every undisturbed run). Errors: AssertionError when the verb fails."""
+    afters, seconds, lines = [], [], None
+    for _ in range(times):
+        folder = worker.folder(verb.inputs)
+        before = contents.of_folder(folder)
+        outcome = worker.server.run(verb.arguments, folder, timeout=120)
+        if outcome.code != 0 or outcome.errors():
+            raise AssertionError(f"undisturbed {verb.name}: {outcome}")
+        afters.append(contents.of_folder(folder))
+        seconds.append(outcome.seconds)
+        printed = set(outcome.stdout.splitlines())
+        lines = printed if lines is None else lines & printed
+    return contents.Reference(before, afters, verb.results), sorted(seconds)[len(seconds) // 2], lines
