@@ -11,6 +11,7 @@
 #include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "io/base/nearest_word.h"
+#include "io/base/unexpected_exit.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
@@ -137,11 +138,15 @@ int main(int argc, char** argv) {
   // A write beyond 'ulimit -f' then fails with an error code, which is reported like a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
   start_log("info", 0, 1);  // until MPI has started
+  report_unexpected_exits();
+  int exit_code = kExitFailed;
   try {
     MpiSession mpi(argc, argv);
-    return run_together(Arguments(argv + 1, argv + argc), mpi);
+    exit_code = run_together(Arguments(argv + 1, argv + argc), mpi);
   } catch (const std::exception& error) {  // MPI itself did not start
-    spdlog::error("{}", error.what());
-    return dynamic_cast<const UsageError*>(&error) != nullptr ? kExitUsage : kExitFailed;
+    spdlog::error("{}", message_of(error));
+    if (dynamic_cast<const UsageError*>(&error) != nullptr) exit_code = kExitUsage;
   }
+  expect_exit();
+  return exit_code;
 }

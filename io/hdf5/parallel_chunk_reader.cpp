@@ -9,9 +9,9 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
 
 #include "io/base/error.h"
+#include "io/base/thread_group.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/hdf5_types.h"
 
@@ -88,11 +88,12 @@ void ParallelChunkReader::unpack(StoredChunk chunk, const Box& box, VoxelBuffer&
 class ParallelChunkReader::Unpackers {
  public:
   Unpackers(int threads, std::function<void(StoredChunk)> unpack)
-      : unpack_(std::move(unpack)), room_(2U * static_cast<unsigned>(threads)) {
+      : unpack_(std::move(unpack)),
+        room_(2U * static_cast<unsigned>(threads)),
+        threads_([this] { close(); }) {
     for (int i = 0; i < threads; ++i)
-      threads_.emplace_back([this] { work(); });
+      threads_.start("to decompress chunks", [this] { work(); });
   }
-  ~Unpackers() { close(); }
 
   /// Waits for room.
   void push(StoredChunk chunk) {
@@ -104,7 +105,7 @@ class ParallelChunkReader::Unpackers {
   }
   /// Waits until all chunks are decompressed. Errors: the first of any thread.
   void finish() {
-    close();
+    threads_.join();
     if (error_) std::rethrow_exception(error_);
   }
 
@@ -115,7 +116,6 @@ class ParallelChunkReader::Unpackers {
       closed_ = true;
     }
     changed_.notify_all();
-    threads_.clear();  // joins
   }
   void work() {
     for (;;) {
@@ -143,7 +143,7 @@ class ParallelChunkReader::Unpackers {
   std::deque<StoredChunk> waiting_;
   bool closed_ = false;
   std::exception_ptr error_;
-  std::vector<std::jthread> threads_;
+  ThreadGroup threads_;  // last: it ends before the other members
 };
 
 bool ParallelChunkReader::read(const Box& box, VoxelBuffer& buffer) {

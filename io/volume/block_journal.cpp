@@ -20,6 +20,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/sha256.h"
+#include "io/base/thread_group.h"
 
 namespace tessera {
 namespace {
@@ -274,7 +275,7 @@ BlockJournal::BlockJournal(const std::filesystem::path& file, const JournalConte
   std::vector<std::byte> start;
   append_to(start, start_record((end_ - head_bytes_) / kRecordBytes), seed_);
   append_bytes(start);
-  committer_ = std::thread([this] { commit_periodically(); });
+  committer_ = start_thread("to commit the journal", [this] { commit_periodically(); });
 }
 
 BlockJournal::~BlockJournal() {

@@ -108,7 +108,7 @@ class BlockJournal {
   std::condition_variable changed_;
   bool dirty_ = false, syncing_ = false, hurry_ = false, closing_ = false;  // under mutex_
   std::exception_ptr failure_;                                              // under mutex_
-  std::thread committer_;
+  std::jthread committer_;
 };
 
 }  // namespace tessera

@@ -5,7 +5,6 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <variant>
 
@@ -13,6 +12,7 @@
 #include "io/base/error.h"
 #include "io/base/error_message.h"
 #include "io/base/log.h"
+#include "io/base/thread_group.h"
 #include "workers/blocks/bounded_queue.h"
 #include "workers/blocks/first_failure.h"
 
@@ -54,14 +54,12 @@ class BlockWorker {
 
   WorkerStatistics run() {
     begin_s_ = seconds_now();
-    std::jthread reader([this] { guarded([this] { read_blocks(); }); });
-    std::jthread computer([this] { guarded([this] { compute_blocks(); }); });
-    std::jthread writer([this] { guarded([this] { write_blocks(); }); });
+    ThreadGroup stages([this] { close_queues(); });
+    stages.start("to read blocks", [this] { guarded([this] { read_blocks(); }); });
+    stages.start("to compute blocks", [this] { guarded([this] { compute_blocks(); }); });
+    stages.start("to write blocks", [this] { guarded([this] { write_blocks(); }); });
     guarded([this] { exchange_blocks(); });
-    close_queues();
-    reader.join();
-    computer.join();
-    writer.join();
+    stages.join();
     failure_.rethrow();
     statistics_.elapsed_s = seconds_now() - begin_s_;
     return statistics_;

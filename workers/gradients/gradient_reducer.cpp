@@ -4,6 +4,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/thread_group.h"
 
 namespace tessera {
 
@@ -13,7 +14,7 @@ GradientReducer::GradientReducer(const Communicator& workers, const GradientRedu
   if (options.wire == Wire::bfloat16) gathering_ = std::make_unique<Communicator>(workers.split(0));
   int level = MPI_THREAD_SINGLE;
   check_mpi(MPI_Query_thread(&level), "report its thread support");
-  if (level >= MPI_THREAD_SERIALIZED) thread_ = std::jthread([this] { run(); });
+  if (level >= MPI_THREAD_SERIALIZED) thread_ = start_thread("to sum gradients", [this] { run(); });
 }
 
 GradientReducer::~GradientReducer() {

@@ -9,6 +9,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/unexpected_exit.h"
 
 namespace tessera {
 namespace {
@@ -91,6 +92,7 @@ Communicator MpiSession::world() const {
 }
 
 void MpiSession::abort(int exit_code) const {
+  expect_exit();
   if (with_mpi_) MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);
 }

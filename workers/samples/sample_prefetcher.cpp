@@ -10,18 +10,20 @@ namespace tessera {
 SamplePrefetcher::SamplePrefetcher(std::function<PreparedSample(std::int64_t)> make,
                                    std::function<std::int64_t(std::int64_t)> next, int threads,
                                    std::size_t ahead)
-    : make_(std::move(make)), next_(std::move(next)), ahead_(std::max<std::size_t>(1, ahead)) {
+    : make_(std::move(make)),
+      next_(std::move(next)),
+      ahead_(std::max<std::size_t>(1, ahead)),
+      threads_([this] { close(); }) {
   for (int i = 0; i < threads; ++i)
-    threads_.emplace_back([this] { run(); });
+    threads_.start("to make samples", [this] { run(); });
 }
 
-SamplePrefetcher::~SamplePrefetcher() {
+void SamplePrefetcher::close() {
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
   }
   changed_.notify_all();
-  threads_.clear();
 }
 
 /// The first slot that no thread works on. The mutex is held.

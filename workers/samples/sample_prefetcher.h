@@ -7,9 +7,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
+#include "io/base/thread_group.h"
 #include "workers/samples/sample_recipe.h"
 #include "workers/samples/training_data.h"
 
@@ -28,13 +28,14 @@ struct PreparedSample {
 class SamplePrefetcher {
  public:
   /// `make` is called by several threads at the same time. `next` returns the number that follows a number.
-  /// At most `ahead` samples wait or are in progress. With 0 threads take() makes them.
+  /// At most `ahead` samples wait or are in progress. With 0 threads take() makes them. Errors: Error when a
+  /// thread cannot be started.
   SamplePrefetcher(std::function<PreparedSample(std::int64_t)> make,
                    std::function<std::int64_t(std::int64_t)> next, int threads, std::size_t ahead);
   SamplePrefetcher(const SamplePrefetcher&) = delete;
   SamplePrefetcher& operator=(const SamplePrefetcher&) = delete;
   /// Waits for the samples in progress.
-  ~SamplePrefetcher();
+  ~SamplePrefetcher() = default;
 
   /// The sample of this number. If it does not follow the last one taken (the first, or after a resume), all
   /// samples made ahead are dropped. Errors: what `make` threw for it.
@@ -52,6 +53,7 @@ class SamplePrefetcher {
     std::exception_ptr error;
   };
   void run();
+  void close();
   std::shared_ptr<Slot> begin_next();
   void refill(std::int64_t after);
 
@@ -63,8 +65,8 @@ class SamplePrefetcher {
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Slot>> slots_;  ///< in the order in which they are taken
   bool closed_ = false;
-  int busy_ = 0;  ///< threads that are making a sample
-  std::vector<std::jthread> threads_;
+  int busy_ = 0;         ///< threads that are making a sample
+  ThreadGroup threads_;  ///< last: it ends before the other members
 };
 
 }  // namespace tessera

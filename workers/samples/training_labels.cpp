@@ -7,9 +7,9 @@
 #include <cmath>
 #include <exception>
 #include <mutex>
-#include <thread>
 
 #include "io/base/error.h"
+#include "io/base/thread_group.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
@@ -55,9 +55,9 @@ void for_sections(std::int64_t count, int threads, const Work& work) {
     }
   };
   {
-    std::vector<std::jthread> helpers;
+    ThreadGroup helpers([&] { next = count; });
     for (std::int64_t t = 1; t < std::min<std::int64_t>(threads, count); ++t)
-      helpers.emplace_back(run);
+      helpers.start("to compute the weight map", run);
     run();
   }
   if (error) std::rethrow_exception(error);

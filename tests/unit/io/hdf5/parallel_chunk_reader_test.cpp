@@ -1,5 +1,6 @@
 #include "io/hdf5/parallel_chunk_reader.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
 
@@ -10,6 +11,8 @@
 #include "io/hdf5/chunk_decoder.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/volume_reader.h"
+#include "tests/unit/error_message.h"
+#include "tests/unit/io/base/failing_threads.h"
 #include "tests/unit/io/hdf5/created_dataset.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -133,6 +136,21 @@ TEST(Unshuffle, PutsBytesTogetherAgain) {
   unshuffle(shuffled, 2, values);
   EXPECT_EQ(values, (std::vector<std::byte>{std::byte{1}, std::byte{11}, std::byte{2}, std::byte{12},
                                             std::byte{3}, std::byte{13}, std::byte{99}}));
+}
+
+TEST(UnpackingThreads, ThatCannotStartAreAnError) {
+  const testing::TemporaryFolder folder;
+  const FileCase c{"", H5T_STD_U16LE, {8, 20, 20}, {2, 10, 10}, true, 4};
+  const DatasetName name{make_file(folder / "f.h5", c, true), "/raw"};
+  VolumeReader reader(name, {.unpack_threads = 3});
+  const Box box{{0, 0, 0}, {8, 20, 20}};
+  for (const int nth : {1, 2, 3}) {
+    const testing::FailingThread failing(nth);
+    EXPECT_THAT(testing::message_of([&] { reader.read(box); }),
+                ::testing::HasSubstr("cannot start a thread to decompress chunks: "));
+    EXPECT_TRUE(failing.has_failed());
+  }
+  EXPECT_EQ(reader.read(box).bytes, VolumeReader(name).read(box).bytes) << "when threads can start again";
 }
 
 }  // namespace

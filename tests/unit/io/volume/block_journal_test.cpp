@@ -9,6 +9,7 @@
 #include "io/base/error.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
+#include "tests/unit/io/base/failing_threads.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -214,6 +215,19 @@ TEST(JobDescription, DifferencesAreNamedKeyByKey) {
   EXPECT_TRUE(differences_between(then, then).empty());
   EXPECT_NE(digest_of(then), digest_of(now));
   EXPECT_EQ(job_from_json(json_of(then), "x"), then);
+}
+
+TEST(BlockJournal, AThreadThatCannotStartIsAnError) {
+  const testing::TemporaryFolder folder;
+  make_journal(folder / "j");
+  {
+    const testing::FailingThread failing(1);
+    EXPECT_THAT(testing::message_of([&] { BlockJournal(folder / "j", read_journal(folder / "j")); }),
+                HasSubstr("cannot start a thread to commit the journal: "));
+  }
+  BlockJournal again(folder / "j", read_journal(folder / "j"));  // not locked any more
+  again.commit();
+  EXPECT_THAT(blocks_of(read_journal(folder / "j")), ElementsAre(0, 3, 7));
 }
 
 }  // namespace

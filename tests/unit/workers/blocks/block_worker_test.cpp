@@ -9,6 +9,8 @@
 #include <set>
 
 #include "io/base/error.h"
+#include "tests/unit/error_message.h"
+#include "tests/unit/io/base/failing_threads.h"
 #include "workers/blocks/computed_block.h"
 
 namespace tessera {
@@ -197,6 +199,19 @@ TEST(BlockWorker, ReportsComeBackFromTheirBytes) {
   }
   message.bytes.pop_back();
   EXPECT_THROW(reports_of(message), Error);
+}
+
+TEST(BlockWorker, EndsInOrderWhenAStageCannotStart) {
+  int nth = 1;
+  for (const char* purpose : {"to read blocks", "to compute blocks", "to write blocks"}) {
+    ListOfBlocks blocks(20);
+    StubTask task;
+    const testing::FailingThread failing(nth++);
+    EXPECT_THAT(testing::message_of([&] { run_block_worker(task, blocks); }),
+                ::testing::HasSubstr(std::string("cannot start a thread ") + purpose));
+    EXPECT_TRUE(blocks.reports.empty());
+    EXPECT_FALSE(blocks.left);
+  }
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
 #include "workers/samples/sample_prefetcher.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
+
+#include "tests/unit/error_message.h"
+#include "tests/unit/io/base/failing_threads.h"
 
 namespace tessera {
 namespace {
@@ -70,6 +74,15 @@ TEST(SamplePrefetcher, DroppedSamplesAreMadeAgain) {
   samples.drop();
   version = 2;
   EXPECT_EQ(samples.take(3).recipe.dropout_seed, 2U);
+}
+
+TEST(SamplePrefetcher, EndsInOrderWhenAThreadCannotStart) {
+  for (const int nth : {1, 2, 3}) {
+    const testing::FailingThread failing(nth);
+    EXPECT_THAT(testing::message_of([] { SamplePrefetcher(numbered, third, 3, 4); }),
+                ::testing::HasSubstr("cannot start a thread to make samples: "));
+    EXPECT_TRUE(failing.has_failed());
+  }
 }
 
 }  // namespace

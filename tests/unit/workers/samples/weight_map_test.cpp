@@ -11,6 +11,8 @@
 
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
+#include "tests/unit/error_message.h"
+#include "tests/unit/io/base/failing_threads.h"
 #include "workers/numbers/random_stream.h"
 #include "workers/samples/distance_transform.h"
 #include "workers/samples/training_labels.h"
@@ -163,6 +165,21 @@ TEST(Labels, IgnoredVoxelsAreNoCells) {
   EXPECT_THAT(label_classes(labels, box, {2, LabelKind::classes, 99}, {"l.h5", "/l"}),
               ElementsAre(1, 1, 255, 0, 1, 1, 1));
   EXPECT_THROW(label_classes(labels, box, {3, LabelKind::instances, 99}, {"l.h5", "/l"}), UsageError);
+}
+
+TEST(Labels, AThreadThatCannotStartIsAnError) {
+  VoxelBuffer labels(VoxelType::uint8, {6, 8, 8});
+  const LabelOptions options{2, LabelKind::classes, std::nullopt};
+  const std::vector<std::uint8_t> classes =
+      label_classes(labels, {{0, 0, 0}, labels.shape}, options, {"l.h5", "/l"});
+  for (const int nth : {1, 2}) {
+    const testing::FailingThread failing(nth);
+    EXPECT_THAT(testing::message_of([&] {
+                  label_border_weights(labels, classes, options, {10, 5}, 3);
+                }),
+                ::testing::HasSubstr("cannot start a thread to compute the weight map: "));
+    EXPECT_TRUE(failing.has_failed());
+  }
 }
 
 }  // namespace
