@@ -9,6 +9,7 @@
 #include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "pipeline/run/progress.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 namespace {
@@ -260,6 +261,7 @@ void serve_workers(const Communicator& world, Coordinator& coordinator) {
   };
   everybody(hand_to);
   bool dismissed = false;
+  const MpiWait waiting("hear of the workers' blocks");
   PoliteWait idle;
   while (coordinator.workers_left() < static_cast<std::size_t>(workers)) {
     bool heard = false;

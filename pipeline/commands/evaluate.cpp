@@ -5,6 +5,7 @@
 
 #include "io/base/error.h"
 #include "io/stores/dataset_wildcards.h"
+#include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
@@ -13,6 +14,7 @@
 #include "pipeline/evaluate/label_evaluation.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/volume_look_up.h"
+#include "workers/mpi/rank_watch.h"
 
 namespace tessera {
 namespace {
@@ -31,6 +33,7 @@ po::options_description evaluate_options() {
   po::options_description options("options");
   add_experiment_options(options);
   add_volume_choice(options);
+  add_silence_option(options);
   options.add_options()  //
       ("prediction", po::value<std::string>(),
        "probability of the interior, or labels or classes, FILE.h5:/path")  //
@@ -165,11 +168,14 @@ std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, c
 int run_evaluate(const Arguments& arguments, const Communicator& world) {
   const auto values = parse_arguments(arguments, kUsage, evaluate_options(), {"config"}, world.is_root());
   if (!values) return 0;
+  const std::optional<SilenceLimit> limit = silence_option(*values);
+  if (limit) RankWatch::set_limit(*limit);
   if (values->count("config") == 0) {
     evaluate_one(request_of(*values, std::nullopt, world), world);
     return 0;
   }
   const ExperimentConfig config = read_experiment(*values, {}, world);
+  if (!limit) RankWatch::set_limit({60 * config.evaluate.watchdog_minutes, "evaluate.watchdog_minutes"});
   const std::vector<InferenceVolume> volumes = volumes_to_score(*values, config, world);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const EvaluationRequest request = request_of(*values, experiment_of(config, volume, {}), world);

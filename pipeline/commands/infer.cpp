@@ -12,6 +12,7 @@
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
 #include "workers/mpi/agreement.h"
+#include "workers/mpi/rank_watch.h"
 
 namespace tessera {
 namespace {
@@ -44,6 +45,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
+  RankWatch::set_limit({60 * config.infer.watchdog_minutes, "infer.watchdog_minutes"});
   const std::vector<InferenceVolume> volumes = chosen_volumes(*values, config, world);
   const bool restart = values->count("restart") + values->count("overwrite") != 0;
   const StopSignal signal;

@@ -13,6 +13,7 @@
 #include "pipeline/commands/result_argument.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
+#include "workers/mpi/rank_watch.h"
 
 namespace tessera {
 namespace {
@@ -46,6 +47,7 @@ PackOptions read_options(const po::variables_map& values) {
         "--replace and --allow-incomplete exclude each other: a packed result cannot be continued");
   }
   options.limits = block_options(values);
+  RankWatch::set_limit({options.limits.watchdog_s, options.limits.watchdog_setting});
   if (!options.replace) options.to = parse_dataset_name(values["output"].as<std::string>());
   return options;
 }

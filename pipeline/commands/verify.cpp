@@ -12,6 +12,7 @@
 #include "pipeline/commands/result_argument.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
+#include "workers/mpi/rank_watch.h"
 
 namespace tessera {
 namespace {
@@ -82,6 +83,7 @@ int run_verify(const Arguments& arguments, const Communicator& world) {
   if (!values) return kExitDone;
   const bool forget_damaged = values->count("forget-damaged") != 0;
   const CoordinatorOptions limits = block_options(*values);
+  RankWatch::set_limit({limits.watchdog_s, limits.watchdog_setting});
   for_each_result(result_argument(*values, world), world,
                   [&](const DatasetName& result) { verify(result, forget_damaged, limits, world); });
   return kExitDone;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "io/base/error.h"
+#include "workers/mpi/silence_watch.h"
 
 namespace tessera {
 
@@ -32,6 +33,15 @@ std::optional<Sections> sections(ConfigSection& section, const std::string& key,
 std::int64_t number_or_auto(ConfigSection& section, const std::string& key, const Range& range) {
   const auto value = section.get_or_word<std::int64_t>(key, std::string("auto"), {"auto"}, range);
   return std::holds_alternative<std::string>(value) ? 0 : std::get<std::int64_t>(value);
+}
+
+double silence_minutes(ConfigSection& section, const std::string& key) {
+  const double minutes =
+      section.get<double>(key, SilenceLimit::kDefaultMinutes, between(0, SilenceLimit::kLongestMinutes));
+  if (minutes > 0 && minutes < SilenceLimit::kShortestMinutes) {
+    section.problem(key, fmt::format("at least {}, or 0 for no limit", SilenceLimit::kShortestMinutes));
+  }
+  return minutes;
 }
 
 std::optional<Index3> shape(ConfigSection& section, const std::string& key) {

@@ -22,6 +22,9 @@ std::optional<Sections> sections(ConfigSection& section, const std::string& key,
 /// `auto` (0), or a whole number within `range`.
 std::int64_t number_or_auto(ConfigSection& section, const std::string& key, const Range& range);
 
+/// Minutes of silence after which a job ends: 0 for any time, else within the range of SilenceLimit.
+double silence_minutes(ConfigSection& section, const std::string& key);
+
 /// `[z, y, x]`, each at least 1; none for automatic.
 std::optional<Index3> shape(ConfigSection& section, const std::string& key);
 

@@ -14,6 +14,7 @@ EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, con
   e.invert_labels = evaluate.get<bool>("invert_labels", !own_labels && data.invert_labels);
   e.kind = evaluate.choice("kind", EvaluationKind::automatic);
   e.scores = evaluate.get<std::vector<std::string>>("scores", {"auto"});
+  e.watchdog_minutes = silence_minutes(evaluate, "watchdog_minutes");
   try {
     evaluation_scores(e.scores);
   } catch (const UsageError& error) {

@@ -20,6 +20,7 @@ struct EvaluateConfig {
   bool invert_labels = false;
   EvaluationKind kind = EvaluationKind::automatic;
   std::vector<std::string> scores{"auto"};  ///< of a probability; checked where they are used
+  double watchdog_minutes = 30;             ///< without a heartbeat of a rank; 0: no limit
 };
 
 /// Reads `evaluate:`. Defaults come from `data` and from the result of `infer`. Problems are noted in the

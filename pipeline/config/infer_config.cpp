@@ -7,9 +7,6 @@
 namespace tessera {
 namespace {
 
-/// Minutes: some intervals between the heartbeats of a worker.
-constexpr double kShortestWatchdog = 0.02;
-
 /// The classes, the type and the region of the result, and where no block is predicted.
 void read_result(ConfigSection& infer, InferConfig& i) {
   i.output_class = infer.get<std::int64_t>("class", 1, between(0, 254));
@@ -80,10 +77,7 @@ InferConfig read_infer(ConfigSection infer, const DataConfig& data, bool torchsc
   if (i.exact_tiles == ExactTiles::yes && torchscript)
     infer.problem("exact_tiles", "is for Tessera's own networks, not model.torchscript: set it to false");
   i.max_retries = static_cast<int>(infer.get<std::int64_t>("max_retries", i.max_retries, between(0, 100)));
-  i.watchdog_minutes = infer.get<double>("watchdog_minutes", i.watchdog_minutes, between(0, 100000));
-  if (i.watchdog_minutes > 0 && i.watchdog_minutes < kShortestWatchdog) {
-    infer.problem("watchdog_minutes", fmt::format("at least {}, or 0 for no watchdog", kShortestWatchdog));
-  }
+  i.watchdog_minutes = silence_minutes(infer, "watchdog_minutes");
   i.memory_budget =
       number_or_auto(infer, "memory_budget_mib", between(16, 1 << 24)) * (std::int64_t{1} << 20);
   return i;

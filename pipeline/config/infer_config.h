@@ -57,7 +57,7 @@ struct InferConfig {
   bool reproducible = true;  ///< on a GPU: bit-equal results in every run, by fixed kernels
   ExactTiles exact_tiles = ExactTiles::automatic;  ///< on a GPU: bit-equal results for tiles of every size
   int max_retries = 2;                             ///< of a failed block
-  double watchdog_minutes = 30;                    ///< without a message of a worker; 0: no limit
+  double watchdog_minutes = 30;                    ///< without a heartbeat of a rank; 0: no limit
 };
 
 /// Reads `infer:`. `data.raw` is the default of `infer.raw`; `needed`: the verb predicts, so that the

@@ -125,6 +125,7 @@ TrainConfig read_train(ConfigSection train, const NetworkDescription& network) {
   config.validation_metric = train.choice("validation_metric", ValidationMetric::pixel_error);
   config.patience = train.get<std::int64_t>("patience", 0, at_least(0));
   config.checkpoint_every = train.get<std::int64_t>("checkpoint_every", 200, at_least(1));
+  config.watchdog_minutes = silence_minutes(train, "watchdog_minutes");
   config.keep_checkpoints = train.get<std::int64_t>("keep_checkpoints", 3, between(1, 100000));
   read_augmentation(train.section("augmentation"), t.samples.augmentation);
   return config;

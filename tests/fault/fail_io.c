@@ -9,6 +9,8 @@
  *   TESSERA_FAIL_TIMES  how many fail from there on; default all
  *   TESSERA_FAIL_RANK   only in this rank of mpirun; default all
  *   TESSERA_FAIL_AT     only calls at this place in the file (pread, pwrite); default everywhere
+ *   TESSERA_FAIL_SLEEP_MS  N: instead of failing, the call takes so long
+ *   TESSERA_FAIL_BUSY_MS   N: the same, with the processor busy
  *   TESSERA_FAIL_STOP   1: instead of failing, the process stops as by SIGSTOP, and goes on by SIGCONT
  */
 #define _GNU_SOURCE
@@ -21,11 +23,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 static long number_of(const char* name, long fallback) {
   const char* text = getenv(name);
   return text == NULL ? fallback : strtol(text, NULL, 10);
+}
+
+static double seconds_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 static int is_named(int fd) {
@@ -55,6 +64,14 @@ static int fails(const char* call, int fd, off_t at) {
   if (now < nth || (times >= 0 && now >= nth + times)) return 0;
   if (number_of("TESSERA_FAIL_STOP", 0) != 0) {
     raise(SIGSTOP);
+    return 0;
+  }
+  const long sleep_ms = number_of("TESSERA_FAIL_SLEEP_MS", 0), busy_ms = number_of("TESSERA_FAIL_BUSY_MS", 0);
+  if (sleep_ms > 0 || busy_ms > 0) {
+    const double end_s = seconds_now() + 1e-3 * (double)busy_ms;
+    usleep((useconds_t)(1000 * sleep_ms));
+    while (seconds_now() < end_s) {
+    }
     return 0;
   }
   return (int)number_of("TESSERA_FAIL_ERRNO", EIO);

@@ -26,7 +26,7 @@ def keys_read():
     """The keys that pipeline/config reads, by its own words."""
     text = "".join(file.read_text() for file in sorted((SOURCE / "pipeline/config").glob("*.cpp")))
     reads = re.findall(r'\b(\w+)\.(?:get|get_or_word|choice|choice_or_auto|optional|require)(?:<[^"(]*>)?\(\s*"(\w+)"', text)
-    reads += re.findall(r'\b(?:dataset|sections|shape|pixel|position|number_or_auto|text)\((\w+), "(\w+)"', text)
+    reads += re.findall(r'\b(?:dataset|sections|shape|pixel|position|number_or_auto|silence_minutes|text)\((\w+), "(\w+)"', text)
     reads += [("stage", key) for key in re.findall(r'\btext_of\("(\w+)"', text)]
     sections = {"root": [""], "augmentation": ["train.augmentation."], "weight_map": ["train.weight_map."],
                 "schedule": ["train.schedule."], "stage": ["slurm.infer."], "region": ["infer.region."], "skip": ["infer.skip."],

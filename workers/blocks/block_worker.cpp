@@ -15,6 +15,7 @@
 #include "io/base/thread_group.h"
 #include "workers/blocks/bounded_queue.h"
 #include "workers/blocks/first_failure.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 namespace {
@@ -90,6 +91,7 @@ class BlockWorker {
     const double pulse_every_s = exchange_.pulse_every_s();
     std::int64_t in_flight = 0;
     double last_pulse_s = seconds_now();
+    const MpiWait waiting("receive blocks from rank 0");
     PoliteWait idle;
     while (!exchange_.finished() || in_flight > 0) {
       failure_.rethrow();

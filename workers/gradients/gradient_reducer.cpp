@@ -5,6 +5,7 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/thread_group.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 
@@ -104,6 +105,7 @@ void GradientReducer::reduce(std::unique_lock<std::mutex>& lock) {
 }
 
 double GradientReducer::finish() {
+  const MpiWait waiting("sum the gradients over the workers");
   const double begin = seconds_now();
   std::unique_lock lock(mutex_);
   if (thread_.joinable()) {
@@ -111,9 +113,9 @@ double GradientReducer::finish() {
   } else if (active_) {
     const std::int64_t ready = ready_;
     lock.unlock();
-    PoliteWait waiting;
+    PoliteWait idle;
     while (!is_complete())
-      advance(ready) ? waiting.reset() : waiting.pause();
+      advance(ready) ? idle.reset() : idle.pause();
     lock.lock();
     active_ = false;
   }

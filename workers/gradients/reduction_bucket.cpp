@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/geometry/box.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 namespace {
@@ -17,7 +18,7 @@ constexpr const char* kWhat = "sum the gradients over the workers";
 
 bool has_ended(MPI_Request& request) {
   int done = 0;
-  check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), kWhat);
+  call_mpi(kWhat, [&] { return MPI_Test(&request, &done, MPI_STATUS_IGNORE); });
   return done != 0;
 }
 
@@ -25,9 +26,10 @@ bool has_ended(MPI_Request& request) {
 class Float32Bucket : public ReductionBucket {
  public:
   Float32Bucket(std::span<float> values, MPI_Comm workers) {
-    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM,
-                             workers, &request_),
-              kWhat);
+    call_mpi(kWhat, [&] {
+      return MPI_Iallreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM,
+                            workers, &request_);
+    });
     gathers_ = true;
   }
   void advance(bool) override { done_ = has_ended(request_); }
@@ -47,9 +49,10 @@ class Bfloat16Bucket : public ReductionBucket {
         sent_(slice_ * static_cast<std::size_t>(count)),
         received_(sent_.size()) {
     std::ranges::transform(values, sent_.begin(), [](float value) { return BFloat16(value); });
-    check_mpi(MPI_Ialltoall(sent_.data(), static_cast<int>(slice_), MPI_UINT16_T, received_.data(),
-                            static_cast<int>(slice_), MPI_UINT16_T, workers, &request_),
-              kWhat);
+    call_mpi(kWhat, [&] {
+      return MPI_Ialltoall(sent_.data(), static_cast<int>(slice_), MPI_UINT16_T, received_.data(),
+                           static_cast<int>(slice_), MPI_UINT16_T, workers, &request_);
+    });
   }
 
   void advance(bool may_gather) override {
@@ -71,9 +74,10 @@ class Bfloat16Bucket : public ReductionBucket {
         sum[i] += static_cast<float>(received_[from + i]);
     }
     std::ranges::transform(sum, sent_.begin(), [](float value) { return BFloat16(value); });
-    check_mpi(MPI_Iallgather(sent_.data(), static_cast<int>(slice_), MPI_UINT16_T, received_.data(),
-                             static_cast<int>(slice_), MPI_UINT16_T, gathering_, &request_),
-              kWhat);
+    call_mpi(kWhat, [&] {
+      return MPI_Iallgather(sent_.data(), static_cast<int>(slice_), MPI_UINT16_T, received_.data(),
+                            static_cast<int>(slice_), MPI_UINT16_T, gathering_, &request_);
+    });
     gathers_ = true;
     ended_ = false;
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "io/geometry/box.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 namespace {
@@ -20,9 +21,10 @@ void add_to(std::vector<T>& sum, const std::vector<T>& values) {
 }
 
 void wait_for(MPI_Request request, const char* what) {
-  PoliteWait waiting(100);
-  for (int done = 0;; waiting.pause()) {
-    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
+  const MpiWait waiting(what);
+  PoliteWait idle(100);
+  for (int done = 0;; idle.pause()) {
+    call_mpi(what, [&] { return MPI_Test(&request, &done, MPI_STATUS_IGNORE); });
     if (done != 0) return;
   }
 }
@@ -133,9 +135,10 @@ void SampleTree::sum_over_workers(std::vector<T> Part::*content, MPI_Datatype ty
       received = std::move(sent);
     } else {
       MPI_Request request = MPI_REQUEST_NULL;
-      check_mpi(MPI_Ialltoallv(sent.data(), sent_counts.data(), sent_at.data(), type, received.data(),
-                               received_counts.data(), received_at.data(), type, workers_.handle(), &request),
-                "exchange the gradients of the workers");
+      call_mpi("exchange the gradients of the workers", [&] {
+        return MPI_Ialltoallv(sent.data(), sent_counts.data(), sent_at.data(), type, received.data(),
+                              received_counts.data(), received_at.data(), type, workers_.handle(), &request);
+      });
       wait_for(request, "exchange the gradients of the workers");
     }
     std::map<std::pair<std::int64_t, int>, T*> places;
@@ -153,9 +156,10 @@ void SampleTree::sum_over_workers(std::vector<T> Part::*content, MPI_Datatype ty
     }
     std::vector<T> gathered(static_cast<std::size_t>(slice * count));
     MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Iallgather(sum, static_cast<int>(slice), type, gathered.data(), static_cast<int>(slice),
-                             type, workers_.handle(), &request),
-              "give the gradients' sums to all workers");
+    call_mpi("give the gradients' sums to all workers", [&] {
+      return MPI_Iallgather(sum, static_cast<int>(slice), type, gathered.data(), static_cast<int>(slice),
+                            type, workers_.handle(), &request);
+    });
     wait_for(request, "give the gradients' sums to all workers");
     std::copy(gathered.begin(), gathered.begin() + length, result.begin() + block);
   }

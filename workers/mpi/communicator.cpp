@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "io/base/error.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 namespace {
@@ -29,6 +30,19 @@ std::span<const char> part_of_round(const std::string& text, std::size_t round, 
   const std::size_t begin = std::min(text.size(), round * most);
   return std::span(text).subspan(begin, std::min(most, text.size() - begin));
 }
+
+/// Begins an operation; `begin` gets its request.
+template <class Begin>
+MPI_Request begun(const char* what, const Begin& begin) {
+  MPI_Request request{};
+  call_mpi(what, [&] { return begin(&request); });
+  return request;
+}
+
+constexpr const char *kDuplicate = "duplicate a communicator", *kSplit = "split a communicator",
+                     *kFindNode = "find the ranks of a node", *kMeet = "meet at a barrier",
+                     *kBroadcast = "broadcast", *kGather = "gather texts", *kSend = "send",
+                     *kReceive = "receive";
 
 }  // namespace
 
@@ -52,6 +66,7 @@ void PoliteWait::pause() {
 Communicator Communicator::owning(MPI_Comm comm) {
   Communicator group;
   group.comm_ = comm;
+  const std::unique_lock lock = lock_mpi();
   MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   MPI_Comm_rank(comm, &group.rank_);
   MPI_Comm_size(comm, &group.size_);
@@ -60,7 +75,8 @@ Communicator Communicator::owning(MPI_Comm comm) {
 
 Communicator::Communicator(MPI_Comm comm) {
   MPI_Comm copy = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_dup(comm, &copy), "duplicate a communicator");
+  const MpiWait waiting(kDuplicate);
+  wait(begun(kDuplicate, [&](MPI_Request* request) { return MPI_Comm_idup(comm, &copy, request); }));
   *this = owning(copy);
 }
 
@@ -82,22 +98,29 @@ Communicator::~Communicator() {
 Communicator Communicator::split(int group) const {
   if (comm_ == MPI_COMM_NULL) return alone();
   MPI_Comm part = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split(comm_, group, rank_, &part), "split a communicator");
+  barrier();  // the ranks may come late; the call that follows is then short
+  {
+    const BlockingMpiCall call(kSplit);
+    check_mpi(MPI_Comm_split(comm_, group, rank_, &part), kSplit);
+  }
   return owning(part);
 }
 
 Communicator Communicator::node() const {
   if (comm_ == MPI_COMM_NULL) return alone();
   MPI_Comm node = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
-            "find the ranks of a node");
+  barrier();  // as in split()
+  {
+    const BlockingMpiCall call(kFindNode);
+    check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node), kFindNode);
+  }
   return owning(node);
 }
 
 void Communicator::wait(MPI_Request request) const {
   PoliteWait waiting;
   for (int done = 0;;) {
-    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "communicate");
+    call_mpi("communicate", [&] { return MPI_Test(&request, &done, MPI_STATUS_IGNORE); });
     if (done != 0) return;
     waiting.pause();
   }
@@ -105,18 +128,17 @@ void Communicator::wait(MPI_Request request) const {
 
 void Communicator::barrier() const {
   if (comm_ == MPI_COMM_NULL) return;
-  MPI_Request request{};
-  check_mpi(MPI_Ibarrier(comm_, &request), "meet at a barrier");
-  wait(request);
+  const MpiWait waiting(kMeet);
+  wait(begun(kMeet, [&](MPI_Request* request) { return MPI_Ibarrier(comm_, request); }));
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
   if (comm_ == MPI_COMM_NULL) return;
+  const MpiWait waiting(kBroadcast);
   in_parts(bytes, [&](std::span<std::byte> part) {
-    MPI_Request request{};
-    check_mpi(MPI_Ibcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, root, comm_, &request),
-              "broadcast");
-    wait(request);
+    wait(begun(kBroadcast, [&](MPI_Request* request) {
+      return MPI_Ibcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, root, comm_, request);
+    }));
   });
 }
 
@@ -137,12 +159,12 @@ void Communicator::broadcast(std::vector<std::byte>& bytes, int root) const {
 template <class T>
 void Communicator::reduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, const char* what) const {
   if (comm_ == MPI_COMM_NULL) return;
+  const MpiWait waiting(what);
   in_parts(values, [&](std::span<T> part) {
-    MPI_Request request{};
-    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, part.data(), static_cast<int>(part.size()), type, operation, comm_,
-                             &request),
-              what);
-    wait(request);
+    wait(begun(what, [&](MPI_Request* request) {
+      return MPI_Iallreduce(MPI_IN_PLACE, part.data(), static_cast<int>(part.size()), type, operation, comm_,
+                            request);
+    }));
   });
 }
 
@@ -176,10 +198,10 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
   const auto ranks = static_cast<std::size_t>(size_);
   std::vector<std::uint64_t> sizes(ranks);
   const std::uint64_t size = text.size();
-  MPI_Request request{};
-  check_mpi(MPI_Iallgather(&size, 1, MPI_UINT64_T, sizes.data(), 1, MPI_UINT64_T, comm_, &request),
-            "gather the sizes of texts");
-  wait(request);
+  const MpiWait waiting(kGather);
+  wait(begun(kGather, [&](MPI_Request* request) {
+    return MPI_Iallgather(&size, 1, MPI_UINT64_T, sizes.data(), 1, MPI_UINT64_T, comm_, request);
+  }));
   std::vector<std::string> texts(ranks);
   std::uint64_t total = 0, longest = 0;
   for (std::size_t rank = 0; rank < ranks; ++rank) {
@@ -200,10 +222,10 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
     }
     gathered.resize(end);
     const std::span<const char> mine = part_of_round(text, round, most);
-    check_mpi(MPI_Iallgatherv(mine.data(), static_cast<int>(mine.size()), MPI_CHAR, gathered.data(),
-                              counts.data(), offsets.data(), MPI_CHAR, comm_, &request),
-              "gather texts");
-    wait(request);
+    wait(begun(kGather, [&](MPI_Request* request) {
+      return MPI_Iallgatherv(mine.data(), static_cast<int>(mine.size()), MPI_CHAR, gathered.data(),
+                             counts.data(), offsets.data(), MPI_CHAR, comm_, request);
+    }));
     for (std::size_t rank = 0; rank < ranks; ++rank)
       texts[rank].append(gathered.data() + offsets[rank], static_cast<std::size_t>(counts[rank]));
   }
@@ -212,25 +234,29 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
 
 void Communicator::send(int destination, int tag, std::span<const std::byte> bytes) const {
   if (bytes.size() > INT_MAX) throw Error("a message of more than 2 GiB cannot be sent");
-  MPI_Request request{};
-  check_mpi(
-      MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, destination, tag, comm_, &request),
-      "send");
-  wait(request);
+  const MpiWait waiting(kSend);
+  wait(begun(kSend, [&](MPI_Request* request) {
+    return MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, destination, tag, comm_,
+                     request);
+  }));
 }
 
 std::optional<Message> Communicator::try_receive(int tag) const {
   if (comm_ == MPI_COMM_NULL) return std::nullopt;
-  int there = 0;
+  int there = 0, count = 0;
   MPI_Status status{};
-  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_, &there, &status), "look for a message");
+  call_mpi("look for a message", [&] {
+    const int looked = MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_, &there, &status);
+    if (looked == MPI_SUCCESS && there != 0) MPI_Get_count(&status, MPI_BYTE, &count);
+    return looked;
+  });
   if (there == 0) return std::nullopt;
-  int count = 0;
-  MPI_Get_count(&status, MPI_BYTE, &count);
   Message message{status.MPI_SOURCE, status.MPI_TAG, std::vector<std::byte>(static_cast<std::size_t>(count))};
-  check_mpi(MPI_Recv(message.bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, status.MPI_TAG, comm_,
-                     MPI_STATUS_IGNORE),
-            "receive");
+  const MpiWait waiting(kReceive);  // for the rest of a long message
+  wait(begun(kReceive, [&](MPI_Request* request) {
+    return MPI_Irecv(message.bytes.data(), count, MPI_BYTE, status.MPI_SOURCE, status.MPI_TAG, comm_,
+                     request);
+  }));
   return message;
 }
 

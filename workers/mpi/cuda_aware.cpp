@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "io/base/error.h"
+#include "workers/mpi/mpi_lock.h"
 
 namespace tessera {
 
@@ -27,6 +28,7 @@ void require_cuda_aware_mpi() {
 void sum_in_device_memory(const Communicator& workers, float* values, std::size_t count) {
   if (workers.size() == 1) return;
   // Blocking, because Open MPI's non-blocking collectives cannot sum in CUDA memory.
+  const BlockingMpiCall call("sum the gradients in the devices' memory");
   constexpr std::size_t kPart = std::size_t{1} << 24;
   for (std::size_t first = 0; first < count; first += kPart) {
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, values + first, static_cast<int>(std::min(kPart, count - first)),

@@ -1,15 +1,19 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
 
+class RankWatch;
+
 /// Starts MPI if a launcher (mpirun, srun) started this process. Without a launcher it does not: MPI would
 /// fork a daemon. Ends MPI on a normal exit only. While an exception unwinds, MPI_Finalize could hang; call
 /// abort() then. Errors: UsageError for several tasks of srun without MPI, which would all write the same
-/// files. Error if the ranks do not reach each other within two minutes (or TESSERA_MEETING_SECONDS).
+/// files. Error if the ranks do not reach each other within two minutes (or TESSERA_MEETING_SECONDS). Under
+/// MPI, a RankWatch ends the job when a rank is silent.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -24,6 +28,7 @@ class MpiSession {
 
  private:
   bool with_mpi_ = false;
+  std::unique_ptr<RankWatch> watch_;
 };
 
 /// The host name of this node, for messages and reports only: two nodes may have the same; "?" if unknown.

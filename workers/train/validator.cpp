@@ -12,6 +12,7 @@
 #include "workers/infer/tile_choice.h"
 #include "workers/metrics/threshold_scores.h"
 #include "workers/mpi/message.h"
+#include "workers/mpi/mpi_lock.h"
 #include "workers/network/network.h"
 #include "workers/network/tile_network.h"
 #include "workers/samples/pixel_weights.h"
@@ -163,6 +164,7 @@ class Validation {
     const std::int64_t row_bytes = whole.shape.x * size_of(whole.type);
     std::memcpy(whole.bytes.data(), rows.bytes.data(), rows.bytes.size());
     rows = {};
+    const MpiWait waiting("receive sections of other workers");
     PoliteWait idle;
     for (std::int64_t missing = section.bounds.y_end - band.end; missing > 0;) {
       const auto message = workers_.try_receive(kTagProbability);

@@ -67,7 +67,8 @@ std::string meaning_of(const ExperimentConfig& c) {
       i.memory_budget, i.max_retries, i.watchdog_minutes);
   const EvaluateConfig& e = c.evaluate;
   say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels,
-      name_of(e.kind), fmt::format("{}", fmt::join(e.scores, ",")));
+      name_of(e.kind), fmt::format("{}", fmt::join(e.scores, ",")), e.watchdog_minutes,
+      c.train.watchdog_minutes);
   const SlurmConfig& s = c.slurm;
   for (const SlurmResources& r : {s.train, s.infer, s.evaluate, s.report})
     say(r.partition, r.time, r.memory, r.constraint, r.nodes, r.gpus_per_node, r.tasks_per_node,
@@ -121,7 +122,7 @@ data:
   volumes:
   - region: {begin: [1, 2], end: [30, 40]}
   - {raw: "s*.h5:/[0-9]*/raw", labels: "l*.h5:/[0-9]*/l", validation_sections: [0, 1]}
-train: {ignore_label: 9, minutes: 0.1, weight_map: {w0: 1e-3}}
+train: {ignore_label: 9, minutes: 0.1, watchdog_minutes: 2, weight_map: {w0: 1e-3}}
 infer: {raw: a.h5:/raw, output: "o.h5:/p", skip: {mask: "m.h5:/m", background: [-1.5, 2]}, watchdog_minutes: 0.5}
 slurm: {time: "04:00:00", memory: "010"}
 )";

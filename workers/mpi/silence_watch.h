@@ -1,0 +1,50 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// How long a rank may be silent before the job ends.
+struct SilenceLimit {
+  /// The range of a user's setting beside 0: some heartbeats, at least.
+  static constexpr double kShortestMinutes = 0.02, kLongestMinutes = 100'000;
+  static constexpr double kDefaultMinutes = 30;
+
+  double seconds = 60 * kDefaultMinutes;  ///< 0: for ever
+  std::string setting;  ///< the name of the user's setting of that limit, for the message; "" for none
+};
+
+/// "12 s", "30 min".
+std::string silence_text(double seconds);
+
+/// Decides which ranks have been silent for too long. Knows no MPI and no clock: times are given, in seconds
+/// of a monotonic clock.
+class SilenceWatch {
+ public:
+  /// Of this rank. Rank 0 hears every other rank; each of the others hears rank 0. `hosts`: of every rank.
+  SilenceWatch(int rank, std::vector<std::string> hosts, double now_s);
+
+  /// The ranks that this one hears.
+  const std::vector<int>& heard_ranks() const { return heard_ranks_; }
+  void heard(int rank, double now_s);
+  /// To be called often, each time after what has arrived was heard. Returns a message, "rank 2 on node5 was
+  /// not heard of for 12 s", when a rank has been silent for longer than the limit; else "". A gap between
+  /// two calls means that this process itself was stopped: then nobody counts as silent. Of the ranks that
+  /// hear rank 0, those with a low number report it first.
+  std::string silent(double limit_s, double now_s);
+
+  /// The interval between two heartbeats of a rank, for so many ranks: it bounds what rank 0 has to receive.
+  static double interval_s(int ranks);
+
+ private:
+  std::string list_of(double shortest_s, double now_s) const;
+
+  int rank_;
+  std::vector<std::string> hosts_;
+  std::vector<int> heard_ranks_;
+  std::vector<double> heard_s_;  ///< by rank
+  double last_look_s_;
+};
+
+}  // namespace tessera
