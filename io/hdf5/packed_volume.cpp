@@ -160,7 +160,7 @@ std::span<const std::byte> ChunkReader::read(std::int64_t index) {
 }
 
 PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target,
-                           int level)
+                           int level, const std::string& note)
     : source_(source), target_(target), layout_(layout), staged_(target.file) {
   {
     const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT | O_TRUNC);
@@ -193,7 +193,8 @@ PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout
                         H5Dclose);
   copy_attributes(from.get(), dataset_.get(), "cannot copy the attributes of " + source.text());
   write_attribute(dataset_.get(), "packed",
-                  fmt::format("{}gzip {}", size_of(layout.type) > 1 ? "shuffle, " : "", level));
+                  fmt::format("{}gzip {}{}{}", size_of(layout.type) > 1 ? "shuffle, " : "", level,
+                              note.empty() ? "" : "; ", note));
   OtherObjects(source, file_.get(), target.path).copy_group("/");
   copy_external_links(source.file, target.file, file_.get());
 }

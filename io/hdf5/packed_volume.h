@@ -45,8 +45,9 @@ class ChunkReader {
 /// target's name stays until commit().
 class PackedVolume {
  public:
-  /// Errors: Error.
-  PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target, int level);
+  /// `note`: what the attribute `packed` says in addition to the filters; "": nothing. Errors: Error.
+  PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target, int level,
+               const std::string& note = "");
 
   /// Errors: Error (such as a full disk).
   void write(const PackedChunk& chunk);

@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
@@ -12,8 +15,10 @@
 #include "pipeline/evaluate/evaluation.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/label_evaluation.h"
+#include "pipeline/evaluate/prediction_meaning.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/volume_look_up.h"
+#include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
 namespace tessera {
@@ -27,7 +32,10 @@ constexpr const char* kUsage =
     "R.h5:/path]\n"
     "                        [--kind auto|probability|labels|classes] [--scores LIST] [--thresholds N] "
     "[--class ID]\n"
-    "                        [--invert-labels] [--json OUT.json] [--pictures FOLDER]";
+    "                        [--invert-labels] [--label-kind classes|instances] [--ignore-label ID] "
+    "[--region "
+    "Y:END,X:END]\n"
+    "                        [--allow-incomplete] [--json OUT.json] [--pictures FOLDER]";
 
 po::options_description evaluate_options() {
   po::options_description options("options");
@@ -38,19 +46,39 @@ po::options_description evaluate_options() {
       ("prediction", po::value<std::string>(),
        "probability of the interior, or labels or classes, FILE.h5:/path")  //
       ("kind", po::value<std::string>(),
-       "content of the prediction: probability, labels (ids of objects), classes; auto: by its type")  //
-      ("instances", "short for --kind labels")                                                         //
+       "content of the prediction: probability, labels (ids of objects), classes; auto: by what it says, or "
+       "its type")                              //
+      ("instances", "short for --kind labels")  //
       ("scores", po::value<std::string>(),
-       "scores of a probability: rand,thin,warping,objects,calibration or auto")                           //
-      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")               //
-      ("class", po::value<std::int64_t>(), "labels are class ids; compare this class")                     //
-      ("invert-labels", "0 is the interior instead")                                                       //
+       "scores of a probability: rand,thin,warping,objects,calibration or auto")              //
+      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")  //
+      ("class", po::value<std::string>(), "labels are class ids; compare this class")         //
+      ("invert-labels", "0 is the interior instead")                                          //
+      ("label-kind", po::value<std::string>(),
+       "classes, or instances: cells with a border of class 0 where they touch")                           //
+      ("ignore-label", po::value<std::string>(), "voxels of this id are in no score")                      //
+      ("region", po::value<std::string>(), "score only these pixels, such as 10:50,0:64 for y and x")      //
       ("sections", po::value<std::string>(), "compare only the sections FIRST to END - 1, such as 16:20")  //
       ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")                      //
       ("thresholds", po::value<int>(), "number of thresholds from 0 to 1 (11)")                            //
       ("json", po::value<std::string>(), "write all scores, section by section, to this file")             //
+      ("allow-incomplete", "score a result of infer that is not whole")                                    //
       ("pictures", po::value<std::string>(), "write pictures of the first, worst and best section here");
   return options;
+}
+
+/// "10:50,0:64" as y [10, 50), x [0, 64). Errors: UsageError.
+PixelBounds parse_region(const std::string& text) {
+  const std::size_t comma = text.find(',');
+  try {
+    if (comma == std::string::npos) throw UsageError("it has no comma");
+    const SectionRange y = parse_section_range(text.substr(0, comma)),
+                       x = parse_section_range(text.substr(comma + 1));
+    return {y.begin, x.begin, y.end, x.end};
+  } catch (const UsageError&) {
+    throw UsageError(
+        fmt::format("'{}' is no region: write y and x as BEGIN:END,BEGIN:END, such as 10:50,0:64", text));
+  }
 }
 
 /// The request of an experiment. Scores and pictures go to its run folder.
@@ -64,11 +92,14 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   request.prediction = *config.evaluate.prediction;
   request.labels = *config.evaluate.labels;
   request.invert_labels = config.evaluate.invert_labels;
+  request.label_kind = config.evaluate.label_kind;
+  request.ignore_label = config.evaluate.ignore_label;
   request.thresholds = config.evaluate.thresholds;
   if (config.evaluate.sections)
     request.sections = {config.evaluate.sections->begin, config.evaluate.sections->end};
   const auto& predicted = config.infer.output;
   const bool is_result = predicted && predicted->text() == request.prediction.text();
+  if (is_result) request.classes = config.model.classes;
   request.raw = is_result && config.infer.raw ? config.infer.raw : config.data.raw;
   request.raw_may_not_fit = true;
   request.json_file = config.run_folder / "evaluation.json";
@@ -76,11 +107,57 @@ EvaluationRequest request_of(const ExperimentConfig& config) {
   return request;
 }
 
-/// The prediction is the probability of infer.class. With more than two classes it is compared with that id.
-void compare_predicted_class(const ExperimentConfig& config, EvaluationRequest& request) {
-  if (config.model.classes > 2)
-    request.label_class = config.infer.output_class;
-  else if (config.infer.output_class == 0)
+/// The region that the experiment scores, of sections of this shape.
+std::optional<PixelBounds> region_of(const EvaluateConfig& config, const Index3& shape) {
+  if (!config.region_begin && !config.region_end) return std::nullopt;
+  const Index3 begin = config.region_begin.value_or(Index3{}), end = config.region_end.value_or(shape);
+  return PixelBounds{begin.y, begin.x, end.y, end.x};
+}
+
+/// The raw volume that an experiment's prediction and labels have their places in: the prediction's, or that
+/// of the labels in `data`.
+std::optional<DatasetName> raw_of(const ExperimentConfig& config, const EvaluationRequest& request) {
+  const auto& predicted = config.infer.output;
+  if (predicted && predicted->text() == request.prediction.text() && config.infer.raw)
+    return config.infer.raw;
+  const VolumeConfig* volume = config.data.volume_of_labels(request.labels);
+  return volume != nullptr && volume->labels->text() == request.labels.text() ? volume->raw : std::nullopt;
+}
+
+/// Collective. Sets the frame, and the region in it. Volumes of one shape without offsets need no other
+/// frame.
+void set_frame(const VolumeInfo& prediction, const VolumeInfo& labels,
+               const std::optional<ExperimentConfig>& config, EvaluationRequest& request,
+               const Communicator& world) {
+  const bool placed =
+      !labels.offset_nm.empty() || (prediction.shape != labels.shape && !prediction.offset_nm.empty());
+  if (const auto raw = config && placed ? raw_of(*config, request) : std::nullopt)
+    request.frame = look_up_volume(*raw, world);
+  if (config) request.region = region_of(config->evaluate, request.frame.value_or(labels).shape);
+}
+
+/// Collective. Only the root reads the journal.
+ResultCompleteness completeness_on_root(const VolumeInfo& prediction, bool allowed,
+                                        const Communicator& world) {
+  ResultCompleteness found;
+  on_root(world, [&] { found = require_complete(prediction, allowed); });
+  if (world.is_root() && !found.complete())
+    spdlog::warn("{} is incomplete: {}", prediction.name.text(), found.problem);
+  return found;
+}
+
+/// Sets what is known of the network's classes, from the prediction or else the experiment. A probability is
+/// that of one class: with more than two classes it is compared with that id.
+void compare_predicted_class(const PredictionMeaning& meaning, const std::optional<ExperimentConfig>& config,
+                             EvaluationRequest& request) {
+  const bool known = meaning.values != PredictionMeaning::Values::unknown;
+  if (meaning.classes) request.classes = meaning.classes;
+  if (request.kind != EvaluationKind::probability || (!known && !config)) return;
+  const std::int64_t predicted = known ? meaning.output_class : config->infer.output_class;
+  const std::int64_t classes = meaning.classes ? *meaning.classes : config ? config->model.classes : 2;
+  if (std::max(classes, predicted + 1) > 2)
+    request.label_class = static_cast<LabelId>(predicted);
+  else if (predicted == 0)
     request.invert_labels = !request.invert_labels;
 }
 
@@ -109,12 +186,33 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("kind")) request.kind = evaluation_kind(text("kind"));
   if (given("instances")) request.kind = EvaluationKind::labels;
   if (given("scores")) request.scores = evaluation_scores(split_at_commas(text("scores")));
-  request.kind = kind_of(request, look_up_volume(request.prediction, world));
-  if (config && request.kind == EvaluationKind::probability) compare_predicted_class(*config, request);
+  const VolumeInfo prediction = look_up_volume(request.prediction, world);
+  request.completeness = completeness_on_root(prediction, given("allow-incomplete"), world);
+  request.kind = kind_of(request, prediction);
+  compare_predicted_class(meaning_of(prediction), config, request);
   if (given("invert-labels")) request.invert_labels = true;
   if (given("thresholds")) request.thresholds = values["thresholds"].as<int>();
   if (given("sections")) request.sections = parse_section_range(text("sections"));
-  if (given("class")) request.label_class = values["class"].as<std::int64_t>();
+  if (given("label-kind")) {
+    const auto kind = value_named<LabelKind>(text("label-kind"));
+    if (!kind) {
+      throw UsageError(
+          fmt::format("--label-kind: '{}' is neither classes nor instances", text("label-kind")));
+    }
+    request.label_kind = *kind;
+  }
+  const auto id_of = [&](const char* option) {
+    const auto id = parse_label_id(text(option));
+    if (!id) {
+      throw UsageError(
+          fmt::format("--{}: '{}' is no id of a label: write a whole number", option, text(option)));
+    }
+    return *id;
+  };
+  if (given("ignore-label")) request.ignore_label = id_of("ignore-label");
+  if (given("class")) request.label_class = id_of("class");
+  set_frame(prediction, look_up_volume(request.labels, world), config, request, world);
+  if (given("region")) request.region = parse_region(text("region"));
   if (given("raw")) {
     request.raw = parse_dataset_name(text("raw"));
     request.raw_may_not_fit = false;

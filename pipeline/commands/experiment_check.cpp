@@ -4,12 +4,15 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/train/training_plan.h"
+#include "pipeline/train/training_volumes.h"
 #include "workers/blocks/skip_rule.h"
+#include "workers/samples/class_shares.h"
 
 namespace tessera {
 namespace {
@@ -19,7 +22,7 @@ InferencePlan plan_volume(const ExperimentConfig& config, const NetworkTraits& n
   Device device;
   device.cuda = config.device == "cuda";  // auto is planned for the CPU
   const VolumeInfo raw = read_volume_info(*config.infer.raw);
-  if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw.shape);  // for its errors
+  if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw);  // for its errors
   return plan_inference(config.infer, raw, network, device);
 }
 
@@ -52,6 +55,21 @@ void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVo
   out << fmt::format("  {:<22} {}\n", "the results' size", bytes_text(bytes));
 }
 
+/// Writes the shares of the classes in the training volumes. Errors: UsageError when all voxels are of one
+/// class.
+void check_classes(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes,
+                   std::ostream& out) {
+  ClassShares shares;
+  for (const TrainingVolume& one : training_set_options(config, volumes, 0, 1, 1).volumes)
+    shares += count_classes(one.data);
+  if (shares.counts.empty()) return;  // nothing is trained on
+  out << fmt::format("  {:<22} {} annotated voxels: {}\n", "classes", shares.voxels(), shares.text())
+      << std::flush;
+  for (const std::string& rare : shares.rare_classes())
+    spdlog::warn("{}", rare);
+  require_classes(shares, config.data.allow_one_class);
+}
+
 }  // namespace
 
 void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostream& out) {
@@ -70,6 +88,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
     out << fmt::format("training: {}; {}\n", name_of(resources.precision),
                        plan_text(plan_training(config, volumes, resources), config.network()));
     out << volumes_text(volumes);
+    check_classes(config, volumes, out);
   }
   const std::vector<InferenceVolume> volumes =
       one_volume ? std::vector<InferenceVolume>{{config.name, {}}} : inference_volumes(config);

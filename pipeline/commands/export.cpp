@@ -7,6 +7,7 @@
 #include "io/base/error.h"
 #include "io/images/image_stack.h"
 #include "io/stores/open_volume.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
@@ -21,7 +22,7 @@ struct ExportOptions {
   std::filesystem::path output;
   std::optional<SectionRange> sections;
   std::optional<std::int64_t> channel;
-  bool overwrite = false;
+  bool overwrite = false, allow_incomplete = false;
 };
 
 void require_fit_output(const ExportOptions& options) {
@@ -60,6 +61,7 @@ void export_volume(const ExportOptions& options) {
   require_fit_output(options);
   const std::unique_ptr<Volume> volume = open_volume(options.volume);
   const VolumeInfo& info = volume->info();
+  const ResultCompleteness completeness = require_complete(info, options.allow_incomplete);
   const std::int64_t channel = chosen_channel(options, info.channels);
   const SectionRange sections = options.sections.value_or(SectionRange{0, info.shape.z});
   if (sections.end > info.shape.z) {
@@ -82,6 +84,8 @@ void export_volume(const ExportOptions& options) {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   fmt::print("{}: {} {}, {:.1f} s\n", options.output.string(), to_string(shape), name_of(info.type),
              elapsed.count());
+  if (!completeness.complete())
+    fmt::print("incomplete: {} of {}\n", completeness.problem, options.volume.text());
 }
 
 }  // namespace
@@ -95,6 +99,7 @@ int run_export(const Arguments& arguments, const Communicator& world) {
   add("sections", po::value<std::string>(), "only the sections FIRST to END - 1, as FIRST:END");
   add("channel", po::value<std::int64_t>(), "the channel to write, of a volume with several");
   add("overwrite", po::bool_switch(), "replace the output when it exists");
+  add("allow-incomplete", po::bool_switch(), "export a result of infer that is not whole");
   const auto values = parse_arguments(arguments, kUsage, described, {"volume", "output"}, world.is_root());
   if (!values) return kExitDone;
   ExportOptions options;
@@ -104,6 +109,7 @@ int run_export(const Arguments& arguments, const Communicator& world) {
     options.sections = parse_section_range((*values)["sections"].as<std::string>());
   if (values->count("channel") != 0) options.channel = (*values)["channel"].as<std::int64_t>();
   options.overwrite = (*values)["overwrite"].as<bool>();
+  options.allow_incomplete = (*values)["allow-incomplete"].as<bool>();
   on_root(world, [&] { export_volume(options); });
   return kExitDone;
 }

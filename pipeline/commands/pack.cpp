@@ -6,6 +6,7 @@
 #include "io/base/error.h"
 #include "io/hdf5/packed_volume.h"
 #include "io/stores/open_volume.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/blocks/packing.h"
 #include "pipeline/blocks/result_check.h"
 #include "pipeline/commands/block_options.h"
@@ -81,7 +82,9 @@ void pack(const PackOptions& options, const Communicator& world) {
   on_root(world, [&] {
     require_fit(options, journal);
     lock = lock_journal(journal_of(options.from.file));
-    packed = std::make_unique<PackedVolume>(options.from, layout, options.to, options.level);
+    const std::int64_t left = journal.blocks_left(), all = journal.head.blocks.count();
+    const std::string note = left == 0 ? "" : kPackedIncomplete + done_text(all - left, all);
+    packed = std::make_unique<PackedVolume>(options.from, layout, options.to, options.level, note);
   });
   const PackSums sums =
       pack_chunks(options.from.file, layout, options.level, packed.get(), options.limits, world);
@@ -108,6 +111,11 @@ void pack(const PackOptions& options, const Communicator& world) {
                              static_cast<double>(sums.bytes) /
                                  static_cast<double>(std::max<std::int64_t>(1, sums.packed_bytes)),
                              check.blocks)
+              << (journal.blocks_left() == 0
+                      ? ""
+                      : fmt::format("incomplete: {}\n",
+                                    done_text(journal.head.blocks.count() - journal.blocks_left(),
+                                              journal.head.blocks.count())))
               << std::flush;
   });
 }

@@ -41,8 +41,11 @@ fs::path default_output(const std::vector<RunRecord>& runs) {
                                                 : fs::path(runs[0].place).replace_extension(".html");
 }
 
-void write_page(const std::vector<RunRecord>& runs, const std::optional<std::string>& output) {
-  for (const RunRecord& run : runs) {
+/// `allow_incomplete`: reports on results that are not whole, with a note.
+void write_page(std::vector<RunRecord> runs, const std::optional<std::string>& output,
+                bool allow_incomplete) {
+  for (RunRecord& run : runs) {
+    require_complete_results(run, allow_incomplete);
     for (const std::string& problem : run.problems)
       spdlog::warn("{}", problem);
   }
@@ -58,19 +61,19 @@ void write_page(const std::vector<RunRecord>& runs, const std::optional<std::str
 /// Writes a page for each volume that has a run folder, and one for the experiment if it was trained or
 /// scored as a whole. `only`: writes the page of this volume alone.
 void write_pages_of_volumes(const fs::path& run_folder, const std::vector<VolumeFolder>& volumes,
-                            const std::optional<std::string>& output,
-                            const std::optional<std::string>& only) {
+                            const std::optional<std::string>& output, const std::optional<std::string>& only,
+                            bool allow_incomplete) {
   if (output && !only) {
     throw UsageError(fmt::format("--output names one page, but {} has {} volumes: choose one by --volume",
                                  run_folder.string(), volumes.size()));
   }
-  if (!only && holds_run(run_folder)) write_page({read_run(run_folder.string())}, output);
+  if (!only && holds_run(run_folder)) write_page({read_run(run_folder.string())}, output, allow_incomplete);
   std::vector<std::string> names;
   bool found = false;
   for (const VolumeFolder& one : volumes) {
     names.push_back(one.name);
     if (only && *only != one.name) continue;
-    write_page({read_run(one.folder.string())}, output);
+    write_page({read_run(one.folder.string())}, output, allow_incomplete);
     found = true;
   }
   if (!found) {
@@ -80,11 +83,12 @@ void write_pages_of_volumes(const fs::path& run_folder, const std::vector<Volume
 }
 
 void write_report(const std::vector<std::string>& arguments, const std::optional<std::string>& output,
-                  const std::optional<std::string>& only) {
+                  const std::optional<std::string>& only, bool allow_incomplete) {
   if (arguments.size() == 1) {
     const fs::path folder = run_folder_of(arguments[0]);
     const std::vector<VolumeFolder> volumes = volume_folders(folder);
-    if (only || !volumes.empty()) return write_pages_of_volumes(folder, volumes, output, only);
+    if (only || !volumes.empty())
+      return write_pages_of_volumes(folder, volumes, output, only, allow_incomplete);
   }
   if (only)
     throw UsageError(
@@ -92,7 +96,7 @@ void write_report(const std::vector<std::string>& arguments, const std::optional
   std::vector<RunRecord> runs;
   for (const std::string& one : arguments)
     runs.push_back(read_run(one));
-  write_page(runs, output);
+  write_page(std::move(runs), output, allow_incomplete);
 }
 
 }  // namespace
@@ -104,6 +108,7 @@ int run_report(const Arguments& arguments, const Communicator& world) {
       ("run", po::value<std::vector<std::string>>()->multitoken(),
        "run folder, its experiment, or an evaluation's JSON file")                        //
       ("volume", po::value<std::string>(), "the name of one volume, of a run with many")  //
+      ("allow-incomplete", "report on a result of infer that is not whole")               //
       ("output,o", po::value<std::string>(),
        "the HTML file; default: report.html in the run folder, or "
        "compare_A_B.html here");
@@ -119,7 +124,7 @@ int run_report(const Arguments& arguments, const Communicator& world) {
   if (values->count("output") != 0) output = (*values)["output"].as<std::string>();
   std::optional<std::string> only;
   if (values->count("volume") != 0) only = (*values)["volume"].as<std::string>();
-  on_root(world, [&] { write_report(runs, output, only); });
+  on_root(world, [&] { write_report(runs, output, only, values->count("allow-incomplete") != 0); });
   return kExitDone;
 }
 

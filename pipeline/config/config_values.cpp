@@ -56,6 +56,16 @@ std::optional<Index3> position(ConfigSection& section, const std::string& key) {
   return Index3{(*at)[0], (*at)[1], (*at)[2]};
 }
 
+std::optional<Index3> pixel(ConfigSection& section, const std::string& key, std::int64_t least,
+                            const std::optional<Index3>& fallback) {
+  using Pixel = std::vector<std::int64_t>;
+  const Range range = at_least(static_cast<double>(least)).of_count(2);
+  const std::optional<Pixel> at = fallback ? section.get<Pixel>(key, {fallback->y, fallback->x}, range)
+                                           : section.optional<Pixel>(key, range);
+  if (!at || at->size() != 2) return std::nullopt;
+  return Index3{0, (*at)[0], (*at)[1]};
+}
+
 std::string wildcard_mismatch(const std::vector<std::string>& own, const std::string& key,
                               const std::vector<std::string>& others) {
   if (own.size() == others.size()) return {};

@@ -31,6 +31,10 @@ std::optional<Index3> shape(ConfigSection& section, const std::string& key);
 /// `[z, y, x]`, each at least 0; none where the file lacks the key.
 std::optional<Index3> position(ConfigSection& section, const std::string& key);
 
+/// `[y, x]`, each at least `least`, with z = 0; `fallback` where the file lacks the key.
+std::optional<Index3> pixel(ConfigSection& section, const std::string& key, std::int64_t least,
+                            const std::optional<Index3>& fallback = {});
+
 /// A message when a key has another number of wildcards than `key`, whose matches replace them; "" when the
 /// numbers are equal.
 std::string wildcard_mismatch(const std::vector<std::string>& own, const std::string& key,

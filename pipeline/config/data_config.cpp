@@ -4,24 +4,42 @@
 
 #include <algorithm>
 
+#include "io/base/wildcard_pattern.h"
 #include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 
 namespace tessera {
 namespace {
 
-/// (y, x) of a key.
-std::optional<Index3> pixel(ConfigSection& section, const std::string& key, std::int64_t least) {
-  const auto at =
-      section.optional<std::vector<std::int64_t>>(key, at_least(static_cast<double>(least)).of_count(2));
-  if (!at || at->size() != 2) return std::nullopt;
-  return Index3{0, (*at)[0], (*at)[1]};
-}
-
 /// Brackets in a file's name count as a part of the name: many files have such names.
 bool is_pattern(const std::optional<DatasetName>& name) {
   return name &&
          (!wildcards_of(name->path).empty() || name->file.string().find_first_of("*?") != std::string::npos);
+}
+
+/// The parts of a path between its slashes.
+std::vector<std::string> parts_of(const std::string& path) {
+  std::vector<std::string> parts{""};
+  for (const char c : path) {
+    if (c == '/')
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  }
+  return parts;
+}
+
+/// Whether `name` is `pattern`, or one of the datasets that its wildcards stand for.
+bool names_labels(const DatasetName& pattern, const DatasetName& name) {
+  if (pattern.text() == name.text()) return true;
+  const auto matches = [](const std::string& wanted, const std::string& text) {
+    const std::vector<std::string> patterns = parts_of(wanted), parts = parts_of(text);
+    return std::equal(patterns.begin(), patterns.end(), parts.begin(), parts.end(),
+                      [](const std::string& one, const std::string& part) {
+                        return one == part || WildcardPattern(one).match(part);
+                      });
+  };
+  return matches(pattern.file.string(), name.file.string()) && matches(pattern.path, name.path);
 }
 
 void check_volume(ConfigSection& volume, const VolumeConfig& c) {
@@ -65,8 +83,7 @@ VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bo
   }
   c.label_kind = volume.choice("label_kind", defaults.label_kind);
   c.invert_labels = volume.get<bool>("invert_labels", defaults.invert_labels);
-  if (const auto ignored = volume.optional<std::int64_t>("ignore_label", at_least(0)))
-    c.ignore_label = ignored;
+  if (const auto ignored = volume.optional<LabelId>("ignore_label")) c.ignore_label = ignored;
   ConfigSection data_region = volume.section("region");
   if (const auto begin = pixel(data_region, "begin", 0)) c.region_begin = begin;
   if (const auto end = pixel(data_region, "end", 1)) c.region_end = end;
@@ -96,6 +113,13 @@ std::vector<VolumeConfig> DataConfig::all_volumes() const {
   return volumes.empty() ? std::vector<VolumeConfig>{*this} : volumes;
 }
 
+const VolumeConfig* DataConfig::volume_of_labels(const DatasetName& name) const {
+  for (const VolumeConfig& one : volumes) {
+    if (one.labels && names_labels(*one.labels, name)) return &one;
+  }
+  return labels && names_labels(*labels, name) ? this : nullptr;
+}
+
 bool DataConfig::names_several() const {
   return is_pattern(raw) || is_pattern(labels);
 }
@@ -112,6 +136,7 @@ std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, boo
   }
   config.normalisation = data.choice("normalisation", NormalisationScope::all);
   config.min_foreground = data.get<double>("min_foreground", 0, between(0, 1));
+  config.allow_one_class = data.get<bool>("allow_one_class", false);
   if (is_list && items.empty())
     data.problem("volumes", "lists no volume: write '- raw: ...' lines beneath, or take the key out");
   if (items.empty()) items.push_back(data);
@@ -131,7 +156,7 @@ std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, boo
 }
 
 void check_labels(std::vector<ConfigSection>& volumes, DataConfig& config, std::int64_t classes,
-                  const std::optional<std::int64_t>& train_ignore_label) {
+                  const std::optional<LabelId>& train_ignore_label) {
   const std::vector<VolumeConfig> all = config.all_volumes();
   for (std::size_t i = 0; i < volumes.size(); ++i) {
     if (all[i].label_kind == LabelKind::instances && classes > 2) {

@@ -19,7 +19,7 @@ struct VolumeConfig {
   std::optional<Sections> train_sections, validation_sections;
   LabelKind label_kind = LabelKind::classes;
   bool invert_labels = false;
-  std::optional<std::int64_t> ignore_label;
+  std::optional<LabelId> ignore_label;
   std::optional<Index3> region_begin, region_end;  ///< z is 0; none: the section's
   std::optional<double> sampling_weight;           ///< of all its volumes together; none: by annotated pixels
 
@@ -30,10 +30,13 @@ struct VolumeConfig {
 struct DataConfig : VolumeConfig {
   std::vector<VolumeConfig> volumes;
   NormalisationScope normalisation = NormalisationScope::all;
-  double min_foreground = 0;  ///< share of a sample's outputs
+  double min_foreground = 0;     ///< share of a sample's outputs
+  bool allow_one_class = false;  ///< all annotated voxels may be of one class
 
   /// The list, or the one volume.
   std::vector<VolumeConfig> all_volumes() const;
+  /// The volume whose labels have this name, or a pattern that it matches; null when no volume has.
+  const VolumeConfig* volume_of_labels(const DatasetName& name) const;
   /// Whether `raw` or `labels` has wildcards: no one volume can then be the default of other sections.
   bool names_several() const;
 };
@@ -44,6 +47,6 @@ std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, boo
 /// Notes volumes whose labels do not fit a network of `classes` classes, and sets `train.ignore_label` in
 /// volumes without their own. `volumes` is the result of read_data.
 void check_labels(std::vector<ConfigSection>& volumes, DataConfig& config, std::int64_t classes,
-                  const std::optional<std::int64_t>& train_ignore_label);
+                  const std::optional<LabelId>& train_ignore_label);
 
 }  // namespace tessera

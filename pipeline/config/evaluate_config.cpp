@@ -4,6 +4,34 @@
 #include "pipeline/config/config_values.h"
 
 namespace tessera {
+namespace {
+
+/// What the labels mean: as `data` says of the volume that they are of. Of other labels, `data` tells the
+/// kind and the ignored id.
+void read_targets(ConfigSection& evaluate, const DataConfig& data, bool own_labels, EvaluateConfig& e) {
+  VolumeConfig defaults = own_labels ? VolumeConfig() : data;
+  defaults.label_kind = data.label_kind;
+  defaults.ignore_label = data.ignore_label;
+  if (e.labels) {
+    if (const VolumeConfig* volume = data.volume_of_labels(*e.labels)) defaults = *volume;
+  }
+  e.label_kind = evaluate.choice("label_kind", defaults.label_kind);
+  e.invert_labels =
+      evaluate.get<bool>("invert_labels", defaults.invert_labels && e.label_kind == LabelKind::classes);
+  e.ignore_label = defaults.ignore_label ? evaluate.get<LabelId>("ignore_label", *defaults.ignore_label)
+                                         : evaluate.optional<LabelId>("ignore_label");
+  ConfigSection region = evaluate.section("region");
+  e.region_begin = pixel(region, "begin", 0, defaults.region_begin);
+  e.region_end = pixel(region, "end", 1, defaults.region_end);
+  if (e.region_end) {
+    const Index3 begin = e.region_begin.value_or(Index3{});
+    if (begin.y >= e.region_end->y || begin.x >= e.region_end->x)
+      evaluate.problem("region", "half-open: begin must be below end in y and in x");
+  }
+}
+
+}  // namespace
+
 EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, const InferConfig& infer) {
   EvaluateConfig e;
   e.prediction = dataset(evaluate, "prediction");
@@ -11,7 +39,7 @@ EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, con
   e.sections = sections(evaluate, "sections");
   e.thresholds = static_cast<int>(evaluate.get<std::int64_t>("thresholds", 11, between(2, 1001)));
   const bool own_labels = evaluate.has("labels") || data.names_several();
-  e.invert_labels = evaluate.get<bool>("invert_labels", !own_labels && data.invert_labels);
+  read_targets(evaluate, data, own_labels, e);
   e.kind = evaluate.choice("kind", EvaluationKind::automatic);
   e.scores = evaluate.get<std::vector<std::string>>("scores", {"auto"});
   e.watchdog_minutes = silence_minutes(evaluate, "watchdog_minutes");

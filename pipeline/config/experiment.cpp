@@ -27,17 +27,17 @@ ExperimentConfig parse_experiment(const std::string& text, const std::string& fi
   config.train = read_train(root.section("train"), config.network());
   config.infer =
       read_infer(root.section("infer"), config.data, config.model.torchscript.has_value(), needs.inference);
-  config.evaluate = read_evaluate(root.section("evaluate"), config.data, config.infer);
-  config.slurm = read_slurm(root.section("slurm"));
-
   if (config.data.ignore_label && config.train.ignore_label &&
       config.data.ignore_label != config.train.ignore_label) {
-    root.section("train").problem("ignore_label",
-                                  fmt::format("is {}, data.ignore_label is {}: take one of them out",
-                                              *config.train.ignore_label, *config.data.ignore_label));
+    root.section("train").problem(
+        "ignore_label",
+        fmt::format("is {}, data.ignore_label is {}: take one of them out",
+                    label_id_text(*config.train.ignore_label), label_id_text(*config.data.ignore_label)));
   }
   config.train.trainer.samples.min_foreground = config.data.min_foreground;
   check_labels(volumes, config.data, config.model.classes, config.train.ignore_label);
+  config.evaluate = read_evaluate(root.section("evaluate"), config.data, config.infer);
+  config.slurm = read_slurm(root.section("slurm"));
   const std::vector<VolumeConfig> all = config.data.all_volumes();
   const bool held_out =
       std::ranges::any_of(all, [](const VolumeConfig& one) { return one.validation_sections.has_value(); });

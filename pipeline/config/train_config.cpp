@@ -117,7 +117,7 @@ TrainConfig read_train(ConfigSection train, const NetworkDescription& network) {
   config.weight_map.w0 = weight_map.get<double>("w0", config.weight_map.w0, between(0, 1e6));
   config.weight_map.sigma = weight_map.get<double>("sigma", config.weight_map.sigma, between(0.01, 1e6));
   t.dice_weight = train.get<double>("dice_weight", 0, between(0, 1e6));
-  config.ignore_label = train.optional<std::int64_t>("ignore_label", at_least(0));
+  config.ignore_label = train.optional<LabelId>("ignore_label");
   t.samples.seed = static_cast<std::uint64_t>(train.get<std::int64_t>("seed", 1, at_least(0)));
   config.threads = static_cast<int>(number_or_auto(train, "threads", between(1, 4096)));
   t.prefetch_threads = static_cast<int>(train.get<std::int64_t>("prefetch_threads", 1, between(0, 64)));

@@ -16,7 +16,7 @@ namespace tessera {
 struct TrainConfig {
   TrainerOptions trainer;
   WeightMapOptions weight_map;
-  std::optional<std::int64_t> ignore_label;
+  std::optional<LabelId> ignore_label;
   bool tile_auto = true;
   std::optional<Precision> precision;  ///< none: automatic
   std::int64_t iterations = 4000;

@@ -29,6 +29,12 @@ struct Scalar<std::int64_t> {
   static std::optional<std::int64_t> parse(const std::string& text) { return parse_integer(text); }
 };
 template <>
+struct Scalar<LabelId> {
+  static constexpr const char* kName =
+      "the id of a label: a whole number from -9223372036854775808 to 18446744073709551615 in decimal digits";
+  static std::optional<LabelId> parse(const std::string& text) { return parse_id(text); }
+};
+template <>
 struct Scalar<double> {
   static constexpr const char* kName = "a finite number";
   static std::optional<double> parse(const std::string& text) { return parse_number(text); }
@@ -259,6 +265,7 @@ std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
   template std::optional<T> ConfigSection::optional<T>(const std::string&, const Range&);
 TESSERA_CONFIG_VALUE(bool)
 TESSERA_CONFIG_VALUE(std::int64_t)
+TESSERA_CONFIG_VALUE(LabelId)
 TESSERA_CONFIG_VALUE(double)
 TESSERA_CONFIG_VALUE(std::string)
 TESSERA_CONFIG_VALUE(std::vector<std::int64_t>)

@@ -10,17 +10,20 @@
 #include <vector>
 
 #include "io/base/enum_names.h"
+#include "io/volume/label_id.h"
 #include "pipeline/config/yaml_tree.h"
 
 namespace tessera {
 
 struct ConfigState;  ///< shared by a document and its sections
 
-/// The types of a key: true or false, a whole number in decimal digits, a finite number, text, or a list.
+/// The types of a key: true or false, a whole number in decimal digits, a finite number, the id of a label,
+/// text, or a list.
 template <class T>
 concept ConfigNumber = std::same_as<T, std::int64_t> || std::same_as<T, double>;
 template <class T>
-concept ConfigScalar = ConfigNumber<T> || std::same_as<T, bool> || std::same_as<T, std::string>;
+concept ConfigScalar =
+    ConfigNumber<T> || std::same_as<T, bool> || std::same_as<T, LabelId> || std::same_as<T, std::string>;
 template <class T>
 concept ConfigValue = ConfigScalar<T> || std::same_as<T, std::vector<std::int64_t>> ||
     std::same_as<T, std::vector<double>> || std::same_as<T, std::vector<std::string>>;

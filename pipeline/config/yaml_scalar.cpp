@@ -57,6 +57,11 @@ std::optional<std::int64_t> parse_integer(const std::string& text) {
   return value;
 }
 
+std::optional<LabelId> parse_id(const std::string& text) {
+  if (has_leading_zero(without_minus(text))) return std::nullopt;
+  return parse_label_id(text);
+}
+
 std::optional<double> parse_number(const std::string& text) {
   const std::string_view digits = without_minus(text);
   const bool starts_well = !digits.empty() && (is_digit(digits[0]) || digits[0] == '.');
@@ -84,6 +89,9 @@ std::string to_yaml(bool value) {
   return value ? "true" : "false";
 }
 std::string to_yaml(std::int64_t value) {
+  return fmt::format("{}", value);
+}
+std::string to_yaml(LabelId value) {
   return fmt::format("{}", value);
 }
 /// The shortest digits that read back as the same double.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -25,18 +26,20 @@ constexpr std::int64_t kSlabBytes = std::int64_t{128} << 20;
 /// Rounding may carry a mean of probabilities this far out of [0, 1].
 constexpr float kProbabilitySlack = 1e-5F;
 
-/// A raw volume that does not fit is no error here: the pictures then show the probability.
-void leave_out_unfit_raw(EvaluationRequest& request, const VolumeInfo& labels) {
-  if (!request.raw) return;
+/// The raw volume for the pictures; null without one. One that does not fit may be no error: the pictures
+/// then show the probability.
+std::unique_ptr<Volume> raw_for_pictures(const EvaluationRequest& request, const EvaluatedVolumes& volumes) {
+  if (!request.raw) return nullptr;
+  if (!request.raw_may_not_fit) return open_fitting_raw(*request.raw, volumes);
   try {
-    require_fitting_raw(*request.raw, labels);
+    return open_fitting_raw(*request.raw, volumes);
   } catch (const Error& error) {
     spdlog::warn("the pictures are drawn without the raw volume: {}", error.what());
-    request.raw.reset();
+    return nullptr;
   }
 }
 
-void require_probability(std::span<const float> section, std::int64_t z, std::int64_t width,
+void require_probability(std::span<const float> section, std::int64_t z, const PixelBounds& bounds,
                          const DatasetName& name) {
   const auto wrong = std::find_if(section.begin(), section.end(), [](float value) {
     return !(value >= -kProbabilitySlack && value <= 1 + kProbabilitySlack);  // true for NaN too
@@ -44,7 +47,8 @@ void require_probability(std::span<const float> section, std::int64_t z, std::in
   if (wrong == section.end()) return;
   const std::int64_t at = wrong - section.begin();
   throw Error(fmt::format("{} at section {}, (y, x) = ({}, {}) is {}, not a probability in [0, 1]{}",
-                          name.text(), z, at / width, at % width, *wrong,
+                          name.text(), z, bounds.y_begin + at / bounds.width(),
+                          bounds.x_begin + at % bounds.width(), *wrong,
                           *wrong == *wrong ? " (are these scores before the softmax?)" : ""));
 }
 
@@ -64,20 +68,23 @@ struct Stages {
 };
 
 /// Scores the slabs of this rank into `evaluation`, whose sums are 0 elsewhere.
-void score_slabs(const Communicator& world, Volume& prediction, Volume& labels, Evaluation& evaluation,
+void score_slabs(const Communicator& world, EvaluatedVolumes& volumes, Evaluation& evaluation,
                  Stages& stages) {
   const ScopeTimer total(stages.total_s);
   const EvaluationRequest& request = evaluation.request;
-  const Index3 shape = labels.info().shape;
-  const auto pixels = static_cast<std::size_t>(shape.y * shape.x);
+  Volume &prediction = *volumes.prediction, &labels = *volumes.labels;
+  const PixelBounds& bounds = volumes.bounds;
+  const std::int64_t height = volumes.height(), width = volumes.width();
+  const auto pixels = static_cast<std::size_t>(height * width);
   const std::int64_t section_bytes =
-      shape.y * shape.x * std::max(size_of(prediction.info().type), size_of(labels.info().type));
+      height * width * std::max(size_of(prediction.info().type), size_of(labels.info().type));
   for (const SectionRange& slab : slabs_of_rank(evaluation.sections, prediction.info(), labels.info(),
                                                 kSlabBytes / section_bytes, world)) {
     std::optional<ScopeTimer> reading(stages.read_s);
-    const Box box{{slab.begin, 0, 0}, {slab.end, shape.y, shape.x}};
+    const Box box{{slab.begin, bounds.y_begin, bounds.x_begin}, {slab.end, bounds.y_end, bounds.x_end}};
     const VoxelBuffer probability = prediction.read(box);
-    const std::vector<std::uint8_t> truth = interior_mask(labels.read(box), request);
+    const std::vector<std::uint8_t> truth =
+        label_classes(labels.read(box), box, request.label_options(), request.labels);
     reading.reset();
     for (std::int64_t z = slab.begin; z < slab.end; ++z) {
       const std::size_t at = static_cast<std::size_t>(z - slab.begin) * pixels;
@@ -85,10 +92,9 @@ void score_slabs(const Communicator& world, Volume& prediction, Volume& labels, 
       const std::int64_t index = z - evaluation.sections.begin;
       const auto score = [&]<class T>(std::span<const T> volume) {
         const auto section = volume.subspan(at, pixels);
-        if constexpr (std::is_same_v<T, float>) require_probability(section, z, shape.x, request.prediction);
-        const auto sums =
-            score_section<T>(section, truth_section, shape.y, shape.x, evaluation.table.thresholds,
-                             evaluation.scores.section, &stages.section);
+        if constexpr (std::is_same_v<T, float>) require_probability(section, z, bounds, request.prediction);
+        const auto sums = score_section<T>(section, truth_section, height, width, evaluation.table.thresholds,
+                                           evaluation.scores.section, &stages.section);
         std::copy(sums.begin(), sums.end(), evaluation.table.section(index).begin());
         if (!evaluation.scores.calibration) return;
         const ScopeTimer calibrating(stages.calibration_s);
@@ -131,7 +137,7 @@ void add_up(const Communicator& world, Evaluation& evaluation) {
 
 std::size_t best_of(std::span<const ThresholdSums> sums, double (*score)(const ThresholdScores&)) {
   const auto best = std::max_element(sums.begin(), sums.end(), [score](const auto& a, const auto& b) {
-    return score(scores_of(a)) < score(scores_of(b));
+    return is_lower(score(scores_of(a)), score(scores_of(b)));
   });
   return static_cast<std::size_t>(best - sums.begin());
 }
@@ -152,6 +158,7 @@ std::vector<std::int64_t> Evaluation::from_worst() const {
     f.push_back(scores_of(table.section(z)[best_f(z)]).f);
   std::vector<std::int64_t> order(f.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::erase_if(order, [&](std::int64_t z) { return std::isnan(f[static_cast<std::size_t>(z)]); });
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
     return f[static_cast<std::size_t>(a)] < f[static_cast<std::size_t>(b)];
   });
@@ -164,6 +171,7 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
   Evaluation evaluation{.request = request,
                         .scores = {},
                         .sections = {},
+                        .bounds = {},
                         .table = {thresholds, 0},
                         .volume = {},
                         .best = {},
@@ -171,38 +179,39 @@ Evaluation evaluate_volumes(const EvaluationRequest& request, const Communicator
                         .calibration = {},
                         .run = {}};
   evaluation.request.kind = EvaluationKind::probability;
-  std::unique_ptr<Volume> prediction, labels;
+  EvaluatedVolumes volumes;
+  std::unique_ptr<Volume> raw;  // on the root only
   on_every_rank(world, [&] {
-    prediction = open_volume(request.prediction);
-    labels = open_labels(request.labels);
-    kind_of(evaluation.request, prediction->info());
-    evaluation.sections =
-        checked_sections(request, EvaluationKind::probability, prediction->info(), labels->info());
+    volumes = open_evaluated(request, EvaluationKind::probability);
+    const bool needs_raw = request.picture_folder || !request.raw_may_not_fit;
+    if (world.is_root() && needs_raw) raw = raw_for_pictures(request, volumes);
   });
+  evaluation.sections = volumes.sections;
+  evaluation.bounds = volumes.bounds;
   const std::int64_t sections = evaluation.sections.end - evaluation.sections.begin;
-  const Index3 shape = labels->info().shape;
-  evaluation.scores = request.scores.value_or(automatic_scores(sections * shape.y * shape.x));
+  evaluation.scores =
+      request.scores.value_or(automatic_scores(sections * volumes.height() * volumes.width()));
   if (!request.scores && !evaluation.scores.section.warping && world.is_root()) {
     spdlog::info(
         "{} sections of {} x {} are many pixels: thinned and warping scores are left out; "
         "evaluate.scores or --scores turns them on",
-        sections, shape.y, shape.x);
+        sections, volumes.height(), volumes.width());
   }
   evaluation.table = ThresholdTable(thresholds, sections);
   if (evaluation.scores.calibration) {
-    evaluation.histogram = ProbabilityHistogram(prediction->info().type == VoxelType::uint8 ? 256 : 4096);
+    evaluation.histogram =
+        ProbabilityHistogram(volumes.prediction->info().type == VoxelType::uint8 ? 256 : 4096);
     evaluation.calibration.resize(static_cast<std::size_t>(sections));
   }
   Stages stages;
-  on_every_rank(world, [&] { score_slabs(world, *prediction, *labels, evaluation, stages); });
+  on_every_rank(world, [&] { score_slabs(world, volumes, evaluation, stages); });
   add_up(world, evaluation);
   evaluation.volume = volume_scores(evaluation.table);
   evaluation.best = best_thresholds(evaluation.volume);
   evaluation.run = evaluation_run(begin_s, stages.named(), world);
   on_root(world, [&] {
     if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
-    if (request.raw_may_not_fit) leave_out_unfit_raw(evaluation.request, labels->info());
-    if (request.picture_folder) write_pictures(evaluation, *prediction, *labels, *request.picture_folder);
+    if (request.picture_folder) write_pictures(evaluation, volumes, raw.get(), *request.picture_folder);
   });
   return evaluation;
 }

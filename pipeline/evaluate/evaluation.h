@@ -16,6 +16,7 @@ struct Evaluation {
   EvaluationRequest request;
   EvaluationScores scores;  ///< the computed groups
   SectionRange sections;
+  PixelBounds bounds;                        ///< of each section
   ThresholdTable table;                      ///< of the sections from `sections.begin`
   std::vector<VolumeScores> volume;          ///< per threshold
   BestThresholds best;                       ///< of the volume
@@ -26,7 +27,7 @@ struct Evaluation {
   /// The index of the threshold with the section's best F (Rand F) of the interior; the lowest among equals.
   std::size_t best_f(std::int64_t section) const;
   std::size_t best_rand(std::int64_t section) const;
-  /// The sections, counted from `sections.begin`, by their best F, the worst one first.
+  /// The sections whose F is defined, counted from `sections.begin`, by their best F, the worst one first.
   std::vector<std::int64_t> from_worst() const;
 };
 

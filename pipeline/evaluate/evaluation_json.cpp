@@ -1,15 +1,53 @@
 #include "pipeline/evaluate/evaluation_json.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 
 namespace tessera {
 
-Json json_of(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections) {
+std::string head_text(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections,
+                      const PixelBounds& bounds) {
+  std::vector<std::string> notes;
+  if (request.label_kind == LabelKind::instances && kind != EvaluationKind::labels)
+    notes.emplace_back("instances");
+  if (request.invert_labels) notes.emplace_back("inverted");
+  if (request.label_class) notes.push_back(fmt::format("class {}", *request.label_class));
+  if (request.ignore_label) notes.push_back("without " + label_id_text(*request.ignore_label));
+  std::string text = fmt::format(
+      "prediction  {}{}\nlabels      {}{}\nsections    {}:{}\n", request.prediction.text(),
+      kind == EvaluationKind::probability ? "" : ", taken as " + name_of(kind), request.labels.text(),
+      notes.empty() ? "" : fmt::format(" ({})", fmt::join(notes, ", ")), sections.begin, sections.end);
+  if (!request.completeness.complete()) text += fmt::format("incomplete  {}\n", request.completeness.problem);
+  if (request.frame) text += fmt::format("of          {}\n", request.frame->name.text());
+  if (request.frame || request.region) {
+    text += fmt::format("region      y [{}, {}) x [{}, {})\n", bounds.y_begin, bounds.y_end, bounds.x_begin,
+                        bounds.x_end);
+  }
+  return text + "\n";
+}
+
+Json json_of(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections,
+             const PixelBounds& bounds) {
+  const bool known = request.completeness.blocks > 0;
+  const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(); };
   return {{"kind", name_of(kind)},
           {"prediction", request.prediction.text()},
           {"labels", request.labels.text()},
-          {"section_range", {sections.begin, sections.end}}};
+          {"section_range", {sections.begin, sections.end}},
+          {"complete", request.completeness.complete()},
+          {"incomplete", request.completeness.complete() ? Json() : Json(request.completeness.problem)},
+          {"blocks_done", known ? Json(request.completeness.done) : Json()},
+          {"blocks", known ? Json(request.completeness.blocks) : Json()},
+          {"label_kind", name_of(request.label_kind)},
+          {"inverted_labels", request.invert_labels},
+          {"ignore_label", or_null(request.ignore_label)},
+          {"label_class", or_null(request.label_class)},
+          {"classes", or_null(request.classes)},
+          {"frame", request.frame ? Json(request.frame->name.text()) : Json()},
+          {"region", {{"begin", {bounds.y_begin, bounds.x_begin}}, {"end", {bounds.y_end, bounds.x_end}}}}};
 }
 
 Json json_of(const EvaluationRun& run) {

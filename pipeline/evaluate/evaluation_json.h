@@ -15,8 +15,14 @@ using Json = nlohmann::ordered_json;
 
 // Parts of the JSON files of all kinds of evaluation (docs/scores.md).
 
-/// kind, prediction, labels, section_range.
-Json json_of(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections);
+/// What was compared, as the first lines of the text.
+std::string head_text(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections,
+                      const PixelBounds& bounds);
+
+/// kind, prediction, labels, section_range, how much of the prediction is done, and what the labels mean:
+/// label_kind, inverted_labels, ignore_label, label_class, region (the scored pixels), frame, classes.
+Json json_of(const EvaluationRequest& request, EvaluationKind kind, const SectionRange& sections,
+             const PixelBounds& bounds);
 /// ranks, seconds, stage_seconds, peak_memory_bytes_per_rank.
 Json json_of(const EvaluationRun& run);
 /// objects_true, objects_predicted, seg and, by overlap, precision, recall, F1.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/run/overlay.h"
+#include "pipeline/run/score_text.h"
 
 namespace tessera {
 namespace {
@@ -158,10 +160,8 @@ std::vector<float> grey_values(const VoxelBuffer& section) {
 std::string evaluation_text(const Evaluation& evaluation) {
   const ThresholdTable& table = evaluation.table;
   const ScoreChoice& chosen = evaluation.scores.section;
-  std::string text = fmt::format("prediction  {}\nlabels      {}{}\nsections    {}:{}\n\n",
-                                 evaluation.request.prediction.text(), evaluation.request.labels.text(),
-                                 evaluation.request.invert_labels ? " (inverted)" : "",
-                                 evaluation.sections.begin, evaluation.sections.end);
+  std::string text =
+      head_text(evaluation.request, EvaluationKind::probability, evaluation.sections, evaluation.bounds);
   text += "threshold  pixel error       IoU         F";
   if (chosen.rand) text += "  Rand fg micro  Rand fg macro  Rand error all";
   if (chosen.thin) text += "  V^Rand_thin  V^Info_thin";
@@ -170,34 +170,35 @@ std::string evaluation_text(const Evaluation& evaluation) {
   text += "\n";
   for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
     const VolumeScores& s = evaluation.volume[t];
-    text += fmt::format("{:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", table.thresholds[t], s.pooled.pixel_error,
-                        s.pooled.iou, s.pooled.f);
+    text += fmt::format("{:9.4f}", table.thresholds[t]) + score_text(s.pooled.pixel_error, 6, 13) +
+            score_text(s.pooled.iou, 6, 10) + score_text(s.pooled.f, 6, 10);
     if (chosen.rand) {
-      text += fmt::format("  {:13.6f}  {:13.6f}  {:14.6f}", s.pooled.rand.f, s.rand_f_macro,
-                          1 - s.pooled.rand_all.f);
+      text += score_text(s.pooled.rand.f, 6, 15) + score_text(s.rand_f_macro, 6, 15) +
+              score_text(1 - s.pooled.rand_all.f, 6, 16);
     }
-    if (chosen.thin) text += fmt::format("  {:11.6f}  {:11.6f}", s.rand_thin_f_macro, s.info_thin_f_macro);
+    if (chosen.thin) text += score_text(s.rand_thin_f_macro, 6, 13) + score_text(s.info_thin_f_macro, 6, 13);
     const bool warped = t + 1 < table.thresholds.size();
     if (chosen.warping && warped) {
-      text += fmt::format("  {:8.6f}  {:11.6f}", s.pooled.warping_error, s.pooled.warping_split_merge);
+      text += score_text(s.pooled.warping_error, 6, 10) + score_text(s.pooled.warping_split_merge, 6, 13);
     }
     if (chosen.warping && !warped) text += fmt::format("  {:>8}  {:>11}", "-", "-");
-    if (chosen.objects) text += fmt::format("  {:8.6f}", s.pooled.objects.seg);
+    if (chosen.objects) text += score_text(s.pooled.objects.seg, 6, 10);
     text += "\n";
   }
   text += "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
-    text += fmt::format("{:<28}{:.6f} at {:.4f}\n", one.name, one.score(evaluation.volume[t]),
-                        table.thresholds[t]);
+    const double value = one.score(evaluation.volume[t]);
+    text += fmt::format("{:<28}{}{}\n", one.name, score_text(value, 6),
+                        std::isnan(value) ? "" : fmt::format(" at {:.4f}", table.thresholds[t]));
   }
   if (evaluation.scores.calibration) {
     CalibrationSums sums;
     for (const CalibrationSums& section : evaluation.calibration)
       sums += section;
-    text += fmt::format("{:<28}{:.6f}\n{:<28}{:.6f}\n", "average precision",
-                        average_precision(evaluation.histogram), "expected calibration error",
-                        scores_of(sums).expected_error);
+    text += fmt::format("{:<28}{}\n{:<28}{}\n", "average precision",
+                        score_text(average_precision(evaluation.histogram), 6), "expected calibration error",
+                        score_text(scores_of(sums).expected_error, 6));
   }
 
   text += "\nsection  threshold  pixel error       IoU         F";
@@ -208,11 +209,11 @@ std::string evaluation_text(const Evaluation& evaluation) {
   for (std::int64_t z = 0; z < table.sections; ++z) {
     const std::size_t t = evaluation.best_f(z), rand = evaluation.best_rand(z);
     const ThresholdScores s = scores_of(table.section(z)[t]);
-    text += fmt::format("{:7}  {:9.4f}  {:11.6f}  {:8.6f}  {:8.6f}", evaluation.sections.begin + z,
-                        table.thresholds[t], s.pixel_error, s.iou, s.f);
+    text += fmt::format("{:7}  {:9.4f}", evaluation.sections.begin + z, table.thresholds[t]) +
+            score_text(s.pixel_error, 6, 13) + score_text(s.iou, 6, 10) + score_text(s.f, 6, 10);
     if (chosen.rand) {
-      text += fmt::format("  {:8.6f}  ({:.6f}, {:.4f})", s.rand.f, scores_of(table.section(z)[rand]).rand.f,
-                          table.thresholds[rand]);
+      text += fmt::format("{}  ({}, {:.4f})", score_text(s.rand.f, 6, 10),
+                          score_text(scores_of(table.section(z)[rand]).rand.f, 6), table.thresholds[rand]);
     }
     text += std::find(worst.begin(), worst.end(), z) != worst.end() ? "  <- worst\n" : "\n";
   }
@@ -222,15 +223,16 @@ std::string evaluation_text(const Evaluation& evaluation) {
 std::string evaluation_json(const Evaluation& evaluation) {
   const ThresholdTable& table = evaluation.table;
   const std::size_t last = table.thresholds.size() - 1;
-  Json json = json_of(evaluation.request, EvaluationKind::probability, evaluation.sections);
-  json["inverted_labels"] = evaluation.request.invert_labels;
-  json["label_class"] = evaluation.request.label_class ? Json(*evaluation.request.label_class) : Json();
+  Json json =
+      json_of(evaluation.request, EvaluationKind::probability, evaluation.sections, evaluation.bounds);
   json["scores"] = evaluation.scores.names();
   json["thresholds"] = table.thresholds;
   json["best"] = Json::object();
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
-    json["best"][one.key] = {{"value", one.score(evaluation.volume[t])}, {"threshold", table.thresholds[t]}};
+    const double value = one.score(evaluation.volume[t]);
+    json["best"][one.key] = {{"value", value},
+                             {"threshold", std::isnan(value) ? Json() : Json(table.thresholds[t])}};
   }
   json["volume"] = Json::array();
   for (std::size_t t = 0; t <= last; ++t) {
@@ -292,45 +294,34 @@ std::string evaluation_json(const Evaluation& evaluation) {
   return json.dump(2) + "\n";
 }
 
-void write_pictures(const Evaluation& evaluation, Volume& prediction, Volume& labels,
+void write_pictures(const Evaluation& evaluation, EvaluatedVolumes& volumes, Volume* raw,
                     const std::filesystem::path& folder) {
   const std::vector<std::int64_t> order = evaluation.from_worst();
   std::map<std::int64_t, std::string> roles;
   roles[0] += "_first";
-  roles[order.front()] += "_worst";
-  roles[order.back()] += "_best";
-  const std::unique_ptr<Volume> raw = evaluation.request.raw ? open_volume(*evaluation.request.raw) : nullptr;
+  if (!order.empty()) {
+    roles[order.front()] += "_worst";
+    roles[order.back()] += "_best";
+  }
   create_folder_of(folder / "section");
   for (const auto& [section, role] : roles) {
     const std::int64_t z = evaluation.sections.begin + section;
-    const RgbImage picture =
-        side_by_side(panels_of_section(z, evaluation.request, prediction, labels, raw.get(),
-                                       evaluation.table.thresholds[evaluation.best_f(section)]));
+    const RgbImage picture = side_by_side(panels_of_section(
+        z, evaluation.request, volumes, raw, evaluation.table.thresholds[evaluation.best_f(section)]));
     write_png(folder / fmt::format("section_{:04}{}.png", z, role), picture.height, picture.width, 3,
               std::span<const std::uint8_t>(picture.pixels));
   }
 }
 
 std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
-                                          Volume& prediction, Volume& labels, Volume* raw, double threshold) {
-  const Index3 shape = labels.info().shape;
-  const Box box{{section, 0, 0}, {section + 1, shape.y, shape.x}};
-  const VoxelBuffer probability = prediction.read(box);
-  return section_panels(grey_values(raw != nullptr ? raw->read(box) : probability),
-                        interior_mask(labels.read(box), request), probabilities(probability), threshold,
-                        shape.y, shape.x);
-}
-
-std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request) {
-  std::vector<std::uint8_t> mask;
-  with_voxel_type(labels.type, [&](auto zero) {
-    for (const auto value : labels.as<decltype(zero)>()) {
-      const bool inside =
-          request.label_class ? static_cast<std::int64_t>(value) == *request.label_class : value > 0;
-      mask.push_back(inside != request.invert_labels ? 1 : 0);
-    }
-  });
-  return mask;
+                                          EvaluatedVolumes& volumes, Volume* raw, double threshold) {
+  const PixelBounds& bounds = volumes.bounds;
+  const Box box{{section, bounds.y_begin, bounds.x_begin}, {section + 1, bounds.y_end, bounds.x_end}};
+  const VoxelBuffer probability = volumes.prediction->read(box);
+  return section_panels(
+      grey_values(raw != nullptr ? raw->read(box) : probability),
+      label_classes(volumes.labels->read(box), box, request.label_options(), request.labels),
+      probabilities(probability), threshold, box.shape().y, box.shape().x);
 }
 
 }  // namespace tessera

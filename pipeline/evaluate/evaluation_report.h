@@ -20,15 +20,12 @@ std::string evaluation_json(const Evaluation& evaluation);
 
 /// Writes the pictures of the first, the worst and the best section at their best thresholds, as
 /// `section_0016_worst.png`. Errors: Error.
-void write_pictures(const Evaluation& evaluation, Volume& prediction, Volume& labels,
+void write_pictures(const Evaluation& evaluation, EvaluatedVolumes& volumes, Volume* raw,
                     const std::filesystem::path& folder);
 
-/// The pictures of one section: raw (the probability when `raw` is null), labels, errors at `threshold` over
-/// raw. The volumes have the same shape. Errors: Error.
+/// The pictures of the scored pixels of one section: raw (the probability when `raw` is null), labels, errors
+/// at `threshold` over raw. `raw` is in the volumes' coordinates. Errors: Error.
 std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
-                                          Volume& prediction, Volume& labels, Volume* raw, double threshold);
-
-/// 1 where the label is interior, by the request's label_class and invert_labels; else 0.
-std::vector<std::uint8_t> interior_mask(const VoxelBuffer& labels, const EvaluationRequest& request);
+                                          EvaluatedVolumes& volumes, Volume* raw, double threshold);
 
 }  // namespace tessera

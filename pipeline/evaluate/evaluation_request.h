@@ -8,8 +8,13 @@
 
 #include "io/base/enum_names.h"
 #include "io/geometry/section_range.h"
+#include "io/stores/result_completeness.h"
 #include "io/volume/dataset_name.h"
+#include "io/volume/label_id.h"
+#include "io/volume/volume.h"
 #include "workers/metrics/threshold_scores.h"
+#include "workers/samples/sample_warp.h"
+#include "workers/samples/training_labels.h"
 
 namespace tessera {
 
@@ -57,18 +62,34 @@ EvaluationScores automatic_scores(std::int64_t voxels);
 struct EvaluationRequest {
   EvaluationKind kind = EvaluationKind::automatic;
   DatasetName prediction;
-  DatasetName labels;          ///< integers; above 0 is interior, or ids of objects or classes
-  bool invert_labels = false;  ///< 0 is interior instead; of a probability
-  std::optional<std::int64_t>
-      label_class;  ///< labels are class ids, and this one is the interior; of a probability
-  std::optional<SectionRange> sections;  ///< of both volumes; none: all
+  DatasetName labels;  ///< whole numbers; above 0 is interior, or ids of objects or classes
+  // What the labels mean: as LabelOptions.
+  LabelKind label_kind = LabelKind::classes;
+  bool invert_labels = false;           ///< 0 is interior instead
+  std::optional<LabelId> ignore_label;  ///< voxels of this id are in no sum
+  std::optional<LabelId> label_class;   ///< this class is the interior; of a probability
+  std::optional<std::int64_t> classes;  ///< of the network that made the prediction; none: not known
+  /// The volume in whose voxels region and sections are given; prediction and labels have their places in it.
+  /// None: the labels.
+  std::optional<VolumeInfo> frame;
+  std::optional<PixelBounds> region;     ///< the pixels of each section that are scored; none: all
+  std::optional<SectionRange> sections;  ///< none: all
   int thresholds = 11;
+  ResultCompleteness completeness;         ///< of the prediction; on the root only
   std::optional<EvaluationScores> scores;  ///< none: automatic_scores
   std::optional<DatasetName> raw;          ///< for the pictures; without it they show the probability
   bool raw_may_not_fit =
       false;  ///< a raw volume with several channels or another shape is left out with a warning
   std::optional<std::filesystem::path> json_file;
   std::optional<std::filesystem::path> picture_folder;
+
+  /// Whether class ids are compared with the classes that the network is trained on, not with the ids in the
+  /// labels.
+  bool has_targets() const { return classes || label_kind == LabelKind::instances; }
+  /// The definition of the targets: of a probability, two classes.
+  LabelOptions label_options() const {
+    return {classes.value_or(2), label_kind, ignore_label, invert_labels, label_class};
+  }
 };
 
 }  // namespace tessera

@@ -8,21 +8,18 @@
 #include <fstream>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "io/base/clock.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
+#include "io/volume/placed_volume.h"
+#include "pipeline/evaluate/prediction_meaning.h"
+#include "workers/samples/training_data.h"
 
 namespace tessera {
 namespace {
-
-void require_same_shape(const VolumeInfo& one, const std::string& role, const VolumeInfo& labels) {
-  if (one.shape == labels.shape) return;
-  throw UsageError(fmt::format("the {} {} has the shape {}, the labels {} have {}: they must be equal", role,
-                               one.name.text(), to_string(one.shape), labels.name.text(),
-                               to_string(labels.shape)));
-}
 
 void require_one_channel(const VolumeInfo& info) {
   if (info.channels == 1) return;
@@ -50,9 +47,71 @@ std::int64_t peak_memory_of_process() {
   return 0;
 }
 
+/// Options that do not go with the kind. Errors: UsageError.
+void require_fitting_options(const EvaluationRequest& request, EvaluationKind kind) {
+  if (kind != EvaluationKind::probability) {
+    const std::string taken_as = fmt::format("{} is taken as {}: ", request.prediction.text(), name_of(kind));
+    const bool made_classes = kind == EvaluationKind::classes && request.has_targets();
+    if ((request.invert_labels && !made_classes) || request.label_class) {
+      throw UsageError(taken_as + "inverting labels and choosing a class go with a probability only");
+    }
+    if (request.scores) throw UsageError(taken_as + "a choice of scores goes with a probability only");
+  }
+  if (request.label_class && request.label_kind == LabelKind::instances)
+    throw UsageError("choosing a class goes with label_kind: classes: instances are not classes");
+}
+
+/// The sections and pixels that are scored.
+Box scored_box(const EvaluatedVolumes& volumes) {
+  return {{volumes.sections.begin, volumes.bounds.y_begin, volumes.bounds.x_begin},
+          {volumes.sections.end, volumes.bounds.y_end, volumes.bounds.x_end}};
+}
+
+/// Moves both volumes into the request's frame, and finds what is to be scored of them. Errors: UsageError.
+void place(const EvaluationRequest& request, EvaluatedVolumes& volumes) {
+  volumes.frame = request.frame.value_or(volumes.labels->info());
+  // As in training: a raw volume without an offset begins at 0.
+  if (request.frame && volumes.frame.offset_nm.empty()) volumes.frame.offset_nm.assign(3, 0);
+  const std::string frame_role = request.frame ? "raw volume" : "labels";
+  PlacedVolume prediction = placed_on(std::move(volumes.prediction), "prediction", volumes.frame, frame_role);
+  PlacedVolume labels = placed_on(std::move(volumes.labels), "labels", volumes.frame, frame_role);
+  volumes.prediction = std::move(prediction.volume);
+  volumes.labels = std::move(labels.volume);
+  const Index3 shape = volumes.frame.shape;
+  const SectionRange sections = request.sections.value_or(SectionRange{0, shape.z});
+  if (sections.begin < 0 || sections.end > shape.z || sections.begin >= sections.end) {
+    throw UsageError(fmt::format("sections {}:{} are not in {}, whose sections are 0:{}", sections.begin,
+                                 sections.end, volumes.frame.name.text(), shape.z));
+  }
+  if (request.region) require_region(*request.region, volumes.frame, "region");
+  const PixelBounds region = request.region.value_or(PixelBounds{0, 0, shape.y, shape.x});
+  const Box asked{{sections.begin, region.y_begin, region.x_begin},
+                  {sections.end, region.y_end, region.x_end}};
+  const Box scored = intersection(asked, intersection(prediction.covered, labels.covered));
+  if (scored.empty()) {
+    throw UsageError(fmt::format(
+        "nothing can be scored of {}: in {}, the prediction {} covers {}, and the labels {} cover {}",
+        to_string(asked), volumes.frame.name.text(), request.prediction.text(), to_string(prediction.covered),
+        request.labels.text(), to_string(labels.covered)));
+  }
+  volumes.sections = {scored.begin.z, scored.end.z};
+  volumes.bounds = {scored.begin.y, scored.begin.x, scored.end.y, scored.end.x};
+}
+
 }  // namespace
 
 EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& prediction) {
+  using Values = PredictionMeaning::Values;
+  const Values values = meaning_of(prediction).values;
+  if (values != Values::unknown) {
+    const EvaluationKind own =
+        values == Values::classes ? EvaluationKind::classes : EvaluationKind::probability;
+    if (request.kind == EvaluationKind::automatic || request.kind == own) return own;
+    throw UsageError(
+        fmt::format("{} says of itself '{}' (attribute 'meaning'): it cannot be scored as {}. Leave "
+                    "evaluate.kind (--kind) at auto, or name another prediction.",
+                    prediction.name.text(), prediction.attributes.at("meaning"), name_of(request.kind)));
+  }
   const bool is_float = prediction.type == VoxelType::float32;
   const bool is_wide = prediction.type == VoxelType::uint32 || prediction.type == VoxelType::uint64;
   switch (request.kind) {
@@ -74,38 +133,29 @@ EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& predi
   return request.kind;
 }
 
-SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind kind,
-                              const VolumeInfo& prediction, const VolumeInfo& labels) {
-  require_one_channel(prediction);
-  require_one_channel(labels);
-  require_same_shape(prediction, "prediction", labels);
-  if (labels.type == VoxelType::float32) {
-    throw UsageError(
-        fmt::format("the labels {} hold floating point, not integers (are prediction and labels "
-                    "swapped?)",
-                    labels.name.text()));
-  }
-  if (kind != EvaluationKind::probability) {
-    const std::string taken_as = fmt::format("{} is taken as {}: ", prediction.name.text(), name_of(kind));
-    if (request.invert_labels || request.label_class) {
-      throw UsageError(taken_as + "inverting labels and choosing a class go with a probability only");
-    }
-    if (request.scores) throw UsageError(taken_as + "a choice of scores goes with a probability only");
-  }
-  if (request.raw && !request.raw_may_not_fit) require_fitting_raw(*request.raw, labels);
-  const SectionRange all{0, labels.shape.z};
-  const SectionRange sections = request.sections.value_or(all);
-  if (sections.begin < 0 || sections.end > all.end || sections.begin >= sections.end) {
-    throw UsageError(fmt::format("sections {}:{} are not in {}, whose sections are 0:{}", sections.begin,
-                                 sections.end, labels.name.text(), all.end));
-  }
-  return sections;
+EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind,
+                                const ReadOptions& options) {
+  EvaluatedVolumes volumes;
+  volumes.prediction = open_volume(request.prediction, options);
+  volumes.labels = open_labels(request.labels, options);
+  EvaluationRequest asked = request;
+  asked.kind = kind;
+  kind_of(asked, volumes.prediction->info());
+  require_one_channel(volumes.prediction->info());
+  require_one_channel(volumes.labels->info());
+  require_fitting_options(request, kind);
+  place(request, volumes);
+  return volumes;
 }
 
-void require_fitting_raw(const DatasetName& name, const VolumeInfo& labels) {
-  const VolumeInfo raw = read_volume_info(name);
-  require_one_channel(raw);
-  require_same_shape(raw, "raw volume", labels);
+std::unique_ptr<Volume> open_fitting_raw(const DatasetName& name, const EvaluatedVolumes& volumes) {
+  std::unique_ptr<Volume> raw = open_volume(name);
+  require_one_channel(raw->info());
+  PlacedVolume placed = placed_on(std::move(raw), "raw volume", volumes.frame, "evaluated volume");
+  if (!placed.covered.contains(scored_box(volumes)))
+    throw UsageError(fmt::format("{} covers {} of the evaluated volume, {} of it is scored", name.text(),
+                                 to_string(placed.covered), to_string(scored_box(volumes))));
+  return std::move(placed.volume);
 }
 
 std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const VolumeInfo& prediction,
@@ -123,8 +173,9 @@ std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const Volu
 }
 
 void for_each_box(const SectionRange& slab, const VolumeInfo& prediction, const VolumeInfo& labels,
-                  std::int64_t most_voxels, const std::function<void(const Box&)>& function) {
-  const Index3 shape = labels.shape, chunk = chunk_of(prediction, labels);
+                  const PixelBounds& bounds, std::int64_t most_voxels,
+                  const std::function<void(const Box&)>& function) {
+  const Index3 shape{1, bounds.y_end - bounds.y_begin, bounds.width()}, chunk = chunk_of(prediction, labels);
   // As wide as possible, then as high: whole rows are the fastest.
   const auto side = [](std::int64_t room, std::int64_t chunk_side, std::int64_t whole) {
     return std::min(std::max(round_down(room, chunk_side), chunk_side), whole);
@@ -132,9 +183,11 @@ void for_each_box(const SectionRange& slab, const VolumeInfo& prediction, const 
   const std::int64_t room = std::max<std::int64_t>(most_voxels / (slab.end - slab.begin), 1);
   const std::int64_t width = side(room / std::min(chunk.y, shape.y), chunk.x, shape.x);
   const std::int64_t height = side(room / width, chunk.y, shape.y);
-  for (std::int64_t y = 0; y < shape.y; y += height) {
-    for (std::int64_t x = 0; x < shape.x; x += width) {
-      function({{slab.begin, y, x}, {slab.end, std::min(y + height, shape.y), std::min(x + width, shape.x)}});
+  // On the grid of chunks, cut at the bounds.
+  for (std::int64_t y = round_down(bounds.y_begin, height); y < bounds.y_end; y += height) {
+    for (std::int64_t x = round_down(bounds.x_begin, width); x < bounds.x_end; x += width) {
+      function({{slab.begin, std::max(y, bounds.y_begin), std::max(x, bounds.x_begin)},
+                {slab.end, std::min(y + height, bounds.y_end), std::min(x + width, bounds.x_end)}});
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,16 +13,28 @@
 
 namespace tessera {
 
-/// The kind of the prediction, by the request or else by its type. Errors: UsageError when its type does not
-/// fit the requested kind.
+/// The kind of the prediction: by the request, else by what it says of itself, else by its type. Errors:
+/// UsageError when the requested kind does not fit.
 EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& prediction);
 
-/// The requested sections, after every check that reads no voxel: one channel each, equal shapes, types that
-/// fit `kind`, sections that exist. Errors: UsageError.
-SectionRange checked_sections(const EvaluationRequest& request, EvaluationKind kind,
-                              const VolumeInfo& prediction, const VolumeInfo& labels);
-/// The same checks of the raw volume. Errors: UsageError.
-void require_fitting_raw(const DatasetName& raw, const VolumeInfo& labels);
+/// Prediction and labels of an evaluation, in the coordinates of the request's frame.
+struct EvaluatedVolumes {
+  std::unique_ptr<Volume> prediction, labels;
+  VolumeInfo frame;
+  SectionRange sections;  ///< those that are requested and that both volumes have
+  PixelBounds bounds;     ///< the pixels, likewise
+
+  /// Height and width of a scored section.
+  std::int64_t height() const { return bounds.y_end - bounds.y_begin; }
+  std::int64_t width() const { return bounds.width(); }
+};
+
+/// Opens both volumes, with every check that reads no voxel: one channel each, places that fit (box_within),
+/// types that fit `kind`, sections that exist. Errors: UsageError, Error.
+EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind,
+                                const ReadOptions& options = {});
+/// The raw volume in the same coordinates. Errors: UsageError where it lacks scored voxels; Error.
+std::unique_ptr<Volume> open_fitting_raw(const DatasetName& raw, const EvaluatedVolumes& volumes);
 
 /// This rank's slabs of sections; each slab belongs to one rank. Slabs are as deep as the stored chunks, so
 /// that each chunk is decompressed once, or less deep when ranks would be idle; at most `most_sections`.
@@ -29,10 +42,11 @@ std::vector<SectionRange> slabs_of_rank(const SectionRange& sections, const Volu
                                         const VolumeInfo& labels, std::int64_t most_sections,
                                         const Communicator& world);
 
-/// Calls `function` with boxes that cover the slab once. They consist of whole stored chunks where these fit
-/// into `most_voxels`.
+/// Calls `function` with boxes that cover the pixels of `bounds` in the slab once. They consist of whole
+/// stored chunks, cut at the bounds, where these fit into `most_voxels`.
 void for_each_box(const SectionRange& slab, const VolumeInfo& prediction, const VolumeInfo& labels,
-                  std::int64_t most_voxels, const std::function<void(const Box&)>& function);
+                  const PixelBounds& bounds, std::int64_t most_voxels,
+                  const std::function<void(const Box&)>& function);
 
 /// Time and memory of an evaluation.
 struct EvaluationRun {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -25,25 +26,6 @@ constexpr std::int64_t kMostSections = 64;
 /// Blocks consist of whole chunks, and each is read once: a cache of chunks would be useless.
 constexpr ReadOptions kBlockReading{.chunk_cache_bytes = 0};
 
-struct Volumes {
-  std::unique_ptr<Volume> prediction, labels;
-};
-
-/// Collective.
-SectionRange open_volumes(const EvaluationRequest& request, EvaluationKind kind, const Communicator& world,
-                          Volumes& volumes) {
-  SectionRange sections;
-  on_every_rank(world, [&] {
-    volumes.prediction = open_volume(request.prediction, kBlockReading);
-    volumes.labels = open_labels(request.labels, kBlockReading);
-    EvaluationRequest asked = request;
-    asked.kind = kind;
-    kind_of(asked, volumes.prediction->info());
-    sections = checked_sections(request, kind, volumes.prediction->info(), volumes.labels->info());
-  });
-  return sections;
-}
-
 /// Calls `function` with the voxels in their own type. Floating point was rejected before.
 template <class Function>
 void with_integers(const VoxelBuffer& voxels, Function&& function) {
@@ -62,13 +44,14 @@ void with_integers(const VoxelBuffer& voxels, Function&& function) {
 }
 
 /// Calls `function(z, box, truth, predicted)` for each section of each block of the slab. The pixels are
-/// spans of the volumes' types.
-template <class Function>
-void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double& read_s,
-                              Function&& function) {
-  for_each_box(slab, volumes.prediction->info(), volumes.labels->info(), kBlockVoxels, [&](const Box& box) {
+/// spans of the volumes' types, or of `read_truth(box)`.
+template <class ReadTruth, class Function>
+void for_each_section_of_slab(EvaluatedVolumes& volumes, const SectionRange& slab, double& read_s,
+                              ReadTruth&& read_truth, Function&& function) {
+  const VolumeInfo &prediction = volumes.prediction->info(), &labels = volumes.labels->info();
+  for_each_box(slab, prediction, labels, volumes.bounds, kBlockVoxels, [&](const Box& box) {
     std::optional<ScopeTimer> reading(read_s);
-    const VoxelBuffer truth = volumes.labels->read(box), predicted = volumes.prediction->read(box);
+    const VoxelBuffer truth = read_truth(box), predicted = volumes.prediction->read(box);
     reading.reset();
     const auto pixels = static_cast<std::size_t>(box.shape().y * box.shape().x);
     for (std::int64_t z = slab.begin; z < slab.end; ++z) {
@@ -82,6 +65,25 @@ void for_each_section_of_slab(Volumes& volumes, const SectionRange& slab, double
   });
 }
 
+/// The classes of a box as the network is trained on them: uint8, kIgnoredClass where they are ignored. The
+/// border between instances depends on the neighbours of a pixel within the region.
+VoxelBuffer class_targets(const EvaluationRequest& request, EvaluatedVolumes& volumes, const Box& box) {
+  const PixelBounds& bounds = volumes.bounds;
+  const Box within{{box.begin.z, bounds.y_begin, bounds.x_begin}, {box.end.z, bounds.y_end, bounds.x_end}};
+  const Box read = intersection(box.grown({0, 1, 1}), within);
+  const std::vector<std::uint8_t> classes =
+      label_classes(volumes.labels->read(read), read, request.label_options(), request.labels);
+  VoxelBuffer result(VoxelType::uint8, box.shape());
+  const Index3 from = read.shape(), to = box.shape(), at = box.begin - read.begin;
+  const auto targets = result.as<std::uint8_t>();
+  for (std::int64_t row = 0; row < to.z * to.y; ++row) {
+    const std::int64_t z = row / to.y, y = row % to.y;
+    std::copy_n(classes.begin() + ((z * from.y) + at.y + y) * from.x + at.x, to.x,
+                targets.begin() + row * to.x);
+  }
+  return result;
+}
+
 /// Collective. Adds up the sums of all ranks; each section is 0 on all ranks but one.
 void add_up(const Communicator& world, std::vector<LabelSums>& sections) {
   std::vector<double> values(sections.size() * (sizeof(LabelSums) / sizeof(double)));
@@ -91,10 +93,12 @@ void add_up(const Communicator& world, std::vector<LabelSums>& sections) {
   std::ranges::copy(std::as_bytes(std::span(values)), std::as_writable_bytes(std::span(sections)).begin());
 }
 
-/// Section indices in descending order of `badness`; equal ones in order of the sections.
+/// Section indices in descending order of `badness`, without undefined ones; equal ones in order of the
+/// sections.
 std::vector<std::int64_t> ordered_by(const std::vector<double>& badness) {
   std::vector<std::int64_t> order(badness.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::erase_if(order, [&](std::int64_t z) { return std::isnan(badness[static_cast<std::size_t>(z)]); });
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
     return badness[static_cast<std::size_t>(a)] > badness[static_cast<std::size_t>(b)];
   });
@@ -114,8 +118,10 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
   const double begin_s = seconds_now();
   LabelEvaluation evaluation;
   evaluation.request = request;
-  Volumes volumes;
-  evaluation.sections = open_volumes(request, EvaluationKind::labels, world, volumes);
+  EvaluatedVolumes volumes;
+  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels, kBlockReading); });
+  evaluation.sections = volumes.sections;
+  evaluation.bounds = volumes.bounds;
   evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));
   double read_s = 0, count_s = 0, reduce_s = 0;
   LabelTable table;
@@ -125,8 +131,10 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
                                                   volumes.labels->info(), kMostSections, world)) {
       std::vector<LabelTable> sections(static_cast<std::size_t>(slab.end - slab.begin));
       for_each_section_of_slab(
-          volumes, slab, read_s, [&](std::int64_t z, const Box&, auto truth, auto predicted) {
-            sections[static_cast<std::size_t>(z - slab.begin)].add_voxels(truth, predicted);
+          volumes, slab, read_s, [&](const Box& box) { return volumes.labels->read(box); },
+          [&](std::int64_t z, const Box&, auto truth, auto predicted) {
+            sections[static_cast<std::size_t>(z - slab.begin)].add_voxels(truth, predicted,
+                                                                          request.ignore_label);
           });
       for (std::int64_t z = slab.begin; z < slab.end; ++z) {
         LabelTable& section = sections[static_cast<std::size_t>(z - slab.begin)];
@@ -165,8 +173,10 @@ ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communi
   const double begin_s = seconds_now();
   ClassEvaluation evaluation;
   evaluation.request = request;
-  Volumes volumes;
-  evaluation.sections = open_volumes(request, EvaluationKind::classes, world, volumes);
+  EvaluatedVolumes volumes;
+  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::classes, kBlockReading); });
+  evaluation.sections = volumes.sections;
+  evaluation.bounds = volumes.bounds;
   const auto depth = static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin);
   double read_s = 0, count_s = 0;
   std::vector<ConfusionMatrix> sections(depth, ConfusionMatrix(1));
@@ -176,11 +186,17 @@ ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communi
     for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(),
                                                   volumes.labels->info(), kMostSections, world)) {
       std::vector<ConfusionMatrix> counted(static_cast<std::size_t>(slab.end - slab.begin));
+      const auto read_truth = [&](const Box& box) {
+        return request.has_targets() ? class_targets(request, volumes, box) : volumes.labels->read(box);
+      };
+      const std::optional<LabelId> ignored =
+          request.has_targets() ? LabelId{kIgnoredClass} : request.ignore_label;
       for_each_section_of_slab(
-          volumes, slab, read_s, [&](std::int64_t z, const Box& box, auto truth, auto predicted) {
+          volumes, slab, read_s, read_truth, [&](std::int64_t z, const Box& box, auto truth, auto predicted) {
             ConfusionMatrix& matrix = counted[static_cast<std::size_t>(z - slab.begin)];
             for (std::size_t i = 0; i < truth.size(); ++i) {
               const std::uint64_t a = truth[i], b = predicted[i];
+              if (ignored && a == *ignored) continue;
               if (std::max(a, b) >= static_cast<std::uint64_t>(kMostClasses)) {
                 const auto at = static_cast<std::int64_t>(i), width = box.shape().x;
                 throw Error(fmt::format(

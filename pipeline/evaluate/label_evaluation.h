@@ -14,6 +14,7 @@ namespace tessera {
 struct LabelEvaluation {
   EvaluationRequest request;
   SectionRange sections;
+  PixelBounds bounds;              ///< of each section
   LabelSums volume;                ///< 3-D: an id is one object in all sections
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
@@ -34,6 +35,7 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
 struct ClassEvaluation {
   EvaluationRequest request;
   SectionRange sections;
+  PixelBounds bounds;                    ///< of each section
   ConfusionMatrix matrix{1};             ///< as many classes as occur
   std::vector<ConfusionMatrix> section;  ///< each with as many classes as `matrix`
   EvaluationRun run;

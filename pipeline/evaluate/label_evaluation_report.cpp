@@ -4,15 +4,10 @@
 
 #include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/evaluate/label_evaluation.h"
+#include "pipeline/run/score_text.h"
 
 namespace tessera {
 namespace {
-
-std::string head_text(const EvaluationRequest& request, const SectionRange& sections, EvaluationKind kind) {
-  return fmt::format("prediction  {}, taken as {}\nlabels      {}\nsections    {}:{}\n\n",
-                     request.prediction.text(), name_of(kind), request.labels.text(), sections.begin,
-                     sections.end);
-}
 
 Json json_of_labels(const LabelSums& sums) {
   const LabelScores scores = scores_of(sums);
@@ -35,16 +30,18 @@ bool is_among_worst(const std::vector<std::int64_t>& from_worst, std::size_t z) 
 }  // namespace
 
 std::string evaluation_text(const LabelEvaluation& evaluation) {
-  std::string text = head_text(evaluation.request, evaluation.sections, EvaluationKind::labels);
+  std::string text =
+      head_text(evaluation.request, EvaluationKind::labels, evaluation.sections, evaluation.bounds);
   text +=
       "                    VOI split  VOI merge  adapted Rand error  precision    recall       SEG  F1 at "
       "0.5  "
       "F1 at 0.75\n";
   const auto row = [&](const std::string& name, const LabelSums& sums, const char* mark) {
     const LabelScores s = scores_of(sums);
-    text += fmt::format("{:<18}{:11.6f}{:11.6f}{:20.6f}{:11.6f}{:10.6f}{:10.6f}{:11.6f}{:12.6f}{}\n", name,
-                        s.voi_split, s.voi_merge, s.adapted_rand_error, s.rand_precision, s.rand_recall,
-                        s.objects.seg, s.objects.f1[0], s.objects.f1[5], mark);
+    text += fmt::format("{:<18}", name) + score_text(s.voi_split, 6, 11) + score_text(s.voi_merge, 6, 11) +
+            score_text(s.adapted_rand_error, 6, 20) + score_text(s.rand_precision, 6, 11) +
+            score_text(s.rand_recall, 6, 10) + score_text(s.objects.seg, 6, 10) +
+            score_text(s.objects.f1[0], 6, 11) + score_text(s.objects.f1[5], 6, 12) + mark + "\n";
   };
   row("volume, 3-D", evaluation.volume, "");
   row("sections, 2-D", evaluation.pooled, "");
@@ -58,7 +55,7 @@ std::string evaluation_text(const LabelEvaluation& evaluation) {
 }
 
 std::string evaluation_json(const LabelEvaluation& evaluation) {
-  Json json = json_of(evaluation.request, EvaluationKind::labels, evaluation.sections);
+  Json json = json_of(evaluation.request, EvaluationKind::labels, evaluation.sections, evaluation.bounds);
   json["volume_3d"] = json_of_labels(evaluation.volume);
   json["volume_2d"] = json_of_labels(evaluation.pooled);
   json["worst_sections"] = Json::array();
@@ -80,16 +77,18 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
 }
 
 std::string evaluation_text(const ClassEvaluation& evaluation) {
-  std::string text = head_text(evaluation.request, evaluation.sections, EvaluationKind::classes);
+  std::string text =
+      head_text(evaluation.request, EvaluationKind::classes, evaluation.sections, evaluation.bounds);
   const ConfusionScores scores = scores_of(evaluation.matrix);
   text += "class       IoU      Dice  precision    recall          true     predicted\n";
   for (std::size_t c = 0; c < scores.classes.size(); ++c) {
     const ClassScores& s = scores.classes[c];
-    text += fmt::format("{:5}  {:8.6f}  {:8.6f}  {:9.6f}  {:8.6f}  {:12}  {:12}\n", c, s.iou, s.dice,
-                        s.precision, s.recall, s.truth, s.predicted);
+    text +=
+        fmt::format("{:5}{}{}{}{}  {:12}  {:12}\n", c, score_text(s.iou, 6, 10), score_text(s.dice, 6, 10),
+                    score_text(s.precision, 6, 11), score_text(s.recall, 6, 10), s.truth, s.predicted);
   }
-  text += fmt::format("\naccuracy {:.6f}, mean IoU {:.6f}, mean Dice {:.6f}\n\n", scores.accuracy,
-                      scores.mean_iou, scores.mean_dice);
+  text += fmt::format("\naccuracy {}, mean IoU {}, mean Dice {}\n\n", score_text(scores.accuracy, 6),
+                      score_text(scores.mean_iou, 6), score_text(scores.mean_dice, 6));
   text += "true class, by what it was called\n";
   for (std::int64_t truth = 0; truth < evaluation.matrix.classes; ++truth) {
     text += fmt::format("{:5}", truth);
@@ -102,15 +101,15 @@ std::string evaluation_text(const ClassEvaluation& evaluation) {
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
     const ConfusionScores s = scores_of(evaluation.section[z]);
-    text +=
-        fmt::format("{:7}  {:8.6f}  {:8.6f}{}\n", evaluation.sections.begin + static_cast<std::int64_t>(z),
-                    s.accuracy, s.mean_iou, is_among_worst(worst, z) ? "  <- worst" : "");
+    text += fmt::format("{:7}{}{}{}\n", evaluation.sections.begin + static_cast<std::int64_t>(z),
+                        score_text(s.accuracy, 6, 10), score_text(s.mean_iou, 6, 10),
+                        is_among_worst(worst, z) ? "  <- worst" : "");
   }
   return text;
 }
 
 std::string evaluation_json(const ClassEvaluation& evaluation) {
-  Json json = json_of(evaluation.request, EvaluationKind::classes, evaluation.sections);
+  Json json = json_of(evaluation.request, EvaluationKind::classes, evaluation.sections, evaluation.bounds);
   const ConfusionScores scores = scores_of(evaluation.matrix);
   json["accuracy"] = scores.accuracy;
   json["mean_iou"] = scores.mean_iou;

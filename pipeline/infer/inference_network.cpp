@@ -149,6 +149,17 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   return network;
 }
 
+/// The same volume in another scale would be predicted without an error, and wrongly.
+void warn_of_grey_levels(const VolumeInfo& raw, const Normalisation& expected) {
+  const std::optional<Normalisation> found = sampled_statistics(raw);
+  if (!found || !is_far(*found, expected)) return;
+  spdlog::warn(
+      "{}: its grey levels (mean {:.4g}, deviation {:.4g} of a sample) are far from those that the network "
+      "is made for (mean {:.4g}, deviation {:.4g}): the prediction is probably wrong. Set "
+      "infer.normalisation to volume or section, or convert the volume.",
+      raw.name.text(), found->mean, found->std, expected.mean, expected.std);
+}
+
 }  // namespace
 
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
@@ -180,6 +191,12 @@ ChosenNormalisation choose_normalisation(const InferConfig& config, const Volume
       chosen.whole = network.normalised_by_volume ? volume_statistics(raw, world) : *network.normalisation;
       break;
   }
+  const bool is_given =
+      config.normalisation == NormalisationKind::fixed ||
+      (config.normalisation == NormalisationKind::checkpoint && !network.normalised_by_volume);
+  on_root(world, [&] {
+    if (is_given) warn_of_grey_levels(raw, chosen.whole);
+  });
   return chosen;
 }
 

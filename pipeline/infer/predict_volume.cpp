@@ -14,6 +14,7 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/blocks/block_run.h"
 #include "pipeline/blocks/result_state.h"
 #include "pipeline/infer/inference_plan.h"
@@ -33,6 +34,12 @@ std::string meaning_of(const InferConfig& infer) {
   if (infer.classes.size() == 1)
     return fmt::format("probability of class {}{}", infer.classes.front(), scale);
   return fmt::format("probabilities of classes {}, a channel each{}", fmt::join(infer.classes, ", "), scale);
+}
+
+/// An input that is a result itself may not be whole yet.
+void warn_of_incomplete(const VolumeInfo& input, const char* key) {
+  const ResultCompleteness found = completeness_of(input);
+  if (!found.complete()) spdlog::warn("{}: {} is incomplete: {}", key, input.name.text(), found.problem);
 }
 
 /// The raw volume's offset, moved to the region's begin. Without a resolution, a voxel counts as 1.
@@ -60,11 +67,14 @@ OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan
   spec.resolution_nm = plan.raw.resolution_nm;
   spec.offset_nm = offset_of(plan);
   spec.raw = plan.raw.name;
-  spec.attributes = {
-      {"tessera_version", tessera_version()}, {"experiment", config.name},
-      {"checkpoint", network.name},           {"checkpoint_iteration", std::to_string(network.iteration)},
-      {"network_sha256", network.digest},     {"meaning", meaning_of(config.infer)},
-      {"config", config.resolved_yaml}};
+  spec.attributes = {{"tessera_version", tessera_version()},
+                     {"experiment", config.name},
+                     {"checkpoint", network.name},
+                     {"checkpoint_iteration", std::to_string(network.iteration)},
+                     {"network_sha256", network.digest},
+                     {"meaning", meaning_of(config.infer)},
+                     {"classes", std::to_string(network.traits.class_count())},
+                     {"config", config.resolved_yaml}};
   return spec;
 }
 
@@ -135,7 +145,9 @@ class VolumePrediction {
     });
     on_root(world_, [&] {
       inputs_ = {raw, std::nullopt};
-      if (infer_.skip_mask) inputs_.mask = BlockMask(*infer_.skip_mask, raw.shape).info();
+      if (infer_.skip_mask) inputs_.mask = BlockMask(*infer_.skip_mask, raw).info();
+      warn_of_incomplete(raw, "infer.raw");
+      if (inputs_.mask) warn_of_incomplete(*inputs_.mask, "infer.skip.mask");
     });
   }
 

@@ -13,6 +13,8 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/stores/open_volume.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/config/yaml_tree.h"
 #include "pipeline/report/json_reading.h"
@@ -195,6 +197,37 @@ RunRecord read_evaluation(const fs::path& file) {
 }
 
 }  // namespace
+
+void require_complete_results(RunRecord& record, bool allowed) {
+  std::vector<std::string> names{text_at(record.evaluation, {"prediction"}),
+                                 text_at(record.inference, {"result"})};
+  if (names[0] == names[1]) names.pop_back();
+  for (const std::string& name : names) {
+    std::error_code error;
+    try {
+      if (name.empty() || !fs::exists(parse_dataset_name(name).file, error))
+        continue;  // moved: nothing to ask
+      const VolumeInfo result = read_volume_info(parse_dataset_name(name));
+      const ResultCompleteness found = require_complete(result, allowed);
+      if (!found.complete())
+        record.problems.push_back(fmt::format("{} is incomplete: {}", name, found.problem));
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& unreadable) {
+      record.problems.push_back(unreadable.what());
+    }
+  }
+  const std::string scored = text_at(record.evaluation, {"incomplete"});
+  if (scored.empty()) return;
+  const std::string what =
+      fmt::format("the scores are those of an incomplete result: when it was scored, {}", scored);
+  if (!allowed) {
+    throw UsageError(
+        fmt::format("{}: {}. Score it again with 'tessera evaluate', or pass --allow-incomplete.",
+                    record.place.string(), what));
+  }
+  record.problems.push_back(what);
+}
 
 std::string RunRecord::config(const std::string& key) const {
   const ConfigKey* trained = find_key(training_config, key);

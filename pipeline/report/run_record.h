@@ -45,6 +45,10 @@ struct RunRecord {
   bool has_evaluation() const { return evaluation.is_object(); }
 };
 
+/// Notes in `problems` what is incomplete: a result that `record` names and whose file exists, or its scores.
+/// Errors: UsageError for it, unless `allowed`.
+void require_complete_results(RunRecord& record, bool allowed);
+
 /// `argument`: a run folder, the experiment of one (FILE.yaml), or a file that `evaluate --json` wrote.
 /// Damaged files are listed in `problems`. Errors: UsageError when there is no file of a run.
 RunRecord read_run(const std::string& argument);

@@ -23,19 +23,35 @@ EvaluationRequest request_of(const Json& evaluation) {
   request.labels = parse_dataset_name(text_at(evaluation, {"labels"}));
   const Json& inverted = json_at(evaluation, {"inverted_labels"});
   request.invert_labels = inverted.is_boolean() && inverted.get<bool>();
-  const Json& label_class = json_at(evaluation, {"label_class"});
-  if (label_class.is_number_integer()) request.label_class = label_class.get<std::int64_t>();
+  if (const auto kind = value_named<LabelKind>(text_at(evaluation, {"label_kind"})))
+    request.label_kind = *kind;
+  const auto id_at = [&](const char* key) -> std::optional<LabelId> {
+    const Json& id = json_at(evaluation, {key});
+    if (!id.is_number_unsigned()) return std::nullopt;
+    return id.get<LabelId>();
+  };
+  request.label_class = id_at("label_class");
+  request.ignore_label = id_at("ignore_label");
+  if (const std::int64_t classes = whole_at(evaluation, {"classes"}); classes > 0) request.classes = classes;
+  if (const std::string frame = text_at(evaluation, {"frame"}); !frame.empty())
+    request.frame = read_volume_info(parse_dataset_name(frame));
+  const Json &begin = list_at(evaluation, {"region", "begin"}), &end = list_at(evaluation, {"region", "end"});
+  const auto is_pixel = [](const Json& pixel) {
+    return pixel.size() == 2 && pixel[0].is_number_integer() && pixel[1].is_number_integer();
+  };
+  if (is_pixel(begin) && is_pixel(end)) {
+    request.region = PixelBounds{begin[0].get<std::int64_t>(), begin[1].get<std::int64_t>(),
+                                 end[0].get<std::int64_t>(), end[1].get<std::int64_t>()};
+  }
   return request;
 }
 
-/// The experiment's raw volume where it has the labels' shape; the evaluation's file does not name one.
-std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const VolumeInfo& labels) {
+/// The experiment's raw volume where it has the scored voxels; the evaluation's file does not name one.
+std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const EvaluatedVolumes& volumes) {
   try {
     const std::string name = record.config("data.raw");
     if (name.empty()) return nullptr;
-    const DatasetName raw = parse_dataset_name(name);
-    require_fitting_raw(raw, labels);
-    return open_volume(raw);
+    return open_fitting_raw(parse_dataset_name(name), volumes);
   } catch (const Error&) {
     return nullptr;  // the picture shows the probability instead
   }
@@ -47,16 +63,13 @@ DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
   if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
     throw Error("pictures are drawn of a probability only");
   const EvaluationRequest request = request_of(record.evaluation);
-  const std::unique_ptr<Volume> prediction = open_volume(request.prediction),
-                                labels = open_labels(request.labels);
-  checked_sections(request, request.kind, prediction->info(), labels->info());
-  const Index3 shape = labels->info().shape;
+  EvaluatedVolumes volumes = open_evaluated(request, request.kind);
   const double threshold = number_at(section_of(record.evaluation, section), {"best_f_threshold"});
-  if (section < 0 || section >= shape.z || !std::isfinite(threshold)) {
+  if (section < volumes.sections.begin || section >= volumes.sections.end || !std::isfinite(threshold)) {
     throw Error(fmt::format("section {} is not among the evaluated ones", section));
   }
-  const std::unique_ptr<Volume> raw = fitting_raw(record, labels->info());
-  return {panels_of_section(section, request, *prediction, *labels, raw.get(), threshold), threshold};
+  const std::unique_ptr<Volume> raw = fitting_raw(record, volumes);
+  return {panels_of_section(section, request, volumes, raw.get(), threshold), threshold};
 }
 
 std::vector<std::byte> png_of(const RgbImage& image) {

@@ -5,6 +5,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "workers/metrics/ignored_class.h"
+
 namespace tessera {
 namespace {
 
@@ -81,6 +83,10 @@ RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::
   assert(grey.size() == truth.size() && grey.size() == probability.size());
   RgbImage image = grey_image(grey, height, width);
   for (std::size_t i = 0; i < grey.size(); ++i) {
+    if (truth[i] == kIgnoredClass) {
+      std::fill_n(image.pixels.begin() + static_cast<std::ptrdiff_t>(3 * i), 3, mixed(grey[i], 0, kTint));
+      continue;
+    }
     const bool predicted = probability[i] > threshold, interior = truth[i] != 0;
     if (predicted && interior) continue;
     const Colour& colour = predicted ? kVermilion : interior ? kSkyBlue : kYellow;
@@ -96,8 +102,9 @@ std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<con
                                        std::int64_t height, std::int64_t width) {
   const std::vector<std::uint8_t> grey = stretched_grey(raw);
   std::vector<std::uint8_t> label(truth.size());
-  std::transform(truth.begin(), truth.end(), label.begin(),
-                 [](std::uint8_t v) { return static_cast<std::uint8_t>(v != 0 ? 255 : 0); });
+  std::transform(truth.begin(), truth.end(), label.begin(), [](std::uint8_t v) -> std::uint8_t {
+    return v == kIgnoredClass ? 128 : v != 0 ? 255 : 0;
+  });
   const std::int64_t factor = (std::max(height, width) + kLargestSide - 1) / kLargestSide;
   return {scaled_down(grey_image(grey, height, width), factor),
           scaled_down(grey_image(label, height, width), factor),

@@ -20,13 +20,14 @@ std::vector<std::uint8_t> stretched_grey(std::span<const float> raw);
 /// Plain grey: interior, predicted rightly. Tinted yellow: membrane, predicted rightly. Vermilion: membrane,
 /// predicted as interior (cells merge). Sky blue: interior, predicted as membrane.
 /// The colours are of Okabe and Ito's set, which colour-blind people can distinguish.
+/// Darkened grey: not annotated (kIgnoredClass), not scored.
 /// `truth` is non-zero in the interior, which is predicted where `probability` is above `threshold`.
 RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::uint8_t> truth,
                        std::span<const double> probability, double threshold, std::int64_t height,
                        std::int64_t width);
 
-/// The three panels of a section: raw, label (interior white), raw with the prediction over it. A section
-/// with a side over 1024 is scaled down by a whole factor (means of squares).
+/// The three panels of a section: raw, label (interior white, not annotated grey), raw with the prediction
+/// over it. A section with a side over 1024 is scaled down by a whole factor (means of squares).
 std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<const std::uint8_t> truth,
                                        std::span<const double> probability, double threshold,
                                        std::int64_t height, std::int64_t width);

@@ -44,6 +44,7 @@ BestValidation::BestValidation(ValidationMetric metric, const Checkpoint& resume
 
 bool BestValidation::hear(const ValidationScores& scores) {
   const double score = score_of(scores, metric_);
+  if (std::isnan(score)) return false;  // nothing was compared
   const bool lower_is_better = metric_ == ValidationMetric::pixel_error;
   const bool best = std::isfinite(score) && (!best_ || (lower_is_better ? score < *best_ : score > *best_));
   if (best) best_ = score;

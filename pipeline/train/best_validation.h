@@ -18,9 +18,9 @@ class BestValidation {
   /// For a resumed training. A best score by another metric is ignored.
   BestValidation(ValidationMetric metric, const Checkpoint& resumed);
 
-  /// Returns whether these scores are the best so far. A score that is not finite never is.
+  /// Returns whether these scores are the best so far. An undefined score (NaN) is as no validation.
   bool hear(const ValidationScores& scores);
-  /// The best score; none before the first validation.
+  /// The best score; none before the first validation with a defined score.
   std::optional<double> score() const { return best_; }
   /// Validations since the best one.
   std::int64_t without_best() const { return without_best_; }

@@ -192,8 +192,8 @@ class Loop {
     const CheckpointFolder folder = setup_.folder.checkpoints();
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
-    // Without held-out sections the newest checkpoint counts as the best.
-    if (setup_.validation.empty()) write_checkpoint_file(folder.best(), checkpoint());
+    // Without held-out sections, or where no score was defined, the newest checkpoint counts as the best.
+    if (!best_.score()) write_checkpoint_file(folder.best(), checkpoint());
     longest_save_s_ = std::max(longest_save_s_, seconds_now() - save_begin_s);
     TrainingEvent made = event(TrainingEvent::checkpoint);
     made.training = step;

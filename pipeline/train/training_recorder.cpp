@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/log.h"
+#include "pipeline/run/score_text.h"
 
 namespace tessera {
 namespace {
@@ -16,6 +18,11 @@ namespace {
 constexpr const char* kHeader =
     "iteration,epoch,loss,pixel_error,learning_rate,elapsed_s,validation_pixel_error,validation_threshold,"
     "validation_iou,validation_rand_f,best,waiting_share,exchange_share,gradient_norm\n";
+
+/// Empty for an undefined value.
+std::string cell(double value, int digits) {
+  return std::isnan(value) ? "" : fmt::format("{:.{}f}", value, digits);
+}
 
 /// The rows of an earlier part of this training, up to and including an iteration.
 std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
@@ -55,11 +62,13 @@ TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_i
 }
 
 void TrainingRecorder::write_row(const TrainingEvent& s, const TrainingEvent* v) {
-  metrics_ << fmt::format("{},{:.4f},{:.9g},{:.6f},{:.6g},{:.3f}", s.training.iteration, s.training.epoch,
-                          s.training.loss, s.training.pixel_error, s.training.learning_rate, s.elapsed_s);
+  const bool judged = !std::isnan(s.training.pixel_error);
+  metrics_ << fmt::format("{},{:.4f},{},{},{:.6g},{:.3f}", s.training.iteration, s.training.epoch,
+                          judged ? fmt::format("{:.9g}", s.training.loss) : "",
+                          cell(s.training.pixel_error, 6), s.training.learning_rate, s.elapsed_s);
   if (v != nullptr) {
-    metrics_ << fmt::format(",{:.6f},{:.3f},{:.6f},{:.6f},{}", v->scores.pixel_error, v->scores.threshold,
-                            v->scores.iou, v->scores.rand_f, v->best_so_far ? 1 : 0);
+    metrics_ << fmt::format(",{},{},{},{},{}", cell(v->scores.pixel_error, 6), cell(v->scores.threshold, 3),
+                            cell(v->scores.iou, 6), cell(v->scores.rand_f, 6), v->best_so_far ? 1 : 0);
   } else {
     metrics_ << ",,,,,";
   }
@@ -80,16 +89,17 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       waiting_ += event.training.waiting_share;
       exchange_ += event.training.exchange_share;
       ++steps_;
-      last_loss_ = last_loss_ == 0 ? event.training.loss : 0.9 * last_loss_ + 0.1 * event.training.loss;
+      if (!std::isnan(event.training.pixel_error))
+        last_loss_ = last_loss_ == 0 ? event.training.loss : 0.9 * last_loss_ + 0.1 * event.training.loss;
       progress_.add(static_cast<double>(event.training.iteration - last_iteration_),
                     fmt::format("loss {:.4f}", last_loss_));
       last_iteration_ = event.training.iteration;
       break;
     case TrainingEvent::validation:
-      spdlog::info(
-          "iteration {}: validation pixel error {:.4f} at threshold {:.2f}, IoU {:.4f}, Rand F {:.4f}{}",
-          event.training.iteration, event.scores.pixel_error, event.scores.threshold, event.scores.iou,
-          event.scores.rand_f, event.best_so_far ? " (best so far)" : "");
+      spdlog::info("iteration {}: validation pixel error {} at threshold {}, IoU {}, Rand F {}{}",
+                   event.training.iteration, score_text(event.scores.pixel_error, 4),
+                   score_text(event.scores.threshold, 2), score_text(event.scores.iou, 4),
+                   score_text(event.scores.rand_f, 4), event.best_so_far ? " (best so far)" : "");
       break;
     case TrainingEvent::saving:
       break;

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "pipeline/train/training_record.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
+#include "workers/samples/class_shares.h"
 
 namespace tessera {
 namespace {
@@ -79,6 +82,7 @@ class TrainingRun {
       data_ = std::make_unique<TrainingSet>(
           training_set_options(config_, volumes_, plan_.context, plan_.tile_side, device_.threads));
     });
+    share_classes();
     // A step of its own: it is collective over the workers, and none may wait for one that failed before.
     on_every_rank(world_, [&] {
       if (is_worker_) validation_ = validation_volumes(volumes_, *data_, workers_);
@@ -86,6 +90,19 @@ class TrainingRun {
     on_every_rank(world_, [&] {
       if (!is_worker_) make_plan(kAnyMemory);
     });
+  }
+
+  /// All workers hold the same training set. The first one tells the root what it has.
+  void share_classes() {
+    const int first = alone_ ? 0 : 1;
+    if (data_) shares_ = {data_->class_counts(), data_->label_ids()};
+    std::array<std::uint64_t, 2> sizes{shares_.counts.size(), shares_.ids.size()};
+    world_.broadcast(std::as_writable_bytes(std::span(sizes)), first);
+    shares_.counts.resize(sizes[0]);
+    shares_.ids.resize(sizes[1]);
+    world_.broadcast(std::as_writable_bytes(std::span(shares_.counts)), first);
+    world_.broadcast(std::as_writable_bytes(std::span(shares_.ids)), first);
+    on_every_rank(world_, [&] { require_classes(shares_, config_.data.allow_one_class); });
   }
 
   void make_plan(std::int64_t available) {
@@ -169,6 +186,9 @@ class TrainingRun {
         name_of(precision_), config_.train.trainer.samples.tile_side, batch, workers, workers == 1 ? "" : "s",
         state_ ? fmt::format(", resumed from {}", state_->name) : "");
     if (volumes_.size() > 1) spdlog::info("{}", volumes_summary(volumes_));
+    spdlog::info("{} annotated voxels: {}", shares_.voxels(), shares_.text());
+    for (const std::string& rare : shares_.rare_classes())
+      spdlog::warn("{}", rare);
     if (workers > batch) {
       spdlog::warn(
           "{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
@@ -235,7 +255,8 @@ class TrainingRun {
   std::vector<AnnotatedVolume> volumes_;
   Precision precision_ = Precision::float32;
   TrainingPlan plan_;
-  std::unique_ptr<TrainingSet> data_;         ///< on workers
+  std::unique_ptr<TrainingSet> data_;  ///< on workers
+  ClassShares shares_;
   std::vector<ValidationVolume> validation_;  ///< on workers
   std::optional<LoadedCheckpoint> state_;     ///< of a resumed training
   std::unique_ptr<Trainer> trainer_;          ///< on workers

@@ -7,8 +7,10 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
 #include "io/stores/open_volume.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
@@ -76,6 +78,34 @@ void broadcast_found(std::vector<FoundVolume>& found, const Communicator& world)
   }
 }
 
+/// Cuts sections and region to what the labels cover. Errors: UsageError when nothing is left of them.
+void cut_to_labels(AnnotatedVolume& volume) {
+  const Box& labelled = volume.labelled;
+  const auto nothing_left = [&](const std::string& key, const std::string& what) {
+    throw UsageError(fmt::format("{}.{}: {} of {} has no labels: by their offset, {} cover {} of it",
+                                 volume.said.key, key, what, volume.raw.name.text(),
+                                 volume.labels.name.text(), to_string(labelled)));
+  };
+  const auto cut_sections = [&](std::optional<Sections>& sections, const std::string& key) {
+    if (!sections) return;
+    const Sections left{std::max(sections->begin, labelled.begin.z), std::min(sections->end, labelled.end.z)};
+    if (left.count() <= 0) nothing_left(key, fmt::format("[{}, {})", sections->begin, sections->end));
+    sections = left;
+  };
+  cut_sections(volume.said.train_sections, "train_sections");
+  cut_sections(volume.said.validation_sections, "validation_sections");
+  const PixelBounds all = volume.bounds();
+  const PixelBounds left{std::max(all.y_begin, labelled.begin.y), std::max(all.x_begin, labelled.begin.x),
+                         std::min(all.y_end, labelled.end.y), std::min(all.x_end, labelled.end.x)};
+  if (left.y_end <= left.y_begin || left.width() <= 0) {
+    nothing_left("region",
+                 fmt::format("y [{}, {}) x [{}, {})", all.y_begin, all.y_end, all.x_begin, all.x_end));
+  }
+  const bool is_whole = left.y_begin == 0 && left.x_begin == 0 && left.y_end == volume.raw.shape.y &&
+                        left.x_end == volume.raw.shape.x;
+  if (volume.region || !is_whole) volume.region = left;
+}
+
 AnnotatedVolume annotated(const VolumeConfig& entry, FoundVolume found) {
   AnnotatedVolume volume;
   VolumeConfig& said = volume.said;
@@ -84,12 +114,13 @@ AnnotatedVolume annotated(const VolumeConfig& entry, FoundVolume found) {
   said.labels = found.labels.name;
   volume.raw = std::move(found.raw);
   volume.labels = std::move(found.labels);
-  require_same_shape(volume.raw, volume.labels);
+  volume.labelled = labelled_box(volume.raw, volume.labels);
   if (said.train_sections) require_sections(*said.train_sections, volume.raw, said.key + ".train_sections");
   if (said.validation_sections)
     require_sections(*said.validation_sections, volume.raw, said.key + ".validation_sections");
   volume.region = region_of(said, volume.raw.shape);
   if (volume.region) require_region(*volume.region, volume.raw, said.key + ".region");
+  cut_to_labels(volume);
   return volume;
 }
 
@@ -159,6 +190,28 @@ std::string sections_text(const std::optional<Sections>& sections) {
   return sections ? fmt::format("[{}, {})", sections->begin, sections->end) : "-";
 }
 
+/// A volume that is a result itself may not be whole yet.
+void warn_of_incomplete(const std::vector<AnnotatedVolume>& volumes) {
+  for (const AnnotatedVolume& one : volumes) {
+    for (const VolumeInfo* info : {&one.raw, &one.labels}) {
+      const ResultCompleteness found = completeness_of(*info);
+      if (!found.complete())
+        spdlog::warn("{}: {} is incomplete: {}", one.said.key, info->name.text(), found.problem);
+    }
+  }
+}
+
+/// Labels that reach beyond the raw volume are perhaps those of another one.
+void warn_of_unused_labels(const std::vector<AnnotatedVolume>& volumes) {
+  for (const AnnotatedVolume& one : volumes) {
+    if (one.labelled.shape() == one.labels.shape) continue;
+    spdlog::warn(
+        "by their offset, the labels {} reach beyond the raw volume {}: only {} of it is annotated (are they "
+        "the labels of this volume?)",
+        one.labels.name.text(), one.raw.name.text(), to_string(one.labelled));
+  }
+}
+
 }  // namespace
 
 std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Communicator& world) {
@@ -174,7 +227,7 @@ std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Commun
       volumes.push_back(annotated(entries[entry], std::move(*next)));
       VolumeConfig& said = volumes.back().said;
       if (!config.volumes.empty() && !said.train_sections && !said.validation_sections)
-        said.train_sections = Sections{0, volumes.back().raw.shape.z};
+        said.train_sections = Sections{volumes.back().labelled.begin.z, volumes.back().labelled.end.z};
     }
     if (entries[entry].sampling_weight)
       share_sampling_weight(*entries[entry].sampling_weight, first, volumes);
@@ -188,6 +241,10 @@ std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Commun
                     first.raw.name.text(), first.raw.channels));
   }
   require_fair_scores(volumes);
+  if (world.is_root()) {
+    warn_of_unused_labels(volumes);
+    warn_of_incomplete(volumes);
+  }
   return volumes;
 }
 

@@ -17,7 +17,8 @@ namespace tessera {
 struct AnnotatedVolume {
   VolumeConfig said;  ///< wildcards filled in; `sampling_weight` is this volume's own
   VolumeInfo raw, labels;
-  std::optional<PixelBounds> region;
+  std::optional<PixelBounds> region;  ///< that of the config, within the labels; none: all of a section
+  Box labelled;                       ///< the voxels of the raw volume that the labels cover
 
   const std::optional<Sections>& train_sections() const { return said.train_sections; }
   const std::optional<Sections>& validation_sections() const { return said.validation_sections; }
@@ -26,10 +27,10 @@ struct AnnotatedVolume {
 };
 
 /// Collective. The volumes of `data:` in the order of the config file; a wildcard becomes one volume per
-/// match. A volume of the list without sections of its own is used entirely for training. Only the root opens
-/// the files. Errors, on every rank: AgreedError for what the files lack; UsageError, naming the key, for
-/// shapes, sections, regions and channels that do not fit together, and for sections that are both trained on
-/// and held out.
+/// match. A volume of the list without sections of its own is used entirely for training. Sections and
+/// regions are cut to what the labels cover. Only the root opens the files. Errors, on every rank:
+/// AgreedError for what the files lack; UsageError, naming the key, for shapes, sections, regions and
+/// channels that do not fit together, and for sections that are both trained on and held out.
 std::vector<AnnotatedVolume> find_volumes(const DataConfig& config, const Communicator& world);
 
 /// The training volumes. `context` and `tile_side`: those of the plan.

@@ -49,7 +49,7 @@ Section make_section(unsigned seed) {
   for (std::int64_t y = 0; y < kSide; ++y) {
     for (std::int64_t x = 0; x < kSide; ++x) {
       const auto v = static_cast<double>(y), u = static_cast<double>(x);
-      section.truth.push_back(border(centres, v, u) > 2.5 ? 255 : 0);
+      section.truth.push_back(border(centres, v, u) > 2.5 ? 1 : 0);
       const double noise = static_cast<double>(random() % 1001) / 1000 - 0.5;
       section.probability.push_back(static_cast<float>(
           std::clamp(1 / (1 + std::exp(2.5 - border(seen, v, u))) + 0.3 * noise, 0.0, 1.0)));

@@ -35,9 +35,9 @@ ROOMS = {
     "workers/train": "io/base io/geometry io/volume io/hdf5 io/stores workers/device workers/gradients workers/infer workers/metrics workers/mpi "
                      "workers/network workers/samples",
 
-    "pipeline/run": "io/base io/geometry io/volume io/hdf5 io/stores workers/mpi",
+    "pipeline/run": "io/base io/geometry io/volume io/hdf5 io/stores workers/metrics workers/mpi",
     "pipeline/blocks": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/mpi workers/results pipeline/run",
-    "pipeline/evaluate": "io/base io/geometry io/volume io/stores io/images workers/metrics workers/mpi pipeline/run",
+    "pipeline/evaluate": "io/base io/geometry io/volume io/stores io/images workers/metrics workers/mpi workers/samples pipeline/run",
     "pipeline/config": "io/base io/geometry io/volume io/stores workers/device workers/gradients workers/infer workers/mpi workers/network "
                        "workers/samples workers/train pipeline/evaluate pipeline/run",
     "pipeline/train": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/gradients workers/infer "
@@ -47,7 +47,7 @@ ROOMS = {
     "pipeline/report": "io/base io/stores pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/cluster": "io/base io/volume workers/device pipeline/config pipeline/run",
     "pipeline/commands": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/blocks workers/device workers/infer "
-                         "workers/mpi workers/network workers/synthetic pipeline/blocks pipeline/cluster pipeline/config "
+                         "workers/mpi workers/network workers/samples workers/synthetic pipeline/blocks pipeline/cluster pipeline/config "
                          "pipeline/evaluate pipeline/infer pipeline/report pipeline/run pipeline/train",
     "pipeline": "io/base io/hdf5 workers/mpi pipeline/commands pipeline/run",
 }

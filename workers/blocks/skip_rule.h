@@ -12,8 +12,9 @@ namespace tessera {
 
 /// Which blocks are skipped. They stay 0 in the result.
 struct SkipRule {
-  /// Integers of the raw volume's shape, or downsampled by an integer factor on each axis; 0: background. A
-  /// block is skipped when all of it is background.
+  /// Whole numbers of the raw volume's shape, or downsampled by a whole factor on each axis; 0: background. A
+  /// block is skipped when all of it is background. `offset` and `resolution` place a mask in the raw volume;
+  /// where it has no voxels nothing is skipped.
   std::optional<DatasetName> mask;
   /// A block is skipped when all its raw values are within these bounds, inclusive.
   std::optional<std::pair<double, double>> background;
@@ -24,8 +25,9 @@ struct SkipRule {
 /// Looks up blocks in a mask. Used by the thread that makes HDF5 calls.
 class BlockMask {
  public:
-  /// Errors: UsageError when the mask's shape does not match `raw_shape`; Error when it cannot be read.
-  BlockMask(const DatasetName& mask, const Index3& raw_shape);
+  /// Errors: UsageError when the mask's shape, resolution or offset does not fit `raw`; Error when it cannot
+  /// be read.
+  BlockMask(const DatasetName& mask, const VolumeInfo& raw);
   /// Whether all mask values over `block` are 0.
   bool is_background(const Box& block);
   const VolumeInfo& info() const { return mask_->info(); }
@@ -33,6 +35,8 @@ class BlockMask {
  private:
   std::unique_ptr<Volume> mask_;
   Index3 factor_;
+  Index3 begin_;  ///< of the mask, in raw voxels
+  Index3 end_;    ///< likewise; where a pyramid rounded its size down, the raw volume's end
 };
 
 /// Whether every value of `raw` over `block` is within [low, high]. `raw` holds `raw_box`.

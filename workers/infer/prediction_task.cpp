@@ -77,7 +77,7 @@ std::unique_ptr<BlockTask::Input> PredictionTask::read(std::int64_t id) {
   });
   const Box box = job_.blocks.block(id);
   if (job_.skip.mask) {
-    BlockMask& mask = made_once(mask_, [&] { return BlockMask(*job_.skip.mask, raw.info().shape); });
+    BlockMask& mask = made_once(mask_, [&] { return BlockMask(*job_.skip.mask, raw.info()); });
     if (mask.is_background(box)) return nullptr;
   }
   auto block = std::make_unique<Loaded>();

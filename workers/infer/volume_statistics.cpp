@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "io/stores/open_volume.h"
 #include "io/volume/finite_check.h"
@@ -98,6 +99,36 @@ std::vector<Normalisation> section_statistics(const VolumeInfo& raw, const Commu
   for (const Sums& sums : sum_sections(raw, INT64_MAX, world))
     all.push_back(normalisation_of(sums));
   return all;
+}
+
+std::optional<Normalisation> sampled_statistics(const VolumeInfo& raw) {
+  constexpr std::int64_t kLayers = 8, kPieces = 8;
+  const Index3 piece = piece_shape(raw);
+  const std::int64_t rows = ceil_div(raw.shape.y, piece.y), columns = ceil_div(raw.shape.x, piece.x);
+  const std::unique_ptr<Volume> volume = open_volume(raw.name);
+  Sums sums;
+  for (const std::int64_t layer : evenly_spread(ceil_div(raw.shape.z, piece.z), kLayers)) {
+    for (const std::int64_t at : evenly_spread(rows * columns, kPieces)) {
+      const Index3 begin{layer * piece.z, at / columns * piece.y, at % columns * piece.x};
+      const VoxelBuffer voxels = volume->read(intersection({begin, begin + piece}, Box::of_shape(raw.shape)));
+      with_voxel_type(voxels.type, [&](auto zero) {
+        for (const auto voxel : voxels.as<decltype(zero)>()) {
+          const auto value = static_cast<double>(voxel);
+          if (value == 0 || !std::isfinite(value)) continue;
+          sums.count += 1;
+          sums.sum += value;
+          sums.squares += value * value;
+        }
+      });
+    }
+  }
+  if (sums.count == 0) return std::nullopt;
+  return normalisation_of(sums);
+}
+
+bool is_far(const Normalisation& found, const Normalisation& expected) {
+  const double mean = (found.mean - expected.mean) / expected.std, deviation = found.std / expected.std;
+  return !(std::abs(mean) <= 2 && deviation >= 0.25 && deviation <= 4);
 }
 
 Normalisation volume_statistics(const VolumeInfo& raw, const Communicator& world) {

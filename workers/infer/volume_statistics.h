@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "io/volume/volume.h"
@@ -17,5 +18,14 @@ std::vector<Normalisation> section_statistics(const VolumeInfo& raw, const Commu
 /// Collective. Mean and standard deviation of the whole volume, from at most 256 evenly spread layers of
 /// stored chunks.
 Normalisation volume_statistics(const VolumeInfo& raw, const Communicator& world);
+
+/// Mean and standard deviation of a small sample: 8 evenly spread layers of stored chunks, 8 chunks of each.
+/// Zeros (padding) and values that are not finite are left out; none when nothing is left. Not collective.
+/// Errors: Error.
+std::optional<Normalisation> sampled_statistics(const VolumeInfo& raw);
+
+/// Whether raw values with the mean and deviation `found` are far from what a network was made for:
+/// normalised by `expected`, their mean is more than 2 from 0, or their deviation below 1/4 or above 4.
+bool is_far(const Normalisation& found, const Normalisation& expected);
 
 }  // namespace tessera

@@ -6,12 +6,11 @@
 #include <limits>
 #include <type_traits>
 
+#include "workers/metrics/ignored_class.h"
+#include "workers/metrics/ratio.h"
+
 namespace tessera {
 namespace {
-
-double ratio(double part, double whole) {
-  return whole == 0 ? 1.0 : part / whole;
-}
 
 template <class T>
 double probability_of(T value) {
@@ -53,11 +52,13 @@ std::vector<PrecisionRecallPoint> precision_recall_curve(const ProbabilityHistog
 
 double average_precision(const ProbabilityHistogram& histogram) {
   const auto interior = histogram.of(1);
-  if (std::all_of(interior.begin(), interior.end(), [](std::int64_t count) { return count == 0; })) return 1;
+  if (std::all_of(interior.begin(), interior.end(), [](std::int64_t count) { return count == 0; }))
+    return kUndefined;
   const std::vector<PrecisionRecallPoint> curve = precision_recall_curve(histogram);
   double sum = 0, recall = 0;
   for (std::size_t level = curve.size(); level-- > 0;) {
-    sum += (curve[level].recall - recall) * curve[level].precision;
+    // Above the highest probability the precision is undefined and the recall is 0.
+    if (curve[level].recall > recall) sum += (curve[level].recall - recall) * curve[level].precision;
     recall = curve[level].recall;
   }
   return sum;
@@ -74,19 +75,16 @@ CalibrationSums& CalibrationSums::operator+=(const CalibrationSums& other) {
 }
 
 CalibrationScores scores_of(const CalibrationSums& sums) {
-  CalibrationScores scores;
-  double pixels = 0;
+  double pixels = 0, expected_error = 0, largest_error = 0;
   for (const ReliabilityBin& bin : sums.bins) {
     if (bin.pixels == 0) continue;
     pixels += bin.pixels;
     const double error = std::abs(bin.probability - bin.interior);
-    scores.expected_error += error;
-    scores.largest_error = std::max(scores.largest_error, error / bin.pixels);
+    expected_error += error;
+    largest_error = std::max(largest_error, error / bin.pixels);
   }
-  if (pixels == 0) return scores;
-  scores.expected_error /= pixels;
-  scores.brier = sums.squared_error / pixels;
-  return scores;
+  return {ratio(expected_error, pixels), pixels == 0 ? kUndefined : largest_error,
+          ratio(sums.squared_error, pixels)};
 }
 
 template <class T>
@@ -96,6 +94,7 @@ CalibrationSums calibrate_section(std::span<const T> probability, std::span<cons
   CalibrationSums sums;
   const auto levels = static_cast<std::size_t>(histogram.levels);
   for (std::size_t i = 0; i < truth.size(); ++i) {
+    if (truth[i] == kIgnoredClass) continue;
     const double value = probability_of(probability[i]);
     const bool interior = truth[i] != 0;
     std::size_t level = 0;

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "workers/metrics/ratio.h"
+
 namespace tessera {
 
 /// A histogram of probabilities per true class. Counts add up over sections and ranks.
@@ -22,14 +24,14 @@ struct ProbabilityHistogram {
 /// A point of the precision-recall curve: the interior is predicted where the probability is at least
 /// `threshold`.
 struct PrecisionRecallPoint {
-  double threshold = 0, precision = 1, recall = 1, f = 1;
+  double threshold = 0, precision = kUndefined, recall = kUndefined, f = kUndefined;
 };
 
-/// At every level, from the lowest threshold (recall 1) to the highest. 0 / 0 is 1.
+/// At every level, from the lowest threshold (recall 1) to the highest. 0 / 0 is undefined.
 std::vector<PrecisionRecallPoint> precision_recall_curve(const ProbabilityHistogram& histogram);
 
 /// Average precision as in scikit-learn: sum_n (R_n - R_{n-1}) P_n from the highest threshold down, without
-/// interpolation. 1 without true interior.
+/// interpolation. Undefined without true interior.
 double average_precision(const ProbabilityHistogram& histogram);
 
 /// Ten bins of probability, [0, 0.1), ... [0.9, 1]: predicted probability and true share.
@@ -47,15 +49,16 @@ struct CalibrationSums {
   CalibrationSums& operator+=(const CalibrationSums& other);
 };
 
+/// Undefined without pixels.
 struct CalibrationScores {
-  double expected_error =
-      0;  ///< ECE: mean over the pixels of |mean probability - share of interior| of their bin
-  double largest_error = 0;  ///< the same of the worst bin that has pixels
-  double brier = 0;          ///< mean squared error of the probability
+  /// ECE: mean over the pixels of |mean probability - share of interior| of their bin.
+  double expected_error = kUndefined;
+  double largest_error = kUndefined;  ///< the same of the worst bin that has pixels
+  double brier = kUndefined;          ///< mean squared error of the probability
 };
 CalibrationScores scores_of(const CalibrationSums& sums);
 
-/// Adds a section: `probability` as for score_section, `truth` non-zero in the interior. The histogram must
+/// Adds a section: `probability` as for score_section, `truth` likewise. The histogram must
 /// have histogram_levels<T>() levels. T: float, std::uint8_t, std::uint16_t.
 template <class T>
 CalibrationSums calibrate_section(std::span<const T> probability, std::span<const std::uint8_t> truth,

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cassert>
 
+#include "workers/metrics/ratio.h"
+
 namespace tessera {
 namespace {
 
-double ratio(std::int64_t part, std::int64_t whole) {
-  return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
+double share(std::int64_t part, std::int64_t whole) {
+  return ratio(static_cast<double>(part), static_cast<double>(whole));
 }
 
 }  // namespace
@@ -55,10 +57,10 @@ ConfusionScores scores_of(const ConfusionMatrix& matrix) {
       one.predicted += matrix.at(other, c);
     }
     one.both = matrix.at(c, c);
-    one.iou = ratio(one.both, one.truth + one.predicted - one.both);
-    one.dice = ratio(2 * one.both, one.truth + one.predicted);
-    one.precision = ratio(one.both, one.predicted);
-    one.recall = ratio(one.both, one.truth);
+    one.iou = share(one.both, one.truth + one.predicted - one.both);
+    one.dice = share(2 * one.both, one.truth + one.predicted);
+    one.precision = share(one.both, one.predicted);
+    one.recall = share(one.both, one.truth);
     voxels += one.truth;
     right += one.both;
     if (one.truth + one.predicted > 0) {
@@ -68,11 +70,9 @@ ConfusionScores scores_of(const ConfusionMatrix& matrix) {
     }
     scores.classes.push_back(one);
   }
-  scores.accuracy = ratio(right, voxels);
-  if (present > 0) {
-    scores.mean_iou = iou / static_cast<double>(present);
-    scores.mean_dice = dice / static_cast<double>(present);
-  }
+  scores.accuracy = share(right, voxels);
+  scores.mean_iou = ratio(iou, static_cast<double>(present));
+  scores.mean_dice = ratio(dice, static_cast<double>(present));
   return scores;
 }
 

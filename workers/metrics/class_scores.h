@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "workers/metrics/ratio.h"
+
 namespace tessera {
 
 /// Class ids are 0 to kMostClasses - 1.
@@ -23,15 +25,15 @@ struct ConfusionMatrix {
   friend bool operator==(const ConfusionMatrix&, const ConfusionMatrix&) = default;
 };
 
-/// Scores of one class. 0 / 0 is 1, as for a class that neither side has.
+/// Scores of one class. 0 / 0 is undefined, as for a class that neither side has.
 struct ClassScores {
   std::int64_t truth = 0, predicted = 0, both = 0;  ///< voxels
-  double iou = 1, dice = 1, precision = 1, recall = 1;
+  double iou = kUndefined, dice = kUndefined, precision = kUndefined, recall = kUndefined;
 };
 
-/// Means over the classes that the truth or the prediction has; 1 without any voxel.
+/// Means over the classes that the truth or the prediction has; undefined without any voxel.
 struct ConfusionScores {
-  double accuracy = 1, mean_iou = 1, mean_dice = 1;
+  double accuracy = kUndefined, mean_iou = kUndefined, mean_dice = kUndefined;
   std::vector<ClassScores> classes;
 };
 ConfusionScores scores_of(const ConfusionMatrix& matrix);

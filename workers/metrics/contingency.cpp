@@ -1,27 +1,34 @@
 #include "workers/metrics/contingency.h"
 
+#include <algorithm>
 #include <cassert>
+
+#include "workers/metrics/ignored_class.h"
 
 namespace tessera {
 
 TrueComponents::TrueComponents(std::span<const std::uint8_t> truth, std::int64_t height, std::int64_t width) {
-  const Components components = label_components(truth, height, width);
+  std::vector<std::uint8_t> interior(truth.begin(), truth.end());
+  std::replace(interior.begin(), interior.end(), kIgnoredClass, std::uint8_t{0});
+  const Components components = label_components(interior, height, width);
   count = components.count;
   begins.assign(static_cast<std::size_t>(count) + 2, 0);
-  for (const std::int32_t label : components.labels)
-    ++begins[static_cast<std::size_t>(label) + 1];
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    if (truth[i] != kIgnoredClass) ++begins[static_cast<std::size_t>(components.labels[i]) + 1];
+  }
   for (std::size_t i = 1; i < begins.size(); ++i)
     begins[i] += begins[i - 1];
-  pixels.resize(components.labels.size());
+  pixels.resize(begins.back());
   std::vector<std::size_t> next = begins;
-  for (std::size_t i = 0; i < components.labels.size(); ++i) {
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    if (truth[i] == kIgnoredClass) continue;
     pixels[next[static_cast<std::size_t>(components.labels[i])]++] = static_cast<std::int32_t>(i);
   }
 }
 
 Contingency count_overlaps(const TrueComponents& truth, std::span<const std::int32_t> predicted,
                            std::int32_t predicted_count) {
-  assert(truth.pixels.size() == predicted.size());
+  assert(truth.pixels.size() <= predicted.size());
   Contingency table;
   table.predicted.assign(static_cast<std::size_t>(predicted_count) + 1, 0);
   table.in_interior = table.predicted;

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "workers/metrics/ratio.h"
+
 namespace tessera {
 namespace {
 
@@ -19,10 +21,6 @@ constexpr double kJaccardUnits = 68719476736.0;
 /// The number of objects (or pairs) per number of voxels. A volume of n voxels has at most sqrt(2n) different
 /// numbers, so this is small for any volume.
 using SizeCounts = std::map<std::int64_t, std::int64_t>;
-
-double ratio(double part, double whole) {
-  return whole == 0 ? 1.0 : part / whole;
-}
 
 double sum_of_logs(const SizeCounts& sizes) {
   double sum = 0;

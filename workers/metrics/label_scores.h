@@ -4,6 +4,7 @@
 
 #include "workers/metrics/label_table.h"
 #include "workers/metrics/object_scores.h"
+#include "workers/metrics/ratio.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
@@ -24,13 +25,13 @@ struct LabelSums {
 };
 
 /// Variation of information in bits and adapted Rand error, as in scikit-image with ignore_labels=(0,).
-/// 0 / 0 is 1 for precision and recall (no object of two voxels), no voxels give no error.
+/// 0 / 0 is undefined: without voxels, or without an object of two voxels.
 struct LabelScores {
-  double voi_split = 0;  ///< H(prediction | truth): split objects
-  double voi_merge = 0;  ///< H(truth | prediction): merged objects
-  double voi = 0;        ///< their sum
-  double rand_precision = 1, rand_recall = 1;
-  double adapted_rand_error = 0;  ///< 1 - F of the two
+  double voi_split = kUndefined;  ///< H(prediction | truth): split objects
+  double voi_merge = kUndefined;  ///< H(truth | prediction): merged objects
+  double voi = kUndefined;        ///< their sum
+  double rand_precision = kUndefined, rand_recall = kUndefined;
+  double adapted_rand_error = kUndefined;  ///< 1 - F of the two
   ObjectScores objects;
 };
 LabelScores scores_of(const LabelSums& sums);

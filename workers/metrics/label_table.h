@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,14 +22,17 @@ class LabelTable {
   LabelTable();
 
   void add(std::uint64_t truth, std::uint64_t predicted, std::int64_t voxels);
-  /// Adds voxels in pairs; fast where neighbours are equal. T, U: unsigned integers.
+  /// Adds voxels in pairs, without those whose true label is `ignored`; fast where neighbours are equal. T,
+  /// U: unsigned integers.
   template <class T, class U>
-  void add_voxels(std::span<const T> truth, std::span<const U> predicted) {
+  void add_voxels(std::span<const T> truth, std::span<const U> predicted,
+                  const std::optional<std::uint64_t>& ignored = {}) {
     for (std::size_t begin = 0; begin < truth.size();) {
       std::size_t end = begin + 1;
       while (end < truth.size() && truth[end] == truth[begin] && predicted[end] == predicted[begin])
         ++end;
-      add(truth[begin], predicted[begin], static_cast<std::int64_t>(end - begin));
+      if (truth[begin] != ignored)
+        add(truth[begin], predicted[begin], static_cast<std::int64_t>(end - begin));
       begin = end;
     }
   }

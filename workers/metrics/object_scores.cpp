@@ -1,13 +1,6 @@
 #include "workers/metrics/object_scores.h"
 
 namespace tessera {
-namespace {
-
-double ratio(double part, double whole) {
-  return whole == 0 ? 1.0 : part / whole;
-}
-
-}  // namespace
 
 ObjectSums& ObjectSums::operator+=(const ObjectSums& other) {
   truth += other.truth;

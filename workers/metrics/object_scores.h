@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "workers/metrics/contingency.h"
+#include "workers/metrics/ratio.h"
 
 namespace tessera {
 
@@ -38,10 +39,9 @@ inline bool covers_majority(std::int64_t shared, std::int64_t truth) {
 /// The objects of one section.
 ObjectSums object_sums(const Contingency& table);
 
-/// Scores from the sums. Without true objects SEG is 1: by its rule extra objects do not count. For
-/// precision, recall and F1, 0 / 0 is 1.
+/// Scores from the sums. 0 / 0 is undefined: SEG without true objects, for example.
 struct ObjectScores {
-  double seg = 1;
+  double seg = kUndefined;
   std::array<double, kOverlapLevels> precision{}, recall{}, f1{};
 };
 ObjectScores scores_of(const ObjectSums& sums);

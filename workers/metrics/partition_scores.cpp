@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "workers/metrics/ratio.h"
+
 namespace tessera {
 namespace {
 
@@ -14,9 +16,6 @@ double x_ln_x(double value) {
 }
 double pairs(std::int64_t value) {
   return static_cast<double>(value) * static_cast<double>(value - 1) / 2;
-}
-double ratio(double part, double whole) {
-  return whole == 0 ? 1.0 : part / whole;
 }
 
 template <class Sums>
@@ -105,7 +104,7 @@ PartitionScores scores_of(const InfoSums& s) {
 }
 
 double rand_index_error(const PairSums& s) {
-  return s.all == 0 ? 0 : (s.truth + s.predicted - 2 * s.both) / s.all;
+  return ratio(s.truth + s.predicted - 2 * s.both, s.all);
 }
 
 }  // namespace tessera

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "workers/metrics/contingency.h"
+#include "workers/metrics/ratio.h"
 
 namespace tessera {
 
@@ -49,14 +50,14 @@ PairSums pair_sums(const Contingency& table);
 /// The agreement of two partitions; 1 is best. Merged objects lower `precision`, split objects lower
 /// `recall`. `f` is their harmonic mean.
 struct PartitionScores {
-  double precision = 1, recall = 1, f = 1;
+  double precision = kUndefined, recall = kUndefined, f = kUndefined;
 };
-PartitionScores scores_of(const RandSums& sums);  ///< 0 / 0 is 1
-PartitionScores scores_of(const PairSums& sums);  ///< 0 / 0 is 1
+PartitionScores scores_of(const RandSums& sums);  ///< 0 / 0 is undefined
+PartitionScores scores_of(const PairSums& sums);  ///< 0 / 0 is undefined
 /// V^Info: the shared information divided by that of the prediction (recall) and of the truth (precision). By
 /// the challenge's rule f is 0 if either side has at most one object, and so no information.
 PartitionScores scores_of(const InfoSums& sums);
-/// 1 - Rand index over all pairs of pixels; 0 without pairs.
+/// 1 - Rand index over all pairs of pixels; undefined without pairs.
 double rand_index_error(const PairSums& sums);
 
 }  // namespace tessera

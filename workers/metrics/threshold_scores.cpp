@@ -13,6 +13,8 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "workers/metrics/components.h"
+#include "workers/metrics/ignored_class.h"
+#include "workers/metrics/ratio.h"
 #include "workers/metrics/watershed.h"
 
 namespace tessera {
@@ -22,10 +24,6 @@ namespace {
 constexpr std::size_t kNumbers = sizeof(ThresholdSums) / sizeof(double);
 static_assert(std::is_trivially_copyable_v<ThresholdSums> &&
               sizeof(ThresholdSums) == kNumbers * sizeof(double));
-
-double ratio(double part, double whole) {
-  return whole == 0 ? 1.0 : part / whole;
-}
 
 template <class T>
 double probability_of(T value) {
@@ -55,7 +53,7 @@ ThresholdSums& ThresholdSums::operator+=(const ThresholdSums& other) {
 ThresholdScores scores_of(const ThresholdSums& s) {
   const double wrong = s.false_positive + s.false_negative;
   const double pixels = s.pixels();
-  const auto share = [pixels](double part) { return pixels == 0 ? 0 : part / pixels; };
+  const auto share = [pixels](double part) { return ratio(part, pixels); };
   ThresholdScores scores;
   scores.pixel_error = share(wrong);
   scores.precision = ratio(s.true_positive, s.true_positive + s.false_positive);
@@ -66,8 +64,11 @@ ThresholdScores scores_of(const ThresholdSums& s) {
   scores.membrane_iou = ratio(s.true_negative, s.true_negative + wrong);
   scores.rand = scores_of(s.rand);
   scores.rand_thin = scores_of(s.rand_thin);
-  scores.info = scores_of(s.info);
-  scores.info_thin = scores_of(s.info_thin);
+  // Without true interior V^Info compares nothing.
+  if (s.true_positive + s.false_negative > 0) {
+    scores.info = scores_of(s.info);
+    scores.info_thin = scores_of(s.info_thin);
+  }
   scores.rand_all = scores_of(s.pairs);
   scores.rand_index_error = rand_index_error(s.pairs);
   scores.warping_error = share(s.warping.mismatches);
@@ -99,10 +100,14 @@ std::vector<ThresholdSums> score_section(std::span<const T> probability, std::sp
   assert(std::is_sorted(thresholds.begin(), thresholds.end()));
   // The number of thresholds below each pixel's probability: the pixel is interior at those.
   std::vector<std::uint16_t> above(probability.size());
+  // Where the truth is ignored neither side has interior, so that no object reaches across.
   std::vector<double> values(choice.warping ? probability.size() : 0);
+  std::vector<std::uint8_t> true_interior(truth.begin(), truth.end());
+  std::replace(true_interior.begin(), true_interior.end(), kIgnoredClass, std::uint8_t{0});
   std::array<std::vector<double>, 2> pixels_above{std::vector<double>(thresholds.size() + 1, 0),
                                                   std::vector<double>(thresholds.size() + 1, 0)};
   for (std::size_t i = 0; i < above.size(); ++i) {
+    if (truth[i] == kIgnoredClass) continue;
     const double value = probability_of(probability[i]);
     if (choice.warping) values[i] = value;
     const auto count = std::lower_bound(thresholds.begin(), thresholds.end(), value) - thresholds.begin();
@@ -133,7 +138,7 @@ std::vector<ThresholdSums> score_section(std::span<const T> probability, std::sp
       }
       if (choice.thin) {
         timer.emplace(spent.thin);
-        const Components thinned = thin(predicted, height, width);
+        const Components thinned = thin(predicted, height, width, truth);
         const Contingency table = count_overlaps(components, thinned.labels, thinned.count);
         s.rand_thin = rand_sums(table);
         s.info_thin = info_sums(table);
@@ -141,8 +146,8 @@ std::vector<ThresholdSums> score_section(std::span<const T> probability, std::sp
     }
     if (choice.warping && t + 1 < thresholds.size()) {
       const ScopeTimer timer(spent.warping);
-      s.warping =
-          classify_mismatches(warp_section(truth, values, thresholds[t], height, width), height, width);
+      s.warping = classify_mismatches(warp_section(true_interior, values, thresholds[t], height, width),
+                                      height, width);
     }
   }
   return sums;
@@ -209,8 +214,8 @@ std::vector<VolumeScores> volume_scores(const ThresholdTable& table) {
 BestThresholds best_thresholds(const std::vector<VolumeScores>& scores) {
   const auto best = [&](const std::function<double(const VolumeScores&)>& score, std::size_t left_out = 0) {
     const auto end = scores.end() - static_cast<std::ptrdiff_t>(std::min(left_out, scores.size() - 1));
-    const auto found = std::max_element(scores.begin(), end,
-                                        [&](const auto& a, const auto& b) { return score(a) < score(b); });
+    const auto found = std::max_element(
+        scores.begin(), end, [&](const auto& a, const auto& b) { return is_lower(score(a), score(b)); });
     return static_cast<std::size_t>(found - scores.begin());
   };
   return {.pixel_error = best([](const VolumeScores& s) { return -s.pooled.pixel_error; }),

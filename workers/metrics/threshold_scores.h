@@ -6,6 +6,7 @@
 
 #include "workers/metrics/object_scores.h"
 #include "workers/metrics/partition_scores.h"
+#include "workers/metrics/ratio.h"
 #include "workers/metrics/warping_error.h"
 
 namespace tessera {
@@ -42,16 +43,17 @@ struct ThresholdSums {
   friend bool operator==(const ThresholdSums&, const ThresholdSums&) = default;
 };
 
-/// Scores from the sums. 0 / 0 is 1: a section without interior that is predicted so is correct.
+/// Scores from the sums. 0 / 0 is undefined: a score over no pixel, the F of a section without interior.
 struct ThresholdScores {
-  double pixel_error = 0;                            ///< (fp + fn) / pixels
-  double precision = 1, recall = 1, f = 1, iou = 1;  ///< of the interior class; F is its Dice coefficient
-  double membrane_f = 1, membrane_iou = 1;           ///< of the other class
+  double pixel_error = kUndefined;  ///< (fp + fn) / pixels
+  /// Of the interior class; F is its Dice coefficient.
+  double precision = kUndefined, recall = kUndefined, f = kUndefined, iou = kUndefined;
+  double membrane_f = kUndefined, membrane_iou = kUndefined;  ///< of the other class
   PartitionScores rand, rand_thin, info, info_thin;
-  PartitionScores rand_all;        ///< pairs of all pixels
-  double rand_index_error = 0;     ///< 1 - Rand index of all pixels
-  double warping_error = 0;        ///< remaining mismatches / pixels
-  double warping_split_merge = 0;  ///< the challenge's value: (split + merge pixels) / pixels
+  PartitionScores rand_all;                 ///< pairs of all pixels
+  double rand_index_error = kUndefined;     ///< 1 - Rand index of all pixels
+  double warping_error = kUndefined;        ///< remaining mismatches / pixels
+  double warping_split_merge = kUndefined;  ///< the challenge's value: (split + merge pixels) / pixels
   ObjectScores objects;
 };
 ThresholdScores scores_of(const ThresholdSums& sums);
@@ -62,7 +64,9 @@ std::vector<double> accumulated_thresholds(int count);
 
 /// The sums of one section at every threshold (ascending). `probability` is that of the interior: float
 /// unchanged, uint8 divided by 255, uint16 by 65535, in double. A pixel is interior if it is above the
-/// threshold. `truth` is non-zero in the interior. Both are (y, x). Components are 4-connected. T: float,
+/// threshold. `truth` is 0, kIgnoredClass for pixels that are in no sum, other values in the interior. Both
+/// are (y, x). Components are 4-connected and end at ignored pixels, as at the end of the section. So the
+/// scores of a section whose ignored pixels surround a rectangle are those of the rectangle. T: float,
 /// std::uint8_t, std::uint16_t.
 template <class T>
 std::vector<ThresholdSums> score_section(std::span<const T> probability, std::span<const std::uint8_t> truth,
@@ -87,15 +91,16 @@ struct ThresholdTable {
 /// A volume at one threshold.
 struct VolumeScores {
   ThresholdScores pooled;  ///< sums over the sections, then divided (micro)
-  // Means over the sections (macro) of the F of each. Sections without true interior are left out; 1 if none
-  // is left.
-  double rand_f_macro = 1, rand_thin_f_macro = 1, info_f_macro = 1, info_thin_f_macro = 1;
+  // Means over the sections (macro) of the F of each. Sections without true interior are left out; undefined
+  // if none is left.
+  double rand_f_macro = kUndefined, rand_thin_f_macro = kUndefined;
+  double info_f_macro = kUndefined, info_thin_f_macro = kUndefined;
 };
 /// Per threshold. Sections are added in their order, so the bits do not depend on the ranks.
 std::vector<VolumeScores> volume_scores(const ThresholdTable& table);
 
-/// The index of the best threshold for each score, the lowest one of equals. The warping error has no value
-/// at the last threshold.
+/// The index of the best threshold for each score, the lowest one of equals; 0 where it is undefined at all.
+/// The warping error has no value at the last threshold.
 struct BestThresholds {
   std::size_t pixel_error = 0, f = 0, iou = 0, rand_f_micro = 0, rand_f_macro = 0, rand_all = 0;
   std::size_t rand_thin = 0, info_thin = 0;  ///< of the means over sections

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "workers/metrics/ignored_class.h"
+
 namespace tessera {
 namespace {
 
@@ -13,7 +15,8 @@ constexpr std::int32_t kOutside = -3, kUnseen = -2, kQueued = -1, kDam = 0;
 
 }  // namespace
 
-Components thin(const Components& components, std::int64_t height, std::int64_t width) {
+Components thin(const Components& components, std::int64_t height, std::int64_t width,
+                std::span<const std::uint8_t> truth) {
   Components thinned = components;
   if (components.labels.empty()) return thinned;
   if (components.count == 0) {
@@ -27,8 +30,10 @@ Components thin(const Components& components, std::int64_t height, std::int64_t 
   const auto at = [&](std::int64_t pixel) -> std::int32_t& { return label[static_cast<std::size_t>(pixel)]; };
   for (std::int64_t y = 0; y < height; ++y) {
     for (std::int64_t x = 0; x < width; ++x) {
-      const std::int32_t component = components.labels[static_cast<std::size_t>(y * width + x)];
-      at((y + 1) * row + x + 1) = component != 0 ? component : kUnseen;
+      const auto pixel = static_cast<std::size_t>(y * width + x);
+      const std::int32_t component = components.labels[pixel];
+      const bool ignored = !truth.empty() && truth[pixel] == kIgnoredClass;
+      at((y + 1) * row + x + 1) = component != 0 ? component : ignored ? kOutside : kUnseen;
     }
   }
   const std::array<std::int64_t, 4> west_north_east_south{-1, -row, 1, row};

@@ -13,7 +13,9 @@ namespace tessera {
 /// S. A pixel beside one basin and dams joins the basin; one beside dams only is a dam. A mask without a
 /// component becomes one object. `mask` is (y, x), non-zero inside. Errors: as label_components.
 Components thinned_components(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width);
-/// The same for components that are labelled already.
-Components thin(const Components& components, std::int64_t height, std::int64_t width);
+/// The same for components that are labelled already. They do not grow into pixels whose `truth` is
+/// kIgnoredClass (empty: there are none).
+Components thin(const Components& components, std::int64_t height, std::int64_t width,
+                std::span<const std::uint8_t> truth = {});
 
 }  // namespace tessera

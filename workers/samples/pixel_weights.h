@@ -4,10 +4,9 @@
 #include <span>
 #include <vector>
 
-namespace tessera {
+#include "workers/metrics/ignored_class.h"
 
-/// Pixels of this class are excluded from training and scores. No network has so many classes.
-constexpr std::uint8_t kIgnoredClass = 255;
+namespace tessera {
 
 /// The weight of each class, w_c in eq. 2 of Ronneberger et al. 2015: w_c = pixels / (classes * pixels of c),
 /// so that every class has the same total weight and the mean weight is 1. A class that does not occur has 0.

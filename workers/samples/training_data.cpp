@@ -5,23 +5,39 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "io/base/error.h"
 #include "io/geometry/mirror.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/finite_check.h"
+#include "workers/samples/class_shares.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
 
-void require_same_shape(const VolumeInfo& raw, const VolumeInfo& labels) {
+namespace {
+
+/// As CREMI does: a raw volume without an offset begins at 0.
+VolumeInfo with_offset(VolumeInfo raw) {
+  if (raw.offset_nm.empty()) raw.offset_nm.assign(3, 0);
+  return raw;
+}
+
+}  // namespace
+
+Box labelled_box(const VolumeInfo& raw, const VolumeInfo& labels) {
   if (labels.channels != 1) {
     throw UsageError(fmt::format("{} has {} channels; labels have one", labels.name.text(), labels.channels));
   }
-  if (raw.shape == labels.shape) return;
-  throw UsageError(
-      fmt::format("the labels {} have the shape {}, but the raw volume {} has {}: they must be equal",
-                  labels.name.text(), to_string(labels.shape), raw.name.text(), to_string(raw.shape)));
+  const Box place = box_within(labels, "labels", with_offset(raw), "raw volume");
+  return overlap_with(place, labels, "labels", raw, "raw volume");
+}
+
+PlacedVolume open_labels_on(const VolumeInfo& raw, const DatasetName& labels) {
+  std::unique_ptr<Volume> opened = open_labels(labels);
+  labelled_box(raw, opened->info());  // for its errors
+  return placed_on(std::move(opened), "labels", with_offset(raw), "raw volume");
 }
 
 void require_sections(const Sections& sections, const VolumeInfo& volume, const std::string& key) {
@@ -54,9 +70,10 @@ Normalisation RawSums::normalisation() const {
 }
 
 TrainingData::TrainingData(const TrainingDataOptions& options) : options_(options) {
-  const std::unique_ptr<Volume> raw = open_volume(options.raw), labels = open_volume(options.labels);
+  const std::unique_ptr<Volume> raw = open_volume(options.raw);
   raw_info_ = raw->info();
-  require_same_shape(raw_info_, labels->info());
+  const PlacedVolume labels = open_labels_on(raw_info_, options.labels);
+  const Box& labelled = labels.covered;
   require_sections(options.sections, raw_info_, "data.train_sections");
   if (raw_info_.type == VoxelType::uint32 || raw_info_.type == VoxelType::uint64) {
     throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point",
@@ -67,12 +84,17 @@ TrainingData::TrainingData(const TrainingDataOptions& options) : options_(option
   require_region(region_, raw_info_, "data.region");
   label_box_ = {{options.sections.begin, region_.y_begin, region_.x_begin},
                 {options.sections.end, region_.y_end, region_.x_end}};
+  if (!labelled.contains(label_box_)) {
+    throw UsageError(fmt::format("{} of {} is to be trained on, but the labels {} cover {} of it",
+                                 to_string(label_box_), options.raw.text(), options.labels.text(),
+                                 to_string(labelled)));
+  }
   const std::int64_t reach = options.region ? options.reach : 0;
   raw_box_ = mirrored_source(label_box_.grown({options.context, 0, 0}), shape);
   raw_box_ = intersection(raw_box_.grown({0, reach, reach}), Box::of_shape(shape));
   raw_ = raw->read(raw_box_);
   require_finite(raw_, raw_box_, options.raw);
-  read_labels(*labels);
+  read_labels(*labels.volume);
   measure();
 }
 
@@ -83,7 +105,7 @@ double TrainingData::pixels() const {
 
 void TrainingData::read_labels(Volume& labels) {
   const VoxelBuffer held = labels.read(label_box_);
-  require_finite(held, label_box_, options_.labels);
+  label_ids_ = first_ids(held);
   const std::vector<std::uint8_t> classes =
       label_classes(held, label_box_, options_.label_options(), options_.labels);
   classes_ = VoxelBuffer(VoxelType::uint8, held.shape);

@@ -9,6 +9,7 @@
 
 #include "io/geometry/network_geometry.h"
 #include "io/volume/dataset_name.h"
+#include "io/volume/placed_volume.h"
 #include "io/volume/volume.h"
 #include "workers/network/normalisation.h"
 #include "workers/samples/sample_warp.h"
@@ -36,7 +37,7 @@ struct TrainingDataOptions {
   std::int64_t classes = 2;  ///< of the network; 2: voxels above 0 are class 1
   std::int64_t context = 0;  ///< sections before and after the labelled one in the input
   LabelKind label_kind = LabelKind::classes;
-  std::optional<std::int64_t> ignore_label = std::nullopt;  ///< voxels of this value are not trained on
+  std::optional<LabelId> ignore_label = std::nullopt;  ///< voxels of this id are not trained on
   WeightMapOptions weight_map = {};
   int threads = 1;                                   ///< for the weight map
   bool invert_labels = false;                        ///< 0 is class 1: LabelOptions::invert
@@ -69,8 +70,8 @@ struct SectionView {
 /// of labels with a class that does not exist, throws an Error that names the position.
 class TrainingData {
  public:
-  /// Errors: Error for unreadable data; UsageError when raw and labels differ in shape or the sections or the
-  /// region lie outside of them.
+  /// Errors: Error for unreadable data; UsageError when raw and labels do not fit together (box_within) or
+  /// the sections or the region lie outside of either.
   explicit TrainingData(const TrainingDataOptions& options);
 
   const VolumeInfo& raw_info() const { return raw_info_; }
@@ -89,6 +90,8 @@ class TrainingData {
   const RawSums& raw_sums() const { return raw_sums_; }
   /// The number of voxels of each class in the training sections, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
+  /// The first few different ids in the labels of the training sections, ascending.
+  const std::vector<LabelId>& label_ids() const { return label_ids_; }
   /// The held voxels and their boxes in the volume.
   struct Held {
     const VoxelBuffer& raw;
@@ -130,10 +133,14 @@ class TrainingData {
   RawSums raw_sums_;
   Normalisation normalisation_;
   std::vector<std::int64_t> class_counts_;
+  std::vector<LabelId> label_ids_;
 };
 
-/// Throws UsageError unless the two volumes have the same shape.
-void require_same_shape(const VolumeInfo& raw, const VolumeInfo& labels);
+/// The voxels of the raw volume that the labels cover, by their attributes `offset`. Errors: UsageError when
+/// they do not fit together (box_within), or labels have several channels.
+Box labelled_box(const VolumeInfo& raw, const VolumeInfo& labels);
+/// Labels in the raw volume's coordinates. Errors: as labelled_box(); Error.
+PlacedVolume open_labels_on(const VolumeInfo& raw, const DatasetName& labels);
 /// Throws UsageError, naming `key`, unless the volume has the sections.
 void require_sections(const Sections& sections, const VolumeInfo& volume, const std::string& key);
 /// Throws UsageError, naming `key`, unless the region is inside the volume's sections.

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
+#include <cassert>
 #include <exception>
 #include <mutex>
+#include <type_traits>
 
 #include "io/base/error.h"
 #include "io/base/thread_group.h"
@@ -14,6 +15,20 @@
 
 namespace tessera {
 namespace {
+
+/// Calls `function(index, id)` for every voxel of labels.
+template <class Function>
+void for_each_id(const VoxelBuffer& labels, const Function& function) {
+  assert(labels.type != VoxelType::float32);  // open_labels() makes whole numbers of them
+  with_voxel_type(labels.type, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (std::is_unsigned_v<T>) {
+      const auto ids = labels.as<T>();
+      for (std::size_t i = 0; i < ids.size(); ++i)
+        function(i, static_cast<LabelId>(ids[i]));
+    }
+  });
+}
 
 /// The separated instances of section z of a buffer.
 std::vector<std::int32_t> section_instances(const VoxelBuffer& labels, std::int64_t z,
@@ -23,12 +38,12 @@ std::vector<std::int32_t> section_instances(const VoxelBuffer& labels, std::int6
   std::vector<std::int32_t> instances;
   with_voxel_type(labels.type, [&](auto zero) {
     using T = decltype(zero);
-    if constexpr (std::is_integral_v<T>) {
+    if constexpr (std::is_unsigned_v<T>) {
       const auto ids = labels.as<T>().subspan(begin, plane);
       if (options.ignore) {
         std::vector<T> kept(ids.begin(), ids.end());
         std::replace_if(
-            kept.begin(), kept.end(), [&](T id) { return std::cmp_equal(id, *options.ignore); }, T{0});
+            kept.begin(), kept.end(), [&](T id) { return id == *options.ignore; }, T{0});
         instances = dense_instances<T>(kept);
       } else {
         instances = dense_instances<T>(ids);
@@ -76,36 +91,35 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
           "to 2 or 1, or give classes as labels",
           options.classes));
     }
-    if (labels.type == VoxelType::float32) {
-      throw UsageError(fmt::format(
-          "{} holds floating point: data.label_kind: instances needs integers, such as uint32", name.text()));
-    }
     for (std::int64_t z = 0; z < labels.shape.z; ++z) {
       const std::vector<std::int32_t> instances = section_instances(labels, z, options);
       for (std::size_t i = 0; i < plane; ++i)
         result[static_cast<std::size_t>(z) * plane + i] = instances[i] > 0 ? 1 : 0;
     }
   }
-  with_voxel_type(labels.type, [&](auto zero) {
-    using T = decltype(zero);
-    const auto values = labels.as<T>();
-    for (std::size_t i = 0; i < result.size(); ++i) {
-      const auto value = static_cast<double>(values[i]);
-      if (options.ignore && value == static_cast<double>(*options.ignore)) {
-        result[i] = kIgnoredClass;
-      } else if (options.kind == LabelKind::instances) {
-        continue;
-      } else if (options.classes <= 2) {
-        result[i] = (values[i] > T{0}) != options.invert ? 1 : 0;
-      } else if (value >= 0 && value < static_cast<double>(options.classes) && value == std::floor(value)) {
-        result[i] = static_cast<std::uint8_t>(values[i]);
-      } else {
-        const auto at = static_cast<std::int64_t>(i);
-        const Index3 s = labels.shape;
-        throw Error(fmt::format("{} holds class {} at {}, but model.classes is {}", name.text(), values[i],
-                                to_string(box.begin + Index3{at / (s.y * s.x), at / s.x % s.y, at % s.x}),
-                                options.classes));
-      }
+  for_each_id(labels, [&](std::size_t i, LabelId id) {
+    const auto place = [&] {
+      const auto at = static_cast<std::int64_t>(i);
+      const Index3 s = labels.shape;
+      return to_string(box.begin + Index3{at / (s.y * s.x), at / s.x % s.y, at % s.x});
+    };
+    if (options.ignore && id == *options.ignore) {
+      result[i] = kIgnoredClass;
+    } else if (is_negative_id(id)) {
+      throw Error(
+          fmt::format("{} holds the id {} at {}, which is neither a class nor a cell. If it marks voxels "
+                      "without annotation, give it to data.ignore_label.",
+                      name.text(), label_id_text(id), place()));
+    } else if (options.kind == LabelKind::instances) {
+      return;
+    } else if (options.classes <= 2) {
+      result[i] = (options.interior ? id == *options.interior : id > 0) != options.invert ? 1 : 0;
+    } else if (id < static_cast<LabelId>(options.classes)) {
+      result[i] = static_cast<std::uint8_t>(id);
+      if (options.interior) result[i] = (id == *options.interior) != options.invert ? 1 : 0;
+    } else {
+      throw Error(fmt::format("{} holds class {} at {}, but model.classes is {}", name.text(), id, place(),
+                              options.classes));
     }
   });
   return result;

@@ -8,6 +8,7 @@
 #include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
 #include "io/volume/dataset_name.h"
+#include "io/volume/label_id.h"
 #include "workers/samples/weight_map.h"
 
 namespace tessera {
@@ -25,13 +26,17 @@ constexpr auto enum_names(LabelKind) {
 struct LabelOptions {
   std::int64_t classes = 2;  ///< of the network; 1 stands for two classes with one output
   LabelKind kind = LabelKind::classes;
-  std::optional<std::int64_t> ignore;  ///< voxels of this value are excluded from training and scores
+  std::optional<LabelId> ignore = {};  ///< voxels of this id are excluded from training and scores
   bool invert = false;                 ///< up to two classes: 0 is class 1, all other values are class 0
+  /// Labels of LabelKind::classes as two classes: this id is class 1, all others are class 0; `invert` swaps
+  /// the two.
+  std::optional<LabelId> interior = {};
 };
 
-/// The labels of a box as classes 0 to classes - 1, or kIgnoredClass, (z, y, x). Instances are separated
-/// section by section. Errors: Error, naming `name` and the position, for a class that does not exist;
-/// UsageError for floating-point instances, and for instances with more than two classes.
+/// The targets of a box: its labels as classes 0 to classes - 1, or kIgnoredClass, (z, y, x). Training,
+/// validation and scores take them from here. `labels`: ids, as open_labels() reads them. Instances are
+/// separated section by section. Errors: Error, naming `name` and the position, for a class that does not
+/// exist and for a negative id that is not ignored; UsageError for instances with more than two classes.
 std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& box,
                                         const LabelOptions& options, const DatasetName& name);
 

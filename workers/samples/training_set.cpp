@@ -9,6 +9,7 @@
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/finite_check.h"
+#include "workers/samples/class_shares.h"
 
 namespace tessera {
 
@@ -59,6 +60,13 @@ void TrainingSet::add_up(const std::vector<std::optional<double>>& weights) {
   for (const double share : shares)
     ends_.push_back((end += share) / total);
   ends_.back() = 1;
+}
+
+std::vector<LabelId> TrainingSet::label_ids() const {
+  ClassShares all;
+  for (const auto& one : volumes_)
+    all += ClassShares{{}, one->label_ids()};
+  return all.ids;
 }
 
 double TrainingSet::share(std::size_t index) const {

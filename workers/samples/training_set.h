@@ -48,6 +48,8 @@ class TrainingSet {
   const Normalisation& normalisation() const { return normalisation_; }
   /// The number of voxels of each class in all volumes, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
+  /// The first few different ids in the labels of all volumes, ascending.
+  std::vector<LabelId> label_ids() const;
   /// The number of training pixels, including ignored ones.
   double pixels() const { return pixels_; }
   /// The share of samples that come from a volume; the shares add up to 1.

@@ -30,7 +30,7 @@ StepSums::Means StepSums::means() const {
   const at::Tensor host = values_.to(at::kCPU);
   const auto sums = host.accessor<double, 1>();
   const double weight = std::max(sums[1], kLeastWeight);
-  return {weight, sums[0] / weight, sums[2] / std::max(sums[3], 1.0), 0};
+  return {weight, sums[0] / weight, sums[2] / sums[3], 0};
 }
 
 void StepSums::finish(at::Tensor& gradient, double clip_norm) {
@@ -41,7 +41,7 @@ void StepSums::finish(at::Tensor& gradient, double clip_norm) {
   // As clip_factor() does on the host.
   if (clip_norm > 0) factor = factor * norm.add(1e-6).reciprocal_().mul_(clip_norm).clamp_max_(1);
   gradient.mul_(factor);
-  rows_.push_back(at::stack({values_[0] / weight, values_[2] / values_[3].clamp_min(1), norm}));
+  rows_.push_back(at::stack({values_[0] / weight, values_[2] / values_[3], norm}));
 }
 
 std::vector<StepSums::Means> StepSums::read() {

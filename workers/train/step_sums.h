@@ -26,7 +26,7 @@ class StepSums {
   struct Means {
     double weight = 0;       ///< the divisor of loss and gradient, at least kLeastWeight
     double loss = 0;         ///< per unit of weight
-    double pixel_error = 0;  ///< share of the judged pixels
+    double pixel_error = 0;  ///< share of the judged pixels; NaN without any
     double gradient_norm = 0;
   };
   /// The means of this step, without the gradient's norm. Waits for the device.

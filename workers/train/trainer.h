@@ -74,12 +74,12 @@ enum class StopWish { none, time_is_up, stop_early };
 
 /// The result of one iteration, the same on every worker.
 struct TrainingStep {
-  std::int64_t iteration = 0;      ///< counted from 1
-  double epoch = 0;                ///< passes over the training sections so far
-  double loss = 0;                 ///< weighted cross-entropy per unit of weight
-  double pixel_error = 0;          ///< share of the output pixels whose predicted class is wrong
-  double learning_rate = 0;        ///< of this iteration's step
-  double gradient_norm = 0;        ///< of the mean gradient, before clipping
+  std::int64_t iteration = 0;  ///< counted from 1
+  double epoch = 0;            ///< passes over the training sections so far
+  double loss = 0;             ///< weighted cross-entropy per unit of weight
+  double pixel_error = 0;      ///< share of the annotated output pixels whose class is wrong; NaN without any
+  double learning_rate = 0;    ///< of this iteration's step
+  double gradient_norm = 0;    ///< of the mean gradient, before clipping
   StopWish stop = StopWish::none;  ///< the strongest wish of any worker
   double waiting_share = 0;        ///< of the workers' time in this iteration: waiting for samples
   double exchange_share = 0;       ///< of it: waiting for gradients after all were computed

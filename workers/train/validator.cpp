@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "io/geometry/tile_grid.h"
@@ -87,7 +88,8 @@ class Validation {
     table_.set_flat(sums);
     const std::vector<VolumeScores> scores = volume_scores(table_);
     const BestThresholds best = best_thresholds(scores);
-    return {scores[best.pixel_error].pooled.pixel_error, table_.thresholds[best.pixel_error],
+    const double pixel_error = scores[best.pixel_error].pooled.pixel_error;
+    return {pixel_error, std::isnan(pixel_error) ? kUndefined : table_.thresholds[best.pixel_error],
             scores[best.iou].pooled.iou, scores[best.rand_f_micro].pooled.rand.f};
   }
 
@@ -117,7 +119,7 @@ class Validation {
     const ValidationVolume& what = options_.volumes[volume];
     if (opened_ != volume) {
       raw_ = open_volume(what.raw);
-      labels_ = open_volume(what.labels);
+      labels_ = open_labels_on(raw_->info(), what.labels).volume;
       predictor_.set_normalisation(what.normalisation);
       opened_ = volume;
     }
@@ -189,20 +191,17 @@ class Validation {
     const Box box = section.box();
     const LabelOptions label_options{traits_.classes, volume.label_kind, volume.ignore_label,
                                      volume.invert_labels};
-    const std::vector<std::uint8_t> truth =
-        label_classes(labels_->read(box), box, label_options, volume.labels);
-    const auto values = predicted.as<float>();
-    std::vector<float> probability(values.begin(), values.end());
-    std::vector<std::uint8_t> interior(truth.size());
-    for (std::size_t i = 0; i < truth.size(); ++i) {
-      interior[i] = truth[i] == 1 ? 1 : 0;
-      if (truth[i] == kIgnoredClass) probability[i] = 0;
+    std::vector<std::uint8_t> truth = label_classes(labels_->read(box), box, label_options, volume.labels);
+    for (std::uint8_t& one : truth) {
+      if (one != kIgnoredClass) one = one == 1 ? 1 : 0;
     }
+    const auto probability = predicted.as<float>();
     const Index3 shape = box.shape();
-    const auto sums = score_section<float>(probability, interior, shape.y, shape.x, table_.thresholds);
+    const auto sums = score_section<float>(probability, truth, shape.y, shape.x, table_.thresholds);
     std::copy(sums.begin(), sums.end(), table_.section(static_cast<std::int64_t>(index)).begin());
     if (!show_ || !section.first || section.volume >= kShownVolumes) return;
-    PredictedSection shown{volume.number, section.z, shape.y, shape.x, {}, std::move(probability), interior};
+    PredictedSection shown{volume.number, section.z, shape.y, shape.x, {}, {}, std::move(truth)};
+    shown.probability.assign(probability.begin(), probability.end());
     const VoxelBuffer own = raw_->read(box);
     with_voxel_type(own.type, [&](auto zero) {
       const auto raw = own.as<decltype(zero)>();

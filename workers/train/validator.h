@@ -15,7 +15,7 @@ namespace tessera {
 
 class Network;
 
-/// A network's scores on held-out sections.
+/// A network's scores on held-out sections. NaN: undefined, because nothing was compared.
 struct ValidationScores {
   double pixel_error = 1;  ///< at `threshold`
   double threshold = 0.5;  ///< of the probability, with the lowest pixel error
@@ -28,7 +28,7 @@ struct PredictedSection {
   std::size_t volume = 0;  ///< ValidationVolume::number
   std::int64_t z = 0, height = 0, width = 0;
   std::vector<float> raw, probability;
-  std::vector<std::uint8_t> truth;
+  std::vector<std::uint8_t> truth;  ///< 1: class 1, 0: another class, kIgnoredClass: not scored
 };
 
 /// Held-out sections of one volume.
@@ -37,8 +37,7 @@ struct ValidationVolume {
   Sections sections;
   Normalisation normalisation;
   LabelKind label_kind = LabelKind::classes;
-  std::optional<std::int64_t> ignore_label =
-      std::nullopt;                                  ///< such voxels count as correctly predicted background
+  std::optional<LabelId> ignore_label = {};          ///< such voxels are in no sum
   bool invert_labels = false;                        ///< LabelOptions::invert
   std::optional<PixelBounds> region = std::nullopt;  ///< the pixels that are predicted and scored; none: all
   std::size_t number = 0;                            ///< in the names of pictures

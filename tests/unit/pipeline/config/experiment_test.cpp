@@ -37,10 +37,10 @@ std::string meaning_of(const ExperimentConfig& c) {
   volumes.push_back(c.data);
   for (const VolumeConfig& v : volumes) {
     say(v.key, text_of(v.raw), text_of(v.labels), text_of(v.train_sections), text_of(v.validation_sections),
-        v.label_kind == LabelKind::instances, v.invert_labels, v.ignore_label.value_or(-1),
+        v.label_kind == LabelKind::instances, v.invert_labels, v.ignore_label.value_or(1234),
         text_of(v.region_begin), text_of(v.region_end), v.sampling_weight.value_or(-1));
   }
-  say(c.data.normalisation == NormalisationScope::volume, c.data.min_foreground);
+  say(c.data.normalisation == NormalisationScope::volume, c.data.min_foreground, c.data.allow_one_class);
   const UNetOptions& m = c.model;
   say(m.in_channels, m.classes, m.base_filters, m.depth, m.padding == Padding::valid, m.batch_norm,
       m.block_convs, m.up_kernel, m.dropout, m.dropout_place == DropoutPlace::every_level);
@@ -53,7 +53,7 @@ std::string meaning_of(const ExperimentConfig& c) {
   say(t.iterations, t.minutes, t.tile_auto, t.trainer.samples.tile_side, t.trainer.global_batch,
       static_cast<int>(o.kind), o.learning_rate, o.momentum, o.beta1, o.beta2, o.weight_decay,
       t.trainer.schedule.warm_up, t.trainer.schedule.power, t.trainer.clip_norm, t.trainer.average_decay,
-      t.weight_map.w0, t.weight_map.sigma, t.ignore_label.value_or(-1), t.trainer.samples.seed, t.threads,
+      t.weight_map.w0, t.weight_map.sigma, t.ignore_label.value_or(1234), t.trainer.samples.seed, t.threads,
       t.precision.has_value(), t.report_every, t.trainer.samples_at_once,
       static_cast<int>(t.trainer.sampling), t.validate_every, t.patience, a.rotate, a.contrast, a.elastic,
       a.gamma);
@@ -66,6 +66,7 @@ std::string meaning_of(const ExperimentConfig& c) {
       i.background ? i.background->second : -1, i.threads, i.reproducible, static_cast<int>(i.exact_tiles),
       i.memory_budget, i.max_retries, i.watchdog_minutes);
   const EvaluateConfig& e = c.evaluate;
+  say(name_of(e.label_kind), e.ignore_label.value_or(1234), text_of(e.region_begin), text_of(e.region_end));
   say(text_of(e.prediction), text_of(e.labels), text_of(e.sections), e.thresholds, e.invert_labels,
       name_of(e.kind), fmt::format("{}", fmt::join(e.scores, ",")), e.watchdog_minutes,
       c.train.watchdog_minutes);
@@ -122,7 +123,7 @@ data:
   volumes:
   - region: {begin: [1, 2], end: [30, 40]}
   - {raw: "s*.h5:/[0-9]*/raw", labels: "l*.h5:/[0-9]*/l", validation_sections: [0, 1]}
-train: {ignore_label: 9, minutes: 0.1, watchdog_minutes: 2, weight_map: {w0: 1e-3}}
+train: {ignore_label: 18446744073709551615, minutes: 0.1, watchdog_minutes: 2, weight_map: {w0: 1e-3}}
 infer: {raw: a.h5:/raw, output: "o.h5:/p", skip: {mask: "m.h5:/m", background: [-1.5, 2]}, watchdog_minutes: 0.5}
 slurm: {time: "04:00:00", memory: "010"}
 )";
@@ -201,6 +202,62 @@ TEST(ResolvedExperiment, KeepsUnusualTexts) {
     EXPECT_EQ(text_of(config.infer.raw), dataset);
     expect_stable(text, overrides, {.inference = true});
   }
+}
+
+ExperimentConfig parsed(const std::string& text, const Overrides& overrides = {}) {
+  return parse_experiment("experiment: e\n" + text, "e.yaml", overrides, {});
+}
+
+TEST(Experiment, AnyIdCanBeIgnored) {
+  for (const char* id : {"18446744073709551615", "-1"}) {
+    EXPECT_EQ(parsed("", {fmt::format("data.ignore_label={}", id)}).data.ignore_label, ~LabelId{0}) << id;
+    EXPECT_EQ(parsed("", {fmt::format("train.ignore_label={}", id)}).data.ignore_label, ~LabelId{0}) << id;
+  }
+  EXPECT_EQ(
+      parsed("data: {ignore_label: -1}\ntrain: {ignore_label: 18446744073709551615}\n").data.ignore_label,
+      ~LabelId{0})
+      << "the same id";
+  for (const char* wrong : {"0xff", "1.5", "18446744073709551616", "one"}) {
+    EXPECT_NE(message_of([&] { parsed("", {fmt::format("data.ignore_label={}", wrong)}); })
+                  .find("is not the id of a label: a whole number from -9223372036854775808 to "
+                        "18446744073709551615 in decimal digits"),
+              std::string::npos)
+        << wrong;
+  }
+}
+
+TEST(Experiment, EvaluateTakesTheTargetsOfTheLabelsVolume) {
+  const std::string data = R"(
+data:
+  raw: a.h5:/raw
+  labels: a.h5:/labels
+  label_kind: instances
+  ignore_label: 7
+  region: {begin: [1, 2], end: [30, 40]}
+  volumes:
+  - {raw: "b.h5:/[0-9]/raw", labels: "b.h5:/[0-9]/l", label_kind: classes, invert_labels: true, ignore_label: 8}
+)";
+  const EvaluateConfig own = parsed(data).evaluate;
+  EXPECT_EQ(own.label_kind, LabelKind::instances);
+  EXPECT_EQ(own.ignore_label, LabelId{7});
+  EXPECT_EQ(text_of(own.region_begin) + text_of(own.region_end), "(0, 1, 2)(0, 30, 40)");
+  const EvaluateConfig listed = parsed(data, {"evaluate.labels=b.h5:/3/l"}).evaluate;
+  EXPECT_EQ(listed.label_kind, LabelKind::classes);
+  EXPECT_TRUE(listed.invert_labels);
+  EXPECT_EQ(listed.ignore_label, LabelId{8});
+  EXPECT_EQ(text_of(listed.region_end), "(0, 30, 40)") << "the list's default";
+  const EvaluateConfig other = parsed(data, {"evaluate.labels=c.h5:/3/l"}).evaluate;
+  EXPECT_EQ(other.label_kind, LabelKind::instances);
+  EXPECT_EQ(other.ignore_label, LabelId{7});
+  EXPECT_EQ(text_of(other.region_end), "-") << "the region is that of another volume";
+  const EvaluateConfig set = parsed(data, {"evaluate.label_kind=classes", "evaluate.ignore_label=-1",
+                                           "evaluate.region.begin=[0, 0]", "evaluate.region.end=[9, 8]"})
+                                 .evaluate;
+  EXPECT_EQ(set.label_kind, LabelKind::classes);
+  EXPECT_EQ(set.ignore_label, ~LabelId{0});
+  EXPECT_EQ(text_of(set.region_end), "(0, 9, 8)");
+  EXPECT_EQ(parsed("train: {ignore_label: 5}\ndata: {raw: a.h5:/r, labels: a.h5:/l}\n").evaluate.ignore_label,
+            LabelId{5});
 }
 
 TEST(Experiment, RejectsAnEmptyDatasetName) {

@@ -22,7 +22,7 @@ namespace {
 
 template <class T>
 DatasetName write_volume(const std::filesystem::path& file, const Index3& shape, const std::vector<T>& voxels,
-                         const Index3& chunk) {
+                         const Index3& chunk, const std::vector<double>& offset = {}) {
   VoxelBuffer buffer(voxel_type_of<T>(), shape);
   std::copy(voxels.begin(), voxels.end(), buffer.as<T>().begin());
   VolumeFile out(file, false);
@@ -32,7 +32,7 @@ DatasetName write_volume(const std::filesystem::path& file, const Index3& shape,
            .chunk = chunk,
            .gzip = 1,
            .resolution_nm = {},
-           .offset_nm = {},
+           .offset_nm = offset,
            .attributes = {}},
           false);
   out.write_sections("/v", 0, buffer);
@@ -139,9 +139,11 @@ TEST_F(EvaluationTest, IntegersAndInvertedLabelsGiveTheSame) {
 TEST_F(EvaluationTest, MismatchNamesBothShapes) {
   request_.labels =
       write_volume(folder_ / "small.h5", {7, 24, 31}, std::vector<std::uint8_t>(7 * 24 * 31), {1, 24, 31});
-  EXPECT_EQ(complaint(), "usage: the prediction " + request_.prediction.text() +
-                             " has the shape (7, 24, 32), the labels " + request_.labels.text() +
-                             " have (7, 24, 31): they must be equal");
+  EXPECT_EQ(complaint(),
+            "usage: the prediction " + request_.prediction.text() +
+                " has the shape (7, 24, 32), but the labels " + request_.labels.text() +
+                " have (7, 24, 31): they must be equal, or attributes 'offset' (in nm) must place "
+                "one in the other");
 }
 
 TEST_F(EvaluationTest, RawOfAnotherShape) {
@@ -283,11 +285,153 @@ TEST_F(EvaluationTest, DegenerateVolumesHaveDefinedScores) {
       const bool right = (said > 0.5F) == (truth > 0);
       EXPECT_EQ(s.pixel_error, right ? 0 : 1);
       EXPECT_EQ(s.warping_error, right ? 0 : truth > 0 ? 1 / (24.0 * 32) : 1);
-      EXPECT_EQ(s.rand.f, right || truth == 0 ? 1 : 2 / (1 + 24.0 * 32));
+      if (truth == 0) {
+        EXPECT_TRUE(std::isnan(s.rand.f) && std::isnan(s.objects.seg)) << said;
+        EXPECT_NE(evaluation_text(evaluation).find("undefined"), std::string::npos);
+      } else {
+        EXPECT_EQ(s.rand.f, right ? 1 : 2 / (1 + 24.0 * 32));
+        EXPECT_EQ(s.objects.seg, right ? 1 : 0);
+      }
       EXPECT_EQ(s.rand_all.f, 1) << "one object on either side";
-      EXPECT_EQ(s.objects.seg, right || truth == 0 ? 1 : 0);
     }
   }
+}
+
+/// The sums of a probability against 0, 1 or kIgnoredClass at a threshold.
+ThresholdSums pixel_sums(const std::vector<float>& probability, const std::vector<std::uint8_t>& truth,
+                         double threshold) {
+  ThresholdSums sums;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    if (truth[i] == kIgnoredClass) continue;
+    const bool said = static_cast<double>(probability[i]) > threshold;
+    (truth[i] != 0 ? said ? sums.true_positive : sums.false_negative
+     : said        ? sums.false_positive
+                   : sums.true_negative) += 1;
+  }
+  return sums;
+}
+
+TEST_F(EvaluationTest, ScoresTheTargetsOfTraining) {
+  const std::int64_t plane = kShape.y * kShape.x;
+  const LabelId unknown = 0xffffffffffffffff;
+  std::vector<std::uint64_t> ids;
+  for (std::int64_t i = 0; i < volume_of(kShape); ++i) {
+    const std::int64_t y = i % plane / kShape.x, x = i % kShape.x;
+    ids.push_back(y < 5 ? unknown : static_cast<std::uint64_t>(1 + y / 6 * 100 + x / 8));  // cells that touch
+  }
+  request_.labels = write_volume(folder_ / "dense.h5", kShape, ids, {1, 24, 32});
+  request_.label_kind = LabelKind::instances;
+  request_.ignore_label = unknown;
+  request_.region = PixelBounds{2, 3, 20, 30};
+  std::vector<std::uint8_t> truth;
+  std::vector<float> probability;
+  for (std::int64_t z = 0; z < kShape.z; ++z) {
+    VoxelBuffer section(VoxelType::uint64, {1, 18, 27});
+    for (std::int64_t i = 0; i < 18 * 27; ++i) {
+      const auto at = static_cast<std::size_t>((z * kShape.y + 2 + i / 27) * kShape.x + 3 + i % 27);
+      section.as<std::uint64_t>()[static_cast<std::size_t>(i)] = ids[at];
+      probability.push_back(probability_[at]);
+    }
+    LabelOptions options;
+    options.kind = LabelKind::instances;
+    options.ignore = unknown;
+    const auto classes = label_classes(section, {{z, 2, 3}, {z + 1, 20, 30}}, options, request_.labels);
+    truth.insert(truth.end(), classes.begin(), classes.end());
+  }
+  EXPECT_EQ(std::count(truth.begin(), truth.end(), kIgnoredClass), 7 * 3 * 27);
+  const Evaluation evaluation = evaluate();
+  const ThresholdSums expected = pixel_sums(probability, truth, evaluation.table.thresholds[5]);
+  ThresholdSums sums;
+  for (std::int64_t z = 0; z < 7; ++z)
+    sums += evaluation.table.section(z)[5];
+  EXPECT_EQ(sums.true_positive, expected.true_positive);
+  EXPECT_EQ(sums.false_positive, expected.false_positive);
+  EXPECT_EQ(sums.false_negative, expected.false_negative);
+  EXPECT_EQ(sums.true_negative, expected.true_negative);
+  EXPECT_EQ(sums.pixels(), 7 * 15 * 27);
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_EQ(json["label_kind"], "instances");
+  EXPECT_EQ(json["ignore_label"], unknown);
+  EXPECT_EQ(json["region"]["end"], (std::vector<int>{20, 30}));
+  EXPECT_EQ(json["confusion"]["pixels"][0][0].get<std::int64_t>() +
+                json["confusion"]["pixels"][0][1].get<std::int64_t>() +
+                json["confusion"]["pixels"][1][0].get<std::int64_t>() +
+                json["confusion"]["pixels"][1][1].get<std::int64_t>(),
+            7 * 15 * 27);
+  std::int64_t pixels = 0;
+  for (const auto& bin : json["calibration"]["bins"])
+    pixels += bin["pixels"].get<std::int64_t>();
+  EXPECT_EQ(pixels, 7 * 15 * 27);
+  request_.region = PixelBounds{2, 3, 25, 30};
+  EXPECT_NE(complaint().find("region: y [2, 25) x [3, 30) is not within the 24 x 32 pixels"),
+            std::string::npos);
+}
+
+/// The box of a volume of shape kShape.
+template <class T>
+std::vector<T> cut(const std::vector<T>& volume, const Box& box) {
+  constexpr std::int64_t kHeight = 24, kWidth = 32;
+  std::vector<T> part;
+  for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
+    for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
+      for (std::int64_t x = box.begin.x; x < box.end.x; ++x)
+        part.push_back(volume[static_cast<std::size_t>((z * kHeight + y) * kWidth + x)]);
+    }
+  }
+  return part;
+}
+
+TEST_F(EvaluationTest, OffsetsPlaceThePredictionInTheLabels) {
+  const Box part{{2, 5, 3}, {6, 20, 30}};
+  request_.prediction =
+      write_volume(folder_ / "part.h5", part.shape(), cut(probability_, part), {2, 8, 8}, {2, 5, 3});
+  const Evaluation placed = evaluate();
+  EXPECT_EQ(placed.sections.begin, 2);
+  EXPECT_EQ(placed.sections.end, 6);
+  EXPECT_EQ(placed.bounds.y_begin, 5);
+  request_.labels = write_volume(folder_ / "crop.h5", part.shape(), cut(labels_, part), {2, 8, 8});
+  const Evaluation crop = evaluate();
+  EXPECT_EQ(placed.table.sums, crop.table.sums) << "labels of the prediction's shape need no offset";
+  EXPECT_GT(placed.table.section(0)[5].true_positive, 0);
+  // In the coordinates of a raw volume.
+  request_.labels =
+      write_volume(folder_ / "inner.h5", part.shape(), cut(labels_, part), {2, 8, 8}, {2, 5, 3});
+  request_.frame = VolumeInfo{};
+  request_.frame->name = {"em.h5", "/raw"};
+  request_.frame->shape = kShape;
+  request_.sections = SectionRange{0, 5};
+  const Evaluation framed = evaluate();
+  EXPECT_EQ(framed.sections.begin, 2);
+  EXPECT_EQ(framed.sections.end, 5);
+  EXPECT_EQ(framed.table.section(1)[5], placed.table.section(1)[5]);
+  request_.sections = SectionRange{0, 2};
+  EXPECT_NE(complaint().find("nothing can be scored of z [0, 2)"), std::string::npos) << complaint();
+  request_.sections.reset();
+  request_.labels = write_volume(folder_ / "far.h5", part.shape(), cut(labels_, part), {2, 8, 8}, {20, 5, 3});
+  EXPECT_NE(complaint().find("have no voxel in common"), std::string::npos) << complaint();
+}
+
+TEST_F(EvaluationTest, SectionsWithoutAnnotationAreUndefined) {
+  std::vector<std::uint8_t> labels(static_cast<std::size_t>(volume_of(kShape)), 9);
+  const std::size_t plane = 24 * 32;
+  for (std::size_t i = 3 * plane; i < 4 * plane; ++i)
+    labels[i] = i % 8 > 1 ? 1 : 0;
+  request_.labels = write_volume(folder_ / "sparse.h5", kShape, labels, {1, 24, 32});
+  request_.ignore_label = 9;
+  request_.picture_folder = folder_ / "pictures";
+  const Evaluation evaluation = evaluate();
+  EXPECT_EQ(evaluation.from_worst(), (std::vector<std::int64_t>{3}));
+  const nlohmann::json json = nlohmann::json::parse(evaluation_json(evaluation));
+  EXPECT_TRUE(json["sections"][0]["best_f"].is_null());
+  EXPECT_TRUE(json["sections"][0]["scores"][5]["pixel_error"].is_null());
+  EXPECT_TRUE(json["sections"][3]["best_f"].is_number());
+  EXPECT_EQ(evaluation.volume[5].pooled.pixel_error, scores_of(evaluation.table.section(3)[5]).pixel_error);
+  EXPECT_NE(evaluation_text(evaluation).find("undefined"), std::string::npos);
+  request_.sections = SectionRange{0, 3};
+  const nlohmann::json nothing = nlohmann::json::parse(evaluation_json(evaluate()));
+  EXPECT_TRUE(nothing["best"]["pixel_error"]["value"].is_null());
+  EXPECT_TRUE(nothing["best"]["pixel_error"]["threshold"].is_null());
+  EXPECT_TRUE(nothing["worst_sections"].empty());
 }
 
 class LabelEvaluationTest : public EvaluationTest {
@@ -348,6 +492,29 @@ TEST_F(LabelEvaluationTest, ClassesAndTheirConfusion) {
   EXPECT_DOUBLE_EQ(json["accuracy"].get<double>(), 1 - 1.0 / 28);
   EXPECT_EQ(json["sections"][5]["iou"][3], 0);
   EXPECT_NE(evaluation_text(evaluation).find("mean IoU"), std::string::npos);
+}
+
+TEST_F(LabelEvaluationTest, IgnoredIdsAndPixelsBeyondTheRegionAreNotCompared) {
+  request_.ignore_label = std::uint64_t{1} << 40;  // the first box, 7 x 8 pixels
+  request_.region = PixelBounds{0, 0, 16, 32};
+  const LabelEvaluation evaluation = evaluate_labels(request_, Communicator::alone());
+  EXPECT_EQ(evaluation.volume.voxels, 7 * (14 * 32 - 7 * 8));
+  EXPECT_EQ(evaluation.volume.objects.truth, 7);
+  EXPECT_EQ(scores_of(evaluation.volume).voi_merge, 0) << "the merged neighbour is not compared";
+}
+
+TEST_F(LabelEvaluationTest, ClassesOfTheNetworkAreItsTargets) {
+  std::vector<std::uint8_t> predicted;
+  for (std::int64_t i = 0; i < volume_of(kShape); ++i)
+    predicted.push_back(i / 32 % 8 == 0 ? 0 : 1);
+  request_.prediction = write_volume(folder_ / "predicted_classes.h5", kShape, predicted, {7, 8, 8});
+  request_.label_kind = LabelKind::instances;
+  const ClassEvaluation evaluation = evaluate_classes(request_, Communicator::alone());
+  ASSERT_EQ(evaluation.matrix.classes, 2);
+  // Two columns of border between each two of the four boxes of a row.
+  EXPECT_EQ(evaluation.matrix.at(0, 1), 7 * 21 * 6);
+  EXPECT_EQ(evaluation.matrix.at(1, 1), 7 * 21 * 26);
+  EXPECT_EQ(evaluation.matrix.at(1, 0), 0);
 }
 
 TEST_F(LabelEvaluationTest, ReportsIncompatibleOptions) {

@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "workers/metrics/ignored_class.h"
+
 namespace tessera {
 namespace {
 
@@ -30,13 +32,14 @@ TEST(Overlay, StretchIgnoresOutliersAndNan) {
 }
 
 TEST(Overlay, EveryOutcomeHasItsColour) {
-  const std::vector<std::uint8_t> grey(4, 100), truth{1, 1, 0, 0};
-  const std::vector<double> probability{0.9, 0.5, 0.9, 0.1};
-  const RgbImage image = error_overlay(grey, truth, probability, 0.5, 1, 4);
+  const std::vector<std::uint8_t> grey(5, 100), truth{1, 1, 0, 0, kIgnoredClass};
+  const std::vector<double> probability{0.9, 0.5, 0.9, 0.1, 0.9};
+  const RgbImage image = error_overlay(grey, truth, probability, 0.5, 1, 5);
   EXPECT_EQ(pixel(image, 0, 0), (std::vector<int>{100, 100, 100}));  // correct interior: unchanged
   EXPECT_EQ(pixel(image, 0, 1), (std::vector<int>{90, 160, 200}));   // missed interior: sky blue
   EXPECT_EQ(pixel(image, 0, 2), (std::vector<int>{185, 96, 25}));    // missed membrane: vermilion
   EXPECT_EQ(pixel(image, 0, 3), (std::vector<int>{163, 158, 85}));   // correct membrane: yellow
+  EXPECT_EQ(pixel(image, 0, 4), (std::vector<int>{55, 55, 55}));     // not annotated: dark
 }
 
 TEST(Overlay, PanelsAreSideBySide) {

@@ -76,11 +76,24 @@ TEST(Calibration, BinsHoldFrequencies) {
 }
 
 TEST(Calibration, DegenerateSections) {
-  EXPECT_EQ(average_precision(histogram_of({1, 2}, {0, 0})), 1) << "no positive pixels";
+  EXPECT_TRUE(std::isnan(average_precision(histogram_of({1, 2}, {0, 0})))) << "no positive pixels";
   EXPECT_EQ(average_precision(histogram_of({1, 2}, {1, 1})), 1);
-  EXPECT_EQ(average_precision(histogram_of({}, {})), 1);
-  EXPECT_EQ(scores_of(CalibrationSums{}).expected_error, 0);
-  EXPECT_EQ(scores_of(CalibrationSums{}).brier, 0);
+  EXPECT_TRUE(std::isnan(average_precision(histogram_of({}, {}))));
+  EXPECT_TRUE(std::isnan(scores_of(CalibrationSums{}).expected_error));
+  EXPECT_TRUE(std::isnan(scores_of(CalibrationSums{}).largest_error));
+  EXPECT_TRUE(std::isnan(scores_of(CalibrationSums{}).brier));
+}
+
+TEST(Calibration, IgnoredPixelsAreInNoSum) {
+  const std::vector<float> values{0.3F, 0.9F, 0.4F};
+  const Bytes truth{0, kIgnoredClass, 1};
+  ProbabilityHistogram histogram(4096), expected(4096);
+  const CalibrationSums sums = calibrate_section<float>(values, truth, histogram);
+  const CalibrationSums without =
+      calibrate_section<float>(std::vector<float>{0.3F, 0.4F}, Bytes{0, 1}, expected);
+  EXPECT_EQ(histogram.counts, expected.counts);
+  EXPECT_EQ(sums.squared_error, without.squared_error);
+  EXPECT_EQ(sums.bins[9].pixels, 0);
 }
 
 TEST(ClassScores, ByHand) {
@@ -98,15 +111,15 @@ TEST(ClassScores, ByHand) {
   EXPECT_DOUBLE_EQ(scores.classes[1].iou, 2.0 / 5);
   EXPECT_DOUBLE_EQ(scores.classes[1].precision, 2.0 / 5);
   EXPECT_EQ(scores.classes[1].recall, 1);
-  EXPECT_EQ(scores.classes[2].iou, 1) << "class 2 is absent";
+  EXPECT_TRUE(std::isnan(scores.classes[2].iou)) << "class 2 is absent";
   EXPECT_EQ(scores.classes[3].iou, 0);
   EXPECT_DOUBLE_EQ(scores.mean_iou, (5.0 / 6 + 2.0 / 5 + 0) / 3);
 }
 
 TEST(ClassScores, WithoutVoxels) {
   const ConfusionScores scores = scores_of(ConfusionMatrix().trimmed());
-  EXPECT_EQ(scores.accuracy, 1);
-  EXPECT_EQ(scores.mean_iou, 1);
+  EXPECT_TRUE(std::isnan(scores.accuracy));
+  EXPECT_TRUE(std::isnan(scores.mean_iou));
   EXPECT_EQ(scores.classes.size(), 1U);
 }
 

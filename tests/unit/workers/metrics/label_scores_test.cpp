@@ -52,6 +52,13 @@ TEST(LabelTable, LargestIdsAndNoVoxels) {
   EXPECT_EQ(voxels, 5);
 }
 
+TEST(LabelTable, IgnoredVoxelsAreNotCounted) {
+  LabelTable table;
+  const Labels truth{~0ULL, ~0ULL, 3, ~0ULL}, predicted{1, 2, 2, 2};
+  table.add_voxels(std::span<const std::uint64_t>(truth), std::span<const std::uint64_t>(predicted), ~0ULL);
+  EXPECT_EQ(table.overlaps(), (std::vector<LabelOverlap>{{3, 2, 1}}));
+}
+
 TEST(LabelScores, EqualVolumesArePerfect) {
   const Labels labels{0, 0, 7, 7, 9, 1ULL << 63, 9};
   const LabelScores scores = score(labels, labels);
@@ -93,15 +100,20 @@ TEST(LabelScores, DegenerateVolumes) {
   const auto is_perfect = [](const LabelScores& s) {
     return s.voi == 0 && s.adapted_rand_error == 0 && s.rand_precision == 1 && s.rand_recall == 1;
   };
-  EXPECT_TRUE(is_perfect(score({}, {}))) << "no voxel";
-  EXPECT_TRUE(is_perfect(score({3}, {0}))) << "one voxel has no pair";
-  EXPECT_TRUE(is_perfect(score({0, 0, 0}, {1, 2, 3}))) << "no true object: nothing to compare";
+  const auto is_undefined = [](const LabelScores& s) {
+    return std::isnan(s.voi) && std::isnan(s.adapted_rand_error) && std::isnan(s.rand_precision) &&
+           std::isnan(s.rand_recall);
+  };
+  EXPECT_TRUE(is_undefined(score({}, {}))) << "no voxel";
+  EXPECT_EQ(score({3}, {0}).voi, 0);
+  EXPECT_TRUE(std::isnan(score({3}, {0}).adapted_rand_error)) << "one voxel has no pair";
+  EXPECT_TRUE(is_undefined(score({0, 0, 0}, {1, 2, 3}))) << "no true object: nothing to compare";
   EXPECT_TRUE(is_perfect(score({4, 4, 4}, {8, 8, 8}))) << "all one label";
   EXPECT_TRUE(is_perfect(score({4, 4, 4}, {0, 0, 0}))) << "0 is an ordinary label in the prediction";
-  EXPECT_EQ(score({0, 0}, {1, 2}).objects.seg, 1) << "nothing was missed";
+  EXPECT_TRUE(std::isnan(score({0, 0}, {1, 2}).objects.seg)) << "no object";
   EXPECT_EQ(score({0, 0}, {1, 2}).objects.precision[0], 0) << "two objects too many";
   EXPECT_EQ(score({4, 4}, {0, 0}).objects.seg, 0);
-  EXPECT_EQ(score({4, 4}, {0, 0}).objects.precision[0], 1);
+  EXPECT_TRUE(std::isnan(score({4, 4}, {0, 0}).objects.precision[0]));
   EXPECT_EQ(score({4, 4}, {0, 0}).objects.recall[0], 0);
   // Each voxel is its own object, so each true pair is missed.
   EXPECT_DOUBLE_EQ(score({4, 4, 4, 4}, {1, 2, 3, 9}).voi_split, 2);

@@ -2,15 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <random>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
 #include "workers/metrics/components.h"
+#include "workers/metrics/ignored_class.h"
 
 namespace tessera {
 namespace {
@@ -23,15 +27,18 @@ VoxelBuffer golden(const std::string& name) {
 }
 
 ThresholdTable score_golden(const std::string& proposal) {
-  const VoxelBuffer labels = golden("labels"), prediction = golden(proposal);
+  VoxelBuffer labels = golden("labels");
+  const VoxelBuffer prediction = golden(proposal);
+  std::ranges::transform(labels.as<std::uint8_t>(), labels.as<std::uint8_t>().begin(),
+                         [](std::uint8_t label) { return static_cast<std::uint8_t>(label > 0 ? 1 : 0); });
   const Index3 shape = labels.shape;
   const auto pixels = static_cast<std::size_t>(shape.y * shape.x);
   ThresholdTable table(accumulated_thresholds(11), shape.z);
   for (std::int64_t z = 0; z < shape.z; ++z) {
     const auto at = static_cast<std::size_t>(z) * pixels;
     const auto sums = score_section<float>(prediction.as<float>().subspan(at, pixels),
-                                           labels.as<std::uint8_t>().subspan(at, pixels), shape.y, shape.x,
-                                           table.thresholds, ScoreChoice::all());
+                                           std::as_const(labels).as<std::uint8_t>().subspan(at, pixels),
+                                           shape.y, shape.x, table.thresholds, ScoreChoice::all());
     std::copy(sums.begin(), sums.end(), table.section(z).begin());
   }
   return table;
@@ -177,22 +184,76 @@ ThresholdScores score_one(const std::vector<float>& probability, const Mask& tru
   return scores_of(score_section<float>(probability, truth, height, width, half).at(0));
 }
 
-TEST(ThresholdScores, NoInteriorAnywhereIsPerfect) {
+TEST(ThresholdScores, WithoutInteriorItsScoresAreUndefined) {
   const ThresholdScores scores = score_one({0, 0, 0, 0}, {0, 0, 0, 0}, 2, 2);
   EXPECT_EQ(scores.pixel_error, 0);
-  for (const double score : {scores.precision, scores.recall, scores.f, scores.iou, scores.rand.f}) {
-    EXPECT_EQ(score, 1);
+  EXPECT_EQ(scores.membrane_f, 1);
+  for (const double score :
+       {scores.precision, scores.recall, scores.f, scores.iou, scores.rand.f, scores.info.f}) {
+    EXPECT_TRUE(std::isnan(score));
   }
+}
+
+TEST(ThresholdScores, WithoutAnnotatedPixelsAllScoresAreUndefined) {
+  const ThresholdScores scores = score_one({0, 1, 0.5F, 0}, Mask(4, kIgnoredClass), 2, 2);
+  for (const double score : {scores.pixel_error, scores.f, scores.iou, scores.membrane_f, scores.rand.f,
+                             scores.rand_thin.f, scores.info.f, scores.rand_all.f, scores.rand_index_error,
+                             scores.warping_error, scores.warping_split_merge, scores.objects.seg}) {
+    EXPECT_TRUE(std::isnan(score));
+  }
+}
+
+/// The rectangle [y0, y1) x [x0, x1) of a section that is `width` wide.
+template <class T>
+std::vector<T> cut(const std::vector<T>& section, std::int64_t width, std::int64_t y0, std::int64_t y1,
+                   std::int64_t x0, std::int64_t x1) {
+  std::vector<T> part;
+  for (std::int64_t y = y0; y < y1; ++y) {
+    for (std::int64_t x = x0; x < x1; ++x)
+      part.push_back(section[static_cast<std::size_t>(y * width + x)]);
+  }
+  return part;
+}
+
+TEST(ThresholdScores, IgnoredPixelsAreInNoSum) {
+  std::mt19937 random(5);
+  const std::vector<double> thresholds = accumulated_thresholds(5);
+  int with_objects = 0;
+  for (int round = 0; round < 60; ++round) {
+    const std::int64_t height = 9, width = 11;
+    std::vector<float> probability(static_cast<std::size_t>(height * width));
+    Mask truth(probability.size());
+    for (std::size_t i = 0; i < truth.size(); ++i) {
+      truth[i] = random() % 4 != 0 ? 1 : 0;
+      probability[i] = static_cast<float>(random() % 101) / 100;
+    }
+    const std::int64_t y0 = random() % 3, y1 = height - random() % 3, x0 = random() % 3, x1 = width - 1;
+    Mask framed(truth.size(), kIgnoredClass);
+    for (std::int64_t y = y0; y < y1; ++y) {
+      for (std::int64_t x = x0; x < x1; ++x) {
+        const auto at = static_cast<std::size_t>(y * width + x);
+        framed[at] = truth[at];
+      }
+    }
+    const auto whole =
+        score_section<float>(probability, framed, height, width, thresholds, ScoreChoice::all());
+    const auto part =
+        score_section<float>(cut(probability, width, y0, y1, x0, x1), cut(truth, width, y0, y1, x0, x1),
+                             y1 - y0, x1 - x0, thresholds, ScoreChoice::all());
+    ASSERT_EQ(whole, part) << round;
+    with_objects += whole[2].objects.truth > 1 && whole[2].warping.mismatches > 0 ? 1 : 0;
+  }
+  EXPECT_GT(with_objects, 20);
 }
 
 TEST(ThresholdScores, PredictedInteriorWithoutTrueInterior) {
   const ThresholdScores scores = score_one({1, 1, 0, 0}, {0, 0, 0, 0}, 2, 2);
   EXPECT_EQ(scores.pixel_error, 0.5);
   EXPECT_EQ(scores.precision, 0);
-  EXPECT_EQ(scores.recall, 1);
+  EXPECT_TRUE(std::isnan(scores.recall));
   EXPECT_EQ(scores.f, 0);
   EXPECT_EQ(scores.iou, 0);
-  EXPECT_EQ(scores.rand.f, 1) << "without true interior there is no pair";
+  EXPECT_TRUE(std::isnan(scores.rand.f)) << "without true interior there is no pair";
 }
 
 TEST(ThresholdScores, AllInterior) {
@@ -202,7 +263,7 @@ TEST(ThresholdScores, AllInterior) {
   // All pixels are missed: four singletons against one object of four pixels. A = 16, B = AB = 4.
   const ThresholdScores missed = score_one({0, 0, 0, 0}, {1, 1, 1, 1}, 2, 2);
   EXPECT_EQ(missed.f, 0);
-  EXPECT_EQ(missed.precision, 1);
+  EXPECT_TRUE(std::isnan(missed.precision));
   EXPECT_EQ(missed.rand.precision, 1);
   EXPECT_EQ(missed.rand.recall, 0.25);
   EXPECT_EQ(missed.rand.f, 0.4);
@@ -220,7 +281,16 @@ TEST(ThresholdScores, TheMeanExcludesSectionsWithoutInterior) {
   table.section(0)[0].rand = {.truth = 16, .predicted = 4, .both = 4};
   table.section(2)[0] = table.section(0)[0];
   EXPECT_EQ(volume_scores(table)[0].rand_f_macro, 0.4);
-  EXPECT_EQ(volume_scores(ThresholdTable({0.5}, 2))[0].rand_f_macro, 1);
+  EXPECT_TRUE(std::isnan(volume_scores(ThresholdTable({0.5}, 2))[0].rand_f_macro));
+}
+
+TEST(ThresholdScores, UndefinedScoresAreNeverTheBest) {
+  std::vector<VolumeScores> scores(4);
+  scores[2].pooled.f = 0;
+  scores[3].pooled.pixel_error = 1;
+  EXPECT_EQ(best_thresholds(scores).f, 2U);
+  EXPECT_EQ(best_thresholds(scores).pixel_error, 3U);
+  EXPECT_EQ(best_thresholds(scores).iou, 0U);
 }
 
 TEST(ThresholdScores, IntegersAreFractionsOfTheMaximum) {
@@ -275,7 +345,7 @@ TEST(ThresholdScores, ComponentsAndRandAgreeWithPairCounts) {
     Mask truth(static_cast<std::size_t>(height * width));
     std::vector<float> probability(truth.size());
     for (std::size_t i = 0; i < truth.size(); ++i) {
-      truth[i] = random() % 4 != 0 ? 255 : 0;
+      truth[i] = random() % 4 != 0 ? 1 : 0;
       probability[i] = random() % 3 != 0 ? 0.9F : 0.1F;
     }
     Mask predicted(truth.size());

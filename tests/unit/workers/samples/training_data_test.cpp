@@ -148,6 +148,23 @@ TEST_F(TrainingDataTest, ReportsDifferentShapes) {
                     HasSubstr("must be equal")));
 }
 
+TEST_F(TrainingDataTest, OffsetsPlaceTheLabels) {
+  const Index3 begin{1, 2, 3};
+  TrainingDataOptions o = options();
+  o.classes = 3;
+  o.region = PixelBounds{2, 3, 8, 10};
+  const TrainingData whole(o);
+  o.labels = write_volume(folder_ / "inner.h5", "labels", VoxelType::uint8, {3, 6, 7},
+                          [&](const Index3& p) { return label_at(p + begin); }, {1, 2, 3});
+  const TrainingData inner(o);
+  EXPECT_EQ(inner.class_counts(), whole.class_counts());
+  EXPECT_EQ(inner.cut(2, 3, 4, 10, valid_geometry(1, 1), 0, 1).classes,
+            whole.cut(2, 3, 4, 10, valid_geometry(1, 1), 0, 1).classes);
+  EXPECT_EQ(inner.mean(), whole.mean());
+  o.region.reset();
+  EXPECT_THAT(message_of([&] { TrainingData{o}; }), HasSubstr("cover z [1, 4) y [2, 8) x [3, 10) of it"));
+}
+
 TEST_F(TrainingDataTest, ReportsSectionsOutsideTheVolume) {
   for (const Sections sections : {Sections{-1, 2}, Sections{3, 6}, Sections{2, 2}, Sections{3, 1}}) {
     TrainingDataOptions o = options();

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "io/hdf5/volume_file.h"
 
@@ -10,7 +11,8 @@ namespace tessera::testing {
 
 /// Writes a volume /volumes/<name> into a file (which may hold others) from a function of (z, y, x).
 inline DatasetName write_volume(const std::filesystem::path& file, const std::string& name, VoxelType type,
-                                const Index3& shape, const std::function<double(const Index3&)>& value_at) {
+                                const Index3& shape, const std::function<double(const Index3&)>& value_at,
+                                const std::vector<double>& offset = {}) {
   VoxelBuffer buffer(type, shape);
   with_voxel_type(type, [&](auto zero) {
     auto values = buffer.as<decltype(zero)>();
@@ -27,6 +29,7 @@ inline DatasetName write_volume(const std::filesystem::path& file, const std::st
   spec.type = type;
   spec.shape = shape;
   spec.chunk = default_chunk(shape);
+  spec.offset_nm = offset;
   VolumeFile volume(file, true);
   volume.add(spec, true);
   volume.write_sections(spec.path, 0, buffer);

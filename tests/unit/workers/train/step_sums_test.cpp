@@ -46,7 +46,8 @@ TEST(StepSums, ZeroWeightGivesZeroGradient) {
   EXPECT_EQ(gradient.abs().max().item<double>(), 0);
   const StepSums::Means row = sums.read().front();
   EXPECT_EQ(row.loss, 0);
-  EXPECT_EQ(row.pixel_error, 0);
+  EXPECT_TRUE(std::isnan(row.pixel_error)) << "no pixel was judged";
+  EXPECT_TRUE(std::isnan(sums.means().pixel_error));
   EXPECT_EQ(row.gradient_norm, 0);
 }
 

@@ -1,0 +1,44 @@
+#include "pipeline/evaluate/prediction_meaning.h"
+
+#include <charconv>
+#include <string>
+#include <string_view>
+
+namespace tessera {
+namespace {
+
+/// The whole number that the text starts with; none without digits.
+std::optional<std::int64_t> leading_number(std::string_view text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || number < 0) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+PredictionMeaning meaning_of(const VolumeInfo& prediction) {
+  using Values = PredictionMeaning::Values;
+  PredictionMeaning meaning;
+  const auto said = prediction.attributes.find("meaning");
+  if (said == prediction.attributes.end()) return meaning;
+  const std::string_view text = said->second;
+  constexpr std::string_view kOne = "probability of class ", kSeveral = "probabilities of classes ";
+  // Results of older versions begin with "the most".
+  if (text == kPredictedClass || (text.starts_with("the most ") && text.ends_with(" class"))) {
+    meaning.values = Values::classes;
+  } else if (text.starts_with(kOne)) {
+    const auto number = leading_number(text.substr(kOne.size()));
+    if (!number) return meaning;
+    meaning.values = Values::probability;
+    meaning.output_class = *number;
+  } else if (text.starts_with(kSeveral)) {
+    meaning.values = Values::probability;
+  }
+  const auto classes = prediction.attributes.find("classes");
+  if (meaning.values == Values::unknown || classes == prediction.attributes.end()) return meaning;
+  if (const auto count = leading_number(classes->second); count && *count > 0) meaning.classes = *count;
+  return meaning;
+}
+
+}  // namespace tessera

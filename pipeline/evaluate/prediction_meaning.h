@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "io/volume/volume.h"
+
+namespace tessera {
+
+/// What a result of `infer` says of its values, in its attributes `meaning` and `classes`.
+struct PredictionMeaning {
+  enum class Values {
+    unknown,      ///< no such attributes
+    probability,  ///< of `output_class`
+    classes       ///< the predicted class
+  };
+  Values values = Values::unknown;
+  std::int64_t output_class = 1;        ///< of a probability
+  std::optional<std::int64_t> classes;  ///< of the network; none: not known
+};
+
+/// The text of the attribute `meaning`: "the predicted class".
+constexpr const char* kPredictedClass = "the predicted class";
+
+PredictionMeaning meaning_of(const VolumeInfo& prediction);
+
+}  // namespace tessera

@@ -1,0 +1,59 @@
+#include "workers/samples/class_shares.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/error_message.h"
+#include "tests/unit/temporary_folder.h"
+#include "training_volumes.h"
+
+namespace tessera {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::message_of;
+using testing::write_volume;
+
+TEST(ClassShares, AreCountedInTheTrainedSections) {
+  const testing::TemporaryFolder folder;
+  TrainingDataOptions options;
+  options.raw =
+      write_volume(folder / "a.h5", "raw", VoxelType::uint8, {3, 4, 10}, [](const Index3&) { return 1.0; });
+  options.labels =
+      write_volume(folder / "l.h5", "labels", VoxelType::uint16, {3, 4, 10}, [](const Index3& p) {
+        return p.z == 2 ? 9.0 : p.x == 0 ? 0.0 : p.x == 1 ? 300.0 : 2.0;
+      });
+  options.sections = {0, 2};
+  options.ignore_label = 300;
+  const ClassShares shares = count_classes(options);
+  EXPECT_THAT(shares.counts, ElementsAre(8, 64));
+  EXPECT_THAT(shares.ids, ElementsAre(0, 2, 300));
+  EXPECT_EQ(shares.text(), "class 0: 11.1 %, class 1: 88.9 %");
+  EXPECT_THAT(shares.rare_classes(), IsEmpty());
+  EXPECT_EQ(message_of([&] { require_classes(shares, false); }), "no error");
+  options.sections = {2, 3};
+  EXPECT_THAT(
+      message_of([&] { require_classes(count_classes(options), false); }),
+      AllOf(HasSubstr("all 40 annotated voxels are class 1: the labels hold 9, and every id above 0 is "
+                      "class 1"),
+            HasSubstr("data.allow_one_class: true")));
+  EXPECT_EQ(message_of([&] { require_classes(count_classes(options), true); }), "no error");
+  options.ignore_label = 9;
+  EXPECT_THAT(message_of([&] { require_classes(count_classes(options), true); }),
+              HasSubstr("no voxel is annotated"));
+}
+
+TEST(ClassShares, RareClassesAreNamed) {
+  ClassShares shares{{99, 99'901, 0}, {0, 1, 2, 3, 4, 5, 6}};
+  EXPECT_THAT(shares.rare_classes(),
+              ElementsAre(AllOf(HasSubstr("class 0 has 99 of the 100000 annotated voxels (0.099 %)"),
+                                HasSubstr("0, 1, 2, 3, 4, 5, ...")),
+                          HasSubstr("class 2 has 0 of the 100000")));
+  EXPECT_EQ(shares.present(), 2);
+}
+
+}  // namespace
+}  // namespace tessera
