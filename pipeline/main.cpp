@@ -131,8 +131,8 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
 
 int main(int argc, char** argv) {
   using namespace tessera;
-  // Input volumes are read-only and results are written by pwrite: HDF5's locks protect nothing here and fail
-  // on some parallel file systems.
+  // HDF5's locks fail on some parallel file systems, and readers need none. FileLock keeps to them where a
+  // file is written.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
   keep_hdf5_from_cleaning_up();
   // A write beyond 'ulimit -f' then fails with an error code, which is reported like a full disk.

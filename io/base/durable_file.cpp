@@ -14,11 +14,6 @@
 namespace tessera {
 namespace {
 
-std::filesystem::path folder_of(const std::filesystem::path& file) {
-  const auto folder = file.parent_path();
-  return folder.empty() ? std::filesystem::path(".") : folder;
-}
-
 std::string hint_for(int reason) {
   switch (reason) {
     case ENOSPC:
@@ -53,9 +48,15 @@ bool lasts(int reason) {
 
 }  // namespace
 
-FileDescriptor::FileDescriptor(const std::filesystem::path& file, int flags)
-    : fd_(::open(file.c_str(), flags | O_CLOEXEC, 0644)) {
+FileDescriptor::FileDescriptor(const std::filesystem::path& file, int flags, mode_t mode)
+    : fd_(::open(file.c_str(), flags | O_CLOEXEC, mode)) {
   if (fd_ < 0) fail("open", file, errno);
+}
+
+FileDescriptor FileDescriptor::owner_of(int fd) {
+  FileDescriptor owner;
+  owner.fd_ = fd;
+  return owner;
 }
 
 FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -97,6 +98,11 @@ void put_in_place(const std::filesystem::path& from, const std::filesystem::path
   sync_to_disk(folder_of(to));
 }
 
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  const auto folder = file.parent_path();
+  return folder.empty() ? std::filesystem::path(".") : folder;
+}
+
 void create_folder_of(const std::filesystem::path& file) {
   std::error_code code;
   std::filesystem::create_directories(folder_of(file), code);
@@ -131,22 +137,6 @@ std::string bytes_text(std::int64_t bytes) {
   }
   return value < 10 ? fmt::format("{:.1f} {}", value, units[unit])
                     : fmt::format("{:.0f} {}", value, units[unit]);
-}
-
-StagedFile::StagedFile(std::filesystem::path to) : to_(std::move(to)), staged_(to_.string() + ".tmp") {
-  create_folder_of(to_);
-}
-
-StagedFile::~StagedFile() {
-  if (!committed_) {
-    std::error_code ignored;  // a destructor cannot report it
-    std::filesystem::remove(staged_, ignored);
-  }
-}
-
-void StagedFile::commit() {
-  put_in_place(staged_, to_);
-  committed_ = true;
 }
 
 }  // namespace tessera

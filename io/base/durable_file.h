@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -12,11 +14,15 @@ namespace tessera {
 class FileDescriptor {
  public:
   FileDescriptor() = default;
-  /// open(2) with `flags` and mode 0644. Errors: Error with the file, the reason and what to try.
-  FileDescriptor(const std::filesystem::path& file, int flags);
+  /// open(2) with `flags` and O_CLOEXEC. A new file has the permissions `mode`, less the umask. Errors: Error
+  /// with the file, the reason and what to try.
+  FileDescriptor(const std::filesystem::path& file, int flags, mode_t mode = 0644);
   FileDescriptor(FileDescriptor&& other) noexcept;
   FileDescriptor& operator=(FileDescriptor&& other) noexcept;
   ~FileDescriptor();
+
+  /// Takes over an open descriptor.
+  static FileDescriptor owner_of(int fd);
 
   int get() const { return fd_; }
 
@@ -38,6 +44,9 @@ void sync_to_disk(const std::filesystem::path& file_or_folder);
 /// the whole new one. Errors: Error.
 void put_in_place(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// The folder that `file` is in; "." for a bare name.
+std::filesystem::path folder_of(const std::filesystem::path& file);
+
 /// Creates the folder of `file` if it is missing. Errors: Error.
 void create_folder_of(const std::filesystem::path& file);
 
@@ -49,22 +58,5 @@ void reserve_space(const std::filesystem::path& file, std::int64_t bytes);
 
 /// "1.5 GiB", "312 MiB", "17 B".
 std::string bytes_text(std::int64_t bytes);
-
-/// A temporary file beside `to`. commit() renames it to `to`; without commit() it is removed.
-class StagedFile {
- public:
-  explicit StagedFile(std::filesystem::path to);
-  StagedFile(const StagedFile&) = delete;
-  StagedFile& operator=(const StagedFile&) = delete;
-  ~StagedFile();
-
-  const std::filesystem::path& path() const { return staged_; }
-  /// The file must be closed. Errors: Error.
-  void commit();
-
- private:
-  std::filesystem::path to_, staged_;
-  bool committed_ = false;
-};
 
 }  // namespace tessera

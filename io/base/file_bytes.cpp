@@ -1,6 +1,5 @@
 #include "io/base/file_bytes.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -9,8 +8,8 @@
 #include <span>
 #include <system_error>
 
-#include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 
 namespace tessera {
 
@@ -28,12 +27,7 @@ std::vector<std::byte> read_file_bytes(const std::filesystem::path& file) {
 }
 
 void write_text_file(const std::filesystem::path& file, std::string_view text) {
-  StagedFile staged(file);
-  {
-    const FileDescriptor out(staged.path(), O_WRONLY | O_CREAT | O_TRUNC);
-    write_fully(out.get(), std::as_bytes(std::span(text)), 0, staged.path());
-  }
-  staged.commit();
+  replace_file(file, std::as_bytes(std::span(text)));
 }
 
 }  // namespace tessera

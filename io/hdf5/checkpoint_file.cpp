@@ -1,6 +1,5 @@
 #include "io/hdf5/checkpoint_file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "io/base/crc32c.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 #include "io/hdf5/checksum_block.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_handle.h"
@@ -130,8 +130,7 @@ void write_checkpoint_file(const std::filesystem::path& file, const Checkpoint& 
   std::int64_t bytes = 1 << 20;
   for (const auto& [name, array] : checkpoint.arrays)
     bytes += static_cast<std::int64_t>(array.bytes.size());
-  require_free_space(file, bytes);
-  { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
+  require_free_space(staged.target(), bytes);
   Hdf5Handle access_list(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
   Hdf5Handle create_list(check_hdf5(H5Pcreate(H5P_FILE_CREATE), "cannot create " + staged.path().string()),
@@ -244,7 +243,7 @@ void CheckpointFolder::remove_unfinished() const {
   std::vector<std::filesystem::path> files;
   std::error_code code;  // no folder, no files
   for (const auto& entry : std::filesystem::directory_iterator(folder_, code)) {
-    if (entry.path().string().ends_with(".h5.tmp")) files.push_back(entry.path());
+    if (entry.path().string().ends_with(".tmp")) files.push_back(entry.path());
   }
   for (const auto& file : files) {
     if (!std::filesystem::remove(file, code) && code)

@@ -114,6 +114,10 @@ bool hdf5_link_exists(hid_t file, const std::string& path) {
                     fmt::format("cannot look for {} in {}", path, hdf5_file_of(file).string())) > 0;
 }
 
+bool hdf5_link_is_hard(hid_t file, const std::string& path) {
+  return path == "/" || read_link(file, path).type == H5L_TYPE_HARD;
+}
+
 std::string hdf5_link_target(hid_t file, const std::string& path) {
   const Link link = read_link(file, path);
   return link.type == H5L_TYPE_EXTERNAL ? fmt::format("{}:{}", link.file, link.path) : link.path;

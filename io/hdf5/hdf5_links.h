@@ -26,6 +26,9 @@ bool hdf5_path_exists(hid_t file, const std::string& path);
 /// Whether a link of this name exists, also a dangling one. Its group must exist. Errors: Error.
 bool hdf5_link_exists(hid_t file, const std::string& path);
 
+/// Whether an existing link is hard: the object is in this file. Errors: Error.
+bool hdf5_link_is_hard(hid_t file, const std::string& path);
+
 /// The target of a link that is not hard: "file:/path" or "/path". Errors: Error.
 std::string hdf5_link_target(hid_t file, const std::string& path);
 

@@ -4,13 +4,17 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/hdf5_links.h"
@@ -50,6 +54,40 @@ std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& po
   return static_cast<std::int64_t>(address);
 }
 
+/// Sets the mark of the layout: the result's attribute `instance`, which lies among the metadata before the
+/// first chunk.
+void find_mark(const std::filesystem::path& file, const std::string& instance, OutputLayout& layout) {
+  constexpr std::int64_t kMostMetadata = std::int64_t{64} << 20;
+  if (instance.empty()) return;
+  const FileDescriptor opened(file, O_RDONLY);
+  std::string metadata(static_cast<std::size_t>(std::min(layout.base, kMostMetadata)), '\0');
+  const ssize_t size = ::pread(opened.get(), metadata.data(), metadata.size(), 0);
+  const std::size_t at = size <= 0 ? std::string::npos : metadata.find(instance);
+  if (at == std::string::npos) return;
+  layout.mark = instance;
+  layout.mark_at = static_cast<std::int64_t>(at);
+}
+
+/// Opens the file of a result. Where the file of this name has another mark, it may be one that the file
+/// system of this node still shows after it was replaced: it is opened again for some seconds. Errors: Error.
+FileDescriptor open_marked(const std::filesystem::path& file, const OutputLayout& layout) {
+  constexpr int kTries = 20;
+  for (int tries = 0;; ++tries) {
+    FileDescriptor opened(file, O_RDWR);
+    std::string found(layout.mark.size(), '\0');
+    const ssize_t size = ::pread(opened.get(), found.data(), found.size(), layout.mark_at);
+    if (size == std::ssize(found) && found == layout.mark) return opened;
+    if (tries == kTries) {
+      throw Error(fmt::format(
+          "{} is not the file that this run created or continues, as seen from this node: another program "
+          "has "
+          "replaced it, or the file system shows an old one. Start again when no other program writes it",
+          file.string()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
 /// Reads the base from the first chunk, and checks the offset of the last one.
 OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std::string& name) {
   OutputLayout layout = shape_of_it;
@@ -62,14 +100,15 @@ OutputLayout layout_of(hid_t dataset, const OutputLayout& shape_of_it, const std
   return layout;
 }
 
-void link_raw(hid_t file, const OutputVolumeSpec& spec) {
+/// `target`: the result's file, without links.
+void link_raw(hid_t file, const OutputVolumeSpec& spec, const std::filesystem::path& target) {
   if (!spec.raw) return;
   const auto absolute = [](const std::filesystem::path& p) {
     return std::filesystem::weakly_canonical(std::filesystem::absolute(p));
   };
   const std::filesystem::path raw_file = absolute(spec.raw->file);
-  if (raw_file == absolute(spec.name.file) || hdf5_path_exists(file, "/volumes/raw")) return;
-  const std::filesystem::path folder = absolute(spec.name.file).parent_path();
+  if (raw_file == absolute(target) || hdf5_path_exists(file, "/volumes/raw")) return;
+  const std::filesystem::path folder = absolute(target).parent_path();
   Hdf5Handle link_list(check_hdf5(H5Pcreate(H5P_LINK_CREATE), "cannot create links"), H5Pclose);
   check_hdf5(H5Pset_create_intermediate_group(link_list.get(), 1), "cannot create links");
   check_hdf5(H5Lcreate_external(raw_file.lexically_relative(folder).c_str(), spec.raw->path.c_str(), file,
@@ -78,7 +117,7 @@ void link_raw(hid_t file, const OutputVolumeSpec& spec) {
 }
 
 /// Everything of the file but the voxels. Returns `layout` with its base.
-OutputLayout write_metadata(const std::filesystem::path& file_name, const OutputVolumeSpec& spec,
+OutputLayout write_metadata(const StagedFile& staged, const OutputVolumeSpec& spec,
                             const OutputLayout& layout) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   const std::string name = spec.name.text();
@@ -86,8 +125,8 @@ OutputLayout write_metadata(const std::filesystem::path& file_name, const Output
   check_hdf5(H5Pset_libver_bounds(access_list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110),
              "cannot choose the format");
   check_hdf5(H5Pset_alignment(access_list.get(), 64 << 10, 1 << 20), "cannot align the chunks");
-  Hdf5Handle file(check_hdf5(H5Fcreate(file_name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
-                             "cannot create " + file_name.string()),
+  Hdf5Handle file(check_hdf5(H5Fcreate(staged.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()),
+                             "cannot create " + staged.path().string()),
                   H5Fclose);
   const std::array<hsize_t, 4> dims{static_cast<hsize_t>(spec.channels), static_cast<hsize_t>(spec.shape.z),
                                     static_cast<hsize_t>(spec.shape.y), static_cast<hsize_t>(spec.shape.x)};
@@ -106,7 +145,7 @@ OutputLayout write_metadata(const std::filesystem::path& file_name, const Output
   if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
   for (const auto& [key, value] : spec.attributes)
     write_attribute(dataset.get(), key, value);
-  link_raw(file.get(), spec);
+  link_raw(file.get(), spec, staged.target());
   const OutputLayout made = layout_of(dataset.get(), layout, name);
   const bool closed = dataset.close() && file.close();
   if (!closed) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
@@ -120,13 +159,12 @@ OutputLayout create_hdf5_output(const OutputVolumeSpec& spec) {
   const std::int64_t payload = layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
   constexpr std::int64_t kMetadataRoom = std::int64_t{2} << 20;
   StagedFile staged(spec.name.file);
-  // Opens the file before the library does: its own message for a folder that is not writable is poor. This
-  // also frees the space of an earlier start that was killed.
-  { const FileDescriptor writable(staged.path(), O_RDWR | O_CREAT | O_TRUNC); }
-  require_free_space(spec.name.file, payload + kMetadataRoom);
-  layout = write_metadata(staged.path(), spec, layout);
+  require_free_space(staged.target(), payload + kMetadataRoom);
+  layout = write_metadata(staged, spec, layout);
   const auto written = static_cast<std::int64_t>(std::filesystem::file_size(staged.path()));
   reserve_space(staged.path(), std::max(written, layout.base + payload));
+  const auto instance = spec.attributes.find("instance");
+  if (instance != spec.attributes.end()) find_mark(staged.path(), instance->second, layout);
   staged.commit();
   return layout;
 }
@@ -146,12 +184,16 @@ OutputLayout read_hdf5_output_layout(const DatasetName& name) {
   const VoxelType voxels = half ? VoxelType::float16 : info.type;
   if (static_cast<std::int64_t>(width) != size_of(voxels))
     throw Error(name.text() + " was not made by 'tessera infer': it has another type");
-  return layout_of(dataset.get(), {0, voxels, info.shape, *info.chunk, info.channels}, name.text());
+  OutputLayout layout =
+      layout_of(dataset.get(), {0, voxels, info.shape, *info.chunk, info.channels}, name.text());
+  const auto instance = info.attributes.find("instance");
+  if (instance != info.attributes.end()) find_mark(name.file, instance->second, layout);
+  return layout;
 }
 
 BlockWriter::BlockWriter(const std::filesystem::path& file, const OutputLayout& layout)
     : path_(file),
-      file_(file, O_WRONLY),
+      file_(open_marked(file, layout)),
       layout_(layout),
       chunk_(static_cast<std::size_t>(layout.chunk_bytes())) {}
 

@@ -23,7 +23,7 @@ OutputLayout read_hdf5_output_layout(const DatasetName& name);
 /// Writes blocks of a result by pwrite; makes no HDF5 call.
 class BlockWriter final : public VolumeWriter {
  public:
-  /// Errors: Error.
+  /// Errors: Error, also when the file has another mark than the layout.
   BlockWriter(const std::filesystem::path& file, const OutputLayout& layout);
 
   std::uint32_t write(const Box& block, const VoxelBuffer& voxels) override;

@@ -162,9 +162,6 @@ std::span<const std::byte> ChunkReader::read(std::int64_t index) {
 PackedVolume::PackedVolume(const DatasetName& source, const OutputLayout& layout, const DatasetName& target,
                            int level, const std::string& note)
     : source_(source), target_(target), layout_(layout), staged_(target.file) {
-  {
-    const FileDescriptor writable(staged_.path(), O_RDWR | O_CREAT | O_TRUNC);
-  }  // for a clearer message than the library's
   const std::string what = "cannot create " + staged_.path().string();
   Hdf5Handle from_file = open_hdf5_file(source.file);
   Hdf5Handle from(

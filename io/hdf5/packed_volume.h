@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/base/durable_file.h"
+#include "io/base/staged_file.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/output_volume.h"
 #include "io/volume/dataset_name.h"

@@ -1,11 +1,11 @@
 #include "io/hdf5/volume_file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 
+#include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_links.h"
@@ -35,6 +35,43 @@ void create_groups_above(hid_t file, const std::string& path, const std::string&
   }
 }
 
+std::int64_t datasets_below(hid_t file, const std::string& group, const std::string& what) {
+  std::int64_t datasets = 0;
+  const auto count = [](hid_t, const char*, const H5O_info_t* info, void* to) -> herr_t {
+    if (info->type == H5O_TYPE_DATASET) ++*static_cast<std::int64_t*>(to);
+    return 0;
+  };
+#if H5_VERSION_GE(1, 12, 0)
+  check_hdf5(H5Ovisit_by_name3(file, group.c_str(), H5_INDEX_NAME, H5_ITER_INC, count, &datasets,
+                               H5O_INFO_BASIC, H5P_DEFAULT),
+             what);
+#else
+  check_hdf5(H5Ovisit_by_name2(file, group.c_str(), H5_INDEX_NAME, H5_ITER_INC, count, &datasets,
+                               H5O_INFO_BASIC, H5P_DEFAULT),
+             what);
+#endif
+  return datasets;
+}
+
+/// `path`: an existing link; `name`: of the dataset, for messages. Errors: UsageError unless it is a hard
+/// link to a dataset.
+void require_replaceable(hid_t file, const std::string& path, const std::string& name) {
+  if (!hdf5_link_is_hard(file, path)) {
+    throw UsageError(fmt::format("{} is a link to {}: name that dataset to replace it", name,
+                                 hdf5_link_target(file, path)));
+  }
+  const std::string what = "cannot replace " + name;
+  const Hdf5Handle object(check_hdf5(H5Oopen(file, path.c_str(), H5P_DEFAULT), what), H5Oclose);
+  const H5I_type_t type = H5Iget_type(object.get());
+  if (type == H5I_GROUP) {
+    const std::int64_t datasets = datasets_below(file, path, what);
+    throw UsageError(fmt::format(
+        "{} is a group that holds {} dataset{}, not a dataset: name the dataset to write, such as {}/raw",
+        name, datasets, datasets == 1 ? "" : "s", path == "/" ? "" : path));
+  }
+  if (type != H5I_DATASET) throw UsageError(what + ": it is no dataset");
+}
+
 }  // namespace
 
 Index3 default_chunk(const Index3& shape) {
@@ -52,11 +89,12 @@ VolumeFile::VolumeFile(const std::filesystem::path& file, bool keep) : staged_(f
   const bool extends = keep && std::filesystem::exists(file);
   if (extends) {
     open_hdf5_file(file);  // for a clear message when it is not valid
-    require_free_space(file, static_cast<std::int64_t>(std::filesystem::file_size(file)));
+    require_free_space(staged_.target(), static_cast<std::int64_t>(std::filesystem::file_size(file)));
     std::filesystem::copy_file(file, staged_.path(), std::filesystem::copy_options::overwrite_existing);
+    // Of a file that is read-only, the copy is, too, until it is complete.
+    std::filesystem::permissions(staged_.path(), std::filesystem::perms::owner_write,
+                                 std::filesystem::perm_options::add);
   }
-  const FileDescriptor writable(staged_.path(),
-                                O_RDWR | O_CREAT);  // for a clearer message than the library's
   opened_ = Hdf5Handle(check_hdf5(extends ? H5Fopen(staged_.path().c_str(), H5F_ACC_RDWR, access_list.get())
                                           : H5Fcreate(staged_.path().c_str(), H5F_ACC_TRUNC,
                                                       creation_list.get(), access_list.get()),
@@ -68,6 +106,7 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
   const std::string name = file_.string() + ":" + spec.path;
   create_groups_above(opened_.get(), spec.path, name);
   if (hdf5_link_exists(opened_.get(), spec.path)) {
+    require_replaceable(opened_.get(), spec.path, name);
     if (!replace) throw UsageError(name + " exists already; pass --overwrite to replace it");
     check_hdf5(H5Ldelete(opened_.get(), spec.path.c_str(), H5P_DEFAULT), "cannot replace " + name);
   }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "io/base/durable_file.h"
+#include "io/base/staged_file.h"
 #include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
 #include "io/hdf5/hdf5_handle.h"
@@ -35,7 +35,8 @@ class VolumeFile {
   /// `keep`: the new file begins as a copy of `file`; otherwise it begins empty. Errors: Error.
   VolumeFile(const std::filesystem::path& file, bool keep);
 
-  /// Adds a dataset. Errors: Error; UsageError when the name exists, unless `replace` is true.
+  /// Adds a dataset. Errors: Error; UsageError when the name exists, unless it is a dataset and `replace` is
+  /// true. Groups and links are never replaced.
   void add(const VolumeSpec& spec, bool replace);
   /// Writes sections [z_begin, z_begin + buffer.shape.z) of a dataset that add() made.
   void write_sections(const std::string& path, std::int64_t z_begin, const VoxelBuffer& buffer);

@@ -9,6 +9,9 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/replace_folder.h"
+#include "io/base/staged_file.h"
+#include "io/base/temporary_name.h"
 #include "io/images/png.h"
 #include "io/images/section_files.h"
 
@@ -54,6 +57,21 @@ bool is_section_name(const std::string& name) {
   if (name.size() <= kHead.size() + kTail.size() || !name.starts_with(kHead) || !name.ends_with(kTail))
     return false;
   return std::all_of(name.begin() + kHead.size(), name.end() - kTail.size(), is_digit);
+}
+
+/// Puts all but the sections of an existing folder into another one beside it: as hard links, where possible.
+void keep_other_files(const fs::path& from, const fs::path& to) {
+  if (!fs::exists(from)) return;
+  constexpr auto kAll = fs::copy_options::recursive | fs::copy_options::copy_symlinks;
+  for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
+    const fs::path name = entry.path().filename();
+    if (is_section_name(name.string())) continue;
+    std::error_code code;
+    fs::copy(entry.path(), to / name, kAll | fs::copy_options::create_hard_links, code);
+    if (!code) continue;
+    fs::remove_all(to / name);
+    fs::copy(entry.path(), to / name, kAll);
+  }
 }
 
 }  // namespace
@@ -122,10 +140,11 @@ ImageStackWriter::ImageStackWriter(const fs::path& path, VoxelType type, const I
     throw UsageError(fmt::format("{} is a file, not a folder for PNG sections", path.string()));
   }
   if (!path_.has_filename()) path_ = path_.parent_path();  // "out/" is "out"
+  path_ = resolve_links(path_);
   create_folder_of(path_);
-  staged_folder_ = path_.string() + ".tmp";
+  remove_stale_temporaries(path_);
+  staged_folder_ = temporary_name(path_);
   std::error_code code;
-  fs::remove_all(staged_folder_, code);  // of a killed export
   if (!fs::create_directory(staged_folder_, code) || code) {
     throw Error(fmt::format("cannot create the folder {}: {}", staged_folder_.string(), code.message()));
   }
@@ -152,11 +171,13 @@ void ImageStackWriter::write_section(std::span<const std::byte> voxels) {
   if (!stack_) {
     const fs::path file = staged_folder_ / fmt::format("section_{:04}.png", written_);
     if (type_ == VoxelType::uint8) {
-      write_png(file, shape_.y, shape_.x, 1,
-                std::span(reinterpret_cast<const std::uint8_t*>(voxels.data()), voxels.size()));
+      create_file(file,
+                  png_bytes(shape_.y, shape_.x, 1,
+                            std::span(reinterpret_cast<const std::uint8_t*>(voxels.data()), voxels.size())));
     } else {
-      write_png(file, shape_.y, shape_.x,
-                std::span(reinterpret_cast<const std::uint16_t*>(voxels.data()), voxels.size() / 2));
+      create_file(file, png_bytes(shape_.y, shape_.x,
+                                  std::span(reinterpret_cast<const std::uint16_t*>(voxels.data()),
+                                            voxels.size() / 2)));
     }
   } else if (type_ == VoxelType::uint64) {
     const std::span wide(reinterpret_cast<const std::uint64_t*>(voxels.data()), voxels.size() / 8);
@@ -186,22 +207,8 @@ void ImageStackWriter::finish() {
     throw Error(
         fmt::format("{} has only {} of its {} sections: not finished", path_.string(), written_, shape_.z));
   }
-  if (fs::exists(path_)) {
-    const auto sections_in = [](const fs::path& folder) {
-      std::vector<fs::path> found;
-      for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-        if (is_section_name(entry.path().filename().string())) found.push_back(entry.path());
-      }
-      return found;
-    };
-    for (const fs::path& old : sections_in(path_))
-      fs::remove(old);
-    for (const fs::path& file : sections_in(staged_folder_))
-      fs::rename(file, path_ / file.filename());
-    sync_to_disk(path_);
-    return;
-  }
-  put_in_place(staged_folder_, path_);
+  keep_other_files(path_, staged_folder_);
+  replace_folder(staged_folder_, path_);
   staged_folder_.clear();
 }
 

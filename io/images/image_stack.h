@@ -59,8 +59,8 @@ class ImageStackWriter {
   /// Writes the next sections of the stack: channel `channel` of `buffer`.
   /// Errors: Error, also for a uint64 value above 32 bits.
   void write_sections(const VoxelBuffer& buffer, std::int64_t channel = 0);
-  /// Renames the stack to its final name. Sections of an earlier stack in the folder are removed. Errors:
-  /// Error.
+  /// Renames the stack to its final name. A folder is replaced as a whole (see replace_folder()): its other
+  /// files are kept, its sections are removed. Errors: Error.
   void finish();
 
  private:

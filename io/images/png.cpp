@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 
 namespace tessera {
 namespace {
@@ -153,9 +154,22 @@ void require_readable(const std::string& name, const Header& header, const Extra
     throw UsageError(fmt::format("--time {}: {} has one time point", *options.time, name));
 }
 
-bool write_pixels(Session& session, std::FILE* file, const Header& header, png_bytepp rows) {
+/// Called by the library, which an exception must not cross.
+void append_bytes(png_structp png, png_bytep bytes, std::size_t size) {
+  auto& to = *static_cast<std::vector<std::byte>*>(png_get_io_ptr(png));
+  bool fits = true;
+  try {
+    const auto* begin = reinterpret_cast<const std::byte*>(bytes);
+    to.insert(to.end(), begin, begin + size);
+  } catch (const std::exception&) {
+    fits = false;
+  }
+  if (!fits) png_error(png, "out of memory");
+}
+
+bool write_pixels(Session& session, std::vector<std::byte>& to, const Header& header, png_bytepp rows) {
   if (setjmp(png_jmpbuf(session.png)) != 0) return false;
-  png_init_io(session.png, file);
+  png_set_write_fn(session.png, &to, append_bytes, nullptr);
   png_set_IHDR(session.png, session.info, header.width, header.height, header.bits, header.colour,
                PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(session.png, session.info);
@@ -165,35 +179,24 @@ bool write_pixels(Session& session, std::FILE* file, const Header& header, png_b
   return true;
 }
 
-void write_image(const fs::path& file, const Header& header, std::size_t row_bytes, const std::byte* pixels) {
-  OpenFile opened(std::fopen(file.c_str(), "wb"));
-  if (!opened) throw Error(fmt::format("cannot create {}: {}", file.string(), errno_text(errno)));
-  try {
-    std::vector<png_bytep> rows(header.height);
-    for (std::size_t y = 0; y < rows.size(); ++y) {
-      // The library only reads, although its interface lacks the const.
-      rows[y] = reinterpret_cast<png_bytep>(const_cast<std::byte*>(pixels + y * row_bytes));
-    }
-    Session session(true);
-    errno = 0;
-    bool done = write_pixels(session, opened.get(), header, rows.data());
-    if (done && std::fclose(opened.release()) != 0) done = false;
-    if (!done) {
-      throw Error(fmt::format("cannot write {}: {}", file.string(),
-                              errno != 0 ? errno_text(errno) : std::string(session.reason.data())));
-    }
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(file, ignored);
-    throw;
+std::vector<std::byte> encoded(const Header& header, std::size_t row_bytes, const std::byte* pixels) {
+  std::vector<png_bytep> rows(header.height);
+  for (std::size_t y = 0; y < rows.size(); ++y) {
+    // The library only reads, although its interface lacks the const.
+    rows[y] = reinterpret_cast<png_bytep>(const_cast<std::byte*>(pixels + y * row_bytes));
   }
+  std::vector<std::byte> bytes;
+  Session session(true);
+  if (!write_pixels(session, bytes, header, rows.data()))
+    throw Error(fmt::format("cannot make a PNG image: {}", session.reason.data()));
+  return bytes;
 }
 
-Header header_for(const fs::path& file, std::int64_t height, std::int64_t width, int channels, int bits) {
+Header header_for(std::int64_t height, std::int64_t width, int channels, int bits) {
   constexpr std::int64_t kLargestSide = 1'000'000;  // the default limit of libpng for readers
   if (height < 1 || width < 1 || height > kLargestSide || width > kLargestSide) {
-    throw Error(fmt::format("cannot write {}: a PNG has sides of 1 to {} pixels, not {} x {}", file.string(),
-                            kLargestSide, height, width));
+    throw Error(fmt::format("cannot make a PNG image of {} x {} pixels: its sides are 1 to {}", height, width,
+                            kLargestSide));
   }
   return {static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), bits,
           channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY};
@@ -201,19 +204,24 @@ Header header_for(const fs::path& file, std::int64_t height, std::int64_t width,
 
 }  // namespace
 
-void write_png(const fs::path& file, std::int64_t height, std::int64_t width, int channels,
-               std::span<const std::uint8_t> pixels) {
+std::vector<std::byte> png_bytes(std::int64_t height, std::int64_t width, int channels,
+                                 std::span<const std::uint8_t> pixels) {
   assert(channels == 1 || channels == 3);
-  const Header header = header_for(file, height, width, channels, 8);
+  const Header header = header_for(height, width, channels, 8);
   assert(std::ssize(pixels) == height * width * channels);
-  write_image(file, header, static_cast<std::size_t>(width * channels), std::as_bytes(pixels).data());
+  return encoded(header, static_cast<std::size_t>(width * channels), std::as_bytes(pixels).data());
 }
 
-void write_png(const fs::path& file, std::int64_t height, std::int64_t width,
-               std::span<const std::uint16_t> pixels) {
-  const Header header = header_for(file, height, width, 1, 16);
+std::vector<std::byte> png_bytes(std::int64_t height, std::int64_t width,
+                                 std::span<const std::uint16_t> pixels) {
+  const Header header = header_for(height, width, 1, 16);
   assert(std::ssize(pixels) == height * width);
-  write_image(file, header, static_cast<std::size_t>(width * 2), std::as_bytes(pixels).data());
+  return encoded(header, static_cast<std::size_t>(2 * width), std::as_bytes(pixels).data());
+}
+
+void write_png(const fs::path& file, std::int64_t height, std::int64_t width, int channels,
+               std::span<const std::uint8_t> pixels) {
+  replace_file(file, png_bytes(height, width, channels, pixels));
 }
 
 PngImage read_png(const fs::path& file, const ImageOptions& options) {

@@ -18,13 +18,17 @@ struct PngImage {
   std::vector<std::byte> bytes;
 };
 
-/// Writes height * width * channels samples of 8 bits (1 channel: grey, 3: RGB).
-/// Errors: Error with the file's name and the reason; an unfinished file is removed.
+/// The bytes of a PNG file with height * width * channels samples of 8 bits (1 channel: grey, 3: RGB).
+/// Errors: Error for a size that PNG does not have.
+std::vector<std::byte> png_bytes(std::int64_t height, std::int64_t width, int channels,
+                                 std::span<const std::uint8_t> pixels);
+/// The same, of height * width grey samples of 16 bits.
+std::vector<std::byte> png_bytes(std::int64_t height, std::int64_t width,
+                                 std::span<const std::uint16_t> pixels);
+
+/// Writes png_bytes() by replace_file(). Errors: Error; an old file stays.
 void write_png(const std::filesystem::path& file, std::int64_t height, std::int64_t width, int channels,
                std::span<const std::uint8_t> pixels);
-/// Writes height * width grey samples of 16 bits. Errors: the same.
-void write_png(const std::filesystem::path& file, std::int64_t height, std::int64_t width,
-               std::span<const std::uint16_t> pixels);
 
 /// Reads a grey image of 8 or 16 bits, interlaced or not (fewer bits are scaled up to 8, unless
 /// `options.indices` is set), the indices of a palette image, or one channel of a colour image.

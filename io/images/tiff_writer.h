@@ -6,7 +6,7 @@
 #include <optional>
 #include <span>
 
-#include "io/base/durable_file.h"
+#include "io/base/staged_file.h"
 #include "io/geometry/box.h"
 #include "io/geometry/voxel_type.h"
 #include "io/images/tiff_file.h"

@@ -20,6 +20,8 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/sha256.h"
+#include "io/base/staged_file.h"
+#include "io/base/temporary_name.h"
 #include "io/base/thread_group.h"
 
 namespace tessera {
@@ -180,7 +182,11 @@ std::vector<std::string> differences_between(const JobDescription& then, const J
 }
 
 std::filesystem::path journal_of(const std::filesystem::path& result) {
-  return result.string() + ".journal";
+  const std::filesystem::path named = result.string() + ".journal";
+  // Behind a link, the journal is beside the file; but a file that was moved may have left it beside the
+  // link.
+  const std::filesystem::path real = resolve_links(result).string() + ".journal";
+  return std::filesystem::exists(real) || !std::filesystem::exists(named) ? real : named;
 }
 
 std::vector<std::int64_t> JournalContents::unknown_blocks() const {
@@ -242,12 +248,7 @@ void write_journal(const std::filesystem::path& file, const JournalHead& head,
     append_to(bytes, start_record(number++), seed);
   for (const JournalRecord& record : records)
     append_to(bytes, stored(record, number++), seed);
-  StagedFile staged(file);
-  {
-    const FileDescriptor out(staged.path(), O_WRONLY | O_CREAT | O_TRUNC);
-    write_fully(out.get(), bytes, 0, staged.path());
-  }
-  staged.commit();
+  replace_file(file, bytes);
 }
 
 FileDescriptor lock_journal(const std::filesystem::path& file) {

@@ -57,7 +57,8 @@ struct JournalContents {
   std::vector<std::int64_t> unknown_blocks() const;
 };
 
-/// The journal's file: `<result's file>.journal`.
+/// The journal's file: `<result's file>.journal`. Of a result behind a symbolic link it is beside the file
+/// that the link leads to, unless only the one beside the link exists. Errors: as resolve_links().
 std::filesystem::path journal_of(const std::filesystem::path& result);
 
 /// Reads a journal (docs/files.md has its format). Damaged records are ignored: their blocks have no record.

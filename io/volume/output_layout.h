@@ -33,6 +33,10 @@ struct OutputLayout {
   VoxelType type = VoxelType::uint8;
   Index3 shape, chunk;
   std::int64_t channels = 1;
+  /// Bytes at offset `mark_at` that no other result's file has there: a writer compares them before it
+  /// writes. Empty: not compared.
+  std::string mark = {};
+  std::int64_t mark_at = 0;
 
   std::int64_t chunk_bytes() const { return volume_of(chunk) * size_of(type); }
   /// The number of chunks along each axis.

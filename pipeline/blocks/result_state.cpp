@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <vector>
+
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
+#include "io/hdf5/hdf5_listing.h"
 #include "io/stores/open_volume.h"
 
 namespace tessera {
@@ -66,6 +69,19 @@ std::optional<JournalContents> find_journal(const DatasetName& output, const std
 
 }  // namespace
 
+void require_nothing_else(const DatasetName& output, const std::string& output_setting) {
+  std::vector<std::string> others;
+  for (const Hdf5Entry& entry : list_hdf5_file(output.file).entries) {
+    const bool links_raw = entry.kind == Hdf5Entry::Kind::external_link && entry.path == "/volumes/raw";
+    if (entry.path != output.path && !links_raw) others.push_back(entry.path);
+  }
+  if (others.empty()) return;
+  throw UsageError(fmt::format(
+      "{} also holds {}, which would be lost, because the whole file is replaced: copy that to another "
+      "file first and remove this one, or set another {}",
+      output.file.string(), fmt::join(others, ", "), output_setting));
+}
+
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
                         const JobDescription& job, bool restart) {
   ResultState state;
@@ -74,7 +90,10 @@ ResultState find_result(const DatasetName& output, const std::string& output_set
   const std::map<std::string, std::string> attributes = attributes_of_result(output, output_setting);
   if (std::filesystem::exists(journal))
     lock_journal(journal);  // rejects a result that another process is writing
-  if (restart) return state;
+  if (restart) {
+    require_nothing_else(output, output_setting);
+    return state;
+  }
   const auto then = attributes.find("job"), instance = attributes.find("instance");
   if (then == attributes.end() || instance == attributes.end()) {
     throw UsageError(fmt::format(

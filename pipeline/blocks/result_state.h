@@ -21,11 +21,15 @@ struct ResultState {
   std::optional<JournalContents> journal;  ///< of this volume; none: no block is recorded as done
 };
 
+/// Errors: UsageError when the existing file of a result holds datasets or links beside it and its raw
+/// volume's link; they are named. `output_setting`: as for find_result().
+void require_nothing_else(const DatasetName& output, const std::string& output_setting);
+
 /// Examines the result's file and its journal, without changes. Logs a warning for each loss.
 /// `output_setting`: the name of the output's setting, for messages: "infer.output". `restart`: an existing
-/// result, of this job or another, is to be replaced. Errors: UsageError when the file holds other data, or
-/// the result of another job (each difference named), or when another process is writing it; Error when the
-/// header of its journal is damaged.
+/// result, of this job or another, is to be replaced; not where its file holds other data. Errors: UsageError
+/// when the file holds other data, or the result of another job (each difference named), or when another
+/// process is writing it; Error when the header of its journal is damaged.
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
                         const JobDescription& job, bool restart);
 

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
 #include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
 #include "io/stores/result_completeness.h"
@@ -228,6 +229,11 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
 
 /// Collective.
 void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
+  FileLock json, pictures;
+  on_root(world, [&] {
+    if (request.json_file) json = FileLock(*request.json_file);
+    if (request.picture_folder) pictures = FileLock(*request.picture_folder);
+  });
   std::string text;
   if (request.kind == EvaluationKind::labels)
     text = evaluation_text(evaluate_labels(request, world));

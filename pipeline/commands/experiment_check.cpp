@@ -22,6 +22,7 @@ InferencePlan plan_volume(const ExperimentConfig& config, const NetworkTraits& n
   Device device;
   device.cuda = config.device == "cuda";  // auto is planned for the CPU
   const VolumeInfo raw = read_volume_info(*config.infer.raw);
+  warn_when_written(config.infer.raw->file);
   if (config.infer.skip_mask) BlockMask(*config.infer.skip_mask, raw);  // for its errors
   return plan_inference(config.infer, raw, network, device);
 }

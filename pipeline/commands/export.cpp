@@ -5,11 +5,15 @@
 #include <chrono>
 
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
+#include "io/base/replace_folder.h"
+#include "io/base/temporary_name.h"
 #include "io/images/image_stack.h"
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
+#include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -24,6 +28,11 @@ struct ExportOptions {
   std::optional<std::int64_t> channel;
   bool overwrite = false, allow_incomplete = false;
 };
+
+/// Without links, and without a slash at the end.
+std::filesystem::path without_slash(const std::filesystem::path& folder) {
+  return resolve_links(folder.has_filename() ? folder : folder.parent_path());
+}
 
 void require_fit_output(const ExportOptions& options) {
   std::string extension = options.output.extension().string();
@@ -58,8 +67,11 @@ std::int64_t chosen_channel(const ExportOptions& options, std::int64_t channels)
 
 void export_volume(const ExportOptions& options) {
   const auto start = std::chrono::steady_clock::now();
+  const FileLock lock(options.output);
+  mend_replaced_folder(without_slash(options.output));
   require_fit_output(options);
   const std::unique_ptr<Volume> volume = open_volume(options.volume);
+  warn_when_written(options.volume.file);
   const VolumeInfo& info = volume->info();
   const ResultCompleteness completeness = require_complete(info, options.allow_incomplete);
   const std::int64_t channel = chosen_channel(options, info.channels);

@@ -4,6 +4,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lock.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
@@ -23,6 +24,7 @@ void export_model(const std::filesystem::path& from, const std::filesystem::path
         "there is no {} (checkpoints are in the run folder, such as runs/NAME/checkpoints/best.h5)",
         from.string()));
   }
+  const FileLock lock(to);
   if (std::filesystem::exists(to) && !overwrite) {
     throw UsageError(fmt::format("{} exists already: pass --overwrite to replace it", to.string()));
   }

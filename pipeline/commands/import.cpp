@@ -9,6 +9,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
 #include "io/hdf5/volume_file.h"
 #include "io/images/image_stack.h"
 #include "pipeline/commands/commands.h"
@@ -32,6 +33,7 @@ struct ImportOptions {
 
 void import_stack(ImportOptions options) {
   const auto start = std::chrono::steady_clock::now();
+  const FileLock lock(options.output.file);
   ImageStackReader stack(options.stack, options.images);
   if (stack.ignored_files() > 0) {
     spdlog::warn("{}: {} file{} passed over, hidden or neither PNG nor TIFF by name", options.stack.string(),

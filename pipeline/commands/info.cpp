@@ -8,6 +8,7 @@
 #include "io/hdf5/hdf5_listing.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
+#include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -84,6 +85,7 @@ nlohmann::json entry_json(const Hdf5Entry& entry) {
 
 void print_info(const std::filesystem::path& file, bool as_json) {
   const Hdf5Listing listing = list_hdf5_file(file);
+  warn_when_written(file);
   if (as_json) {
     nlohmann::json json{{"file", file.string()}, {"attributes", listing.attributes}};
     json["entries"] = nlohmann::json::array();

@@ -4,11 +4,14 @@
 #include <memory>
 
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
+#include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/packed_volume.h"
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/blocks/packing.h"
 #include "pipeline/blocks/result_check.h"
+#include "pipeline/blocks/result_state.h"
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
@@ -53,6 +56,11 @@ PackOptions read_options(const po::variables_map& values) {
   return options;
 }
 
+bool is_same_file(const std::filesystem::path& one, const std::filesystem::path& other) {
+  std::error_code missing;
+  return std::filesystem::equivalent(one, other, missing) && !missing;
+}
+
 void require_fit(const PackOptions& options, const JournalContents& journal) {
   const std::int64_t left = journal.blocks_left(), all = journal.head.blocks.count();
   if (left > 0 && !options.allow_incomplete) {
@@ -62,21 +70,29 @@ void require_fit(const PackOptions& options, const JournalContents& journal) {
                     options.from.text(), all - left, all));
   }
   if (options.replace || !std::filesystem::exists(options.to.file)) return;
-  if (std::filesystem::equivalent(options.from.file, options.to.file)) {
+  if (is_same_file(options.from.file, options.to.file)) {
     throw UsageError(
         fmt::format("{} is the result itself: pass --replace in place of a name", options.to.file.string()));
   }
   if (!options.overwrite)
     throw UsageError(
         fmt::format("{} exists already; pass --overwrite to replace it", options.to.file.string()));
+  if (is_hdf5_file(options.to.file)) require_nothing_else(options.to, "output");
 }
 
 /// Collective.
 void pack(const PackOptions& options, const Communicator& world) {
+  // The source must not change while it is packed, and no other process may write the output.
+  FileLock source, target;
+  FileDescriptor lock;
+  on_root(world, [&] {
+    source = FileLock(options.from.file);
+    if (!options.replace && !is_same_file(options.from.file, options.to.file))
+      target = FileLock(options.to.file);
+  });
   const JournalContents journal = share_journal(options.from, world);
 
   OutputLayout layout;
-  FileDescriptor lock;
   std::unique_ptr<PackedVolume> packed;
   on_every_rank(world, [&] { layout = read_output_layout(options.from); });
   on_root(world, [&] {

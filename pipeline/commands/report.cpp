@@ -8,6 +8,7 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lock.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
@@ -50,7 +51,7 @@ void write_page(std::vector<RunRecord> runs, const std::optional<std::string>& o
       spdlog::warn("{}", problem);
   }
   const fs::path file = output ? fs::path(*output) : default_output(runs);
-  create_folder_of(file);
+  const FileLock lock(file);
   const std::string page = runs.size() == 2 ? compare_page(runs[0], runs[1]) : report_page(runs[0]);
   write_text_file(file, page);
   std::cout << fmt::format("report: {} ({})\n", file.string(),

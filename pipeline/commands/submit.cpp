@@ -7,6 +7,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lock.h"
 #include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
 #include "pipeline/cluster/child_program.h"
@@ -216,6 +217,7 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
           "there is no sbatch here: submit from a login node of a Slurm cluster; --dry-run shows the "
           "scripts");
     }
+    const FileLock lock(folder.record());
     require_no_active_jobs(folder);
     if (values->count("unchecked") == 0) {
       std::ostringstream plan;  // not shown: problems are thrown

@@ -6,6 +6,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
 #include "io/hdf5/volume_file.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
@@ -34,6 +35,7 @@ void append_section(VoxelBuffer& slab, std::int64_t index, const std::vector<Vox
 void write_stack(const std::filesystem::path& output, const SerialSectionsOptions& options,
                  const std::vector<double>& resolution_nm, bool overwrite) {
   const auto start = std::chrono::steady_clock::now();
+  const FileLock lock(output);
   if (std::filesystem::exists(output) && !overwrite) {
     throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", output.string()));
   }

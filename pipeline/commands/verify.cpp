@@ -6,6 +6,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
 #include "pipeline/blocks/result_check.h"
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
@@ -24,8 +25,9 @@ constexpr auto kUsage =
 
 /// Rewrites the journal without these blocks.
 void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged) {
+  const FileLock lock(result.file);
   const std::filesystem::path file = journal_of(result.file);
-  const FileDescriptor lock = lock_journal(file);
+  const FileDescriptor journal = lock_journal(file);
   JournalContents contents = read_journal(file);
   std::set<std::int64_t> ids;
   for (const DamagedBlock& block : damaged)

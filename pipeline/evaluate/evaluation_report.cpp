@@ -9,7 +9,6 @@
 #include <tuple>
 #include <type_traits>
 
-#include "io/base/durable_file.h"
 #include "io/images/png.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_json.h"
@@ -303,7 +302,6 @@ void write_pictures(const Evaluation& evaluation, EvaluatedVolumes& volumes, Vol
     roles[order.front()] += "_worst";
     roles[order.back()] += "_best";
   }
-  create_folder_of(folder / "section");
   for (const auto& [section, role] : roles) {
     const std::int64_t z = evaluation.sections.begin + section;
     const RgbImage picture = side_by_side(panels_of_section(

@@ -13,6 +13,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
 #include "io/base/log.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/blocks/block_run.h"
@@ -154,6 +155,7 @@ class VolumePrediction {
   /// Finds the existing result, if any.
   void find() {
     on_root(world_, [&] {
+      lock_ = FileLock(infer_.output->file);
       require_own_file(infer_, inputs_);
       job_ = describe_job(config_, *plan_, inputs_, start_.network, normalisation_);
       state_ = find_result(*infer_.output, "infer.output", job_, start_.restart);
@@ -186,7 +188,7 @@ class VolumePrediction {
     });
   }
 
-  /// Creates or opens the result. Every rank learns the file offsets of its chunks.
+  /// Creates or opens the result. Every rank receives the file offsets of its chunks, and its mark.
   void open() {
     layout_ = {0, infer_.type, plan_->region.shape(), plan_->output_chunk, infer_.channels()};
     on_root(world_, [&] {
@@ -194,6 +196,7 @@ class VolumePrediction {
       add_log_file(folder_.log());
       OpenResult result =
           open_result(state_, output_spec(config_, *plan_, start_.network), job_, plan_->blocks);
+      lock_.hold_target();
       layout_ = result.layout;
       spdlog::info("{} onto {}\n{}", start_.network.name, infer_.output->text(),
                    plan_text(*plan_, start_.network.traits));
@@ -209,6 +212,8 @@ class VolumePrediction {
                                                   start_.wall_time);
     });
     world_.broadcast(std::as_writable_bytes(std::span(&layout_.base, 1)));
+    world_.broadcast(std::as_writable_bytes(std::span(&layout_.mark_at, 1)));
+    world_.broadcast(layout_.mark);
   }
 
   PredictionJob prediction_job() const {
@@ -244,6 +249,7 @@ class VolumePrediction {
   InferenceInputs inputs_;  ///< the coordinator's
   std::optional<InferencePlan> plan_;
   ChosenNormalisation normalisation_;
+  FileLock lock_;       // of the result, on the root only
   JobDescription job_;  // on the root only
   ResultState state_;   // on the root only
   OutputLayout layout_;

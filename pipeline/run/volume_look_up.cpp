@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "io/base/file_lock.h"
+#include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "workers/mpi/agreement.h"
 
@@ -71,9 +73,19 @@ void broadcast_volumes(std::vector<VolumeInfo>& volumes, const Communicator& wor
     volumes.push_back(volume_from(json));
 }
 
+void warn_when_written(const std::filesystem::path& file) {
+  if (is_open_for_writing(file)) {
+    spdlog::warn("{} is open for writing in another program: what is read of it may be incomplete",
+                 file.string());
+  }
+}
+
 VolumeInfo look_up_volume(const DatasetName& name, const Communicator& world) {
   std::vector<VolumeInfo> volumes;
-  on_root(world, [&] { volumes.push_back(read_volume_info(name)); });
+  on_root(world, [&] {
+    volumes.push_back(read_volume_info(name));
+    warn_when_written(name.file);
+  });
   broadcast_volumes(volumes, world);
   return volumes.front();
 }

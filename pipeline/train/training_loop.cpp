@@ -175,7 +175,6 @@ class Loop {
               setup_.several_volumes ? fmt::format("_volume_{:03d}", section.volume) : "";
           const auto file = setup_.folder.previews() / fmt::format("iteration_{:08d}{}_section_{:04d}.png",
                                                                    step.iteration, volume, section.z);
-          std::filesystem::create_directories(setup_.folder.previews());
           write_png(file, picture.height, picture.width, 3, picture.pixels);
         });
     made.best_so_far = best_.hear(made.scores);
@@ -194,6 +193,7 @@ class Loop {
     folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
     // Without held-out sections, or where no score was defined, the newest checkpoint counts as the best.
     if (!best_.score()) write_checkpoint_file(folder.best(), checkpoint());
+    if (setup_.saved) setup_.saved();
     longest_save_s_ = std::max(longest_save_s_, seconds_now() - save_begin_s);
     TrainingEvent made = event(TrainingEvent::checkpoint);
     made.training = step;

@@ -26,6 +26,8 @@ struct TrainingLoop {
   WallTime wall_time = WallTime(std::nullopt);    ///< only the lead worker's is used
   /// Whether this worker has been asked to stop.
   std::function<bool()> stop_asked = {};
+  /// Called on the lead worker when a checkpoint of this training is complete. It may change `folder`.
+  std::function<void()> saved = {};
   /// Called on the lead worker. `saving` comes before a checkpoint is written; for it the function returns
   /// when all rows reported so far are in metrics.csv. So a training killed at any instant has all rows up to
   /// its last checkpoint.

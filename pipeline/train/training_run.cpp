@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lock.h"
 #include "io/base/log.h"
 #include "pipeline/run/checkpoint_choice.h"
 #include "pipeline/train/training_exchange.h"
@@ -28,20 +28,6 @@ namespace {
 /// Bytes of a checkpoint beside its arrays.
 constexpr std::int64_t kCheckpointRoom = std::int64_t{2} << 20;
 
-void make_room_for_new_run(const RunFolder& folder, ExistingRun existing) {
-  const bool has_run = !folder.checkpoints().newest_first().empty();
-  if (!has_run || existing == ExistingRun::resume) return;
-  if (existing == ExistingRun::reject) {
-    throw UsageError(
-        fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "
-                    "set another experiment or run_folder",
-                    folder.path().string()));
-  }
-  std::filesystem::remove_all(folder.path() / "checkpoints");
-  std::filesystem::remove_all(folder.previews());
-  std::filesystem::remove(folder.metrics());
-}
-
 /// One training on one rank. Every method is collective over the world; run() calls them in order.
 class TrainingRun {
  public:
@@ -52,7 +38,7 @@ class TrainingRun {
         signal_(signal),
         wall_time_(wall_time),
         world_(world),
-        folder_(config_.run_folder),
+        place_(RunFolder(config_.run_folder)),
         alone_(world.size() == 1),
         is_worker_(alone_ || !world.is_root()),
         workers_(world.split(is_worker_ ? 1 : 0)),
@@ -60,15 +46,35 @@ class TrainingRun {
     choose_algorithms(device_, config_.train.trainer.reproducible);
   }
 
+  ~TrainingRun() {
+    if (alone_) place_.give_up();
+  }
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
   TrainingOutcome run() {
+    on_root(world_, [&] { lock_ = FileLock(config_.run_folder); });
     read_inputs();
     prepare_folder();
-    make_trainer();
-    start_records();
+    prepare_training();
     return end(train());
   }
 
  private:
+  /// Errors of all ranks leave the older training as it was.
+  void prepare_training() {
+    try {
+      make_trainer();
+      start_records();
+    } catch (const AgreedError&) {
+      if (world_.is_root()) place_.give_up();
+      throw;
+    } catch (const UsageError&) {
+      if (world_.is_root()) place_.give_up();
+      throw;
+    }
+  }
+
   /// Finds all that can be wrong with the inputs, on every rank at once.
   void read_inputs() {
     volumes_ = find_volumes(config_.data, world_);
@@ -112,17 +118,18 @@ class TrainingRun {
 
   void prepare_folder() {
     on_root(world_, [&] {
-      make_room_for_new_run(folder_, existing_);
-      folder_.checkpoints().remove_unfinished();
-      folder_.prepare("config.yaml", config_.resolved_yaml);
-      add_log_file(folder_.log());
       // The newest and the best checkpoint: weights, at most two vectors of the optimizer, and the average.
       // Too little space is reported now, not at the first checkpoint.
       const std::int64_t vectors = config_.train.trainer.average_decay > 0 ? 4 : 3;
-      require_free_space(folder_.path() / "checkpoints",
-                         2 * vectors * 4 * parameter_count(config_.network()) + kCheckpointRoom);
+      place_.prepare(existing_, 2 * vectors * 4 * parameter_count(config_.network()) + kCheckpointRoom);
+      place_.current().checkpoints().remove_unfinished();
+      place_.current().prepare("config.yaml", config_.resolved_yaml);
+      add_log_file(RunFolder(config_.run_folder).log());
     });
-    if (existing_ == ExistingRun::resume) state_ = load_newest_checkpoint(folder_, world_);
+    replaces_ = world_.any(place_.replaces());
+    place_.follow(replaces_);
+    if (existing_ == ExistingRun::resume && !replaces_)
+      state_ = load_newest_checkpoint(place_.current(), world_);
   }
 
   void make_trainer() {
@@ -158,9 +165,9 @@ class TrainingRun {
       record_.global_batch = config_.train.trainer.global_batch;
       record_.precision = name_of(precision_);
       if (state_) note_resume();
-      record_.write(folder_);
+      record_.write(place_.current());
       const std::int64_t first = state_ ? state_->checkpoint.counters.at("iteration") : 0;
-      recorder_ = std::make_unique<TrainingRecorder>(folder_, first, config_.train.iterations, true);
+      recorder_ = std::make_unique<TrainingRecorder>(place_.current(), first, config_.train.iterations, true);
       for (const std::string& change : changes_)
         spdlog::warn("{}: {}", state_->name, change);
       log_start();
@@ -208,7 +215,8 @@ class TrainingRun {
       follow_training(world_, *recorder_, signal_);
       return {};
     }
-    TrainingLoop loop{config_, folder_, device_, workers_};
+    TrainingLoop loop{config_, place_.current(), device_, workers_};
+    loop.saved = [this] { place_.take_over(); };
     loop.validation_budget = plan_.validation_budget;
     loop.validation = validation_;
     loop.several_volumes = volumes_.size() > 1;
@@ -229,11 +237,13 @@ class TrainingRun {
   TrainingOutcome end(TrainingEnd mine) {
     world_.broadcast(mine.failure, alone_ ? 0 : 1);
     const bool stopped = world_.any(mine.stopped_early), for_time = world_.any(mine.for_time);
+    if (world_.any(replaces_ && !place_.replaces())) place_.taken_over();  // by the worker that writes
     on_root(world_, [&] {
+      if (place_.replaces()) return place_.give_up();  // the run folder holds the older training
       record_.end = !mine.failure.empty() ? RunEnd::failed : stopped ? RunEnd::stopped : RunEnd::done;
       record_.ended_early = recorder_->ended_early();
       try {
-        record_.write(folder_);
+        record_.write(place_.current());
       } catch (const Error&) {
         if (mine.failure.empty()) throw;  // else the failure of the training is the message to report
       }
@@ -247,7 +257,9 @@ class TrainingRun {
   const StopSignal& signal_;
   WallTime wall_time_;
   const Communicator& world_;
-  RunFolder folder_;
+  FileLock lock_;  ///< of the run folder, on the root
+  TrainingPlace place_;
+  bool replaces_ = false;  ///< an older training, when its first checkpoint is complete
   bool alone_, is_worker_;
   Communicator workers_;
   Device device_;

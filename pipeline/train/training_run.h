@@ -3,16 +3,10 @@
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
+#include "pipeline/train/training_place.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
-
-/// What a training does with a run folder that holds one already.
-enum class ExistingRun {
-  reject,     ///< UsageError
-  resume,     ///< continue from its newest checkpoint; without one, start a new training
-  overwrite,  ///< delete its checkpoints, previews and metrics
-};
 
 /// How a training that did not fail has ended, the same on every rank. Its state is saved.
 struct TrainingOutcome {
@@ -21,9 +15,10 @@ struct TrainingOutcome {
 };
 
 /// Collective over `world`: the training of an experiment, from the check of its inputs to the last
-/// checkpoint. With several ranks, rank 0 coordinates and the others work; one rank does both. Writes the run
-/// folder. Errors, the same on every rank: UsageError and AgreedError when it cannot start, AgreedError when
-/// the loss is not finite. Other errors may be one rank's alone.
+/// checkpoint. The run folder is locked as long as it takes. With several ranks, rank 0 coordinates and the
+/// others work; one rank does both. Writes the run folder. Errors, the same on every rank: UsageError and
+/// AgreedError when it cannot start, AgreedError when the loss is not finite. Other errors may be one rank's
+/// alone.
 TrainingOutcome run_training(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
                              const WallTime& wall_time, const Communicator& world);
 

@@ -54,6 +54,8 @@ std::vector<FoundVolume> look_up(const std::vector<VolumeConfig>& entries) {
         throw UsageError(fmt::format("{}.labels: {}", one.key, mismatch));
       one.labels = mismatch.empty() ? filled_in(labels, match.texts) : labels;
       found.push_back({entry, read_volume_info(match.name), labels_info(one, match.name, pattern)});
+      warn_when_written(match.name.file);
+      if (one.labels->file != match.name.file) warn_when_written(one.labels->file);
     }
   }
   return found;

@@ -51,7 +51,6 @@ void write_weight_map_picture(const SectionView& section, std::span<const float>
   for (const float weight : weights)
     append_colour(weight / largest, panels[2].pixels);
   const RgbImage picture = side_by_side(panels);
-  std::filesystem::create_directories(folder.previews());
   write_png(folder.previews() / "weight_map.png", picture.height, picture.width, 3, picture.pixels);
 }
 

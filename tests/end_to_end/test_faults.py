@@ -273,7 +273,7 @@ class Starts(Faults):
         process.signal(signal.SIGSTOP, whole_job=True)
         for more in ((), ("--restart",)):
             result = run_tessera(self.infer("twice.h5", *more), 0, 60, self.folder)
-            self.assert_one_error(result, USAGE, ["another tessera is working on this result"])
+            self.assert_one_error(result, USAGE, [r"twice\.h5 is in use by tessera on \S+ \(process \d+, since"])
         process.signal(signal.SIGCONT, whole_job=True)
         self.assertEqual(process.finish(30).code, 0)
         self.finish("twice.h5", 0)
@@ -346,8 +346,8 @@ class Disks(Faults):
 
     def test_before_the_first_block(self):
         """A result that cannot be created leaves no file, and the next start starts over."""
-        for call, name in (("fallocate", "fresh.h5.tmp"), ("pwrite", "fresh.h5.tmp"), ("fsync", "fresh.h5.tmp"),
-                           ("pwrite", "fresh.h5.journal.tmp"), ("fallocate", "fresh.h5.journal")):
+        for call, name in (("fallocate", "fresh.h5~*.tmp"), ("pwrite", "fresh.h5~*.tmp"), ("fsync", "fresh.h5~*.tmp"),
+                           ("pwrite", "fresh.h5.journal~*.tmp"), ("fallocate", "fresh.h5.journal")):
             with self.subTest(call=call, name=name):
                 result = self.failing("fresh.h5", 0, call, name, errno.ENOSPC)
                 self.assert_one_error(result, FAILED, ["fresh.h5", "No space left"])

@@ -299,7 +299,7 @@ class Pack(Results):
     def test_full_disk(self):
         for ranks in (0, 3):
             for call, nth in (("pwrite", 1), ("pwrite", 9), ("fsync", 1)):
-                environment = {"LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_CALL": call, "TESSERA_FAIL_NAME": "small.h5.tmp",
+                environment = {"LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_CALL": call, "TESSERA_FAIL_NAME": "small.h5~*.tmp",
                                "TESSERA_FAIL_ERRNO": str(errno.ENOSPC), "TESSERA_FAIL_NTH": str(nth)}
                 result = run_tessera(["pack", "made.h5:/volumes/p", "small.h5:/p"], ranks, 60, self.folder, environment=environment)
                 self.assert_one_error(result, FAILED, [r"small\.h5", "No space left"])

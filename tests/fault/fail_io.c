@@ -3,7 +3,7 @@
  * pwrite to FILE; with TESSERA_FAIL_DELAY_MS=N makes each wait for so long first.
  *
  *   TESSERA_FAIL_CALL   pread, pwrite, fdatasync, fsync or fallocate
- *   TESSERA_FAIL_NAME   how the file's path ends
+ *   TESSERA_FAIL_NAME   how the file's path ends, with * for any characters
  *   TESSERA_FAIL_ERRNO  such as 28 (ENOSPC) or 5 (EIO)
  *   TESSERA_FAIL_NTH    the first call of each process that fails, from 1; default 1
  *   TESSERA_FAIL_TIMES  how many fail from there on; default all
@@ -17,6 +17,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -39,14 +40,14 @@ static double seconds_now(void) {
 
 static int is_named(int fd) {
   const char* end = getenv("TESSERA_FAIL_NAME");
-  char link[64], path[4096];
+  char link[64], path[4096], pattern[4096];
   if (end == NULL) return 0;
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   const ssize_t size = readlink(link, path, sizeof path - 1);
   if (size < 0) return 0;
   path[size] = 0;
-  const size_t length = strlen(end);
-  return (size_t)size >= length && strcmp(path + size - length, end) == 0;
+  snprintf(pattern, sizeof pattern, "*%s", end);
+  return fnmatch(pattern, path, 0) == 0;
 }
 
 /* The errno that this call is to fail with, or 0. `at`: its place in the file; -1 for none. */

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <sstream>
+#include <string_view>
 
-#include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 #include "workers/network/network.h"
 
 namespace tessera {
@@ -146,13 +149,15 @@ void export_torchscript(const Network& network, const Normalisation& normalisati
                              {"mean", normalisation.mean},
                              {"std", normalisation.std},
                              {"by_volume", by_volume}};
-  StagedFile staged(file);
+  // Into memory: the library does not report every failed write of a file, and ends the process at others.
+  std::ostringstream archive;
   try {
-    module.save(staged.path().string(), {{kTorchScriptFacts, facts.dump(2)}});
+    module.save(archive, {{kTorchScriptFacts, facts.dump(2)}});
   } catch (const c10::Error& error) {
     throw Error(fmt::format("cannot write {}: {}", file.string(), error.what_without_backtrace()));
   }
-  staged.commit();
+  const std::string_view bytes = archive.view();
+  replace_file(file, std::as_bytes(std::span(bytes)));
 }
 
 }  // namespace tessera

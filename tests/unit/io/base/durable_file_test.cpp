@@ -31,49 +31,6 @@ std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-TEST(StagedFile, IsGoneAfterAnError) {
-  const testing::TemporaryFolder folder;
-  std::ofstream(folder / "a") << "old";
-  fs::path aside;
-  try {
-    const StagedFile staged(folder / "a");
-    aside = staged.path();
-    std::ofstream(aside) << "half";
-    EXPECT_TRUE(fs::exists(aside));
-    throw Error("on the way");
-  } catch (const Error&) {
-  }
-  EXPECT_FALSE(fs::exists(aside));
-  EXPECT_EQ(text_of(folder / "a"), "old");
-}
-
-TEST(StagedFile, CommitPutsItInPlace) {
-  const testing::TemporaryFolder folder;
-  const fs::path file = folder / "new" / "folder" / "a";
-  fs::path aside;
-  {
-    StagedFile staged(file);
-    aside = staged.path();
-    EXPECT_EQ(aside.parent_path(), file.parent_path());
-    std::ofstream(aside) << "new";
-    staged.commit();
-    EXPECT_EQ(text_of(file), "new");
-  }
-  EXPECT_EQ(text_of(file), "new");
-  EXPECT_FALSE(fs::exists(aside));
-}
-
-TEST(StagedFile, CommitOverAFolderFailsAndCleansUp) {
-  const testing::TemporaryFolder folder;
-  fs::create_directories(folder / "a" / "b");
-  {
-    StagedFile staged(folder / "a");
-    std::ofstream(staged.path()) << "new";
-    EXPECT_THAT(message_of([&] { staged.commit(); }), AllOf(HasSubstr("rename"), HasSubstr("directory")));
-  }
-  EXPECT_FALSE(fs::exists(folder / "a.tmp"));
-}
-
 TEST(DurableFile, WriteFullyWritesAtItsOffset) {
   const testing::TemporaryFolder folder;
   const FileDescriptor file(folder / "a", O_RDWR | O_CREAT);

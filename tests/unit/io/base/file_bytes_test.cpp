@@ -36,7 +36,7 @@ TEST(FileBytes, ATextIsReadAsItWasWritten) {
   write_text_file(file, text);
   const std::vector<std::byte> bytes = read_file_bytes(file);
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), text);
-  EXPECT_FALSE(fs::exists(file.string() + ".tmp"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(file.parent_path()), fs::directory_iterator()), 1);
   write_text_file(file, "");
   EXPECT_TRUE(read_file_bytes(file).empty());
 }

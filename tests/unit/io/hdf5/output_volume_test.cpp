@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
@@ -111,6 +113,29 @@ TEST_P(OutputVolume, TheLayoutIsThatOfTheFile) {
   EXPECT_EQ(made.chunk_bytes(), 2 * 16 * 32 * size_of(spec.type));
 }
 
+TEST(OutputVolumeFile, AWriterComparesTheMarkOfItsResult) {
+  const testing::TemporaryFolder folder;
+  OutputVolumeSpec spec = spec_in(folder);
+  spec.attributes = {{"config", std::string(100'000, 'x')}, {"instance", "0123456789abcdef0123456789abcdef"}};
+  const OutputLayout layout = create_hdf5_output(spec);
+  EXPECT_EQ(layout.mark, "0123456789abcdef0123456789abcdef");
+  EXPECT_EQ(read_hdf5_output_layout(spec.name).mark_at, layout.mark_at);
+  EXPECT_EQ(message_of([&] { BlockWriter(spec.name.file, layout); }), "no error");
+  OutputVolumeSpec other = spec;
+  other.attributes["instance"][0] = 'f';
+  create_hdf5_output(other);
+  fs::rename(spec.name.file, folder / "others.h5");
+  create_hdf5_output(spec);
+  fs::rename(spec.name.file, folder / "mine.h5");
+  fs::rename(folder / "others.h5", spec.name.file);
+  std::thread later([&] {  // as a file system that shows the new file late
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    fs::rename(folder / "mine.h5", spec.name.file);
+  });
+  EXPECT_EQ(message_of([&] { BlockWriter(spec.name.file, layout); }), "no error");
+  later.join();
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, OutputVolume, ::testing::Values(VoxelType::uint8, VoxelType::float32),
                          [](const auto& type) { return std::string(name_of(type.param)); });
 
@@ -126,7 +151,7 @@ TEST(OutputVolumeFile, EveryByteIsReservedBeforeTheFirstBlock) {
   EXPECT_GE(found.st_blocks * 512, payload);
   EXPECT_GE(found.st_size, layout.base + payload);
   EXPECT_LT(found.st_size, payload + (4 << 20));
-  EXPECT_FALSE(fs::exists(spec.name.file.string() + ".tmp"));
+  EXPECT_EQ(folder.entries(), 1);
 }
 
 TEST(OutputVolumeFile, AttributesAndTheLinkToTheRawVolume) {

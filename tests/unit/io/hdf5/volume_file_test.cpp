@@ -5,9 +5,12 @@
 
 #include <cstring>
 #include <fstream>
+#include <utility>
+#include <vector>
 
 #include "io/base/error.h"
 #include "io/hdf5/volume_reader.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -75,7 +78,7 @@ TEST(VolumeFile, EveryTypeComesBackWithItsAttributes) {
       EXPECT_EQ(reader.read(Box::of_shape(spec.shape)).bytes, whole.bytes);
     }
   }
-  EXPECT_FALSE(fs::exists(folder / "a.h5.tmp"));
+  EXPECT_EQ(folder.entries(), 1);
 }
 
 TEST(VolumeFile, KeepsWhatTheFileHolds) {
@@ -110,7 +113,35 @@ TEST(VolumeFile, UncommittedLeavesTheOldFile) {
     file.add(spec_of("/v", VoxelType::uint8, {1, 4, 4}), true);
   }
   EXPECT_EQ(VolumeReader({folder / "a.h5", "/v"}).read(Box::of_shape({1, 4, 4})).as<std::uint8_t>()[0], 10);
-  EXPECT_FALSE(fs::exists(folder / "a.h5.tmp"));
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(VolumeFile, NeverReplacesGroupsAndLinks) {
+  const testing::TemporaryFolder folder;
+  for (const char* path : {"/volumes/raw", "/volumes/labels/cells"})
+    write_volume(folder / "a.h5", spec_of(path, VoxelType::uint8, {1, 4, 4}), true, false, 10);
+  {
+    const Hdf5Handle file(H5Fopen((folder / "a.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
+    ASSERT_GE(H5Lcreate_soft("/volumes/raw", file.get(), "/soft", H5P_DEFAULT, H5P_DEFAULT), 0);
+    ASSERT_GE(H5Lcreate_external("other.h5", "/v", file.get(), "/outside", H5P_DEFAULT, H5P_DEFAULT), 0);
+  }
+  const std::vector<std::pair<const char*, const char*>> cases{
+      {"/volumes", "a group that holds 2 datasets"},
+      {"/volumes/labels", "a group that holds 1 dataset,"},
+      {"/soft", "a link to /volumes/raw"},
+      {"/outside", "a link to other.h5:/v"}};
+  for (const auto& [path, words] : cases) {
+    for (const bool replace : {false, true}) {
+      EXPECT_THAT(
+          testing::message_of([&, path = path] {
+            write_volume(folder / "a.h5", spec_of(path, VoxelType::uint8, {1, 4, 4}), true, replace, 30);
+          }),
+          HasSubstr(words))
+          << path;
+    }
+  }
+  for (const char* path : {"/volumes/raw", "/volumes/labels/cells", "/soft"})
+    EXPECT_EQ(VolumeReader({folder / "a.h5", path}).read(Box::of_shape({1, 4, 4})).as<std::uint8_t>()[0], 10);
 }
 
 TEST(VolumeFile, RefusesToExtendWhatIsNoHdf5) {

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 #include "io/images/png.h"
 #include "io/images/section_files.h"
 #include "tests/unit/temporary_folder.h"
@@ -188,7 +189,7 @@ TEST(ImageStack, SectionsMustBeAlike) {
   write_png(folder / "a2.png", 3, 3, 1, std::vector<std::uint8_t>(9));
   EXPECT_THAT(message_of_reading(folder.path()),
               AllOf(HasSubstr("a2.png is 3 x 3"), HasSubstr("must be alike")));
-  write_png(folder / "a2.png", 2, 3, std::vector<std::uint16_t>(6));
+  replace_file(folder / "a2.png", png_bytes(2, 3, std::vector<std::uint16_t>(6)));
   EXPECT_THAT(message_of_reading(folder.path()), AllOf(HasSubstr("a2.png"), HasSubstr("uint16")));
 }
 
@@ -301,12 +302,15 @@ TEST(ImageStack, PngFolderComesBackAndReplacesTheOldOne) {
   EXPECT_TRUE(fs::exists(folder / "out" / "section_0002.png"));
   EXPECT_EQ(ImageStackReader(folder / "out").read_section(1).as<std::uint8_t>()[3], 12 + 4 + 3);
   std::ofstream(folder / "out" / "notes.txt") << "mine";
+  fs::create_directory(folder / "out" / "more");
+  fs::create_symlink("nowhere", folder / "out" / "more" / "link");
   write(1, 100);
   ImageStackReader reader(folder / "out");
   EXPECT_EQ(reader.shape().z, 1) << "sections of the older, longer stack stayed";
   EXPECT_EQ(reader.read_section(0).as<std::uint8_t>()[0], 104);
   EXPECT_TRUE(fs::exists(folder / "out" / "notes.txt"));
-  EXPECT_FALSE(fs::exists(folder / "out.tmp"));
+  EXPECT_TRUE(fs::is_symlink(folder / "out" / "more" / "link"));
+  EXPECT_EQ(folder.entries(), 1);
 }
 
 TEST(ImageStack, UnfinishedLeavesNothing) {

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "io/base/error.h"
+#include "io/base/staged_file.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -43,7 +44,7 @@ TEST(Png, EightBitsComeBack) {
 TEST(Png, SixteenBitsComeBackInTheMachinesOrder) {
   const testing::TemporaryFolder folder;
   const std::vector<std::uint16_t> pixels{0, 1, 256, 0x1234, 40000, 65535};
-  write_png(folder / "a.png", 2, 3, pixels);
+  create_file(folder / "a.png", png_bytes(2, 3, pixels));
   const PngImage image = read_png(folder / "a.png");
   EXPECT_EQ(image.bits, 16);
   ASSERT_EQ(image.bytes.size(), 12U);
@@ -106,7 +107,8 @@ TEST(Png, TruncationAtAnyByteIsReported) {
 TEST(Png, AFailedWriteIsReportedAndLeavesNoFile) {
   const testing::TemporaryFolder folder;
   const std::vector<std::uint8_t> pixels(4);
-  EXPECT_THROW(write_png(folder / "no_folder" / "a.png", 2, 2, 1, pixels), Error);
+  std::ofstream(folder / "file") << "no folder";
+  EXPECT_THROW(write_png(folder / "file" / "a.png", 2, 2, 1, pixels), Error);
   EXPECT_THROW(write_png(folder / "a.png", 0, 2, 1, {}), Error);
   EXPECT_FALSE(std::filesystem::exists(folder / "a.png"));
 }

@@ -1,0 +1,115 @@
+#include "io/base/temporary_name.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "io/base/crc32c.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/base/process_id.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLongestFileName = 255;
+constexpr std::size_t kLongestStem = 120;  // the rest is for the process
+constexpr std::string_view kEnd = ".tmp";
+constexpr auto kAbandonedAfter = std::chrono::hours(24);
+
+std::string stem_of(const fs::path& target) {
+  return shortened_name(target.filename().string(), kLongestStem) + "~";
+}
+
+/// The process of a temporary name; nothing when `name` is no temporary name of this stem.
+std::optional<ProcessId> process_of(std::string_view name, const std::string& stem) {
+  if (!name.starts_with(stem) || !name.ends_with(kEnd) || name.size() < stem.size() + kEnd.size())
+    return std::nullopt;
+  name.remove_prefix(stem.size());
+  name.remove_suffix(kEnd.size());
+  const std::size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  const std::string_view number = name.substr(dash + 1);
+  std::uint64_t count = 0;
+  const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), count);
+  if (code != std::errc{} || end != number.data() + number.size()) return std::nullopt;
+  return parse_process_id(name.substr(0, dash));
+}
+
+bool is_stale(const fs::directory_entry& entry, const ProcessId& process) {
+  const ProcessState state = state_of(process);
+  if (state != ProcessState::elsewhere) return state == ProcessState::ended;
+  std::error_code code;
+  const auto written = entry.last_write_time(code);
+  return !code && fs::file_time_type::clock::now() - written > kAbandonedAfter;
+}
+
+template <class Chosen>
+std::vector<fs::path> temporaries(const fs::path& target, Chosen&& is_chosen) {
+  const std::string stem = stem_of(target);
+  std::vector<fs::path> found;
+  std::error_code code;
+  fs::directory_iterator entry(folder_of(target), code);
+  for (; !code && entry != fs::directory_iterator(); entry.increment(code)) {
+    const auto process = process_of(entry->path().filename().string(), stem);
+    if (process && is_chosen(*entry, *process)) found.push_back(entry->path());
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string shortened_name(const std::string& name, std::size_t bytes) {
+  if (name.size() <= bytes) return name;
+  const std::uint32_t sum = crc32c(std::as_bytes(std::span(name.data(), name.size())));
+  return fmt::format("{}~{:08x}", name.substr(0, bytes - 9), sum);
+}
+
+fs::path temporary_name(const fs::path& target) {
+  static std::atomic<std::uint64_t> count = 0;
+  std::string name = stem_of(target);
+  name += fmt::format("{}-{}{}", text_of(this_process()), ++count, kEnd);
+  return target.parent_path() / name.substr(0, kLongestFileName);
+}
+
+std::vector<fs::path> stale_temporaries(const fs::path& target) {
+  return temporaries(target, is_stale);
+}
+
+std::vector<fs::path> all_temporaries(const fs::path& target) {
+  return temporaries(target, [](const auto&, const auto&) { return true; });
+}
+
+void remove_stale_temporaries(const fs::path& target) {
+  std::error_code ignored;  // the next write tries again
+  for (const fs::path& one : stale_temporaries(target))
+    fs::remove_all(one, ignored);
+}
+
+fs::path resolve_links(const fs::path& file) {
+  constexpr int kMostLinks = 40;  // as the kernel
+  fs::path at = file;
+  for (int links = 0; links < kMostLinks; ++links) {
+    std::error_code code;
+    if (!fs::is_symlink(fs::symlink_status(at, code)) || code) {
+      if (links == 0 || fs::exists(folder_of(at), code)) return at;
+      throw Error(fmt::format("cannot write {}: it is a link to {}, and that folder does not exist",
+                              file.string(), at.string()));
+    }
+    const fs::path to = fs::read_symlink(at, code);
+    if (code) throw Error(fmt::format("cannot read the link {}: {}", at.string(), code.message()));
+    at = at.parent_path() / to;  // an absolute `to` replaces all before it
+  }
+  throw Error(fmt::format("cannot write {}: its symbolic links lead back to it", file.string()));
+}
+
+}  // namespace tessera
