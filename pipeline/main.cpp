@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
@@ -137,14 +138,14 @@ int main(int argc, char** argv) {
   keep_hdf5_from_cleaning_up();
   // A write beyond 'ulimit -f' then fails with an error code, which is reported like a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
-  start_log("info", 0, 1);  // until MPI has started
-  report_unexpected_exits();
   int exit_code = kExitFailed;
   try {
+    start_log("info", 0, 1);  // until MPI has started
+    report_unexpected_exits();
     MpiSession mpi(argc, argv);
     exit_code = run_together(Arguments(argv + 1, argv + argc), mpi);
-  } catch (const std::exception& error) {  // MPI itself did not start
-    spdlog::error("{}", message_of(error));
+  } catch (const std::exception& error) {  // the log or MPI itself did not start
+    std::fprintf(stderr, "error: %s\n", message_of(error).c_str());
     if (dynamic_cast<const UsageError*>(&error) != nullptr) exit_code = kExitUsage;
   }
   expect_exit();

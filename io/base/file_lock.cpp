@@ -110,6 +110,8 @@ void write_record(int fd, const fs::path& file) {
 FileLock::FileLock(const fs::path& target) : target_(target) {
   if (!target_.has_filename()) target_ = target_.parent_path();  // "out/" is "out"
   target_ = resolve_links(target_);
+  std::error_code unknown;
+  made_folder_ = !fs::exists(folder_of(target_), unknown) && !unknown;
   create_folder_of(target_);
   file_ = target_.parent_path() / ("." + shortened_name(target_.filename().string(), kLongestName) + ".lock");
   take();
@@ -132,6 +134,7 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
   std::swap(locked_, other.locked_);
   std::swap(held_target_, other.held_target_);
   std::swap(is_held_, other.is_held_);
+  std::swap(made_folder_, other.made_folder_);
   return *this;
 }
 
@@ -142,6 +145,7 @@ FileLock::~FileLock() {
                            ? is_named(locked_.get(), file_)
                            : owner_in(text_in(file_)).value_or(Owner{}).process == this_process();
   if (is_mine) unlink(file_.c_str());
+  if (made_folder_) rmdir(folder_of(target_).c_str());  // unless something was written there
 }
 
 void FileLock::take() {

@@ -16,7 +16,8 @@ namespace tessera {
 class FileLock {
  public:
   FileLock() = default;
-  /// `target`: need not exist; links are followed (see resolve_links()). Creates its folder if it is missing.
+  /// `target`: need not exist; links are followed (see resolve_links()). Creates its folder if it is missing;
+  /// the destructor removes that again when it is empty.
   /// Errors: UsageError when another process holds the lock, which is named, or when another program has the
   /// target open for writing; Error when the lock file cannot be created.
   explicit FileLock(const std::filesystem::path& target);
@@ -36,7 +37,7 @@ class FileLock {
   std::filesystem::path target_, file_;
   FileDescriptor locked_;       ///< the lock file; none where its existence is the lock
   FileDescriptor held_target_;  ///< with HDF5's shared lock
-  bool is_held_ = false;
+  bool is_held_ = false, made_folder_ = false;
 };
 
 /// Whether another program has an HDF5 file open for writing, as far as its lock tells. False on file systems

@@ -86,7 +86,7 @@ void pack(const PackOptions& options, const Communicator& world) {
   FileLock source, target;
   FileDescriptor lock;
   on_root(world, [&] {
-    source = FileLock(options.from.file);
+    if (std::filesystem::exists(options.from.file)) source = FileLock(options.from.file);
     if (!options.replace && !is_same_file(options.from.file, options.to.file))
       target = FileLock(options.to.file);
   });

@@ -9,7 +9,8 @@ namespace {
 /// What the labels mean: as `data` says of the volume that they are of. Of other labels, `data` tells the
 /// kind and the ignored id.
 void read_targets(ConfigSection& evaluate, const DataConfig& data, bool own_labels, EvaluateConfig& e) {
-  VolumeConfig defaults = own_labels ? VolumeConfig() : data;
+  VolumeConfig defaults;
+  if (!own_labels) defaults = data;
   defaults.label_kind = data.label_kind;
   defaults.ignore_label = data.ignore_label;
   if (e.labels) {

@@ -13,7 +13,7 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
-#include "io/stores/open_volume.h"
+#include "workers/metrics/ignored_class.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

@@ -151,7 +151,12 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
 
 /// The same volume in another scale would be predicted without an error, and wrongly.
 void warn_of_grey_levels(const VolumeInfo& raw, const Normalisation& expected) {
-  const std::optional<Normalisation> found = sampled_statistics(raw);
+  std::optional<Normalisation> found;
+  try {
+    found = sampled_statistics(raw);
+  } catch (const Error&) {
+    return;  // the block that needs the voxels reports the error
+  }
   if (!found || !is_far(*found, expected)) return;
   spdlog::warn(
       "{}: its grey levels (mean {:.4g}, deviation {:.4g} of a sample) are far from those that the network "

@@ -144,6 +144,15 @@ void read_pictures(RunRecord& record, const fs::path& folder) {
   }
 }
 
+/// None for a text that names no dataset.
+std::optional<DatasetName> named_dataset(const std::string& text) {
+  try {
+    return parse_dataset_name(text);
+  } catch (const UsageError&) {
+    return std::nullopt;
+  }
+}
+
 RunRecord read_folder(const fs::path& folder) {
   RunRecord record;
   record.place = folder;
@@ -203,11 +212,11 @@ void require_complete_results(RunRecord& record, bool allowed) {
                                  text_at(record.inference, {"result"})};
   if (names[0] == names[1]) names.pop_back();
   for (const std::string& name : names) {
+    const std::optional<DatasetName> result_name = named_dataset(name);
     std::error_code error;
+    if (!result_name || !fs::exists(result_name->file, error)) continue;  // moved: nothing to ask
     try {
-      if (name.empty() || !fs::exists(parse_dataset_name(name).file, error))
-        continue;  // moved: nothing to ask
-      const VolumeInfo result = read_volume_info(parse_dataset_name(name));
+      const VolumeInfo result = read_volume_info(*result_name);
       const ResultCompleteness found = require_complete(result, allowed);
       if (!found.complete())
         record.problems.push_back(fmt::format("{} is incomplete: {}", name, found.problem));

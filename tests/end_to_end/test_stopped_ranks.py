@@ -65,7 +65,7 @@ class StoppedRanks(Case):
         arguments = ["evaluate", "--prediction", "made.h5:/p", "--labels", "stack.h5:/volumes/labels/cells", "--watchdog-minutes", MINUTES]
         self.assert_named(self.stopping(arguments, "pread", "/made.h5", 1), 1, "--watchdog-minutes")
         process = self.stopping(["evaluate", self.yaml, "--set", "data.labels=stack.h5:/volumes/labels/cells", "--set",
-                                 f"evaluate.watchdog_minutes={MINUTES}"], "fsync", "evaluation.json.tmp", 0)
+                                 f"evaluate.watchdog_minutes={MINUTES}"], "fsync", ".tmp", 0)
         self.assert_named(process, 0, "evaluate.watchdog_minutes", "to end together|to broadcast")
 
     def test_verify_and_pack(self):

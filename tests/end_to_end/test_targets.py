@@ -30,6 +30,7 @@ def with_borders(ids):
 
 
 def pixel_errors(probability, truth, known):
+    probability = probability.astype(np.float64)
     return [np.mean((probability > t)[known] != truth[known]) for t in THRESHOLDS]
 
 
@@ -223,7 +224,7 @@ class Targets(Case):
             self.assertRegex(warnings, "grey levels .* are far from those .* infer.normalisation")
             normalised = [self.tessera(["infer", self.yaml, "--restart", *sets, "--set", "infer.normalisation=volume"])]
             self.assertEqual(normalised[0].warnings(), [])
-        np.testing.assert_allclose(self.read("of_wide.h5:/p"), self.read("of_unit.h5:/p"), atol=2e-4)
+        np.testing.assert_allclose(self.read("of_wide.h5:/p"), self.read("of_unit.h5:/p"), atol=1e-3)
 
     def test_a_validation_without_annotation_is_undefined(self):
         self.tessera(["train", self.yaml, "--set", "run_folder=runs/none", "--set", "data.train_sections=[0, 2]",

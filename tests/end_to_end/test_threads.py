@@ -72,6 +72,16 @@ class Threads(Case):
         self.assert_ends_in_order(["pack", "made.h5:/p", "packed_result.h5:/p", "--overwrite"], 3)
         self.assert_ends_in_order(["evaluate", "--prediction", "made.h5:/p", "--labels", "stack.h5:/volumes/labels/cells"], 0)
 
+    def test_memory_at_the_start(self):
+        """The first allocations of main(): the log's."""
+        for nth in (1, 2):
+            outcome = self.server.run(["--version"], self.folder, 20, environment={
+                "TESSERA_NTH_CALL": "memory", "TESSERA_NTH": str(nth), "TESSERA_NTH_MIN": "64", "TESSERA_NTH_ERRNO": str(errno.ENOMEM)})
+            self.assertFalse(outcome.hung or outcome.crashed(), outcome)
+            self.assertIn(outcome.code, (0, FAILED), outcome)
+            if outcome.code == FAILED:
+                self.assertRegex(outcome.text, "error: out of memory", outcome)
+
     def test_on_one_rank(self):
         for nth in (1, 2, 3):
             outcome = run_ranks(["verify", "made.h5:/p"], self.folder, 3, 30, {**self.failing(nth), "TESSERA_NTH_RANK": "1"})

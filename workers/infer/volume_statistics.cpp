@@ -102,13 +102,16 @@ std::vector<Normalisation> section_statistics(const VolumeInfo& raw, const Commu
 }
 
 std::optional<Normalisation> sampled_statistics(const VolumeInfo& raw) {
-  constexpr std::int64_t kLayers = 8, kPieces = 8;
-  const Index3 piece = piece_shape(raw);
+  constexpr std::int64_t kVoxels = std::int64_t{1} << 22, kLayers = 8;
+  Index3 piece = piece_shape(raw);
+  if (!raw.chunk) piece.y = std::clamp<std::int64_t>(kVoxels / 64 / raw.shape.x, 1, raw.shape.y);
+  const std::int64_t pieces = std::clamp<std::int64_t>(kVoxels / volume_of(piece), 1, 64);
+  const std::int64_t layers = std::min(kLayers, pieces);
   const std::int64_t rows = ceil_div(raw.shape.y, piece.y), columns = ceil_div(raw.shape.x, piece.x);
   const std::unique_ptr<Volume> volume = open_volume(raw.name);
   Sums sums;
-  for (const std::int64_t layer : evenly_spread(ceil_div(raw.shape.z, piece.z), kLayers)) {
-    for (const std::int64_t at : evenly_spread(rows * columns, kPieces)) {
+  for (const std::int64_t layer : evenly_spread(ceil_div(raw.shape.z, piece.z), layers)) {
+    for (const std::int64_t at : evenly_spread(rows * columns, pieces / layers)) {
       const Index3 begin{layer * piece.z, at / columns * piece.y, at % columns * piece.x};
       const VoxelBuffer voxels = volume->read(intersection({begin, begin + piece}, Box::of_shape(raw.shape)));
       with_voxel_type(voxels.type, [&](auto zero) {

@@ -19,9 +19,9 @@ std::vector<Normalisation> section_statistics(const VolumeInfo& raw, const Commu
 /// stored chunks.
 Normalisation volume_statistics(const VolumeInfo& raw, const Communicator& world);
 
-/// Mean and standard deviation of a small sample: 8 evenly spread layers of stored chunks, 8 chunks of each.
-/// Zeros (padding) and values that are not finite are left out; none when nothing is left. Not collective.
-/// Errors: Error.
+/// Mean and standard deviation of a sample of about 2^22 voxels: evenly spread chunks, at most 64, at least
+/// one. Zeros (padding) and values that are not finite are left out; none when nothing is left. Not
+/// collective. Errors: Error.
 std::optional<Normalisation> sampled_statistics(const VolumeInfo& raw);
 
 /// Whether raw values with the mean and deviation `found` are far from what a network was made for:

@@ -146,6 +146,16 @@ TEST_P(FileLocks, ALinkAndItsTargetHaveOneLock) {
   EXPECT_THAT(message_of([&] { FileLock second(folder / "out"); }), HasSubstr("in use"));
 }
 
+TEST_P(FileLocks, AFolderThatWasMadeForItIsRemovedWhenEmpty) {
+  {
+    const FileLock lock(folder / "made" / "a");
+    const FileLock other(folder / "used" / "a");
+    std::ofstream(folder / "used" / "a") << "x";
+  }
+  EXPECT_FALSE(fs::exists(folder / "made"));
+  EXPECT_TRUE(fs::exists(folder / "used" / "a"));
+}
+
 TEST_P(FileLocks, ManyProcessesTakeTurns) {
   constexpr int kProcesses = 4, kTurns = 25;
   std::ofstream(folder / "count") << 0;

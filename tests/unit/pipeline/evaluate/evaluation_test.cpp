@@ -16,6 +16,7 @@
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/label_evaluation.h"
 #include "tests/unit/temporary_folder.h"
+#include "workers/metrics/ignored_class.h"
 
 namespace tessera {
 namespace {

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "workers/metrics/class_scores.h"
+#include "workers/metrics/ignored_class.h"
 
 namespace tessera {
 namespace {

@@ -227,7 +227,8 @@ TEST(ThresholdScores, IgnoredPixelsAreInNoSum) {
       truth[i] = random() % 4 != 0 ? 1 : 0;
       probability[i] = static_cast<float>(random() % 101) / 100;
     }
-    const std::int64_t y0 = random() % 3, y1 = height - random() % 3, x0 = random() % 3, x1 = width - 1;
+    const auto less = [&] { return static_cast<std::int64_t>(random() % 3); };
+    const std::int64_t y0 = less(), y1 = height - less(), x0 = less(), x1 = width - 1;
     Mask framed(truth.size(), kIgnoredClass);
     for (std::int64_t y = y0; y < y1; ++y) {
       for (std::int64_t x = x0; x < x1; ++x) {
