@@ -7,6 +7,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <utility>
 
 #include "io/base/error.h"
 #include "io/base/error_message.h"
@@ -18,6 +19,7 @@
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/job_end.h"
 #include "pipeline/run/run_folder.h"
+#include "pipeline/run/standard_output.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/mpi_session.h"
 
@@ -78,7 +80,7 @@ std::string take_log_level(Arguments& arguments) {
   return "info";
 }
 
-int run(Arguments arguments, const Communicator& world) {
+int run_verb(Arguments arguments, const Communicator& world) {
   start_log("info", world.rank(), world.size());  // reports a wrong level
   start_log(take_log_level(arguments), world.rank(), world.size());
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
@@ -99,6 +101,13 @@ int run(Arguments arguments, const Communicator& world) {
                                  near ? fmt::format(": did you mean '{}'?", *near) : "", usage()));
   }
   return verb->second.run(Arguments(arguments.begin() + 1, arguments.end()), world);
+}
+
+/// Collective. Runs the verb. Output that cannot be written is an error.
+int run(Arguments arguments, const Communicator& world) {
+  const int exit_code = run_verb(std::move(arguments), world);
+  on_root(world, require_output_written);
+  return exit_code;
 }
 
 /// For an error that every rank has: the root reports it, and all ranks return the same exit code.
@@ -132,6 +141,7 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
 
 int main(int argc, char** argv) {
   using namespace tessera;
+  keep_standard_streams_open();
   // HDF5's locks fail on some parallel file systems, and readers need none. FileLock keeps to them where a
   // file is written.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);

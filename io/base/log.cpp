@@ -4,6 +4,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <array>
+#include <atomic>
+#include <cstdio>
 #include <memory>
 
 #include "io/base/error.h"
@@ -24,6 +26,10 @@ void start_log(const std::string& level, int rank, int ranks) {
   auto logger = std::make_shared<spdlog::logger>("tessera", console);
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::info);
+  // A log file on a full disk is reported once, and the work goes on.
+  logger->set_error_handler([reported = std::make_shared<std::atomic_flag>()](const std::string& problem) {
+    if (!reported->test_and_set()) fmt::print(stderr, "warning: cannot write the log: {}\n", problem);
+  });
   spdlog::set_default_logger(logger);
 }
 

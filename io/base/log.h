@@ -13,7 +13,8 @@ namespace tessera {
 /// Errors: UsageError for an unknown level.
 void start_log(const std::string& level, int rank, int ranks);
 
-/// Appends every message from now on, with a time stamp, to `file` too. Errors: Error.
+/// Appends every message from now on, with a time stamp, to `file` too. A message that cannot be written
+/// later is reported once on standard error. Errors: Error.
 void add_log_file(const std::filesystem::path& file);
 
 /// Closes the files that add_log_file() added: messages go to standard error only.

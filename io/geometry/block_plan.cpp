@@ -21,6 +21,23 @@ BlockPlan BlockPlan::of_region(const Box& region, const Index3& block_shape) {
   return plan;
 }
 
+std::string BlockPlan::problem_of(const Box& region, const Index3& block_shape) {
+  constexpr std::int64_t kLongest = std::int64_t{1} << 40, kMostBlocks = std::int64_t{1} << 31;
+  std::int64_t blocks = 1;
+  for (int axis = 0; axis < 3; ++axis) {
+    if (region.begin[axis] < 0 || region.end[axis] > kLongest || region.begin[axis] >= region.end[axis])
+      return fmt::format("its region is {}", to_string(region));
+    if (block_shape[axis] < 1 || block_shape[axis] > kLongest)
+      return fmt::format("its blocks are {}", to_string(block_shape));
+    const std::int64_t along = ceil_div(region.end[axis] - region.begin[axis], block_shape[axis]);
+    if (along > kMostBlocks / blocks)
+      return fmt::format("its region {} has too many blocks of {}", to_string(region),
+                         to_string(block_shape));
+    blocks *= along;
+  }
+  return {};
+}
+
 Box BlockPlan::block(std::int64_t id) const {
   const Index3 at{id / (grid_.y * grid_.x), id / grid_.x % grid_.y, id % grid_.x};
   Box box;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "io/geometry/box.h"
@@ -17,6 +18,9 @@ class BlockPlan {
   BlockPlan(const Index3& volume_shape, const Index3& block_shape);
   /// The blocks of a region of a volume. The first block starts at the region's begin.
   static BlockPlan of_region(const Box& region, const Index3& block_shape);
+  /// Why no plan can have these numbers, which a file says: a side that is empty, negative or beyond 2^40
+  /// voxels, or more than 2^31 blocks. "" where one can.
+  static std::string problem_of(const Box& region, const Index3& block_shape);
 
   const Box& region() const { return region_; }
   const Index3& block_shape() const { return block_shape_; }

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "io/base/error.h"
+#include "io/base/json_text.h"
 #include "io/hdf5/hdf5_attributes.h"
 
 namespace tessera {
@@ -53,7 +54,7 @@ std::vector<std::string> names_in(const std::string& text, std::size_t rank) {
 
 /// The keys of axistags of vigra and ilastik, in the order of the dataset's axes.
 std::vector<std::string> names_in_axistags(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = parse_json<nlohmann::json>(text);
   std::vector<std::string> names;
   if (!json.is_object() || !json.contains("axes") || !json["axes"].is_array()) return names;
   for (const auto& axis : json["axes"]) {

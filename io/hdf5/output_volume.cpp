@@ -15,6 +15,7 @@
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
 #include "io/base/staged_file.h"
+#include "io/base/utf8_text.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/hdf5_links.h"
@@ -144,7 +145,7 @@ OutputLayout write_metadata(const StagedFile& staged, const OutputVolumeSpec& sp
   if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
   if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
   for (const auto& [key, value] : spec.attributes)
-    write_attribute(dataset.get(), key, value);
+    write_attribute(dataset.get(), key, shown_as_utf8(value));
   link_raw(file.get(), spec, staged.target());
   const OutputLayout made = layout_of(dataset.get(), layout, name);
   const bool closed = dataset.close() && file.close();

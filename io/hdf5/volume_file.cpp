@@ -7,6 +7,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/utf8_text.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_links.h"
 #include "io/hdf5/hdf5_types.h"
@@ -133,7 +134,7 @@ void VolumeFile::add(const VolumeSpec& spec, bool replace) {
   if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
   if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
   for (const auto& [key, value] : spec.attributes)
-    write_attribute(dataset.get(), key, value);
+    write_attribute(dataset.get(), key, shown_as_utf8(value));
   if (!dataset.close()) throw Error(fmt::format("cannot create {}: {}", name, take_hdf5_error()));
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
+#include "io/base/json_text.h"
 
 namespace tessera {
 namespace {
@@ -132,7 +133,7 @@ std::optional<StackDimensions> shaped_dimensions(std::string_view description, s
                                                  const std::string& what) {
   constexpr std::size_t kLongest = 1 << 20;
   if (description.size() > kLongest) return std::nullopt;
-  const nlohmann::json json = nlohmann::json::parse(description, nullptr, false);
+  const nlohmann::json json = parse_json<nlohmann::json>(description);
   if (!json.is_object() || !json.contains("shape") || !json["shape"].is_array()) return std::nullopt;
   std::vector<std::int64_t> shape;
   for (const nlohmann::json& size : json["shape"]) {

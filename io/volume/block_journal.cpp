@@ -19,6 +19,7 @@
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/json_text.h"
 #include "io/base/sha256.h"
 #include "io/base/staged_file.h"
 #include "io/base/temporary_name.h"
@@ -54,8 +55,48 @@ std::uint32_t crc_of(const StoredRecord& record, std::uint32_t seed) {
 nlohmann::json json_of(const Index3& index) {
   return {index.z, index.y, index.x};
 }
-Index3 index_from(const nlohmann::json& json) {
-  return {json.at(0).get<std::int64_t>(), json.at(1).get<std::int64_t>(), json.at(2).get<std::int64_t>()};
+/// Errors: Error unless it has three whole numbers.
+Index3 index_from(const nlohmann::json& head, const char* key) {
+  const nlohmann::json& list = head.at(key);
+  const auto is_whole = [](const nlohmann::json& one) {
+    return one.is_number_integer() && (!one.is_number_unsigned() || one.get<std::uint64_t>() >> 62 == 0);
+  };
+  if (!list.is_array() || list.size() != 3 || !std::ranges::all_of(list, is_whole))
+    throw Error(fmt::format("{} is not three whole numbers", key));
+  return {list[0].get<std::int64_t>(), list[1].get<std::int64_t>(), list[2].get<std::int64_t>()};
+}
+
+/// A description with texts that are UTF-8, and back: paths may have any bytes.
+JobDescription as_utf8(const JobDescription& job) {
+  JobDescription texts;
+  for (const auto& [key, value] : job)
+    texts[utf8_text(key)] = utf8_text(value);
+  return texts;
+}
+JobDescription from_utf8(const JobDescription& texts) {
+  JobDescription job;
+  for (const auto& [key, value] : texts)
+    job[bytes_of_utf8_text(key)] = bytes_of_utf8_text(value);
+  return job;
+}
+
+/// Reads the JSON of a head. Errors: Error, nlohmann's.
+JournalHead head_from(std::string_view text) {
+  const auto json = parse_json<nlohmann::json>(text);
+  if (!json.is_object()) throw Error("it is no JSON object, or one that is nested too deep");
+  JournalHead head;
+  head.instance = json.at("instance").get<std::string>();
+  const bool is_hex = head.instance.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (head.instance.size() != 32 || !is_hex) throw Error("its instance is not 32 hexadecimal digits");
+  head.job = from_utf8(json.at("job").get<JobDescription>());
+  if (json.at("job_sha256").get<std::string>() != digest_of(head.job))
+    throw Error("the checksum of its job does not match");
+  const Box region{index_from(json, "region_begin"), index_from(json, "region_end")};
+  const Index3 block_shape = index_from(json, "block_shape");
+  const std::string problem = BlockPlan::problem_of(region, block_shape);
+  if (!problem.empty()) throw Error(problem);
+  head.blocks = BlockPlan::of_region(region, block_shape);
+  return head;
 }
 
 /// The bytes of the head: front, JSON, spaces up to a multiple of the record size, the CRC of all that.
@@ -63,7 +104,7 @@ std::vector<std::byte> head_bytes(const JournalHead& head) {
   // The block plan must be here: `tessera verify` finds the blocks by nothing else.
   std::string text = nlohmann::json{{"instance", head.instance},
                                     {"job_sha256", digest_of(head.job)},
-                                    {"job", head.job},
+                                    {"job", as_utf8(head.job)},
                                     {"region_begin", json_of(head.blocks.region().begin)},
                                     {"region_end", json_of(head.blocks.region().end)},
                                     {"block_shape", json_of(head.blocks.block_shape())}}
@@ -134,35 +175,38 @@ std::size_t parse_head(std::span<const std::byte> bytes, const std::filesystem::
   if (version != 1)
     throw Error(fmt::format("{} has format {}; this tessera reads format 1", file.string(), version));
   try {
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kFrontBytes, size);
-    const nlohmann::json json = nlohmann::json::parse(text);
-    head.instance = json.at("instance").get<std::string>();
-    head.job = json.at("job").get<JobDescription>();
-    head.blocks =
-        BlockPlan::of_region({index_from(json.at("region_begin")), index_from(json.at("region_end"))},
-                             index_from(json.at("block_shape")));
-  } catch (const nlohmann::json::exception& error) {
+    head = head_from({reinterpret_cast<const char*>(bytes.data()) + kFrontBytes, size});
+  } catch (const std::exception& error) {
     throw damaged(error.what());
   }
   return whole;
 }
 
+/// The journal's name for a file's own name: see journal_of().
+std::filesystem::path journal_beside(const std::filesystem::path& result) {
+  constexpr std::size_t kLongestName = 255;  // of the file systems
+  const std::string name = result.filename().string(), ending = ".journal";
+  if (name.size() + ending.size() <= kLongestName) return result.string() + ending;
+  constexpr std::size_t kKept = 180, kDigits = 16;
+  return result.parent_path() / (name.substr(0, kKept) + "." + sha256_of(name).substr(0, kDigits) + ending);
+}
+
 }  // namespace
 
 std::string json_of(const JobDescription& job) {
-  return nlohmann::json(job).dump(1);
+  return nlohmann::json(as_utf8(job)).dump(1);
 }
 
 JobDescription job_from_json(const std::string& text, const std::string& name) {
   try {
-    return nlohmann::json::parse(text).get<JobDescription>();
+    return from_utf8(parse_json<nlohmann::json>(text).get<JobDescription>());
   } catch (const nlohmann::json::exception& error) {
     throw Error(fmt::format("{} does not describe a job of tessera: {}", name, error.what()));
   }
 }
 
 std::string digest_of(const JobDescription& job) {
-  return sha256_of(nlohmann::json(job).dump());
+  return sha256_of(nlohmann::json(as_utf8(job)).dump());
 }
 
 std::vector<std::string> differences_between(const JobDescription& then, const JobDescription& now) {
@@ -182,10 +226,10 @@ std::vector<std::string> differences_between(const JobDescription& then, const J
 }
 
 std::filesystem::path journal_of(const std::filesystem::path& result) {
-  const std::filesystem::path named = result.string() + ".journal";
+  const std::filesystem::path named = journal_beside(result);
   // Behind a link, the journal is beside the file; but a file that was moved may have left it beside the
   // link.
-  const std::filesystem::path real = resolve_links(result).string() + ".journal";
+  const std::filesystem::path real = journal_beside(resolve_links(result));
   return std::filesystem::exists(real) || !std::filesystem::exists(named) ? real : named;
 }
 

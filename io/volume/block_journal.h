@@ -57,12 +57,14 @@ struct JournalContents {
   std::vector<std::int64_t> unknown_blocks() const;
 };
 
-/// The journal's file: `<result's file>.journal`. Of a result behind a symbolic link it is beside the file
-/// that the link leads to, unless only the one beside the link exists. Errors: as resolve_links().
+/// The journal's file: `<result's file>.journal`. Where that name would be longer than 255 bytes: its first
+/// 180 bytes, 16 digits of its SHA-256 and `.journal`. Of a result behind a symbolic link it is beside the
+/// file that the link leads to, unless only the one beside the link exists. Errors: as resolve_links().
 std::filesystem::path journal_of(const std::filesystem::path& result);
 
 /// Reads a journal (docs/files.md has its format). Damaged records are ignored: their blocks have no record.
-/// Errors: Error when the file is missing or its head is damaged.
+/// Errors: Error when the file is missing or its head is damaged: also where its checksum matches, but a
+/// field has no valid value.
 JournalContents read_journal(const std::filesystem::path& file);
 /// The same, from the bytes of the file. `file` is for messages.
 JournalContents parse_journal(std::span<const std::byte> bytes, const std::filesystem::path& file);

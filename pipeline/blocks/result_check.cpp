@@ -18,7 +18,8 @@ namespace tessera {
 namespace {
 
 JournalContents read_journal_of(const DatasetName& result) {
-  const std::map<std::string, std::string> attributes = read_volume_info(result).attributes;
+  const VolumeInfo info = read_volume_info(result);
+  const std::map<std::string, std::string>& attributes = info.attributes;
   const auto instance = attributes.find("instance");
   if (instance == attributes.end()) {
     throw UsageError(
@@ -29,6 +30,11 @@ JournalContents read_journal_of(const DatasetName& result) {
   if (journal.head.instance != instance->second) {
     throw Error(fmt::format("{} belongs to another file than {}: what is done cannot be known", file.string(),
                             result.file.string()));
+  }
+  if (journal.head.blocks.region().shape() != info.shape) {
+    throw Error(fmt::format("{} is of a region of {}, but {} has {}: what is done cannot be known",
+                            file.string(), to_string(journal.head.blocks.region().shape()), result.text(),
+                            to_string(info.shape)));
   }
   return journal;
 }

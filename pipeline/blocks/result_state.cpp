@@ -42,6 +42,16 @@ void require_same_job(const DatasetName& output, const std::string& output_setti
       output.file.string(), fmt::join(differences, "\n  "), output_setting));
 }
 
+/// The blocks follow from the job. Errors: Error when a journal of the same job has others.
+void require_same_blocks(const std::filesystem::path& journal, const BlockPlan& then, const BlockPlan& now) {
+  if (then.region() == now.region() && then.block_shape() == now.block_shape()) return;
+  throw Error(
+      fmt::format("{} is damaged: it has blocks of {} over {}, its job has blocks of {} over {}: pass "
+                  "--restart to start over",
+                  journal.string(), to_string(then.block_shape()), to_string(then.region()),
+                  to_string(now.block_shape()), to_string(now.region())));
+}
+
 /// The journal of the volume `instance`, if it exists.
 std::optional<JournalContents> find_journal(const DatasetName& output, const std::string& instance) {
   const std::filesystem::path file = journal_of(output.file);
@@ -83,7 +93,7 @@ void require_nothing_else(const DatasetName& output, const std::string& output_s
 }
 
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
-                        const JobDescription& job, bool restart) {
+                        const JobDescription& job, const BlockPlan& blocks, bool restart) {
   ResultState state;
   const std::filesystem::path journal = journal_of(output.file);
   if (!std::filesystem::exists(output.file)) return state;
@@ -104,7 +114,10 @@ ResultState find_result(const DatasetName& output, const std::string& output_set
   require_same_job(output, output_setting, job_from_json(then->second, output.text()), job);
   state.instance = instance->second;
   state.journal = find_journal(output, state.instance);
-  if (state.journal) require_same_job(output, output_setting, state.journal->head.job, job);
+  if (state.journal) {
+    require_same_job(output, output_setting, state.journal->head.job, job);
+    require_same_blocks(journal, state.journal->head.blocks, blocks);
+  }
   const bool complete = state.journal && state.journal->blocks_left() == 0;
   state.kind = complete ? ResultState::Kind::complete : ResultState::Kind::going_on;
   if (!complete && attributes.count("packed") != 0) {

@@ -26,12 +26,13 @@ struct ResultState {
 void require_nothing_else(const DatasetName& output, const std::string& output_setting);
 
 /// Examines the result's file and its journal, without changes. Logs a warning for each loss.
-/// `output_setting`: the name of the output's setting, for messages: "infer.output". `restart`: an existing
-/// result, of this job or another, is to be replaced; not where its file holds other data. Errors: UsageError
+/// `output_setting`: the name of the output's setting, for messages: "infer.output". `blocks`: the blocks of
+/// this job. `restart`: an existing result, of this job or another, is to be replaced; not where its file
+/// holds other data. Errors: UsageError
 /// when the file holds other data, or the result of another job (each difference named), or when another
 /// process is writing it; Error when the header of its journal is damaged.
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
-                        const JobDescription& job, bool restart);
+                        const JobDescription& job, const BlockPlan& blocks, bool restart);
 
 /// A result that blocks can be written to.
 struct OpenResult {

@@ -6,9 +6,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 #include "io/base/error.h"
 #include "pipeline/cluster/stage_work.h"
@@ -78,6 +78,53 @@ bool runs(const std::string& state) {
   static const std::set<std::string> running{"RUNNING",   "COMPLETING", "CONFIGURING",
                                              "STAGE_OUT", "RESIZING",   "SIGNALING"};
   return running.count(state) != 0;
+}
+
+/// The digits and underscores that `text` begins with.
+std::size_t digits_at(std::string_view text) {
+  return std::min(text.find_first_not_of("0123456789_"), text.size());
+}
+
+/// The message of a line of Tessera's log that reports an error: "[rank 3] error: MESSAGE".
+std::optional<std::string> own_error(std::string_view line) {
+  constexpr std::string_view kRank = "[rank ";
+  if (line.starts_with(kRank)) {
+    const std::string_view behind = line.substr(kRank.size());
+    const std::size_t digits = digits_at(behind);
+    if (digits > 0 && behind.substr(digits).starts_with("] ")) line = behind.substr(digits + 2);
+  }
+  for (const std::string_view level : {"error: ", "critical: "}) {
+    if (line.starts_with(level)) return std::string(line.substr(level.size()));
+  }
+  return std::nullopt;
+}
+
+/// Whether the job script wrote the line at a start: "2026-03-01T10:00:00 NAME: job 17_1, start 0, on NODES".
+bool begins_start(std::string_view line) {
+  const std::size_t time = line.find(' ');
+  const std::string_view stamp = line.substr(0, time);
+  if (time == std::string_view::npos || stamp.find('T') == std::string_view::npos ||
+      stamp.find_first_not_of("0123456789-:T") != std::string_view::npos)
+    return false;
+  constexpr std::string_view kJob = ": job ", kStart = ", start ", kOn = ", on ";
+  std::string_view left = line.substr(time);
+  for (std::size_t at = left.find(kJob); at != std::string_view::npos; at = left.find(kJob)) {
+    left.remove_prefix(at + kJob.size());
+    std::string_view rest = left.substr(digits_at(left));
+    if (rest.size() == left.size() || !rest.starts_with(kStart)) continue;
+    rest.remove_prefix(kStart.size());
+    const std::size_t digits = digits_at(rest);
+    if (digits > 0 && rest.substr(digits).starts_with(kOn)) return true;
+  }
+  return false;
+}
+
+/// Whether Slurm or the job's shell wrote the line.
+bool is_of_slurm(std::string_view line) {
+  for (const std::string_view program : {"srun: ", "slurmstepd: ", "bash: "}) {
+    if (line.starts_with(program)) return true;
+  }
+  return line.find("/slurm_script: ") != std::string_view::npos;
 }
 
 class StatusReader {
@@ -174,25 +221,25 @@ class StatusReader {
 }  // namespace
 
 std::string last_error(const fs::path& log) {
-  static const std::regex ours("(\\[rank [0-9]+\\] )?(error|critical): (.*)");
-  static const std::regex begins("[-0-9]+T[:0-9]+ .*: job [0-9_]+, start [0-9]+, on .*");
-  static const std::regex theirs("(srun|slurmstepd|bash|.*/slurm_script)(: error)?: (.*)");
+  constexpr std::size_t kLongest = 2000;  // of a message; a line of a log may have any length
   std::istringstream lines(file_tail(log, kLogTail));
   std::string own, other;
-  std::smatch match;
   for (std::string line; std::getline(lines, line);) {
-    if (std::regex_match(line, begins)) {
+    const std::optional<std::string> message = own_error(line);
+    if (begins_start(line)) {
       own = other = "";  // an earlier start's, which another followed
-    } else if (std::regex_match(line, match, ours)) {
-      own = match[3];
-    } else if (std::regex_match(line, match, theirs) && line.find("error") != std::string::npos) {
-      other = line;
-    } else if (line.find("line ") != std::string::npos &&
-               line.find("command not found") != std::string::npos) {
+    } else if (message) {
+      own = *message;
+    } else if ((is_of_slurm(line) && line.find("error") != std::string::npos) ||
+               (line.find("line ") != std::string::npos &&
+                line.find("command not found") != std::string::npos)) {
       other = line;
     }
   }
-  return own.empty() ? other : own;
+  std::string& last = own.empty() ? other : own;
+  if (last.size() > kLongest)
+    last = fmt::format("{} ... ({} characters)", last.substr(0, kLongest), last.size());
+  return last;
 }
 
 StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,

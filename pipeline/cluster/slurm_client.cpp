@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -78,7 +77,10 @@ bool JobState::active() const {
 }
 
 std::string without_patterns(const std::string& path) {
-  return std::regex_replace(path, std::regex("%"), "%%");
+  std::string plain;
+  for (const char c : path)
+    plain += c == '%' ? std::string("%%") : std::string(1, c);
+  return plain;
 }
 
 std::vector<std::string> sbatch_command(const JobRequest& request) {
@@ -95,7 +97,7 @@ std::vector<std::string> sbatch_command(const JobRequest& request) {
 std::string submit_job(const JobRequest& request) {
   const ProgramEnd end = run_program(sbatch_command(request), kLimit_s);
   const std::string id = trimmed(end.output.substr(0, end.output.find(';')));
-  if (end.exit_code != 0 || !std::regex_match(id, std::regex("[0-9]+"))) {
+  if (end.exit_code != 0 || id.empty() || id.find_first_not_of("0123456789") != std::string::npos) {
     throw Error(
         fmt::format("sbatch did not take {}: {}", request.script.string(), trimmed(end.errors + end.output)));
   }

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/json_text.h"
 #include "io/volume/block_journal.h"
 #include "pipeline/run/run_end.h"
 
@@ -23,23 +24,17 @@ std::string text_of(const fs::path& file) {
 nlohmann::json json_file(const fs::path& file, std::vector<std::string>& problems) {
   const std::string text = text_of(file);
   if (text.empty()) return {};
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  auto value = parse_json<nlohmann::json>(text);
   if (value.is_object()) return value;
   problems.push_back(fmt::format("{} is damaged", file.string()));
   return {};
-}
-
-/// The text of a key; "" where it has none.
-std::string text_at(const nlohmann::json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key) || !object[key].is_string()) return {};
-  return object[key].get<std::string>();
 }
 
 StageWork training_work(const RunFolder& folder, const ExperimentConfig* config,
                         std::vector<std::string>& problems) {
   StageWork work;
   const nlohmann::json record = json_file(folder.path() / "training.json", problems);
-  work.end = value_named<RunEnd>(text_at(record, "end"));
+  work.end = value_named<RunEnd>(json_text_at(record, "end"));
   std::istringstream rows(file_tail(folder.metrics(), 64 << 10));
   for (std::string row; std::getline(rows, row);) {
     const long iteration = std::strtol(row.c_str(), nullptr, 10);
@@ -56,7 +51,7 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
                          std::vector<std::string>& problems) {
   StageWork work;
   const nlohmann::json report = json_file(folder.path() / "inference.json", problems);
-  work.end = value_named<RunEnd>(text_at(report, "end"));
+  work.end = value_named<RunEnd>(json_text_at(report, "end"));
   if (config == nullptr || !config->infer.output) return work;
   const fs::path file = journal_of(directory / config->infer.output->file);
   std::error_code error;

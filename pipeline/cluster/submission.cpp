@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/json_text.h"
+#include "pipeline/cluster/stage_work.h"
 
 namespace tessera {
 namespace {
@@ -35,27 +36,29 @@ void write_submission(const JobFolder& folder, const Submission& submission) {
   }
   const nlohmann::json record{{"submitted", submission.submitted},
                               {"experiment", submission.experiment},
-                              {"directory", submission.directory.string()},
+                              {"directory", utf8_text(submission.directory.string())},
                               {"jobs", jobs}};
-  write_text_file(folder.record(), record.dump(2) + "\n");
+  write_text_file(folder.record(), json_text(record, 2) + "\n");
 }
 
 std::optional<Submission> read_submission(const JobFolder& folder) {
-  std::ifstream in(folder.record());
-  if (!in) return std::nullopt;
+  std::error_code missing;
+  if (!std::filesystem::exists(folder.record(), missing)) return std::nullopt;
+  const std::vector<std::byte> bytes = read_file_bytes(folder.record());
   try {
-    const nlohmann::json record = nlohmann::json::parse(in);
+    const auto record =
+        parse_json<nlohmann::json>({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     Submission submission;
     submission.submitted = record.at("submitted");
     submission.experiment = record.at("experiment");
-    submission.directory = record.at("directory").get<std::string>();
+    submission.directory = bytes_of_utf8_text(record.at("directory").get<std::string>());
     for (const nlohmann::json& job : record.at("jobs")) {
       submission.jobs.push_back({stage_of(job.at("stage").get<std::string>()),
                                  job.at("id").get<std::string>(),
                                  job.at("volumes").get<std::vector<std::string>>()});
     }
     return submission;
-  } catch (const nlohmann::json::exception&) {
+  } catch (const std::exception&) {  // also a stage that does not exist
     throw Error(
         fmt::format("{} is damaged: remove it; 'tessera status' then no longer knows the jobs of this run",
                     folder.record().string()));
@@ -64,7 +67,8 @@ std::optional<Submission> read_submission(const JobFolder& folder) {
 
 std::vector<JobStart> read_starts(const std::filesystem::path& file) {
   std::vector<JobStart> starts;
-  std::ifstream in(file);
+  constexpr std::int64_t kMost = 4 << 20;  // 40,000 starts
+  std::istringstream in(file_tail(file, kMost));
   for (std::string line; std::getline(in, line);) {
     std::vector<std::string> fields;
     std::istringstream parts(line);

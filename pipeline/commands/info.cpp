@@ -5,6 +5,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/json_text.h"
 #include "io/hdf5/hdf5_listing.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/run/command_line.h"
@@ -91,8 +92,7 @@ void print_info(const std::filesystem::path& file, bool as_json) {
     json["entries"] = nlohmann::json::array();
     for (const Hdf5Entry& entry : listing.entries)
       json["entries"].push_back(entry_json(entry));
-    // Bytes of attributes that are not UTF-8 are replaced; by default dump() would throw.
-    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", json_text(json, 2));
     return;
   }
   fmt::print("{}: {}\n", file.string(),

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
+#include "io/base/json_text.h"
 #include "pipeline/cluster/run_status.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment.h"
@@ -37,7 +38,8 @@ int run_status(const Arguments& arguments, const Communicator& world) {
   on_root(world, [&] {
     const RunStatus status = read_run_status(folder);
     failed = status.failed();
-    std::cout << (values->count("json") != 0 ? status.json().dump(2) + "\n" : status.text()) << std::flush;
+    std::cout << (values->count("json") != 0 ? json_text(status.json(), 2) + "\n" : status.text())
+              << std::flush;
   });
   return world.any(failed) ? kExitFailed : kExitDone;
 }

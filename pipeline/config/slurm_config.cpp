@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <regex>
+#include <string_view>
 
 namespace tessera {
 namespace {
@@ -34,11 +35,24 @@ constexpr std::array kOwnOptions{"job-name",      "output",          "error",
                                  "ntasks",        "ntasks-per-node", "input",
                                  "test-only",     "export",          "export-file",
                                  "gpus-per-task", "tres-per-task",   "ntasks-per-gpu",
-                                 "clusters"};
+                                 "clusters",      "workdir",         "tasks-per-node",
+                                 "help",          "usage",           "version"};
+
+/// Whether sbatch takes `name` for an option that the scripts set. Like every program that uses getopt_long,
+/// it accepts an option's first letters, such as --wra for --wrap.
+bool is_own_option(const std::string& name) {
+  if (name == "gpus") return false;  // an option of this name exists: it abbreviates no other
+  return std::ranges::any_of(kOwnOptions,
+                             [&](const char* own) { return std::string_view(own).starts_with(name); });
+}
 
 void require_text(ConfigSection& section, const std::string& key, const std::string& text,
                   const SlurmText& rule) {
-  if (!text.empty() && !std::regex_match(text, std::regex(rule.pattern))) {
+  constexpr std::size_t kLongest = 1000;  // std::regex recurses for each character
+  if (text.size() > kLongest) {
+    section.problem(key,
+                    fmt::format("{} characters are too many for Slurm (at most {})", text.size(), kLongest));
+  } else if (!text.empty() && !std::regex_match(text, std::regex(rule.pattern))) {
     section.problem(key, fmt::format("'{}' is not valid in Slurm: {}", text, rule.advice));
   }
 }
@@ -86,9 +100,7 @@ void check_options(ConfigSection& slurm, const std::vector<std::string>& options
     require_text(slurm, "options", option, kOption);
     const std::string name =
         option.substr(0, option.find('=')).substr(std::min<std::size_t>(2, option.size()));
-    if (std::ranges::find(kOwnOptions, name) != kOwnOptions.end()) {
-      slurm.problem("options", fmt::format("--{} is set by the job scripts", name));
-    }
+    if (is_own_option(name)) slurm.problem("options", fmt::format("--{} is set by the job scripts", name));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "io/base/json_text.h"
 #include "pipeline/evaluate/evaluation_request.h"
 #include "pipeline/evaluate/evaluation_volumes.h"
 #include "workers/metrics/class_scores.h"

@@ -290,7 +290,7 @@ std::string evaluation_json(const Evaluation& evaluation) {
     json["sections"].push_back(section);
   }
   json["run"] = json_of(evaluation.run);
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 void write_pictures(const Evaluation& evaluation, EvaluatedVolumes& volumes, Volume* raw,

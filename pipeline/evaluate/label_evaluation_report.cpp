@@ -73,7 +73,7 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
   }
   json["run"] = json_of(evaluation.run);
   json["run"]["table_pairs"] = evaluation.table_pairs;
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 std::string evaluation_text(const ClassEvaluation& evaluation) {
@@ -143,7 +143,7 @@ std::string evaluation_json(const ClassEvaluation& evaluation) {
                                 {"dice", dice}});
   }
   json["run"] = json_of(evaluation.run);
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 }  // namespace tessera

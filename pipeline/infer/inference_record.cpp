@@ -9,6 +9,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/json_text.h"
 #include "pipeline/run/run_end.h"
 
 namespace tessera {
@@ -52,18 +53,16 @@ void report_complete(const RunFolder& folder, const std::string& result, const J
   std::error_code missing;
   if (std::filesystem::file_size(file, missing) > 0 && !missing) {
     const std::vector<std::byte> bytes = read_file_bytes(file);
-    const auto* text = reinterpret_cast<const char*>(bytes.data());
-    const nlohmann::json there =
-        nlohmann::json::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
-    if (there.is_object() && there.value("result", "") == result &&
-        there.value("end", "") == name_of(RunEnd::done))
-      return;
+    const auto there =
+        parse_json<nlohmann::json>({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    const std::string named = json_text_at(there, "result");
+    if (named == shown_as_utf8(result) && json_text_at(there, "end") == name_of(RunEnd::done)) return;
   }
   InferenceReport report;
   report.result = result;
   report.run.blocks = report.run.blocks_before = journal.head.blocks.count();
   report.run.starts = journal.starts;
-  write_text_file(file, report.json().dump(2) + "\n");
+  write_text_file(file, json_text(report.json(), 2) + "\n");
 }
 
 InferenceRecord::InferenceRecord(const InferConfig& config, OpenResult result, std::int64_t chunks_stored,
@@ -75,7 +74,7 @@ InferenceRecord::InferenceRecord(const InferConfig& config, OpenResult result, s
 
 void InferenceRecord::conclude(const RunFolder& folder) {
   report_.run = run_.end();
-  write_text_file(folder.path() / kReportFile, report_.json().dump(2) + "\n");
+  write_text_file(folder.path() / kReportFile, json_text(report_.json(), 2) + "\n");
   std::cout << report_.text() << std::flush;
   report_.run.require_done();
   std::cout << "result: " << report_.result << "\n" << std::flush;

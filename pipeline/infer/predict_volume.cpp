@@ -158,7 +158,7 @@ class VolumePrediction {
       lock_ = FileLock(infer_.output->file);
       require_own_file(infer_, inputs_);
       job_ = describe_job(config_, *plan_, inputs_, start_.network, normalisation_);
-      state_ = find_result(*infer_.output, "infer.output", job_, start_.restart);
+      state_ = find_result(*infer_.output, "infer.output", job_, plan_->blocks, start_.restart);
       if (state_.kind != ResultState::Kind::complete) return;
       report_complete(folder_, infer_.output->text(), *state_.journal);
       std::cout

@@ -109,8 +109,7 @@ std::vector<std::string> caveats(const RunRecord& a, const RunRecord& b) {
     if (json_at(a.evaluation, {key}) == json_at(b.evaluation, {key})) return;
     const auto shown = [&](const RunRecord& run) {
       const Json& value = json_at(run.evaluation, {key});
-      return value.is_string() ? value.get<std::string>()
-                               : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+      return value.is_string() ? value.get<std::string>() : json_text(value, -1);
     };
     all.push_back(fmt::format("A and B were scored {}: {} and {}.", how, shown(a), shown(b)));
   };

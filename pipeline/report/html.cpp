@@ -7,32 +7,14 @@
 #include <cmath>
 #include <cstdint>
 
+#include "io/base/utf8_text.h"
+
 namespace tessera {
 namespace {
 
 constexpr std::string_view kReplacement = "\uFFFD";
 constexpr const char* kDash = "\u2013";
 constexpr const char* kMinus = "\u2212";
-
-/// The length of the UTF-8 character that `text` begins with; 0 where it begins with none (RFC 3629: no
-/// overlong forms, no surrogates, nothing beyond U+10FFFF).
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xC2 && first <= 0xDF   ? 2
-                             : (first & 0xF0) == 0xE0         ? 3
-                             : first >= 0xF0 && first <= 0xF4 ? 4
-                                                              : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned char second = byte(1);
-  const bool overlong = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
-  const bool beyond = (first == 0xED && second >= 0xA0) || (first == 0xF4 && second >= 0x90);
-  return overlong || beyond ? 0 : length;
-}
 
 bool has_no_content(std::string_view name) {
   constexpr std::array names{"img", "br", "meta", "link", "col", "hr", "wbr"};
@@ -48,7 +30,9 @@ std::string escape_html(std::string_view text) {
     const std::size_t length = utf8_length(text);
     const char c = text[0];
     const auto code = static_cast<unsigned char>(c);
-    if (length == 0 || (length == 1 && ((code < 0x20 && c != '\n' && c != '\t') || code == 0x7F)))
+    if (length == 0)
+      escaped += fmt::format("\\x{:02X}", code);  // as utf8_text does
+    else if (length == 1 && ((code < 0x20 && c != '\n' && c != '\t') || code == 0x7F))
       escaped += kReplacement;
     else if (c == '&')
       escaped += "&amp;";

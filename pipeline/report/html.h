@@ -32,8 +32,8 @@ class Html {
   std::string markup_;
 };
 
-/// For HTML, between tags and in quoted attributes: & < > " ' are replaced. Bytes that are not UTF-8, and
-/// control characters other than line feed and tab, become U+FFFD.
+/// For HTML, between tags and in quoted attributes: & < > " ' are replaced. Bytes that are not UTF-8 become
+/// `\xHH`, as by utf8_text; control characters other than line feed and tab become U+FFFD.
 std::string escape_html(std::string_view text);
 Html text(std::string_view content);
 

@@ -11,10 +11,11 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   if (!std::isfinite(low) || !std::isfinite(high)) return {0, 0.5, 1};
   if (low > high) std::swap(low, high);
   if (!std::isfinite(high - low)) return {-1e308, 0, 1e308};
-  // The ticks of a smaller range would be equal in double.
+  // The ticks of a smaller range would be equal in double, or their step would not be a normal number.
+  constexpr double kSmallest = 1e-290;
   const double magnitude = std::max(std::abs(low), std::abs(high));
-  if (high - low <= 1e-12 * magnitude || high == low) {
-    const double half = magnitude == 0 ? 0.5 : 0.1 * magnitude;
+  if (high - low <= 1e-12 * magnitude || high - low < kSmallest) {
+    const double half = magnitude == 0 ? 0.5 : std::max(0.1 * magnitude, kSmallest);
     low -= half;
     high += half;
   }
@@ -32,6 +33,8 @@ std::vector<double> nice_ticks(double low, double high, int count) {
 std::vector<double> logarithmic_ticks(double low, double high) {
   if (!std::isfinite(low) || !std::isfinite(high) || low <= 0 || high <= 0) return {0.1, 1, 10};
   if (low > high) std::swap(low, high);
+  low = std::clamp(low, 1e-290, 1e290);  // so that no tick is 0 or infinite
+  high = std::clamp(high, 1e-290, 1e290);
   const double first = std::floor(std::log10(low) + 1e-9), last = std::ceil(std::log10(high) - 1e-9);
   std::vector<double> all;
   const bool few = last - first <= 2;

@@ -90,7 +90,7 @@ class Reader {
 
   void read_json(const std::string& name, Json& json, std::string& time) {
     read(name, [&](const std::string& text) {
-      Json parsed = Json::parse(text, nullptr, false);
+      Json parsed = parse_json<Json>(text);
       if (!parsed.is_object()) throw Error((folder_ / name).string() + " is damaged: it is no JSON object");
       json = std::move(parsed);
       time = time_of(folder_ / name);
@@ -196,7 +196,7 @@ RunRecord read_evaluation(const fs::path& file) {
   RunRecord record;
   record.place = file;
   record.name = file.stem().string();
-  record.evaluation = Json::parse(file_text(file, kMostText), nullptr, false);
+  record.evaluation = parse_json<Json>(file_text(file, kMostText));
   record.evaluation_time = time_of(file);
   if (text_at(record.evaluation, {"kind"}).empty()) {
     throw UsageError(fmt::format(

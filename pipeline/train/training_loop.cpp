@@ -6,6 +6,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/log.h"
+#include "io/base/utf8_text.h"
 #include "io/images/png.h"
 #include "pipeline/run/overlay.h"
 #include "pipeline/train/weight_map_picture.h"
@@ -140,7 +141,7 @@ class Loop {
   Checkpoint checkpoint() const {
     Checkpoint made;
     trainer_.store(made);
-    made.texts["config"] = setup_.config.resolved_yaml;
+    made.texts["config"] = shown_as_utf8(setup_.config.resolved_yaml);
     made.texts["version"] = tessera_version();
     made.texts["precision"] = name_of(setup_.config.train.trainer.precision);
     made.texts["experiment"] = setup_.config.name;

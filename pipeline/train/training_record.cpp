@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/base/file_bytes.h"
+#include "io/base/json_text.h"
 #include "workers/mpi/mpi_session.h"
 
 namespace tessera {
@@ -17,8 +18,7 @@ void TrainingRecord::write(const RunFolder& folder) const {
   json["workers"] = nlohmann::ordered_json::array();
   for (const Worker& one : workers)
     json["workers"].push_back({{"rank", one.rank}, {"host", one.host}, {"device", one.device}});
-  write_text_file(folder.path() / "training.json",
-                  json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_text_file(folder.path() / "training.json", json_text(json, 2) + "\n");
 }
 
 TrainingRecord start_training_record(const Communicator& world, const std::string& device) {

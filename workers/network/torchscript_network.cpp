@@ -17,6 +17,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/json_text.h"
 #include "io/base/zip_check.h"
 #include "io/geometry/box.h"
 #include "workers/device/out_of_memory.h"
@@ -136,7 +137,7 @@ std::int64_t whole_number(const nlohmann::json& json, const char* key, std::int6
 /// `text`: the record that `tessera export-model` wrote. Errors: Error.
 TorchScriptFacts parse_facts(const std::string& text, const std::string& name) {
   try {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json<nlohmann::json>(text);
     TorchScriptFacts facts;
     const auto padding = value_named<Padding>(json.at("padding").get<std::string>());
     const auto activation = value_named<Activation>(json.at("activation").get<std::string>());

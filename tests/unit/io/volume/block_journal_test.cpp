@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
+#include "io/base/crc32c.h"
 #include "io/base/error.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
@@ -169,6 +172,88 @@ TEST(BlockJournal, RecordsOfAnotherJournalOrPlaceDoNotPass) {
   EXPECT_TRUE(read_journal(folder / "mixed").records.empty());
   write_bytes(folder / "moved", a.substr(0, a.size() - 4 * 32) + a.substr(a.size() - 3 * 32));
   EXPECT_TRUE(read_journal(folder / "moved").records.empty());
+}
+
+/// A journal whose head has another JSON, with the right checksum.
+std::string with_head(const std::string& journal, const nlohmann::json& json) {
+  std::string text = json.dump(1);
+  text.resize(static_cast<std::size_t>(round_up(static_cast<std::int64_t>(text.size()) + 20, 32)) - 20, ' ');
+  std::string bytes = journal.substr(0, 12);
+  const auto size = static_cast<std::uint32_t>(text.size());
+  bytes.append(reinterpret_cast<const char*>(&size), sizeof size);
+  bytes += text;
+  const std::uint32_t crc = crc32c(std::as_bytes(std::span(bytes)));
+  return bytes.append(reinterpret_cast<const char*>(&crc), sizeof crc);
+}
+
+TEST(BlockJournal, AHeadWithTheRightChecksumAndWrongFieldsIsRejected) {
+  const testing::TemporaryFolder folder;
+  make_journal(folder / "j");
+  const std::string whole = bytes_of(folder / "j");
+  std::uint32_t size = 0;
+  std::memcpy(&size, whole.data() + 12, sizeof size);
+  const auto head = nlohmann::json::parse(whole.substr(16, size));
+  write_bytes(folder / "same", with_head(whole, head));
+  EXPECT_EQ(read_journal(folder / "same").head.blocks.count(), 12);
+  const std::int64_t huge = std::int64_t{1} << 62;
+  const std::vector<nlohmann::json> changes{
+      {{"block_shape", {0, 64, 64}}},
+      {{"block_shape", {-1, 64, 64}}},
+      {{"block_shape", {"a", 1, 1}}},
+      {{"block_shape", {1, 1}}},
+      {{"block_shape", {1, 1, 1, 1}}},
+      {{"block_shape", 5}},
+      {{"block_shape", {1.5, 1, 1}}},
+      {{"region_end", {huge, huge, huge}}, {"block_shape", {1, 1, 1}}},
+      {{"region_end", {18446744073709551615U, 40, 60}}},
+      {{"region_end", {2000000, 2000, 2000}}, {"block_shape", {1, 1, 1}}},
+      {{"region_begin", {9, 9, 9}}, {"region_end", {0, 0, 0}}},
+      {{"region_begin", {-4, 0, 0}}},
+      {{"region_end", {1e300, 1, 1}}},
+      {{"job", {{"x", 5}}}},
+      {{"job", {{"x", "another job"}}}},
+      {{"job", nullptr}},
+      {{"instance", 5}},
+      {{"instance", "short"}},
+      {{"instance", std::string(32, 'x')}},
+  };
+  for (const nlohmann::json& change : changes) {
+    nlohmann::json crafted = head;
+    crafted.update(change);
+    write_bytes(folder / "crafted", with_head(whole, crafted));
+    EXPECT_THAT(message_of([&] { read_journal(folder / "crafted"); }),
+                AllOf(HasSubstr("crafted"), HasSubstr("head is damaged"), HasSubstr("--restart")))
+        << change.dump();
+  }
+  for (const auto& [key, value] : head.items()) {
+    nlohmann::json crafted = head;
+    crafted.erase(key);
+    write_bytes(folder / "crafted", with_head(whole, crafted));
+    EXPECT_THAT(message_of([&] { read_journal(folder / "crafted"); }), HasSubstr("head is damaged")) << key;
+  }
+}
+
+TEST(BlockJournal, PathsMayHaveAnyBytes) {
+  const testing::TemporaryFolder folder;
+  JournalHead head = some_head();
+  head.job["raw.file"] = "/data/m\xFCller\n*[1].h5";
+  head.job["literal"] = "/data/m\\xFCller";
+  write_journal(folder / "j", head, {}, 0);
+  EXPECT_EQ(read_journal(folder / "j").head.job, head.job);
+  EXPECT_EQ(job_from_json(json_of(head.job), "x"), head.job);
+  JobDescription other = head.job;
+  other["raw.file"] = "/data/m\xF6ller\n*[1].h5";
+  EXPECT_EQ(differences_between(head.job, other).size(), 1U);
+  EXPECT_NE(digest_of(head.job), digest_of(other));
+}
+
+TEST(BlockJournal, TheNameFitsTheFileSystem) {
+  EXPECT_EQ(journal_of("a/p.h5"), "a/p.h5.journal");
+  EXPECT_EQ(journal_of(std::string(247, 'p')).string().size(), 255U);
+  const std::string longest = std::string(254, 'p');
+  EXPECT_LE(journal_of(longest + "a").filename().string().size(), 255U);
+  EXPECT_NE(journal_of(longest + "a"), journal_of(longest + "b"));
+  EXPECT_EQ(journal_of("folder/" + longest + "a").parent_path(), "folder");
 }
 
 TEST(BlockJournal, OneProcessAtATime) {

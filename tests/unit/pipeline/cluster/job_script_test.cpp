@@ -1,5 +1,6 @@
 #include "pipeline/cluster/job_script.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -92,6 +93,17 @@ TEST(JobScript, RejectsShellSyntaxInValues) {
         << yaml << ": " << complaint(yaml);
   }
   EXPECT_NE(complaint("slurm: {options: [--output=x]}").find("--output is set by the job scripts"),
+            std::string::npos);
+  for (const char* option : {"wra=true", "wrap=true", "w", "outp=x", "depend=afterok:1", "arr=0-3",
+                             "gpus-per-t=1", "clus=b", "no-r", "chd=/", "hel", "tasks-per-node=4"}) {
+    EXPECT_NE(complaint(fmt::format("slurm: {{options: [--{}]}}", option)).find("is set by the job scripts"),
+              std::string::npos)
+        << option;
+  }
+  for (const char* option : {"gpus=2", "nice=5", "nodelist=n1", "exclude=n2", "mem-per-cpu=4G"})
+    EXPECT_EQ(complaint(fmt::format("slurm: {{options: [--{}]}}", option)), "no error") << option;
+  EXPECT_NE(complaint(fmt::format("slurm: {{partition: {}}}", std::string(300'000, 'a')))
+                .find("too many for Slurm"),
             std::string::npos);
   EXPECT_NE(complaint("slurm: {partion: x}").find("did you mean 'partition'?"), std::string::npos);
 }

@@ -45,6 +45,35 @@ TEST_F(Status, ReadsTheStartsThatTheScriptWrites) {
   EXPECT_TRUE(read_starts(folder_.path() / "nothing").empty());
 }
 
+TEST_F(Status, FindsTheLastErrorOfALog) {
+  const auto error_in = [&](const std::string& log) { return last_error(write("log", log)); };
+  const std::string begin = "2026-03-01T10:00:00 run/jobs: job 17_1, start 1, on n1\n";
+  EXPECT_EQ(error_in("error: first\n[rank 12] error: the last\ninfo: x\n"), "the last");
+  EXPECT_EQ(error_in("[rank 0] critical: full\n"), "full");
+  EXPECT_EQ(error_in("[rank x] error: no\nmy error: no\n"), "");
+  EXPECT_EQ(error_in("error: of an earlier start\n" + begin), "");
+  EXPECT_EQ(error_in(begin + "error: of this start\n"), "of this start");
+  EXPECT_EQ(error_in("error: kept\n10:00 x: job 17, start 1, on n1\n"), "kept");
+  EXPECT_EQ(error_in("error: kept\n2026-03-01T10:00:00 x: job , start 1, on n1\n"), "kept");
+  EXPECT_EQ(error_in("srun: error: n1: task 0: Killed\n"), "srun: error: n1: task 0: Killed");
+  EXPECT_EQ(error_in("/var/spool/slurm_script: line 3: tessera: command not found\n"),
+            "/var/spool/slurm_script: line 3: tessera: command not found");
+}
+
+TEST_F(Status, LongLinesAndDeepFilesEnd) {
+  const std::string failed = "begin\t0\t1\tn1\nend\t0\t2\t1\tfailed\n";
+  for (const std::string& line : {"error: " + std::string(250'000, 'x'), "2026T " + std::string(250'000, ' '),
+                                  "2026T" + std::string(250'000, ':'), "[rank " + std::string(250'000, '1'),
+                                  "bash: " + std::string(240'000, 'x') + " error"}) {
+    EXPECT_LT(judge({}, failed, line + "\n").why.size(), 3000U);
+  }
+  std::string jobs;
+  for (int i = 0; i < 50'000; ++i)
+    jobs += ": job 1";
+  EXPECT_EQ(judge({}, failed, "2026T " + jobs + "\n").state, StageState::failed);
+  EXPECT_EQ(judge({}, failed + std::string(1 << 20, 'x') + std::string(1 << 20, '\t')).starts, 1);
+}
+
 TEST_F(Status, ReportsSlurmsStateOfAnActiveJob) {
   const std::string stopped = "begin\t0\t100\tn1\nend\t0\t160\t75\tstopped\n";
   StageStatus status =

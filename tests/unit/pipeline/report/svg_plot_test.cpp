@@ -73,6 +73,27 @@ TEST(NiceTicks, AnEmptyRange) {
   }
 }
 
+TEST(PlotTicks, TheSmallestAndLargestNumbersHaveTicks) {
+  const double least = std::numeric_limits<double>::denorm_min(), most = std::numeric_limits<double>::max();
+  const std::vector<double> values{0, least, 2 * least, 1e-310, 2.3e-308, 1e-290, 1e-289, 1, 1e290, most};
+  for (const double low : values) {
+    for (const double high : values) {
+      for (const double sign : {1.0, -1.0}) {
+        const std::vector<double> ticks = nice_ticks(sign * low, sign * high, 5);
+        ASSERT_GE(ticks.size(), 2U) << low << " to " << high;
+        ASSERT_LE(ticks.size(), 20U) << low << " to " << high;
+        for (const double tick : ticks)
+          EXPECT_TRUE(std::isfinite(tick)) << low << " to " << high;
+      }
+      const std::vector<double> logarithmic = logarithmic_ticks(low, high);
+      ASSERT_GE(logarithmic.size(), 2U) << low << " to " << high;
+      ASSERT_LE(logarithmic.size(), 20U) << low << " to " << high;
+      for (const double tick : logarithmic)
+        EXPECT_TRUE(std::isfinite(tick) && tick > 0) << low << " to " << high;
+    }
+  }
+}
+
 TEST(LogarithmicTicks, PowersAndValuesBetweenThem) {
   EXPECT_EQ(logarithmic_ticks(0.002, 400).size(), 7U);
   EXPECT_EQ(logarithmic_ticks(1, 10), (std::vector<double>{1, 2, 5, 10}));
