@@ -9,6 +9,7 @@
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/inference_plan.h"
+#include "pipeline/run/volume_look_up.h"
 #include "pipeline/train/training_plan.h"
 #include "pipeline/train/training_volumes.h"
 #include "workers/blocks/skip_rule.h"

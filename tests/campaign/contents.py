@@ -92,7 +92,8 @@ _known = {}  # of files of the same bytes
 
 
 def of_file(file):
-    """{part: digest}. A file that cannot be read as what its name says has the one part `unreadable`."""
+    """{part: digest}. A file that cannot be read as what its name says has the parts
+    `unreadable` and `bytes`."""
     data = file.read_bytes()
     read = KINDS.get(file.suffix)
     if read is None:
@@ -102,7 +103,7 @@ def of_file(file):
         try:
             _known[key] = read(file)
         except Exception as error:  # any reader's own error
-            return {"unreadable": f"{type(error).__name__}: {error}"}
+            return {"unreadable": f"{type(error).__name__}: {error}", "bytes": sha(data)}
         if len(_known) > 400:
             _known.pop(next(iter(_known)))
     return _known.get(key) or read(file)
