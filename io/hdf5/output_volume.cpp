@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "io/base/crc32c.h"
 #include "io/base/error.h"
@@ -56,17 +57,23 @@ std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& po
 }
 
 /// Sets the mark of the layout: the result's attribute `instance`, which lies among the metadata before the
-/// first chunk.
+/// first chunk or behind the last one.
 void find_mark(const std::filesystem::path& file, const std::string& instance, OutputLayout& layout) {
   constexpr std::int64_t kMostMetadata = std::int64_t{64} << 20;
   if (instance.empty()) return;
   const FileDescriptor opened(file, O_RDONLY);
-  std::string metadata(static_cast<std::size_t>(std::min(layout.base, kMostMetadata)), '\0');
-  const ssize_t size = ::pread(opened.get(), metadata.data(), metadata.size(), 0);
-  const std::size_t at = size <= 0 ? std::string::npos : metadata.find(instance);
-  if (at == std::string::npos) return;
-  layout.mark = instance;
-  layout.mark_at = static_cast<std::int64_t>(at);
+  const std::int64_t end = layout.base + layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
+  const auto size = static_cast<std::int64_t>(std::filesystem::file_size(file));
+  for (const auto& [begin, bytes] : {std::pair(std::int64_t{0}, layout.base), std::pair(end, size - end)}) {
+    if (bytes <= 0) continue;
+    std::string metadata(static_cast<std::size_t>(std::min(bytes, kMostMetadata)), '\0');
+    const ssize_t got = ::pread(opened.get(), metadata.data(), metadata.size(), begin);
+    const std::size_t at = got <= 0 ? std::string::npos : metadata.find(instance);
+    if (at == std::string::npos) continue;
+    layout.mark = instance;
+    layout.mark_at = begin + static_cast<std::int64_t>(at);
+    return;
+  }
 }
 
 /// Opens the file of a result. Where the file of this name has another mark, it may be one that the file

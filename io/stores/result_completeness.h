@@ -23,7 +23,7 @@ ResultCompleteness completeness_of(const VolumeInfo& volume);
 /// completeness_of(). Errors: UsageError for a result that is not complete, unless `allowed`.
 ResultCompleteness require_complete(const VolumeInfo& volume, bool allowed);
 
-/// The number of done blocks in words: "9 of 256 blocks (3.5 %) are done".
+/// The number of done blocks as text: "9 of 256 blocks (3.5 %) are done".
 std::string done_text(std::int64_t done, std::int64_t blocks);
 
 /// In the attribute `packed` of a copy of an incomplete result, before done_text().

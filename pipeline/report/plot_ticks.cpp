@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "pipeline/report/svg_plot.h"
 
@@ -12,7 +13,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   if (low > high) std::swap(low, high);
   if (!std::isfinite(high - low)) return {-1e308, 0, 1e308};
   // The ticks of a smaller range would be equal in double, or their step would not be a normal number.
-  constexpr double kSmallest = 1e-290;
+  constexpr double kSmallest = 1e-290, kLargest = std::numeric_limits<double>::max();
   const double magnitude = std::max(std::abs(low), std::abs(high));
   if (high - low <= 1e-12 * magnitude || high - low < kSmallest) {
     const double half = magnitude == 0 ? 0.5 : std::max(0.1 * magnitude, kSmallest);
@@ -26,7 +27,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   std::vector<double> ticks;
   const auto first = std::floor(low / step + 1e-9), last = std::ceil(high / step - 1e-9);
   for (double i = first; i <= last; ++i)
-    ticks.push_back(i * step + 0.0);
+    ticks.push_back(std::clamp(i * step, -kLargest, kLargest) + 0.0);
   return ticks;
 }
 

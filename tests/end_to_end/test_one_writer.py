@@ -18,6 +18,8 @@ NEEDS_FAIL_IO = unittest.skipUnless(FAIL_IO, "needs TESSERA_FAIL_IO, the library
 
 FAILED, USAGE = 1, 2
 
+SECTIONS = {"train_sections": [0, 2], "validation_sections": [2, 3]}
+
 
 class Writers(Case):
     """One trained network, its prediction and a stack of sections."""
@@ -116,7 +118,7 @@ class Writers(Case):
             self.assertEqual(self.leftovers() + self.locks(), [])
 
     def test_two_trainings_in_one_run_folder(self):
-        yaml = self.config("twice", {"train": {"iterations": 100000, "checkpoint_every": 1, "validate_every": 100000}})
+        yaml = self.config("twice", {"data": SECTIONS, "train": {"iterations": 100000, "checkpoint_every": 1, "validate_every": 100000}})
         first = self.start(["train", yaml])
         checkpoints = self.folder / "runs/twice/checkpoints"
         first.wait_until(lambda: any(checkpoints.glob("iteration_*.h5")), 60, "a checkpoint")
@@ -168,7 +170,7 @@ class Writers(Case):
 
     @NEEDS_FAIL_IO
     def test_a_training_is_replaced_when_the_new_one_has_a_checkpoint(self):
-        yaml = self.config("again")
+        yaml = self.config("again", {"data": SECTIONS})
         self.tessera(["train", yaml])
         old = self.checkpoints("again")
         overwrite = ["train", yaml, "--overwrite", "--set", "train.seed=5"]

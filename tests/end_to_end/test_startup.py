@@ -76,8 +76,8 @@ class Openings(Case):
             found = self.openings(["infer", yaml, "--restart", *more])
             self.assert_only_root(found, yaml)
             self.assert_only_root(found, model)
-            # The root reads what the volume is, and a sample of its grey levels.
-            self.assert_openings(found, "stack.h5", 2, [1, 1, 1])
+            # The root reads what the volume is and a sample of its grey levels, and looks for a lock of HDF5.
+            self.assert_openings(found, "stack.h5", 3, [1, 1, 1])
             self.assert_openings(found, "predict.h5", found["predict.h5"][0], [1, 1, 1])
         found = self.openings(["infer", yaml, "--restart", "--set", "infer.normalisation=volume",
                                "--set", "infer.skip.mask=stack.h5:/volumes/labels/cells"])

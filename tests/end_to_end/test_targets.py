@@ -112,8 +112,8 @@ class Targets(Case):
             1, [r"holds the id 18446744073709551615 \(-1 in signed labels\) at \(0, 0, 0\)", "data.ignore_label"])
 
     def test_predicted_classes_are_scored_as_classes(self):
-        self.tessera(["infer", self.yaml, "--set", "infer.write=labels", "--set", "infer.output=classes.h5:/c"])
-        sets = ["--set", "infer.write=labels", "--set", "infer.output=classes.h5:/c"]
+        sets = ["--set", "infer.write=labels", "--set", "infer.dtype=uint8", "--set", "infer.output=classes.h5:/c"]
+        self.tessera(["infer", self.yaml, *sets])
         predicted = self.read("classes.h5:/c")
         for options in ([self.yaml, *sets, "--sections", "0:6"],
                         ["--prediction", "classes.h5:/c", "--labels", "t.h5:/ignored", "--ignore-label", "255"]):
@@ -138,7 +138,7 @@ class Targets(Case):
                 labels.attrs["offset"] = offset
                 if resolution:
                     labels.attrs["resolution"] = resolution
-            out.create_dataset("mask", data=np.zeros((6, 10, 96), np.uint8)).attrs["offset"] = [0.0, 80.0, 0.0]
+            out.create_dataset("mask", data=np.zeros((6, 20, 96), np.uint8)).attrs["offset"] = [0.0, 80.0, 0.0]
             out["mask"].attrs["resolution"] = [40.0, 4.0, 4.0]
         sets = ["--set", "data.raw=inner.h5:/raw", "--set", "train.iterations=2", "--set", "data.ignore_label=9"]
         region = ["--set", "data.region.begin=[10, 12]", "--set", "data.region.end=[80, 90]"]
@@ -158,12 +158,12 @@ class Targets(Case):
             self.assert_one_error(result, 2, [words])
         warned = self.tessera(["check", self.yaml, *sets, "--set", "data.labels=inner.h5:/shifted"])
         self.assertRegex("".join(warned.warnings()), "reach beyond the raw volume")
-        # Only blocks of the mask's pixels are background: rows 20 to 29.
+        # Only blocks of the mask's pixels are background: rows 20 to 39.
         self.tessera(["infer", self.yaml, "--set", "infer.raw=inner.h5:/raw", "--set", "infer.output=masked.h5:/p", "--set",
-                      "infer.skip.mask=inner.h5:/mask", "--set", "infer.chunk=[6, 10, 96]", "--set", "infer.block=[6, 10, 96]"])
+                      "infer.skip.mask=inner.h5:/mask", "--set", "infer.chunk=[6, 20, 96]", "--set", "infer.block=[6, 20, 96]"])
         masked = self.read("masked.h5:/p")
-        self.assertEqual(masked[:, 20:30].max(), 0)
-        self.assertGreater(min(masked[:, 10:20].max(), masked[:, 30:40].max()), 0)
+        self.assertEqual(masked[:, 20:40].max(), 0)
+        self.assertGreater(min(masked[:, :20].max(), masked[:, 40:60].max()), 0)
 
     def test_incomplete_results_are_an_error(self):
         for end in ("", ".journal"):

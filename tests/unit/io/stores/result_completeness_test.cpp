@@ -14,6 +14,8 @@
 namespace tessera {
 namespace {
 
+const std::string kInstance(32, '0');
+
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::message_of;
@@ -22,9 +24,9 @@ class Completeness : public ::testing::Test {
  protected:
   Completeness() {
     result_.name = {folder_ / "p.h5", "/p"};
-    result_.attributes = {{"instance", "00"}, {"job", "{}"}};
+    result_.attributes = {{"instance", kInstance}, {"job", "{}"}};
   }
-  void write(std::int64_t done, const std::string& instance = "00") {
+  void write(std::int64_t done, const std::string& instance = kInstance) {
     const BlockPlan blocks = BlockPlan::of_region(Box::of_shape({4, 64, 64}), {1, 64, 64});
     std::vector<JournalRecord> records;
     for (std::int64_t id = 0; id < done; ++id)
@@ -54,7 +56,7 @@ TEST_F(Completeness, TheJournalDecides) {
 
 TEST_F(Completeness, WithoutItsJournalAResultIsNotKnownToBeComplete) {
   EXPECT_THAT(complaint(), HasSubstr("p.h5.journal is missing"));
-  write(4, "11");
+  write(4, std::string(32, '1'));
   EXPECT_THAT(complaint(), HasSubstr("belongs to another file"));
   std::ofstream(journal_of(result_.name.file)) << "TSRJRNL1 and so on";
   EXPECT_NE(complaint(), "no error");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "workers/metrics/class_scores.h"
@@ -38,10 +39,13 @@ TEST(Calibration, CurveAndAveragePrecisionByCounting) {
       correct += probability[i] >= level ? truth[i] : 0;
     }
     const PrecisionRecallPoint& point = curve[static_cast<std::size_t>(level)];
-    EXPECT_DOUBLE_EQ(point.precision, positive == 0 ? 1 : correct / positive);
+    if (positive == 0)
+      EXPECT_TRUE(std::isnan(point.precision)) << "0 of 0";
+    else
+      EXPECT_DOUBLE_EQ(point.precision, correct / positive);
     EXPECT_DOUBLE_EQ(point.recall, correct / all);
     EXPECT_DOUBLE_EQ(point.threshold, level / 255.0);
-    expected += (correct / all - recall_before) * (positive == 0 ? 1 : correct / positive);
+    if (positive > 0) expected += (correct / all - recall_before) * correct / positive;
     recall_before = correct / all;
   }
   EXPECT_NEAR(average_precision(histogram), expected, 1e-12);
