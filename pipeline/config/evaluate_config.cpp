@@ -21,9 +21,9 @@ void read_targets(ConfigSection& evaluate, const DataConfig& data, bool own_labe
       evaluate.get<bool>("invert_labels", defaults.invert_labels && e.label_kind == LabelKind::classes);
   e.ignore_label = defaults.ignore_label ? evaluate.get<LabelId>("ignore_label", *defaults.ignore_label)
                                          : evaluate.optional<LabelId>("ignore_label");
-  ConfigSection region = evaluate.section("region");
-  e.region_begin = pixel(region, "begin", 0, defaults.region_begin);
-  e.region_end = pixel(region, "end", 1, defaults.region_end);
+  ConfigSection scored_region = evaluate.section("region");
+  e.region_begin = pixel(scored_region, "begin", 0, defaults.region_begin);
+  e.region_end = pixel(scored_region, "end", 1, defaults.region_end);
   if (e.region_end) {
     const Index3 begin = e.region_begin.value_or(Index3{});
     if (begin.y >= e.region_end->y || begin.x >= e.region_end->x)

@@ -17,8 +17,8 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   const double magnitude = std::max(std::abs(low), std::abs(high));
   if (high - low <= 1e-12 * magnitude || high - low < kSmallest) {
     const double half = magnitude == 0 ? 0.5 : std::max(0.1 * magnitude, kSmallest);
-    low -= half;
-    high += half;
+    low = std::max(low - half, -kLargest);
+    high = std::min(high + half, kLargest);
   }
   const double rough = (high - low) / std::max(1, count);
   const double power = std::pow(10, std::floor(std::log10(rough)));

@@ -30,7 +30,8 @@ def keys_read():
     reads += [("stage", key) for key in re.findall(r'\btext_of\("(\w+)"', text)]
     sections = {"root": [""], "augmentation": ["train.augmentation."], "weight_map": ["train.weight_map."],
                 "schedule": ["train.schedule."], "stage": ["slurm.infer."], "region": ["infer.region."], "skip": ["infer.skip."],
-                "volume": ["data.", "data.volumes."], "data_region": ["data.region.", "data.volumes.region."]}
+                "volume": ["data.", "data.volumes."], "data_region": ["data.region.", "data.volumes.region."],
+                "scored_region": ["evaluate.region."]}
     only_in_lists = {"data.sampling_weight"}
     return {section + key for variable, key in reads for section in sections.get(variable, [f"{variable}."])} - only_in_lists
 

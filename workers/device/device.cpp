@@ -15,6 +15,7 @@
 #include "io/base/error.h"
 #include "workers/device/core_binding.h"
 #include "workers/device/cuda_runtime.h"
+#include "workers/device/torch_threads.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/mpi_session.h"
 
@@ -147,7 +148,7 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
   int usable = std::max(1, static_cast<int>(cpus.size()));
   if (job_cpus > 0) usable = std::min(usable, job_cpus);
   device.threads = !is_worker ? 1 : threads > 0 ? threads : std::max(1, usable / std::max(1, place.sharing));
-  at::set_num_threads(device.threads);
+  set_torch_threads(device.threads);
   return device;
 }
 

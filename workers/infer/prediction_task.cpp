@@ -12,6 +12,7 @@
 #include "io/stores/open_volume.h"
 #include "io/volume/finite_check.h"
 #include "workers/device/device.h"
+#include "workers/device/torch_threads.h"
 #include "workers/infer/precision_check.h"
 
 namespace tessera {
@@ -100,7 +101,7 @@ std::unique_ptr<BlockTask::Input> PredictionTask::read(std::int64_t id) {
 void PredictionTask::use_own_threads() {
   if (computing_thread_ == std::this_thread::get_id()) return;
   computing_thread_ = std::this_thread::get_id();
-  at::set_num_threads(threads_);
+  set_torch_threads(threads_);
 }
 
 std::unique_ptr<BlockTask::Pending> PredictionTask::compute(std::unique_ptr<Input> input,
