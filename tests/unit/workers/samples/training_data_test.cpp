@@ -200,7 +200,8 @@ TEST_F(TrainingDataTest, ReportsThePositionOfAnUnknownClass) {
   EXPECT_THAT(with_class(VoxelType::uint8, 3),
               AllOf(HasSubstr("class 3"), HasSubstr("(2, 8, 10)"), HasSubstr("model.classes is 3")));
   EXPECT_THAT(with_class(VoxelType::uint64, 1e15), HasSubstr("class 1000000000000000"));
-  EXPECT_THAT(with_class(VoxelType::float32, -1), HasSubstr("holds the id 18446744073709551615 (-1 in signed labels) at (2, 8, 10)"));
+  EXPECT_THAT(with_class(VoxelType::float32, -1),
+              HasSubstr("holds the id 18446744073709551615 (-1 in signed labels) at (2, 8, 10)"));
   EXPECT_THAT(with_class(VoxelType::float32, 1.5), HasSubstr("it holds 1.5, and labels are whole numbers"));
 }
 
