@@ -84,7 +84,13 @@ void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
     }
     entry.shape.assign(dims.begin(), dims.end());
   }
+  // 0 is both a size and the value of a failure, which leaves an error behind.
+  H5Eclear2(H5E_DEFAULT);
   entry.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(object));
+  if (entry.stored_bytes == 0 && H5Eget_num(H5E_DEFAULT) > 0) {
+    entry.problem = take_hdf5_error();
+    return;
+  }
   try {
     entry.volume = VolumeReader(name).info();
   } catch (const Error& error) {

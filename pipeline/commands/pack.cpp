@@ -167,7 +167,7 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
         "{} results do not fit into one output: pass --replace, or choose one by --volume", results.size()));
   }
   for_each_result(results, world, [&](const DatasetName& result) {
-    if (results.size() > 1 && is_packed(result, world)) return;
+    if (options.replace && is_packed(result, world)) return;
     PackOptions own = options;
     own.from = result;
     if (own.replace) own.to = result;

@@ -119,6 +119,8 @@ void read_pictures(RunRecord& record, const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder, error))
     files.push_back(entry.path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw Error(fmt::format("cannot list {}: {}", folder.string(), error.message()));
   std::sort(files.begin(), files.end());
   const std::regex pattern("section_([0-9]{1,18})((?:_first|_worst|_best)+)\\.png");
   for (const fs::path& file : files) {
@@ -290,6 +292,8 @@ std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
   for (const auto& entry : fs::directory_iterator(run_folder / kVolumes, missing)) {
     if (holds_run(entry.path())) found.push_back({entry.path().filename().string(), entry.path()});
   }
+  if (missing && missing != std::errc::no_such_file_or_directory)
+    throw Error(fmt::format("cannot list {}: {}", (run_folder / kVolumes).string(), missing.message()));
   std::ranges::sort(found, {}, &VolumeFolder::name);
   return found;
 }

@@ -239,6 +239,7 @@ class Pack(Results):
             self.tessera(["verify", f"{file}:/volumes/p"], ranks)
             again = ["infer", self.yaml, "--set", f"infer.output={file}:/volumes/p"]
             self.assertIn("done already", self.tessera(again).stdout)
+            self.assertIn("is packed already", self.tessera(["pack", f"{file}:/volumes/p", "--replace"], ranks).stdout)
             self.damage(file, [5])
             result = run_tessera(["verify", f"{file}:/volumes/p"], ranks, 60, self.folder)
             self.assert_one_error(result, FAILED, ["damaged", "block 5 .z"])

@@ -156,7 +156,7 @@ class Predictions(Case):
         self.refused(2, ["has 2 output classes"], *own, "model.classes=3")
         self.refused(1, ["nothing.pt does not exist"], "model.torchscript=nothing.pt")
         (self.folder / "text.pt").write_text("no network")
-        self.refused(1, ["cannot be loaded as TorchScript"], "model.torchscript=text.pt")
+        self.refused(1, ["is no TorchScript file, or a damaged one"], "model.torchscript=text.pt")
 
     @unittest.skipIf(torch is None, "no python3-torch")
     def test_a_network_that_normalises_its_tile_needs_blending(self):
