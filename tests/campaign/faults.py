@@ -55,10 +55,13 @@ def time_limit(reference):
     return 20 + 5 * reference[1]
 
 
-def cases(campaign, most=None, kinds=KINDS):
-    """The cases in random order, so that a run of limited time tries all verbs and kinds evenly."""
+def cases(campaign, most=None, kinds=KINDS, torch=True, without=()):
+    """The cases in random order, so that a run of limited time tries all verbs and kinds evenly. torch: also verbs that start
+    LibTorch."""
     rng, found = random.Random(campaign.seed), []
     for verb in campaign.verbs:
+        if verb.torch and not torch or verb.name in without:
+            continue
         totals = count(verb, campaign.workers[0])
         for kind in kinds:
             total = totals[kind]

@@ -3,7 +3,7 @@
 if anything is wrong. docs/notes/campaign.md explains it.
 
     tests/campaign/run.py --minutes 60 [--steps faults,kills] [--verbs pack,infer] [--seed 1] [--failures FILE]
-    tests/campaign/run.py --short        what scripts/test runs
+    tests/campaign/run.py --short        a fixed choice of about a minute
 """
 
 import argparse
@@ -20,11 +20,13 @@ import kills  # noqa: E402
 import mutants  # noqa: E402
 import pairs  # noqa: E402
 import verbs  # noqa: E402
+from program import ForkServer  # noqa: E402
 
 STEPS = ("kills", "faults", "mutants", "pairs")
-SHORT = {"kills": dict(most=1, random_kills=1, rank_kills=0), "faults": dict(most=3), "mutants": dict(each=4), "pairs": dict(each=1)}
-# The short version leaves out most of what starts LibTorch.
-SHORT_VERBS = [verb.name for verb in verbs.VERBS if not verb.torch or verb.name in ("infer", "export-model")] 
+# The short version: what starts in hundredths of a second, and a little of what starts LibTorch.
+SHORT = {"kills": dict(most=1, random_kills=1, rank_kills=0, without=["pack --replace"]), "faults": dict(most=2, torch=False, without=["info", "report", "status"]),
+         "mutants": dict(each=4), "pairs": dict(each=1)}
+SHORT_VERBS = [verb.name for verb in verbs.VERBS if not verb.torch] + ["infer again", "export-model --overwrite"]
 LONG = {"kills": dict(most=None, random_kills=300, rank_kills=200), "faults": dict(most=2000), "mutants": dict(each=2000),
         "pairs": dict(each=200)}
 
@@ -39,6 +41,7 @@ def arguments(given=None):
     parser.add_argument("--failures", type=pathlib.Path, help="append each failing case to this file, with its command")
     parser.add_argument("--keep", type=pathlib.Path, help="keep changed files that failed in this folder")
     parser.add_argument("--folder", type=pathlib.Path, help="for the cases; default: the system's temporary folder")
+    parser.add_argument("--make-fixture", type=pathlib.Path, help="only make the inputs of all verbs in this new folder")
     parser.add_argument("--short", action="store_true", help="a fixed choice of a few minutes")
     return parser.parse_args(given)
 
@@ -63,8 +66,20 @@ def campaign(options):
     return work
 
 
+def make_fixture(folder):
+    folder.mkdir()
+    server = ForkServer(folder)
+    try:
+        verbs.make_fixture(folder, server)
+    finally:
+        server.close()
+
+
 def main():
     options = arguments()
+    if options.make_fixture:
+        make_fixture(options.make_fixture)
+        return 0
     print(f"seed {options.seed}", flush=True)
     begin = time.monotonic()
     work = campaign(options)

@@ -1,5 +1,6 @@
 """What the campaign asks for can be missed: each rule finds the fault that it is for, and accepts what is right."""
 
+import dataclasses
 import json
 import pathlib
 import random
@@ -80,6 +81,15 @@ class Judgement(unittest.TestCase):
     def test_what_is_printed_counts_for_readers(self):
         self.assertEqual(self.judge(verb=READER, stdout="\n".join(self.lines)), [])
         self.assert_found(self.judge(verb=READER, stdout="/a (3, 4, 5) uint8\n"), "wrong", "not printed: /b")
+        text = "/a (3, 4, 5) uint8\n/b: Input/output error\n"
+        self.assertEqual(self.judge(verb=READER, text=text, stdout=text), [], "it says why")
+
+    def test_a_tolerant_verb_warns(self):
+        (self.folder / "run.json").unlink()
+        tolerant = dataclasses.replace(WRITER, tolerant=True)
+        self.assert_found(self.judge(verb=tolerant), "wrong", "run.json: missing")
+        self.assertEqual(self.judge(verb=tolerant, text="warning: cannot read run.json\n"), [])
+        self.assert_found(self.judge(text="warning: cannot read run.json\n"), "wrong", "run.json: missing")
 
     def test_signals_aborts_and_hangs(self):
         self.assert_found(self.judge(number=11), "crashed", "signal 11")
