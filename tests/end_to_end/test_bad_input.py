@@ -282,7 +282,7 @@ class Checkpoints(BadInput):
                  "text": b"weights\n" * 1000, "nothing": b""}
         for name, content in kinds.items():
             (self.folder / f"{name}.h5").write_bytes(content)
-            self.refuse_infer(FAILED, [rf"{name}\.h5 is no checkpoint, or a damaged one"], sets(infer__checkpoint=f"{name}.h5"),
+            self.refuse_infer(FAILED, [rf"{name}\.h5 is (no checkpoint, or a damaged one|damaged)"], sets(infer__checkpoint=f"{name}.h5"),
                               ranks_tried=self.ranks_tried if name == "flipped" else (0,))
 
     def test_a_volume_is_no_checkpoint(self):
