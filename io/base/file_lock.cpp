@@ -159,12 +159,12 @@ void FileLock::take() {
 /// False: the lock file was removed or replaced meanwhile, so that it has to be opened again.
 bool FileLock::try_flock() {
   int fd = open(file_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-  const bool created = fd >= 0;
-  if (!created && errno == EEXIST) fd = open(file_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  const bool created = fd >= 0, existed = !created && errno == EEXIST;
+  if (existed) fd = open(file_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   const bool readable_only =
       fd < 0 && errno == EACCES && (fd = open(file_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) >= 0;
   if (fd < 0) {
-    if (errno == ENOENT) return false;
+    if (existed && errno == ENOENT) return false;
     FileDescriptor(file_, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);  // throws, with the reason and what to try
     return false;
   }

@@ -335,7 +335,8 @@ class Outputs(BadInput):
         for folder, reason in (("/proc/tessera", "create the folder /proc/tessera"), ("file", "file")):
             ranks_tried = (0,) if folder == "file" else self.ranks_tried
             self.refuse(["infer", self.yaml, *sets(infer__output=f"{folder}/new.h5:/p")], FAILED, [reason], ranks_tried)
-            self.refuse(["train", self.yaml, *sets(run_folder=folder)], FAILED, [reason], ranks_tried)
+            self.refuse(["train", self.yaml, *sets(run_folder=folder)], FAILED, [reason.replace("create the folder /proc/", r"/proc/\.")],
+                        ranks_tried)
             self.refuse(["synth", f"{folder}/new.h5", "--shape", "2,64,64"], FAILED, [reason], ranks_tried=(0,))
             self.refuse(["export", RAW, f"{folder}/new.tif"], FAILED, [reason], ranks_tried=(0,))
 
