@@ -73,7 +73,16 @@ void place(const EvaluationRequest& request, EvaluatedVolumes& volumes) {
   // As in training: a raw volume without an offset begins at 0.
   if (request.frame && volumes.frame.offset_nm.empty()) volumes.frame.offset_nm.assign(3, 0);
   const std::string frame_role = request.frame ? "raw volume" : "labels";
+  const VolumeInfo predicted = volumes.prediction->info();
   PlacedVolume prediction = placed_on(std::move(volumes.prediction), "prediction", volumes.frame, frame_role);
+  if (!request.frame && volumes.frame.offset_nm.empty() && prediction.covered.shape() != predicted.shape) {
+    throw UsageError(
+        fmt::format("the prediction {} has the shape {}, of which the labels {} of shape {} cover {} only: "
+                    "they must be equal, or "
+                    "an attribute 'offset' (in nm) must place the labels",
+                    predicted.name.text(), to_string(predicted.shape), volumes.frame.name.text(),
+                    to_string(volumes.frame.shape), to_string(prediction.covered)));
+  }
   PlacedVolume labels = placed_on(std::move(volumes.labels), "labels", volumes.frame, frame_role);
   volumes.prediction = std::move(prediction.volume);
   volumes.labels = std::move(labels.volume);

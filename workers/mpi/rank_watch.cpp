@@ -131,7 +131,7 @@ void RankWatch::exchange_heartbeats(double now_s) {
 
 void RankWatch::check_blocking_call(const SilenceLimit& limit) {
   const double elapsed_s = BlockingMpiCall::elapsed_s();
-  if (limit.seconds <= 0 || elapsed_s <= limit.seconds + kLook_s) return;
+  if (limit.seconds <= 0 || elapsed_s <= limit.seconds + SilenceWatch::kLater_s) return;
   end_job("another rank did not come for " + silence_text(elapsed_s), limit);
 }
 

@@ -11,8 +11,6 @@ namespace {
 constexpr double kPulsesPerSecond = 1000, kShortest_s = 0.5, kLongest_s = 10;
 /// A limit is at least so many heartbeats.
 constexpr double kPulsesMissed = 3;
-/// What reports a silent worker with the name of its block (Coordinator) does so before this class.
-constexpr double kLater_s = 1;
 /// The next rank reports a silent rank 0 so much later, so that there is one message and not one per rank.
 constexpr double kStagger_s = 2, kLongestStagger_s = 20;
 constexpr std::size_t kNamed = 4;

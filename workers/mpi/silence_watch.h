@@ -22,6 +22,10 @@ std::string silence_text(double seconds);
 /// of a monotonic clock.
 class SilenceWatch {
  public:
+  /// Silence is reported so long after the limit: what names more than the rank (the Coordinator names the
+  /// block) reports it before, and a machine that is overloaded for seconds ends no job.
+  static constexpr double kLater_s = 5;
+
   /// Of this rank. Rank 0 hears every other rank; each of the others hears rank 0. `hosts`: of every rank.
   SilenceWatch(int rank, std::vector<std::string> hosts, double now_s);
 
