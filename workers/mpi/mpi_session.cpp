@@ -85,9 +85,11 @@ class Meeting {
     const MpiWait waiting("meet the other ranks");
     PoliteWait idle;
     for (int done = 0;; idle.pause()) {
-      // Where every node has the same address, Open MPI connects to itself for ever, inside this call.
-      const BlockingMpiCall call("meet the other ranks");
-      call_mpi("meet the other ranks", [&] { return MPI_Test(&request, &done, MPI_STATUS_IGNORE); });
+      {
+        // Where every node has the same address, Open MPI connects to itself for ever, inside this call.
+        const BlockingMpiCall call("meet the other ranks");
+        check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "meet the other ranks");
+      }
       if (done != 0) return;
       if (seconds_now() - begin_s_ > limit_s_) give_up();
     }
