@@ -326,8 +326,8 @@ class Nodes(Case):
         process = self.start_on((0, 1), ["--version"], include=False, environment={"TESSERA_MEETING_SECONDS": "2"})
         result = process.finish(30)
         self.assertEqual(result.code, 1, result)
-        self.assertRegex(result.text, r"error: (MPI started, but rank \d on node\d has not reached the other ranks within 2 s"
-                         r".*btl_tcp_if_include|another rank did not come for .*TESSERA_MEETING_SECONDS)")
+        self.assertRegex(result.text, r"error: MPI started, but rank \d on node\d has not reached the other ranks within 2 s")
+        self.assertIn("btl_tcp_if_include", result.text)
         self.assertEqual(self.left_behind(), {}, result)
         self.run_on((0, 1), ["--version"])  # the interface is named
 

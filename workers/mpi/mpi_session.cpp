@@ -57,6 +57,9 @@ class Meeting {
     host.copy(mine.data(), mine.size() - 1);
     std::vector<char> all(kHostBytes * static_cast<std::size_t>(size_));
     MPI_Request request{};
+    // First: where the ranks do not reach each other, MPI_Test on a gathering may never return.
+    call_mpi("meet the other ranks", [&] { return MPI_Ibarrier(MPI_COMM_WORLD, &request); });
+    wait(request);
     call_mpi("meet the other ranks", [&] {
       return MPI_Iallgather(mine.data(), kHostBytes, MPI_CHAR, all.data(), kHostBytes, MPI_CHAR,
                             MPI_COMM_WORLD, &request);
