@@ -63,7 +63,7 @@ class Judgement(unittest.TestCase):
     def test_a_failure_needs_a_message(self):
         self.assertEqual(self.judge(1, "error: cannot write out.tif: why\n"), [])
         self.assertEqual(self.judge(1, "[rank 2] error: Input/output error\n"), [])
-        self.assert_found(self.judge(1, "no message of ours\n"), "wrong", "without a message")
+        self.assert_found(self.judge(1, "not a message of Tessera\n"), "wrong", "without a message")
         self.assert_found(self.judge(1, "error: something failed\n"), "wrong", "names neither a file nor a cause")
 
     def test_a_torn_or_left_over_file_is_wrong(self):

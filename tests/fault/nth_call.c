@@ -242,18 +242,22 @@ static enum action on_path(enum kind kind, int folder, const char* path) {
     inside = 0;                                         \
   }
 
-/* A function that returns -1 and sets errno. `action` is computed first, then the call is made or not. */
+/* The rest of a function that returns -1 and sets errno: `decide` first, then the call is made or not. */
+#define DECIDED(decide, call)              \
+  const enum action action = decide;       \
+  if (action == FAIL || action == SHORT) { \
+    errno = settings.reason;               \
+    return -1;                             \
+  }                                        \
+  const int result = call;                 \
+  if (action == TEAR) die();               \
+  return result;
+
+/* A function that returns -1 and sets errno. */
 #define CHANGED(name, arguments, call, decide) \
   int name arguments {                         \
     REAL(int, arguments, #name)                \
-    const enum action action = decide;         \
-    if (action == FAIL || action == SHORT) {   \
-      errno = settings.reason;                 \
-      return -1;                               \
-    }                                          \
-    const int result = real call;              \
-    if (action == TEAR) die();                 \
-    return result;                             \
+    DECIDED(decide, real call)                 \
   }
 
 /* Reads and writes of `size` bytes at `fd`. */
@@ -437,14 +441,7 @@ int posix_fallocate64(int fd, off64_t at, off64_t size) {
     va_end(list);                                                                                       \
     const int locks =                                                                                   \
         command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW; \
-    const enum action action = locks ? on_fd(LOCK, fd) : PASS;                                          \
-    if (action == FAIL || action == SHORT) {                                                            \
-      errno = settings.reason;                                                                          \
-      return -1;                                                                                        \
-    }                                                                                                   \
-    const int result = real(fd, command, argument);                                                     \
-    if (action == TEAR) die();                                                                          \
-    return result;                                                                                      \
+    DECIDED(locks ? on_fd(LOCK, fd) : PASS, real(fd, command, argument))                                \
   }
 RECORD_LOCK(fcntl)
 RECORD_LOCK(fcntl64)
@@ -460,14 +457,7 @@ RECORD_LOCK(fcntl64)
       mode = va_arg(list, mode_t);                                    \
       va_end(list);                                                   \
     }                                                                 \
-    const enum action action = on_path(OPEN, folder, path);           \
-    if (action == FAIL || action == SHORT) {                          \
-      errno = settings.reason;                                        \
-      return -1;                                                      \
-    }                                                                 \
-    const int result = real call;                                     \
-    if (action == TEAR) die();                                        \
-    return result;                                                    \
+    DECIDED(on_path(OPEN, folder, path), real call)                   \
   }
 OPENING(open, (const char* path, int flags, ...), (const char*, int, ...), (path, flags, mode), AT_FDCWD)
 OPENING(open64, (const char* path, int flags, ...), (const char*, int, ...), (path, flags, mode), AT_FDCWD)

@@ -1,4 +1,4 @@
-// JSON in files of ours: the job of a result.
+// JSON in Tessera's files: the job of a result.
 
 #include <string>
 

@@ -12,24 +12,18 @@
 #include "io/base/process_id.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/io/base/child_process.h"
+#include "tests/unit/io/base/file_text.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
 namespace {
 
 using ::testing::AllOf;
+using testing::bytes_of;
 using ::testing::HasSubstr;
 using testing::message_of;
+using testing::text_of;
 namespace fs = std::filesystem;
-
-std::string text_of(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 std::ptrdiff_t entries_in(const fs::path& folder) {
   return std::distance(fs::directory_iterator(folder), fs::directory_iterator());

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include "io/base/error.h"
 #include "tests/unit/error_message.h"
+#include "tests/unit/io/base/file_text.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -16,12 +16,8 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::message_of;
+using testing::text_of;
 namespace fs = std::filesystem;
-
-std::string text_of(const fs::path& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 /// A run folder with an old training, and other files.
 class OldTraining : public ::testing::Test {
