@@ -142,11 +142,10 @@ EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& predi
   return request.kind;
 }
 
-EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind,
-                                const ReadOptions& options) {
+EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind) {
   EvaluatedVolumes volumes;
-  volumes.prediction = open_volume(request.prediction, options);
-  volumes.labels = open_labels(request.labels, options);
+  volumes.prediction = open_volume(request.prediction);
+  volumes.labels = open_labels(request.labels);
   EvaluationRequest asked = request;
   asked.kind = kind;
   kind_of(asked, volumes.prediction->info());

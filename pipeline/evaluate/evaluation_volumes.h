@@ -31,8 +31,7 @@ struct EvaluatedVolumes {
 
 /// Opens both volumes, with every check that reads no voxel: one channel each, places that fit (box_within),
 /// types that fit `kind`, sections that exist. Errors: UsageError, Error.
-EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind,
-                                const ReadOptions& options = {});
+EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind);
 /// The raw volume in the same coordinates. Errors: UsageError where it lacks scored voxels; Error.
 std::unique_ptr<Volume> open_fitting_raw(const DatasetName& raw, const EvaluatedVolumes& volumes);
 

@@ -23,8 +23,6 @@ namespace {
 constexpr std::int64_t kBlockVoxels = std::int64_t{1} << 22;
 /// Sections that one rank counts at once; each has its own table.
 constexpr std::int64_t kMostSections = 64;
-/// Blocks consist of whole chunks, and each is read once: a cache of chunks would be useless.
-constexpr ReadOptions kBlockReading{.chunk_cache_bytes = 0};
 
 /// Calls `function` with the voxels in their own type. Floating point was rejected before.
 template <class Function>
@@ -70,7 +68,8 @@ void for_each_section_of_slab(EvaluatedVolumes& volumes, const SectionRange& sla
 VoxelBuffer class_targets(const EvaluationRequest& request, EvaluatedVolumes& volumes, const Box& box) {
   const PixelBounds& bounds = volumes.bounds;
   const Box within{{box.begin.z, bounds.y_begin, bounds.x_begin}, {box.end.z, bounds.y_end, bounds.x_end}};
-  const Box read = intersection(box.grown({0, 1, 1}), within);
+  const std::int64_t margin = request.label_kind == LabelKind::instances ? 1 : 0;
+  const Box read = intersection(box.grown({0, margin, margin}), within);
   const std::vector<std::uint8_t> classes =
       label_classes(volumes.labels->read(read), read, request.label_options(), request.labels);
   VoxelBuffer result(VoxelType::uint8, box.shape());
@@ -119,7 +118,7 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
   LabelEvaluation evaluation;
   evaluation.request = request;
   EvaluatedVolumes volumes;
-  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels, kBlockReading); });
+  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels); });
   evaluation.sections = volumes.sections;
   evaluation.bounds = volumes.bounds;
   evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));
@@ -174,7 +173,7 @@ ClassEvaluation evaluate_classes(const EvaluationRequest& request, const Communi
   ClassEvaluation evaluation;
   evaluation.request = request;
   EvaluatedVolumes volumes;
-  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::classes, kBlockReading); });
+  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::classes); });
   evaluation.sections = volumes.sections;
   evaluation.bounds = volumes.bounds;
   const auto depth = static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin);

@@ -159,8 +159,8 @@ SAID = re.compile(rf"^(\[rank \d+\] )?warn(ing)?: |cannot (open|read) |{CAUSES.p
 
 def names_a_cause(text, learned, folder):
     """Whether a message names a file that the verb reads or writes, or the error of a call."""
-    names = {pathlib.Path(name).name for name in {*learned.before, *learned.right}} | {p.name for p in folder.rglob("*")}
-    return CAUSES.search(text) is not None or any(name in text for name in names)
+    names = {pathlib.Path(name).name for name in {*learned.before, *learned.right}} | {p.name for p in folder.rglob("*") if p.is_file()}
+    return CAUSES.search(text) is not None or any(re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", text) for name in names)
 
 
 def ended_badly(outcome):

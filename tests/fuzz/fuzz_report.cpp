@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "io/base/json_text.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
 #include "pipeline/report/run_record.h"
@@ -14,8 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string text(reinterpret_cast<const char*>(data), size);
   for (Json* part : {&record.evaluation, &record.inference, &record.training}) {
     const auto end = text.find('\0');
-    Json value = Json::parse(text.substr(0, end), nullptr, /*allow_exceptions=*/false);
-    if (value.is_object()) *part = std::move(value);
+    expect_message([&] {
+      Json value = parse_json<Json>(text.substr(0, end));
+      if (value.is_object()) *part = std::move(value);
+    });
     if (end == std::string::npos) break;
     text.erase(0, end + 1);
   }
