@@ -3,6 +3,7 @@
 Environment: TESSERA_BINARY the program, TESSERA_DATA the folder of real data, TESSERA_MPIRUN the launcher.
 """
 
+import atexit
 import json
 import os
 import pathlib
@@ -19,20 +20,13 @@ import zlib
 import h5py
 import numpy as np
 
+from fork_server import BINARY, LIBRARY, ForkServer, clean_environment
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("TESSERA_BINARY", str(SOURCE / "build/dev/pipeline/tessera"))
 DATA = pathlib.Path(os.environ.get("TESSERA_DATA", SOURCE.parent / "shared/data"))
 MPIRUN = os.environ.get("TESSERA_MPIRUN", "mpirun")
 
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-
-
-def clean_environment():
-    """This environment without a launcher's variables. With them, tessera would detect a launcher."""
-    launcher = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(launcher)}
-    environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    return environment
 
 
 class Result:
@@ -164,9 +158,35 @@ class Process:
         self._err.close()
 
 
-def run_tessera(arguments, ranks=0, timeout=60, cwd=None, **how):
-    """Runs to the end. Errors: AssertionError when it takes longer than `timeout` seconds."""
-    process = Process(arguments, ranks, cwd, **how)
+servers = {}  # by the libraries that they preload
+
+
+def served(arguments, timeout, cwd, environment):
+    """The Result of one process of a fork server, or None where only a real start will do: the libraries read OMP_... when
+    they are loaded."""
+    environment = dict(environment or {})
+    preload = environment.pop("LD_PRELOAD", "")
+    if not os.path.exists(LIBRARY) or any(name.startswith(("OMP_", "LD_")) for name in environment):
+        return None
+    if preload not in servers:
+        # With the threads of a real start.
+        servers[preload] = ForkServer(preload=preload, environment={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "")})
+        atexit.register(servers[preload].close)
+    outcome = servers[preload].run(list(map(str, arguments)), cwd or os.getcwd(), timeout, environment=environment)
+    errors = outcome.text[len(outcome.stdout):]
+    result = Result([BINARY, *arguments], -outcome.signal if outcome.signal else outcome.code, outcome.stdout, errors, outcome.seconds)
+    if outcome.hung:
+        raise AssertionError(f"killed: no end within {timeout} s\n{result}")
+    return result
+
+
+def run_tessera(arguments, ranks=0, timeout=60, cwd=None, environment=None, **how):
+    """Runs to the end. One process without a launcher comes from a fork server: LibTorch takes most of a second to load.
+    Errors: AssertionError when it takes longer than `timeout` seconds."""
+    result = served(arguments, timeout, cwd, environment) if ranks == 0 and not how else None
+    if result is not None:
+        return result
+    process = Process(arguments, ranks, cwd, environment=environment, **how)
     try:
         return process.finish(timeout)
     finally:
