@@ -10,31 +10,27 @@ function(tessera_library name)
   tessera_compile_options(tessera_${name})
 endfunction()
 
-# tessera_verify_headers(TARGET), after the last source and property of TARGET
-# The target `all_verify_interface_header_sets` then compiles each header alone whose source does not. A source compiles
-# its header alone: it includes it first (tests/house asks for that), unless a precompiled header comes before it.
-function(tessera_verify_headers target)
-  get_target_property(headers ${target} HEADER_SET)
+# tessera_unity(TARGET), after the last source and property of TARGET
+# With TESSERA_UNITY, the sources of each folder are compiled together, without a precompiled header. Most of the time of
+# a source is that of the headers that it includes. CMake leaves sources with compile options of their own alone.
+function(tessera_unity target)
+  if(NOT TESSERA_UNITY)
+    return()
+  endif()
   get_target_property(sources ${target} SOURCES)
-  get_target_property(precompiled ${target} PRECOMPILE_HEADERS)
-  set(alone "")
-  foreach(header IN LISTS headers)
-    cmake_path(ABSOLUTE_PATH header BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE)
-    cmake_path(RELATIVE_PATH header BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE source)
-    cmake_path(REPLACE_EXTENSION source LAST_ONLY cpp)
-    set(verified FALSE)
-    if(source IN_LIST sources)
-      get_source_file_property(skips ${source} SKIP_PRECOMPILE_HEADERS)
-      if(NOT precompiled OR skips)
-        set(verified TRUE)
-      endif()
-    endif()
-    if(NOT verified)
-      list(APPEND alone ${header})
-    endif()
+  foreach(source IN LISTS sources)
+    cmake_path(GET source PARENT_PATH folder)
+    cmake_path(GET folder FILENAME folder)
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP "${target}_${folder}")
   endforeach()
-  target_sources(${target} PUBLIC FILE_SET alone TYPE HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${alone})
-  set_target_properties(${target} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON INTERFACE_HEADER_SETS_TO_VERIFY alone)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP DISABLE_PRECOMPILE_HEADERS ON)
+endfunction()
+
+# tessera_precompiled_torch(TARGET): the precompiled header of the workers library, where there is one.
+function(tessera_precompiled_torch target)
+  if(NOT TESSERA_UNITY)
+    target_precompile_headers(${target} REUSE_FROM tessera_workers)
+  endif()
 endfunction()
 
 # Compile options of all Tessera targets.

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kLongestFileName = 255;
 constexpr std::size_t kLongestStem = 120;  // the rest is for the process
-constexpr std::string_view kEnd = ".tmp";
+constexpr std::string_view kExtension = ".tmp";
 constexpr auto kAbandonedAfter = std::chrono::hours(24);
 
 std::string stem_of(const fs::path& target) {
@@ -32,10 +32,10 @@ std::string stem_of(const fs::path& target) {
 
 /// The process of a temporary name; nothing when `name` is no temporary name of this stem.
 std::optional<ProcessId> process_of(std::string_view name, const std::string& stem) {
-  if (!name.starts_with(stem) || !name.ends_with(kEnd) || name.size() < stem.size() + kEnd.size())
+  if (!name.starts_with(stem) || !name.ends_with(kExtension) || name.size() < stem.size() + kExtension.size())
     return std::nullopt;
   name.remove_prefix(stem.size());
-  name.remove_suffix(kEnd.size());
+  name.remove_suffix(kExtension.size());
   const std::size_t dash = name.rfind('-');
   if (dash == std::string_view::npos) return std::nullopt;
   const std::string_view number = name.substr(dash + 1);
@@ -77,7 +77,7 @@ std::string shortened_name(const std::string& name, std::size_t bytes) {
 fs::path temporary_name(const fs::path& target) {
   static std::atomic<std::uint64_t> count = 0;
   std::string name = stem_of(target);
-  name += fmt::format("{}-{}{}", text_of(this_process()), ++count, kEnd);
+  name += fmt::format("{}-{}{}", text_of(this_process()), ++count, kExtension);
   return target.parent_path() / name.substr(0, kLongestFileName);
 }
 

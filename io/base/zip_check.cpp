@@ -18,7 +18,7 @@ namespace {
 
 // Signatures and sizes: .ZIP File Format Specification 6.3.10 (APPNOTE.TXT), sections 4.3.6 to 4.3.16.
 constexpr std::uint32_t kLocalHeader = 0x04034b50, kDescriptor = 0x08074b50, kCentralHeader = 0x02014b50,
-                        kEnd64 = 0x06064b50, kLocator64 = 0x07064b50, kEnd = 0x06054b50;
+                        kDirectoryEnd64 = 0x06064b50, kLocator64 = 0x07064b50, kDirectoryEnd = 0x06054b50;
 constexpr std::uint64_t kLocalBytes = 30, kCentralBytes = 46, kEnd64Bytes = 56, kLocator64Bytes = 20,
                         kEndBytes = 22;
 constexpr std::uint32_t kIn64 = 0xFFFFFFFF;  // the value is in the field of 64 bits
@@ -82,7 +82,7 @@ class ZipCheck {
     for (std::uint64_t comment = 0; comment <= kLongestComment && kEndBytes + comment <= bytes_.size();
          ++comment) {
       const std::uint64_t at = bytes_.size() - kEndBytes - comment;
-      if (value<std::uint32_t>(at) == kEnd && value<std::uint16_t>(at + 20) == comment) return at;
+      if (value<std::uint32_t>(at) == kDirectoryEnd && value<std::uint16_t>(at + 20) == comment) return at;
     }
     throw Error(
         fmt::format("{} is no TorchScript file, or a damaged one: it has no end of a zip archive", name_));
@@ -100,7 +100,8 @@ class ZipCheck {
     }
     const std::uint64_t locator = end - kLocator64Bytes, end64 = value<std::uint64_t>(locator + 8);
     if (value<std::uint32_t>(locator + 4) != 0 || value<std::uint32_t>(locator + 16) != 1 ||
-        locator < kEnd64Bytes || end64 != locator - kEnd64Bytes || value<std::uint32_t>(end64) != kEnd64 ||
+        locator < kEnd64Bytes || end64 != locator - kEnd64Bytes ||
+        value<std::uint32_t>(end64) != kDirectoryEnd64 ||
         value<std::uint64_t>(end64 + 4) != kEnd64Bytes - 12 || value<std::uint16_t>(end64 + 12) != 0x031E ||
         value<std::uint16_t>(end64 + 14) != 45 || value<std::uint64_t>(end64 + 16) != 0 ||
         value<std::uint64_t>(end64 + 24) != value<std::uint64_t>(end64 + 32)) {

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A virtual dataset may have virtual sources, which may have virtual sources.
-constexpr int kDeepest = 16;
+constexpr int kMostNestedSources = 16;
 
 void require_filters(hid_t creation_list, const DatasetName& name) {
   for (const ChunkFilter& filter : filters_of(creation_list)) {
@@ -39,7 +39,7 @@ void require_filters(hid_t creation_list, const DatasetName& name) {
 class StorageCheck {
  public:
   void add(hid_t dataset, const DatasetName& name, int depth) {
-    if (depth == kDeepest)
+    if (depth == kMostNestedSources)
       throw Error(
           fmt::format("{}: virtual datasets lie {} deep in each other (a circle?)", name.text(), depth));
     files_.insert(fs::canonical(hdf5_file_of(dataset)));

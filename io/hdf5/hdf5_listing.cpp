@@ -13,7 +13,7 @@
 namespace tessera {
 namespace {
 
-struct Link {
+struct ListedLink {
   std::string path;
   H5L_type_t type = H5L_TYPE_HARD;
 };
@@ -21,7 +21,7 @@ struct Link {
 /// Called by the library for every link. It must not throw through the library.
 herr_t add_link(hid_t, const char* name, const H5L_info_t* info, void* out) noexcept {
   try {
-    static_cast<std::vector<Link>*>(out)->push_back({std::string("/") + name, info->type});
+    static_cast<std::vector<ListedLink>*>(out)->push_back({std::string("/") + name, info->type});
     return 0;
   } catch (...) {
     return -1;
@@ -57,7 +57,7 @@ std::string type_text(hid_t type) {
 }
 
 /// Where a link leads, and why it leads nowhere.
-void describe_target(hid_t file, const Link& link, Hdf5Entry& entry) {
+void describe_target(hid_t file, const ListedLink& link, Hdf5Entry& entry) {
   try {
     entry.target = hdf5_link_target(file, link.path);
     const Hdf5Lookup target = look_up_object(file, link.path);
@@ -108,10 +108,10 @@ Hdf5Listing list_hdf5_file(const std::filesystem::path& file) {
       check_hdf5(H5Gopen2(opened.get(), "/", H5P_DEFAULT), "cannot open the root of " + file.string()),
       H5Gclose);
   listing.attributes = read_string_attributes(root.get());
-  std::vector<Link> links;
+  std::vector<ListedLink> links;
   check_hdf5(H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, add_link, &links),
              fmt::format("cannot list what {} holds", file.string()));
-  for (const Link& link : links) {
+  for (const ListedLink& link : links) {
     Hdf5Entry entry;
     entry.path = link.path;
     if (link.type != H5L_TYPE_HARD) {

@@ -65,8 +65,9 @@ class OtherObjects {
   }
 
   void copy_group(const std::string& group, int depth = 0) {
-    constexpr int kDeepest = 64;
-    if (depth == kDeepest) throw Error(fmt::format("{} has groups in a circle at {}", source_.text(), group));
+    constexpr int kMostNestedGroups = 64;
+    if (depth == kMostNestedGroups)
+      throw Error(fmt::format("{} has groups in a circle at {}", source_.text(), group));
     copy_attributes_of(group);
     for (const std::string& name : tree_.names_in(group)) {
       const std::string path = (group == "/" ? "" : group) + "/" + name;

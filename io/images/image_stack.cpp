@@ -20,10 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 /// One image file as a section, shape (1, y, x), and what it says that is not applied.
 struct Section {
   VoxelBuffer voxels;

@@ -17,10 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 std::string lower_extension(const fs::path& file) {
   std::string text = file.extension().string();
   std::transform(text.begin(), text.end(), text.begin(),

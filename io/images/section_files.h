@@ -13,6 +13,10 @@ namespace tessera {
 /// "s10.png".
 bool natural_less(std::string_view a, std::string_view b);
 
+inline bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 /// Whether the name ends in .png, in any case of letters.
 bool is_png_name(const std::filesystem::path& file);
 /// Whether the name ends in .tif or .tiff, in any case of letters.

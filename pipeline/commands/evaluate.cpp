@@ -27,7 +27,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kUsage =
+constexpr const char* kEvaluateUsage =
     "tessera evaluate CONFIG.yaml [--set key=value ...] [--volume NAME | --volume-index N]\n"
     "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw "
     "R.h5:/path]\n"
@@ -179,7 +179,7 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   const auto text = [&](const char* name) { return values[name].as<std::string>(); };
   for (const char* needed : {"prediction", "labels"}) {
     if (!config && !given(needed)) {
-      throw UsageError(std::string("--") + needed + " is missing\nusage: " + kUsage);
+      throw UsageError(std::string("--") + needed + " is missing\nusage: " + kEvaluateUsage);
     }
   }
   if (given("prediction")) request.prediction = parse_dataset_name(text("prediction"));
@@ -270,7 +270,8 @@ std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, c
 }  // namespace
 
 int run_evaluate(const Arguments& arguments, const Communicator& world) {
-  const auto values = parse_arguments(arguments, kUsage, evaluate_options(), {"config"}, world.is_root());
+  const auto values =
+      parse_arguments(arguments, kEvaluateUsage, evaluate_options(), {"config"}, world.is_root());
   if (!values) return 0;
   const std::optional<SilenceLimit> limit = silence_option(*values);
   if (limit) RankWatch::set_limit(*limit);

@@ -19,7 +19,7 @@
 namespace tessera {
 namespace {
 
-constexpr auto kUsage = "tessera export IN.h5:/path OUT.tif|FOLDER [--sections FIRST:END] [options]";
+constexpr auto kExportUsage = "tessera export IN.h5:/path OUT.tif|FOLDER [--sections FIRST:END] [options]";
 
 struct ExportOptions {
   DatasetName volume;
@@ -112,7 +112,8 @@ int run_export(const Arguments& arguments, const Communicator& world) {
   add("channel", po::value<std::int64_t>(), "the channel to write, of a volume with several");
   add("overwrite", po::bool_switch(), "replace the output when it exists");
   add("allow-incomplete", po::bool_switch(), "export a result of infer that is not whole");
-  const auto values = parse_arguments(arguments, kUsage, described, {"volume", "output"}, world.is_root());
+  const auto values =
+      parse_arguments(arguments, kExportUsage, described, {"volume", "output"}, world.is_root());
   if (!values) return kExitDone;
   ExportOptions options;
   options.volume = parse_dataset_name((*values)["volume"].as<std::string>());

@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-constexpr const char* kUsage = "tessera export-model CHECKPOINT.h5 OUT.pt [--overwrite]";
+constexpr const char* kExportModelUsage = "tessera export-model CHECKPOINT.h5 OUT.pt [--overwrite]";
 
 void export_model(const std::filesystem::path& from, const std::filesystem::path& to, bool overwrite) {
   if (!std::filesystem::exists(from)) {
@@ -59,7 +59,8 @@ int run_export_model(const Arguments& arguments, const Communicator& world) {
   add("checkpoint", po::value<std::string>()->required(), "the checkpoint to read");
   add("out", po::value<std::string>()->required(), "the TorchScript file to write");
   add("overwrite", po::bool_switch(), "replace a file that exists already");
-  const auto values = parse_arguments(arguments, kUsage, described, {"checkpoint", "out"}, world.is_root());
+  const auto values =
+      parse_arguments(arguments, kExportModelUsage, described, {"checkpoint", "out"}, world.is_root());
   if (!values) return kExitDone;
   on_root(world, [&] {
     export_model((*values)["checkpoint"].as<std::string>(), (*values)["out"].as<std::string>(),

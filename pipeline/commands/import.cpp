@@ -20,7 +20,8 @@
 namespace tessera {
 namespace {
 
-constexpr auto kUsage = "tessera import STACK.tif|FOLDER OUT.h5:/volumes/raw [--resolution 50,4,4] [options]";
+constexpr auto kImportUsage =
+    "tessera import STACK.tif|FOLDER OUT.h5:/volumes/raw [--resolution 50,4,4] [options]";
 
 struct ImportOptions {
   std::filesystem::path stack;
@@ -128,7 +129,8 @@ int run_import(const Arguments& arguments, const Communicator& world) {
   add("missing", po::value<std::string>(),
       "sections missing by the numbers in a folder: black, repeat or skip");
   add("overwrite", po::bool_switch(), "replace the dataset when it exists");
-  const auto values = parse_arguments(arguments, kUsage, described, {"stack", "output"}, world.is_root());
+  const auto values =
+      parse_arguments(arguments, kImportUsage, described, {"stack", "output"}, world.is_root());
   if (!values) return kExitDone;
   ImportOptions options;
   options.stack = (*values)["stack"].as<std::string>();

@@ -19,7 +19,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kUsage =
+constexpr const char* kInferUsage =
     "tessera infer CONFIG.yaml [--set key=value ...] [--restart] [--volume NAME | --volume-index N]";
 
 /// Collective. Prints the heading of a volume, unless a signal arrived between two volumes. Errors:
@@ -42,7 +42,7 @@ int run_infer(const Arguments& arguments, const Communicator& world) {
   add_volume_choice(options);
   options.add_options()("restart", "start over: replace a result that exists already")("overwrite",
                                                                                        "the same");
-  const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
+  const auto values = parse_arguments(arguments, kInferUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
   RankWatch::set_limit({60 * config.infer.watchdog_minutes, "infer.watchdog_minutes"});

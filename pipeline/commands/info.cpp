@@ -15,7 +15,7 @@
 namespace tessera {
 namespace {
 
-constexpr auto kUsage = "tessera info FILE.h5 [--json]";
+constexpr auto kInfoUsage = "tessera info FILE.h5 [--json]";
 
 void print_attributes(const std::map<std::string, std::string>& attributes) {
   constexpr std::size_t kLongest = 200;
@@ -111,7 +111,7 @@ int run_info(const Arguments& arguments, const Communicator& world) {
   auto add = described.add_options();
   add("file", po::value<std::string>()->required(), "the HDF5 file to list");
   add("json", po::bool_switch(), "print JSON");
-  const auto values = parse_arguments(arguments, kUsage, described, {"file"}, world.is_root());
+  const auto values = parse_arguments(arguments, kInfoUsage, described, {"file"}, world.is_root());
   if (!values) return kExitDone;
   const std::filesystem::path file = (*values)["file"].as<std::string>();
   on_root(world, [&] { print_info(file, (*values)["json"].as<bool>()); });

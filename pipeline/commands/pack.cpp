@@ -24,7 +24,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr auto kUsage =
+constexpr auto kPackUsage =
     "tessera pack RESULT.h5:/path|CONFIG.yaml OUT.h5:/path | --replace [--gzip LEVEL] [--allow-incomplete]\n"
     "             [--volume NAME | --volume-index N]";
 
@@ -45,7 +45,7 @@ PackOptions read_options(const po::variables_map& values) {
   if (options.level < 1 || options.level > 9)
     throw UsageError(fmt::format("--gzip {}: 1 (fast) to 9 (small)", options.level));
   if (options.replace == (values.count("output") != 0))
-    throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", kUsage));
+    throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", kPackUsage));
   if (options.replace && options.allow_incomplete) {
     throw UsageError(
         "--replace and --allow-incomplete exclude each other: a packed result cannot be continued");
@@ -158,7 +158,8 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
   add("allow-incomplete", "pack a result that is not whole");
   add("overwrite", "replace an output that exists already");
   add_block_options(described);
-  const auto values = parse_arguments(arguments, kUsage, described, {"result", "output"}, world.is_root());
+  const auto values =
+      parse_arguments(arguments, kPackUsage, described, {"result", "output"}, world.is_root());
   if (!values) return kExitDone;
   const PackOptions options = read_options(*values);
   const std::vector<NamedResult> results = result_argument(*values, world);

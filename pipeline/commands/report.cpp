@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kUsage =
+constexpr const char* kReportUsage =
     "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html] [--volume NAME]\n"
     "       tessera report A B [--output compare.html]      A, B: each any of these";
 
@@ -113,13 +113,13 @@ int run_report(const Arguments& arguments, const Communicator& world) {
       ("output,o", po::value<std::string>(),
        "the HTML file; default: report.html in the run folder, or "
        "compare_A_B.html here");
-  const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
+  const auto values = parse_arguments(arguments, kReportUsage, options, {"run"}, world.is_root());
   if (!values) return kExitDone;
   const auto runs = values->count("run") == 0 ? std::vector<std::string>()
                                               : (*values)["run"].as<std::vector<std::string>>();
   if (runs.empty() || runs.size() > 2) {
     throw UsageError(fmt::format("name one run to report, or two to compare: {} are given\nusage: {}",
-                                 runs.size(), kUsage));
+                                 runs.size(), kReportUsage));
   }
   std::optional<std::string> output;
   if (values->count("output") != 0) output = (*values)["output"].as<std::string>();

@@ -12,7 +12,7 @@
 namespace tessera {
 namespace {
 
-constexpr const char* kUsage = "tessera status RUN_FOLDER|CONFIG.yaml [--json]";
+constexpr const char* kStatusUsage = "tessera status RUN_FOLDER|CONFIG.yaml [--json]";
 
 /// The run folder that the argument names, directly or by its experiment.
 RunFolder folder_of(const std::string& argument, const Communicator& world) {
@@ -29,10 +29,10 @@ int run_status(const Arguments& arguments, const Communicator& world) {
   options.add_options()                                                          //
       ("run", po::value<std::string>(), "run folder, or the experiment's file")  //
       ("json", "print JSON");
-  const auto values = parse_arguments(arguments, kUsage, options, {"run"}, world.is_root());
+  const auto values = parse_arguments(arguments, kStatusUsage, options, {"run"}, world.is_root());
   if (!values) return kExitDone;
   if (values->count("run") == 0)
-    throw UsageError(std::string("name a run folder, or its experiment\nusage: ") + kUsage);
+    throw UsageError(std::string("name a run folder, or its experiment\nusage: ") + kStatusUsage);
   const RunFolder folder = folder_of((*values)["run"].as<std::string>(), world);
   bool failed = false;
   on_root(world, [&] {

@@ -28,7 +28,7 @@ namespace {
 namespace po = boost::program_options;
 namespace fs = std::filesystem;
 
-constexpr const char* kUsage =
+constexpr const char* kSubmitUsage =
     "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,evaluate,report] [--dry-run] "
     "[--unchecked]";
 
@@ -194,7 +194,7 @@ int run_submit(const Arguments& arguments, const Communicator& world) {
       "some of train,infer,evaluate,report; default: all whose inputs the experiment names")(
       "dry-run", "show the scripts, submit nothing")(
       "unchecked", "submit without opening the volumes, which may not exist yet");
-  const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
+  const auto values = parse_arguments(arguments, kSubmitUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const ExperimentConfig first = read_experiment(*values, {}, world);
   const std::set<Stage> stages =

@@ -17,7 +17,7 @@
 namespace tessera {
 namespace {
 
-constexpr auto kUsage = "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]";
+constexpr auto kSynthUsage = "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]";
 
 /// The version changes whenever the same seed gives other bytes.
 constexpr auto kGenerator = "tessera synth, serial sections, version 1";
@@ -94,7 +94,7 @@ int run_synth(const Arguments& arguments, const Communicator& world) {
   add("cell-size", po::value<double>()->default_value(SerialSectionsOptions{}.cell_size_px),
       "typical width of a cell in pixels");
   add("overwrite", po::bool_switch(), "replace the file when it exists");
-  const auto values = parse_arguments(arguments, kUsage, described, {"output"}, world.is_root());
+  const auto values = parse_arguments(arguments, kSynthUsage, described, {"output"}, world.is_root());
   if (!values) return kExitDone;
   SerialSectionsOptions options;
   options.shape = parse_shape((*values)["shape"].as<std::string>(), "--shape");

@@ -14,7 +14,8 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kUsage = "tessera train CONFIG.yaml [--set key=value ...] [--resume | --overwrite]";
+constexpr const char* kTrainUsage =
+    "tessera train CONFIG.yaml [--set key=value ...] [--resume | --overwrite]";
 
 }  // namespace
 
@@ -23,7 +24,7 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   add_experiment_options(options);
   options.add_options()("resume", "go on from the newest checkpoint of the run folder, if there is one")(
       "overwrite", "start over in a run folder that holds a training");
-  const auto values = parse_arguments(arguments, kUsage, options, {"config"}, world.is_root());
+  const auto values = parse_arguments(arguments, kTrainUsage, options, {"config"}, world.is_root());
   if (!values) return kExitDone;
   const bool resume = values->count("resume") != 0, overwrite = values->count("overwrite") != 0;
   if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other");

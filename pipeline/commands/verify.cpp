@@ -20,7 +20,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr auto kUsage =
+constexpr auto kVerifyUsage =
     "tessera verify RESULT.h5:/path|CONFIG.yaml [--forget-damaged] [--volume NAME | --volume-index N]";
 
 /// Rewrites the journal without these blocks.
@@ -81,7 +81,7 @@ int run_verify(const Arguments& arguments, const Communicator& world) {
       "forget-damaged",
       "remove damaged blocks from the journal: the next 'tessera infer' predicts them again");
   add_block_options(options);
-  const auto values = parse_arguments(arguments, kUsage, options, {"result"}, world.is_root());
+  const auto values = parse_arguments(arguments, kVerifyUsage, options, {"result"}, world.is_root());
   if (!values) return kExitDone;
   const bool forget_damaged = values->count("forget-damaged") != 0;
   const CoordinatorOptions limits = block_options(*values);

@@ -18,8 +18,6 @@
 namespace tessera {
 namespace {
 
-constexpr std::size_t kMostSections = 400;
-
 /// A measure of a run beside its scores.
 struct Pace {
   std::string name, unit;
@@ -117,10 +115,6 @@ std::vector<std::string> caveats(const RunRecord& a, const RunRecord& b) {
   differ("labels", "against different labels");
   differ("section_range", "on different sections");
   return all;
-}
-
-PlotAxis share_axis(const std::string& label) {
-  return {.label = label, .min = 0, .max = 1};
 }
 
 /// Adds the same curve of both runs; no figure when neither has it.

@@ -99,10 +99,13 @@ std::string base64(std::span<const std::byte> bytes) {
 
 std::string with_commas(double value) {
   if (!std::isfinite(value)) return kDash;
-  std::string digits = fmt::format("{:.0f}", std::abs(value));
-  for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
-  return value < 0 && digits != "0" ? fmt::format("{}{}", kMinus, digits) : digits;
+  const std::string digits = fmt::format("{:.0f}", std::abs(value));
+  std::string grouped;
+  for (std::size_t at = 0; at < digits.size(); ++at) {
+    if (at > 0 && (digits.size() - at) % 3 == 0) grouped += ',';
+    grouped += digits[at];
+  }
+  return value < 0 && digits != "0" ? fmt::format("{}{}", kMinus, grouped) : grouped;
 }
 
 std::string number_text(double value, int decimals) {

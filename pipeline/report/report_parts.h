@@ -8,6 +8,9 @@
 
 namespace tessera {
 
+/// Sections that a table of sections or changes lists at most.
+inline constexpr std::size_t kMostSections = 400;
+
 // The parts of a run's report. A part without data is empty or a note that says so.
 
 /// Worst, best and first section with captions, and a note for each section that could not be drawn.

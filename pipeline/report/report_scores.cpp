@@ -12,11 +12,8 @@
 namespace tessera {
 namespace {
 
-constexpr std::size_t kMostShown = 24, kMostSections = 400;
+constexpr std::size_t kMostShown = 24;
 
-PlotAxis share_axis(const std::string& label) {
-  return {.label = label, .min = 0, .max = 1};
-}
 PlotAxis axis(const std::string& label) {
   return {.label = label, .min = {}, .max = {}};
 }

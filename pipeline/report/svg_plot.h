@@ -34,6 +34,11 @@ struct PlotAxis {
   bool whole = false;  ///< ticks at whole numbers only
 };
 
+/// An axis from 0 to 1.
+inline PlotAxis share_axis(const std::string& label) {
+  return {.label = label, .min = 0, .max = 1};
+}
+
 /// A vertical line at x, with a label.
 struct PlotRule {
   double x = 0;

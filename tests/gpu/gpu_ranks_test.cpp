@@ -17,9 +17,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 class WorkersOnDevices : public ::testing::TestWithParam<testing::DeviceKind> {};
 

@@ -11,9 +11,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 TEST(Communicator, SumsOverAllRanks) {
   std::vector<double> values(1000, world().rank() + 1.0);

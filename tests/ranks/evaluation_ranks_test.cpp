@@ -10,9 +10,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 /// The evaluation without its timings.
 std::string without_run(const std::string& json) {

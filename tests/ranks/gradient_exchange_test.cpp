@@ -11,11 +11,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kBatch = 6, kSize = 300001;  // not a multiple of the bucket size
+constexpr std::int64_t kBatch = 6, kParameters = 300001;  // not a multiple of the bucket size
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 GradientExchangeOptions options_for(bool reproducible, Wire wire = Wire::float32) {
   return {.global_batch = kBatch, .reproducible = reproducible, .wire = wire, .sums_on_device = true};
@@ -30,7 +28,7 @@ void run_iteration(GradientExchange& exchange, const at::Tensor& ramp, at::Tenso
   for (std::int64_t s = own.begin; s < own.end; ++s) {
     flat.add_(ramp, static_cast<double>(s + 1));
     sums.add_(at::tensor(std::vector<double>{static_cast<double>(s + 1), 1}, at::kDouble));
-    if (s + 1 == own.end && exchange.sends_early()) exchange.ready(kSize / 2);
+    if (s + 1 == own.end && exchange.sends_early()) exchange.ready(kParameters / 2);
     exchange.end_samples(sums);
   }
   exchange.finish(sums);
@@ -38,8 +36,8 @@ void run_iteration(GradientExchange& exchange, const at::Tensor& ramp, at::Tenso
 
 // Integers below 2^24: every order of summation gives the same bits.
 void expect_sums(GradientExchange& exchange) {
-  const at::Tensor ramp = at::arange(kSize, at::kFloat).remainder(1013);
-  at::Tensor flat = at::empty({kSize}, at::kFloat), sums = at::empty({2}, at::kDouble);
+  const at::Tensor ramp = at::arange(kParameters, at::kFloat).remainder(1013);
+  at::Tensor flat = at::empty({kParameters}, at::kFloat), sums = at::empty({2}, at::kDouble);
   for (int iteration = 0; iteration < 3; ++iteration) {
     run_iteration(exchange, ramp, flat, sums);
     EXPECT_TRUE(at::equal(flat, ramp * 21)) << exchange.text() << ", iteration " << iteration;
@@ -92,8 +90,8 @@ TEST(GradientExchange, ReportsWhyNcclIsUnused) {
 
 TEST(GradientExchange, Bfloat16IsEqualOnEveryWorker) {
   const auto exchange = make_gradient_exchange(world(), at::kCPU, options_for(false, Wire::bfloat16));
-  const at::Tensor ramp = at::arange(kSize, at::kFloat).remainder(1013);
-  at::Tensor flat = at::empty({kSize}, at::kFloat), sums = at::empty({2}, at::kDouble);
+  const at::Tensor ramp = at::arange(kParameters, at::kFloat).remainder(1013);
+  at::Tensor flat = at::empty({kParameters}, at::kFloat), sums = at::empty({2}, at::kDouble);
   run_iteration(*exchange, ramp, flat, sums);
   EXPECT_LE((flat - ramp * 21).abs().sub_(ramp * (21 * 0x1p-7)).max().item<double>(), 0);
   std::string mine(static_cast<const char*>(flat.data_ptr()), flat.nbytes()), roots = mine;

@@ -16,9 +16,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 /// The value of rank r at index i. Sums over ranks are integers below 2^24, so they are exact in float32 in
 /// any order.

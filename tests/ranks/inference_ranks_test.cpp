@@ -24,9 +24,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 struct Shapes {
   Index3 volume, block, chunk, tile;

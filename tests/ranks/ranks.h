@@ -13,6 +13,9 @@ namespace tessera::testing {
 
 /// All ranks of the test program.
 extern const Communicator* world_of_tests;
+inline const Communicator& world() {
+  return *world_of_tests;
+}
 
 /// Prints failures on ranks that print nothing else.
 class FailurePrinter : public ::testing::EmptyTestEventListener {

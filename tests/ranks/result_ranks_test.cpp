@@ -13,9 +13,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 const Index3 kShape{5, 70, 90}, kBlock{2, 32, 32}, kChunk{1, 16, 16};
 

@@ -13,9 +13,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 /// Blobs and their outlines, written by the root.
 void make_volume(const std::filesystem::path& file, const Index3& shape = {4, 96, 96}) {

@@ -7,9 +7,7 @@
 namespace tessera {
 namespace {
 
-const Communicator& world() {
-  return *testing::world_of_tests;
-}
+using testing::world;
 
 /// Every field has a distinct value, and one text is not UTF-8.
 VolumeInfo strange_volume() {

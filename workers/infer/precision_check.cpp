@@ -1,6 +1,7 @@
 #include "workers/infer/precision_check.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <cassert>
 

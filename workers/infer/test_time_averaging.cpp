@@ -1,6 +1,7 @@
 #include "workers/infer/test_time_averaging.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <algorithm>
 #include <array>

@@ -3,24 +3,14 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <limits>
 #include <type_traits>
 
 #include "workers/metrics/ignored_class.h"
+#include "workers/metrics/probability.h"
 #include "workers/metrics/ratio.h"
 
 namespace tessera {
-namespace {
-
-template <class T>
-double probability_of(T value) {
-  if constexpr (std::is_same_v<T, float>)
-    return std::clamp(static_cast<double>(value), 0.0, 1.0);
-  else
-    return value / static_cast<double>(std::numeric_limits<T>::max());
-}
-
-}  // namespace
+namespace {}  // namespace
 
 ProbabilityHistogram::ProbabilityHistogram(int level_count)
     : levels(level_count), counts(2 * static_cast<std::size_t>(level_count), 0) {}
@@ -95,7 +85,7 @@ CalibrationSums calibrate_section(std::span<const T> probability, std::span<cons
   const auto levels = static_cast<std::size_t>(histogram.levels);
   for (std::size_t i = 0; i < truth.size(); ++i) {
     if (truth[i] == kIgnoredClass) continue;
-    const double value = probability_of(probability[i]);
+    const double value = std::clamp(probability_of(probability[i]), 0.0, 1.0);
     const bool interior = truth[i] != 0;
     std::size_t level = 0;
     if constexpr (std::is_same_v<T, std::uint8_t>)

@@ -6,7 +6,6 @@
 #include <array>
 #include <cassert>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <type_traits>
 
@@ -14,6 +13,7 @@
 #include "io/base/error.h"
 #include "workers/metrics/components.h"
 #include "workers/metrics/ignored_class.h"
+#include "workers/metrics/probability.h"
 #include "workers/metrics/ratio.h"
 #include "workers/metrics/watershed.h"
 
@@ -24,14 +24,6 @@ namespace {
 constexpr std::size_t kNumbers = sizeof(ThresholdSums) / sizeof(double);
 static_assert(std::is_trivially_copyable_v<ThresholdSums> &&
               sizeof(ThresholdSums) == kNumbers * sizeof(double));
-
-template <class T>
-double probability_of(T value) {
-  if constexpr (std::is_same_v<T, float>)
-    return value;
-  else
-    return value / static_cast<double>(std::numeric_limits<T>::max());
-}
 
 }  // namespace
 

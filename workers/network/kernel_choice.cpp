@@ -16,10 +16,9 @@
 namespace tessera {
 namespace {
 
-using Kind = ForwardStep::Kind;
-
 bool has_weights(const ForwardStep& step) {
-  return step.kind == Kind::convolution || step.kind == Kind::spread || step.kind == Kind::to_classes;
+  return step.kind == ForwardStep::Kind::convolution || step.kind == ForwardStep::Kind::spread ||
+         step.kind == ForwardStep::Kind::to_classes;
 }
 
 LayerInput input_of(const KernelTrial& trial, const ForwardStep& step) {
@@ -83,12 +82,14 @@ std::optional<GpuKernels> with_fixed_order_where_needed(const KernelTrial& trial
     int level = 0;  // number of poolings so far
     for (std::size_t i = 0; i < trial.plan.steps.size(); ++i) {
       const ForwardStep& step = trial.plan.steps[i];
-      if (step.kind == Kind::pooling) ++level;
-      if (step.kind == Kind::shuffle) --level;
+      if (step.kind == ForwardStep::Kind::pooling) ++level;
+      if (step.kind == ForwardStep::Kind::shuffle) --level;
       if (!has_weights(step)) continue;
       const std::int64_t grid = std::max<std::int64_t>(1, trial.geometry.alignment >> level);
       const std::int64_t border =
-          trial.geometry.padding == Padding::same || step.kind == Kind::spread ? 1 : 0;  // may read padding
+          trial.geometry.padding == Padding::same || step.kind == ForwardStep::Kind::spread
+              ? 1
+              : 0;  // may read padding
       const auto run = [&](const at::Tensor& image) { return trial.run_step(i, image, kernels); };
       if (is_layer_translation_invariant(input_of(trial, step), grid, border, run) != false) continue;
       require_that_ordered_agrees(trial, i);

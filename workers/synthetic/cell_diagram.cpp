@@ -8,7 +8,7 @@
 namespace tessera {
 namespace {
 
-enum Stream : std::uint64_t { kSeedPlace = 100, kGroupPlace, kFused, kWarpY, kWarpX };
+enum CellStream : std::uint64_t { kSeedPlace = 100, kGroupPlace, kFused, kWarpY, kWarpX };
 
 constexpr double kSeedSections = 9;    ///< a seed's lattice spacing across sections
 constexpr double kGroupSections = 14;  ///< the same for the fused cells

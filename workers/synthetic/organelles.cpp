@@ -6,7 +6,7 @@
 namespace tessera {
 namespace {
 
-enum Stream : std::uint64_t {
+enum OrganelleStream : std::uint64_t {
   kMitochondrion = 200,
   kHost,
   kReticulum,

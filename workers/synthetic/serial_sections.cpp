@@ -15,7 +15,7 @@
 namespace tessera {
 namespace {
 
-enum Stream : std::uint64_t {
+enum SectionStream : std::uint64_t {
   kContrast = 300,
   kThickness,
   kDensity,
@@ -79,7 +79,7 @@ SerialSection SerialSections::section(std::int64_t z) const {
   const std::int64_t height = options_.shape.y, width = options_.shape.x;
   const SectionWindow window{-kMargin, -kMargin, height + 2 * kMargin, width + 2 * kMargin};
   const auto at_z = static_cast<double>(z);
-  const auto noise = [&](Stream stream, double wavelength_px, double wavelength_sections) {
+  const auto noise = [&](SectionStream stream, double wavelength_px, double wavelength_sections) {
     return smooth_noise(seed, stream, window, at_z, wavelength_px, wavelength_sections);
   };
   const CellDiagram diagram(seed, options_.cell_size_px, z, window);

@@ -17,16 +17,17 @@ using ::testing::HasSubstr;
 using testing::message_of;
 namespace fs = std::filesystem;
 
-constexpr auto write = [](const auto& file, const auto& text) requires requires {
+constexpr auto write_file_of = [](const auto& file, const auto& text) requires requires {
   write_text_file(file, text);
 }
 { write_text_file(file, text); };
 
-static_assert(std::is_invocable_v<decltype(write), fs::path, std::string>);
-static_assert(!std::is_invocable_v<decltype(write), std::string, fs::path>, "swapped");
-static_assert(!std::is_invocable_v<decltype(write), std::string, std::string>, "either may be the file");
-static_assert(!std::is_invocable_v<decltype(write), const char*, fs::path>, "swapped");
-static_assert(!std::is_invocable_v<decltype(write), fs::path, fs::path>, "a path is no text");
+static_assert(std::is_invocable_v<decltype(write_file_of), fs::path, std::string>);
+static_assert(!std::is_invocable_v<decltype(write_file_of), std::string, fs::path>, "swapped");
+static_assert(!std::is_invocable_v<decltype(write_file_of), std::string, std::string>,
+              "either may be the file");
+static_assert(!std::is_invocable_v<decltype(write_file_of), const char*, fs::path>, "swapped");
+static_assert(!std::is_invocable_v<decltype(write_file_of), fs::path, fs::path>, "a path is no text");
 
 TEST(FileBytes, ATextIsReadAsItWasWritten) {
   const testing::TemporaryFolder folder;

@@ -75,10 +75,10 @@ TEST(StartThread, SaysWhatToTry) {
 
 TEST(MessageOf, SaysWhatToTryWhenALibraryCannotStartAThread) {
   const std::system_error error(std::make_error_code(std::errc::resource_unavailable_try_again), "x");
-  EXPECT_THAT(message_of(error),
+  EXPECT_THAT(tessera::message_of(error),
               AllOf(HasSubstr("cannot start a thread: Resource temporarily"), HasSubstr("ulimit -u")));
   const std::system_error other(std::make_error_code(std::errc::invalid_argument), "x");
-  EXPECT_THAT(message_of(other), ::testing::Not(HasSubstr("thread")));
+  EXPECT_THAT(tessera::message_of(other), ::testing::Not(HasSubstr("thread")));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "io/hdf5/volume_reader.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/io/hdf5/created_dataset.h"
+#include "tests/unit/io/voxel_numbers.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -168,24 +169,15 @@ Hdf5Handle new_file(const fs::path& file) {
   return {H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list.get()), H5Fclose};
 }
 
-std::vector<double> numbers_of(const VoxelBuffer& buffer) {
-  std::vector<double> numbers;
-  with_voxel_type(buffer.type, [&](auto zero) {
-    for (const auto value : buffer.as<decltype(zero)>())
-      numbers.push_back(static_cast<double>(value));
-  });
-  return numbers;
-}
-
 /// Compares the volume, whole and in a part, with `values`.
 void expect_values(const DatasetName& name, const StoredType& type, const std::vector<double>& values,
                    const std::string& what) {
   for (const int threads : {0, 3}) {
     VolumeReader reader(name, {.unpack_threads = threads});
     EXPECT_EQ(reader.info().type, type.in_memory) << what;
-    EXPECT_EQ(numbers_of(reader.read(Box::of_shape(kShape))), values) << what;
+    EXPECT_EQ(testing::numbers_of(reader.read(Box::of_shape(kShape))), values) << what;
     const Box part{{3, 15, 14}, {5, 23, 30}};
-    const std::vector<double> read = numbers_of(reader.read(part));
+    const std::vector<double> read = testing::numbers_of(reader.read(part));
     std::size_t i = 0;
     for (std::int64_t z = part.begin.z; z < part.end.z; ++z) {
       for (std::int64_t y = part.begin.y; y < part.end.y; ++y) {
@@ -392,7 +384,7 @@ TEST(StoredKinds, ChunksThatAreNotStoredHaveTheFillValue) {
     }
     for (const int threads : {0, 3}) {
       VolumeReader reader(name, {.unpack_threads = threads});
-      EXPECT_EQ(numbers_of(reader.read(Box::of_shape(kShape))),
+      EXPECT_EQ(testing::numbers_of(reader.read(Box::of_shape(kShape))),
                 std::vector<double>(kDims[0] * kDims[1] * kDims[2], 700));
     }
   }

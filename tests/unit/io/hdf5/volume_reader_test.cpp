@@ -12,7 +12,9 @@
 
 #include "io/base/error.h"
 #include "io/geometry/mirror.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/io/hdf5/created_dataset.h"
+#include "tests/unit/io/voxel_numbers.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -54,23 +56,7 @@ void write_dataset(const fs::path& file, const Stored& stored, std::vector<doubl
   }
 }
 
-std::vector<double> numbers_of(const VoxelBuffer& buffer) {
-  std::vector<double> numbers;
-  with_voxel_type(buffer.type, [&](auto zero) {
-    for (const auto value : buffer.as<decltype(zero)>())
-      numbers.push_back(static_cast<double>(value));
-  });
-  return numbers;
-}
-
-std::string message_of(const std::function<void()>& step) {
-  try {
-    step();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 std::string message_of_opening(const fs::path& file, const std::string& path = "/v") {
   return message_of([&] { VolumeReader({file, path}); });
@@ -91,14 +77,14 @@ TEST(VolumeReader, EveryTypeOfEitherByteOrder) {
     EXPECT_EQ(reader.info().type, in_memory);
     const VoxelBuffer buffer = reader.read({{1, 1, 1}, {2, 3, 3}});
     EXPECT_EQ(buffer.type, in_memory);
-    EXPECT_THAT(numbers_of(buffer), ElementsAre(17, 18, 21, 22));
+    EXPECT_THAT(testing::numbers_of(buffer), ElementsAre(17, 18, 21, 22));
   }
 }
 
 TEST(VolumeReader, WideValuesStayExact) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{1, 1, 2}, H5T_STD_U16BE, {}, false}, {258, 65535});
-  EXPECT_THAT(numbers_of(VolumeReader({folder / "a.h5", "/v"}).read({{0, 0, 0}, {1, 1, 2}})),
+  EXPECT_THAT(testing::numbers_of(VolumeReader({folder / "a.h5", "/v"}).read({{0, 0, 0}, {1, 1, 2}})),
               ElementsAre(258, 65535));
 }
 
@@ -106,7 +92,7 @@ TEST(VolumeReader, NegativeValuesAreRejected) {
   const testing::TemporaryFolder folder;
   write_dataset(folder / "a.h5", {{1, 2, 2}, H5T_STD_I16LE, {}, false}, {5, 6, -1, 7});
   VolumeReader reader({folder / "a.h5", "/v"});
-  EXPECT_THAT(numbers_of(reader.read({{0, 0, 0}, {1, 1, 2}})), ElementsAre(5, 6));
+  EXPECT_THAT(testing::numbers_of(reader.read({{0, 0, 0}, {1, 1, 2}})), ElementsAre(5, 6));
   EXPECT_THAT(message_of([&] {
                 reader.read({{0, 0, 0}, {1, 2, 2}});
               }),
@@ -120,7 +106,7 @@ TEST(VolumeReader, TwoDimensionsAreOneSection) {
   EXPECT_EQ(reader.info().rank, 2);
   EXPECT_EQ(reader.info().shape, (Index3{1, 3, 4}));
   EXPECT_EQ(*reader.info().chunk, (Index3{1, 2, 2}));
-  EXPECT_THAT(numbers_of(reader.read({{0, 1, 2}, {1, 3, 4}})), ElementsAre(6, 7, 10, 11));
+  EXPECT_THAT(testing::numbers_of(reader.read({{0, 1, 2}, {1, 3, 4}})), ElementsAre(6, 7, 10, 11));
 }
 
 TEST(VolumeReader, FourDimensionsAreChannels) {
@@ -132,7 +118,7 @@ TEST(VolumeReader, FourDimensionsAreChannels) {
   EXPECT_EQ(reader.info().chunks_stored(), 2 * 1 * 1 * 2);
   const VoxelBuffer buffer = reader.read({{1, 0, 2}, {2, 2, 3}});
   EXPECT_EQ(buffer.channels, 2);
-  EXPECT_THAT(numbers_of(buffer), ElementsAre(8, 11, 20, 23));
+  EXPECT_THAT(testing::numbers_of(buffer), ElementsAre(8, 11, 20, 23));
 }
 
 TEST(VolumeReader, CompressedChunksAndTheirCount) {
@@ -142,7 +128,7 @@ TEST(VolumeReader, CompressedChunksAndTheirCount) {
   EXPECT_THAT(reader.info().filters, ElementsAre("shuffle", "gzip"));
   EXPECT_EQ(*reader.info().chunk, (Index3{2, 4, 4}));
   EXPECT_EQ(reader.info().chunks_stored(), 3 * 2 * 3);
-  const std::vector<double> all = numbers_of(reader.read(Box::of_shape({5, 7, 9})));
+  const std::vector<double> all = testing::numbers_of(reader.read(Box::of_shape({5, 7, 9})));
   ASSERT_EQ(all.size(), 315U);
   for (std::size_t i = 0; i < all.size(); ++i)
     ASSERT_EQ(all[i], static_cast<double>(i));

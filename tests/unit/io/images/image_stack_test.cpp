@@ -12,6 +12,7 @@
 #include "io/base/staged_file.h"
 #include "io/images/png.h"
 #include "io/images/section_files.h"
+#include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace tessera {
@@ -92,14 +93,7 @@ void write_pages(const fs::path& path, const TiffKind& kind) {
   TIFFClose(file);
 }
 
-std::string message_of(const std::function<void()>& step) {
-  try {
-    step();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 std::string message_of_reading(const fs::path& path) {
   return message_of([&] {

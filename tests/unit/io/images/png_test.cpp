@@ -18,7 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-std::string message_of_reading(const std::filesystem::path& file) {
+std::string message_of_png(const std::filesystem::path& file) {
   try {
     read_png(file);
   } catch (const Error& error) {
@@ -54,7 +54,7 @@ TEST(Png, SixteenBitsComeBackInTheMachinesOrder) {
 TEST(Png, ColourIsWrittenButRejectedAsASection) {
   const testing::TemporaryFolder folder;
   write_png(folder / "rgb.png", 2, 2, 3, std::vector<std::uint8_t>(12, 9));
-  EXPECT_THAT(message_of_reading(folder / "rgb.png"),
+  EXPECT_THAT(message_of_png(folder / "rgb.png"),
               AllOf(HasSubstr("rgb.png"), HasSubstr("colour"), HasSubstr("--channel 0 to 2")));
 }
 
@@ -67,7 +67,7 @@ TEST(Png, PaletteIsReadAsIndicesOnRequest) {
   described.colormap_entries = 2;
   const std::uint8_t indices[4] = {0, 1, 1, 0}, colours[6] = {0, 0, 0, 9, 8, 7};
   ASSERT_NE(png_image_write_to_file(&described, (folder / "p.png").c_str(), 0, indices, 0, colours), 0);
-  EXPECT_THAT(message_of_reading(folder / "p.png"), AllOf(HasSubstr("palette"), HasSubstr("--indices")));
+  EXPECT_THAT(message_of_png(folder / "p.png"), AllOf(HasSubstr("palette"), HasSubstr("--indices")));
   ImageOptions options;
   options.indices = true;
   const PngImage image = read_png(folder / "p.png", options);
@@ -77,15 +77,14 @@ TEST(Png, PaletteIsReadAsIndicesOnRequest) {
 
 TEST(Png, FilesThatAreNoImageAreReported) {
   const testing::TemporaryFolder folder;
-  EXPECT_THAT(message_of_reading(folder / "none.png"),
-              AllOf(HasSubstr("none.png"), HasSubstr("No such file")));
+  EXPECT_THAT(message_of_png(folder / "none.png"), AllOf(HasSubstr("none.png"), HasSubstr("No such file")));
   std::ofstream(folder / "text.png") << "this is a text and no image at all";
-  EXPECT_THAT(message_of_reading(folder / "text.png"), HasSubstr("is not a PNG image"));
+  EXPECT_THAT(message_of_png(folder / "text.png"), HasSubstr("is not a PNG image"));
   std::ofstream(folder / "short.png") << "abc";
-  EXPECT_THAT(message_of_reading(folder / "short.png"), HasSubstr("is not a PNG image"));
+  EXPECT_THAT(message_of_png(folder / "short.png"), HasSubstr("is not a PNG image"));
   std::ofstream(folder / "empty.png");
-  EXPECT_THAT(message_of_reading(folder / "empty.png"), HasSubstr("is empty"));
-  EXPECT_THAT(message_of_reading(folder.path()), HasSubstr("it is a folder"));
+  EXPECT_THAT(message_of_png(folder / "empty.png"), HasSubstr("is empty"));
+  EXPECT_THAT(message_of_png(folder.path()), HasSubstr("it is a folder"));
 }
 
 TEST(Png, TruncationAtAnyByteIsReported) {
@@ -99,7 +98,7 @@ TEST(Png, TruncationAtAnyByteIsReported) {
     std::filesystem::copy_file(folder / "whole.png", folder / "cut.png",
                                std::filesystem::copy_options::overwrite_existing);
     std::filesystem::resize_file(folder / "cut.png", kept);
-    EXPECT_THAT(message_of_reading(folder / "cut.png"), AllOf(HasSubstr("cut.png"), HasSubstr("truncated")))
+    EXPECT_THAT(message_of_png(folder / "cut.png"), AllOf(HasSubstr("cut.png"), HasSubstr("truncated")))
         << kept;
   }
 }

@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-std::vector<std::int64_t> first(std::int64_t count) {
+std::vector<std::int64_t> ids_from_100(std::int64_t count) {
   std::vector<std::int64_t> ids(static_cast<std::size_t>(count));
   std::iota(ids.begin(), ids.end(), std::int64_t{100});
   return ids;
@@ -22,7 +22,7 @@ std::vector<std::int64_t> first(std::int64_t count) {
 std::map<std::int64_t, std::vector<int>> run(std::int64_t blocks, int workers, unsigned seed,
                                              double failing = 0) {
   std::mt19937 dice(seed);
-  BlockQueue queue(first(blocks), workers);
+  BlockQueue queue(ids_from_100(blocks), workers);
   std::map<std::int64_t, std::vector<int>> done_by;
   std::map<std::int64_t, int> tries;
   double now = 0;
@@ -83,7 +83,7 @@ TEST(BlockQueue, AnotherWorkerRetriesAFailedBlock) {
 
 /// A worker without blocks gets one as long as any remain.
 TEST(BlockQueue, NoWorkerIsIdleWhileWorkRemains) {
-  BlockQueue queue(first(200), 8);
+  BlockQueue queue(ids_from_100(200), 8);
   double now = 0;
   std::int64_t handed = 0;
   while (queue.waiting() > 0) {
@@ -98,7 +98,7 @@ TEST(BlockQueue, NoWorkerIsIdleWhileWorkRemains) {
 }
 
 TEST(BlockQueue, NeighboursStayTogether) {
-  BlockQueue queue(first(400), 4);
+  BlockQueue queue(ids_from_100(400), 4);
   std::map<int, std::vector<std::int64_t>> done;
   for (double now = 0; queue.waiting() + queue.in_flight() > 0; now += 1) {
     for (int worker = 0; worker < 4; ++worker) {
@@ -117,7 +117,7 @@ TEST(BlockQueue, NeighboursStayTogether) {
 }
 
 TEST(BlockQueue, BatchesOfSmallBlocksShrinkAtTheEnd) {
-  BlockQueue queue(first(10'000), 2, {.batch_s = 0.02, .largest_batch = 256});
+  BlockQueue queue(ids_from_100(10'000), 2, {.batch_s = 0.02, .largest_batch = 256});
   std::vector<std::size_t> sizes;
   double now = 0;
   while (queue.waiting() > 0) {
@@ -134,7 +134,7 @@ TEST(BlockQueue, BatchesOfSmallBlocksShrinkAtTheEnd) {
 }
 
 TEST(BlockQueue, AWorkerHoldsTwoLargeBlocks) {
-  BlockQueue queue(first(100), 2);
+  BlockQueue queue(ids_from_100(100), 2);
   EXPECT_EQ(queue.next_for(0, 0).size(), 1U);
   EXPECT_EQ(queue.next_for(0, 0).size(), 1U);
   EXPECT_TRUE(queue.next_for(0, 0).empty());
@@ -145,7 +145,7 @@ TEST(BlockQueue, AWorkerHoldsTwoLargeBlocks) {
 }
 
 TEST(BlockQueue, TheLastBlocksGoToIdleWorkers) {
-  BlockQueue queue(first(4), 2);
+  BlockQueue queue(ids_from_100(4), 2);
   ASSERT_EQ(queue.next_for(0, 0).size(), 1U);
   ASSERT_EQ(queue.next_for(0, 0).size(), 1U) << "one block for each worker";
   ASSERT_EQ(queue.next_for(1, 0).size(), 1U);
@@ -158,7 +158,7 @@ TEST(BlockQueue, TheLastBlocksGoToIdleWorkers) {
 /// Workers that take 1 s per block, and worker 0, which takes `slow_s`.
 struct OneSlowWorker {
   explicit OneSlowWorker(std::int64_t blocks, double slow_s)
-      : queue(first(blocks), kWorkers), until_s(kWorkers, 0) {
+      : queue(ids_from_100(blocks), kWorkers), until_s(kWorkers, 0) {
     for (int worker = 0; worker < kWorkers; ++worker)
       block_s.push_back(worker == 0 ? slow_s : 1);
   }
@@ -209,7 +209,7 @@ TEST(BlockQueue, ASlowWorkerHoldsTwoBatchesUntilTheEnd) {
 
 /// The last worker that can do a block gets it, however slow it is.
 TEST(BlockQueue, ASlowWorkerDoesABlockThatNoOtherCanDo) {
-  BlockQueue queue(first(4), 2);
+  BlockQueue queue(ids_from_100(4), 2);
   double now = 0;
   const auto do_one = [&](int worker, double seconds) {
     const auto batch = queue.next_for(worker, now);
@@ -231,7 +231,7 @@ TEST(BlockQueue, ASlowWorkerDoesABlockThatNoOtherCanDo) {
 }
 
 TEST(BlockQueue, ASuspendedWorkersBlocksGoToOthers) {
-  BlockQueue queue(first(30), 3);
+  BlockQueue queue(ids_from_100(30), 3);
   EXPECT_TRUE(queue.suspend(1));
   EXPECT_TRUE(queue.next_for(1, 0).empty());
   std::set<std::int64_t> done;
@@ -253,7 +253,7 @@ TEST(BlockQueue, ASuspendedWorkersBlocksGoToOthers) {
 }
 
 TEST(BlockQueue, AJumpLosesNoBlock) {
-  BlockQueue queue(first(41), 1);
+  BlockQueue queue(ids_from_100(41), 1);
   std::set<std::int64_t> done;
   for (double now = 1; queue.waiting() > 0; now += 1) {
     for (const std::int64_t id : queue.next_for(0, now)) {
@@ -266,7 +266,7 @@ TEST(BlockQueue, AJumpLosesNoBlock) {
 }
 
 TEST(BlockQueue, EstimatesTheTimeOfOneMoreBlock) {
-  BlockQueue queue(first(100), 2);
+  BlockQueue queue(ids_from_100(100), 2);
   EXPECT_EQ(queue.seconds_for_one_more(0), 0) << "no worker holds a block";
   const auto slow = queue.next_for(0, 0), fast = queue.next_for(1, 0);
   ASSERT_EQ(slow.size(), 1U);
@@ -284,7 +284,7 @@ TEST(BlockQueue, EstimatesTheTimeOfOneMoreBlock) {
 }
 
 TEST(BlockQueue, DroppingKeepsTheBlocksInFlight) {
-  BlockQueue queue(first(30), 3);
+  BlockQueue queue(ids_from_100(30), 3);
   const auto batch = queue.next_for(1, 0);
   queue.retry(7, 0);
   queue.drop_waiting();

@@ -1,5 +1,6 @@
 #include "operator_recorder.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 

@@ -26,7 +26,7 @@ using testing::Tensors;
 using testing::tensors_of;
 using testing::text;
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
 // 3x3 without and with padding, 1x1, and 2x2 with padding at the top and left. The cases cover partial
 // blocks, several blocks, many steps, and channels that are not a multiple of a 16-byte vector.
@@ -181,8 +181,8 @@ TEST(FixedOrderConvolution, IgnoresSharedMemoryOfThePreviousBlock) {
   constexpr Case kBefore = {1, 32, 128, 18, 18, 3, 0, 0}, kCase = {1, 8, 8, 5, 5, 3, 0, 0};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Tensors before = tensors_of(kBefore, type), t = tensors_of(kCase, type);
-    before.x.fill_(kNan);
-    before.weight.fill_(kNan);
+    before.x.fill_(kNotANumber);
+    before.weight.fill_(kNotANumber);
     const at::Tensor expected =
         at::conv2d(t.x.to(at::kDouble), t.weight.to(at::kDouble), t.bias.to(at::kDouble));
     for (const char* part : kParts) {
@@ -230,7 +230,7 @@ TEST(FixedOrderConvolution, NanStaysVisible) {
   constexpr Case kCase = {1, 8, 8, 9, 9, 3, 1, 1};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     Tensors t = tensors_of(kCase, type);
-    t.x.select(2, 4).select(2, 5).fill_(kNan);
+    t.x.select(2, 4).select(2, 5).fill_(kNotANumber);
     const at::Tensor expected =
         at::relu(at::conv2d(t.x.to(at::kFloat), t.weight.to(at::kFloat), t.bias.to(at::kFloat), 1, 1));
     ASSERT_TRUE(expected.isnan().any().item<bool>());

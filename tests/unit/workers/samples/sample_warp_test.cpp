@@ -15,7 +15,7 @@
 namespace tessera {
 namespace {
 
-constexpr Index3 kShape{3, 60, 70};
+constexpr Index3 kWarpShape{3, 60, 70};
 constexpr std::int64_t kSide = 24;
 
 /// A ramp in the grey values and in the labels, whose value is the position.
@@ -23,11 +23,11 @@ class SampleWarpTest : public ::testing::Test {
  protected:
   TrainingData data(std::int64_t context = 0) {
     TrainingDataOptions o;
-    o.raw = testing::write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, [](const Index3& p) {
-      return static_cast<double>(1000 * p.z + 3 * p.y + p.x);
-    });
+    o.raw = testing::write_volume(
+        folder_ / "em.h5", "raw", VoxelType::float32, kWarpShape,
+        [](const Index3& p) { return static_cast<double>(1000 * p.z + 3 * p.y + p.x); });
     o.labels =
-        testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, kShape, [](const Index3& p) {
+        testing::write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, kWarpShape, [](const Index3& p) {
           return static_cast<double>((p.y / 8 + p.x / 8) % 3 * 2 % 5);  // classes 0, 2, 4 of 5
         });
     o.sections = {0, 3};
@@ -122,9 +122,9 @@ TEST_F(SampleWarpTest, LabelsComeFromTheNearestPixelAndStayInTheirSet) {
     const std::vector<Place> places = source_places(warp, kSide, lost(), sample.output_side);
     for (std::size_t p = 0; p < places.size(); ++p) {
       const std::int64_t y =
-          mirror_index(20 - lost() + static_cast<std::int64_t>(std::floor(places[p].y + 0.5)), kShape.y);
+          mirror_index(20 - lost() + static_cast<std::int64_t>(std::floor(places[p].y + 0.5)), kWarpShape.y);
       const std::int64_t x =
-          mirror_index(24 - lost() + static_cast<std::int64_t>(std::floor(places[p].x + 0.5)), kShape.x);
+          mirror_index(24 - lost() + static_cast<std::int64_t>(std::floor(places[p].x + 0.5)), kWarpShape.x);
       ASSERT_EQ(sample.classes[p], (y / 8 + x / 8) % 3 * 2 % 5);
       if (sample.classes[p] != 0) {
         ASSERT_EQ(sample.border[p], 0) << "a weight stays with its label";

@@ -21,12 +21,12 @@ using ::testing::HasSubstr;
 using testing::message_of;
 using testing::write_volume;
 
-constexpr Index3 kShape{5, 9, 11};
+constexpr Index3 kDataShape{5, 9, 11};
 
-double raw_at(const Index3& p) {
+double data_raw_at(const Index3& p) {
   return static_cast<double>((p.z * 61 + p.y * 17 + p.x * 3) % 200);
 }
-double label_at(const Index3& p) {
+double data_label_at(const Index3& p) {
   return static_cast<double>((p.z + p.y / 2 + p.x / 3) % 3);
 }
 
@@ -38,15 +38,15 @@ std::int64_t bounced(std::int64_t i, std::int64_t n) {
   return i;
 }
 Index3 bounced(const Index3& p) {
-  return {bounced(p.z, kShape.z), bounced(p.y, kShape.y), bounced(p.x, kShape.x)};
+  return {bounced(p.z, kDataShape.z), bounced(p.y, kDataShape.y), bounced(p.x, kDataShape.x)};
 }
 
 class TrainingDataTest : public ::testing::Test {
  protected:
   TrainingDataOptions options(VoxelType type = VoxelType::uint8) {
     TrainingDataOptions o;
-    o.raw = write_volume(folder_ / "em.h5", "raw", type, kShape, raw_at);
-    o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, kShape, label_at);
+    o.raw = write_volume(folder_ / "em.h5", "raw", type, kDataShape, data_raw_at);
+    o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, kDataShape, data_label_at);
     o.sections = {1, 3};
     return o;
   }
@@ -68,14 +68,14 @@ void expect_equal_to_reference(const TrainingData& data, const Index3& at, std::
     for (std::int64_t y = 0; y < side; ++y) {
       for (std::int64_t x = 0; x < side; ++x) {
         const Index3 place = bounced({at.z - context + c, at.y - lost + y, at.x - lost + x});
-        ASSERT_NEAR(sample.input[i++], (raw_at(place) - mean) / std, 1e-5) << c << " " << y << " " << x;
+        ASSERT_NEAR(sample.input[i++], (data_raw_at(place) - mean) / std, 1e-5) << c << " " << y << " " << x;
       }
     }
   }
   i = 0;
   for (std::int64_t y = 0; y < sample.output_side; ++y) {
     for (std::int64_t x = 0; x < sample.output_side; ++x) {
-      const double label = label_at(bounced({at.z, at.y + y, at.x + x}));
+      const double label = data_label_at(bounced({at.z, at.y + y, at.x + x}));
       ASSERT_EQ(sample.classes[i++], data.options().classes == 2 ? label > 0 : label) << y << " " << x;
     }
   }
@@ -110,11 +110,11 @@ TEST_F(TrainingDataTest, StatisticsAreThoseOfTheTrainingSections) {
     double sum = 0, squares = 0, count = 0;
     std::vector<std::int64_t> counts(3, 0);
     for (std::int64_t z = 1; z < 3; ++z) {
-      for (std::int64_t y = 0; y < kShape.y; ++y) {
-        for (std::int64_t x = 0; x < kShape.x; ++x) {
-          const double v = raw_at({z, y, x});
+      for (std::int64_t y = 0; y < kDataShape.y; ++y) {
+        for (std::int64_t x = 0; x < kDataShape.x; ++x) {
+          const double v = data_raw_at({z, y, x});
           sum += v, squares += v * v, count += 1;
-          ++counts[static_cast<std::size_t>(label_at({z, y, x}))];
+          ++counts[static_cast<std::size_t>(data_label_at({z, y, x}))];
         }
       }
     }
@@ -126,7 +126,7 @@ TEST_F(TrainingDataTest, StatisticsAreThoseOfTheTrainingSections) {
 
 TEST_F(TrainingDataTest, TwoClassesAreBackgroundAndTheRest) {
   TrainingDataOptions o = options();
-  o.labels = write_volume(folder_ / "l.h5", "labels", VoxelType::uint64, kShape,
+  o.labels = write_volume(folder_ / "l.h5", "labels", VoxelType::uint64, kDataShape,
                           [](const Index3& p) { return p.x < 4 ? 0.0 : 1e12 + static_cast<double>(p.y); });
   const TrainingData data(o);
   EXPECT_THAT(data.class_counts(), ElementsAre(2 * 9 * 4, 2 * 9 * 7));
@@ -134,14 +134,15 @@ TEST_F(TrainingDataTest, TwoClassesAreBackgroundAndTheRest) {
 
 TEST_F(TrainingDataTest, ABlankVolumeHasDeviationOne) {
   TrainingDataOptions o = options();
-  o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, kShape, [](const Index3&) { return 7.0; });
+  o.raw =
+      write_volume(folder_ / "em.h5", "raw", VoxelType::uint8, kDataShape, [](const Index3&) { return 7.0; });
   EXPECT_EQ(TrainingData(o).mean(), 7);
   EXPECT_EQ(TrainingData(o).std(), 1);
 }
 
 TEST_F(TrainingDataTest, ReportsDifferentShapes) {
   TrainingDataOptions o = options();
-  o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, {5, 9, 12}, label_at);
+  o.labels = write_volume(folder_ / "em.h5", "labels", VoxelType::uint8, {5, 9, 12}, data_label_at);
   EXPECT_THROW(TrainingData{o}, UsageError);
   EXPECT_THAT(message_of([&] { TrainingData{o}; }),
               AllOf(HasSubstr("(5, 9, 12)"), HasSubstr("(5, 9, 11)"), HasSubstr("/volumes/labels"),
@@ -155,7 +156,7 @@ TEST_F(TrainingDataTest, OffsetsPlaceTheLabels) {
   o.region = PixelBounds{2, 3, 8, 10};
   const TrainingData whole(o);
   o.labels = write_volume(folder_ / "inner.h5", "labels", VoxelType::uint8, {3, 6, 7},
-                          [&](const Index3& p) { return label_at(p + begin); }, {1, 2, 3});
+                          [&](const Index3& p) { return data_label_at(p + begin); }, {1, 2, 3});
   const TrainingData inner(o);
   EXPECT_EQ(inner.class_counts(), whole.class_counts());
   EXPECT_EQ(inner.cut(2, 3, 4, 10, valid_geometry(1, 1), 0, 1).classes,
@@ -178,12 +179,13 @@ TEST_F(TrainingDataTest, ReportsSectionsOutsideTheVolume) {
 TEST_F(TrainingDataTest, ReportsThePositionOfNan) {
   TrainingDataOptions o = options();
   const auto with_nan = [](const Index3& at) {
-    return [at](const Index3& p) { return p == at ? std::numeric_limits<double>::quiet_NaN() : raw_at(p); };
+    return
+        [at](const Index3& p) { return p == at ? std::numeric_limits<double>::quiet_NaN() : data_raw_at(p); };
   };
-  o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, with_nan({2, 3, 4}));
+  o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kDataShape, with_nan({2, 3, 4}));
   EXPECT_THAT(message_of([&] { TrainingData{o}; }),
               AllOf(HasSubstr("/volumes/raw"), HasSubstr("NaN"), HasSubstr("(2, 3, 4)")));
-  o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kShape, with_nan({4, 3, 4}));
+  o.raw = write_volume(folder_ / "em.h5", "raw", VoxelType::float32, kDataShape, with_nan({4, 3, 4}));
   EXPECT_EQ(message_of([&] { TrainingData{o}; }), "no error") << "not a section of the training";
 }
 
@@ -191,8 +193,8 @@ TEST_F(TrainingDataTest, ReportsThePositionOfAnUnknownClass) {
   TrainingDataOptions o = options();
   o.classes = 3;
   const auto with_class = [&](VoxelType type, double wrong) {
-    o.labels = write_volume(folder_ / "l.h5", "labels", type, kShape, [wrong](const Index3& p) {
-      return p == Index3{2, 8, 10} ? wrong : label_at(p);
+    o.labels = write_volume(folder_ / "l.h5", "labels", type, kDataShape, [wrong](const Index3& p) {
+      return p == Index3{2, 8, 10} ? wrong : data_label_at(p);
     });
     return message_of([&] { TrainingData{o}; });
   };

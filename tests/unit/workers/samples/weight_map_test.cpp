@@ -22,7 +22,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr float kNone = std::numeric_limits<float>::infinity();
+constexpr float kNoBorder = std::numeric_limits<float>::infinity();
 
 /// Looks at every pixel of every instance.
 InstanceDistances brute_force(const std::vector<std::int32_t>& instances, std::int64_t height,
@@ -42,7 +42,7 @@ InstanceDistances brute_force(const std::vector<std::int32_t>& instances, std::i
       sorted.push_back(d);
     std::sort(sorted.begin(), sorted.end());
     const auto root = [&](std::size_t i) {
-      return i < sorted.size() ? static_cast<float>(std::sqrt(static_cast<double>(sorted[i]))) : kNone;
+      return i < sorted.size() ? static_cast<float>(std::sqrt(static_cast<double>(sorted[i]))) : kNoBorder;
     };
     result.nearest.push_back(root(0));
     result.second.push_back(root(1));

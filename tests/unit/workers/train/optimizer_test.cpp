@@ -1,6 +1,7 @@
 #include "workers/train/optimizer.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -176,7 +177,7 @@ LearningRateSchedule schedule_of(LearningRateSchedule::Kind kind, std::int64_t w
 }
 
 std::vector<GoldenCase> golden_cases() {
-  using Kind = OptimizerOptions::Kind;
+  using OptimizerKind = OptimizerOptions::Kind;
   using Schedule = LearningRateSchedule::Kind;
   LearningRateSchedule cosine = schedule_of(Schedule::cosine),
                        polynomial = schedule_of(Schedule::polynomial, 5);
@@ -184,9 +185,9 @@ std::vector<GoldenCase> golden_cases() {
   polynomial.power = 2;
   return {{.name = "sgd"},
           {.name = "sgd_decay", .weight_decay = 0.1},
-          {.name = "adam", .kind = Kind::adam},
-          {.name = "adam_decay", .kind = Kind::adam, .weight_decay = 0.1, .other_betas = true},
-          {.name = "adamw", .kind = Kind::adamw, .weight_decay = 0.1, .other_betas = true},
+          {.name = "adam", .kind = OptimizerKind::adam},
+          {.name = "adam_decay", .kind = OptimizerKind::adam, .weight_decay = 0.1, .other_betas = true},
+          {.name = "adamw", .kind = OptimizerKind::adamw, .weight_decay = 0.1, .other_betas = true},
           {.name = "clip", .clip = 2},
           {.name = "average", .average_decay = 0.6},
           {.name = "step", .schedule = schedule_of(Schedule::step)},
@@ -194,7 +195,7 @@ std::vector<GoldenCase> golden_cases() {
           {.name = "cosine", .schedule = cosine},
           {.name = "polynomial_warm", .schedule = polynomial},
           {.name = "all",
-           .kind = Kind::adamw,
+           .kind = OptimizerKind::adamw,
            .weight_decay = 0.1,
            .schedule = schedule_of(Schedule::cosine, 5),
            .clip = 2,
