@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <fstream>
 #include <span>
+#include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "io/base/error.h"
 #include "io/base/staged_file.h"
@@ -24,6 +26,28 @@ std::vector<std::byte> read_file_bytes(const std::filesystem::path& file) {
     throw Error(fmt::format("cannot read {}: {}", file.string(), errno_text(errno)));
   }
   return bytes;
+}
+
+std::string file_text(const std::filesystem::path& file, std::int64_t most_bytes) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(file, error);
+  if (error) throw Error(fmt::format("cannot read {}: {}", file.string(), error.message()));
+  if (size > static_cast<std::uintmax_t>(most_bytes)) {
+    throw Error(fmt::format("{} has {} MiB, more than the {} MiB that such a file may have", file.string(),
+                            size >> 20, most_bytes >> 20));
+  }
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if ((!in || !text) && size > 0) throw Error(fmt::format("cannot read {}", file.string()));
+  return std::move(text).str();
+}
+
+bool file_exists(const std::filesystem::path& file) {
+  std::error_code code;
+  const bool found = std::filesystem::exists(file, code);
+  if (code) throw Error(fmt::format("cannot look for {}: {}", file.string(), code.message()));
+  return found;
 }
 
 void write_text_file(const std::filesystem::path& file, std::string_view text) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/wildcard_pattern.h"
 #include "io/stores/open_volume.h"
 
@@ -133,8 +134,7 @@ class FileSearch {
 
 std::vector<FileMatch> find_files(const fs::path& pattern) {
   const std::vector<std::string> wildcards = wildcards_of(pattern.string());
-  std::error_code error;
-  if (wildcards.empty() || fs::exists(pattern, error)) return {{pattern, wildcards}};
+  if (wildcards.empty() || file_exists(pattern)) return {{pattern, wildcards}};
   std::vector<FileMatch> found = FileSearch(pattern.string()).take();
   if (found.empty()) throw Error(fmt::format("no file matches {}", pattern.string()));
   return found;

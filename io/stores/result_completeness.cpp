@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/volume/block_journal.h"
 
 namespace tessera {
@@ -13,12 +14,11 @@ namespace {
 ResultCompleteness by_journal(const VolumeInfo& volume, const std::string& instance) {
   ResultCompleteness found;
   const std::filesystem::path file = journal_of(volume.name.file);
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) {
-    found.problem = fmt::format("{} is missing, so what is done cannot be known", file.string());
-    return found;
-  }
   try {
+    if (!file_exists(file)) {
+      found.problem = fmt::format("{} is missing, so what is done cannot be known", file.string());
+      return found;
+    }
     const JournalContents journal = read_journal(file);
     if (journal.head.instance != instance) {
       found.problem =

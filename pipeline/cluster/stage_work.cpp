@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/json_text.h"
 #include "io/volume/block_journal.h"
 #include "pipeline/run/run_end.h"
@@ -17,12 +18,31 @@ namespace tessera {
 namespace fs = std::filesystem;
 namespace {
 
-std::string text_of(const fs::path& file) {
-  return file_tail(file, std::int64_t{1} << 30);
+constexpr std::int64_t kMostText = std::int64_t{1} << 30;
+
+/// Whether there is such a file. Where that cannot be found out, it is a problem.
+bool is_there(const fs::path& file, std::vector<std::string>& problems) {
+  try {
+    return file_exists(file);
+  } catch (const Error& error) {
+    problems.emplace_back(error.what());
+    return false;
+  }
+}
+
+/// "" where there is no such file, or it cannot be read, which is a problem.
+std::string text_of(const fs::path& file, std::vector<std::string>& problems) {
+  if (!is_there(file, problems)) return {};
+  try {
+    return file_text(file, kMostText);
+  } catch (const Error& error) {
+    problems.emplace_back(error.what());
+    return {};
+  }
 }
 
 nlohmann::json json_file(const fs::path& file, std::vector<std::string>& problems) {
-  const std::string text = text_of(file);
+  const std::string text = text_of(file, problems);
   if (text.empty()) return {};
   auto value = parse_json<nlohmann::json>(text);
   if (value.is_object()) return value;
@@ -54,8 +74,7 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
   work.end = value_named<RunEnd>(json_text_at(report, "end"));
   if (config == nullptr || !config->infer.output) return work;
   const fs::path file = journal_of(directory / config->infer.output->file);
-  std::error_code error;
-  if (!fs::exists(file, error)) return work;
+  if (!is_there(file, problems)) return work;
   try {
     const JournalContents journal = read_journal(file);
     work.all = journal.head.blocks.count();
@@ -72,13 +91,12 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
   return work;
 }
 
-StageWork file_work(const fs::path& file, const std::string& text) {
-  std::error_code error;
-  return fs::exists(file, error) ? StageWork{1, 1, text, RunEnd::done} : StageWork{};
+StageWork file_work(const fs::path& file, const std::string& text, std::vector<std::string>& problems) {
+  return is_there(file, problems) ? StageWork{1, 1, text, RunEnd::done} : StageWork{};
 }
 
 StageWork evaluation_work(const RunFolder& folder, std::vector<std::string>& problems) {
-  StageWork work = file_work(folder.path() / "evaluation.json", "scored");
+  StageWork work = file_work(folder.path() / "evaluation.json", "scored", problems);
   const nlohmann::json scores = json_file(folder.path() / "evaluation.json", problems);
   // Only evaluations of a probability have it.
   const auto least = nlohmann::json::json_pointer("/best/pixel_error/value");
@@ -100,7 +118,7 @@ std::string file_tail(const fs::path& file, std::int64_t bytes) {
 }
 
 std::optional<ExperimentConfig> experiment_in(const fs::path& file, std::vector<std::string>& problems) {
-  const std::string text = text_of(file);
+  const std::string text = text_of(file, problems);
   if (text.empty()) return std::nullopt;
   try {
     return parse_experiment(text, file.string(), {}, {});
@@ -122,7 +140,7 @@ StageWork work_of(Stage stage, const RunFolder& folder, const ExperimentConfig* 
     case Stage::report:
       break;
   }
-  return file_work(folder.path() / "report.html", (folder.path() / "report.html").string());
+  return file_work(folder.path() / "report.html", (folder.path() / "report.html").string(), problems);
 }
 
 }  // namespace tessera

@@ -42,8 +42,7 @@ void write_submission(const JobFolder& folder, const Submission& submission) {
 }
 
 std::optional<Submission> read_submission(const JobFolder& folder) {
-  std::error_code missing;
-  if (!std::filesystem::exists(folder.record(), missing)) return std::nullopt;
+  if (!file_exists(folder.record())) return std::nullopt;
   const std::vector<std::byte> bytes = read_file_bytes(folder.record());
   try {
     const auto record =

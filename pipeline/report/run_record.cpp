@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/config/experiment.h"
@@ -77,9 +78,8 @@ class Reader {
   /// Reads one file if it is there; what goes wrong becomes a problem of the record.
   bool read(const std::string& name, const std::function<void(const std::string&)>& take) {
     const fs::path file = folder_ / name;
-    std::error_code error;
-    if (!fs::exists(file, error)) return false;
     try {
+      if (!file_exists(file)) return false;
       take(file_text(file, kMostText));
       return true;
     } catch (const std::exception& problem) {
@@ -215,9 +215,9 @@ void require_complete_results(RunRecord& record, bool allowed) {
   if (names[0] == names[1]) names.pop_back();
   for (const std::string& name : names) {
     const std::optional<DatasetName> result_name = named_dataset(name);
-    std::error_code error;
-    if (!result_name || !fs::exists(result_name->file, error)) continue;  // moved: nothing to ask
+    if (!result_name) continue;
     try {
+      if (!file_exists(result_name->file)) continue;  // moved: nothing to ask
       const VolumeInfo result = read_volume_info(*result_name);
       const ResultCompleteness found = require_complete(result, allowed);
       if (!found.complete())
@@ -300,10 +300,7 @@ std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
 
 bool holds_run(const fs::path& run_folder) {
   const auto files = {"config.yaml", "metrics.csv", "inference.yaml", "inference.json", "evaluation.json"};
-  return std::ranges::any_of(files, [&](const char* file) {
-    std::error_code missing;
-    return fs::exists(run_folder / file, missing);
-  });
+  return std::ranges::any_of(files, [&](const char* file) { return file_exists(run_folder / file); });
 }
 
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file) {
@@ -311,23 +308,6 @@ std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& f
   std::vector<ConfigKey> keys;
   add_keys(parse_yaml({yaml, file, 0}, problems), "", keys);
   return keys;
-}
-
-std::string file_text(const fs::path& file, std::int64_t most_bytes) {
-  std::error_code error;
-  const auto size = fs::file_size(file, error);
-  if (error) throw Error(fmt::format("cannot read {}: {}", file.string(), error.message()));
-  if (size > static_cast<std::uintmax_t>(most_bytes)) {
-    throw Error(fmt::format("{} has {} MiB, more than the {} MiB that such a file may have", file.string(),
-                            size >> 20, most_bytes >> 20));
-  }
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in || !text) {
-    if (size > 0) throw Error(fmt::format("cannot read {}", file.string()));
-  }
-  return std::move(text).str();
 }
 
 void require_whole_png(SectionPicture& picture, const std::string& name) {

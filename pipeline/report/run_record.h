@@ -69,9 +69,6 @@ bool holds_run(const std::filesystem::path& run_folder);
 /// The keys of a YAML file that tessera wrote. Errors: UsageError with the place.
 std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file);
 
-/// The text of a file. Errors: Error when it cannot be read or has more than `most_bytes`.
-std::string file_text(const std::filesystem::path& file, std::int64_t most_bytes);
-
 /// Reads height and width of a PNG and checks that it is complete. Errors: Error.
 void require_whole_png(SectionPicture& picture, const std::string& name);
 

@@ -8,6 +8,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 #include "io/base/replace_folder.h"
 #include "io/base/staged_file.h"
@@ -35,11 +36,11 @@ void move_to(const fs::path& from, const fs::path& to) {
 void finish_take_over(const fs::path& run) {
   const fs::path next = run / kNext;
   std::error_code code;
-  if (fs::exists(next, code)) {
+  if (file_exists(next)) {
     for (const char* name : kFiles) {
-      if (fs::exists(next / name, code)) move_to(next / name, run / name);
+      if (file_exists(next / name)) move_to(next / name, run / name);
     }
-    if (fs::exists(next / "previews", code)) {
+    if (file_exists(next / "previews")) {
       fs::remove_all(run / "previews", code);
       move_to(next / "previews", run / "previews");
     }
@@ -58,8 +59,8 @@ void TrainingPlace::prepare(ExistingRun existing, std::int64_t bytes) {
   const fs::path checkpoints = run_.checkpoints().path(), next = run / kNext;
   create_folder_of(checkpoints);
   mend_replaced_folder(checkpoints);
-  if (fs::exists(checkpoints / kMark)) finish_take_over(run);
-  const bool has_training = !run_.checkpoints().newest_first().empty(), was_replacing = fs::exists(next);
+  if (file_exists(checkpoints / kMark)) finish_take_over(run);
+  const bool has_training = !run_.checkpoints().newest_first().empty(), was_replacing = file_exists(next);
   if (has_training && existing == ExistingRun::reject) {
     throw UsageError(
         fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "

@@ -71,6 +71,7 @@ def make_fixture(folder):
     server = ForkServer(folder)
     try:
         verbs.make_fixture(folder, server)
+        verbs.make_partial(folder, folder, server)
     finally:
         server.close()
 

@@ -13,7 +13,7 @@ class Short(unittest.TestCase):
 
     def test_nothing_is_wrong(self):
         with tempfile.TemporaryDirectory(prefix="tessera_") as folder:
-            work = run.campaign(run.arguments(["--short", "--seed", "1", "--minutes", "4", "--folder", folder]))
+            work = run.campaign(run.arguments(["--short", "--seed", "1", "--minutes", "3", "--folder", folder]))
             print(work.table())
         self.assertEqual(work.cases, [])
         for step in run.STEPS:

@@ -74,7 +74,6 @@ class Threads(Case):
     def test_other_verbs(self):
         self.assert_ends_in_order(["verify", "made.h5:/p"], 3)
         self.assert_ends_in_order(["pack", "made.h5:/p", "packed_result.h5:/p", "--overwrite"], 3)
-        self.assert_ends_in_order(["evaluate", "--prediction", "made.h5:/p", "--labels", "stack.h5:/volumes/labels/cells"], 1)
 
     def test_memory_at_the_start(self):
         """The first allocations of main(): the log's."""

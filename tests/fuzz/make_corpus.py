@@ -14,7 +14,7 @@ import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 
 from program import ForkServer  # noqa: E402
-from verbs import make_fixture  # noqa: E402
+from verbs import make_fixture, make_partial  # noqa: E402
 
 
 def volumes(folder):
@@ -43,6 +43,7 @@ def main():
         made = pathlib.Path(scratch)
         server = ForkServer(made)
         make_fixture(made, server)
+        make_partial(made, made, server)
         server.close()
         run = made / "runs/e"
         for reader, files in {"checkpoint": ["best.h5"], "journal": ["prediction.h5.journal", "partial.h5.journal"],

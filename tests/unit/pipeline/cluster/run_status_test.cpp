@@ -174,6 +174,16 @@ TEST_F(Status, ReportsDamagedFiles) {
   EXPECT_NE(status.problems[1].find("training.json is damaged"), std::string::npos) << status.problems[1];
 }
 
+TEST_F(Status, ReportsFilesThatItCannotReach) {
+  write("run/training.json", R"({"end": "done"})");
+  for (const char* name : {"report.html", "evaluation.json", "inference.json"})
+    fs::create_symlink(name, folder_.path() / "run" / name);
+  const RunStatus status = read_run_status(RunFolder(folder_.path() / "run"));
+  ASSERT_EQ(status.problems.size(), 4U) << "evaluation.json is looked for twice";
+  for (const std::string& problem : status.problems)
+    EXPECT_NE(problem.find("cannot look for"), std::string::npos) << problem;
+}
+
 TEST_F(Status, ReportsAnEmptyFolder) {
   write("empty/x", "");
   EXPECT_NE(testing::message_of([&] {
