@@ -43,8 +43,8 @@ void warn_of_incomplete(const VolumeInfo& input, const char* key) {
   if (!found.complete()) spdlog::warn("{}: {} is incomplete: {}", key, input.name.text(), found.problem);
 }
 
-/// The raw volume's offset, moved to the region's begin. Without a resolution, a voxel counts as 1. The result
-/// of a part always has an offset, also at (0, 0, 0): the shapes differ, so nothing else places it.
+/// The raw volume's offset, moved to the region's begin. Without a resolution, a voxel counts as 1. The
+/// result of a part always has an offset, also at (0, 0, 0): the shapes differ, so nothing else places it.
 std::vector<double> offset_of(const InferencePlan& plan) {
   if (plan.region == Box::of_shape(plan.raw.shape)) return plan.raw.offset_nm;
   const std::vector<double>& resolution = plan.raw.resolution_nm;

@@ -1,6 +1,7 @@
 """Starts programs by a fork server, in hundredths of a second (tests/fault/fork_server.c).
 
-Environment: TESSERA_BINARY the program, TESSERA_NTH_CALL_LIBRARY the library of tests/fault/nth_call.c and fork_server.c.
+Environment: TESSERA_BINARY the program, TESSERA_NTH_CALL_LIBRARY the library of tests/fault/nth_call.c and fork_server.c,
+TESSERA_START_RANK the program of start_rank.c.
 """
 
 import os
@@ -17,6 +18,7 @@ import time
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TESSERA_BINARY", str(SOURCE / "build/dev/pipeline/tessera"))
 LIBRARY = os.environ.get("TESSERA_NTH_CALL_LIBRARY", str(SOURCE / "build/dev/tests/fault/libtessera_nth_call.so"))
+START_RANK = os.environ.get("TESSERA_START_RANK", str(SOURCE / "build/dev/tests/fault/tessera_start_rank"))
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -138,3 +140,33 @@ class ForkServer:
                 self._server.wait()
             self._server = None
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+class RankServer:
+    """One program that starts ranks of mpirun, any number at a time. Between mpirun and the program put `through`, in place of
+    the program's name. environment and preload: as for ForkServer."""
+
+    def __init__(self, binary=BINARY, environment=None, preload=""):
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="ranks_"))
+        path = self._folder / "s"
+        to_read, self._alive = os.pipe()
+        self._server = subprocess.Popen(
+            [binary], stdin=subprocess.DEVNULL, pass_fds=(to_read,), start_new_session=True,
+            env={**clean_environment(), **(environment or {}), "LD_PRELOAD": f"{LIBRARY}:{preload}" if preload else LIBRARY,
+                 "TESSERA_RANK_SERVER": f"{path},{to_read}"})
+        os.close(to_read)
+        end = time.monotonic() + 60
+        while not path.exists():
+            if self._server.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"{binary} does not start as a rank server with {LIBRARY}")
+            time.sleep(0.01)
+        self.through = [START_RANK, str(path)]
+
+    def close(self):
+        os.close(self._alive)
+        try:
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)

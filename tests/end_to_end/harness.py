@@ -20,7 +20,7 @@ import zlib
 import h5py
 import numpy as np
 
-from fork_server import BINARY, LIBRARY, ForkServer, clean_environment
+from fork_server import BINARY, LIBRARY, START_RANK, ForkServer, RankServer, clean_environment
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("TESSERA_DATA", SOURCE.parent / "shared/data"))
@@ -54,10 +54,10 @@ class Result:
 class Process:
     """A running tessera, alone (ranks=0) or under mpirun, in a session and process group of its own."""
 
-    def __init__(self, arguments, ranks=0, cwd=None, prefix=(), preexec=None, environment=None):
+    def __init__(self, arguments, ranks=0, cwd=None, prefix=(), preexec=None, environment=None, program=(BINARY,)):
         launcher = [MPIRUN, "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
         self.ranks = ranks
-        self.command = [*prefix, *launcher, BINARY, *map(str, arguments)]
+        self.command = [*prefix, *launcher, *program, *map(str, arguments)]
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self._begin = time.monotonic()
         self.process = subprocess.Popen(
@@ -158,34 +158,45 @@ class Process:
         self._err.close()
 
 
-servers = {}  # by the libraries that they preload
+servers = {}  # by kind and by the libraries that they preload
 
 
-def served(arguments, timeout, cwd, environment):
-    """The Result of one process of a fork server, or None where only a real start will do: the libraries read OMP_... when
-    they are loaded."""
-    environment = dict(environment or {})
-    preload = environment.pop("LD_PRELOAD", "")
-    if not os.path.exists(LIBRARY) or any(name.startswith(("OMP_", "LD_")) for name in environment):
-        return None
-    if preload not in servers:
+def server_of(kind, environment):
+    """A fork or rank server, and the environment of one process; (None, ...) where only a real start will do: libraries read
+    OMP_... when they are loaded."""
+    rest = dict(environment or {})
+    preload = rest.pop("LD_PRELOAD", "")
+    needed = [LIBRARY, *([START_RANK] if kind is RankServer else [])]
+    if not all(map(os.path.exists, needed)) or any(name.startswith(("OMP_", "LD_")) for name in rest):
+        return None, environment
+    if (kind, preload) not in servers:
         # With the threads of a real start.
-        servers[preload] = ForkServer(preload=preload, environment={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "")})
-        atexit.register(servers[preload].close)
-    outcome = servers[preload].run(list(map(str, arguments)), cwd or os.getcwd(), timeout, environment=environment)
-    errors = outcome.text[len(outcome.stdout):]
-    result = Result([BINARY, *arguments], -outcome.signal if outcome.signal else outcome.code, outcome.stdout, errors, outcome.seconds)
+        server = kind(preload=preload, environment={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "")})
+        atexit.register(server.close)
+        servers[kind, preload] = server
+    return servers[kind, preload], rest
+
+
+def run_alone(server, arguments, timeout, cwd, environment):
+    outcome = server.run(list(map(str, arguments)), cwd or os.getcwd(), timeout, environment=environment)
+    result = Result([BINARY, *arguments], -outcome.signal if outcome.signal else outcome.code, outcome.stdout,
+                    outcome.text[len(outcome.stdout):], outcome.seconds)
     if outcome.hung:
         raise AssertionError(f"killed: no end within {timeout} s\n{result}")
     return result
 
 
 def run_tessera(arguments, ranks=0, timeout=60, cwd=None, environment=None, **how):
-    """Runs to the end. One process without a launcher comes from a fork server: LibTorch takes most of a second to load.
+    """Runs to the end. LibTorch takes most of a second to load, so the processes come from a server that has loaded it.
     Errors: AssertionError when it takes longer than `timeout` seconds."""
-    result = served(arguments, timeout, cwd, environment) if ranks == 0 and not how else None
-    if result is not None:
-        return result
+    if not how and ranks == 0:
+        server, rest = server_of(ForkServer, environment)
+        if server is not None:
+            return run_alone(server, arguments, timeout, cwd, rest)
+    if not how:
+        server, environment = server_of(RankServer, environment)
+        if server is not None:
+            how = {"program": server.through}
     process = Process(arguments, ranks, cwd, environment=environment, **how)
     try:
         return process.finish(timeout)

@@ -9,11 +9,15 @@
  * without the program's name. Replies, through OUT: the int32 process id at the start and the int32 status of
  * waitpid at the end. A client that waits too long kills the process; the status comes then, too. The server
  * ends when IN is closed.
+ *
+ * With TESSERA_RANK_SERVER=SOCKET,FD it starts ranks of mpirun instead, for start_rank.c, which connects to
+ * this socket. The server ends when FD, the end of a pipe, is closed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,10 +25,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "nth_call.h"
+#include "rank_socket.h"
 
 enum { MOST_ARGUMENTS = 250 };
 
@@ -120,10 +126,87 @@ static void serve(int in, int out, char* program) {
   }
 }
 
+/* The rank: becomes the process that the client stands for. Does not return. */
+static void start_rank(char* program, const int* streams, char* request, const char* end) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const char* folder = next_string(&request);
+  long count = atol(next_string(&request));
+  clearenv();
+  for (; count > 0; --count) {
+    if (putenv(next_string(&request)) != 0) _exit(98);
+  }
+  char* arguments[MOST_ARGUMENTS + 2];
+  arguments[count++] = program;
+  while (request < end && count <= MOST_ARGUMENTS)
+    arguments[count++] = next_string(&request);
+  arguments[count] = NULL;
+  if (chdir(folder) != 0) _exit(98);
+  for (int i = 0; i < STREAMS; ++i) {
+    if (dup2(streams[i], i) != i) _exit(98);
+    close(streams[i]);
+  }
+  limit(RLIMIT_CORE, 0);
+  nth_call_begin();
+  const int code = real_main((int)count, arguments, environ);
+  fflush(NULL);
+  _exit(code);
+}
+
+/* Starts a rank for a client, sends its process id, and its status at its end. A client that is gone takes
+ * the rank with it. */
+static void keep_rank(int client, char* program) {
+  int streams[STREAMS];
+  uint32_t size;
+  if (!receive_streams(client, &size, streams)) _exit(1);
+  char* request = malloc(size + 1);
+  if (request == NULL || !read_fully(client, request, size)) _exit(1);
+  request[size] = 0;
+  const pid_t rank = fork();
+  if (rank == 0) {
+    close(client);
+    start_rank(program, streams, request, request + size);
+  }
+  for (int i = 0; i < STREAMS; ++i)
+    close(streams[i]);
+  int32_t reply = rank, status = 0;
+  if (rank < 0 || write(client, &reply, sizeof reply) != sizeof reply) _exit(1);
+  while (waitpid(rank, &status, WNOHANG) == 0) {
+    struct pollfd gone = {.fd = client, .events = POLLIN};
+    if (poll(&gone, 1, 3) > 0) kill(rank, SIGKILL);
+  }
+  reply = status;
+  _exit(write(client, &reply, sizeof reply) == sizeof reply ? 0 : 1);
+}
+
+static void serve_ranks(const char* socket_path, int owner, char* program) {
+  const int listening = socket_at(socket_path, bind);
+  if (listening < 0 || listen(listening, 64) != 0) _exit(1);
+  signal(SIGCHLD, SIG_IGN); /* the keepers need no waiting for */
+  for (;;) {
+    struct pollfd both[] = {{.fd = listening, .events = POLLIN}, {.fd = owner, .events = POLLIN}};
+    if (poll(both, 2, -1) < 0 && errno != EINTR) _exit(1);
+    if (both[1].revents != 0) _exit(0);
+    if (both[0].revents == 0) continue;
+    const int client = accept(listening, NULL, NULL);
+    if (client < 0) continue;
+    if (fork() == 0) {
+      signal(SIGCHLD, SIG_DFL);
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      close(listening);
+      close(owner);
+      keep_rank(client, program);
+    }
+    close(client);
+  }
+}
+
 static int main_or_server(int argc, char** argv, char** environment) {
   const char* wanted = getenv("TESSERA_FORK_SERVER");
   int in, out;
   if (wanted != NULL && sscanf(wanted, "%d,%d", &in, &out) == 2) serve(in, out, argv[0]);
+  const char* ranks = getenv("TESSERA_RANK_SERVER");
+  char path[100];
+  if (ranks != NULL && sscanf(ranks, "%99[^,],%d", path, &in) == 2) serve_ranks(path, in, argv[0]);
   nth_call_begin();
   return real_main(argc, argv, environment);
 }
