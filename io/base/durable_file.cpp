@@ -53,6 +53,10 @@ FileDescriptor::FileDescriptor(const std::filesystem::path& file, int flags, mod
   if (fd_ < 0) fail("open", file, errno);
 }
 
+void FileDescriptor::close(const std::filesystem::path& file) {
+  if (fd_ >= 0 && ::close(std::exchange(fd_, -1)) != 0) fail("write", file, errno);
+}
+
 FileDescriptor FileDescriptor::owner_of(int fd) {
   FileDescriptor owner;
   owner.fd_ = fd;

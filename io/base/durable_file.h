@@ -25,6 +25,8 @@ class FileDescriptor {
   static FileDescriptor owner_of(int fd);
 
   int get() const { return fd_; }
+  /// Closes it. A file system may report only now that a write has failed. Errors: Error, which names `file`.
+  void close(const std::filesystem::path& file);
 
  private:
   int fd_ = -1;

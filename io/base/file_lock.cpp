@@ -35,15 +35,18 @@ constexpr std::time_t kUnfinishedAfter_s = 60;
 
 struct Owner {
   ProcessId process;
-  std::string since;  ///< UTC
+  std::string since;          ///< UTC
+  bool by_existence = false;  ///< it could not use flock(): the lock file's existence is the lock
 };
 
-std::string record_of_this_process() {
+constexpr std::string_view kByExistence = " exists";
+
+std::string record_of_this_process(bool by_existence) {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
   std::array<char, 32> since{};
   if (gmtime_r(&now, &utc) != nullptr) std::strftime(since.data(), since.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return fmt::format("{} {}\n", text_of(this_process()), since.data());
+  return fmt::format("{} {}{}\n", text_of(this_process()), since.data(), by_existence ? kByExistence : "");
 }
 
 /// At most a few hundred bytes of an open file.
@@ -66,7 +69,10 @@ std::optional<Owner> owner_in(std::string_view record) {
   if (space == std::string_view::npos || end == std::string_view::npos || end < space) return std::nullopt;
   const auto process = parse_process_id(record.substr(0, space));
   if (!process) return std::nullopt;
-  return Owner{*process, std::string(record.substr(space + 1, end - space - 1))};
+  std::string_view since = record.substr(space + 1, end - space - 1);
+  const bool by_existence = since.ends_with(kByExistence);
+  if (by_existence) since.remove_suffix(kByExistence.size());
+  return Owner{*process, std::string(since), by_existence};
 }
 
 bool lacks_locks(int reason) {
@@ -87,8 +93,8 @@ bool is_named(int fd, const fs::path& file) {
          opened.st_ino == named.st_ino;
 }
 
-void write_record(int fd, const fs::path& file) {
-  const std::string record = record_of_this_process();
+void write_record(int fd, const fs::path& file, bool by_existence) {
+  const std::string record = record_of_this_process(by_existence);
   if (ftruncate(fd, 0) != 0)
     throw Error(fmt::format("cannot write the lock {}: {}", file.string(), errno_text(errno)));
   write_fully(fd, std::as_bytes(std::span(record)), 0, file);
@@ -172,7 +178,7 @@ bool FileLock::try_flock() {
   const int reason = flock_of(fd, LOCK_EX | LOCK_NB);
   if (lacks_locks(reason)) {
     if (created) {
-      write_record(fd, file_);
+      write_record(fd, file_, true);
       return true;
     }
     return try_exclusive_file();
@@ -187,6 +193,8 @@ bool FileLock::try_flock() {
     }
     throw_in_use(target_, owner, file_, true);
   }
+  // NFS locks exclusively only what may be written.
+  if (reason == EBADF && readable_only) throw_in_use(target_, owner_in(text_in(fd)), file_, false);
   if (reason != 0)
     throw Error(
         fmt::format("cannot lock {} by {}: {}", target_.string(), file_.string(), errno_text(reason)));
@@ -197,7 +205,12 @@ bool FileLock::try_flock() {
           fmt::format("cannot remove the lock {} of another user: {}", file_.string(), errno_text(errno)));
     return false;
   }
-  write_record(fd, file_);
+  // A process on another node may see the same file without flock().
+  if (const std::optional<Owner> owner = owner_in(text_in(fd)); owner && owner->by_existence) {
+    const ProcessState state = state_of(owner->process);
+    if (state != ProcessState::ended) throw_in_use(target_, owner, file_, state == ProcessState::running);
+  }
+  write_record(fd, file_, false);
   locked_ = std::move(opened);
   return true;
 }

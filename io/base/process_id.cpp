@@ -10,6 +10,9 @@
 #include <charconv>
 #include <fstream>
 #include <iterator>
+#include <span>
+
+#include "io/base/crc32c.h"
 
 namespace tessera {
 namespace {
@@ -44,9 +47,14 @@ std::uint64_t start_of(std::int64_t pid) {
   return start;
 }
 
+/// The number of the first namespace is the same on every Linux, so the start of the kernel is part of it:
+/// cloned nodes may have one name.
 std::uint64_t own_name_space() {
   struct stat found {};
-  return stat("/proc/self/ns/pid", &found) == 0 ? found.st_ino : 0;
+  std::string boot;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
+  const std::uint64_t number = stat("/proc/self/ns/pid", &found) == 0 ? found.st_ino : 0;
+  return number << 32 ^ crc32c(std::as_bytes(std::span(boot)));
 }
 
 template <class Number>

@@ -10,10 +10,11 @@ namespace tessera {
 /// A process, as lock files and temporary names record it. Two processes never have the same record: the id
 /// of a process that has ended may be given to another one, but not with the same start time.
 struct ProcessId {
-  std::string host;              ///< letters, digits, '.' and '-'; at most 63 characters
-  std::int64_t pid = 0;          ///< in its namespace
-  std::uint64_t start = 0;       ///< clock ticks from the host's start to the process's start; 0: unknown
-  std::uint64_t name_space = 0;  ///< of process ids: containers on one host have different ones; 0: unknown
+  std::string host;         ///< letters, digits, '.' and '-'; at most 63 characters
+  std::int64_t pid = 0;     ///< in its namespace
+  std::uint64_t start = 0;  ///< clock ticks from the host's start to the process's start; 0: unknown
+  std::uint64_t name_space =
+      0;  ///< of process ids: differs between containers of a host, and between hosts of one name
 
   friend bool operator==(const ProcessId&, const ProcessId&) = default;
 };

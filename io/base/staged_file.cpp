@@ -60,9 +60,10 @@ void StagedFile::commit() {
 }
 
 void create_file(const std::filesystem::path& file, std::span<const std::byte> bytes) {
-  const FileDescriptor out(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+  FileDescriptor out(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
   try {
     write_fully(out.get(), bytes, 0, file);
+    out.close(file);
   } catch (const Error&) {
     std::error_code ignored;  // the failed write is the message to report
     std::filesystem::remove(file, ignored);
@@ -73,8 +74,11 @@ void create_file(const std::filesystem::path& file, std::span<const std::byte> b
 void replace_file(const std::filesystem::path& file, std::span<const std::byte> bytes) {
   StagedFile staged(file);
   {
-    const FileDescriptor out(staged.path(), O_WRONLY | O_NOFOLLOW);
+    // The descriptor that wrote is synchronised and closed: another one may not hear of a failed write.
+    FileDescriptor out(staged.path(), O_WRONLY | O_NOFOLLOW);
     write_fully(out.get(), bytes, 0, staged.path());
+    sync_data(out.get(), staged.path());
+    out.close(staged.path());
   }
   staged.commit();
 }

@@ -53,6 +53,7 @@ bool is_stale(const fs::directory_entry& entry, const ProcessId& process) {
   return !code && fs::file_time_type::clock::now() - written > kAbandonedAfter;
 }
 
+/// Errors: Error when the folder exists and cannot be listed.
 template <class Chosen>
 std::vector<fs::path> temporaries(const fs::path& target, Chosen&& is_chosen) {
   const std::string stem = stem_of(target);
@@ -63,6 +64,8 @@ std::vector<fs::path> temporaries(const fs::path& target, Chosen&& is_chosen) {
     const auto process = process_of(entry->path().filename().string(), stem);
     if (process && is_chosen(*entry, *process)) found.push_back(entry->path());
   }
+  if (code && code != std::errc::no_such_file_or_directory && code != std::errc::not_a_directory)
+    throw Error(fmt::format("cannot list {}: {}", folder_of(target).string(), code.message()));
   return found;
 }
 

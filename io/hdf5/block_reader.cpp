@@ -12,7 +12,7 @@ BlockReader::BlockReader(const DatasetName& name) : name_(name), file_(open_hdf5
   // Each block is read once: no chunk needs to stay in memory.
   const std::string what = "cannot open " + name.text();
   Hdf5Handle access_list(check_hdf5(H5Pcreate(H5P_DATASET_ACCESS), what), H5Pclose);
-  check_hdf5(H5Pset_chunk_cache(access_list.get(), 1009, std::size_t{1} << 20, 1.0), what);
+  check_hdf5(H5Pset_chunk_cache(access_list.get(), 1009, 0, H5D_CHUNK_CACHE_W0_DEFAULT), what);
   dataset_ = Hdf5Handle(
       check_hdf5(H5Dopen2(file_.get(), name.path.c_str(), access_list.get()), "cannot open " + name.text()),
       H5Dclose);

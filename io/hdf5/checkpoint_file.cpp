@@ -233,8 +233,9 @@ std::vector<std::filesystem::path> CheckpointFolder::newest_first() const {
   return files;
 }
 
-void CheckpointFolder::keep_newest(std::size_t keep) const {
-  const auto files = newest_first();
+void CheckpointFolder::keep_newest(std::size_t keep, std::int64_t iteration) const {
+  auto files = newest_first();
+  std::erase_if(files, [&](const auto& file) { return file > at_iteration(iteration); });
   for (std::size_t i = keep; i < files.size(); ++i)
     std::filesystem::remove(files[i]);
 }

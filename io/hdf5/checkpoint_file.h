@@ -46,8 +46,10 @@ class CheckpointFolder {
   std::filesystem::path at_iteration(std::int64_t iteration) const;
   /// The checkpoints of iterations, newest first; none without the folder. Errors: Error.
   std::vector<std::filesystem::path> newest_first() const;
-  /// Removes the checkpoints of iterations except the newest `keep`. The best stays. Errors: Error.
-  void keep_newest(std::size_t keep) const;
+  /// Removes the checkpoints up to `iteration`, the one just written, except the newest `keep`. The best
+  /// stays, and so do later ones: a training resumes from an earlier one where they are damaged. Errors:
+  /// Error.
+  void keep_newest(std::size_t keep, std::int64_t iteration) const;
   /// Removes unfinished files of killed writers. Nobody may be writing. Errors: Error.
   void remove_unfinished() const;
 

@@ -46,8 +46,10 @@ void write_checksum_block(const std::filesystem::path& file) {
   std::memcpy(bytes.data(), &block, kCrcAt);
   const std::uint32_t crc = crc_of(bytes);
   std::memcpy(bytes.data() + kCrcAt, &crc, sizeof crc);
-  const FileDescriptor out(file, O_WRONLY);
+  FileDescriptor out(file, O_WRONLY);
   write_fully(out.get(), std::span(bytes).first(kChecksumBlockBytes), 0, file);
+  sync_data(out.get(), file);
+  out.close(file);
 }
 
 bool has_checksum_block(std::span<const std::byte> bytes) {

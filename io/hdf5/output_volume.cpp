@@ -68,7 +68,8 @@ void find_mark(const std::filesystem::path& file, const std::string& instance, O
     if (bytes <= 0) continue;
     std::string metadata(static_cast<std::size_t>(std::min(bytes, kMostMetadata)), '\0');
     const ssize_t got = ::pread(opened.get(), metadata.data(), metadata.size(), begin);
-    const std::size_t at = got <= 0 ? std::string::npos : metadata.find(instance);
+    if (got < 0) throw Error(fmt::format("cannot read {}: {}", file.string(), errno_text(errno)));
+    const std::size_t at = metadata.find(instance);
     if (at == std::string::npos) continue;
     layout.mark = instance;
     layout.mark_at = begin + static_cast<std::int64_t>(at);
@@ -84,6 +85,7 @@ FileDescriptor open_marked(const std::filesystem::path& file, const OutputLayout
     FileDescriptor opened(file, O_RDWR);
     std::string found(layout.mark.size(), '\0');
     const ssize_t size = ::pread(opened.get(), found.data(), found.size(), layout.mark_at);
+    if (size < 0) throw Error(fmt::format("cannot read {}: {}", file.string(), errno_text(errno)));
     if (size == std::ssize(found) && found == layout.mark) return opened;
     if (tries == kTries) {
       throw Error(fmt::format(

@@ -197,6 +197,7 @@ void TiffFile::close(const std::string& what) {
   catch_messages();
   TIFFClose(std::exchange(handle_, nullptr));
   if (stream_->error_number != 0 || !last_message.empty()) throw Error(fmt::format("{}: {}", what, reason()));
+  if (::fdatasync(stream_->file.get()) != 0) throw Error(fmt::format("{}: {}", what, errno_text(errno)));
 }
 
 }  // namespace tessera

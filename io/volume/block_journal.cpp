@@ -312,9 +312,10 @@ BlockJournal::BlockJournal(const std::filesystem::path& file, const JournalConte
   }
   // Reserves space for every record, if the file system can: a full disk is found before the work.
   const std::int64_t room = (contents.blocks_left() + 16) * kRecordBytes;
-  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, end_, room) != 0 && errno == ENOSPC) {
+  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, end_, room) != 0 &&
+      (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
     throw WholeJobError(
-        fmt::format("cannot reserve {} for {}: {}", bytes_text(room), path_.string(), errno_text(ENOSPC)));
+        fmt::format("cannot reserve {} for {}: {}", bytes_text(room), path_.string(), errno_text(errno)));
   }
   head_bytes_ = static_cast<std::int64_t>(head.size());
   std::vector<std::byte> start;

@@ -1,6 +1,7 @@
 #include "pipeline/blocks/coordinator.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "io/base/error.h"
 #include "io/base/error_message.h"
 #include "io/base/log.h"
+#include "io/base/unexpected_exit.h"
 #include "pipeline/run/progress.h"
 #include "workers/mpi/mpi_lock.h"
 
@@ -287,7 +289,15 @@ LocalBlockExchange::LocalBlockExchange(Coordinator& coordinator, const std::stri
 }
 
 std::optional<std::int64_t> LocalBlockExchange::poll() {
-  coordinator_.look_around();
+  try {
+    coordinator_.look_around();
+  } catch (const Error& error) {
+    // The stage that makes no progress is a thread of this process, which cannot be ended. What is done is in
+    // the files.
+    spdlog::error("{}", error.what());
+    expect_exit();
+    ::_exit(kExitFailed);
+  }
   if (assigned_.empty()) {
     for (const std::int64_t id : coordinator_.next_for(0))
       assigned_.push_back(id);

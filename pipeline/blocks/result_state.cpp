@@ -18,16 +18,17 @@ namespace {
 std::map<std::string, std::string> attributes_of_result(const DatasetName& output,
                                                         const std::string& output_setting) {
   std::map<std::string, std::string> attributes;
+  std::string why;  // such as: not HDF5, or without that dataset
   try {
     attributes = read_volume_info(output).attributes;
-  } catch (const Error&) {
-    // not HDF5, or without that dataset: not one of our results
+  } catch (const Error& error) {
+    why = fmt::format(" ({})", error.what());
   }
   if (attributes.count("tessera_version") == 0) {
     throw UsageError(
-        fmt::format("{} exists already and holds no earlier result of the name {}; the whole file would be "
+        fmt::format("{} exists already and holds no earlier result of the name {}{}; the whole file would be "
                     "replaced: remove it yourself, or set another {}",
-                    output.file.string(), output.path, output_setting));
+                    output.file.string(), output.path, why, output_setting));
   }
   return attributes;
 }

@@ -274,13 +274,15 @@ int run_evaluate(const Arguments& arguments, const Communicator& world) {
       parse_arguments(arguments, kEvaluateUsage, evaluate_options(), {"config"}, world.is_root());
   if (!values) return 0;
   const std::optional<SilenceLimit> limit = silence_option(*values);
-  if (limit) RankWatch::set_limit(*limit);
+  if (limit) RankWatch::set_limit(SilenceLimit::of_collectives(limit->seconds, limit->setting));
   if (values->count("config") == 0) {
     evaluate_one(request_of(*values, std::nullopt, world), world);
     return 0;
   }
   const ExperimentConfig config = read_experiment(*values, {}, world);
-  if (!limit) RankWatch::set_limit({60 * config.evaluate.watchdog_minutes, "evaluate.watchdog_minutes"});
+  if (!limit)
+    RankWatch::set_limit(
+        SilenceLimit::of_collectives(60 * config.evaluate.watchdog_minutes, "evaluate.watchdog_minutes"));
   const std::vector<InferenceVolume> volumes = volumes_to_score(*values, config, world);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const EvaluationRequest request = request_of(*values, experiment_of(config, volume, {}), world);

@@ -29,7 +29,8 @@ int run_train(const Arguments& arguments, const Communicator& world) {
   const bool resume = values->count("resume") != 0, overwrite = values->count("overwrite") != 0;
   if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other");
   const ExperimentConfig config = read_experiment(*values, {.training = true}, world);
-  RankWatch::set_limit({60 * config.train.watchdog_minutes, "train.watchdog_minutes"});
+  RankWatch::set_limit(
+      SilenceLimit::of_collectives(60 * config.train.watchdog_minutes, "train.watchdog_minutes"));
   const StopSignal signal;
   const WallTime wall_time;
   const ExistingRun existing = resume      ? ExistingRun::resume

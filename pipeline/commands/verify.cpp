@@ -60,8 +60,12 @@ void verify(const DatasetName& result, bool forget_damaged, const CoordinatorOpt
       message +=
           fmt::format("; {} are damaged:{}", check.damaged.size(), damage_text(check, journal.head.blocks));
       if (forget_damaged) {
-        forget(result, check.damaged);
-        message += "\nthese are removed from the journal: start 'tessera infer' again to predict them";
+        try {
+          forget(result, check.damaged);
+          message += "\nthese are removed from the journal: start 'tessera infer' again to predict them";
+        } catch (const Error& error) {
+          message += fmt::format("\nthey could not be removed from the journal: {}", error.what());
+        }
       } else {
         message +=
             "\nwith --forget-damaged they are removed from the journal, and 'tessera infer' predicts them "

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <new>
+
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/log.h"
@@ -28,11 +30,13 @@ std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, cons
   on_root(world, [&] {
     const auto files = folder.newest_first();
     for (const auto& file : files) {
+      bytes = read_file_bytes(file);  // a failed read is no damage: the file may be whole
       try {
-        bytes = read_file_bytes(file);
         parse_checkpoint(bytes, file.string());
         name = file.string();
         return;
+      } catch (const std::bad_alloc&) {
+        throw;
       } catch (const std::exception& error) {
         spdlog::warn("{}; trying the checkpoint before it", error.what());
       }

@@ -186,12 +186,15 @@ class Loop {
   }
 
   void save(const TrainingStep& step) {
-    if (!lead()) return;
+    if (!lead()) {
+      if (setup_.saved) setup_.saved();
+      return;
+    }
     const double save_begin_s = seconds_now();
     tell(event(TrainingEvent::saving));
     const CheckpointFolder folder = setup_.folder.checkpoints();
     write_checkpoint_file(folder.at_iteration(step.iteration), checkpoint());
-    folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints));
+    folder.keep_newest(static_cast<std::size_t>(setup_.config.train.keep_checkpoints), step.iteration);
     // Without held-out sections, or where no score was defined, the newest checkpoint counts as the best.
     if (!best_.score()) write_checkpoint_file(folder.best(), checkpoint());
     if (setup_.saved) setup_.saved();

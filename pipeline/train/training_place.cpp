@@ -60,7 +60,8 @@ void TrainingPlace::prepare(ExistingRun existing, std::int64_t bytes) {
   create_folder_of(checkpoints);
   mend_replaced_folder(checkpoints);
   if (file_exists(checkpoints / kMark)) finish_take_over(run);
-  const bool has_training = !run_.checkpoints().newest_first().empty(), was_replacing = file_exists(next);
+  const bool has_training = !run_.checkpoints().newest_first().empty(),
+             was_replacing = file_exists(next / "checkpoints" / kMark);
   if (has_training && existing == ExistingRun::reject) {
     throw UsageError(
         fmt::format("{} holds a training already: go on with it by --resume, start over with --overwrite, or "

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 #include <string>
 
 #include "io/base/clock.h"
@@ -19,6 +20,8 @@ constexpr const char* kHeader =
     "iteration,epoch,loss,pixel_error,learning_rate,elapsed_s,validation_pixel_error,validation_threshold,"
     "validation_iou,validation_rand_f,best,waiting_share,exchange_share,gradient_norm\n";
 
+constexpr std::int64_t kMostText = std::int64_t{1} << 30;
+
 /// Empty for an undefined value.
 std::string cell(double value, int digits) {
   return std::isnan(value) ? "" : fmt::format("{:.{}f}", value, digits);
@@ -27,7 +30,8 @@ std::string cell(double value, int digits) {
 /// The rows of an earlier part of this training, up to and including an iteration.
 std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
   std::string rows = kHeader;
-  std::ifstream in(file);
+  if (!file_exists(file)) return rows;
+  std::istringstream in(file_text(file, kMostText));
   std::string line;
   std::getline(in, line);
   while (std::getline(in, line)) {

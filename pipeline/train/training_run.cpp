@@ -216,7 +216,9 @@ class TrainingRun {
       return {};
     }
     TrainingLoop loop{config_, place_.current(), device_, workers_};
-    loop.saved = [this] { place_.take_over(); };
+    // Every worker writes previews. The next step of the training is collective, so no worker writes into the
+    // new place before the files are there.
+    loop.saved = [this] { workers_.is_root() ? place_.take_over() : place_.taken_over(); };
     loop.validation_budget = plan_.validation_budget;
     loop.validation = validation_;
     loop.several_volumes = volumes_.size() > 1;

@@ -61,6 +61,22 @@ class StoppedRanks(Case):
             os.kill(process.rank_pid(rank), signal.SIGSTOP)
             self.assert_named(process, rank, "train.watchdog_minutes")
 
+    def test_a_rank_that_lives_and_does_not_come(self):
+        """Its read never returns, as on a dead file server. Its thread sends heartbeats, and the others wait."""
+        for arguments, name, rank, setting in (
+                (["train", self.yaml, "--overwrite"], "/stack.h5", 1, "train.watchdog_minutes"),
+                (["evaluate", "--prediction", "made.h5:/p", "--labels", "stack.h5:/volumes/labels/cells", "--watchdog-minutes", MINUTES],
+                 "/made.h5", 2, "--watchdog-minutes")):
+            process = self.start(arguments, 3, environment={
+                "LD_PRELOAD": FAIL_IO, "TESSERA_FAIL_CALL": "pread", "TESSERA_FAIL_NAME": name, "TESSERA_FAIL_TIMES": "1",
+                "TESSERA_FAIL_RANK": str(rank), "TESSERA_FAIL_SLEEP_MS": "600000", **QUICK})
+            result = process.finish(60)
+            self.assertEqual(result.code, FAILED, result)
+            self.assertEqual(len(result.errors()), 1, result)
+            self.assertRegex(result.text, rf"\[rank 0\] error: rank {rank} on \S+ kept the others waiting for [2-4]\d s: its device or file "
+                             rf"system hangs.*The job ends.*\({setting} sets the limit\)")
+            self.assertEqual(process.left_behind(10), [])
+
     def test_evaluate(self):
         arguments = ["evaluate", "--prediction", "made.h5:/p", "--labels", "stack.h5:/volumes/labels/cells", "--watchdog-minutes", MINUTES]
         self.assert_named(self.stopping(arguments, "pread", "/made.h5", 1), 1, "--watchdog-minutes")

@@ -30,7 +30,7 @@ std::unique_lock<std::mutex> lock_mpi_within(double seconds) {
   return lock;
 }
 
-MpiWait::MpiWait(const char* what) : what_(what) {
+MpiWait::MpiWait(const char* what) : what_(what), begin_s_(seconds_now()) {
   const std::lock_guard lock(waits_mutex);
   waits.push_back(this);
 }
@@ -43,6 +43,11 @@ MpiWait::~MpiWait() {
 const char* MpiWait::current() {
   const std::lock_guard lock(waits_mutex);
   return waits.empty() ? nullptr : waits.back()->what_;
+}
+
+double MpiWait::longest_s() {
+  const std::lock_guard lock(waits_mutex);
+  return waits.empty() ? 0 : seconds_now() - waits.front()->begin_s_;
 }
 
 BlockingMpiCall::BlockingMpiCall(const char* what) : wait_(what), lock_(lock_mpi()) {

@@ -29,9 +29,12 @@ class MpiWait {
   ~MpiWait();
   /// What the thread that began to wait last waits for; null when no thread waits.
   static const char* current();
+  /// The seconds for which a thread of this process has waited by now: the longest; 0 when no thread waits.
+  static double longest_s();
 
  private:
   const char* what_;
+  double begin_s_;
 };
 
 /// A scope with a call of MPI that returns only when other ranks have come, and that MPI offers in no other

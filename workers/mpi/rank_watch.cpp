@@ -17,8 +17,9 @@
 namespace tessera {
 namespace {
 
-constexpr int kHeartbeat = 1;  ///< the tag of the messages, which are empty
+constexpr int kHeartbeat = 1;  ///< the tag of the messages: for how long the sender has waited, in seconds
 constexpr double kLook_s = 0.1;
+constexpr const char* kStopped = ": its process is stopped, or its node hangs.";
 /// When the message cannot be printed or MPI_Abort does not return, SIGALRM ends the process after so long.
 constexpr unsigned kLastResort_s = 60;
 
@@ -56,6 +57,7 @@ void RankWatch::connect(MPI_Comm comm, const std::vector<std::string>& hosts) {
   }
   watch_ = std::make_unique<SilenceWatch>(rank, hosts, seconds_now());
   sending_.assign(watch_->heard_ranks().size(), MPI_REQUEST_NULL);
+  sent_waits_s_.assign(sending_.size(), 0);
   comm_ = comm;
 }
 
@@ -74,7 +76,8 @@ void RankWatch::disconnect() {
     MPI_Status status{};
     check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kHeartbeat, comm, &arrived, &status), "end together");
     if (arrived != 0) {
-      check_mpi(MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, kHeartbeat, comm, MPI_STATUS_IGNORE),
+      double waits_s = 0;
+      check_mpi(MPI_Recv(&waits_s, 1, MPI_DOUBLE, status.MPI_SOURCE, kHeartbeat, comm, MPI_STATUS_IGNORE),
                 "end together");
     }
   }
@@ -96,14 +99,17 @@ void RankWatch::run() {
 void RankWatch::look() {
   const SilenceLimit limit = current_limit();
   check_blocking_call(limit);
-  std::string silent;
+  std::string silent, standstill;
   {
     const std::unique_lock lock = lock_mpi_within(kLook_s);
     if (!lock.owns_lock() || comm_ == MPI_COMM_NULL) return;
     exchange_heartbeats(seconds_now());
     if (limit.seconds > 0) silent = watch_->silent(limit.seconds, seconds_now());
+    if (limit.standstill_s > 0) standstill = watch_->standstill(limit.standstill_s, MpiWait::longest_s());
   }
-  if (!silent.empty()) end_job(silent, limit);
+  if (!silent.empty()) end_job(silent + kStopped, limit);
+  if (!standstill.empty())
+    end_job(standstill + ": its device or file system hangs, or it computes too long.", limit);
 }
 
 /// The lock is held.
@@ -113,8 +119,9 @@ void RankWatch::exchange_heartbeats(double now_s) {
     MPI_Status status{};
     if (MPI_Iprobe(MPI_ANY_SOURCE, kHeartbeat, comm_, &arrived, &status) != MPI_SUCCESS || arrived == 0)
       break;
-    MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, kHeartbeat, comm_, MPI_STATUS_IGNORE);
-    watch_->heard(status.MPI_SOURCE, now_s);
+    double waits_s = 0;
+    MPI_Recv(&waits_s, 1, MPI_DOUBLE, status.MPI_SOURCE, kHeartbeat, comm_, MPI_STATUS_IGNORE);
+    watch_->heard(status.MPI_SOURCE, now_s, waits_s);
   }
   const auto& ranks = watch_->heard_ranks();
   int size = 0;
@@ -125,14 +132,16 @@ void RankWatch::exchange_heartbeats(double now_s) {
     int done = 1;
     // A rank that is stopped receives nothing: its heartbeats do not pile up.
     if (sending_[i] != MPI_REQUEST_NULL) MPI_Test(&sending_[i], &done, MPI_STATUS_IGNORE);
-    if (done != 0) MPI_Isend(nullptr, 0, MPI_BYTE, ranks[i], kHeartbeat, comm_, &sending_[i]);
+    if (done == 0) continue;
+    sent_waits_s_[i] = MpiWait::longest_s();
+    MPI_Isend(&sent_waits_s_[i], 1, MPI_DOUBLE, ranks[i], kHeartbeat, comm_, &sending_[i]);
   }
 }
 
 void RankWatch::check_blocking_call(const SilenceLimit& limit) {
   const double elapsed_s = BlockingMpiCall::elapsed_s();
   if (limit.seconds <= 0 || elapsed_s <= limit.seconds + SilenceWatch::kLater_s) return;
-  end_job("another rank did not come for " + silence_text(elapsed_s), limit);
+  end_job("another rank did not come for " + silence_text(elapsed_s) + kStopped, limit);
 }
 
 void RankWatch::end_job(const std::string& why, const SilenceLimit& limit) {
@@ -144,7 +153,7 @@ void RankWatch::end_job(const std::string& why, const SilenceLimit& limit) {
     if (!place_.empty()) place = place_;
   }
   spdlog::error(
-      "{}: its process is stopped, or its node hangs.{} The job ends; start it again when the cause is "
+      "{}{} The job ends; start it again when the cause is "
       "gone{}",
       why, waiting != nullptr ? fmt::format(" {} waits to {}.", place, waiting) : "",
       limit.setting.empty() ? "" : fmt::format(" ({} sets the limit)", limit.setting));

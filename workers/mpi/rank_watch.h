@@ -17,8 +17,9 @@ namespace tessera {
 /// Ends a job whose ranks would otherwise wait for ever: because a rank is stopped (SIGSTOP, a debugger), its
 /// node hangs, or it does not come to where the others wait. A thread of each rank sends heartbeats, also
 /// while the rank computes, reads or waits, so a rank that is slow is not silent. Rank 0 hears all others,
-/// and they hear rank 0. After the limit a message names the silent rank, its host, and what this rank waits
-/// for; MPI_Abort then ends every rank with exit code 1.
+/// and they hear rank 0. Heartbeats tell for how long the sender has waited for others: so rank 0 notices a
+/// rank that lives and does not come (SilenceLimit::standstill_s). After the limit a message names the rank,
+/// its host, and what this rank waits for; MPI_Abort then ends every rank with exit code 1.
 class RankWatch {
  public:
   /// Starts the thread, before MPI: the start of MPI waits for other ranks, too. Errors: Error when the
@@ -49,6 +50,7 @@ class RankWatch {
   MPI_Comm comm_ = MPI_COMM_NULL;
   std::unique_ptr<SilenceWatch> watch_;
   std::vector<MPI_Request> sending_;  ///< of each heard rank
+  std::vector<double> sent_waits_s_;  ///< what they send
   double sent_s_ = 0;
 
   std::mutex mutex_;

@@ -13,6 +13,11 @@ struct SilenceLimit {
 
   double seconds = 60 * kDefaultMinutes;  ///< 0: for ever
   std::string setting;  ///< the name of the user's setting of that limit, for the message; "" for none
+  /// How long ranks may wait for one that sends heartbeats and does not come; 0: for ever.
+  double standstill_s = 0;
+
+  /// For verbs whose ranks compute together, so that each waits for the slowest one.
+  static SilenceLimit of_collectives(double seconds, std::string setting);
 };
 
 /// "12 s", "30 min".
@@ -31,23 +36,30 @@ class SilenceWatch {
 
   /// The ranks that this one hears.
   const std::vector<int>& heard_ranks() const { return heard_ranks_; }
-  void heard(int rank, double now_s);
+  /// `waits_s`: for how long that rank has waited for others.
+  void heard(int rank, double now_s, double waits_s = 0);
   /// To be called often, each time after what has arrived was heard. Returns a message, "rank 2 on node5 was
   /// not heard of for 12 s", when a rank has been silent for longer than the limit; else "". A gap between
   /// two calls means that this process itself was stopped: then nobody counts as silent. Of the ranks that
   /// hear rank 0, those with a low number report it first.
   std::string silent(double limit_s, double now_s);
 
+  /// For rank 0, which itself has waited for `own_wait_s`. Returns a message when a rank has waited for
+  /// longer than the limit, which names the ranks that do not wait: "rank 2 on node5 kept the others waiting
+  /// for 120 min"; else "".
+  std::string standstill(double limit_s, double own_wait_s) const;
+
   /// The interval between two heartbeats of a rank, for so many ranks: it bounds what rank 0 has to receive.
   static double interval_s(int ranks);
 
  private:
-  std::string list_of(double shortest_s, double now_s) const;
+  std::string named(const std::vector<int>& ranks) const;
 
   int rank_;
   std::vector<std::string> hosts_;
   std::vector<int> heard_ranks_;
   std::vector<double> heard_s_;  ///< by rank
+  std::vector<double> waits_s_;  ///< by rank
   double last_look_s_;
 };
 

@@ -200,6 +200,17 @@ TEST(FileLockWithoutFlock, OneOfAnotherHostSaysWhatToDo) {
   EXPECT_EQ(message_of([&] { FileLock lock(folder / "a"); }), "no error") << "flock() says that it has ended";
 }
 
+TEST(FileLockWithoutFlock, IsRespectedWhereFlockWorks) {
+  const testing::TemporaryFolder folder;
+  flock_fails_with = ENOLCK;
+  {
+    const FileLock lock(folder / "a");
+    flock_fails_with = 0;  // as on another node
+    EXPECT_THAT(message_of([&] { FileLock again(folder / "a"); }), HasSubstr("is in use by tessera on"));
+  }
+  EXPECT_EQ(message_of([&] { FileLock lock(folder / "a"); }), "no error") << "it was released";
+}
+
 TEST(Hdf5Lock, OfAnotherProgramIsRespected) {
   const testing::TemporaryFolder folder;
   const fs::path file = folder / "a.h5";

@@ -34,6 +34,10 @@ TEST(ProcessState, OfThisProcessAndOfEndedOnes) {
   ProcessId container = mine;
   container.name_space += 1;
   EXPECT_EQ(state_of(container), ProcessState::elsewhere);
+  ProcessId clone = mine;  // a node of the same name, which was started at another time
+  clone.name_space ^= 0x1234;
+  EXPECT_EQ(state_of(clone), ProcessState::elsewhere);
+  EXPECT_NE(mine.name_space & 0xFFFFFFFF, 0U) << "of the kernel's start";
   mine.start += 1;
   EXPECT_EQ(state_of(mine), ProcessState::ended) << "its number was given to this process";
 

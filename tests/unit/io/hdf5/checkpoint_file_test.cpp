@@ -258,12 +258,15 @@ TEST(CheckpointFolder, NewestFirstAndTheBestStays) {
   EXPECT_THAT(checkpoints.newest_first(),
               ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100),
                           checkpoints.at_iteration(20)));
-  checkpoints.keep_newest(2);
+  checkpoints.keep_newest(1, 100);  // 3000 is damaged, and the training resumed from 20
   EXPECT_THAT(checkpoints.newest_first(),
               ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100)));
-  checkpoints.keep_newest(5);
+  checkpoints.keep_newest(2, 3000);
+  EXPECT_THAT(checkpoints.newest_first(),
+              ElementsAre(checkpoints.at_iteration(3000), checkpoints.at_iteration(100)));
+  checkpoints.keep_newest(5, 3000);
   EXPECT_EQ(checkpoints.newest_first().size(), 2U);
-  checkpoints.keep_newest(0);
+  checkpoints.keep_newest(0, 3000);
   EXPECT_THAT(checkpoints.newest_first(), IsEmpty());
   EXPECT_TRUE(fs::exists(checkpoints.best()));
   checkpoints.remove_unfinished();

@@ -92,6 +92,15 @@ TEST_F(OldTraining, IsNotReplacedUnasked) {
   EXPECT_TRUE(is_clean());
 }
 
+TEST_F(OldTraining, IsKeptByAPreviewThatWasWrittenLate) {
+  fs::create_directories(run.path() / "next_training/previews");
+  std::ofstream(run.path() / "next_training/previews/b.png") << "late";
+  place.prepare(ExistingRun::resume, 1);
+  EXPECT_FALSE(place.replaces()) << "a folder without checkpoints replaces nothing";
+  EXPECT_EQ(content(), "old");
+  EXPECT_TRUE(is_clean());
+}
+
 // A job that was killed before its first checkpoint is started again with --resume.
 TEST_F(OldTraining, IsReplacedByAResumedNewOne) {
   place.prepare(ExistingRun::overwrite, 1);

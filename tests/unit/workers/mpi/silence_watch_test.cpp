@@ -56,6 +56,23 @@ TEST(SilenceWatch, NamesAllThatAreSilent) {
           "rank 2 on node2, rank 3 on node3, rank 5 on node5, rank 6 on node6 and 2 more ranks were not"));
 }
 
+TEST(SilenceWatch, NamesTheRankThatKeepsTheOthersWaiting) {
+  SilenceWatch root(0, hosts(4), 0);
+  for (const int rank : {1, 2, 3})
+    root.heard(rank, 1, rank == 2 ? 0.1 : 41);
+  EXPECT_EQ(root.standstill(50, 41), "") << "the limit";
+  EXPECT_EQ(root.standstill(40, 41), "rank 2 on node2 kept the others waiting for 41 s");
+  EXPECT_EQ(root.standstill(40, 0), "rank 0 on node0, rank 2 on node2 kept the others waiting for 41 s");
+  root.heard(2, 2, 300);
+  EXPECT_EQ(root.standstill(40, 41), "all ranks have waited for one another for 300 s");
+}
+
+TEST(SilenceLimit, OfCollectivesEndsAStandstillLater) {
+  EXPECT_EQ(SilenceLimit::of_collectives(1800, "s").standstill_s, 7200);
+  EXPECT_EQ(SilenceLimit::of_collectives(1, "s").standstill_s, 20);
+  EXPECT_EQ(SilenceLimit::of_collectives(0, "s").standstill_s, 0) << "for ever";
+}
+
 TEST(SilenceWatch, TheLowestRankReportsRankZeroFirst) {
   double before_s = 0;
   for (const int rank : {1, 2, 3, 20}) {
