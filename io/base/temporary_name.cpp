@@ -53,19 +53,15 @@ bool is_stale(const fs::directory_entry& entry, const ProcessId& process) {
   return !code && fs::file_time_type::clock::now() - written > kAbandonedAfter;
 }
 
-/// Errors: Error when the folder exists and cannot be listed.
 template <class Chosen>
-std::vector<fs::path> temporaries(const fs::path& target, Chosen&& is_chosen) {
+std::vector<fs::path> temporaries(const fs::path& target, std::error_code& code, Chosen&& is_chosen) {
   const std::string stem = stem_of(target);
   std::vector<fs::path> found;
-  std::error_code code;
   fs::directory_iterator entry(folder_of(target), code);
   for (; !code && entry != fs::directory_iterator(); entry.increment(code)) {
     const auto process = process_of(entry->path().filename().string(), stem);
     if (process && is_chosen(*entry, *process)) found.push_back(entry->path());
   }
-  if (code && code != std::errc::no_such_file_or_directory && code != std::errc::not_a_directory)
-    throw Error(fmt::format("cannot list {}: {}", folder_of(target).string(), code.message()));
   return found;
 }
 
@@ -85,11 +81,16 @@ fs::path temporary_name(const fs::path& target) {
 }
 
 std::vector<fs::path> stale_temporaries(const fs::path& target) {
-  return temporaries(target, is_stale);
+  std::error_code ignored;  // what is left is looked for again before the next write
+  return temporaries(target, ignored, is_stale);
 }
 
 std::vector<fs::path> all_temporaries(const fs::path& target) {
-  return temporaries(target, [](const auto&, const auto&) { return true; });
+  std::error_code code;
+  std::vector<fs::path> found = temporaries(target, code, [](const auto&, const auto&) { return true; });
+  if (code && code != std::errc::no_such_file_or_directory)
+    throw Error(fmt::format("cannot list {}: {}", folder_of(target).string(), code.message()));
+  return found;
 }
 
 void remove_stale_temporaries(const fs::path& target) {

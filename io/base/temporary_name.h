@@ -13,7 +13,7 @@ std::filesystem::path temporary_name(const std::filesystem::path& target);
 /// The files and folders with temporary names beside `target` whose processes have ended; of those of other
 /// hosts the ones that nothing was written to for a day.
 std::vector<std::filesystem::path> stale_temporaries(const std::filesystem::path& target);
-/// All of them, also of processes that run.
+/// All of them, also of processes that run. Errors: Error when the folder cannot be listed.
 std::vector<std::filesystem::path> all_temporaries(const std::filesystem::path& target);
 /// Removes the stale ones. What cannot be removed stays.
 void remove_stale_temporaries(const std::filesystem::path& target);

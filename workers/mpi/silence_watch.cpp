@@ -72,6 +72,7 @@ std::string SilenceWatch::silent(double limit_s, double now_s) {
 }
 
 std::string SilenceWatch::standstill(double limit_s, double own_wait_s) const {
+  if (rank_ != 0) return {};  // it hears rank 0 alone
   std::vector<double> waits_s = waits_s_;
   waits_s[static_cast<std::size_t>(rank_)] = own_wait_s;
   const double longest_s = std::ranges::max(waits_s);

@@ -64,7 +64,9 @@ TEST(SilenceWatch, NamesTheRankThatKeepsTheOthersWaiting) {
   EXPECT_EQ(root.standstill(40, 41), "rank 2 on node2 kept the others waiting for 41 s");
   EXPECT_EQ(root.standstill(40, 0), "rank 0 on node0, rank 2 on node2 kept the others waiting for 41 s");
   root.heard(2, 2, 300);
-  EXPECT_EQ(root.standstill(40, 41), "all ranks have waited for one another for 300 s");
+  EXPECT_EQ(root.standstill(40, 41), "all ranks have waited for one another for 5 min");
+  SilenceWatch other(1, hosts(4), 0);
+  EXPECT_EQ(other.standstill(40, 300), "");
 }
 
 TEST(SilenceLimit, OfCollectivesEndsAStandstillLater) {
