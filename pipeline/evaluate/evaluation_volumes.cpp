@@ -144,8 +144,12 @@ EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& predi
 
 EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind) {
   EvaluatedVolumes volumes;
-  volumes.prediction = open_volume(request.prediction);
-  volumes.labels = open_labels(request.labels);
+  // Labels and classes are read by blocks of whole chunks, so a cache of chunks would be useless. Not where
+  // blocks have a margin, or volumes are placed in another one.
+  const bool whole_chunks = kind != EvaluationKind::probability && !request.has_targets() && !request.frame;
+  const ReadOptions options = whole_chunks ? ReadOptions{.chunk_cache_bytes = 0} : ReadOptions{};
+  volumes.prediction = open_volume(request.prediction, options);
+  volumes.labels = open_labels(request.labels, options);
   EvaluationRequest asked = request;
   asked.kind = kind;
   kind_of(asked, volumes.prediction->info());
