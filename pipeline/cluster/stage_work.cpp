@@ -55,7 +55,10 @@ StageWork training_work(const RunFolder& folder, const ExperimentConfig* config,
   StageWork work;
   const nlohmann::json record = json_file(folder.path() / "training.json", problems);
   work.end = value_named<RunEnd>(json_text_at(record, "end"));
-  std::istringstream rows(file_tail(folder.metrics(), 64 << 10));
+  const std::string tail = file_tail(folder.metrics(), 64 << 10);
+  if (tail.empty() && is_there(folder.metrics(), problems))
+    problems.push_back(fmt::format("cannot read {}", folder.metrics().string()));
+  std::istringstream rows(tail);
   for (std::string row; std::getline(rows, row);) {
     const long iteration = std::strtol(row.c_str(), nullptr, 10);
     if (!rows.eof() && iteration > 0) work.done = iteration;

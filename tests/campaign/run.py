@@ -20,11 +20,13 @@ import kills  # noqa: E402
 import mutants  # noqa: E402
 import pairs  # noqa: E402
 import verbs  # noqa: E402
-from program import ForkServer  # noqa: E402
+from program import KINDS, ForkServer  # noqa: E402
 
 STEPS = ("kills", "faults", "mutants", "pairs")
-# The short version: what starts in hundredths of a second, and a little of what starts LibTorch.
-SHORT = {"kills": dict(most=1, random_kills=1, rank_kills=0, without=["pack --replace"]), "faults": dict(most=2, torch=False, without=["info", "report", "status"]),
+# The short version: what starts in hundredths of a second, and a little of what starts LibTorch. Without failing
+# allocations: HDF5 and libgomp crash at some of them, and which n these are differs from run to run.
+SHORT = {"kills": dict(most=1, random_kills=1, rank_kills=0),
+         "faults": dict(most=2, torch=False, kinds=tuple(kind for kind in KINDS if kind not in ("memory", "map"))),
          "mutants": dict(each=4), "pairs": dict(each=1)}
 SHORT_VERBS = [verb.name for verb in verbs.VERBS if not verb.torch] + ["infer again", "export-model --overwrite"]
 LONG = {"kills": dict(most=None, random_kills=300, rank_kills=200), "faults": dict(most=2000), "mutants": dict(each=2000),
