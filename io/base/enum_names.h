@@ -59,6 +59,7 @@ std::vector<E> values_of() {
 template <NamedEnum E>
 std::vector<std::string> names_of(const std::vector<E>& values = values_of<E>()) {
   std::vector<std::string> names;
+  names.reserve(values.size());
   for (const E value : values)
     names.push_back(name_of(value));
   return names;

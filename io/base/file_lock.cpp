@@ -59,7 +59,7 @@ std::string text_in(int fd) {
 std::string text_in(const fs::path& file) {
   const int fd = open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return {};
-  const std::string text = text_in(fd);
+  std::string text = text_in(fd);
   close(fd);
   return text;
 }
@@ -171,7 +171,7 @@ bool FileLock::try_flock() {
       fd < 0 && errno == EACCES && (fd = open(file_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) >= 0;
   if (fd < 0) {
     if (existed && errno == ENOENT) return false;
-    FileDescriptor(file_, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);  // throws, with the reason and what to try
+    const FileDescriptor failed(file_, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);  // throws, with what to try
     return false;
   }
   FileDescriptor opened = FileDescriptor::owner_of(fd);

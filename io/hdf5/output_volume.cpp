@@ -156,7 +156,7 @@ OutputLayout write_metadata(const StagedFile& staged, const OutputVolumeSpec& sp
   for (const auto& [key, value] : spec.attributes)
     write_attribute(dataset.get(), key, shown_as_utf8(value));
   link_raw(file.get(), spec, staged.target());
-  const OutputLayout made = layout_of(dataset.get(), layout, name);
+  OutputLayout made = layout_of(dataset.get(), layout, name);
   const bool closed = dataset.close() && file.close();
   if (!closed) throw Error(fmt::format("cannot finish {}: {}", name, take_hdf5_error()));
   return made;

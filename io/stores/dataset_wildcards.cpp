@@ -76,7 +76,7 @@ class DatasetSearch {
     }
     for (const std::string& name : tree_.names_in(here)) {
       std::vector<std::string> more = texts;
-      if (append_texts(part.match(name), more)) descend(group + "/" + name, depth + 1, more);
+      if (append_texts(part.match(name), more)) descend(fmt::format("{}/{}", group, name), depth + 1, more);
     }
   }
 

@@ -95,6 +95,7 @@ void write_report(const std::vector<std::string>& arguments, const std::optional
     throw UsageError(
         "--volume: two runs are compared as wholes; name their run folders' volumes/NAME instead");
   std::vector<RunRecord> runs;
+  runs.reserve(arguments.size());
   for (const std::string& one : arguments)
     runs.push_back(read_run(one));
   write_page(std::move(runs), output, allow_incomplete);

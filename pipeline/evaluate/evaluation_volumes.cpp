@@ -213,6 +213,7 @@ EvaluationRun evaluation_run(double begin_s, const std::vector<std::pair<std::st
   run.elapsed_s = largest[0];
   run.peak_memory_bytes = static_cast<std::int64_t>(largest[1]);
   std::vector<double> sums;
+  sums.reserve(stages.size());
   for (const auto& [name, seconds] : stages)
     sums.push_back(seconds);
   world.sum(std::span(sums));

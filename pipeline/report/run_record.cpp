@@ -265,7 +265,7 @@ RunRecord read_run(const std::string& argument) {
 }
 
 fs::path run_folder_of(const std::string& argument) {
-  const fs::path path = argument;
+  fs::path path = argument;
   std::error_code error;
   if (fs::is_directory(path, error)) return path;
   if (!fs::exists(path, error))
