@@ -203,6 +203,22 @@ class Writers(Case):
         self.tessera(overwrite, ranks=3)
         self.assertEqual(sorted(self.checkpoints("again")), sorted(old))
 
+    def test_every_worker_follows_a_new_training_into_its_place(self):
+        """The second worker writes previews of the second volume, also after the first checkpoint."""
+        volumes = [{"raw": "stack.h5:/volumes/raw", "labels": "stack.h5:/volumes/labels/cells", **SECTIONS}] * 2
+        yaml = self.config("two", {
+            "data": {"raw": None, "labels": None, "train_sections": None, "validation_sections": None, "volumes": volumes},
+            "train": {"iterations": 4, "checkpoint_every": 1, "validate_every": 1}})
+        self.tessera(["train", yaml], ranks=3)
+        self.tessera(["train", yaml, "--overwrite", "--set", "train.seed=5"], ranks=3)
+        run = self.folder / "runs/two"
+        self.assertFalse((run / "next_training").exists())
+        previews = sorted(p.name for p in (run / "previews").iterdir())
+        self.assertEqual([p for p in previews if "iteration_00000004" in p],
+                         [f"iteration_00000004_volume_{v:03d}_section_0002.png" for v in (0, 1)])
+        result = self.tessera(["train", yaml, "--resume", "--set", "train.iterations=5"], ranks=3)
+        self.assertIn("resumed from", result.text)
+
     @NEEDS_FAIL_IO
     def test_a_folder_of_sections_is_replaced_as_a_whole(self):
         self.tessera(["export", "stack.h5:/volumes/raw", "sections"])

@@ -98,6 +98,13 @@ class Targets(Case):
                                     "--region", "8:80,10:61", "--sections", "0:6")
             self.assertEqual(again["volume"], scores["volume"], labels)
 
+    def test_a_part_at_the_origin_is_scored_at_its_place(self):
+        output = ["--set", "infer.output=part.h5:/p", "--set", "infer.region.begin=[0, 0, 0]", "--set", "infer.region.end=[3, 64, 72]"]
+        self.tessera(["infer", self.yaml, *output])
+        with h5py.File(self.folder / "part.h5") as file:
+            self.assertEqual(list(file["p"].attrs["offset"]), [0, 0, 0])
+        self.tessera(["evaluate", "--prediction", "part.h5:/p", "--labels", "stack.h5:/volumes/labels/cells"])
+
     def test_labels_of_any_type_train_alike(self):
         losses = {}
         for labels in ("marked", "negative", "ids_as_float"):

@@ -66,6 +66,22 @@ static void send_to(const char* file, int fd) {
   if (opened != fd) close(opened);
 }
 
+/* Runs main() with the strings that are left of a request as arguments. Does not return. */
+static void run_main(char* program, char* request, const char* end) {
+  char* arguments[MOST_ARGUMENTS + 2];
+  int count = 0;
+  arguments[count++] = program;
+  while (request < end && count <= MOST_ARGUMENTS)
+    arguments[count++] = next_string(&request);
+  arguments[count] = NULL;
+  limit(RLIMIT_CORE, 0);
+  nth_call_begin();
+  const int code = real_main(count, arguments, environ);
+  /* Destructors of static objects would copy most of the libraries' pages: ten times the cost of a start. */
+  fflush(NULL);
+  _exit(code);
+}
+
 /* The child: becomes the process that was asked for. Does not return. */
 static void start(char* program, char* request, const char* end) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -81,24 +97,13 @@ static void start(char* program, char* request, const char* end) {
     char* change = next_string(&request);
     if (putenv(change) != 0) _exit(98); /* without '=' it removes */
   }
-  char* arguments[MOST_ARGUMENTS + 2];
-  int count = 0;
-  arguments[count++] = program;
-  while (request < end && count <= MOST_ARGUMENTS)
-    arguments[count++] = next_string(&request);
-  arguments[count] = NULL;
   const int nothing = open("/dev/null", O_RDONLY);
   if (chdir(folder) != 0 || nothing < 0 || dup2(nothing, 0) != 0) _exit(98);
   if (nothing > 0) close(nothing);
   send_to(output, 1);
   send_to(errors, 2);
   if (memory > 0) limit(RLIMIT_AS, (rlim_t)memory);
-  limit(RLIMIT_CORE, 0);
-  nth_call_begin();
-  const int code = real_main(count, arguments, environ);
-  /* Destructors of static objects would copy most of the libraries' pages: ten times the cost of a start. */
-  fflush(NULL);
-  _exit(code);
+  run_main(program, request, end);
 }
 
 static void serve(int in, int out, char* program) {
@@ -130,26 +135,17 @@ static void serve(int in, int out, char* program) {
 static void start_rank(char* program, const int* streams, char* request, const char* end) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const char* folder = next_string(&request);
-  long count = atol(next_string(&request));
+  const long variables = atol(next_string(&request));
   clearenv();
-  for (; count > 0; --count) {
+  for (long i = 0; i < variables; ++i) {
     if (putenv(next_string(&request)) != 0) _exit(98);
   }
-  char* arguments[MOST_ARGUMENTS + 2];
-  arguments[count++] = program;
-  while (request < end && count <= MOST_ARGUMENTS)
-    arguments[count++] = next_string(&request);
-  arguments[count] = NULL;
   if (chdir(folder) != 0) _exit(98);
   for (int i = 0; i < STREAMS; ++i) {
     if (dup2(streams[i], i) != i) _exit(98);
     close(streams[i]);
   }
-  limit(RLIMIT_CORE, 0);
-  nth_call_begin();
-  const int code = real_main((int)count, arguments, environ);
-  fflush(NULL);
-  _exit(code);
+  run_main(program, request, end);
 }
 
 /* Starts a rank for a client, sends its process id, and its status at its end. A client that is gone takes

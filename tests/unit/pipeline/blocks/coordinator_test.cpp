@@ -168,6 +168,24 @@ TEST(Coordinator, ASilentWorkerIsNamed) {
   EXPECT_NE(message.find("it had block " + std::to_string(held[0])), std::string::npos) << message;
 }
 
+/// In one process a stage that hangs is a thread of the process itself, so nothing but its end helps.
+TEST(LocalBlockExchange, AStageWithoutProgressEndsTheProcess) {
+  CoordinatorOptions options;
+  options.watchdog_s = 30;
+  double now = 0;
+  options.clock = [&now] { return now; };
+  Coordinator coordinator(first(10), {}, options);
+  LocalBlockExchange exchange(coordinator);
+  ASSERT_TRUE(exchange.poll());
+  const auto poll_after = [&](double still_s) {
+    now += 20;
+    exchange.pulse(WorkerPulse{.still_s = still_s});
+    exchange.poll();
+  };
+  poll_after(119);
+  EXPECT_EXIT(poll_after(121), ::testing::ExitedWithCode(kExitFailed), "");
+}
+
 /// With thousands of workers heartbeats are less frequent, and the watchdog waits accordingly.
 TEST(Coordinator, AShortWatchdogWaitsForTwoHeartbeats) {
   const double interval_s = pulse_interval_s(5000);
