@@ -80,11 +80,11 @@ class Process:
         return found
 
     def rank_pid(self, rank):
-        """The process id of a rank under mpirun."""
+        """The process id of a rank under mpirun. Errors: ProcessLookupError if it does not run; the job goes on."""
         for pid, environment in self.session_pids().items():
             if environment.get("OMPI_COMM_WORLD_RANK") == str(rank):
                 return pid
-        raise AssertionError(f"rank {rank} does not run: {self.finish()}")
+        raise ProcessLookupError(f"rank {rank} does not run\n{self.text()}")
 
     def running(self):
         return self.process.poll() is None
