@@ -9,6 +9,7 @@
 #include <map>
 #include <utility>
 
+#include "io/base/crash_report.h"
 #include "io/base/error.h"
 #include "io/base/error_message.h"
 #include "io/base/log.h"
@@ -142,6 +143,7 @@ int run_together(const Arguments& arguments, const MpiSession& mpi) {
 int main(int argc, char** argv) {
   using namespace tessera;
   keep_standard_streams_open();
+  report_crashes();
   // HDF5's locks fail on some parallel file systems, and readers need none. FileLock keeps to them where a
   // file is written.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);

@@ -15,6 +15,7 @@ from program import ForkServer, command_line
 
 HERE = pathlib.Path(__file__).resolve().parent
 CLASSES = ("wrong", "crashed", "hung")
+CRASH = "the process crashed in"  # and the library, in what the program says (io/base/crash_report.cpp)
 
 
 class Worker:
@@ -167,7 +168,7 @@ def ended_badly(outcome):
     if outcome.hung:
         return [("hung", f"no end within {outcome.seconds:.0f} s")]
     if outcome.crashed():
-        last = [line for line in outcome.text.splitlines() if "what()" in line or "terminate" in line][-1:]
+        last = [line for line in outcome.text.splitlines() if "what()" in line or "terminate" in line or CRASH in line][-2:]
         return [("crashed", f"signal {outcome.signal}, exit code {outcome.code} {' '.join(last)}")]
     return []
 
