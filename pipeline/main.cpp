@@ -4,10 +4,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <iostream>
-#include <map>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "io/base/crash_report.h"
 #include "io/base/error.h"
@@ -16,8 +16,7 @@
 #include "io/base/nearest_word.h"
 #include "io/base/unexpected_exit.h"
 #include "io/hdf5/hdf5_handle.h"
-#include "pipeline/commands/commands.h"
-#include "pipeline/run/command_line.h"
+#include "pipeline/commands/verbs.h"
 #include "pipeline/run/job_end.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/standard_output.h"
@@ -27,38 +26,7 @@
 namespace tessera {
 namespace {
 
-struct Verb {
-  std::function<int(const Arguments&, const Communicator&)> run;
-  const char* purpose;
-};
-
-const std::map<std::string, Verb>& verbs() {
-  static const std::map<std::string, Verb> all{
-      {"train", {run_train, "train a network on annotated sections"}},
-      {"infer", {run_infer, "predict a whole volume, tile by tile"}},
-      {"evaluate", {run_evaluate, "score a prediction against labels"}},
-      {"check", {run_check, "validate an experiment and print its plan"}},
-      {"import", {run_import, "convert a TIFF stack or a folder of PNG or TIFF sections to HDF5"}},
-      {"export", {run_export, "convert HDF5 to a TIFF stack or a folder of PNG sections"}},
-      {"export-model", {run_export_model, "write a trained network as a TorchScript file"}},
-      {"report", {run_report, "write one HTML file about a run, or a comparison of two runs"}},
-      {"submit", {run_submit, "send an experiment to a Slurm cluster as a chain of jobs"}},
-      {"status", {run_status, "show which stages of a run are done, running or failed, and why"}},
-      {"synth", {run_synth, "make a synthetic serial-section stack with labels"}},
-      {"verify", {run_verify, "re-read a prediction and compare it with its journal"}},
-      {"pack", {run_pack, "compress a finished prediction"}},
-      {"info", {run_info, "list what an HDF5 file holds"}}};
-  return all;
-}
-
-std::string usage() {
-  std::string text = "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off]\n\nverbs:\n";
-  for (const auto& [name, verb] : verbs())
-    text += fmt::format("  {:<12} {}\n", name, verb.purpose);
-  return text +
-         "\n'tessera VERB --help' explains a verb; 'mpirun -n 3 tessera VERB ...' runs it on several ranks\n"
-         "exit codes: 0 done, 1 failed, 2 usage or config, 75 stopped early with its state saved\n";
-}
+using Arguments = std::vector<std::string>;
 
 /// Takes `--log-level LEVEL` or `--log-level=LEVEL` out of the arguments.
 std::string take_log_level(Arguments& arguments) {
@@ -81,32 +49,30 @@ std::string take_log_level(Arguments& arguments) {
   return "info";
 }
 
-int run_verb(Arguments arguments, const Communicator& world) {
+int run_arguments(Arguments arguments, const Communicator& world) {
   start_log("info", world.rank(), world.size());  // reports a wrong level
   start_log(take_log_level(arguments), world.rank(), world.size());
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
-    if (world.is_root()) std::cout << usage();
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
+    if (world.is_root()) std::cout << general_help();
     return arguments.empty() ? kExitUsage : kExitDone;
   }
   if (arguments[0] == "--version") {
     if (world.is_root()) std::cout << "tessera " << tessera_version() << "\n";
     return kExitDone;
   }
-  const auto verb = verbs().find(arguments[0]);
-  if (verb == verbs().end()) {
-    std::vector<std::string> names;
-    for (const auto& [name, unused] : verbs())
-      names.push_back(name);
-    const auto near = nearest_word(arguments[0], names);
-    throw UsageError(fmt::format("unknown verb '{}'{}\n{}", arguments[0],
-                                 near ? fmt::format(": did you mean '{}'?", *near) : "", usage()));
-  }
-  return verb->second.run(Arguments(arguments.begin() + 1, arguments.end()), world);
+  if (const Verb* verb = find_verb(arguments[0]))
+    return run_verb(*verb, Arguments(arguments.begin() + 1, arguments.end()), world);
+  std::vector<std::string> names;
+  for (const Verb& verb : verbs())
+    names.emplace_back(verb.name);
+  const auto near = nearest_word(arguments[0], names);
+  throw UsageError(fmt::format("unknown verb '{}'{}\n{}", arguments[0],
+                               near ? fmt::format(": did you mean '{}'?", *near) : "", general_help()));
 }
 
 /// Collective. Runs the verb. Output that cannot be written is an error.
 int run(Arguments arguments, const Communicator& world) {
-  const int exit_code = run_verb(std::move(arguments), world);
+  const int exit_code = run_arguments(std::move(arguments), world);
   on_root(world, require_output_written);
   return exit_code;
 }

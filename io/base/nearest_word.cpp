@@ -23,6 +23,21 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
+/// The shortest candidate that begins with the word, such as 'gpus_per_node' with 'gpus'; else one that the
+/// word begins with, such as 'time' of 'time_limit'. None for words of less than three letters.
+std::optional<std::string> same_begin(const std::string& word, const std::vector<std::string>& candidates) {
+  std::optional<std::string> longer, shorter;
+  for (const std::string& candidate : candidates) {
+    if (word.size() >= 3 && candidate.starts_with(word) && (!longer || candidate.size() < longer->size()))
+      longer = candidate;
+    const bool is_first_part = candidate.size() >= 3 && word.starts_with(candidate) &&
+                               word.size() > candidate.size() &&
+                               (word[candidate.size()] == '_' || word[candidate.size()] == '-');
+    if (is_first_part && (!shorter || candidate.size() > shorter->size())) shorter = candidate;
+  }
+  return longer ? longer : shorter;
+}
+
 }  // namespace
 
 std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates) {
@@ -35,7 +50,9 @@ std::optional<std::string> nearest_word(const std::string& word, const std::vect
       best_distance = distance;
     }
   }
-  return best;
+  if (best && best_distance <= 1) return best;
+  const std::optional<std::string> part = same_begin(word, candidates);
+  return part ? part : best;
 }
 
 }  // namespace tessera

@@ -6,7 +6,8 @@
 
 namespace tessera {
 
-/// The candidate that `word` most likely misspells (by edit distance), or nothing when none is close.
+/// The candidate that `word` most likely misspells (by edit distance) or abbreviates ('gpus' for
+/// 'gpus_per_node'), or nothing when none is close.
 std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace tessera

@@ -57,18 +57,21 @@ const SlurmResources& resources_of(Stage stage, const SlurmConfig& config) {
   return config.report;
 }
 
+std::string job_name(Stage stage, const std::string& experiment) {
+  return fmt::format("tessera-{}-{}", name_of(stage), plain(experiment));
+}
+
 std::string job_script(Stage stage, const SlurmConfig& config, const std::string& experiment,
                        std::int64_t tasks) {
   const SlurmResources& r = resources_of(stage, config);
   Directives lines;
-  lines.add("job-name", fmt::format("tessera-{}-{}", name_of(stage), plain(experiment)));
+  lines.add("job-name", job_name(stage, experiment));
   lines.add("partition", r.partition);
   lines.add("account", config.account);
   lines.add("qos", config.qos);
   lines.add("nodes", r.nodes);
-  const std::int64_t workers = r.tasks_per_node > 0 ? r.tasks_per_node : r.gpus_per_node;
-  if (workers > 0) {
-    lines.add("ntasks-per-node", workers);
+  if (r.workers_per_node() > 0) {
+    lines.add("ntasks-per-node", r.workers_per_node());
   } else {
     lines.add("--exclusive");  // a worker for each NUMA domain
   }
@@ -92,7 +95,7 @@ std::string job_script(Stage stage, const SlurmConfig& config, const std::string
       "#!/bin/bash\n"
       "# The job '{0}' of a Tessera experiment, written by 'tessera submit'.\n"
       "{1}"
-      "tessera_stop_before={2} tessera_restarts={3} tessera_mpi={4}\n"
+      "tessera_stop_before={2} tessera_restarts={3} tessera_requeues={7} tessera_mpi={4}\n"
       "\n{5}\n"
       "program=$1 folder=$2 site_env=$3\n"
       "shift 3\n"
@@ -100,7 +103,7 @@ std::string job_script(Stage stage, const SlurmConfig& config, const std::string
       "[ -z \"${{SLURM_ARRAY_TASK_ID:-}}\" ] || shift \"$SLURM_ARRAY_TASK_ID\"\n"
       "tessera_job {0} \"$program\" \"$folder\" \"$site_env\" \"$1\"{6}\n",
       name_of(stage), lines.text(), config.stop_before, config.restarts, config.mpi, job_bash(),
-      stage == Stage::train ? " --resume" : "");
+      stage == Stage::train ? " --resume" : "", config.requeues);
 }
 
 }  // namespace tessera

@@ -22,12 +22,15 @@ Stage stage_of(const std::string& name);
 
 const SlurmResources& resources_of(Stage stage, const SlurmConfig& config);
 
+/// The name of a stage's job in Slurm: "tessera-train-EXPERIMENT". Forbidden characters become '_'.
+std::string job_name(Stage stage, const std::string& experiment);
+
 /// The batch script of a stage: `#SBATCH` lines from the config, then the whole of slurm/job.bash. Its only
 /// text from the user is that of the checked keys of `slurm:`. All names of files are arguments of the
 /// script:
 ///   PROGRAM FOLDER SITE_ENV CONFIG...
 /// `tasks`: the size of a job array, one task for each CONFIG; 0: no array.
-/// `experiment`: part of the job's name, in which forbidden characters become '_'.
+/// `experiment`: part of the job's name.
 std::string job_script(Stage stage, const SlurmConfig& config, const std::string& experiment,
                        std::int64_t tasks);
 

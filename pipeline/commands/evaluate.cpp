@@ -11,6 +11,7 @@
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/verbs.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/evaluate/evaluation.h"
@@ -26,47 +27,6 @@ namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr const char* kEvaluateUsage =
-    "tessera evaluate CONFIG.yaml [--set key=value ...] [--volume NAME | --volume-index N]\n"
-    "       tessera evaluate --prediction P.h5:/path --labels L.h5:/path [--sections FIRST:END] [--raw "
-    "R.h5:/path]\n"
-    "                        [--kind auto|probability|labels|classes] [--scores LIST] [--thresholds N] "
-    "[--class ID]\n"
-    "                        [--invert-labels] [--label-kind classes|instances] [--ignore-label ID] "
-    "[--region "
-    "Y:END,X:END]\n"
-    "                        [--allow-incomplete] [--json OUT.json] [--pictures FOLDER]";
-
-po::options_description evaluate_options() {
-  po::options_description options("options");
-  add_experiment_options(options);
-  add_volume_choice(options);
-  add_silence_option(options);
-  options.add_options()  //
-      ("prediction", po::value<std::string>(),
-       "probability of the interior, or labels or classes, FILE.h5:/path")  //
-      ("kind", po::value<std::string>(),
-       "content of the prediction: probability, labels (ids of objects), classes; auto: by what it says, or "
-       "its type")                              //
-      ("instances", "short for --kind labels")  //
-      ("scores", po::value<std::string>(),
-       "scores of a probability: rand,thin,warping,objects,calibration or auto")              //
-      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")  //
-      ("class", po::value<std::string>(), "labels are class ids; compare this class")         //
-      ("invert-labels", "0 is the interior instead")                                          //
-      ("label-kind", po::value<std::string>(),
-       "classes, or instances: cells with a border of class 0 where they touch")                           //
-      ("ignore-label", po::value<std::string>(), "voxels of this id are in no score")                      //
-      ("region", po::value<std::string>(), "score only these pixels, such as 10:50,0:64 for y and x")      //
-      ("sections", po::value<std::string>(), "compare only the sections FIRST to END - 1, such as 16:20")  //
-      ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")                      //
-      ("thresholds", po::value<int>(), "number of thresholds from 0 to 1 (11)")                            //
-      ("json", po::value<std::string>(), "write all scores, section by section, to this file")             //
-      ("allow-incomplete", "score a result of infer that is not whole")                                    //
-      ("pictures", po::value<std::string>(), "write pictures of the first, worst and best section here");
-  return options;
-}
 
 /// "10:50,0:64" as y [10, 50), x [0, 64). Errors: UsageError.
 PixelBounds parse_region(const std::string& text) {
@@ -179,7 +139,7 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   const auto text = [&](const char* name) { return values[name].as<std::string>(); };
   for (const char* needed : {"prediction", "labels"}) {
     if (!config && !given(needed)) {
-      throw UsageError(std::string("--") + needed + " is missing\nusage: " + kEvaluateUsage);
+      throw UsageError(fmt::format("--{} is missing\nusage: {}", needed, usage_of("evaluate")));
     }
   }
   if (given("prediction")) request.prediction = parse_dataset_name(text("prediction"));
@@ -269,23 +229,50 @@ std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, c
 
 }  // namespace
 
-int run_evaluate(const Arguments& arguments, const Communicator& world) {
-  const auto values =
-      parse_arguments(arguments, kEvaluateUsage, evaluate_options(), {"config"}, world.is_root());
-  if (!values) return 0;
-  const std::optional<SilenceLimit> limit = silence_option(*values);
+OptionTable evaluate_options() {
+  po::options_description options("options");
+  add_experiment_options(options);
+  add_volume_choice(options);
+  add_silence_option(options);
+  options.add_options()  //
+      ("prediction", po::value<std::string>(),
+       "probability of the interior, or labels or classes, FILE.h5:/path")  //
+      ("kind", po::value<std::string>(),
+       "content of the prediction: probability, labels (ids of objects), classes; auto: by what it says, or "
+       "its type")                              //
+      ("instances", "short for --kind labels")  //
+      ("scores", po::value<std::string>(),
+       "scores of a probability: rand,thin,warping,objects,calibration or auto")              //
+      ("labels", po::value<std::string>(), "labels, above 0 in the interior, FILE.h5:/path")  //
+      ("class", po::value<std::string>(), "labels are class ids; compare this class")         //
+      ("invert-labels", "0 is the interior instead")                                          //
+      ("label-kind", po::value<std::string>(),
+       "classes, or instances: cells with a border of class 0 where they touch")                           //
+      ("ignore-label", po::value<std::string>(), "voxels of this id are in no score")                      //
+      ("region", po::value<std::string>(), "score only these pixels, such as 10:50,0:64 for y and x")      //
+      ("sections", po::value<std::string>(), "compare only the sections FIRST to END - 1, such as 16:20")  //
+      ("raw", po::value<std::string>(), "raw volume for the pictures, FILE.h5:/path")                      //
+      ("thresholds", po::value<int>(), "number of thresholds from 0 to 1 (11)")                            //
+      ("json", po::value<std::string>(), "write all scores, section by section, to this file")             //
+      ("allow-incomplete", "score a result of infer that is not whole")                                    //
+      ("pictures", po::value<std::string>(), "write pictures of the first, worst and best section here");
+  return options;
+}
+
+int run_evaluate(const OptionValues& values, const Communicator& world) {
+  const std::optional<SilenceLimit> limit = silence_option(values);
   if (limit) RankWatch::set_limit(SilenceLimit::of_collectives(limit->seconds, limit->setting));
-  if (values->count("config") == 0) {
-    evaluate_one(request_of(*values, std::nullopt, world), world);
+  if (values.count("config") == 0) {
+    evaluate_one(request_of(values, std::nullopt, world), world);
     return 0;
   }
-  const ExperimentConfig config = read_experiment(*values, {}, world);
+  const ExperimentConfig config = read_experiment(values, {}, world);
   if (!limit)
     RankWatch::set_limit(
         SilenceLimit::of_collectives(60 * config.evaluate.watchdog_minutes, "evaluate.watchdog_minutes"));
-  const std::vector<InferenceVolume> volumes = volumes_to_score(*values, config, world);
+  const std::vector<InferenceVolume> volumes = volumes_to_score(values, config, world);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
-    const EvaluationRequest request = request_of(*values, experiment_of(config, volume, {}), world);
+    const EvaluationRequest request = request_of(values, experiment_of(config, volume, {}), world);
     if (world.is_root() && volumes.size() > 1) std::cout << heading(volumes, volume) << "\n" << std::flush;
     evaluate_one(request, world);
   });

@@ -19,8 +19,6 @@
 namespace tessera {
 namespace {
 
-constexpr auto kExportUsage = "tessera export IN.h5:/path OUT.tif|FOLDER [--sections FIRST:END] [options]";
-
 struct ExportOptions {
   DatasetName volume;
   std::filesystem::path output;
@@ -102,7 +100,7 @@ void export_volume(const ExportOptions& options) {
 
 }  // namespace
 
-int run_export(const Arguments& arguments, const Communicator& world) {
+OptionTable export_options() {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
@@ -112,17 +110,18 @@ int run_export(const Arguments& arguments, const Communicator& world) {
   add("channel", po::value<std::int64_t>(), "the channel to write, of a volume with several");
   add("overwrite", po::bool_switch(), "replace the output when it exists");
   add("allow-incomplete", po::bool_switch(), "export a result of infer that is not whole");
-  const auto values =
-      parse_arguments(arguments, kExportUsage, described, {"volume", "output"}, world.is_root());
-  if (!values) return kExitDone;
+  return described;
+}
+
+int run_export(const OptionValues& values, const Communicator& world) {
   ExportOptions options;
-  options.volume = parse_dataset_name((*values)["volume"].as<std::string>());
-  options.output = (*values)["output"].as<std::string>();
-  if (values->count("sections") != 0)
-    options.sections = parse_section_range((*values)["sections"].as<std::string>());
-  if (values->count("channel") != 0) options.channel = (*values)["channel"].as<std::int64_t>();
-  options.overwrite = (*values)["overwrite"].as<bool>();
-  options.allow_incomplete = (*values)["allow-incomplete"].as<bool>();
+  options.volume = parse_dataset_name(values["volume"].as<std::string>());
+  options.output = values["output"].as<std::string>();
+  if (values.count("sections") != 0)
+    options.sections = parse_section_range(values["sections"].as<std::string>());
+  if (values.count("channel") != 0) options.channel = values["channel"].as<std::int64_t>();
+  options.overwrite = values["overwrite"].as<bool>();
+  options.allow_incomplete = values["allow-incomplete"].as<bool>();
   on_root(world, [&] { export_volume(options); });
   return kExitDone;
 }

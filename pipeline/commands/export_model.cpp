@@ -7,7 +7,6 @@
 #include "io/base/file_lock.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "pipeline/commands/commands.h"
-#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
@@ -15,8 +14,6 @@
 
 namespace tessera {
 namespace {
-
-constexpr const char* kExportModelUsage = "tessera export-model CHECKPOINT.h5 OUT.pt [--overwrite]";
 
 void export_model(const std::filesystem::path& from, const std::filesystem::path& to, bool overwrite) {
   if (!std::filesystem::exists(from)) {
@@ -52,19 +49,20 @@ void export_model(const std::filesystem::path& from, const std::filesystem::path
 
 }  // namespace
 
-int run_export_model(const Arguments& arguments, const Communicator& world) {
+OptionTable export_model_options() {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
   add("checkpoint", po::value<std::string>()->required(), "the checkpoint to read");
   add("out", po::value<std::string>()->required(), "the TorchScript file to write");
   add("overwrite", po::bool_switch(), "replace a file that exists already");
-  const auto values =
-      parse_arguments(arguments, kExportModelUsage, described, {"checkpoint", "out"}, world.is_root());
-  if (!values) return kExitDone;
+  return described;
+}
+
+int run_export_model(const OptionValues& values, const Communicator& world) {
   on_root(world, [&] {
-    export_model((*values)["checkpoint"].as<std::string>(), (*values)["out"].as<std::string>(),
-                 (*values)["overwrite"].as<bool>());
+    export_model(values["checkpoint"].as<std::string>(), values["out"].as<std::string>(),
+                 values["overwrite"].as<bool>());
   });
   return kExitDone;
 }

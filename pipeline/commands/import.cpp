@@ -20,9 +20,6 @@
 namespace tessera {
 namespace {
 
-constexpr auto kImportUsage =
-    "tessera import STACK.tif|FOLDER OUT.h5:/volumes/raw [--resolution 50,4,4] [options]";
-
 struct ImportOptions {
   std::filesystem::path stack;
   DatasetName output;
@@ -107,7 +104,7 @@ ImageOptions read_image_options(const boost::program_options::variables_map& val
 
 }  // namespace
 
-int run_import(const Arguments& arguments, const Communicator& world) {
+OptionTable import_options() {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
@@ -129,26 +126,27 @@ int run_import(const Arguments& arguments, const Communicator& world) {
   add("missing", po::value<std::string>(),
       "sections missing by the numbers in a folder: black, repeat or skip");
   add("overwrite", po::bool_switch(), "replace the dataset when it exists");
-  const auto values =
-      parse_arguments(arguments, kImportUsage, described, {"stack", "output"}, world.is_root());
-  if (!values) return kExitDone;
+  return described;
+}
+
+int run_import(const OptionValues& values, const Communicator& world) {
   ImportOptions options;
-  options.stack = (*values)["stack"].as<std::string>();
-  options.output = parse_dataset_name((*values)["output"].as<std::string>());
-  if (values->count("resolution") != 0) {
-    options.spec.resolution_nm = parse_numbers((*values)["resolution"].as<std::string>(), 3, "--resolution");
+  options.stack = values["stack"].as<std::string>();
+  options.output = parse_dataset_name(values["output"].as<std::string>());
+  if (values.count("resolution") != 0) {
+    options.spec.resolution_nm = parse_numbers(values["resolution"].as<std::string>(), 3, "--resolution");
   }
-  if (values->count("offset") != 0) {
-    options.spec.offset_nm = parse_offset_nm((*values)["offset"].as<std::string>(), "--offset");
+  if (values.count("offset") != 0) {
+    options.spec.offset_nm = parse_offset_nm(values["offset"].as<std::string>(), "--offset");
   }
-  options.has_chunk = values->count("chunk") != 0;
-  if (options.has_chunk) options.spec.chunk = parse_shape((*values)["chunk"].as<std::string>(), "--chunk");
-  options.spec.gzip = (*values)["gzip"].as<int>();
+  options.has_chunk = values.count("chunk") != 0;
+  if (options.has_chunk) options.spec.chunk = parse_shape(values["chunk"].as<std::string>(), "--chunk");
+  options.spec.gzip = values["gzip"].as<int>();
   if (options.spec.gzip < 0 || options.spec.gzip > 9) {
     throw UsageError(fmt::format("--gzip {}: write 0 (none) to 9", options.spec.gzip));
   }
-  options.overwrite = (*values)["overwrite"].as<bool>();
-  options.images = read_image_options(*values);
+  options.overwrite = values["overwrite"].as<bool>();
+  options.images = read_image_options(values);
   on_root(world, [&] { import_stack(options); });
   return kExitDone;
 }

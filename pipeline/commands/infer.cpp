@@ -8,7 +8,6 @@
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/predict_volume.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
 #include "workers/mpi/agreement.h"
@@ -18,9 +17,6 @@ namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr const char* kInferUsage =
-    "tessera infer CONFIG.yaml [--set key=value ...] [--restart] [--volume NAME | --volume-index N]";
 
 /// Collective. Prints the heading of a volume, unless a signal arrived between two volumes. Errors:
 /// StoppedEarly.
@@ -36,18 +32,20 @@ void begin_volume(const std::string& heading, const ExperimentConfig& config, co
 
 }  // namespace
 
-int run_infer(const Arguments& arguments, const Communicator& world) {
+OptionTable infer_options() {
   po::options_description options("options");
   add_experiment_options(options);
   add_volume_choice(options);
   options.add_options()("restart", "start over: replace a result that exists already")("overwrite",
                                                                                        "the same");
-  const auto values = parse_arguments(arguments, kInferUsage, options, {"config"}, world.is_root());
-  if (!values) return kExitDone;
-  const ExperimentConfig config = read_experiment(*values, {.inference = true}, world);
+  return options;
+}
+
+int run_infer(const OptionValues& values, const Communicator& world) {
+  const ExperimentConfig config = read_experiment(values, {.inference = true}, world);
   RankWatch::set_limit({60 * config.infer.watchdog_minutes, "infer.watchdog_minutes"});
-  const std::vector<InferenceVolume> volumes = chosen_volumes(*values, config, world);
-  const bool restart = values->count("restart") + values->count("overwrite") != 0;
+  const std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world);
+  const bool restart = values.count("restart") + values.count("overwrite") != 0;
   const StopSignal signal;
   const WallTime wall_time;
   const bool is_worker = world.size() == 1 || !world.is_root();

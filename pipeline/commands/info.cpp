@@ -8,14 +8,11 @@
 #include "io/base/json_text.h"
 #include "io/hdf5/hdf5_listing.h"
 #include "pipeline/commands/commands.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {
-
-constexpr auto kInfoUsage = "tessera info FILE.h5 [--json]";
 
 void print_attributes(const std::map<std::string, std::string>& attributes) {
   constexpr std::size_t kLongest = 200;
@@ -105,16 +102,18 @@ void print_info(const std::filesystem::path& file, bool as_json) {
 
 }  // namespace
 
-int run_info(const Arguments& arguments, const Communicator& world) {
+OptionTable info_options() {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
   add("file", po::value<std::string>()->required(), "the HDF5 file to list");
   add("json", po::bool_switch(), "print JSON");
-  const auto values = parse_arguments(arguments, kInfoUsage, described, {"file"}, world.is_root());
-  if (!values) return kExitDone;
-  const std::filesystem::path file = (*values)["file"].as<std::string>();
-  on_root(world, [&] { print_info(file, (*values)["json"].as<bool>()); });
+  return described;
+}
+
+int run_info(const OptionValues& values, const Communicator& world) {
+  const std::filesystem::path file = values["file"].as<std::string>();
+  on_root(world, [&] { print_info(file, values["json"].as<bool>()); });
   return kExitDone;
 }
 

@@ -15,7 +15,7 @@
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
-#include "pipeline/run/command_line.h"
+#include "pipeline/commands/verbs.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
@@ -23,10 +23,6 @@ namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr auto kPackUsage =
-    "tessera pack RESULT.h5:/path|CONFIG.yaml OUT.h5:/path | --replace [--gzip LEVEL] [--allow-incomplete]\n"
-    "             [--volume NAME | --volume-index N]";
 
 struct PackOptions {
   DatasetName from, to;
@@ -45,7 +41,7 @@ PackOptions read_options(const po::variables_map& values) {
   if (options.level < 1 || options.level > 9)
     throw UsageError(fmt::format("--gzip {}: 1 (fast) to 9 (small)", options.level));
   if (options.replace == (values.count("output") != 0))
-    throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", kPackUsage));
+    throw UsageError(fmt::format("name an output, or pass --replace\nusage: {}", usage_of("pack")));
   if (options.replace && options.allow_incomplete) {
     throw UsageError(
         "--replace and --allow-incomplete exclude each other: a packed result cannot be continued");
@@ -148,7 +144,7 @@ bool is_packed(const DatasetName& result, const Communicator& world) {
 
 }  // namespace
 
-int run_pack(const Arguments& arguments, const Communicator& world) {
+OptionTable pack_options() {
   po::options_description described("options");
   add_result_argument(described);
   auto add = described.add_options();
@@ -158,11 +154,12 @@ int run_pack(const Arguments& arguments, const Communicator& world) {
   add("allow-incomplete", "pack a result that is not whole");
   add("overwrite", "replace an output that exists already");
   add_block_options(described);
-  const auto values =
-      parse_arguments(arguments, kPackUsage, described, {"result", "output"}, world.is_root());
-  if (!values) return kExitDone;
-  const PackOptions options = read_options(*values);
-  const std::vector<NamedResult> results = result_argument(*values, world);
+  return described;
+}
+
+int run_pack(const OptionValues& values, const Communicator& world) {
+  const PackOptions options = read_options(values);
+  const std::vector<NamedResult> results = result_argument(values, world);
   if (results.size() > 1 && !options.replace) {
     throw UsageError(fmt::format(
         "{} results do not fit into one output: pass --replace, or choose one by --volume", results.size()));

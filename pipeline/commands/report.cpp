@@ -10,19 +10,15 @@
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/verbs.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
-#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kReportUsage =
-    "tessera report RUN_FOLDER|CONFIG.yaml|EVALUATION.json [--output report.html] [--volume NAME]\n"
-    "       tessera report A B [--output compare.html]      A, B: each any of these";
 
 /// A name with characters that are legal in a file name.
 std::string plain_name(const std::string& name) {
@@ -103,7 +99,7 @@ void write_report(const std::vector<std::string>& arguments, const std::optional
 
 }  // namespace
 
-int run_report(const Arguments& arguments, const Communicator& world) {
+OptionTable report_options() {
   namespace po = boost::program_options;
   po::options_description options("options");
   options.add_options()  //
@@ -114,19 +110,21 @@ int run_report(const Arguments& arguments, const Communicator& world) {
       ("output,o", po::value<std::string>(),
        "the HTML file; default: report.html in the run folder, or "
        "compare_A_B.html here");
-  const auto values = parse_arguments(arguments, kReportUsage, options, {"run"}, world.is_root());
-  if (!values) return kExitDone;
-  const auto runs = values->count("run") == 0 ? std::vector<std::string>()
-                                              : (*values)["run"].as<std::vector<std::string>>();
+  return options;
+}
+
+int run_report(const OptionValues& values, const Communicator& world) {
+  const auto runs =
+      values.count("run") == 0 ? std::vector<std::string>() : values["run"].as<std::vector<std::string>>();
   if (runs.empty() || runs.size() > 2) {
     throw UsageError(fmt::format("name one run to report, or two to compare: {} are given\nusage: {}",
-                                 runs.size(), kReportUsage));
+                                 runs.size(), usage_of("report")));
   }
   std::optional<std::string> output;
-  if (values->count("output") != 0) output = (*values)["output"].as<std::string>();
+  if (values.count("output") != 0) output = values["output"].as<std::string>();
   std::optional<std::string> only;
-  if (values->count("volume") != 0) only = (*values)["volume"].as<std::string>();
-  on_root(world, [&] { write_report(runs, output, only, values->count("allow-incomplete") != 0); });
+  if (values.count("volume") != 0) only = values["volume"].as<std::string>();
+  on_root(world, [&] { write_report(runs, output, only, values.count("allow-incomplete") != 0); });
   return kExitDone;
 }
 

@@ -12,13 +12,13 @@
 #include "io/stores/dataset_wildcards.h"
 #include "pipeline/cluster/child_program.h"
 #include "pipeline/cluster/job_script.h"
+#include "pipeline/cluster/job_table.h"
 #include "pipeline/cluster/slurm_client.h"
 #include "pipeline/cluster/submission.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/experiment_check.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/infer/inference_volumes.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/run/run_folder.h"
 #include "workers/mpi/agreement.h"
 
@@ -27,10 +27,6 @@ namespace {
 
 namespace po = boost::program_options;
 namespace fs = std::filesystem;
-
-constexpr const char* kSubmitUsage =
-    "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,evaluate,report] [--dry-run] "
-    "[--unchecked]";
 
 bool has_training_data(const ExperimentConfig& config) {
   return !config.data.volumes.empty() || (config.data.raw && config.data.labels);
@@ -125,7 +121,7 @@ std::string shell_quoted(const std::string& argument) {
   return quoted + "'";
 }
 
-void show(const std::vector<PlannedJob>& jobs) {
+void show_scripts(const std::vector<PlannedJob>& jobs) {
   std::string before;
   for (PlannedJob job : jobs) {
     job.request.after = before;
@@ -136,7 +132,22 @@ void show(const std::vector<PlannedJob>& jobs) {
                              job.script, line);
     before = fmt::format("<job of {}>", name_of(job.stage));
   }
-  std::cout << "nothing was written or submitted\n" << std::flush;
+}
+
+/// What --dry-run prints.
+void show(const std::vector<PlannedJob>& jobs, const ExperimentConfig& config, const JobFolder& folder,
+          bool with_scripts) {
+  if (with_scripts) show_scripts(jobs);
+  std::vector<JobRow> rows;
+  for (const PlannedJob& job : jobs) {
+    rows.push_back({job.stage, job_name(job.stage, config.name), resources_of(job.stage, config.slurm),
+                    job.volumes.size(), job.request.log});
+  }
+  std::cout << job_table(rows)
+            << "nothing was written or submitted. Scripts, logs and the experiment will be in "
+            << folder.path().string() << (with_scripts ? "" : "; --dry-run --scripts prints the scripts")
+            << "\n"
+            << std::flush;
 }
 
 void require_no_active_jobs(const JobFolder& folder) {
@@ -186,40 +197,44 @@ void submit_chain(const std::vector<PlannedJob>& jobs, Submission submission, co
 
 }  // namespace
 
-int run_submit(const Arguments& arguments, const Communicator& world) {
+OptionTable submit_options() {
   po::options_description options("options");
   add_experiment_options(options);
   options.add_options()(
       "stages", po::value<std::string>(),
       "some of train,infer,evaluate,report; default: all whose inputs the experiment names")(
-      "dry-run", "show the scripts, submit nothing")(
+      "dry-run", "show the jobs, submit nothing")("scripts", "with --dry-run: show their scripts too")(
       "unchecked", "submit without opening the volumes, which may not exist yet");
-  const auto values = parse_arguments(arguments, kSubmitUsage, options, {"config"}, world.is_root());
-  if (!values) return kExitDone;
-  const ExperimentConfig first = read_experiment(*values, {}, world);
+  return options;
+}
+
+int run_submit(const OptionValues& values, const Communicator& world) {
+  if (values.count("scripts") != 0 && values.count("dry-run") == 0)
+    throw UsageError("--scripts goes with --dry-run: it shows the job scripts, and nothing is submitted");
+  const ExperimentConfig first = read_experiment(values, {}, world);
   const std::set<Stage> stages =
-      values->count("stages") != 0 ? stages_named((*values)["stages"].as<std::string>()) : stages_of(first);
+      values.count("stages") != 0 ? stages_named(values["stages"].as<std::string>()) : stages_of(first);
   // Read again with the needs of these stages, so that missing keys are reported now.
   const ConfigNeeds needs{.training = stages.count(Stage::train) != 0,
                           .inference = stages.count(Stage::infer) != 0};
-  const ExperimentConfig config = read_experiment(*values, needs, world);
+  const ExperimentConfig config = read_experiment(values, needs, world);
   on_root(world, [&] {
     const JobFolder folder(config.run_folder);
     std::vector<InferenceVolume> volumes;
     if (stages.count(Stage::infer) != 0) volumes = inference_volumes(config);
     const std::vector<PlannedJob> jobs = plan_jobs(config, stages, volumes, folder);
-    if (values->count("dry-run") != 0) {
-      show(jobs);
+    if (values.count("dry-run") != 0) {
+      show(jobs, config, folder, values.count("scripts") != 0);
       return;
     }
     if (!program_exists("sbatch")) {
       throw UsageError(
-          "there is no sbatch here: submit from a login node of a Slurm cluster; --dry-run shows the "
-          "scripts");
+          "there is no sbatch here: submit from a login node of a Slurm cluster; --dry-run --scripts "
+          "shows the scripts");
     }
     const FileLock lock(folder.record());
     require_no_active_jobs(folder);
-    if (values->count("unchecked") == 0) {
+    if (values.count("unchecked") == 0) {
       std::ostringstream plan;  // not shown: problems are thrown
       check_experiment(config, false, plan);
     }

@@ -17,8 +17,6 @@
 namespace tessera {
 namespace {
 
-constexpr auto kSynthUsage = "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]";
-
 /// The version changes whenever the same seed gives other bytes.
 constexpr auto kGenerator = "tessera synth, serial sections, version 1";
 
@@ -83,7 +81,7 @@ void write_stack(const std::filesystem::path& output, const SerialSectionsOption
 
 }  // namespace
 
-int run_synth(const Arguments& arguments, const Communicator& world) {
+OptionTable synth_options() {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
@@ -94,17 +92,18 @@ int run_synth(const Arguments& arguments, const Communicator& world) {
   add("cell-size", po::value<double>()->default_value(SerialSectionsOptions{}.cell_size_px),
       "typical width of a cell in pixels");
   add("overwrite", po::bool_switch(), "replace the file when it exists");
-  const auto values = parse_arguments(arguments, kSynthUsage, described, {"output"}, world.is_root());
-  if (!values) return kExitDone;
+  return described;
+}
+
+int run_synth(const OptionValues& values, const Communicator& world) {
   SerialSectionsOptions options;
-  options.shape = parse_shape((*values)["shape"].as<std::string>(), "--shape");
-  options.seed = (*values)["seed"].as<std::uint64_t>();
-  options.cell_size_px = (*values)["cell-size"].as<double>();
+  options.shape = parse_shape(values["shape"].as<std::string>(), "--shape");
+  options.seed = values["seed"].as<std::uint64_t>();
+  options.cell_size_px = values["cell-size"].as<double>();
   const std::vector<double> resolution_nm =
-      parse_numbers((*values)["resolution"].as<std::string>(), 3, "--resolution");
+      parse_numbers(values["resolution"].as<std::string>(), 3, "--resolution");
   on_root(world, [&] {
-    write_stack((*values)["output"].as<std::string>(), options, resolution_nm,
-                (*values)["overwrite"].as<bool>());
+    write_stack(values["output"].as<std::string>(), options, resolution_nm, values["overwrite"].as<bool>());
   });
   return kExitDone;
 }

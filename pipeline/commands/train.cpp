@@ -5,30 +5,25 @@
 #include "io/base/error.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
-#include "pipeline/run/command_line.h"
 #include "pipeline/train/training_run.h"
 #include "workers/mpi/rank_watch.h"
 
 namespace tessera {
-namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kTrainUsage =
-    "tessera train CONFIG.yaml [--set key=value ...] [--resume | --overwrite]";
-
-}  // namespace
-
-int run_train(const Arguments& arguments, const Communicator& world) {
+OptionTable train_options() {
   po::options_description options("options");
   add_experiment_options(options);
   options.add_options()("resume", "go on from the newest checkpoint of the run folder, if there is one")(
       "overwrite", "start over in a run folder that holds a training");
-  const auto values = parse_arguments(arguments, kTrainUsage, options, {"config"}, world.is_root());
-  if (!values) return kExitDone;
-  const bool resume = values->count("resume") != 0, overwrite = values->count("overwrite") != 0;
+  return options;
+}
+
+int run_train(const OptionValues& values, const Communicator& world) {
+  const bool resume = values.count("resume") != 0, overwrite = values.count("overwrite") != 0;
   if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other");
-  const ExperimentConfig config = read_experiment(*values, {.training = true}, world);
+  const ExperimentConfig config = read_experiment(values, {.training = true}, world);
   RankWatch::set_limit(
       SilenceLimit::of_collectives(60 * config.train.watchdog_minutes, "train.watchdog_minutes"));
   const StopSignal signal;

@@ -11,7 +11,6 @@
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
-#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
@@ -19,9 +18,6 @@ namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr auto kVerifyUsage =
-    "tessera verify RESULT.h5:/path|CONFIG.yaml [--forget-damaged] [--volume NAME | --volume-index N]";
 
 /// Rewrites the journal without these blocks.
 void forget(const DatasetName& result, const std::vector<DamagedBlock>& damaged) {
@@ -78,19 +74,21 @@ void verify(const DatasetName& result, bool forget_damaged, const CoordinatorOpt
 
 }  // namespace
 
-int run_verify(const Arguments& arguments, const Communicator& world) {
+OptionTable verify_options() {
   po::options_description options("options");
   add_result_argument(options);
   options.add_options()(
       "forget-damaged",
       "remove damaged blocks from the journal: the next 'tessera infer' predicts them again");
   add_block_options(options);
-  const auto values = parse_arguments(arguments, kVerifyUsage, options, {"result"}, world.is_root());
-  if (!values) return kExitDone;
-  const bool forget_damaged = values->count("forget-damaged") != 0;
-  const CoordinatorOptions limits = block_options(*values);
+  return options;
+}
+
+int run_verify(const OptionValues& values, const Communicator& world) {
+  const bool forget_damaged = values.count("forget-damaged") != 0;
+  const CoordinatorOptions limits = block_options(values);
   RankWatch::set_limit({limits.watchdog_s, limits.watchdog_setting});
-  for_each_result(result_argument(*values, world), world,
+  for_each_result(result_argument(values, world), world,
                   [&](const DatasetName& result) { verify(result, forget_damaged, limits, world); });
   return kExitDone;
 }

@@ -138,10 +138,17 @@ ConfigDocument::ConfigDocument(const std::string& text, const std::string& file,
   impl_->root = parse_yaml(impl_->sources[0], impl_->problems);
   if (impl_->root.kind != Kind::map && impl_->root.kind != Kind::null) {
     throw UsageError(fmt::format("{}: {} where a section (key: value lines) is needed",
-                                 place_text(impl_->sources[0], impl_->root.place), describe(impl_->root)));
+                                 place_text(impl_->sources[0], impl_->root.place),
+                                 describe_node(impl_->root)));
   }
   for (std::size_t i = 1; i < impl_->sources.size(); ++i)
     apply_override(*impl_, impl_->sources[i]);
+}
+
+ConfigDocument ConfigDocument::describing(const std::vector<std::string>& overrides) {
+  ConfigDocument document("", "", overrides);
+  document.impl_->describing = true;
+  return document;
 }
 
 ConfigDocument::ConfigDocument(ConfigDocument&&) noexcept = default;
@@ -169,6 +176,10 @@ std::string ConfigDocument::resolved_yaml() const {
   std::string text;
   emit(*impl_, "", "", text);
   return text.empty() ? "{}\n" : text;
+}
+
+const std::vector<KeyDescription>& ConfigDocument::descriptions() const {
+  return impl_->descriptions;
 }
 
 }  // namespace tessera

@@ -42,7 +42,7 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
   return near ? fmt::format("; did you mean '{}'?", *near) : "";
 }
 
-std::string describe(const YamlNode& node) {
+std::string describe_node(const YamlNode& node) {
   using Kind = YamlNode::Kind;
   switch (node.kind) {
     case Kind::list:

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/config/key_description.h"
 #include "pipeline/config/yaml_tree.h"
 
 namespace tessera {
@@ -22,6 +23,8 @@ struct ConfigState {
   YamlNode root;
   std::vector<YamlProblem> problems;
   std::map<std::string, std::vector<Line>> lines;  ///< by section, in the order of reading
+  bool describing = false;                         ///< the keys are read only to describe them
+  std::vector<KeyDescription> descriptions;
 
   /// The line of `key`, created at its first reading.
   Line& line(const std::string& section, const std::string& key);
@@ -40,6 +43,6 @@ std::string item_name(const std::string& list, std::size_t index);
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates);
 
 /// A value in a message: "a list", "'1e3'".
-std::string describe(const YamlNode& node);
+std::string describe_node(const YamlNode& node);
 
 }  // namespace tessera

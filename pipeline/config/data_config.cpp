@@ -51,12 +51,7 @@ void check_volume(ConfigSection& volume, const VolumeConfig& c) {
   if (train && held_out && std::max(train->begin, held_out->begin) < std::min(train->end, held_out->end)) {
     volume.problem("validation_sections", "overlaps train_sections: scores on them would mean nothing");
   }
-  if (c.region_end) {
-    const Index3 begin = c.region_begin.value_or(Index3{});
-    if (begin.y >= c.region_end->y || begin.x >= c.region_end->x) {
-      volume.problem("region", "half-open: begin must be below end in y and in x");
-    }
-  }
+  if (!PixelCorners{c.region_begin, c.region_end}.in_order()) volume.problem("region", kCornersInOrder);
   // A file may have * in its name: names of files with wildcards are judged after the look-up.
   const auto is_plain = [](const DatasetName& name) { return wildcards_of(name.file.string()).empty(); };
   if (c.raw && c.labels && is_plain(*c.raw) && is_plain(*c.labels)) {
@@ -65,28 +60,66 @@ void check_volume(ConfigSection& volume, const VolumeConfig& c) {
   }
 }
 
+const Key kRaw{"raw",
+               "The raw volume: uint8, uint16 or floating point; (y, x), (z, y, x) or (channel, z, y, x). "
+               "Wildcards * ? [a-f] as in the shell select several volumes.",
+               {.example = "em.h5:/volumes/raw", .related = "data.labels data.volumes infer.raw"}};
+const Key kLabels{
+    "labels",
+    "The labels of the raw volume: whole numbers, of its shape, or of a part that the attributes offset and "
+    "resolution place. Up to 2 classes: above 0 is class 1. More classes: class ids from 0. Needs as many "
+    "wildcards as raw; the same texts replace them.",
+    {.example = "em.h5:/volumes/labels/cells",
+     .related = "data.label_kind data.invert_labels data.ignore_label"}};
+const Key kTrainSections{"train_sections",
+                         "The sections to train on.",
+                         {.example = "[0, 16]", .related = "data.validation_sections data.region"}};
+const Key kValidationSections{
+    "validation_sections",
+    "Sections that are held out of the training. Their score decides which checkpoint is the best.",
+    {.example = "[16, 20]",
+     .fallback = "none",
+     .related = "data.train_sections train.validate_every train.validation_metric"}};
+const Key kLabelKind{"label_kind",
+                     "classes: labels are class ids. instances: labels are ids of cells, 0 is background; "
+                     "cells are class 1, and a "
+                     "border of class 0 is drawn where cells touch.",
+                     {.example = "instances", .related = "data.invert_labels model.classes"}};
+const Key kInvertLabels{
+    "invert_labels",
+    "true: 0 is class 1, all other labels are class 0. Only with label_kind: classes and up to 2 "
+    "classes.",
+    {.example = "true", .related = "data.label_kind"}};
+const Key kIgnoreLabel{"ignore_label",
+                       "Voxels with this id are neither trained on nor scored. Any id of 64 bits.",
+                       {.example = "99", .fallback = "train.ignore_label", .related = "train.ignore_label"}};
+const Key kRegion{
+    "region",
+    "The part of each section that is trained on and scored; nothing outside is. Without it: all of "
+    "the section."};
+
 /// Missing keys are taken from `defaults`.
 VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bool needs_volume,
                          bool needs_sections) {
   VolumeConfig c = defaults;
   c.key = volume.path();
-  const auto raw = dataset(volume, "raw", needs_volume), labels = dataset(volume, "labels", needs_volume);
+  const auto raw = dataset(volume, kRaw, needs_volume), labels = dataset(volume, kLabels, needs_volume);
   if (needs_volume || volume.has("raw") || volume.has("labels")) {
     c.raw = raw;
     c.labels = labels;
   }
-  const auto train = sections(volume, "train_sections", needs_sections),
-             held_out = sections(volume, "validation_sections");
+  const auto train = sections(volume, kTrainSections, needs_sections),
+             held_out = sections(volume, kValidationSections);
   if (needs_sections || volume.has("train_sections") || volume.has("validation_sections")) {
     c.train_sections = train;
     c.validation_sections = held_out;
   }
-  c.label_kind = volume.choice("label_kind", defaults.label_kind);
-  c.invert_labels = volume.get<bool>("invert_labels", defaults.invert_labels);
-  if (const auto ignored = volume.optional<LabelId>("ignore_label")) c.ignore_label = ignored;
-  ConfigSection data_region = volume.section("region");
-  if (const auto begin = pixel(data_region, "begin", 0)) c.region_begin = begin;
-  if (const auto end = pixel(data_region, "end", 1)) c.region_end = end;
+  c.label_kind = volume.choice(kLabelKind, defaults.label_kind);
+  c.invert_labels = volume.get<bool>(kInvertLabels, defaults.invert_labels);
+  if (const auto ignored = volume.optional<LabelId>(kIgnoreLabel)) c.ignore_label = ignored;
+  const PixelCorners own = pixel_region(volume, kRegion, {});
+  if (own.begin) c.region_begin = own.begin;
+  if (own.end) c.region_end = own.end;
   return c;
 }
 
@@ -127,16 +160,40 @@ bool DataConfig::names_several() const {
 std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training) {
   const bool is_list = data.has("volumes");
   static_cast<VolumeConfig&>(config) = read_volume(data, {}, training && !is_list, training && !is_list);
-  std::vector<ConfigSection> items = data.sections("volumes");
+  std::vector<ConfigSection> items = data.sections(
+      {"volumes",
+       "Several volumes as one training set, each with its own raw and labels. The keys of data are the "
+       "defaults for all of them: raw with labels, and both kinds of sections, together. A volume without "
+       "any "
+       "sections is trained on as a whole; one with validation_sections alone is held out."});
   for (ConfigSection& volume : items) {
     const bool own = volume.has("raw") || volume.has("labels");
     VolumeConfig c = read_volume(volume, config, own || !config.raw || !config.labels, false);
-    c.sampling_weight = volume.optional<double>("sampling_weight", above(0));
+    c.sampling_weight = volume.optional<double>(
+        {"sampling_weight",
+         "How often samples come from this volume, relative to the other volumes. Then each volume that is "
+         "trained on needs a weight.",
+         {.example = "1", .fallback = "each volume by its annotated pixels"}},
+        above(0));
     config.volumes.push_back(c);
   }
-  config.normalisation = data.choice("normalisation", NormalisationScope::all);
-  config.min_foreground = data.get<double>("min_foreground", 0, between(0, 1));
-  config.allow_one_class = data.get<bool>("allow_one_class", false);
+  config.normalisation = data.choice(
+      {"normalisation",
+       "Mean and deviation of the raw values: all: over all volumes together. volume: of each volume; "
+       "infer then uses those of its own raw volume.",
+       {.example = "volume", .related = "infer.normalisation"}},
+      NormalisationScope::all);
+  config.min_foreground = data.get<double>({"min_foreground",
+                                            "The share of foreground (not class 0) that a sample's outputs "
+                                            "need. Below it the sample is drawn again, "
+                                            "at most 20 times; then the best of them is used.",
+                                            {.example = "0.1"}},
+                                           0, between(0, 1));
+  config.allow_one_class = data.get<bool>(
+      {"allow_one_class",
+       "true: all annotated voxels may be of one class. Otherwise labels of one class are an error.",
+       {.example = "true", .related = "data.label_kind data.invert_labels"}},
+      false);
   if (is_list && items.empty())
     data.problem("volumes", "lists no volume: write '- raw: ...' lines beneath, or take the key out");
   if (items.empty()) items.push_back(data);

@@ -10,46 +10,90 @@
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
-ExperimentConfig parse_experiment(const std::string& text, const std::string& file,
-                                  const std::vector<std::string>& overrides, const ConfigNeeds& needs) {
-  ConfigDocument document(text, file, overrides);
-  ConfigSection root = document.root();
-  ExperimentConfig config;
-  config.name = root.require<std::string>("experiment");
+namespace {
+
+/// The keys of the whole file.
+void read_root(ConfigSection& root, ExperimentConfig& config) {
+  config.name =
+      root.require<std::string>({"experiment",
+                                 "The name of the experiment, without '/'. The run folder is named after it.",
+                                 {.example = "example", .form = "a name", .related = "run_folder"}})
+          .value_or("");
   const bool named_well = !config.name.empty() && config.name.size() <= 100 && config.name[0] != '.' &&
                           config.name.find_first_of("/\\\n\t") == std::string::npos;
   if (!named_well && root.has("experiment"))
     root.problem("experiment", "must be the name of a folder, without '/'");
-  config.run_folder = root.get<std::string>("run_folder", "runs/" + config.name);
-  config.device = root.choice("device", "auto", {"auto", "cpu", "cuda"});
-  std::vector<ConfigSection> volumes = read_data(root.section("data"), config.data, needs.training);
-  config.model = read_model(root.section("model"));
-  config.train = read_train(root.section("train"), config.network());
-  config.infer =
-      read_infer(root.section("infer"), config.data, config.model.torchscript.has_value(), needs.inference);
+  config.run_folder = root.get<std::string>({"run_folder",
+                                             "The folder that receives all that the run writes.",
+                                             {.fallback = "runs/<experiment>", .form = "a folder"}},
+                                            "runs/" + config.name);
+  config.device = root.choice(
+      {"device", "Where the network runs. auto: CUDA where available, else the CPU.", {.example = "cpu"}},
+      "auto", {"auto", "cpu", "cuda"});
+}
+
+/// Rules between keys of several sections.
+void check_rules(ConfigSection& train, const ExperimentConfig& config, const ConfigNeeds& needs) {
   if (config.data.ignore_label && config.train.ignore_label &&
       config.data.ignore_label != config.train.ignore_label) {
-    root.section("train").problem(
-        "ignore_label",
-        fmt::format("is {}, data.ignore_label is {}: take one of them out",
-                    label_id_text(*config.train.ignore_label), label_id_text(*config.data.ignore_label)));
+    train.problem("ignore_label", fmt::format("is {}, data.ignore_label is {}: take one of them out",
+                                              label_id_text(*config.train.ignore_label),
+                                              label_id_text(*config.data.ignore_label)));
   }
-  config.train.trainer.samples.min_foreground = config.data.min_foreground;
-  check_labels(volumes, config.data, config.model.classes, config.train.ignore_label);
-  config.evaluate = read_evaluate(root.section("evaluate"), config.data, config.infer);
-  config.slurm = read_slurm(root.section("slurm"));
   const std::vector<VolumeConfig> all = config.data.all_volumes();
   const bool held_out =
       std::ranges::any_of(all, [](const VolumeConfig& one) { return one.validation_sections.has_value(); });
   if (config.train.patience > 0 && !held_out && needs.training) {
-    root.section("train").problem(
-        "patience",
-        "waits for a better validation: it needs validation_sections in data or in one of "
-        "data.volumes");
+    train.problem("patience",
+                  "waits for a better validation: it needs validation_sections in data or in one of "
+                  "data.volumes");
   }
+}
+
+/// Reads all keys. Problems are noted in the document.
+ExperimentConfig read_keys(ConfigDocument& document, const ConfigNeeds& needs) {
+  ConfigSection root = document.root();
+  ExperimentConfig config;
+  read_root(root, config);
+  std::vector<ConfigSection> volumes = read_data(
+      root.section({"data",
+                    "The annotated volume, or several: raw voxels, labels, and the sections to train on.",
+                    {.page = "docs/training.md"}}),
+      config.data, needs.training);
+  config.model = read_model(root.section(
+      {"model", "The network, a U-Net. The defaults depend on the preset.", {.page = "docs/training.md"}}));
+  ConfigSection train = root.section({"train", "How the network is trained.", {.page = "docs/training.md"}});
+  config.train = read_train(train, config.network());
+  config.infer =
+      read_infer(root.section({"infer", "What is predicted, and how.", {.page = "docs/inference.md"}}),
+                 config.data, config.model.torchscript.has_value(), needs.inference);
+  check_rules(train, config, needs);
+  config.train.trainer.samples.min_foreground = config.data.min_foreground;
+  check_labels(volumes, config.data, config.model.classes, config.train.ignore_label);
+  config.evaluate = read_evaluate(
+      root.section({"evaluate", "What is compared with the labels, and how.", {.page = "docs/scores.md"}}),
+      config.data, config.infer);
+  config.slurm = read_slurm(root.section(
+      {"slurm", "What `tessera submit` asks a Slurm cluster for.", {.page = "docs/cluster.md"}}));
+  return config;
+}
+
+}  // namespace
+
+ExperimentConfig parse_experiment(const std::string& text, const std::string& file,
+                                  const std::vector<std::string>& overrides, const ConfigNeeds& needs) {
+  ConfigDocument document(text, file, overrides);
+  ExperimentConfig config = read_keys(document, needs);
   document.finish();
   config.resolved_yaml = document.resolved_yaml();
   return config;
+}
+
+std::vector<KeyDescription> describe_keys(const ConfigNeeds& needs,
+                                          const std::vector<std::string>& overrides) {
+  ConfigDocument document = ConfigDocument::describing(overrides);
+  read_keys(document, needs);
+  return document.descriptions();
 }
 
 ExperimentConfig read_experiment(const std::string& file, const std::vector<std::string>& overrides,

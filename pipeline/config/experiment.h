@@ -9,6 +9,7 @@
 #include "pipeline/config/data_config.h"
 #include "pipeline/config/evaluate_config.h"
 #include "pipeline/config/infer_config.h"
+#include "pipeline/config/key_description.h"
 #include "pipeline/config/model_config.h"
 #include "pipeline/config/slurm_config.h"
 #include "pipeline/config/train_config.h"
@@ -34,6 +35,11 @@ struct ExperimentConfig {
 /// Reads and checks an experiment. Errors: UsageError with a line for each problem and its place.
 ExperimentConfig parse_experiment(const std::string& text, const std::string& file,
                                   const std::vector<std::string>& overrides, const ConfigNeeds& needs);
+
+/// Every key that an experiment may have, in the order of reading, by the declarations that
+/// parse_experiment() reads. `overrides`, such as model.preset=keras_same, may change defaults.
+std::vector<KeyDescription> describe_keys(const ConfigNeeds& needs,
+                                          const std::vector<std::string>& overrides = {});
 
 /// Collective. The root reads the file once and broadcasts its bytes; every rank parses them.
 ExperimentConfig read_experiment(const std::string& file, const std::vector<std::string>& overrides,

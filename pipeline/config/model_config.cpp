@@ -4,13 +4,36 @@ namespace tessera {
 namespace {
 
 std::optional<TorchScriptConfig> read_torchscript(ConfigSection& model) {
-  const auto file = model.optional<std::string>("torchscript");
+  const auto file =
+      model.optional<std::string>({"torchscript",
+                                   "A TorchScript file: infer predicts with this network instead of a "
+                                   "checkpoint. Loading the file runs code in "
+                                   "it; use only files that you trust.",
+                                   {.example = "network.pt",
+                                    .fallback = "none",
+                                    .form = "a file",
+                                    .related = "model.margin model.alignment model.activation"}});
   TorchScriptConfig given;
-  given.margin = model.optional<std::int64_t>("margin", between(0, 4096));
-  given.alignment = model.optional<std::int64_t>("alignment", between(1, 1024));
-  if (model.has("activation")) {
-    given.activation = model.choice("activation", Activation::softmax);
-  }
+  given.margin = model.optional<std::int64_t>(
+      {"margin",
+       "Of a TorchScript network: the pixels on each side that are lost (valid padding) or invalid (same).",
+       {.example = "92",
+        .fallback = "as recorded in a file of 'tessera export-model'",
+        .related = "model.torchscript model.padding"}},
+      between(0, 4096));
+  given.alignment =
+      model.optional<std::int64_t>({"alignment",
+                                    "Of a TorchScript network: 2^(number of poolings).",
+                                    {.example = "16",
+                                     .fallback = "as recorded in a file of 'tessera export-model'",
+                                     .related = "model.torchscript model.depth"}},
+                                   between(1, 1024));
+  given.activation = model.optional_choice<Activation>(
+      {"activation",
+       "Of a TorchScript network: what turns its outputs into probabilities. none: they are probabilities.",
+       {.example = "none",
+        .fallback = "as recorded in a file of 'tessera export-model'",
+        .related = "model.torchscript"}});
   if (!file) {
     for (const char* key : {"margin", "alignment", "activation"}) {
       if (model.has(key)) model.problem(key, "describes a TorchScript network: it needs model.torchscript");
@@ -25,17 +48,53 @@ std::optional<TorchScriptConfig> read_torchscript(ConfigSection& model) {
 
 ModelConfig read_model(ConfigSection model) {
   ModelConfig config;
-  config.preset = model.choice("preset", "unet2015", {"unet2015", "keras_same"});
+  config.preset = model.choice({"preset",
+                                "The U-Net that the defaults of the other keys describe. unet2015: "
+                                "Ronneberger et al. 2015. keras_same: "
+                                "'same' padding, batch normalisation, sigmoid.",
+                                {.example = "keras_same"}},
+                               "unet2015", {"unet2015", "keras_same"});
   UNetOptions& o = config;
   o = config.preset == "keras_same" ? keras_same_options() : unet2015_options();
-  o.base_filters = model.get<std::int64_t>("base_filters", o.base_filters, between(1, 1024));
-  o.depth = static_cast<int>(model.get<std::int64_t>("depth", o.depth, between(1, 7)));
-  o.padding = model.choice("padding", o.padding);
-  o.batch_norm = model.get<bool>("batch_norm", o.batch_norm);
-  o.dropout = model.get<double>("dropout", o.dropout, between(0, 0.95));
-  o.block_convs = static_cast<int>(model.get<std::int64_t>("block_convs", o.block_convs, between(1, 4)));
-  o.in_channels = model.get<std::int64_t>("in_channels", o.in_channels, between(1, 4096));
-  o.classes = model.get<std::int64_t>("classes", o.classes, between(1, 255));
+  o.base_filters =
+      model.get<std::int64_t>({"base_filters",
+                               "Filters of the first level. Each pooling doubles them. Fewer filters "
+                               "are faster and need less memory.",
+                               {.example = "16", .related = "model.depth"}},
+                              o.base_filters, between(1, 1024));
+  o.depth = static_cast<int>(model.get<std::int64_t>(
+      {"depth",
+       "The number of poolings. Each doubles what a pixel sees, and the margin with it.",
+       {.example = "3", .related = "model.base_filters train.tile"}},
+      o.depth, between(1, 7)));
+  o.padding = model.choice({"padding",
+                            "Of the convolutions. valid: the output is smaller than the input, and exact "
+                            "everywhere. same: both have the same size.",
+                            {.example = "same"}},
+                           o.padding);
+  o.batch_norm = model.get<bool>({"batch_norm",
+                                  "true: batch normalisation after each convolution.",
+                                  {.example = "true", .related = "train.samples_at_once"}},
+                                 o.batch_norm);
+  o.dropout =
+      model.get<double>({"dropout",
+                         "The dropout rate. unet2015: in the two deepest levels of the contracting path. "
+                         "keras_same: in every level.",
+                         {.example = "0.1"}},
+                        o.dropout, between(0, 0.95));
+  o.block_convs = static_cast<int>(model.get<std::int64_t>(
+      {"block_convs", "The number of 3x3 convolutions per level, in each path.", {.example = "1"}},
+      o.block_convs, between(1, 4)));
+  o.in_channels = model.get<std::int64_t>({"in_channels",
+                                           "The raw volume's channels times an odd number of input sections. "
+                                           "With 3 and a volume of one channel, the "
+                                           "network sees a section and its two neighbours.",
+                                           {.example = "3", .related = "train.augmentation.missing_section"}},
+                                          o.in_channels, between(1, 4096));
+  o.classes = model.get<std::int64_t>({"classes",
+                                       "The number of classes. 1: sigmoid. 2 and more: softmax.",
+                                       {.example = "3", .related = "data.label_kind infer.class"}},
+                                      o.classes, between(1, 255));
   if (o.padding == Padding::valid && o.up_kernel == 3) o.up_kernel = 2;
   config.torchscript = read_torchscript(model);
   return config;

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <regex>
+#include <sstream>
 #include <string_view>
+#include <utility>
 
 namespace tessera {
 namespace {
@@ -57,42 +60,132 @@ void require_text(ConfigSection& section, const std::string& key, const std::str
   }
 }
 
-std::string text(ConfigSection& section, const std::string& key, const SlurmText& rule) {
+std::string text(ConfigSection& section, const Key& key, const SlurmText& rule) {
   std::string value = section.get<std::string>(key, "");
-  require_text(section, key, value, rule);
+  require_text(section, key.name, value, rule);
   return value;
 }
 
-SlurmResources read_resources(ConfigSection& slurm) {
-  SlurmResources r;
-  r.partition = text(slurm, "partition", kName);
-  r.nodes = slurm.get<std::int64_t>("nodes", 1, between(1, 100000));
-  r.tasks_per_node = slurm.get<std::int64_t>("tasks_per_node", 0, between(0, 4096));
-  r.cpus_per_task = slurm.get<std::int64_t>("cpus_per_task", 0, between(0, 4096));
-  r.gpus_per_node = slurm.get<std::int64_t>("gpus_per_node", 0, between(0, 64));
-  r.time = text(slurm, "time", kTime);
-  r.memory = text(slurm, "memory", kMemory);
-  r.constraint = text(slurm, "constraint", kConstraint);
-  return r;
+/// Reads the resources of `slurm:` itself, or of one of its stages, whose defaults are `defaults`.
+class ResourceReader {
+ public:
+  ResourceReader(ConfigSection section, const SlurmResources& defaults, bool is_stage)
+      : section_(std::move(section)), result_(defaults), is_stage_(is_stage) {}
+
+  void number(Key key, std::int64_t SlurmResources::*member, const Range& range) {
+    add_fallback(key);
+    std::int64_t& value = result_.*member;
+    value = is_stage_ ? section_.optional<std::int64_t>(key, range).value_or(value)
+                      : section_.get<std::int64_t>(key, value, range);
+  }
+  void text(Key key, std::string SlurmResources::*member, const SlurmText& rule) {
+    add_fallback(key);
+    std::string& value = result_.*member;
+    if (!is_stage_) {
+      value = section_.get<std::string>(key, value);
+      require_text(section_, key.name, value, rule);
+    } else if (const auto own = section_.optional<std::string>(key)) {
+      require_text(section_, key.name, *own, rule);
+      value = *own;
+    }
+  }
+  const SlurmResources& result() const { return result_; }
+
+ private:
+  void add_fallback(Key& key) const {
+    const std::string all = "slurm." + key.name;
+    if (is_stage_ && key.notes.fallback.empty()) key.notes.fallback = all;
+    if (is_stage_) key.notes.related = all;
+  }
+
+  ConfigSection section_;
+  SlurmResources result_;
+  bool is_stage_;
+};
+
+/// What a small stage asks for by default, in plain text; all empty where it asks for the same as the others.
+struct SmallStage {
+  std::string partition, nodes, tasks, cores, gpus, time, memory, constraint;
+};
+
+SlurmResources read_resources(ConfigSection section, const SlurmResources& defaults, bool is_stage,
+                              const SmallStage& small = {}) {
+  ResourceReader reader(std::move(section), defaults, is_stage);
+  reader.text({"partition",
+               "The partition (queue) of the job. Empty: the cluster's default.",
+               {.example = "gpu", .fallback = small.partition}},
+              &SlurmResources::partition, kName);
+  reader.number({"nodes", "The number of nodes.", {.example = "2", .fallback = small.nodes}},
+                &SlurmResources::nodes, between(1, 100000));
+  reader.number(
+      {"tasks_per_node",
+       "The workers on each node; the coordinator is one more task, and sleeps. 0: one per GPU; without GPUs "
+       "one per NUMA domain of whole nodes (--exclusive).",
+       {.example = "4", .fallback = small.tasks, .related = "slurm.cpus_per_task slurm.gpus_per_node"}},
+      &SlurmResources::tasks_per_node, between(0, 4096));
+  reader.number({"cpus_per_task",
+                 "The cores of each worker. 0: the cluster's default.",
+                 {.example = "8",
+                  .fallback = small.cores,
+                  .related = "slurm.tasks_per_node train.threads infer.threads"}},
+                &SlurmResources::cpus_per_task, between(0, 4096));
+  reader.number({"gpus_per_node",
+                 "The GPUs on each node. 0: none.",
+                 {.example = "4", .fallback = small.gpus, .related = "slurm.tasks_per_node"}},
+                &SlurmResources::gpus_per_node, between(0, 64));
+  reader.text(
+      {"time",
+       "The time limit of one start: minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS:MINUTES:SECONDS. A longer "
+       "job continues in another start. Empty: the cluster's default.",
+       {.example = "\"04:00:00\"", .fallback = small.time, .related = "slurm.stop_before slurm.requeues"}},
+      &SlurmResources::time, kTime);
+  reader.text({"memory",
+               "The memory of each node, in MiB, or with K, M, G or T. Empty: the cluster's default.",
+               {.example = "64G", .fallback = small.memory}},
+              &SlurmResources::memory, kMemory);
+  reader.text({"constraint",
+               "Features that the nodes must have, as sbatch --constraint. Empty: none.",
+               {.example = "a100", .fallback = small.constraint}},
+              &SlurmResources::constraint, kConstraint);
+  return reader.result();
 }
 
-/// `r` overridden by the stage's own section.
-SlurmResources changed(SlurmResources r, ConfigSection stage) {
-  const auto text_of = [&](const char* key, std::string& value, const SlurmText& rule) {
-    const auto own = stage.optional<std::string>(key);
-    if (own) require_text(stage, key, *own, rule);
-    value = own.value_or(value);
-  };
-  r.nodes = stage.optional<std::int64_t>("nodes", between(1, 100000)).value_or(r.nodes);
-  r.tasks_per_node =
-      stage.optional<std::int64_t>("tasks_per_node", between(0, 4096)).value_or(r.tasks_per_node);
-  r.cpus_per_task = stage.optional<std::int64_t>("cpus_per_task", between(0, 4096)).value_or(r.cpus_per_task);
-  r.gpus_per_node = stage.optional<std::int64_t>("gpus_per_node", between(0, 64)).value_or(r.gpus_per_node);
-  text_of("partition", r.partition, kName);
-  text_of("time", r.time, kTime);
-  text_of("memory", r.memory, kMemory);
-  text_of("constraint", r.constraint, kConstraint);
-  return r;
+constexpr std::int64_t kEvaluateTasks = 4, kEvaluateGib = 8, kReportGib = 4, kReportSeconds = 1800;
+
+/// The resources of each stage.
+void read_stages(ConfigSection& slurm, const SlurmResources& all, SlurmConfig& config) {
+  const char* page_text = "The resources of this stage, where they differ from those of slurm.";
+  config.train = read_resources(slurm.section({"train", page_text}), all, true);
+  config.infer = read_resources(slurm.section({"infer", page_text}), all, true);
+  const std::string without_gpus = ", or empty where slurm.gpus_per_node is set";
+  SmallStage small{"slurm.partition" + without_gpus,
+                   "1",
+                   fmt::format("at most {}", kEvaluateTasks),
+                   "1",
+                   "0",
+                   "slurm.time",
+                   fmt::format("{} GiB per task, at most slurm.memory, where that is set", kEvaluateGib),
+                   "slurm.constraint" + without_gpus};
+  const char* small_text = "The resources of this stage. It asks for little, and for no GPU.";
+  config.evaluate = read_resources(slurm.section({"evaluate", small_text}),
+                                   small_resources(all, kEvaluateTasks, kEvaluateGib, 0), true, small);
+  small.tasks = "1";
+  small.time = fmt::format("{} minutes, at most slurm.time, where that is set", kReportSeconds / 60);
+  small.memory = fmt::format("{} GiB, at most slurm.memory, where that is set", kReportGib);
+  config.report = read_resources(slurm.section({"report", small_text}),
+                                 small_resources(all, 1, kReportGib, kReportSeconds), true, small);
+}
+
+/// The MiB of `memory`, in the form of kMemory.
+std::int64_t slurm_mebibytes(const std::string& memory) {
+  double mebibytes = std::stod(memory);
+  const std::map<char, double> units{{'K', 1.0 / 1024}, {'G', 1024.0}, {'T', 1024.0 * 1024}};
+  if (const auto unit = units.find(memory.back()); unit != units.end()) mebibytes *= unit->second;
+  return static_cast<std::int64_t>(std::min(mebibytes, 1e15));
+}
+
+bool has_form(const std::string& text, const SlurmText& rule) {
+  return !text.empty() && text.size() < 20 && std::regex_match(text, std::regex(rule.pattern));
 }
 
 void check_options(ConfigSection& slurm, const std::vector<std::string>& options) {
@@ -106,32 +199,90 @@ void check_options(ConfigSection& slurm, const std::vector<std::string>& options
 
 }  // namespace
 
+std::int64_t slurm_seconds(const std::string& time) {
+  const std::size_t dash = time.find('-');
+  const bool has_days = dash != std::string::npos;
+  std::vector<std::int64_t> parts;
+  std::istringstream in(has_days ? time.substr(dash + 1) : time);
+  for (std::string part; std::getline(in, part, ':');)
+    parts.push_back(std::stoll(part));
+  if (has_days) {
+    parts.resize(3);
+    return ((24 * std::stoll(time.substr(0, dash)) + parts[0]) * 60 + parts[1]) * 60 + parts[2];
+  }
+  if (parts.size() == 3) return (parts[0] * 60 + parts[1]) * 60 + parts[2];
+  parts.resize(2);
+  return parts[0] * 60 + parts[1];
+}
+
+SlurmResources small_resources(const SlurmResources& all, std::int64_t tasks, std::int64_t gib_per_task,
+                               std::int64_t longest) {
+  SlurmResources small = all;
+  small.nodes = 1;
+  small.tasks_per_node = all.workers_per_node() > 0 ? std::min(all.workers_per_node(), tasks) : tasks;
+  small.cpus_per_task = 1;
+  const std::int64_t mebibytes = 1024 * gib_per_task * small.tasks_per_node;
+  if (has_form(all.memory, kMemory) && slurm_mebibytes(all.memory) > mebibytes)
+    small.memory = fmt::format("{}G", mebibytes / 1024);
+  if (longest > 0 && has_form(all.time, kTime) && slurm_seconds(all.time) > longest)
+    small.time = fmt::format("00:{:02}:{:02}", longest / 60, longest % 60);
+  if (all.gpus_per_node > 0) small.partition = small.constraint = "";
+  small.gpus_per_node = 0;
+  return small;
+}
+
 SlurmConfig read_slurm(ConfigSection slurm) {
   SlurmConfig config;
-  const SlurmResources all = read_resources(slurm);
-  SlurmResources on_one_node = all;
-  on_one_node.nodes = 1;
-  on_one_node.gpus_per_node = 0;
-  // Where the GPUs decide the number of workers, as many CPU tasks score the sections.
-  if (all.tasks_per_node == 0) on_one_node.tasks_per_node = all.gpus_per_node;
-  SlurmResources one_task = on_one_node;
-  one_task.tasks_per_node = one_task.cpus_per_task = 1;
-  config.train = changed(all, slurm.section("train"));
-  config.infer = changed(all, slurm.section("infer"));
-  config.evaluate = changed(on_one_node, slurm.section("evaluate"));
-  config.report = changed(one_task, slurm.section("report"));
-  config.account = text(slurm, "account", kName);
-  config.qos = text(slurm, "qos", kName);
-  config.mail_user = text(slurm, "mail_user", kAddress);
-  config.mail_type = text(slurm, "mail_type", kMailType);
-  config.array_limit = slurm.get<std::int64_t>("array_limit", 0, between(0, 100000));
-  config.stop_before = slurm.get<std::int64_t>("stop_before", config.stop_before, between(10, 65535));
-  config.restarts = slurm.get<std::int64_t>("restarts", config.restarts, between(0, 1000));
-  config.mpi = slurm.get<std::string>("mpi", config.mpi);
+  const SlurmResources all = read_resources(slurm, SlurmResources{}, false);
+  config.account = text(
+      slurm, {"account", "The account to charge. Empty: the user's default.", {.example = "em-lab"}}, kName);
+  config.qos = text(
+      slurm, {"qos", "The quality of service. Empty: the account's default.", {.example = "long"}}, kName);
+  config.mail_user = text(slurm,
+                          {"mail_user",
+                           "The address for Slurm's mail. Empty: the user.",
+                           {.example = "me@lab.org", .related = "slurm.mail_type"}},
+                          kAddress);
+  config.mail_type = text(slurm,
+                          {"mail_type",
+                           "The events to mail, separated by commas. Empty: none.",
+                           {.example = "\"END,FAIL\"", .related = "slurm.mail_user"}},
+                          kMailType);
+  config.array_limit =
+      slurm.get<std::int64_t>({"array_limit",
+                               "With many volumes, how many are predicted at the same time. 0: any number.",
+                               {.example = "8", .related = "infer.raw"}},
+                              0, between(0, 100000));
+  config.stop_before = slurm.get<std::int64_t>(
+      {"stop_before",
+       "Seconds before the time limit when Slurm warns a job at the latest. The job then saves its state.",
+       {.example = "300", .related = "slurm.time slurm.requeues"}},
+      config.stop_before, between(10, 65535));
+  config.restarts = slurm.get<std::int64_t>({"restarts",
+                                             "How often a job is restarted after a rank died.",
+                                             {.example = "10", .related = "slurm.requeues"}},
+                                            config.restarts, between(0, 1000));
+  config.requeues = slurm.get<std::int64_t>({"requeues",
+                                             "How often a job continues in another start after its time "
+                                             "limit. Then it fails with its state saved, and "
+                                             "another submit continues it. Preemption does not count.",
+                                             {.example = "200", .related = "slurm.time slurm.restarts"}},
+                                            config.requeues, between(0, 100000));
+  config.mpi = slurm.get<std::string>(
+      {"mpi", "How srun starts MPI: one of `srun --mpi=list`.", {.example = "pmi2"}}, config.mpi);
   require_text(slurm, "mpi", config.mpi, kName);
-  config.options = slurm.get<std::vector<std::string>>("options", {});
+  config.options =
+      slurm.get<std::vector<std::string>>({"options",
+                                           "More options for sbatch, --name or --name=value each.",
+                                           {.example = "[--reservation=em, --exclude=node7]"}},
+                                          {});
   check_options(slurm, config.options);
-  config.site_env = slurm.get<std::string>("site_env", "");
+  config.site_env = slurm.get<std::string>(
+      {"site_env",
+       "A file that every job sources first: modules, containers. Empty: slurm/site.env, where it exists.",
+       {.example = "/home/me/site.env", .form = "a file"}},
+      "");
+  read_stages(slurm, all, config);
   return config;
 }
 

@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <sstream>
 #include <utility>
 
 #include "pipeline/config/config_state.h"
@@ -21,27 +23,32 @@ struct Scalar;
 template <>
 struct Scalar<bool> {
   static constexpr const char* kName = "true or false";
+  static constexpr const char *kType = "true or false", *kPlural = "truth values";
   static std::optional<bool> parse(const std::string& text) { return parse_bool(text); }
 };
 template <>
 struct Scalar<std::int64_t> {
   static constexpr const char* kName = "a whole number in decimal digits";
+  static constexpr const char *kType = "a whole number", *kPlural = "whole numbers";
   static std::optional<std::int64_t> parse(const std::string& text) { return parse_integer(text); }
 };
 template <>
 struct Scalar<LabelId> {
   static constexpr const char* kName =
       "the id of a label: a whole number from -9223372036854775808 to 18446744073709551615 in decimal digits";
+  static constexpr const char *kType = "the id of a label", *kPlural = "ids of labels";
   static std::optional<LabelId> parse(const std::string& text) { return parse_id(text); }
 };
 template <>
 struct Scalar<double> {
   static constexpr const char* kName = "a finite number";
+  static constexpr const char *kType = "a number", *kPlural = "numbers";
   static std::optional<double> parse(const std::string& text) { return parse_number(text); }
 };
 template <>
 struct Scalar<std::string> {
   static constexpr const char* kName = "text";
+  static constexpr const char *kType = "text", *kPlural = "texts";
   static std::optional<std::string> parse(const std::string& text) { return text; }
 };
 
@@ -52,6 +59,55 @@ std::string broken_limit(double value, const Range& range) {
   if (low) return fmt::format("must be {} {}", range.min_excluded ? "more than" : "at least", range.min);
   if (high) return fmt::format("must be {} {}", range.max_excluded ? "less than" : "at most", range.max);
   return {};
+}
+
+/// "a whole number", "a list of 2 numbers".
+template <class T>
+std::string type_text(const Range& range) {
+  if constexpr (ConfigScalar<T>) {
+    return Scalar<T>::kType;
+  } else {
+    const char* elements = Scalar<typename T::value_type>::kPlural;
+    return range.count == 0 ? fmt::format("a list of {}", elements)
+                            : fmt::format("a list of {} {}", range.count, elements);
+  }
+}
+
+/// "0 to 0.5", "more than 0"; "" for any number.
+std::string range_text(const Range& range) {
+  const bool low = std::isfinite(range.min), high = std::isfinite(range.max);
+  const std::string least = fmt::format("{}{}", range.min_excluded ? "more than " : "", range.min);
+  const std::string most = fmt::format("{}{}", range.max_excluded ? "less than " : "", range.max);
+  if (low && high) return fmt::format("{} to {}", least, most);
+  if (low) return (range.min_excluded ? "" : "at least ") + least;
+  if (high) return (range.max_excluded ? "" : "at most ") + most;
+  return {};
+}
+
+template <class T>
+std::string range_text(const Range& range) {
+  const std::string text = range_text(range);
+  return ConfigScalar<T> || text.empty() ? text : "each " + text;
+}
+
+/// "data.volumes.raw" of "data.volumes[0].raw".
+std::string without_indices(const std::string& path) {
+  std::string text;
+  bool inside = false;
+  for (const char c : path) {
+    if (c == '[') inside = true;
+    if (!inside) text += c;
+    if (c == ']') inside = false;
+  }
+  return text;
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream in(text);
+  for (std::string word; in >> word;)
+    words.push_back(word);
+  return words;
 }
 
 }  // namespace
@@ -126,7 +182,8 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
   if constexpr (ConfigScalar<T>) {
     const bool usable = node.kind == Kind::scalar && (!node.quoted || std::same_as<T, std::string>);
     const std::optional<T> value = usable ? Scalar<T>::parse(node.text) : std::nullopt;
-    if (!value) return reject<T>(node, key, fmt::format("{} is not {}", describe(node), Scalar<T>::kName));
+    if (!value)
+      return reject<T>(node, key, fmt::format("{} is not {}", describe_node(node), Scalar<T>::kName));
     if constexpr (ConfigNumber<T>) {
       const std::string broken = broken_limit(static_cast<double>(*value), range);
       if (!broken.empty()) return reject<T>(node, key, fmt::format("is {} but {}", node.text, broken));
@@ -137,7 +194,7 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
     if (node.kind != Kind::list) {
       return reject<T>(node, key,
                        fmt::format("{} is not a list, such as [a, b]; each element must be {}",
-                                   describe(node), Scalar<Element>::kName));
+                                   describe_node(node), Scalar<Element>::kName));
     }
     if (range.count != 0 && node.children.size() != range.count) {
       return reject<T>(node, key,
@@ -153,105 +210,154 @@ std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string&
   }
 }
 
+void ConfigSection::describe(const Key& key, KeyDescription::Kind kind, const std::string& type,
+                             const std::string& range, const std::string& fallback, bool required) {
+  if (!document_->describing) return;
+  std::vector<KeyDescription>& all = document_->descriptions;
+  KeyDescription one;
+  one.kind = kind;
+  one.name = without_indices(name_of(key.name));
+  if (std::any_of(all.begin(), all.end(),
+                  [&](const KeyDescription& known) { return known.name == one.name; }))
+    return;
+  one.text = key.text;
+  one.type = key.notes.form.empty() ? type : key.notes.form;
+  one.range = key.notes.form.empty() ? range : "";
+  one.fallback = fallback;
+  one.fallback_text = key.notes.fallback;
+  one.example = key.notes.example.empty() ? fallback : key.notes.example;
+  one.related = words_of(key.notes.related);
+  one.page = key.notes.page;
+  one.required = required;
+  all.push_back(std::move(one));
+}
+
 template <ConfigValue T>
-T ConfigSection::get(const std::string& key, const T& fallback, const Range& range) {
-  const YamlNode* node = consume(key);
-  const T value = node == nullptr ? fallback : convert<T>(*node, key, range).value_or(fallback);
-  record(key, to_yaml(value));
+T ConfigSection::get(const Key& key, const T& fallback, const Range& range) {
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::value, type_text<T>(range), range_text<T>(range), to_yaml(fallback));
+  const T value = node == nullptr ? fallback : convert<T>(*node, key.name, range).value_or(fallback);
+  record(key.name, to_yaml(value));
   return value;
 }
 
 template <ConfigValue T>
-T ConfigSection::require(const std::string& key, const Range& range) {
-  const YamlNode* node = consume(key);
+std::optional<T> ConfigSection::require(const Key& key, const Range& range) {
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::value, type_text<T>(range), range_text<T>(range), "", true);
+  if (node == nullptr && document_->describing) {
+    const YamlNode example = parse_yaml({key.notes.example, "", 0}, document_->problems);
+    return convert<T>(example, key.name, range);
+  }
   if (node == nullptr) {
-    document_->add_problem(place_, name_of(key), "is missing, and it has no default");
-    return T{};
+    document_->add_problem(place_, name_of(key.name), "is missing, and it has no default");
+    return std::nullopt;
   }
-  const T value = convert<T>(*node, key, range).value_or(T{});
-  record(key, to_yaml(value));
+  const std::optional<T> value = convert<T>(*node, key.name, range);
+  record(key.name, to_yaml(value.value_or(T{})));
   return value;
 }
 
 template <ConfigValue T>
-std::optional<T> ConfigSection::optional(const std::string& key, const Range& range) {
-  const YamlNode* node = consume(key);
+std::optional<T> ConfigSection::optional(const Key& key, const Range& range) {
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::value, type_text<T>(range), range_text<T>(range), "");
   if (node == nullptr) return std::nullopt;
-  const std::optional<T> value = convert<T>(*node, key, range);
-  if (value) record(key, to_yaml(*value));
+  const std::optional<T> value = convert<T>(*node, key.name, range);
+  if (value) record(key.name, to_yaml(*value));
   return value;
 }
 
-std::string ConfigSection::choice(const std::string& key, const std::string& fallback,
+std::optional<std::string> ConfigSection::chosen(const Key& key, const std::vector<std::string>& names,
+                                                 const std::string& fallback) {
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::value, fmt::format("one of {}", fmt::join(names, ", ")), "", fallback);
+  if (node == nullptr) return std::nullopt;
+  const auto text = convert<std::string>(*node, key.name, {});
+  if (!text || std::find(names.begin(), names.end(), *text) != names.end()) return text;
+  return reject<std::string>(
+      *node, key.name,
+      fmt::format("'{}' is none of {}{}", *text, fmt::join(names, ", "), suggestion(*text, names)));
+}
+
+std::string ConfigSection::choice(const Key& key, const std::string& fallback,
                                   const std::vector<std::string>& names) {
-  const YamlNode* node = consume(key);
-  std::string value = fallback;
-  if (node != nullptr) {
-    if (const auto text = convert<std::string>(*node, key, {})) {
-      if (std::find(names.begin(), names.end(), *text) != names.end()) {
-        value = *text;
-      } else {
-        reject<std::string>(
-            *node, key,
-            fmt::format("'{}' is none of {}{}", *text, fmt::join(names, ", "), suggestion(*text, names)));
-      }
-    }
-  }
-  record(key, to_yaml(value));
+  const std::string value = chosen(key, names, to_yaml(fallback)).value_or(fallback);
+  record(key.name, to_yaml(value));
+  return value;
+}
+
+std::optional<std::string> ConfigSection::optional_choice(const Key& key,
+                                                          const std::vector<std::string>& names) {
+  const std::optional<std::string> value = chosen(key, names, "");
+  if (value) record(key.name, to_yaml(*value));
   return value;
 }
 
 template <ConfigNumber T>
-std::variant<std::string, T> ConfigSection::get_or_word(const std::string& key,
+std::variant<std::string, T> ConfigSection::get_or_word(const Key& key,
                                                         const std::variant<std::string, T>& fallback,
                                                         const std::vector<std::string>& names,
                                                         const Range& range) {
-  const YamlNode* node = consume(key);
+  const auto yaml = [](const auto& value) {
+    return std::visit([](const auto& one) { return to_yaml(one); }, value);
+  };
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::value,
+           fmt::format("{}, or {}", fmt::join(names, ", "), type_text<T>(range)), range_text<T>(range),
+           yaml(fallback));
   std::variant<std::string, T> value = fallback;
   if (node != nullptr) {
     const bool scalar = node->kind == Kind::scalar;
     if (scalar && std::find(names.begin(), names.end(), node->text) != names.end()) {
       value = node->text;
     } else if (scalar && !node->quoted && Scalar<T>::parse(node->text)) {
-      if (const auto number = convert<T>(*node, key, range)) value = *number;
+      if (const auto number = convert<T>(*node, key.name, range)) value = *number;
     } else {
-      reject<T>(*node, key,
-                fmt::format("{} is neither {} nor {}{}", describe(*node), Scalar<T>::kName,
+      reject<T>(*node, key.name,
+                fmt::format("{} is neither {} nor {}{}", describe_node(*node), Scalar<T>::kName,
                             fmt::join(names, ", "), scalar ? suggestion(node->text, names) : ""));
     }
   }
-  record(key, std::visit([](const auto& one) { return to_yaml(one); }, value));
+  record(key.name, yaml(value));
   return value;
 }
 
-ConfigSection ConfigSection::section(const std::string& key) {
-  const YamlNode* node = consume(key);
-  document_->line(path_, key) = {ConfigState::Line::Kind::section, key, {}, 0};
-  document_->lines[name_of(key)];
-  if (node == nullptr) return {*document_, nullptr, place_, name_of(key)};
+ConfigSection ConfigSection::section(const Key& key) {
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::section, "a section", "", "");
+  const std::string path = name_of(key.name);
+  document_->line(path_, key.name) = {ConfigState::Line::Kind::section, key.name, {}, 0};
+  document_->lines[path];
+  if (node == nullptr) return {*document_, nullptr, place_, path};
   if (node->kind != Kind::map && node->kind != Kind::null) {
-    reject<bool>(*node, key, fmt::format("{} where a section (key: value lines) is needed", describe(*node)));
+    reject<bool>(*node, key.name,
+                 fmt::format("{} where a section (key: value lines) is needed", describe_node(*node)));
   }
-  return {*document_, node->kind == Kind::map ? node : nullptr, node->key_place, name_of(key)};
+  return {*document_, node->kind == Kind::map ? node : nullptr, node->key_place, path};
 }
 
-std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
-  const YamlNode* node = consume(key);
+std::vector<ConfigSection> ConfigSection::sections(const Key& key) {
+  const YamlNode* node = consume(key.name);
+  describe(key, KeyDescription::Kind::list, "a list of sections", "", "");
+  const std::string path = name_of(key.name);
+  if (node == nullptr && document_->describing) return {{*document_, nullptr, place_, item_name(path, 0)}};
   if (node == nullptr) return {};
   if (node->kind != Kind::list) {
-    reject<bool>(*node, key,
-                 fmt::format("{} where a list of sections (- key: value lines) is needed", describe(*node)));
+    reject<bool>(
+        *node, key.name,
+        fmt::format("{} where a list of sections (- key: value lines) is needed", describe_node(*node)));
     return {};
   }
-  document_->line(path_, key) = {ConfigState::Line::Kind::list, key, {}, node->children.size()};
+  document_->line(path_, key.name) = {ConfigState::Line::Kind::list, key.name, {}, node->children.size()};
   std::vector<ConfigSection> items;
   for (std::size_t i = 0; i < node->children.size(); ++i) {
     const YamlNode& child = node->children[i];
-    const std::string name = item_name(name_of(key), i);
+    const std::string name = item_name(path, i);
     document_->lines[name];
     if (child.kind != Kind::map) {
-      reject<bool>(child, item_name(key, i),
-                   fmt::format("{} where a section (key: value lines) is needed", describe(child)));
+      reject<bool>(child, item_name(key.name, i),
+                   fmt::format("{} where a section (key: value lines) is needed", describe_node(child)));
       continue;
     }
     items.push_back({*document_, &child, child.place, name});
@@ -259,10 +365,10 @@ std::vector<ConfigSection> ConfigSection::sections(const std::string& key) {
   return items;
 }
 
-#define TESSERA_CONFIG_VALUE(T)                                                 \
-  template T ConfigSection::get<T>(const std::string&, const T&, const Range&); \
-  template T ConfigSection::require<T>(const std::string&, const Range&);       \
-  template std::optional<T> ConfigSection::optional<T>(const std::string&, const Range&);
+#define TESSERA_CONFIG_VALUE(T)                                                  \
+  template T ConfigSection::get<T>(const Key&, const T&, const Range&);          \
+  template std::optional<T> ConfigSection::require<T>(const Key&, const Range&); \
+  template std::optional<T> ConfigSection::optional<T>(const Key&, const Range&);
 TESSERA_CONFIG_VALUE(bool)
 TESSERA_CONFIG_VALUE(std::int64_t)
 TESSERA_CONFIG_VALUE(LabelId)
@@ -273,10 +379,9 @@ TESSERA_CONFIG_VALUE(std::vector<double>)
 TESSERA_CONFIG_VALUE(std::vector<std::string>)
 #undef TESSERA_CONFIG_VALUE
 template std::variant<std::string, std::int64_t> ConfigSection::get_or_word<std::int64_t>(
-    const std::string&, const std::variant<std::string, std::int64_t>&, const std::vector<std::string>&,
+    const Key&, const std::variant<std::string, std::int64_t>&, const std::vector<std::string>&,
     const Range&);
 template std::variant<std::string, double> ConfigSection::get_or_word<double>(
-    const std::string&, const std::variant<std::string, double>&, const std::vector<std::string>&,
-    const Range&);
+    const Key&, const std::variant<std::string, double>&, const std::vector<std::string>&, const Range&);
 
 }  // namespace tessera

@@ -11,6 +11,7 @@
 
 #include "io/base/enum_names.h"
 #include "io/volume/label_id.h"
+#include "pipeline/config/key_description.h"
 #include "pipeline/config/yaml_tree.h"
 
 namespace tessera {
@@ -49,38 +50,43 @@ class ConfigSection {
  public:
   /// The key's value, or `fallback` where the file has none.
   template <ConfigValue T>
-  T get(const std::string& key, const T& fallback, const Range& range = {});
-  /// The key's value; a missing key is a problem of the section.
+  T get(const Key& key, const T& fallback, const Range& range = {});
+  /// The key's value. None where it is wrong or missing; a missing key is a problem of the section.
   template <ConfigValue T>
-  T require(const std::string& key, const Range& range = {});
+  std::optional<T> require(const Key& key, const Range& range = {});
   /// The key's value; none where the file lacks the key.
   template <ConfigValue T>
-  std::optional<T> optional(const std::string& key, const Range& range = {});
+  std::optional<T> optional(const Key& key, const Range& range = {});
   /// One of `names`, which include the fallback.
-  std::string choice(const std::string& key, const std::string& fallback,
-                     const std::vector<std::string>& names);
+  std::string choice(const Key& key, const std::string& fallback, const std::vector<std::string>& names);
   /// One of an enum's values, by its name. `allowed` has the fallback.
   template <NamedEnum E>
-  E choice(const std::string& key, E fallback, const std::vector<E>& allowed = values_of<E>()) {
+  E choice(const Key& key, E fallback, const std::vector<E>& allowed = values_of<E>()) {
     return *value_named<E>(choice(key, tessera::name_of(fallback), names_of(allowed)));
   }
+  /// One of an enum's values, by its name; none where the file lacks the key.
+  template <NamedEnum E>
+  std::optional<E> optional_choice(const Key& key) {
+    const std::optional<std::string> name = optional_choice(key, names_of(values_of<E>()));
+    return name ? value_named<E>(*name) : std::nullopt;
+  }
+  std::optional<std::string> optional_choice(const Key& key, const std::vector<std::string>& names);
   /// `auto` (none), or one of `allowed`, by its name.
   template <NamedEnum E>
-  std::optional<E> choice_or_auto(const std::string& key, const std::vector<E>& allowed = values_of<E>()) {
+  std::optional<E> choice_or_auto(const Key& key, const std::vector<E>& allowed = values_of<E>()) {
     std::vector<std::string> names = names_of(allowed);
     names.insert(names.begin(), "auto");
     return value_named<E>(choice(key, "auto", names));
   }
   /// One of `names`, or a number: `tile: auto`, `tile: 572`.
   template <ConfigNumber T>
-  std::variant<std::string, T> get_or_word(const std::string& key,
-                                           const std::variant<std::string, T>& fallback,
+  std::variant<std::string, T> get_or_word(const Key& key, const std::variant<std::string, T>& fallback,
                                            const std::vector<std::string>& names, const Range& range = {});
 
   /// The section of a key; an empty one where the file lacks it.
-  ConfigSection section(const std::string& key);
+  ConfigSection section(const Key& key);
   /// The sections of a list, `- key: value` each; none where the file lacks the key.
-  std::vector<ConfigSection> sections(const std::string& key);
+  std::vector<ConfigSection> sections(const Key& key);
   /// Whether the file (or a --set) has the key; does not consume it.
   bool has(const std::string& key) const;
   /// Notes a problem at the place of `key`, or of the section when the file lacks the key.
@@ -100,6 +106,11 @@ class ConfigSection {
   std::optional<T> reject(const YamlNode& node, const std::string& key, const std::string& text);
   std::string name_of(const std::string& key) const;
   void record(const std::string& key, const std::string& yaml);
+  void describe(const Key& key, KeyDescription::Kind kind, const std::string& type, const std::string& range,
+                const std::string& fallback, bool required = false);
+  /// The text of a choice where the file has the key and the text is one of `names`.
+  std::optional<std::string> chosen(const Key& key, const std::vector<std::string>& names,
+                                    const std::string& fallback);
 
   ConfigState* document_;
   const YamlNode* node_;  ///< a map, or null when the file lacks the section
@@ -117,6 +128,9 @@ class ConfigDocument {
   /// `parse_yaml` (size, depth, anchors, aliases, tags, several documents).
   ConfigDocument(const std::string& text, const std::string& file,
                  const std::vector<std::string>& overrides = {});
+  /// A document without text, whose keys are described as they are read: required ones have their example,
+  /// and every list of sections has one empty section. `overrides` as above. Problems are not reported.
+  static ConfigDocument describing(const std::vector<std::string>& overrides = {});
   ConfigDocument(ConfigDocument&&) noexcept;
   ConfigDocument& operator=(ConfigDocument&&) noexcept;
   ~ConfigDocument();
@@ -131,6 +145,9 @@ class ConfigDocument {
   /// Every key read so far with its value, fallbacks included, in the order of reading. Parses to the same
   /// values.
   std::string resolved_yaml() const;
+
+  /// Of a describing document: the keys read so far, in the order of reading, each once.
+  const std::vector<KeyDescription>& descriptions() const;
 
  private:
   std::unique_ptr<ConfigState> impl_;

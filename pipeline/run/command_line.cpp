@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <iostream>
 #include <sstream>
 
 #include "io/base/error.h"
@@ -18,33 +17,28 @@ namespace po = boost::program_options;
 
 std::optional<po::variables_map> parse_arguments(const std::vector<std::string>& arguments,
                                                  const std::string& usage, po::options_description options,
-                                                 const std::vector<std::string>& positional,
-                                                 bool print_help) {
+                                                 const std::vector<std::string>& positional) {
   po::positional_options_description places;
-  po::options_description all = options;
-  all.add_options()("help,h", "show this help");
+  options.add_options()("help,h", "show this help");
   for (std::size_t i = 0; i < positional.size(); ++i) {
-    const auto* option = all.find_nothrow(positional[i], false);
+    const auto* option = options.find_nothrow(positional[i], false);
     const bool takes_rest = option != nullptr && option->semantic()->max_tokens() > 1;
     places.add(positional[i].c_str(), takes_rest ? -1 : 1);
   }
   try {
     po::variables_map values;
     po::store(po::command_line_parser(arguments)
-                  .options(all)
+                  .options(options)
                   .positional(places)
                   .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
                   .run(),
               values);
-    if (values.count("help") != 0) {
-      if (print_help) std::cout << "usage: " << usage << "\n\n" << options;
-      return std::nullopt;
-    }
+    if (values.count("help") != 0) return std::nullopt;
     po::notify(values);
     return values;
   } catch (const po::unknown_option& error) {
     std::vector<std::string> names;
-    for (const auto& option : all.options())
+    for (const auto& option : options.options())
       names.push_back("--" + option->long_name());
     const auto near = nearest_word(error.get_option_name(), names);
     throw UsageError(fmt::format("unknown option {}{}\nusage: {}", error.get_option_name(),

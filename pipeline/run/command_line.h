@@ -10,13 +10,11 @@
 namespace tessera {
 
 /// Parses a verb's arguments. `positional` names the positional ones in order; the last name takes all
-/// remaining arguments when it is declared as a vector. `--help` is added to `options`.
-/// Returns none after --help, which prints the help where `print_help` is true.
+/// remaining arguments when it is declared as a vector. Returns none after --help or -h.
 /// Errors: UsageError with the usage line and, for a misspelt option, the nearest one.
 std::optional<boost::program_options::variables_map> parse_arguments(
     const std::vector<std::string>& arguments, const std::string& usage,
-    boost::program_options::options_description options, const std::vector<std::string>& positional,
-    bool print_help);
+    boost::program_options::options_description options, const std::vector<std::string>& positional);
 
 /// "16:20" as the sections [16, 20). Errors: UsageError.
 SectionRange parse_section_range(const std::string& text);

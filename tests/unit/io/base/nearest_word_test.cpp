@@ -16,5 +16,14 @@ TEST(NearestWord, NothingWhenNoneIsClose) {
   EXPECT_EQ(nearest_word("threads", {}), std::nullopt);
 }
 
+TEST(NearestWord, FindsAWordByItsBegin) {
+  const std::vector<std::string> keys{"mpi", "qos", "time", "gpus_per_node", "cpus_per_task"};
+  EXPECT_EQ(nearest_word("gpus", keys), "gpus_per_node");
+  EXPECT_EQ(nearest_word("gpu", keys), "gpus_per_node") << "not mpi, two letters away";
+  EXPECT_EQ(nearest_word("time_limit", keys), "time");
+  EXPECT_EQ(nearest_word("tim", keys), "time");
+  EXPECT_EQ(nearest_word("timeless_words", keys), std::nullopt);
+}
+
 }  // namespace
 }  // namespace tessera

@@ -18,7 +18,7 @@ namespace {
 SlurmConfig config_of(const std::string& yaml) {
   ConfigDocument document(yaml, "e.yaml");
   ConfigSection root = document.root();
-  const SlurmConfig config = read_slurm(root.section("slurm"));
+  const SlurmConfig config = read_slurm(root.section({"slurm", "The section of this test."}));
   document.finish();
   return config;
 }
@@ -76,6 +76,44 @@ TEST(JobScript, StagesMayRequestOtherResources) {
   EXPECT_EQ(config.report.partition, "cpu");
 }
 
+TEST(JobScript, EvaluateAndReportAskForLittleAndNoGpu) {
+  const SlurmConfig config = config_of(
+      "slurm: {partition: gpu, constraint: a100, nodes: 8, gpus_per_node: 8, cpus_per_task: 16, memory: "
+      "900G, "
+      "time: 1-00:00:00}");
+  for (const SlurmResources& r : {config.evaluate, config.report}) {
+    EXPECT_EQ(r.nodes, 1);
+    EXPECT_EQ(r.gpus_per_node, 0);
+    EXPECT_EQ(r.cpus_per_task, 1);
+    EXPECT_EQ(r.partition, "") << "the partition of the GPUs";
+    EXPECT_EQ(r.constraint, "");
+  }
+  EXPECT_EQ(config.evaluate.tasks_per_node, 4);
+  EXPECT_EQ(config.evaluate.memory, "32G");
+  EXPECT_EQ(config.evaluate.time, "1-00:00:00");
+  EXPECT_EQ(config.report.tasks_per_node, 1);
+  EXPECT_EQ(config.report.memory, "4G");
+  EXPECT_EQ(config.report.time, "00:30:00");
+  const SlurmConfig cpus = config_of("slurm: {partition: cpu, tasks_per_node: 2, memory: 2000, time: '10'}");
+  EXPECT_EQ(cpus.evaluate.partition, "cpu");
+  EXPECT_EQ(cpus.evaluate.tasks_per_node, 2);
+  EXPECT_EQ(cpus.evaluate.memory, "2000") << "not more than the other stages";
+  EXPECT_EQ(cpus.report.time, "10");
+  EXPECT_EQ(config_of("slurm: {}").report.memory, "") << "the cluster's default";
+  EXPECT_EQ(config_of("slurm: {gpus_per_node: 2, evaluate: {partition: big, memory: 200G}}").evaluate.memory,
+            "200G");
+}
+
+TEST(JobScript, ReadsTimesAsSlurmDoes) {
+  for (const auto& [text, seconds] : std::vector<std::pair<std::string, std::int64_t>>{{"90", 5400},
+                                                                                       {"90:30", 5430},
+                                                                                       {"04:00:00", 14400},
+                                                                                       {"2-12", 216000},
+                                                                                       {"2-12:30", 217800},
+                                                                                       {"1-00:00:01", 86401}})
+    EXPECT_EQ(slurm_seconds(text), seconds) << text;
+}
+
 TEST(JobScript, AnArrayHasATaskForEachVolume) {
   SlurmConfig config = config_of("slurm: {nodes: 1}");
   EXPECT_TRUE(has_line(job_script(Stage::infer, config, "a", 20), "#SBATCH --array=0-19"));
@@ -106,6 +144,7 @@ TEST(JobScript, RejectsShellSyntaxInValues) {
                 .find("too many for Slurm"),
             std::string::npos);
   EXPECT_NE(complaint("slurm: {partion: x}").find("did you mean 'partition'?"), std::string::npos);
+  EXPECT_NE(complaint("slurm: {gpus: 2}").find("did you mean 'gpus_per_node'?"), std::string::npos);
 }
 
 TEST(JobScript, ContainsJobBashUnchanged) {

@@ -27,14 +27,19 @@ std::string complaint(const std::string& text, const Reading& read, const Overri
   return {};
 }
 
+/// A key without an explanation.
+Key key(const std::string& name) {
+  return {name, "A key of this test."};
+}
+
 void read_nothing(ConfigSection&) {}
 
 void read_train(ConfigSection& root) {
-  ConfigSection train = root.section("train");
-  train.get<std::int64_t>("iterations", 4000, at_least(1));
-  train.get<double>("rate", 0.01, above(0));
-  train.get<bool>("augment", true);
-  train.choice("optimizer", "adam", {"adam", "sgd"});
+  ConfigSection train = root.section(key("train"));
+  train.get<std::int64_t>(key("iterations"), 4000, at_least(1));
+  train.get<double>(key("rate"), 0.01, above(0));
+  train.get<bool>(key("augment"), true);
+  train.choice(key("optimizer"), "adam", {"adam", "sgd"});
 }
 
 TEST(YamlReader, ReadsEveryType) {
@@ -51,20 +56,21 @@ TEST(YamlReader, ReadsEveryType) {
       "plain: 04:00:00\n",
       "e.yaml");
   ConfigSection root = document.root();
-  EXPECT_EQ(root.require<std::string>("word"), "isbi");
-  EXPECT_EQ(root.require<double>("number"), -2.5e-3);
-  EXPECT_EQ(root.require<std::int64_t>("count"), -12);
-  EXPECT_FALSE(root.get<bool>("flag", true));
-  EXPECT_EQ(root.require<std::vector<std::int64_t>>("range", list_of(2)), (std::vector<std::int64_t>{0, 16}));
-  EXPECT_EQ(root.require<std::vector<double>>("rates"), (std::vector<double>{1, 0.5}));
-  EXPECT_EQ(root.require<std::vector<std::string>>("names"), (std::vector<std::string>{"a", "b c"}));
-  const auto tile = root.get_or_word<std::int64_t>("tile", "auto", {"auto"}, at_least(188));
+  EXPECT_EQ(root.require<std::string>(key("word")), "isbi");
+  EXPECT_EQ(root.require<double>(key("number")), -2.5e-3);
+  EXPECT_EQ(root.require<std::int64_t>(key("count")), -12);
+  EXPECT_FALSE(root.get<bool>(key("flag"), true));
+  EXPECT_EQ(root.require<std::vector<std::int64_t>>(key("range"), list_of(2)),
+            (std::vector<std::int64_t>{0, 16}));
+  EXPECT_EQ(root.require<std::vector<double>>(key("rates")), (std::vector<double>{1, 0.5}));
+  EXPECT_EQ(root.require<std::vector<std::string>>(key("names")), (std::vector<std::string>{"a", "b c"}));
+  const auto tile = root.get_or_word<std::int64_t>(key("tile"), "auto", {"auto"}, at_least(188));
   EXPECT_EQ(std::get<std::int64_t>(tile), 572);
-  const auto threads = root.get_or_word<std::int64_t>("threads", 2, {"auto"});
+  const auto threads = root.get_or_word<std::int64_t>(key("threads"), 2, {"auto"});
   EXPECT_EQ(std::get<std::string>(threads), "auto");
-  EXPECT_EQ(root.require<std::string>("plain"), "04:00:00");
-  EXPECT_EQ(root.optional<std::string>("absent"), std::nullopt);
-  EXPECT_EQ(root.section("absent_section").get<std::int64_t>("key", 7), 7);
+  EXPECT_EQ(root.require<std::string>(key("plain")), "04:00:00");
+  EXPECT_EQ(root.optional<std::string>(key("absent")), std::nullopt);
+  EXPECT_EQ(root.section(key("absent_section")).get<std::int64_t>(key("key"), 7), 7);
   EXPECT_TRUE(root.has("word"));
   EXPECT_FALSE(root.has("absent"));
   EXPECT_NO_THROW(document.finish());
@@ -131,7 +137,7 @@ TEST(YamlReader, OutOfRange) {
             "e.yaml:2:15: train.iterations: is 0 but must be at least 1");
   EXPECT_EQ(complaint("train: {rate: 0.0}\n", read_train),
             "e.yaml:1:15: train.rate: is 0.0 but must be more than 0");
-  EXPECT_EQ(complaint("p: 1.5\n", [](ConfigSection& root) { root.get<double>("p", 0, between(0, 1)); }),
+  EXPECT_EQ(complaint("p: 1.5\n", [](ConfigSection& root) { root.get<double>(key("p"), 0, between(0, 1)); }),
             "e.yaml:1:4: p: is 1.5 but must be at most 1");
 }
 
@@ -142,7 +148,7 @@ TEST(YamlReader, Choices) {
 
 TEST(YamlReader, WordOrNumber) {
   const Reading read = [](ConfigSection& root) {
-    root.get_or_word<std::int64_t>("tile", "auto", {"auto"}, at_least(188));
+    root.get_or_word<std::int64_t>(key("tile"), "auto", {"auto"}, at_least(188));
   };
   EXPECT_EQ(
       complaint("tile: auot", read),
@@ -154,7 +160,7 @@ TEST(YamlReader, WordOrNumber) {
 
 TEST(YamlReader, Lists) {
   const Reading read = [](ConfigSection& root) {
-    root.require<std::vector<std::int64_t>>("sections", at_least(0).of_count(2));
+    root.require<std::vector<std::int64_t>>(key("sections"), at_least(0).of_count(2));
   };
   EXPECT_EQ(complaint("sections: [0, 16]", read), "");
   EXPECT_EQ(complaint("sections: [0, 1, 2]", read),
@@ -169,7 +175,9 @@ TEST(YamlReader, Lists) {
 }
 
 TEST(YamlReader, MissingKeyIsReportedAtItsSection) {
-  const Reading read = [](ConfigSection& root) { root.section("data").require<std::string>("raw"); };
+  const Reading read = [](ConfigSection& root) {
+    root.section(key("data")).require<std::string>(key("raw"));
+  };
   EXPECT_EQ(complaint("\ndata: {}\n", read), "e.yaml:2:1: data.raw: is missing, and it has no default");
   EXPECT_EQ(complaint("\n", read), "e.yaml:1:1: data.raw: is missing, and it has no default");
 }
@@ -185,8 +193,8 @@ TEST(YamlReader, ValueInsteadOfASection) {
 
 TEST(YamlReader, RulesBetweenFieldsAreReportedAtTheKey) {
   const Reading read = [](ConfigSection& root) {
-    ConfigSection train = root.section("train");
-    train.get<std::int64_t>("batch", 1);
+    ConfigSection train = root.section(key("train"));
+    train.get<std::int64_t>(key("batch"), 1);
     train.problem("batch", "must be a multiple of 4");
     train.problem("absent", "is needed too");
   };
@@ -260,19 +268,19 @@ TEST(YamlReader, OverridesReplaceAndCreate) {
                           {"train.iterations=20", "data.sections=[1, 2]", "data.raw=a.h5:/x",
                            "empty.key=true", "train.iterations=30"});
   ConfigSection root = document.root();
-  EXPECT_EQ(root.section("train").require<std::int64_t>("iterations"), 30);
-  EXPECT_EQ(root.section("data").require<std::vector<std::int64_t>>("sections"),
+  EXPECT_EQ(root.section(key("train")).require<std::int64_t>(key("iterations")), 30);
+  EXPECT_EQ(root.section(key("data")).require<std::vector<std::int64_t>>(key("sections")),
             (std::vector<std::int64_t>{1, 2}));
-  EXPECT_EQ(root.section("data").require<std::string>("raw"), "a.h5:/x");
-  EXPECT_TRUE(root.section("empty").require<bool>("key"));
+  EXPECT_EQ(root.section(key("data")).require<std::string>(key("raw")), "a.h5:/x");
+  EXPECT_EQ(root.section(key("empty")).require<bool>(key("key")), true);
   EXPECT_NO_THROW(document.finish());
 }
 
 void read_volumes(ConfigSection& root) {
-  for (ConfigSection& volume : root.section("data").sections("volumes")) {
-    volume.require<std::string>("raw");
-    volume.get<double>("weight", 1, above(0));
-    volume.section("region").get<std::int64_t>("begin", 0);
+  for (ConfigSection& volume : root.section(key("data")).sections(key("volumes"))) {
+    volume.require<std::string>(key("raw"));
+    volume.get<double>(key("weight"), 1, above(0));
+    volume.section(key("region")).get<std::int64_t>(key("begin"), 0);
   }
 }
 
@@ -300,13 +308,13 @@ TEST(YamlReader, OverridesSetListElements) {
       text, "e.yaml",
       {"data.volumes[1].raw=c", "data.volumes[0].weight=2", "data.volumes[1].region.begin=7"});
   ConfigSection root = document.root();
-  std::vector<ConfigSection> volumes = root.section("data").sections("volumes");
+  std::vector<ConfigSection> volumes = root.section(key("data")).sections(key("volumes"));
   ASSERT_EQ(volumes.size(), 2U);
   EXPECT_EQ(volumes[0].path(), "data.volumes[0]");
-  EXPECT_EQ(volumes[0].require<std::string>("raw"), "a");
-  EXPECT_EQ(volumes[0].get<double>("weight", 1), 2);
-  EXPECT_EQ(volumes[1].require<std::string>("raw"), "c");
-  EXPECT_EQ(volumes[1].section("region").get<std::int64_t>("begin", 0), 7);
+  EXPECT_EQ(volumes[0].require<std::string>(key("raw")), "a");
+  EXPECT_EQ(volumes[0].get<double>(key("weight"), 1), 2);
+  EXPECT_EQ(volumes[1].require<std::string>(key("raw")), "c");
+  EXPECT_EQ(volumes[1].section(key("region")).get<std::int64_t>(key("begin"), 0), 7);
   EXPECT_NO_THROW(document.finish());
   for (const char* wrong : {"data.volumes[2].raw", "data.volumes[-1].raw", "data.volumes[x].raw"}) {
     EXPECT_EQ(complaint(text, read_volumes, {std::string(wrong) + "=c"}),
@@ -328,7 +336,7 @@ TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
                           "e.yaml");
   ConfigSection root = document.root();
   read_volumes(root);
-  root.section("data").get<std::int64_t>("last", 3);
+  root.section(key("data")).get<std::int64_t>(key("last"), 3);
   const std::string resolved = document.resolved_yaml();
   EXPECT_EQ(resolved,
             "data:\n  volumes:\n  - raw: \"yes\"\n    weight: 1\n    region:\n      begin: 0\n"
@@ -336,7 +344,7 @@ TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
   ConfigDocument again(resolved, "resolved.yaml");
   ConfigSection second = again.root();
   read_volumes(second);
-  second.section("data").get<std::int64_t>("last", 0);
+  second.section(key("data")).get<std::int64_t>(key("last"), 0);
   EXPECT_NO_THROW(again.finish());
   EXPECT_EQ(again.resolved_yaml(), resolved);
 }
@@ -364,22 +372,23 @@ TEST(YamlReader, OverridesAreStrict) {
 /// All value types of a config, with values that are easily misread.
 std::string read_tricky(ConfigDocument& document) {
   ConfigSection root = document.root();
-  root.get<std::string>("name", "yes");
-  ConfigSection first = root.section("first");
+  root.get<std::string>(key("name"), "yes");
+  ConfigSection first = root.section(key("first"));
   first.get<std::vector<std::string>>(
-      "words", {"010",      "1e3",  "null",  ":",           "a: b",    "#x",          "",     " ",  "-",
-                "a,b",      "[",    "\"q\"", "back\\slash", "tab\t",   "line\nbreak", "\x01", "~",  "Off",
-                "04:00:00", ".inf", "0x1F",  "plain",       "p.h5:/x", "\xc3\xa9",    "- a",  "=",  "<<",
-                "%",        "@",    "`",     "!x",          "&x",      "*x",          "'",    "a:", "a #b",
-                "trailing "});
-  first.get<double>("tiny", 1e-300);
-  first.get<double>("third", 1.0 / 3);
-  first.get<std::int64_t>("least", std::numeric_limits<std::int64_t>::min());
-  root.section("second").section("empty");
-  first.get<bool>("late", false);
-  first.get_or_word<std::int64_t>("tile", "auto", {"auto"});
-  first.get<std::vector<std::int64_t>>("none", {});
-  first.optional<std::string>("absent");
+      key("words"),
+      {"010",      "1e3",  "null",  ":",           "a: b",    "#x",          "",     " ",  "-",
+       "a,b",      "[",    "\"q\"", "back\\slash", "tab\t",   "line\nbreak", "\x01", "~",  "Off",
+       "04:00:00", ".inf", "0x1F",  "plain",       "p.h5:/x", "\xc3\xa9",    "- a",  "=",  "<<",
+       "%",        "@",    "`",     "!x",          "&x",      "*x",          "'",    "a:", "a #b",
+       "trailing "});
+  first.get<double>(key("tiny"), 1e-300);
+  first.get<double>(key("third"), 1.0 / 3);
+  first.get<std::int64_t>(key("least"), std::numeric_limits<std::int64_t>::min());
+  root.section(key("second")).section(key("empty"));
+  first.get<bool>(key("late"), false);
+  first.get_or_word<std::int64_t>(key("tile"), "auto", {"auto"});
+  first.get<std::vector<std::int64_t>>(key("none"), {});
+  first.optional<std::string>(key("absent"));
   document.finish();
   return document.resolved_yaml();
 }
@@ -390,16 +399,16 @@ TEST(YamlReader, ResolvedConfigParsesBackToTheSameValues) {
   EXPECT_EQ(resolved.substr(0, 24), "name: \"yes\"\nfirst:\n  wor");
   ConfigDocument again(resolved, "resolved.yaml");
   ConfigSection root = again.root();
-  EXPECT_EQ(root.require<std::string>("name"), "yes");
-  ConfigSection first = root.section("first");
-  const auto words = first.require<std::vector<std::string>>("words", list_of(37));
+  EXPECT_EQ(root.require<std::string>(key("name")), "yes");
+  ConfigSection first = root.section(key("first"));
+  const auto words = first.require<std::vector<std::string>>(key("words"), list_of(37)).value();
   EXPECT_EQ(words.at(1), "1e3");
   EXPECT_EQ(words.at(14), "line\nbreak");
   EXPECT_EQ(words.at(15), "\x01");
   EXPECT_EQ(words.at(23), "\xc3\xa9");
-  EXPECT_EQ(first.require<double>("tiny"), 1e-300);
-  EXPECT_EQ(first.require<double>("third"), 1.0 / 3);
-  EXPECT_EQ(first.require<std::int64_t>("least"), std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(first.require<double>(key("tiny")), 1e-300);
+  EXPECT_EQ(first.require<double>(key("third")), 1.0 / 3);
+  EXPECT_EQ(first.require<std::int64_t>(key("least")), std::numeric_limits<std::int64_t>::min());
 
   ConfigDocument third(resolved, "resolved.yaml");
   EXPECT_EQ(read_tricky(third), resolved);
@@ -411,6 +420,39 @@ TEST(YamlReader, ResolvedConfigHoldsTheGivenValues) {
   read_train(root);
   EXPECT_EQ(document.resolved_yaml(),
             "train:\n  iterations: 7\n  rate: 0.5\n  augment: true\n  optimizer: adam\n");
+}
+
+TEST(YamlReader, DescribesTheKeysThatItReads) {
+  ConfigDocument document = ConfigDocument::describing({"train.kind=b"});
+  ConfigSection root = document.root();
+  EXPECT_EQ(root.require<std::string>({"name", "A name.", {.example = "one"}}), "one") << "the example";
+  ConfigSection train = root.section({"train", "A section.", {.page = "docs/a.md"}});
+  train.get<double>({"rate", "A rate.", {.example = "0.5", .related = "name train.kind"}}, 0.25, above(0));
+  EXPECT_EQ(train.choice({"kind", "A kind."}, "a", {"a", "b"}), "b");
+  train.optional<std::vector<std::int64_t>>({"steps", "Steps.", {.fallback = "all"}},
+                                            between(0, 9).of_count(2));
+  train.get_or_word<std::int64_t>({"tile", "A tile."}, "auto", {"auto"}, at_least(1));
+  for (ConfigSection& item : root.sections({"list", "A list."}))
+    item.get<bool>({"flag", "A flag."}, false);
+  train.get<double>({"rate", "Read again."}, 1);
+  const std::vector<KeyDescription>& keys = document.descriptions();
+  std::string text;
+  for (const KeyDescription& one : keys) {
+    text += one.name + "|" + one.type + "|" + one.range + "|" + one.fallback + "|" + one.example +
+            (one.required ? "|required\n" : "\n");
+  }
+  EXPECT_EQ(text,
+            "name|text|||one|required\n"
+            "train|a section|||\n"
+            "train.rate|a number|more than 0|0.25|0.5\n"
+            "train.kind|one of a, b||a|a\n"
+            "train.steps|a list of 2 whole numbers|each 0 to 9||\n"
+            "train.tile|auto, or a whole number|at least 1|auto|auto\n"
+            "list|a list of sections|||\n"
+            "list.flag|true or false||false|false\n");
+  EXPECT_EQ(keys.at(1).page, "docs/a.md");
+  EXPECT_EQ(keys.at(2).related, (std::vector<std::string>{"name", "train.kind"}));
+  EXPECT_EQ(keys.at(4).fallback_text, "all");
 }
 
 }  // namespace
