@@ -6,13 +6,13 @@
 # Set before the call, or in SITE_ENV:
 #   tessera_stop_before=180   seconds before the time limit when Slurm warns (as in --signal=B:USR2@180)
 #   tessera_restarts=3        how often a job is restarted after a rank died
-#   tessera_requeues=50       how often a job is requeued at its time limit
+#   tessera_requeues=100      how often a job is requeued that stopped with its state saved
 #   tessera_mpi=pmix          how srun starts MPI ('srun --mpi=list')
 #   tessera_srun=(...)        more options for srun
 #   tessera_wrapper=(...)     a command in front of the program: apptainer exec --nv tessera.sif
 
 tessera_stop_before=${tessera_stop_before:-180} tessera_restarts=${tessera_restarts:-3} tessera_mpi=${tessera_mpi:-pmix}
-tessera_requeues=${tessera_requeues:-50}
+tessera_requeues=${tessera_requeues:-100}
 tessera_srun=() tessera_wrapper=()
 
 tessera_say() { printf '%s %s: %s\n' "$(date +%FT%T)" "${SLURM_JOB_NAME:-tessera}" "$*"; }
@@ -203,8 +203,8 @@ $tessera_stop_before s: a longer time, or a shorter stop_before (--signal), is n
     1:75) # its state is saved
       outcome=stopped
       [ "$(tessera_stops)" -lt "$tessera_requeues" ] ||
-        tessera_fail 75 "stopped at its time limit, after $tessera_requeues requeues; its state is saved: submit it again to go on, \
-with a longer time or more slurm.requeues"
+        tessera_fail 75 "stopped with its state saved, after $tessera_requeues requeues: submit it again to go on, with a longer time or \
+more slurm.requeues"
       ;;
     1:1 | 1:2 | 0:2 | 0:126 | 0:127) tessera_fail "$code" "failed with exit code $code: see the error above" ;;
     *) # a rank died, its node did, or srun could not start it

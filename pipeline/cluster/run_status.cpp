@@ -279,6 +279,8 @@ StageStatus judge_job(Stage stage, const std::string& id, const JobState* slurm,
     const std::string by_slurm = slurm != nullptr ? fmt::format("Slurm says {}", slurm->state)
                                                   : fmt::format("exit code {}", last->exit_code);
     status.why = failure(by_slurm);
+    if (outcome == "failed" && last->exit_code == kExitStopped)
+      status.why = "stopped with its state saved, after slurm.requeues starts: submit again to go on";
     if (slurm != nullptr && (slurm->state == "TIMEOUT" || slurm->state == "OUT_OF_MEMORY"))
       status.why = fmt::format("{} ({})", slurm->state, status.why);
     status.why += fmt::format("\nlog: {}", log.string());

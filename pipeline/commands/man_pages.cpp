@@ -37,7 +37,7 @@ std::string summary(std::string effect) {
   return effect;
 }
 
-std::string heading(const std::string& name, int section, const std::string& effect) {
+std::string man_heading(const std::string& name, int section, const std::string& effect) {
   std::string upper = name;
   for (char& c : upper)
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
@@ -67,7 +67,7 @@ std::string options_text(const Verb& verb) {
 }
 
 std::string verb_page(const Verb& verb) {
-  std::string text = heading(fmt::format("tessera-{}", verb.name), 1, verb.effect);
+  std::string text = man_heading(fmt::format("tessera-{}", verb.name), 1, verb.effect);
   text += ".SH SYNOPSIS\n" + literal(verb.usage);
   text += fmt::format(".SH DESCRIPTION\n{}\nThe page {} of the documentation says more.\n", roff(verb.effect),
                       roff(verb.page));
@@ -78,7 +78,7 @@ std::string verb_page(const Verb& verb) {
 }
 
 std::string program_page() {
-  std::string text = heading("tessera", 1, "Seam-free U-Net segmentation of serial-section EM volumes.");
+  std::string text = man_heading("tessera", 1, "Seam-free U-Net segmentation of serial-section EM volumes.");
   text +=
       ".SH SYNOPSIS\n.B tessera\n.I VERB\n\\&... [\\fB\\-\\-log\\-level\\fR \\fILEVEL\\fR]\n.br\n"
       ".B mpirun \\-n\n.I N\n.B tessera\n.I VERB\n\\&...\n";
@@ -97,7 +97,7 @@ std::string program_page() {
 }
 
 std::string experiment_page(const std::vector<KeyDescription>& keys) {
-  std::string text = heading("tessera-experiment", 5, "The keys of an experiment file of Tessera.");
+  std::string text = man_heading("tessera-experiment", 5, "The keys of an experiment file of Tessera.");
   text +=
       ".SH DESCRIPTION\n"
       "An experiment is one YAML file. Unknown keys and wrong values are errors. Each key can be overridden "

@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-using Kind = KeyDescription::Kind;
+using KeyKind = KeyDescription::Kind;
 using Keys = std::vector<KeyDescription>;
 
 constexpr std::size_t kWidth = 100;
@@ -29,7 +29,7 @@ bool is_within(const std::string& name, const std::string& section) {
 /// The list that the key's section, or one around it, is an item of; null without one.
 const KeyDescription* list_of_key(const KeyDescription& key, const Keys& keys) {
   for (const KeyDescription& one : keys) {
-    if (one.kind == Kind::list && is_within(key.name, one.name)) return &one;
+    if (one.kind == KeyKind::list && is_within(key.name, one.name)) return &one;
   }
   return nullptr;
 }
@@ -39,7 +39,7 @@ const KeyDescription* list_of_key(const KeyDescription& key, const Keys& keys) {
 void add_defaults_of_items(Keys& keys) {
   for (KeyDescription& key : keys) {
     const KeyDescription* list = list_of_key(key, keys);
-    if (key.kind != Kind::value || list == nullptr) continue;
+    if (key.kind != KeyKind::value || list == nullptr) continue;
     const std::string outer = list->section() + key.name.substr(list->name.size());
     if (find_key(keys, outer) == nullptr) continue;
     key.fallback.clear();
@@ -66,7 +66,7 @@ std::string flow_example(const KeyDescription& key, const Keys& keys) {
     line = fmt::format("{}: {}", last, line);
     if (name.empty()) break;
     line = "{" + line + "}";
-    if (const KeyDescription* outer = find_key(keys, name); outer != nullptr && outer->kind == Kind::list)
+    if (const KeyDescription* outer = find_key(keys, name); outer != nullptr && outer->kind == KeyKind::list)
       line = "[" + line + "]";
   }
   return line;
@@ -94,8 +94,8 @@ std::string row(const std::string& label, const std::string& text) {
 /// The default in at most 12 characters.
 std::string short_default(const KeyDescription& key) {
   constexpr std::size_t kLongest = 12;
-  if (key.kind == Kind::section) return "(section)";
-  if (key.kind == Kind::list) return "(list)";
+  if (key.kind == KeyKind::section) return "(section)";
+  if (key.kind == KeyKind::list) return "(list)";
   if (!key.required_by.empty()) return "(required)";
   const std::string text = default_text(key);
   return text.size() <= kLongest ? text : "(computed)";
@@ -144,12 +144,12 @@ class KeyFile {
 
  private:
   static bool has_value(const KeyDescription& key) {
-    return key.kind == Kind::value && (!key.required_by.empty() || !key.fallback.empty());
+    return key.kind == KeyKind::value && (!key.required_by.empty() || !key.fallback.empty());
   }
 
   bool is_live(const KeyDescription& key) const {
-    if (key.kind == Kind::value) return has_value(key);
-    return key.kind == Kind::section && std::ranges::any_of(keys_, [&](const KeyDescription& one) {
+    if (key.kind == KeyKind::value) return has_value(key);
+    return key.kind == KeyKind::section && std::ranges::any_of(keys_, [&](const KeyDescription& one) {
              return is_within(one.name, key.name) && has_value(one) && list_of_key(one, keys_) == nullptr;
            });
   }
@@ -160,7 +160,7 @@ class KeyFile {
     const auto add_sentence = [&](const std::string& sentence) {
       if (!sentence.empty()) comment += fmt::format(" {}.", capitalised(sentence));
     };
-    if (key.kind != Kind::value) {
+    if (key.kind != KeyKind::value) {
       if (!key.page.empty()) comment += " " + key.page;
       return comment;
     }
@@ -174,19 +174,19 @@ class KeyFile {
   /// `outer`: what a line begins with; `commented`: a section around the key is commented out, and `outer`
   /// ends the comment sign.
   void add(const KeyDescription& key, const std::string& outer, bool commented, const std::string& dash) {
-    if (key.section().empty() && key.kind != Kind::value) text_ += "\n";
+    if (key.section().empty() && key.kind != KeyKind::value) text_ += "\n";
     const bool live = !commented && is_live(key);
     const std::string begin = outer + (live || commented ? "" : "# ");
     std::string line = begin + dash + key.last_name() + ":";
-    if (key.kind == Kind::value)
+    if (key.kind == KeyKind::value)
       line += " " + (key.fallback.empty() || !key.required_by.empty() ? key.example : key.fallback);
     add_line(line, comment_of(key));
-    if (key.kind == Kind::value) return;
-    bool first = key.kind == Kind::list;
+    if (key.kind == KeyKind::value) return;
+    bool first = key.kind == KeyKind::list;
     for (const KeyDescription& one : keys_) {
       if (one.section() != key.name) continue;
       const std::string more =
-          std::string(dash.size(), ' ') + "  " + (key.kind == Kind::list && !first ? "  " : "");
+          std::string(dash.size(), ' ') + "  " + (key.kind == KeyKind::list && !first ? "  " : "");
       add(one, begin + more, commented || !live, first ? "- " : "");
       first = false;
     }

@@ -263,9 +263,9 @@ SlurmConfig read_slurm(ConfigSection slurm) {
                                              {.example = "10", .related = "slurm.requeues"}},
                                             config.restarts, between(0, 1000));
   config.requeues = slurm.get<std::int64_t>({"requeues",
-                                             "How often a job continues in another start after its time "
-                                             "limit. Then it fails with its state saved, and "
-                                             "another submit continues it. Preemption does not count.",
+                                             "How often a job that stopped with its state saved, at its time "
+                                             "limit or when it was preempted, is requeued. "
+                                             "Then it fails; another submit continues it.",
                                              {.example = "200", .related = "slurm.time slurm.restarts"}},
                                             config.requeues, between(0, 100000));
   config.mpi = slurm.get<std::string>(

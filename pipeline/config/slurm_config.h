@@ -30,7 +30,7 @@ struct SlurmConfig {
   std::int64_t array_limit = 0;      ///< volumes predicted at the same time; 0: no limit
   std::int64_t stop_before = 180;    ///< seconds before the time limit when Slurm warns the job
   std::int64_t restarts = 3;         ///< after a rank died
-  std::int64_t requeues = 50;        ///< at the time limit
+  std::int64_t requeues = 100;       ///< after it stopped with its state saved
   std::string mpi = "pmix";          ///< of `srun --mpi`
   std::vector<std::string> options;  ///< further options of sbatch, such as --reservation=em
   std::string site_env;              ///< sourced by every job first; "": slurm/site.env where it exists

@@ -181,6 +181,17 @@ class JobScript(unittest.TestCase):
         self.assertIn("a rank died (exit code 137), as in 2 starts before", out)
         self.assertEqual(self.text("requeued"), "7\n7\n")
 
+    def test_a_job_that_never_ends_is_not_requeued_for_ever(self):
+        self.write("srun.does", self.ends("75"))
+        for restart in range(2):
+            self.run_job(before="tessera_requeues=2", restart=restart)
+        self.assertEqual(self.text("requeued"), "7\n7\n")
+        code, out = self.run_job(before="tessera_requeues=2", restart=2)
+        self.assertEqual(code, 75)
+        self.assertIn("stopped with its state saved, after 2 requeues: submit it again to go on", out)
+        self.assertEqual(self.text("requeued"), "7\n7\n")
+        self.assertEqual(self.starts()[-1], ["end", "2", "75", "failed"])
+
     def test_the_program_knows_when_all_must_be_saved(self):
         for before, reserve in (("", 60), ("tessera_stop_before=60", 20)):
             begin = time.time()

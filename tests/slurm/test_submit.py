@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import unittest
 
 from harness import Case, run_tessera
@@ -28,20 +29,40 @@ class Submit(Case):
 
     def test_a_dry_run_shows_all_and_writes_nothing(self):
         yaml = self.config("dry", {"slurm": {"nodes": 2, "gpus_per_node": 4, "time": "04:00:00", "infer": {"nodes": 8}}})
+        place = "run_folder=a '$(reboot)' b"
         for ranks in self.ranks_tried:
-            result = self.run_here(["submit", yaml, "--dry-run", "--set", "run_folder=a '$(reboot)' b"], ranks)
+            result = self.run_here(["submit", yaml, "--dry-run", "--set", place], ranks)
             self.assertEqual(result.code, 0, result)
-            self.assertEqual(result.stdout.count("#!/bin/bash\n"), 4)
-            for line in ("#SBATCH --job-name=tessera-train-dry", "#SBATCH --nodes=8", "#SBATCH --ntasks-per-node=4",
-                         "#SBATCH --gpus-per-node=4", "#SBATCH --time=04:00:00", "nothing was written or submitted"):
-                self.assertIn(line + "\n", result.stdout)
-            scripts = result.stdout.split("==== submitted by\n")
-            self.assertEqual(len(scripts), 5)
-            for script in scripts[:-1]:
-                self.assertNotIn("reboot", script.split("#!/bin/bash\n")[1], "no user's text in a script")
-            self.assertIn("'--output=a '\\''$(reboot)'\\'' b/jobs/train-%j.log'", result.stdout)
-            self.assertIn("'--dependency=afterok:<job of evaluate>' --kill-on-invalid-dep=yes", result.stdout)
+            self.assertLess(len(result.stdout.splitlines()), 10, result)
+            rows = [re.split("  +", line) for line in result.stdout.splitlines()[:5]]
+            logs = "a '$(reboot)' b/jobs"
+            self.assertEqual(rows, [
+                ["name", "nodes", "tasks", "GPUs", "memory", "time", "partition", "waits for", "log"],
+                ["tessera-train-dry", "2", "8+1", "8", "default", "04:00:00", "default", "-", f"{logs}/train-%j.log"],
+                ["tessera-infer-dry", "8", "32+1", "32", "default", "04:00:00", "default", "train", f"{logs}/infer-%j.log"],
+                ["tessera-evaluate-dry", "1", "4+1", "0", "default", "04:00:00", "default", "infer", f"{logs}/evaluate-%j.log"],
+                ["tessera-report-dry", "1", "1", "0", "default", "00:30:00", "default", "evaluate", f"{logs}/report-%j.log"]])
+            self.assertIn(f"nothing was written or submitted. Scripts, logs and the experiment will be in {logs}", result.stdout)
+            self.assertNotIn("#!/bin/bash", result.stdout)
         self.assertFalse(any("reboot" in name for name in os.listdir(self.folder)))
+
+    def test_a_dry_run_shows_the_scripts_on_request(self):
+        yaml = self.config("scripts", {"slurm": {"nodes": 2, "gpus_per_node": 4, "time": "04:00:00", "infer": {"nodes": 8}}})
+        result = self.run_here(["submit", yaml, "--dry-run", "--scripts", "--set", "run_folder=a '$(reboot)' b"])
+        self.assertEqual(result.code, 0, result)
+        self.assertEqual(result.stdout.count("#!/bin/bash\n"), 4)
+        for line in ("#SBATCH --job-name=tessera-train-scripts", "#SBATCH --nodes=8", "#SBATCH --ntasks-per-node=4",
+                     "#SBATCH --gpus-per-node=4", "#SBATCH --time=04:00:00"):
+            self.assertIn(line + "\n", result.stdout)
+        scripts = result.stdout.split("==== submitted by\n")
+        self.assertEqual(len(scripts), 5)
+        for script in scripts[:-1]:
+            self.assertNotIn("reboot", script.split("#!/bin/bash\n")[1], "no user's text in a script")
+        self.assertIn("'--output=a '\\''$(reboot)'\\'' b/jobs/train-%j.log'", result.stdout)
+        self.assertIn("'--dependency=afterok:<job of evaluate>' --kill-on-invalid-dep=yes", result.stdout)
+        result = self.run_here(["submit", yaml, "--scripts"])
+        self.assertEqual(result.code, 2, result)
+        self.assertRegex(result.errors()[0], "--scripts goes with --dry-run")
 
     def test_what_cannot_be_submitted(self):
         yaml = self.config("cannot")

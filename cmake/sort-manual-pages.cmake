@@ -1,0 +1,12 @@
+# Compresses the manual pages of FOLDER and puts those of section N into FOLDER/manN.
+find_program(GZIP_PROGRAM gzip)
+file(GLOB pages ${FOLDER}/*.1 ${FOLDER}/*.5)
+foreach(page IN LISTS pages)
+  string(REGEX MATCH "[0-9]$" section ${page})
+  file(COPY ${page} DESTINATION ${FOLDER}/man${section})
+  get_filename_component(name ${page} NAME)
+  if(GZIP_PROGRAM)
+    execute_process(COMMAND ${GZIP_PROGRAM} -9nf ${FOLDER}/man${section}/${name} COMMAND_ERROR_IS_FATAL ANY)
+  endif()
+  file(REMOVE ${page})
+endforeach()
