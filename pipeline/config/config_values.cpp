@@ -21,7 +21,7 @@ std::optional<DatasetName> dataset(ConfigSection& section, Key key, bool require
 
 std::optional<Sections> sections(ConfigSection& section, Key key, bool required) {
   using Pair = std::vector<std::int64_t>;
-  key.notes.form = "sections, [first, end]; `end` itself is not among them";
+  key.notes.form = "[first, end]: the sections first to end - 1";
   const Range two = at_least(0).of_count(2);
   const auto range = required ? section.require<Pair>(key, two) : section.optional<Pair>(key, two);
   if (!range || range->size() != 2) return std::nullopt;  // noted already

@@ -179,7 +179,7 @@ std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, boo
   }
   config.normalisation = data.choice(
       {"normalisation",
-       "Mean and deviation of the raw values: all: over all volumes together. volume: of each volume; "
+       "Mean and deviation of the raw values. all: over all volumes together. volume: of each volume; "
        "infer then uses those of its own raw volume.",
        {.example = "volume", .related = "infer.normalisation"}},
       NormalisationScope::all);

@@ -133,7 +133,7 @@ class KeyFile {
         "# Every key of an experiment file, explained. Written by `tessera help --all-keys`; do not edit.\n"
         "# The values are the defaults. Where a verb requires a key, its value is an example. A key that is "
         "commented out\n"
-        "# has no default of its own; its value is an example. `tessera help KEY` says more about a key.\n"
+        "# has no default, or one that follows from other keys; its value is an example.\n"
         "# The command line overrides any key: --set train.iterations=20. Unknown keys are errors.\n"
         "# Paths are relative to the folder that tessera is started in. Axes are (z, y, x).\n\n";
     for (const KeyDescription& key : keys_) {
@@ -143,8 +143,11 @@ class KeyFile {
   }
 
  private:
+  /// Whether the file sets the key: a verb requires it, or its default does not follow from other keys.
   static bool has_value(const KeyDescription& key) {
-    return key.kind == KeyKind::value && (!key.required_by.empty() || !key.fallback.empty());
+    const bool is_constant =
+        !key.fallback.empty() && key.fallback_text.empty() && key.preset_fallback.empty();
+    return key.kind == KeyKind::value && (!key.required_by.empty() || is_constant);
   }
 
   bool is_live(const KeyDescription& key) const {
@@ -164,10 +167,11 @@ class KeyFile {
       if (!key.page.empty()) comment += " " + key.page;
       return comment;
     }
-    if (before == nullptr) add_sentence(limits_text(key));
+    if (const std::string limits = limits_text(key); before == nullptr && !limits.empty())
+      add_sentence("values: " + limits);
     if (!key.required_by.empty()) add_sentence(default_text(key));
     if (key.required_by.empty() && !key.fallback_text.empty()) add_sentence("default: " + key.fallback_text);
-    if (!key.preset_fallback.empty()) add_sentence("default with keras_same: " + key.preset_fallback);
+    if (!key.preset_fallback.empty()) add_sentence("default: " + default_text(key));
     return comment;
   }
 

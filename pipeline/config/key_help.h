@@ -23,8 +23,8 @@ std::string section_page(const KeyDescription& section, const std::vector<KeyDes
 /// The sections of the file and its keys outside of them, as section_page().
 std::string sections_page(const std::vector<KeyDescription>& keys);
 
-/// configs/all_keys.yaml: an experiment with every key. Keys without a default are commented out, unless a
-/// verb requires them.
+/// configs/all_keys.yaml: an experiment with every key. Keys whose default is none, or follows
+/// from other keys, are commented out, unless a verb requires them.
 std::string all_keys_yaml(const std::vector<KeyDescription>& keys);
 
 /// "at least 1", "one of a, b", "[z, y, x], voxels": what values a key may have; "" where the type says it

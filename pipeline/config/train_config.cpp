@@ -10,7 +10,7 @@ namespace {
 void read_optimizer(ConfigSection& train, TrainConfig& config) {
   OptimizerOptions& o = config.trainer.optimizer;
   o.kind = train.choice({"optimizer",
-                         "The method that steps the weights. The page has the formulas.",
+                         "The method that steps the weights. docs/training.md has the formulas.",
                          {.example = "adam", .related = "train.learning_rate train.momentum train.beta1"}},
                         OptimizerOptions::Kind::sgd);
   o.learning_rate =
@@ -55,9 +55,9 @@ void read_optimizer(ConfigSection& train, TrainConfig& config) {
 
 void read_schedule(ConfigSection schedule, TrainConfig& config) {
   LearningRateSchedule& s = config.trainer.schedule;
-  s.kind =
-      schedule.choice({"kind", "The form of the schedule. The page has the formulas.", {.example = "cosine"}},
-                      LearningRateSchedule::Kind::constant);
+  s.kind = schedule.choice(
+      {"kind", "The form of the schedule. docs/training.md has the formulas.", {.example = "cosine"}},
+      LearningRateSchedule::Kind::constant);
   s.iterations = config.iterations;
   s.warm_up = schedule.get<std::int64_t>(
       {"warm_up",
