@@ -32,7 +32,7 @@ std::string all_keys_yaml(const std::vector<KeyDescription>& keys);
 std::string limits_text(const KeyDescription& key);
 /// The default as a reader sees it: "4000", "none", "required by train".
 std::string default_text(const KeyDescription& key);
-/// The page of the documentation of a key: that of its section; "" where there is none.
+/// The page of the documentation of a key: that of its section; "" without one.
 std::string page_of_key(const KeyDescription& key, const std::vector<KeyDescription>& keys);
 
 }  // namespace tessera

@@ -26,7 +26,7 @@ class Scripts(Case):
             "experiment: e\ndata: {raw: em.h5:/volumes/raw, labels: em.h5:/volumes/labels/cells, train_sections: [0, 4]}\n"
             "model: {base_filters: 2}\ntrain: {tile: 188, iterations: 100000, checkpoint_every: 100000, validate_every: 100000}\n")
         (self.place / "nodes").write_text("localhost slots=8\n")
-        # mpirun as the site has it: two ranks, which may be root's.
+        # A launcher as on a site: two ranks, perhaps as root.
         self.stub("mpirun", f'exec {MPIRUN} -n 2 --oversubscribe "$@"')
         self.stub("tessera", f'exec {BINARY} "$@"')
         self.stub("qsub", 'printf "%s " "$@" >>qsub.calls')
