@@ -111,8 +111,10 @@ std::string experiment_page(const std::vector<KeyDescription>& keys) {
       continue;
     }
     const std::string limits = key.range.empty() ? key.type : fmt::format("{}, {}", key.type, key.range);
-    text += fmt::format(".TP\n.B {}\n{}\n({}; default: {})\n", roff(key.name), roff(key.text), roff(limits),
-                        roff(default_text(key)));
+    const std::string fallback =
+        key.required_by.empty() ? "default: " + default_text(key) : default_text(key);
+    text += fmt::format(".TP\n.B {}\n{}\n({}; {})\n", roff(key.name), roff(key.text), roff(limits),
+                        roff(fallback));
   }
   return text + ".SH SEE ALSO\n.BR tessera (1)\n";
 }

@@ -67,7 +67,8 @@ _tessera() {
     --set)
       compopt -o nospace
       mapfile -t COMPREPLY < <(compgen -S = -W "$_tessera_keys" -- "$cur")
-      return ;;
+      return
+      ;;
     --completion) words='bash zsh' ;;
     --log-level) words='trace debug info warn error off' ;;
     --stages) words='train infer evaluate report' ;;
@@ -77,11 +78,14 @@ _tessera() {
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
   elif [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_tessera_options "$verb")" -- "$cur")
-  elif [ "$verb" = help ];
-then mapfile - t COMPREPLY < < (compgen - W "$_tessera_verbs $_tessera_keys $_tessera_sections" --"$cur")
-                                   elif[[" $_tessera_yaml " == *" $verb " * &&$prev != --*]];
-then compopt - o filenames mapfile - t COMPREPLY < <
-    (compgen - f - X '!*.@(yaml|yml)' --"$cur"; compgen - d-- "$cur") else compopt - o default fi
+  elif [ "$verb" = help ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$_tessera_verbs $_tessera_keys $_tessera_sections" -- "$cur")
+  elif [[ " $_tessera_yaml " == *" $verb "* && $prev != --* ]]; then
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.@(yaml|yml)' -- "$cur"; compgen -d -- "$cur")
+  else
+    compopt -o default
+  fi
 }
 complete -F _tessera tessera
 )bash";

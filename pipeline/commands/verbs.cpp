@@ -18,7 +18,7 @@ const std::vector<Verb> kVerbs{
     {"synth",
      "Makes a synthetic serial-section stack with labels.",
      "tessera synth OUT.h5 [--shape 20,512,512] [--seed 1] [options]",
-     {{{"tessera synth em.h5", "20 sections of 512 x 512, with labels of cells and of instances."},
+     {{{"tessera synth em.h5", "A stack of 20 sections of 512 x 512, with labels of cells and of instances."},
        {"tessera synth big.h5 --shape 8,2048,2048 --cell-size 40 --seed 7",
         "Another stack, with larger sections and cells of about 40 pixels."}}},
      "docs/files.md",

@@ -32,7 +32,7 @@ class Help(Case):
             self.assertEqual(len(examples), 2, rest)
             (page,) = re.findall(r"^more: (.*)$", rest, re.MULTILINE)
             self.assertTrue((SOURCE / page).is_file(), page)
-            self.assertEqual(self.help(verb)[:len(result.stdout)], result.stdout)
+        self.assertEqual(self.help(verb)[:len(result.stdout)], result.stdout)
 
     def test_a_key(self):
         for ranks in self.ranks_tried:
@@ -103,7 +103,7 @@ class Help(Case):
         for name in pages:
             done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=100n", name], cwd=self.folder / "man", capture_output=True, text=True, timeout=20)
             self.assertEqual((done.returncode, done.stderr), (0, ""), name)
-            self.assertIn("NAME", done.stdout)
+            self.assertIn("NAME\n", re.sub("(.)\x08\\1", r"\1", done.stdout))
 
 
 if __name__ == "__main__":

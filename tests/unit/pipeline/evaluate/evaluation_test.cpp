@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
-#include "pipeline/commands/commands.h"
+#include "pipeline/commands/verbs.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "tests/unit/pipeline/evaluate/evaluation_fixture.h"
 #include "workers/metrics/ignored_class.h"
@@ -378,17 +378,19 @@ TEST_F(EvaluationTest, SectionsWithoutAnnotationAreUndefined) {
 }
 
 TEST_F(EvaluationTest, TheVerbAcceptsItsOptions) {
-  const Arguments arguments{"--prediction", request_.prediction.text(),
-                            "--labels",     request_.labels.text(),
-                            "--sections",   "2:5",
-                            "--thresholds", "5",
-                            "--json",       (folder_ / "o.json").string()};
+  const std::vector<std::string> arguments{"--prediction", request_.prediction.text(),
+                                           "--labels",     request_.labels.text(),
+                                           "--sections",   "2:5",
+                                           "--thresholds", "5",
+                                           "--json",       (folder_ / "o.json").string()};
   ::testing::internal::CaptureStdout();
-  EXPECT_EQ(run_evaluate(arguments, Communicator::alone()), 0);
+  EXPECT_EQ(run_verb(*find_verb("evaluate"), arguments, Communicator::alone()), 0);
   EXPECT_NE(::testing::internal::GetCapturedStdout().find("sections    2:5"), std::string::npos);
   EXPECT_TRUE(std::filesystem::exists(folder_ / "o.json"));
-  EXPECT_THROW(run_evaluate({"--prediction", request_.prediction.text()}, Communicator::alone()), UsageError);
-  EXPECT_THROW(run_evaluate({"--predicton", "x"}, Communicator::alone()), UsageError);
+  EXPECT_THROW(
+      run_verb(*find_verb("evaluate"), {"--prediction", request_.prediction.text()}, Communicator::alone()),
+      UsageError);
+  EXPECT_THROW(run_verb(*find_verb("evaluate"), {"--predicton", "x"}, Communicator::alone()), UsageError);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "io/base/error.h"
-#include "pipeline/commands/commands.h"
+#include "pipeline/commands/verbs.h"
 #include "tests/unit/pipeline/evaluate/evaluation_fixture.h"
 #include "workers/metrics/ignored_class.h"
 
@@ -130,10 +130,11 @@ TEST_F(LabelEvaluationTest, ReportsIncompatibleOptions) {
 
 TEST_F(LabelEvaluationTest, TheVerbDetectsTheKind) {
   const auto said = [&](std::vector<std::string> more) {
-    Arguments arguments{"--prediction", request_.prediction.text(), "--labels", request_.labels.text()};
+    std::vector<std::string> arguments{"--prediction", request_.prediction.text(), "--labels",
+                                       request_.labels.text()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     ::testing::internal::CaptureStdout();
-    EXPECT_EQ(run_evaluate(arguments, Communicator::alone()), 0);
+    EXPECT_EQ(run_verb(*find_verb("evaluate"), arguments, Communicator::alone()), 0);
     return ::testing::internal::GetCapturedStdout();
   };
   EXPECT_NE(said({}).find("taken as labels"), std::string::npos) << "uint64";
