@@ -14,6 +14,12 @@ namespace tessera {
 using OptionTable = boost::program_options::options_description;
 using OptionValues = boost::program_options::variables_map;
 
+OptionTable init_options();
+int run_init(const OptionValues& values, const Communicator& world);
+
+OptionTable run_options();
+int run_run(const OptionValues& values, const Communicator& world);
+
 OptionTable train_options();
 int run_train(const OptionValues& values, const Communicator& world);
 

@@ -18,6 +18,7 @@
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/label_evaluation.h"
 #include "pipeline/evaluate/prediction_meaning.h"
+#include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
@@ -270,6 +271,7 @@ int run_evaluate(const OptionValues& values, const Communicator& world) {
   if (!limit)
     RankWatch::set_limit(
         SilenceLimit::of_collectives(60 * config.evaluate.watchdog_minutes, "evaluate.watchdog_minutes"));
+  import_images(config, InputUse::evaluation, world);
   const std::vector<InferenceVolume> volumes = volumes_to_score(values, config, world);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const EvaluationRequest request = request_of(values, experiment_of(config, volume, {}), world);

@@ -9,9 +9,11 @@
 #include "io/base/replace_folder.h"
 #include "io/base/temporary_name.h"
 #include "io/images/image_stack.h"
+#include "io/stores/dataset_wildcards.h"
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/config/experiment.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
@@ -98,13 +100,23 @@ void export_volume(const ExportOptions& options) {
     fmt::print("incomplete: {} of {}\n", completeness.problem, options.volume.text());
 }
 
+/// Collective. A dataset, or the result of an experiment. Errors: UsageError.
+DatasetName volume_named(const std::string& text, const Communicator& world) {
+  if (!text.ends_with(".yaml") && !text.ends_with(".yml")) return parse_dataset_name(text);
+  const ExperimentConfig config = read_experiment(text, {}, {.inference = true}, world);
+  if (config.infer.output && wildcards_of(*config.infer.output).empty()) return *config.infer.output;
+  throw UsageError(
+      fmt::format("{} predicts several volumes: name the result to export, FILE.h5:/path", text));
+}
+
 }  // namespace
 
 OptionTable export_options() {
   namespace po = boost::program_options;
   po::options_description described("options");
   auto add = described.add_options();
-  add("volume", po::value<std::string>()->required(), "the dataset to read");
+  add("volume", po::value<std::string>()->required(),
+      "the dataset to read, or the experiment whose result it is");
   add("output", po::value<std::string>()->required(), "a .tif file, or a folder for PNG sections");
   add("sections", po::value<std::string>(), "only the sections FIRST to END - 1, as FIRST:END");
   add("channel", po::value<std::int64_t>(), "the channel to write, of a volume with several");
@@ -115,7 +127,7 @@ OptionTable export_options() {
 
 int run_export(const OptionValues& values, const Communicator& world) {
   ExportOptions options;
-  options.volume = parse_dataset_name(values["volume"].as<std::string>());
+  options.volume = volume_named(values["volume"].as<std::string>(), world);
   options.output = values["output"].as<std::string>();
   if (values.count("sections") != 0)
     options.sections = parse_section_range(values["sections"].as<std::string>());

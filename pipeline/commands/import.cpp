@@ -1,71 +1,18 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <charconv>
-#include <chrono>
-#include <cstring>
 
-#include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/file_lock.h"
-#include "io/hdf5/volume_file.h"
-#include "io/images/image_stack.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
+#include "pipeline/inputs/stack_import.h"
 #include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
 namespace {
-
-struct ImportOptions {
-  std::filesystem::path stack;
-  DatasetName output;
-  VolumeSpec spec;
-  bool has_chunk = false;
-  bool overwrite = false;
-  ImageOptions images;
-};
-
-void import_stack(ImportOptions options) {
-  const auto start = std::chrono::steady_clock::now();
-  const FileLock lock(options.output.file);
-  ImageStackReader stack(options.stack, options.images);
-  if (stack.ignored_files() > 0) {
-    spdlog::warn("{}: {} file{} passed over, hidden or neither PNG nor TIFF by name", options.stack.string(),
-                 stack.ignored_files(), stack.ignored_files() == 1 ? "" : "s");
-  }
-  if (!stack.note().empty()) spdlog::warn("{}: {}", options.stack.string(), stack.note());
-  VolumeSpec& spec = options.spec;
-  spec.path = options.output.path;
-  spec.type = stack.type();
-  spec.shape = stack.shape();
-  const Index3 wanted = options.has_chunk ? spec.chunk : default_chunk(spec.shape);
-  for (int axis = 0; axis < 3; ++axis)
-    spec.chunk[axis] = std::min(wanted[axis], spec.shape[axis]);
-  spec.attributes["source"] = std::filesystem::absolute(options.stack).lexically_normal().string();
-  VolumeFile file(options.output.file, true);
-  if (spec.gzip == 0) require_free_space(options.output.file, volume_of(spec.shape) * size_of(spec.type));
-  file.add(spec, options.overwrite);
-  for (std::int64_t z = 0; z < spec.shape.z; z += spec.chunk.z) {
-    VoxelBuffer slab(spec.type, {std::min(spec.chunk.z, spec.shape.z - z), spec.shape.y, spec.shape.x});
-    std::byte* target = slab.bytes.data();
-    for (std::int64_t i = 0; i < slab.shape.z; ++i) {
-      const VoxelBuffer section = stack.read_section(z + i);
-      std::memcpy(target, section.bytes.data(), section.bytes.size());
-      target += section.bytes.size();
-    }
-    file.write_sections(spec.path, z, slab);
-  }
-  file.commit();
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  fmt::print("{}: {} {}, chunk {}, file {}, {:.1f} s\n", options.output.text(), to_string(spec.shape),
-             name_of(spec.type), to_string(spec.chunk),
-             bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(options.output.file))),
-             elapsed.count());
-}
 
 /// "3" or "all".
 std::int64_t parse_plane_choice(const std::string& text, const std::string& option) {
@@ -130,7 +77,7 @@ OptionTable import_options() {
 }
 
 int run_import(const OptionValues& values, const Communicator& world) {
-  ImportOptions options;
+  StackImport options;
   options.stack = values["stack"].as<std::string>();
   options.output = parse_dataset_name(values["output"].as<std::string>());
   if (values.count("resolution") != 0) {
@@ -139,15 +86,17 @@ int run_import(const OptionValues& values, const Communicator& world) {
   if (values.count("offset") != 0) {
     options.spec.offset_nm = parse_offset_nm(values["offset"].as<std::string>(), "--offset");
   }
-  options.has_chunk = values.count("chunk") != 0;
-  if (options.has_chunk) options.spec.chunk = parse_shape(values["chunk"].as<std::string>(), "--chunk");
+  if (values.count("chunk") != 0) options.chunk = parse_shape(values["chunk"].as<std::string>(), "--chunk");
   options.spec.gzip = values["gzip"].as<int>();
   if (options.spec.gzip < 0 || options.spec.gzip > 9) {
     throw UsageError(fmt::format("--gzip {}: write 0 (none) to 9", options.spec.gzip));
   }
   options.overwrite = values["overwrite"].as<bool>();
   options.images = read_image_options(values);
-  on_root(world, [&] { import_stack(options); });
+  on_root(world, [&] {
+    const FileLock lock(options.output.file);
+    fmt::print("{}\n", import_stack(options, lock));
+  });
   return kExitDone;
 }
 

@@ -8,6 +8,7 @@
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/predict_volume.h"
+#include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
 #include "workers/mpi/agreement.h"
@@ -44,6 +45,7 @@ OptionTable infer_options() {
 int run_infer(const OptionValues& values, const Communicator& world) {
   const ExperimentConfig config = read_experiment(values, {.inference = true}, world);
   RankWatch::set_limit({60 * config.infer.watchdog_minutes, "infer.watchdog_minutes"});
+  import_images(config, InputUse::inference, world);
   const std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world);
   const bool restart = values.count("restart") + values.count("overwrite") != 0;
   const StopSignal signal;

@@ -3,14 +3,13 @@
 #include <iostream>
 #include <set>
 #include <sstream>
-#include <tuple>
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
 #include "io/base/log.h"
-#include "io/stores/dataset_wildcards.h"
 #include "pipeline/cluster/child_program.h"
+#include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/cluster/job_script.h"
 #include "pipeline/cluster/job_table.h"
 #include "pipeline/cluster/slurm_client.h"
@@ -19,6 +18,7 @@
 #include "pipeline/commands/experiment_check.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/infer/inference_volumes.h"
+#include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/run_folder.h"
 #include "workers/mpi/agreement.h"
 
@@ -27,22 +27,6 @@ namespace {
 
 namespace po = boost::program_options;
 namespace fs = std::filesystem;
-
-bool has_training_data(const ExperimentConfig& config) {
-  return !config.data.volumes.empty() || (config.data.raw && config.data.labels);
-}
-
-/// The stages whose inputs the experiment names.
-std::set<Stage> stages_of(const ExperimentConfig& config) {
-  std::set<Stage> stages{Stage::report};
-  if (has_training_data(config)) stages.insert(Stage::train);
-  if (config.infer.output) stages.insert(Stage::infer);
-  const auto& [prediction, labels] = std::tie(config.evaluate.prediction, config.evaluate.labels);
-  // Each of many predictions needs its own labels.
-  if (prediction && labels && wildcards_of(*prediction).size() == wildcards_of(*labels).size())
-    stages.insert(Stage::evaluate);
-  return stages;
-}
 
 std::set<Stage> stages_named(const std::string& text) {
   std::set<Stage> stages;
@@ -109,25 +93,11 @@ void freeze(const ExperimentConfig& config, const std::vector<InferenceVolume>& 
                     experiment_of(config, volume, {.inference = true}).resolved_yaml);
 }
 
-/// An argument quoted for a shell.
-std::string shell_quoted(const std::string& argument) {
-  const bool plain = !argument.empty() && argument.find_first_not_of(
-                                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                              "0123456789_-+=:,./%@") == std::string::npos;
-  if (plain) return argument;
-  std::string quoted = "'";
-  for (const char c : argument)
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 void show_scripts(const std::vector<PlannedJob>& jobs) {
   std::string before;
   for (PlannedJob job : jobs) {
     job.request.after = before;
-    std::string line;
-    for (const std::string& one : sbatch_command(job.request))
-      line += (line.empty() ? "" : " ") + shell_quoted(one);
+    const std::string line = shell_text(sbatch_command(job.request));
     std::cout << fmt::format("==== {}\n{}\n==== submitted by\n{}\n\n", job.request.script.string(),
                              job.script, line);
     before = fmt::format("<job of {}>", name_of(job.stage));
@@ -235,6 +205,7 @@ int run_submit(const OptionValues& values, const Communicator& world) {
     const FileLock lock(folder.record());
     require_no_active_jobs(folder);
     if (values.count("unchecked") == 0) {
+      import_images(config, InputUse::all);
       std::ostringstream plan;  // not shown: problems are thrown
       check_experiment(config, false, plan);
     }

@@ -5,6 +5,7 @@
 #include "io/base/error.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
+#include "pipeline/inputs/image_inputs.h"
 #include "pipeline/train/training_run.h"
 #include "workers/mpi/rank_watch.h"
 
@@ -26,6 +27,7 @@ int run_train(const OptionValues& values, const Communicator& world) {
   const ExperimentConfig config = read_experiment(values, {.training = true}, world);
   RankWatch::set_limit(
       SilenceLimit::of_collectives(60 * config.train.watchdog_minutes, "train.watchdog_minutes"));
+  import_images(config, InputUse::training, world);
   const StopSignal signal;
   const WallTime wall_time;
   const ExistingRun existing = resume      ? ExistingRun::resume

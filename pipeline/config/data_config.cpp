@@ -62,8 +62,10 @@ void check_volume(ConfigSection& volume, const VolumeConfig& c) {
 
 const Key kRaw{"raw",
                "The raw volume: uint8, uint16 or floating point; (y, x), (z, y, x) or (channel, z, y, x). "
-               "Wildcards * ? [a-f] as in the shell select several volumes.",
-               {.example = "em.h5:/volumes/raw", .related = "data.labels data.volumes infer.raw"}};
+               "Wildcards * ? [a-f] as in the shell select several volumes. Images are imported once, into "
+               "import_folder; changed images are noticed.",
+               {.example = "em.h5:/volumes/raw",
+                .related = "data.labels data.volumes data.resolution infer.raw import_folder"}};
 const Key kLabels{
     "labels",
     "The labels of the raw volume: whole numbers, of its shape, or of a part that the attributes offset and "
@@ -103,7 +105,8 @@ VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bo
                          bool needs_sections) {
   VolumeConfig c = defaults;
   c.key = volume.path();
-  const auto raw = dataset(volume, kRaw, needs_volume), labels = dataset(volume, kLabels, needs_volume);
+  const auto raw = volume_input(volume, kRaw, false, images, needs_volume),
+             labels = volume_input(volume, kLabels, true, images, needs_volume);
   if (needs_volume || volume.has("raw") || volume.has("labels")) {
     c.raw = raw;
     c.labels = labels;
@@ -159,7 +162,18 @@ bool DataConfig::names_several() const {
 
 std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training) {
   const bool is_list = data.has("volumes");
-  static_cast<VolumeConfig&>(config) = read_volume(data, {}, training && !is_list, training && !is_list);
+  static_cast<VolumeConfig&>(config) =
+      read_volume(data, {}, images, training && !is_list, training && !is_list);
+  images.resolution_nm = data.optional<std::vector<double>>(
+                                 {"resolution",
+                                  "The voxel size of images, which do not say it. HDF5 files have it in the "
+                                  "attribute resolution.",
+                                  {.example = "[50, 4, 4]",
+                                   .fallback = "not known",
+                                   .form = "[z, y, x], nm",
+                                   .related = "data.raw data.labels infer.raw"}},
+                                 above(0).of_count(3))
+                             .value_or(std::vector<double>());
   std::vector<ConfigSection> items = data.sections(
       {"volumes",
        "Several volumes as one training set, each with its own raw and labels. The keys of data are the "
@@ -168,7 +182,7 @@ std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, boo
        "sections is trained on as a whole; one with validation_sections alone is held out."});
   for (ConfigSection& volume : items) {
     const bool own = volume.has("raw") || volume.has("labels");
-    VolumeConfig c = read_volume(volume, config, own || !config.raw || !config.labels, false);
+    VolumeConfig c = read_volume(volume, config, images, own || !config.raw || !config.labels, false);
     c.sampling_weight = volume.optional<double>(
         {"sampling_weight",
          "How often samples come from this volume, relative to the other volumes. Then each volume that is "

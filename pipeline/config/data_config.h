@@ -7,6 +7,7 @@
 
 #include "io/geometry/box.h"
 #include "io/volume/dataset_name.h"
+#include "pipeline/config/image_input.h"
 #include "pipeline/config/yaml_reader.h"
 #include "workers/samples/training_set.h"
 
@@ -41,8 +42,10 @@ struct DataConfig : VolumeConfig {
   bool names_several() const;
 };
 
-/// Reads `data:`. Problems are noted in the document. Returns the section of each of all_volumes().
-std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training);
+/// Reads `data:`, and notes what of it are images. Problems are noted in the document. Returns the section of
+/// each of all_volumes().
+std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, ImageInputs& images,
+                                     bool training);
 
 /// Notes volumes whose labels do not fit a network of `classes` classes, and sets `train.ignore_label` in
 /// volumes without their own. `volumes` is the result of read_data.

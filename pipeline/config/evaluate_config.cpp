@@ -55,14 +55,16 @@ EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, con
                                     {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
                                      .fallback = "infer.output, with its wildcards",
                                      .related = "infer.output evaluate.kind"}});
-  e.labels = dataset(
-      evaluate, {"labels",
-                 "The labels to compare the prediction with: above 0 is interior. With more than two "
-                 "model.classes, the id infer.class is interior. For many volumes: with the wildcards of "
-                 "infer.raw.",
-                 {.example = "em.h5:/volumes/labels/cells",
-                  .fallback = "data.labels",
-                  .related = "data.labels evaluate.label_kind"}});
+  e.labels =
+      volume_input(evaluate,
+                   {"labels",
+                    "The labels to compare the prediction with: above 0 is interior. With more than two "
+                    "model.classes, the id infer.class is interior. For many volumes: with the wildcards of "
+                    "infer.raw.",
+                    {.example = "em.h5:/volumes/labels/cells",
+                     .fallback = "data.labels",
+                     .related = "data.labels evaluate.label_kind"}},
+                   true, images);
   e.sections = sections(evaluate, {"sections",
                                    "The sections of each volume that are scored.",
                                    {.example = "[16, 20]",

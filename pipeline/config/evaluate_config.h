@@ -29,6 +29,7 @@ struct EvaluateConfig {
 
 /// Reads `evaluate:`. Defaults come from `data`, whose `ignore_label` may be that of `train`, and from the
 /// result of `infer`. Problems are noted in the document.
-EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, const InferConfig& infer);
+EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, const InferConfig& infer,
+                             ImageInputs& images);
 
 }  // namespace tessera

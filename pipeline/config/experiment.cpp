@@ -27,6 +27,12 @@ void read_root(ConfigSection& root, ExperimentConfig& config) {
                                              "The folder that receives all that the run writes.",
                                              {.fallback = "runs/<experiment>", .form = "a folder"}},
                                             "runs/" + config.name);
+  config.images.folder = root.get<std::string>(
+      {"import_folder",
+       "The folder that images (TIFF stacks, folders of sections) are imported to, once. Experiments on the "
+       "same images may share it.",
+       {.fallback = "imported in the run folder", .form = "a folder", .related = "data.raw infer.raw"}},
+      (config.run_folder / "imported").string());
   config.device = root.choice(
       {"device", "Where the network runs. auto: CUDA where available, else the CPU.", {.example = "cpu"}},
       "auto", {"auto", "cpu", "cuda"});
@@ -59,20 +65,21 @@ ExperimentConfig read_keys(ConfigDocument& document, const ConfigNeeds& needs) {
       root.section({"data",
                     "The annotated volume, or several: raw voxels, labels, and the sections to train on.",
                     {.page = "docs/training.md"}}),
-      config.data, needs.training);
+      config.data, config.images, needs.training);
   config.model = read_model(root.section(
       {"model", "The network, a U-Net. The defaults depend on the preset.", {.page = "docs/training.md"}}));
   ConfigSection train = root.section({"train", "How the network is trained.", {.page = "docs/training.md"}});
   config.train = read_train(train, config.network());
   config.infer =
       read_infer(root.section({"infer", "What is predicted, and how.", {.page = "docs/inference.md"}}),
-                 config.data, config.model.torchscript.has_value(), needs.inference);
+                 {config.data, config.run_folder, config.model.classes, config.model.torchscript.has_value()},
+                 config.images, needs.inference);
   check_rules(train, config, needs);
   config.train.trainer.samples.min_foreground = config.data.min_foreground;
   check_labels(volumes, config.data, config.model.classes, config.train.ignore_label);
   config.evaluate = read_evaluate(
       root.section({"evaluate", "What is compared with the labels, and how.", {.page = "docs/scores.md"}}),
-      config.data, config.infer);
+      config.data, config.infer, config.images);
   config.slurm = read_slurm(root.section(
       {"slurm", "What `tessera submit` asks a Slurm cluster for.", {.page = "docs/cluster.md"}}));
   return config;

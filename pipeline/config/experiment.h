@@ -21,6 +21,7 @@ namespace tessera {
 struct ExperimentConfig {
   std::string name;
   std::filesystem::path run_folder;
+  ImageInputs images;  ///< what stands for volumes in `data`, `infer` and `evaluate`
   std::string device = "auto";
   DataConfig data;
   ModelConfig model;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 
 namespace tessera {
@@ -115,21 +116,15 @@ void read_normalisation(ConfigSection& infer, InferConfig& i) {
 }
 
 /// What is read, what is written, and with which network.
-void read_names(ConfigSection& infer, const DataConfig& data, bool needed, InferConfig& i) {
-  i.raw =
-      dataset(infer,
-              {"raw",
-               "The volume to predict. Wildcards as in data.raw, such as stacks/*.h5:/volumes/raw, select "
-               "several; each is predicted separately.",
-               {.example = "em.h5:/volumes/raw", .fallback = "data.raw", .related = "data.raw infer.output"}},
-              needed && (!data.raw || data.names_several()));
-  i.output = dataset(infer,
-                     {"output",
-                      "The result, in a file of its own. With wildcards in raw, as many here: "
-                      "predictions/*.h5:/volumes/predictions/interior.",
-                      {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
-                       .related = "infer.raw infer.dtype infer.chunk"}},
-                     needed);
+void read_names(ConfigSection& infer, const DataConfig& data, ImageInputs& images, bool needed,
+                InferConfig& i) {
+  i.raw = volume_input(
+      infer,
+      {"raw",
+       "The volume to predict. Wildcards as in data.raw, such as stacks/*.h5:/volumes/raw, select "
+       "several; each is predicted separately.",
+       {.example = "em.h5:/volumes/raw", .fallback = "data.raw", .related = "data.raw infer.output"}},
+      false, images, needed && (!data.raw || data.names_several()));
   if (!i.raw && !infer.has("raw") && !data.names_several()) i.raw = data.raw;
   i.checkpoint = infer.get<std::string>({"checkpoint",
                                          "The trained network: best or latest of the run folder, a file, or "
@@ -138,6 +133,24 @@ void read_names(ConfigSection& infer, const DataConfig& data, bool needed, Infer
                                           .form = "best, latest, a file or a folder",
                                           .related = "train.validation_metric"}},
                                         "best");
+}
+
+/// The result's name. Without a raw volume there is no result; of several volumes each has its own default.
+void read_output(ConfigSection& infer, const InferDefaults& defaults, InferConfig& i) {
+  const Key key{"output",
+                "The result, in a file of its own. With wildcards in raw, as many here: "
+                "predictions/*.h5:/volumes/predictions/interior.",
+                {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
+                 .fallback = "prediction.h5 in the run folder, with a path that says what it holds; of many "
+                             "volumes in the folder of each",
+                 .form = "a dataset, FILE.h5:/path/in/file",
+                 .related = "infer.raw infer.dtype infer.chunk run_folder"}};
+  if (infer.has("output") || !i.raw || !wildcards_of(*i.raw).empty()) {
+    i.output = dataset(infer, key);
+    return;
+  }
+  i.output = default_output(defaults.run_folder, i, defaults.classes);
+  infer.get<std::string>(key, i.output->text());
 }
 
 /// How blocks are computed.
@@ -184,9 +197,22 @@ void read_computation(ConfigSection& infer, bool torchscript, InferConfig& i) {
 
 }  // namespace
 
-InferConfig read_infer(ConfigSection infer, const DataConfig& data, bool torchscript, bool needed) {
+DatasetName default_output(const std::filesystem::path& run_folder, const InferConfig& infer,
+                           std::int64_t classes) {
+  std::string content = fmt::format("class_{}", infer.classes.front());
+  if (infer.labels) {
+    content = "classes";
+  } else if (infer.classes.size() > 1) {
+    content = "probabilities";
+  } else if (classes <= 2) {
+    content = infer.classes.front() == 0 ? "membrane" : "interior";
+  }
+  return {run_folder / "prediction.h5", "/volumes/predictions/" + content};
+}
+
+InferConfig read_infer(ConfigSection infer, const InferDefaults& defaults, ImageInputs& images, bool needed) {
   InferConfig i;
-  read_names(infer, data, needed, i);
+  read_names(infer, defaults.data, images, needed, i);
   const std::int64_t tile =
       number_or_auto(infer,
                      {"tile",
@@ -209,10 +235,11 @@ InferConfig read_infer(ConfigSection infer, const DataConfig& data, bool torchsc
        "The type of the activations. auto: float32 on the CPU, bfloat16 on CUDA. float16 needs CUDA.",
        {.example = "bfloat16", .related = "train.precision"}});
   read_result(infer, i);
+  read_output(infer, defaults, i);
   read_extent(infer, i);
   read_averaging(infer, i);
   read_normalisation(infer, i);
-  read_computation(infer, torchscript, i);
+  read_computation(infer, defaults.torchscript, i);
   return i;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,7 +33,7 @@ constexpr auto enum_names(NormalisationKind) {
 
 /// `infer:`
 struct InferConfig {
-  std::optional<DatasetName> raw, output;
+  std::optional<DatasetName> raw, output;          ///< output: none where wildcards in `raw` name several
   std::string checkpoint = "best";                 ///< best, latest or a file
   std::optional<Index3> tile, block, chunk;        ///< none: automatic; z of `tile` is 1
   std::optional<Precision> precision;              ///< none: automatic
@@ -60,8 +61,21 @@ struct InferConfig {
   double watchdog_minutes = 30;                    ///< without a heartbeat of a rank; 0: no limit
 };
 
-/// Reads `infer:`. `data.raw` is the default of `infer.raw`; `needed`: the verb predicts, so that the
-/// result's name is required. Problems are noted in the document.
-InferConfig read_infer(ConfigSection infer, const DataConfig& data, bool torchscript, bool needed);
+/// What the defaults of `infer:` come from.
+struct InferDefaults {
+  const DataConfig& data;
+  std::filesystem::path run_folder;
+  std::int64_t classes = 2;  ///< of the network
+  bool torchscript = false;
+};
+
+/// Reads `infer:`, and notes what of it are images. `data.raw` is the default of `infer.raw`, and a file in
+/// the run folder that of `infer.output`; `needed`: the verb predicts. Problems are noted in the document.
+InferConfig read_infer(ConfigSection infer, const InferDefaults& defaults, ImageInputs& images, bool needed);
+
+/// The result in a run folder, for an experiment that names none: prediction.h5, with a path that says what
+/// is in it, such as /volumes/predictions/interior.
+DatasetName default_output(const std::filesystem::path& run_folder, const InferConfig& infer,
+                           std::int64_t classes);
 
 }  // namespace tessera

@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-bool is_digit(char c) {
+bool is_decimal_digit(char c) {
   return c >= '0' && c <= '9';
 }
 bool is_letter(char c) {
@@ -20,7 +20,7 @@ bool is_letter(char c) {
 
 /// Whether a number's digits start with a superfluous 0, which some readers take for octal.
 bool has_leading_zero(std::string_view digits) {
-  return digits.size() > 1 && digits[0] == '0' && is_digit(digits[1]);
+  return digits.size() > 1 && digits[0] == '0' && is_decimal_digit(digits[1]);
 }
 
 std::string_view without_minus(const std::string& text) {
@@ -33,7 +33,7 @@ std::string_view without_minus(const std::string& text) {
 bool is_safe_plain(const std::string& text) {
   if (text.empty() || !(is_letter(text[0]) || text[0] == '_' || text[0] == '/')) return false;
   const bool safe = std::all_of(text.begin(), text.end(), [](char c) {
-    return is_letter(c) || is_digit(c) || std::string_view("_-./+").find(c) != std::string_view::npos;
+    return is_letter(c) || is_decimal_digit(c) || std::string_view("_-./+").find(c) != std::string_view::npos;
   });
   return safe && is_plain_text(text);
 }
@@ -48,7 +48,8 @@ std::optional<bool> parse_bool(const std::string& text) {
 
 std::optional<std::int64_t> parse_integer(const std::string& text) {
   const std::string_view digits = without_minus(text);
-  if (digits.empty() || !std::all_of(digits.begin(), digits.end(), is_digit) || has_leading_zero(digits)) {
+  if (digits.empty() || !std::all_of(digits.begin(), digits.end(), is_decimal_digit) ||
+      has_leading_zero(digits)) {
     return std::nullopt;
   }
   std::int64_t value = 0;
@@ -64,7 +65,7 @@ std::optional<LabelId> parse_id(const std::string& text) {
 
 std::optional<double> parse_number(const std::string& text) {
   const std::string_view digits = without_minus(text);
-  const bool starts_well = !digits.empty() && (is_digit(digits[0]) || digits[0] == '.');
+  const bool starts_well = !digits.empty() && (is_decimal_digit(digits[0]) || digits[0] == '.');
   if (!starts_well || has_leading_zero(digits)) return std::nullopt;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -82,7 +83,7 @@ bool is_plain_text(const std::string& text) {
   if (std::find(kWords.begin(), kWords.end(), lower) != kWords.end()) return false;
   // Numbers, dates and the sexagesimals of YAML 1.1 start so; .nan and .inf too.
   const char first = text[0];
-  return !is_digit(first) && !(text.size() > 1 && (first == '-' || first == '+' || first == '.'));
+  return !is_decimal_digit(first) && !(text.size() > 1 && (first == '-' || first == '+' || first == '.'));
 }
 
 std::string to_yaml(bool value) {

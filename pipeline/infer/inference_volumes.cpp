@@ -148,7 +148,13 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
   } catch (const Error& error) {
     throw Error(fmt::format("infer.raw: {}", error.what()));
   }
-  if (matches.front().name.text() == raw.text()) return only;  // a file with exactly this name exists
+  const auto output_in = [&](const fs::path& folder) {
+    return set_text("infer.output", default_output(folder, config.infer, config.model.classes).text());
+  };
+  if (matches.front().name.text() == raw.text()) {  // a file with exactly this name exists
+    if (config.infer.output) return only;
+    return {{config.name, {output_in(config.run_folder)}}};
+  }
   const std::vector<FollowingKey> following = following_keys(config, matches.front().texts);
   if (config.infer.output) {
     leave_out_results(matches, *config.infer.output);
@@ -164,6 +170,8 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
     volume.overrides = {set_text("infer.raw", match.name.text()),
                         set_text("run_folder", (config.run_folder / "volumes" / volume.name).string()),
                         set_text("infer.checkpoint", checkpoint)};
+    if (!config.infer.output)
+      volume.overrides.push_back(output_in(config.run_folder / "volumes" / volume.name));
     for (const FollowingKey& one : following)
       volume.overrides.push_back(set_text(one.key, filled_in(one.pattern, match.texts).text()));
     volumes.push_back(std::move(volume));

@@ -19,9 +19,9 @@ struct InferenceVolume {
 ///
 /// Without wildcards: one volume, named like the experiment, without overrides. With wildcards each match is
 /// a volume. Its name consists of the wildcards' values, and its run folder is `<run_folder>/volumes/<name>`.
-/// The wildcards of infer.output are filled in. So are those of infer.skip.mask, evaluate.prediction and
-/// evaluate.labels, if any. infer.checkpoint becomes a path. Matches in output files of other matches are
-/// ignored.
+/// The wildcards of infer.output are filled in; without infer.output the result is in that folder. So are
+/// those of infer.skip.mask, evaluate.prediction and evaluate.labels, if any. infer.checkpoint becomes a
+/// path. Matches in output files of other matches are ignored.
 ///
 /// Not collective: one rank calls it, since it reads files. Errors: Error when nothing matches, or when a
 /// file cannot be read; UsageError, naming the key, for a wrong number of wildcards, or when two volumes

@@ -188,8 +188,8 @@ def run_alone(server, arguments, timeout, cwd, environment):
 
 def run_tessera(arguments, ranks=0, timeout=60, cwd=None, environment=None, **how):
     """Runs to the end. LibTorch takes most of a second to load, so the processes come from a server that has loaded it, but for
-    `submit`, which hands its environment on. Errors: AssertionError when it takes longer than `timeout` seconds."""
-    real = bool(how) or "submit" in arguments
+    `submit` and `run`, which start others. Errors: AssertionError when it takes longer than `timeout` seconds."""
+    real = bool(how) or arguments[:1] == ["run"] or "submit" in arguments
     if not real and ranks == 0:
         server, rest = server_of(ForkServer, environment)
         if server is not None:

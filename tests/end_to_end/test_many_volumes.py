@@ -171,7 +171,7 @@ class ManyVolumes(Case):
         frozen = self.tessera(["infer", "runs/bare/volumes/c/inference.yaml"])
         self.assertEqual(frozen.text.count("nothing to predict"), 1, frozen)
         self.assertEqual([first.warnings(), frozen.warnings()], [[], []])
-        (self.folder / "frozen.yaml").write_text(self.tessera(["check", "bare.yaml"]).stdout.partition("\nnetwork:")[0])
+        (self.folder / "frozen.yaml").write_text(self.tessera(["check", "bare.yaml", "--config"]).stdout)
         self.assertEqual(self.tessera(["infer", "frozen.yaml", "--volume", "c"]).text.count("nothing to predict"), 1)
         warned = self.tessera(["infer", "bare.yaml", "--volume", "c", *sets(model__base_filters=3)])
         self.assertRegex(warned.warnings()[0], "model: differs from the checkpoint's network")

@@ -57,8 +57,8 @@ class Volumes(Case):
         self.assertRegex(out, r"training: \w+; tile 76 .* of it for the annotated voxels")
 
     def test_resolved_file_says_the_same(self):
-        again = self.tessera(["check", self.run_folder / "config.yaml"]).stdout
-        self.assertEqual(again, self.tessera(["check", self.yaml]).stdout)
+        again = self.tessera(["check", self.run_folder / "config.yaml", "--config"]).stdout
+        self.assertEqual(again, self.tessera(["check", self.yaml, "--config"]).stdout)
         self.assertEqual(resolved_keys(again)["data.volumes.validation_sections"], "[0, 1]")
 
     def test_any_number_of_ranks(self):

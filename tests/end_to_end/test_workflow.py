@@ -79,7 +79,7 @@ class Workflow(Case):
         cls.evaluation = cls.done(cls.folder, ["evaluate", cls.yaml])
 
     def test_check_says_the_same_on_any_number_of_ranks(self):
-        alone, three = self.tessera(["check", self.yaml]), self.tessera(["check", self.yaml], ranks=3)
+        alone, three = (self.tessera(["check", self.yaml, "--config"], ranks=ranks) for ranks in (0, 3))
         self.assertEqual(alone.stdout, three.stdout)
         for words in ("network: ", "training: ", "inference:", "redundancy", "memory per worker"):
             self.assertIn(words, alone.stdout)
@@ -88,12 +88,12 @@ class Workflow(Case):
     def test_resolved_config_resolves_to_itself(self):
         self.assertGreater(len(resolved_keys(self.trained_config)), 40)
         (self.folder / "resolved.yaml").write_text(self.trained_config)
-        again = self.tessera(["check", "resolved.yaml"])
-        self.assertEqual(again.stdout, self.tessera(["check", self.yaml]).stdout)
+        again = self.tessera(["check", "resolved.yaml", "--config"])
+        self.assertEqual(again.stdout, self.tessera(["check", self.yaml, "--config"]).stdout)
         self.assertIn(self.trained_config, again.stdout)
 
     def test_set_has_the_last_word(self):
-        out = self.tessera(["check", self.yaml, "--set", "train.iterations=77", "--set", "infer.dtype=float32"]).stdout
+        out = self.tessera(["check", self.yaml, "--config", "--set", "train.iterations=77", "--set", "infer.dtype=float32"]).stdout
         self.assertEqual(resolved_keys(out)["train.iterations"], "77")
         self.assertEqual(resolved_keys(out)["infer.dtype"], "float32")
 

@@ -38,17 +38,21 @@ ROOMS = {
     "pipeline/run": "io/base io/geometry io/volume io/hdf5 io/stores workers/metrics workers/mpi",
     "pipeline/blocks": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/mpi workers/results pipeline/run",
     "pipeline/evaluate": "io/base io/geometry io/volume io/stores io/images workers/metrics workers/mpi workers/samples pipeline/run",
-    "pipeline/config": "io/base io/geometry io/volume io/stores workers/device workers/gradients workers/infer workers/mpi workers/network "
+    "pipeline/config": "io/base io/geometry io/volume io/stores io/images workers/device workers/gradients workers/infer workers/mpi workers/network "
                        "workers/samples workers/train pipeline/evaluate pipeline/run",
     "pipeline/train": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/gradients workers/infer "
                       "workers/mpi workers/network workers/samples workers/train pipeline/config pipeline/run",
     "pipeline/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/infer workers/mpi "
                       "workers/network pipeline/blocks pipeline/config pipeline/run",
     "pipeline/report": "io/base io/stores pipeline/config pipeline/evaluate pipeline/run",
-    "pipeline/cluster": "io/base io/volume workers/device pipeline/config pipeline/run",
+    "pipeline/cluster": "io/base io/volume io/stores workers/device pipeline/config pipeline/run",
+    "pipeline/inputs": "io/base io/geometry io/volume io/hdf5 io/images workers/mpi pipeline/config pipeline/run",
+    "pipeline/start": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/infer workers/metrics workers/mpi "
+                      "workers/network workers/samples workers/train pipeline/cluster pipeline/config pipeline/infer pipeline/inputs "
+                      "pipeline/report pipeline/run pipeline/train",
     "pipeline/commands": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/blocks workers/device workers/infer "
                          "workers/mpi workers/network workers/samples workers/synthetic pipeline/blocks pipeline/cluster pipeline/config "
-                         "pipeline/evaluate pipeline/infer pipeline/report pipeline/run pipeline/train",
+                         "pipeline/evaluate pipeline/infer pipeline/inputs pipeline/report pipeline/run pipeline/start pipeline/train",
     "pipeline": "io/base io/hdf5 workers/mpi pipeline/commands pipeline/run",
 }
 LOOSE_FILES = {"pipeline/main.cpp"}

@@ -24,7 +24,7 @@ class Keys(Case):
 
     def test_the_file_of_all_keys_is_an_experiment(self):
         """Its values are the defaults, so that it may be copied."""
-        result = run_tessera(["check", self.all_keys], cwd=self.folder)
+        result = run_tessera(["check", self.all_keys, "--config"], cwd=self.folder)
         self.assertIn(result.code, (0, 1), result)
         self.assertGreater(len(resolved_keys(result.stdout)), 50)
 
@@ -33,7 +33,7 @@ class Keys(Case):
         self.assertGreater(len(files), 1)
         for file in files:
             with self.subTest(file=file.name):
-                result = run_tessera(["check", file], cwd=self.folder)
+                result = run_tessera(["check", file, "--config"], cwd=self.folder)
                 # 1: the volumes it names are not here.
                 self.assertIn(result.code, (0, 1), result)
                 self.assertGreater(len(resolved_keys(result.stdout)), 40, result)

@@ -91,7 +91,7 @@ NodePlace place_on_node(const Communicator& world, bool is_worker, const std::ve
 
 /// Makes one of the visible CUDA devices this worker's, where there are some.
 void choose_cuda_device(Device& device, const NodePlace& place, bool required, int rank) {
-  const auto visible = static_cast<int>(torch::cuda::device_count());
+  const int visible = visible_cuda_devices();
   if (visible == 0) {
     if (!required) return;
     throw UsageError(
@@ -120,6 +120,10 @@ std::string Device::text() const {
   if (cuda) return fmt::format("cuda:{}{}{}", index, name.empty() ? "" : ", ", name);
   return fmt::format("cpu, {} thread{}{}", threads, threads == 1 ? "" : "s",
                      cpus.empty() ? "" : " on " + cpus);
+}
+
+int visible_cuda_devices() {
+  return static_cast<int>(torch::cuda::device_count());
 }
 
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {

@@ -34,6 +34,9 @@ struct Device {
 /// devices.
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads);
 
+/// The number of CUDA devices that this process sees; 0 in a build without CUDA.
+int visible_cuda_devices();
+
 /// Sets how LibTorch's CUDA libraries choose algorithms in a training. `reproducible`: deterministic ones,
 /// chosen heuristically; else the fastest ones for the shapes, autotuned. Call it before the device computes.
 /// Does nothing on the CPU.
