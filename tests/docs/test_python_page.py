@@ -6,7 +6,6 @@ and the test says so.
 
 import importlib.util
 import os
-import pathlib
 import re
 import shlex
 import subprocess
@@ -17,6 +16,7 @@ from harness import SOURCE, Case
 
 PAGE = SOURCE / "docs/python.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ALWAYS_NEEDED = ("scipy", "matplotlib")
 NEEDED = {"zarr": "python3-zarr", "skimage": "python3-skimage"}
 
 NAPARI = '''
@@ -45,6 +45,8 @@ class PythonPage(Case):
 
     @classmethod
     def setUpClass(cls):
+        if missing := [module for module in ALWAYS_NEEDED if importlib.util.find_spec(module) is None]:
+            raise unittest.SkipTest(f"needs Debian's {' and '.join('python3-' + module for module in missing)}")
         super().setUpClass()
         (cls.folder / "stack.h5").rename(cls.folder / "cells.h5")
         yaml = cls.config("cells", {
