@@ -64,7 +64,7 @@ class PythonPage(Case):
         environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(
             [str(self.folder / "modules"), *filter(None, [os.environ.get("PYTHONPATH")])])}
         return subprocess.run([sys.executable, "-W", "error::SyntaxWarning", "-c", code], cwd=self.folder, env=environment,
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=200)
 
     def test_every_block_runs(self):
         code, commands = [], []
