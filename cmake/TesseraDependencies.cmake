@@ -1,5 +1,5 @@
 # find_package finds the dependencies, so CMAKE_PREFIX_PATH selects any installation (modules, Spack, a CUDA
-# LibTorch). See README.md, "Another LibTorch, MPI or HDF5".
+# LibTorch). See docs/install.md, "Another LibTorch, MPI or HDF5".
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   # ccache needs this sloppiness to work with precompiled headers (see ccache's manual).
