@@ -111,15 +111,22 @@ void write_record(int fd, const fs::path& file, bool by_existence) {
   throw UsageError(message);
 }
 
+/// The name under which a target is locked.
+fs::path locked_name(const fs::path& target) {
+  return resolve_links(target.has_filename() ? target : target.parent_path());  // "out/" is "out"
+}
+
+fs::path lock_file_of(const fs::path& locked) {
+  return locked.parent_path() / ("." + shortened_name(locked.filename().string(), kLongestName) + ".lock");
+}
+
 }  // namespace
 
-FileLock::FileLock(const fs::path& target) : target_(target) {
-  if (!target_.has_filename()) target_ = target_.parent_path();  // "out/" is "out"
-  target_ = resolve_links(target_);
+FileLock::FileLock(const fs::path& target) : target_(locked_name(target)) {
   std::error_code unknown;
   made_folder_ = !fs::exists(folder_of(target_), unknown) && !unknown;
   create_folder_of(target_);
-  file_ = target_.parent_path() / ("." + shortened_name(target_.filename().string(), kLongestName) + ".lock");
+  file_ = lock_file_of(target_);
   take();
   is_held_ = true;
   try {
@@ -253,6 +260,11 @@ void FileLock::hold_target() {
         target_.string()));
   }
   held_target_ = std::move(opened);
+}
+
+bool owner_was_killed(const fs::path& target) {
+  const std::optional<Owner> owner = owner_in(text_in(lock_file_of(locked_name(target))));
+  return owner && state_of(owner->process) == ProcessState::ended;
 }
 
 bool is_open_for_writing(const fs::path& file) {

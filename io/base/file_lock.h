@@ -40,6 +40,10 @@ class FileLock {
   bool is_held_ = false, made_folder_ = false;
 };
 
+/// Whether the last process that locked `target` was killed: it ran on this host, and has ended without
+/// freeing the lock. False where that is not known.
+bool owner_was_killed(const std::filesystem::path& target);
+
 /// Whether another program has an HDF5 file open for writing, as far as its lock tells. False on file systems
 /// without locks.
 bool is_open_for_writing(const std::filesystem::path& file);

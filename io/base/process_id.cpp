@@ -33,13 +33,26 @@ std::string host_name() {
   return plain.substr(0, kLongestHost);
 }
 
-/// Field 22 of /proc/PID/stat; 0 when it cannot be read.
-std::uint64_t start_of(std::int64_t pid) {
+/// /proc/PID/stat from its third field on, with a blank before it; "" when it cannot be read.
+std::string stat_of(std::int64_t pid) {
   std::ifstream in(fmt::format("/proc/{}/stat", pid));
   const std::string text{std::istreambuf_iterator<char>(in), {}};
-  std::size_t at = text.rfind(')');  // the name before it may hold spaces and brackets
-  if (at == std::string::npos) return 0;
-  constexpr int kFieldsBefore = 20;  // 3 to 22
+  const std::size_t at = text.rfind(')');  // the name before it may hold spaces and brackets
+  return at == std::string::npos ? "" : text.substr(at + 1);
+}
+
+/// Whether the process has ended, and only its parent does not know yet.
+bool is_zombie(std::int64_t pid) {
+  const std::string text = stat_of(pid);
+  return text.starts_with(" Z") || text.starts_with(" X");
+}
+
+/// Field 22 of /proc/PID/stat; 0 when it cannot be read.
+std::uint64_t start_of(std::int64_t pid) {
+  const std::string text = stat_of(pid);
+  if (text.empty()) return 0;
+  std::size_t at = 0;
+  constexpr int kFieldsBefore = 19;  // 3 to 21
   for (int field = 0; field < kFieldsBefore && at != std::string::npos; ++field)
     at = text.find(' ', at + 1);
   std::uint64_t start = 0;
@@ -92,6 +105,7 @@ ProcessState state_of(const ProcessId& process) {
   if (process.host != host_name() || process.name_space != own_name_space()) return ProcessState::elsewhere;
   if (process.pid <= 0) return ProcessState::ended;
   if (kill(static_cast<pid_t>(process.pid), 0) != 0 && errno == ESRCH) return ProcessState::ended;
+  if (is_zombie(process.pid)) return ProcessState::ended;
   const std::uint64_t start = start_of(process.pid);
   return start != 0 && process.start != 0 && start != process.start ? ProcessState::ended
                                                                     : ProcessState::running;

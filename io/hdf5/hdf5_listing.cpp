@@ -9,6 +9,7 @@
 #include "io/hdf5/checksum_block.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_links.h"
+#include "io/hdf5/hdf5_types.h"
 
 namespace tessera {
 namespace {
@@ -25,34 +26,6 @@ herr_t add_link(hid_t, const char* name, const H5L_info_t* info, void* out) noex
     return 0;
   } catch (...) {
     return -1;
-  }
-}
-
-std::string type_text(hid_t type) {
-  const std::size_t bits = H5Tget_size(type) * 8;
-  const bool big = H5Tget_order(type) == H5T_ORDER_BE && bits > 8;
-  switch (H5Tget_class(type)) {
-    case H5T_INTEGER:
-      return fmt::format("{}int{}{}", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits,
-                         big ? ", big-endian" : "");
-    case H5T_FLOAT:
-      return fmt::format("float{}{}", bits, big ? ", big-endian" : "");
-    case H5T_STRING:
-      return "string";
-    case H5T_COMPOUND:
-      return "compound";
-    case H5T_ENUM:
-      return "enumeration";
-    case H5T_REFERENCE:
-      return "reference";
-    case H5T_VLEN:
-      return "variable-length";
-    case H5T_ARRAY:
-      return "array";
-    case H5T_OPAQUE:
-      return "opaque";
-    default:
-      return "of an unknown type";
   }
 }
 
@@ -74,7 +47,7 @@ void describe_dataset(hid_t object, const DatasetName& name, Hdf5Entry& entry) {
     entry.problem = take_hdf5_error();
     return;
   }
-  entry.type = type_text(type.get());
+  entry.type = hdf5_type_text(type.get());
   const int rank = H5Sget_simple_extent_ndims(space.get());
   if (rank > 0) {
     std::vector<hsize_t> dims(static_cast<std::size_t>(rank));

@@ -11,6 +11,7 @@
 #include "io/hdf5/dataset_storage.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_links.h"
+#include "io/hdf5/hdf5_types.h"
 #include "io/hdf5/parallel_chunk_reader.h"
 
 namespace tessera {
@@ -40,6 +41,8 @@ VolumeReader::VolumeReader(const DatasetName& name, const ReadOptions& options, 
   read_shape();
   conversion_ = conversion_of(dataset_.get(), name, read_as);
   info_.type = conversion_.type;
+  const Hdf5Handle stored(check_hdf5(H5Dget_type(dataset_.get()), what), H5Tclose);
+  info_.stored_type = hdf5_type_text(stored.get());
   read_storage();
   info_.files = require_storage(dataset_.get(), name);
   info_.resolution_nm = read_resolution(dataset_.get(), name.text());

@@ -75,8 +75,8 @@ void require_not_negative(std::span<const std::byte> voxels, const std::string& 
   for (const T value : values) {
     if (value < 0) {
       throw Error(
-          fmt::format("{} holds the negative value {}, and volumes hold unsigned integers: add a constant, "
-                      "or save it as float32",
+          fmt::format("{}: it holds the negative value {}, and volumes hold unsigned integers: add a "
+                      "constant, or save it as float32",
                       what, value));
     }
   }

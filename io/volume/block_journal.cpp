@@ -209,7 +209,12 @@ std::string digest_of(const JobDescription& job) {
   return sha256_of(nlohmann::json(as_utf8(job)).dump());
 }
 
-std::vector<std::string> differences_between(const JobDescription& then, const JobDescription& now) {
+std::vector<std::string> differences_between(const JobDescription& then, const JobDescription& now,
+                                             const JobNotes& then_notes, const JobNotes& now_notes) {
+  const auto noted = [](const std::string& value, const std::string& key, const JobNotes& notes) {
+    const auto note = notes.find(key);
+    return note == notes.end() ? value : fmt::format("{} ({})", value, note->second);
+  };
   std::set<std::string> keys;
   for (const auto& [key, value] : then)
     keys.insert(key);
@@ -220,7 +225,9 @@ std::vector<std::string> differences_between(const JobDescription& then, const J
     const auto a = then.find(key), b = now.find(key);
     const std::string before = a == then.end() ? "not said" : a->second,
                       after = b == now.end() ? "not said" : b->second;
-    if (before != after) found.push_back(fmt::format("{}: {} then, {} now", key, before, after));
+    if (before == after) continue;
+    found.push_back(fmt::format("{}: {} then, {} now", key, noted(before, key, then_notes),
+                                noted(after, key, now_notes)));
   }
   return found;
 }

@@ -21,11 +21,15 @@ enum class BlockOutcome : std::uint32_t { done = 1, skipped = 2, failed = 3 };
 
 /// Everything that the bytes of a result depend on, as text: {"infer.tile", "572"}.
 using JobDescription = std::map<std::string, std::string>;
+/// Remarks on some of its values, for messages only.
+using JobNotes = std::map<std::string, std::string>;
 
 /// SHA-256 of a description, 64 hexadecimal digits.
 std::string digest_of(const JobDescription& job);
-/// The differences, key by key: "infer.tile: 572 then, 1020 now"; empty when equal.
-std::vector<std::string> differences_between(const JobDescription& then, const JobDescription& now);
+/// The differences, key by key: "infer.tile: 572 then, 1020 now"; empty when equal. A value's note follows it
+/// in brackets.
+std::vector<std::string> differences_between(const JobDescription& then, const JobDescription& now,
+                                             const JobNotes& then_notes = {}, const JobNotes& now_notes = {});
 /// A description as JSON, as in the result's attribute, and back. `name` is for messages. Errors: Error.
 std::string json_of(const JobDescription& job);
 JobDescription job_from_json(const std::string& text, const std::string& name);

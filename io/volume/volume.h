@@ -19,6 +19,7 @@ namespace tessera {
 struct VolumeInfo {
   DatasetName name;
   VoxelType type = VoxelType::uint8;  ///< of the voxels in memory
+  std::string stored_type;            ///< of the voxels in the file, such as "int64"; "": not known
   std::int64_t channels = 1;
   int rank = 3;                                   ///< dimensions of the dataset, 2 to 4
   Index3 shape;                                   ///< voxels
@@ -32,9 +33,14 @@ struct VolumeInfo {
   /// of a virtual dataset. Empty on ranks that did not open it (broadcast_volumes).
   std::vector<std::filesystem::path> files;
 
+  /// The type that a message names: the stored one, where it is known.
+  std::string type_text() const { return stored_type.empty() ? name_of(type) : stored_type; }
   /// The number of chunks that the dataset stores; 0 for contiguous datasets.
   std::int64_t chunks_stored() const;
 };
+
+/// The message about a raw volume of wide integers, with the command that converts it.
+std::string wrong_raw_type_text(const VolumeInfo& raw);
 
 /// How a volume is read.
 struct ReadOptions {

@@ -14,6 +14,8 @@
 namespace tessera {
 namespace {
 
+constexpr auto kJobNotes = "job_notes";
+
 /// The attributes of the existing result. Errors: UsageError when the file holds no result of that name.
 std::map<std::string, std::string> attributes_of_result(const DatasetName& output,
                                                         const std::string& output_setting) {
@@ -34,8 +36,9 @@ std::map<std::string, std::string> attributes_of_result(const DatasetName& outpu
 }
 
 void require_same_job(const DatasetName& output, const std::string& output_setting,
-                      const JobDescription& then, const JobDescription& now) {
-  const std::vector<std::string> differences = differences_between(then, now);
+                      const JobDescription& then, const JobDescription& now, const JobNotes& then_notes,
+                      const JobNotes& now_notes) {
+  const std::vector<std::string> differences = differences_between(then, now, then_notes, now_notes);
   if (differences.empty()) return;
   throw UsageError(fmt::format(
       "{} exists already and is the result of another job:\n  {}\npass --restart to start over, or "
@@ -94,7 +97,8 @@ void require_nothing_else(const DatasetName& output, const std::string& output_s
 }
 
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
-                        const JobDescription& job, const BlockPlan& blocks, bool restart) {
+                        const JobDescription& job, const JobNotes& notes, const BlockPlan& blocks,
+                        bool restart) {
   ResultState state;
   const std::filesystem::path journal = journal_of(output.file);
   if (!std::filesystem::exists(output.file)) return state;
@@ -112,11 +116,15 @@ ResultState find_result(const DatasetName& output, const std::string& output_set
         "another {}",
         output.file.string(), output_setting));
   }
-  require_same_job(output, output_setting, job_from_json(then->second, output.text()), job);
+  const auto noted = attributes.find(kJobNotes);  // older results have none
+  const JobNotes then_notes =
+      noted == attributes.end() ? JobNotes() : job_from_json(noted->second, output.text());
+  require_same_job(output, output_setting, job_from_json(then->second, output.text()), job, then_notes,
+                   notes);
   state.instance = instance->second;
   state.journal = find_journal(output, state.instance);
   if (state.journal) {
-    require_same_job(output, output_setting, state.journal->head.job, job);
+    require_same_job(output, output_setting, state.journal->head.job, job, then_notes, notes);
     require_same_blocks(journal, state.journal->head.blocks, blocks);
   }
   const bool complete = state.journal && state.journal->blocks_left() == 0;
@@ -131,7 +139,7 @@ ResultState find_result(const DatasetName& output, const std::string& output_set
 }
 
 OpenResult open_result(const ResultState& state, OutputVolumeSpec spec, const JobDescription& job,
-                       const BlockPlan& blocks) {
+                       const JobNotes& notes, const BlockPlan& blocks) {
   OpenResult result;
   const std::filesystem::path file = journal_of(spec.name.file);
   std::string instance = state.instance;
@@ -139,6 +147,7 @@ OpenResult open_result(const ResultState& state, OutputVolumeSpec spec, const Jo
     instance = random_hex(16);
     spec.attributes["instance"] = instance;
     spec.attributes["job"] = json_of(job);
+    if (!notes.empty()) spec.attributes[kJobNotes] = json_of(notes);
     result.layout = create_output_volume(spec);
   } else {
     result.layout = read_output_layout(spec.name);

@@ -27,12 +27,13 @@ void require_nothing_else(const DatasetName& output, const std::string& output_s
 
 /// Examines the result's file and its journal, without changes. Logs a warning for each loss.
 /// `output_setting`: the name of the output's setting, for messages: "infer.output". `blocks`: the blocks of
-/// this job. `restart`: an existing result, of this job or another, is to be replaced; not where its file
-/// holds other data. Errors: UsageError
-/// when the file holds other data, or the result of another job (each difference named), or when another
-/// process is writing it; Error when the header of its journal is damaged.
+/// this job. `notes`: of the job, for messages. `restart`: an existing result, of this job or another, is to
+/// be replaced; not where its file holds other data. Errors: UsageError when the file holds other data, or
+/// the result of another job (each difference named), or when another process is writing it; Error when the
+/// header of its journal is damaged.
 ResultState find_result(const DatasetName& output, const std::string& output_setting,
-                        const JobDescription& job, const BlockPlan& blocks, bool restart);
+                        const JobDescription& job, const JobNotes& notes, const BlockPlan& blocks,
+                        bool restart);
 
 /// A result that blocks can be written to.
 struct OpenResult {
@@ -44,6 +45,6 @@ struct OpenResult {
 /// Creates the missing files: the volume first, then its journal. Each is written under a temporary name and
 /// renamed. So after a kill between any two steps, find_result() recognises the state. Errors: Error.
 OpenResult open_result(const ResultState& state, OutputVolumeSpec spec, const JobDescription& job,
-                       const BlockPlan& blocks);
+                       const JobNotes& notes, const BlockPlan& blocks);
 
 }  // namespace tessera

@@ -32,8 +32,9 @@ void add_work(StageStatus& status, const StageWork& work) {
   if (work.end == RunEnd::stopped) status.state = StageState::stopped;
   if (work.end == RunEnd::failed) status.state = StageState::failed;
   if (work.end == RunEnd::running) {
-    status.state = StageState::running;
-    status.why = "by the files of the run: it is running, or was killed";
+    status.state = work.killed ? StageState::stopped : StageState::running;
+    status.why = work.killed ? "by the files of the run: it was killed: start it again with --resume"
+                             : "by the files of the run: it is running, or was killed";
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lock.h"
 #include "io/base/json_text.h"
 #include "io/volume/block_journal.h"
 #include "pipeline/run/run_end.h"
@@ -55,6 +56,7 @@ StageWork training_work(const RunFolder& folder, const ExperimentConfig* config,
   StageWork work;
   const nlohmann::json record = json_file(folder.path() / "training.json", problems);
   work.end = value_named<RunEnd>(json_text_at(record, "end"));
+  work.killed = work.end == RunEnd::running && owner_was_killed(folder.path());
   const std::string tail = file_tail(folder.metrics(), 64 << 10);
   if (tail.empty() && is_there(folder.metrics(), problems))
     problems.push_back(fmt::format("cannot read {}", folder.metrics().string()));
@@ -105,6 +107,8 @@ StageWork evaluation_work(const RunFolder& folder, std::vector<std::string>& pro
   const auto least = nlohmann::json::json_pointer("/best/pixel_error/value");
   if (scores.is_object() && scores.contains(least) && scores[least].is_number()) {
     work.text = fmt::format("pixel error {:.4f}", scores[least].get<double>());
+  } else if (const std::string missing = json_text_at(scores, "undefined"); !missing.empty()) {
+    work.text = fmt::format("pixel error undefined ({})", missing);
   }
   return work;
 }

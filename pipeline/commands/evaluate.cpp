@@ -196,13 +196,20 @@ void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
     if (request.picture_folder) pictures = FileLock(*request.picture_folder);
   });
   std::string text;
-  if (request.kind == EvaluationKind::labels)
+  std::vector<std::string> doubts;
+  if (request.kind == EvaluationKind::labels) {
     text = evaluation_text(evaluate_labels(request, world));
-  else if (request.kind == EvaluationKind::classes)
+  } else if (request.kind == EvaluationKind::classes) {
     text = evaluation_text(evaluate_classes(request, world));
-  else
-    text = evaluation_text(evaluate_volumes(request, world));
-  if (world.is_root()) std::cout << text << std::flush;
+  } else {
+    const Evaluation evaluation = evaluate_volumes(request, world);
+    text = evaluation_text(evaluation);
+    doubts = evaluation.doubts();
+  }
+  if (!world.is_root()) return;
+  std::cout << text << std::flush;
+  for (const std::string& doubt : doubts)
+    spdlog::warn("{}", doubt);
 }
 
 /// Collective. The volumes to score, each by itself. Without wildcards in the prediction's name this is one

@@ -5,6 +5,7 @@
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
+#include "io/geometry/axis_order.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/infer/inference_network.h"
@@ -28,6 +29,11 @@ InferencePlan plan_volume(const ExperimentConfig& config, const NetworkTraits& n
   return plan_inference(config.infer, raw, network, device);
 }
 
+void warn_of(const InferencePlan& plan) {
+  for (const std::string& doubt : shape_doubts(plan.raw, plan.redundancy))
+    spdlog::warn("{}", doubt);
+}
+
 std::int64_t result_bytes(const InferencePlan& plan, const InferConfig& infer) {
   return plan.region.voxels() * infer.channels() * size_of(infer.type);
 }
@@ -44,6 +50,7 @@ void check_volumes(const ExperimentConfig& config, const std::vector<InferenceVo
     out << fmt::format("  volume {:>3}: {}: {}", place, volume.name, own.infer.raw->text()) << std::flush;
     try {
       const InferencePlan plan = plan_volume(own, network);
+      warn_of(plan);
       bytes += result_bytes(plan, own.infer);
       out << fmt::format(" {} {}, {} blocks, tile {}, {}", to_string(plan.raw.shape), name_of(plan.raw.type),
                          plan.blocks.count(), plan.tile_input.y, bytes_text(result_bytes(plan, own.infer)));
@@ -67,8 +74,8 @@ void check_classes(const ExperimentConfig& config, const std::vector<AnnotatedVo
   if (shares.counts.empty()) return;  // nothing is trained on
   out << fmt::format("  {:<22} {} annotated voxels: {}\n", "classes", shares.voxels(), shares.text())
       << std::flush;
-  for (const std::string& rare : shares.rare_classes())
-    spdlog::warn("{}", rare);
+  for (const std::string& doubt : shares.doubts())
+    spdlog::warn("{}", doubt);
   require_classes(shares, config.data.allow_one_class);
 }
 
@@ -90,6 +97,10 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
     out << fmt::format("training: {}; {}\n", name_of(resources.precision),
                        plan_text(plan_training(config, volumes, resources), config.network()));
     out << volumes_text(volumes);
+    for (const AnnotatedVolume& one : volumes) {
+      if (const std::string doubt = axis_order_doubt(one.raw.shape); !doubt.empty())
+        spdlog::warn("{}: {}. {}", one.raw.name.text(), doubt, axis_order_advice(one.raw.name.text()));
+    }
     check_classes(config, volumes, out);
   }
   const std::vector<InferenceVolume> volumes =
@@ -99,6 +110,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
   } else if (config.infer.raw) {
     const ExperimentConfig own = experiment_of(config, volumes.front(), {});
     const InferencePlan plan = plan_volume(own, network);
+    warn_of(plan);
     out << "inference:\n" << plan_text(plan, network);
     out << fmt::format("  {:<22} {}\n", "result's size", bytes_text(result_bytes(plan, own.infer)));
   }

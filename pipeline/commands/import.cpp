@@ -37,6 +37,13 @@ void read_choice(const boost::program_options::variables_map& values, const char
   choice = *found;
 }
 
+VoxelType parse_type(const std::string& text) {
+  const auto type = value_named<VoxelType>(text);
+  if (!type || *type == VoxelType::float16)
+    throw UsageError(fmt::format("--dtype {}: write uint8, uint16, uint32, uint64 or float32", text));
+  return *type;
+}
+
 ImageOptions read_image_options(const boost::program_options::variables_map& values) {
   ImageOptions options;
   if (values.count("channel") != 0)
@@ -56,13 +63,17 @@ OptionTable import_options() {
   po::options_description described("options");
   auto add = described.add_options();
   add("stack", po::value<std::string>()->required(),
-      "a multi-page TIFF, or a folder of PNG or TIFF sections");
+      "a multi-page TIFF, a folder of PNG or TIFF sections, or a dataset");
   add("output", po::value<std::string>()->required(),
       "the dataset to write; other datasets of the file stay");
   add("resolution", po::value<std::string>(), "voxel size in nm, Z,Y,X");
   add("offset", po::value<std::string>(), "offset of the first voxel in nm, Z,Y,X");
   add("chunk", po::value<std::string>(), "storage chunk in voxels, Z,Y,X");
   add("gzip", po::value<int>()->default_value(0), "compression, 0 (none) to 9");
+  add("axes", po::value<std::string>(),
+      "the order of the source's axes, the slowest first, such as yxz; default zyx");
+  add("dtype", po::value<std::string>(), "convert the voxels to uint8, uint16, uint32, uint64 or float32");
+  add("threshold", po::value<double>(), "make labels of a probability: 1 above this value, else 0");
   add("channel", po::value<std::string>(),
       "of images with several channels: the one to read, or all (as sections)");
   add("time", po::value<std::string>(),
@@ -78,7 +89,12 @@ OptionTable import_options() {
 
 int run_import(const OptionValues& values, const Communicator& world) {
   StackImport options;
-  options.stack = values["stack"].as<std::string>();
+  options.source = values["stack"].as<std::string>();
+  if (values.count("axes") != 0) options.reading.axes = AxisOrder(values["axes"].as<std::string>());
+  if (values.count("dtype") != 0) options.reading.type = parse_type(values["dtype"].as<std::string>());
+  if (values.count("threshold") != 0) options.reading.threshold = values["threshold"].as<double>();
+  if (options.reading.type && options.reading.threshold)
+    throw UsageError("--dtype and --threshold exclude each other: a threshold makes uint8 labels");
   options.output = parse_dataset_name(values["output"].as<std::string>());
   if (values.count("resolution") != 0) {
     options.spec.resolution_nm = parse_numbers(values["resolution"].as<std::string>(), 3, "--resolution");
@@ -92,7 +108,7 @@ int run_import(const OptionValues& values, const Communicator& world) {
     throw UsageError(fmt::format("--gzip {}: write 0 (none) to 9", options.spec.gzip));
   }
   options.overwrite = values["overwrite"].as<bool>();
-  options.images = read_image_options(values);
+  options.reading.images = read_image_options(values);
   on_root(world, [&] {
     const FileLock lock(options.output.file);
     fmt::print("{}\n", import_stack(options, lock));

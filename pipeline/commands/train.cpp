@@ -37,10 +37,7 @@ int run_train(const OptionValues& values, const Communicator& world) {
   if (world.is_root()) {
     std::cout << fmt::format("run folder: {}\n", config.run_folder.string()) << std::flush;
   }
-  if (outcome.stopped) {
-    throw StoppedEarly(fmt::format("stopped {}; the state is saved: start again with --resume to go on",
-                                   outcome.for_time ? "before the job's time limit" : "by a signal"));
-  }
+  if (outcome.stopped) throw StoppedEarly(outcome.message);
   return kExitDone;
 }
 

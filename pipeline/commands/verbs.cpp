@@ -48,7 +48,7 @@ const std::vector<Verb> kVerbs{
      run_synth},
     {"import",
      "Converts a TIFF stack, or a folder of PNG or TIFF sections, to HDF5.",
-     "tessera import STACK.tif|FOLDER OUT.h5:/volumes/raw [--resolution 50,4,4] [options]",
+     "tessera import STACK.tif|FOLDER|FILE.h5:/raw OUT.h5:/volumes/raw [--resolution 50,4,4] [options]",
      {{{"tessera import stack.tif em.h5:/volumes/raw --resolution 50,4,4",
         "A TIFF stack with voxels of 50 x 4 x 4 nm."},
        {"tessera import labels/ em.h5:/volumes/labels/cells --missing repeat",

@@ -269,6 +269,11 @@ void read_validation(ConfigSection& train, TrainConfig& config) {
                                                      "Iterations from one checkpoint to the next.",
                                                      {.example = "100", .related = "train.keep_checkpoints"}},
                                                     200, at_least(1));
+  config.checkpoint_minutes =
+      train.get<double>({"checkpoint_minutes",
+                         "The longest time from one checkpoint to the next. 0: no limit.",
+                         {.example = "2", .related = "train.checkpoint_every"}},
+                        config.checkpoint_minutes, at_least(0));
   config.keep_checkpoints =
       train.get<std::int64_t>({"keep_checkpoints",
                                "The number of newest checkpoints that are kept beside the best one.",

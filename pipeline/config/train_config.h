@@ -24,7 +24,8 @@ struct TrainConfig {
   int threads = 0;                ///< 0: automatic
   std::int64_t report_every = 0;  ///< iterations between two readings of results; 0: automatic
   std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 3;
-  double watchdog_minutes = 30;  ///< without a heartbeat of a rank; 0: no limit
+  double checkpoint_minutes = 5;  ///< the longest time between two checkpoints; 0: no limit
+  double watchdog_minutes = 30;   ///< without a heartbeat of a rank; 0: no limit
   ValidationMetric validation_metric = ValidationMetric::pixel_error;
   std::int64_t patience = 0;  ///< validations without a new best that end the training; 0: no limit
 };

@@ -155,7 +155,7 @@ std::size_t Evaluation::best_rand(std::int64_t section) const {
 std::vector<std::int64_t> Evaluation::from_worst() const {
   std::vector<double> f;
   for (std::int64_t z = 0; z < table.sections; ++z)
-    f.push_back(scores_of(table.section(z)[best_f(z)]).f);
+    f.push_back(is_judged(z) ? scores_of(table.section(z)[best_f(z)]).f : kUndefined);
   std::vector<std::int64_t> order(f.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::erase_if(order, [&](std::int64_t z) { return std::isnan(f[static_cast<std::size_t>(z)]); });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "pipeline/evaluate/evaluation_request.h"
@@ -24,10 +25,18 @@ struct Evaluation {
   std::vector<CalibrationSums> calibration;  ///< per section; none without `scores.calibration`
   EvaluationRun run;
 
+  /// The sums of all sections at a threshold.
+  ThresholdSums pooled(std::size_t threshold) const;
+  /// missing_in_truth() of the volume: then no score is defined.
+  std::string missing() const { return missing_in_truth(pooled(0)); }
+  /// A sentence for each sign that the scores mean nothing: hardly any pixel of a class, inverted labels.
+  std::vector<std::string> doubts() const;
   /// The index of the threshold with the section's best F (Rand F) of the interior; the lowest among equals.
   std::size_t best_f(std::int64_t section) const;
   std::size_t best_rand(std::int64_t section) const;
-  /// The sections whose F is defined, counted from `sections.begin`, by their best F, the worst one first.
+  /// Whether the truth of a section has both classes.
+  bool is_judged(std::int64_t section) const { return missing_in_truth(table.section(section)[0]).empty(); }
+  /// The judged sections, counted from `sections.begin`, by their best F, the worst one first.
   std::vector<std::int64_t> from_worst() const;
 };
 

@@ -124,7 +124,8 @@ void add_calibration(Json& json, const Evaluation& evaluation) {
                      {"interior_share", mean(bin.interior)}});
   }
   const CalibrationScores scores = scores_of(sums);
-  json["average_precision"] = average_precision(evaluation.histogram);
+  json["average_precision"] =
+      evaluation.missing().empty() ? average_precision(evaluation.histogram) : kUndefined;
   json["precision_recall"] = curve;
   json["calibration"] = {{"expected_error", scores.expected_error},
                          {"largest_error", scores.largest_error},
@@ -154,21 +155,67 @@ std::vector<float> grey_values(const VoxelBuffer& section) {
   return values;
 }
 
+/// "1048576 pixels: membrane 24.1 %, interior 75.9 %".
+std::string classes_text(const ThresholdSums& sums) {
+  const double interior = sums.true_positive + sums.false_negative, all = sums.pixels();
+  return fmt::format("{:.0f} pixels: membrane {:.3g} %, interior {:.3g} %", all,
+                     100 * (all - interior) / std::max(1.0, all), 100 * interior / std::max(1.0, all));
+}
+
+std::string truth_text(const Evaluation& evaluation) {
+  return fmt::format("truth       {}\n", classes_text(evaluation.pooled(0)));
+}
+
 }  // namespace
+
+std::vector<std::string> Evaluation::doubts() const {
+  constexpr double kRare = 1e-3;
+  const ThresholdSums first = pooled(0);
+  const double interior = first.true_positive + first.false_negative, all = first.pixels();
+  std::vector<std::string> doubts;
+  if (all > 0 && std::min(interior, all - interior) < kRare * all) {
+    doubts.push_back(fmt::format(
+        "the labels {} have {} in {}: look at data.label_kind, data.invert_labels, data.ignore_label and the "
+        "labels",
+        request.labels.text(),
+        interior == 0     ? "no interior"
+        : interior == all ? "no membrane"
+                          : "hardly any of a class",
+        classes_text(first)));
+  }
+  const auto middle = static_cast<std::size_t>(std::ranges::lower_bound(table.thresholds, 0.5 - 1e-9) -
+                                               table.thresholds.begin());
+  const double found = correlation(pooled(std::min(middle, table.thresholds.size() - 1)));
+  if (found < kInvertedCorrelation) {
+    doubts.push_back(fmt::format(
+        "the prediction anticorrelates with the labels (correlation {:.2f} at threshold 0.5): the labels "
+        "are probably inverted; see data.invert_labels, or --invert-labels of evaluate",
+        found));
+  }
+  return doubts;
+}
+
+ThresholdSums Evaluation::pooled(std::size_t threshold) const {
+  ThresholdSums sums;
+  for (std::int64_t z = 0; z < table.sections; ++z)
+    sums += table.section(z)[threshold];
+  return sums;
+}
 
 std::string evaluation_text(const Evaluation& evaluation) {
   const ThresholdTable& table = evaluation.table;
   const ScoreChoice& chosen = evaluation.scores.section;
   std::string text =
       head_text(evaluation.request, EvaluationKind::probability, evaluation.sections, evaluation.bounds);
-  text += "threshold  pixel error       IoU         F";
+  text += truth_text(evaluation) + "\nthreshold  pixel error       IoU         F";
   if (chosen.rand) text += "  Rand fg micro  Rand fg macro  Rand error all";
   if (chosen.thin) text += "  V^Rand_thin  V^Info_thin";
   if (chosen.warping) text += "   warping  split+merge";
   if (chosen.objects) text += "       SEG";
   text += "\n";
+  const std::string missing = evaluation.missing();
   for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
-    const VolumeScores& s = evaluation.volume[t];
+    const VolumeScores s = missing.empty() ? evaluation.volume[t] : VolumeScores();
     text += fmt::format("{:9.4f}", table.thresholds[t]) + score_text(s.pooled.pixel_error, 6, 13) +
             score_text(s.pooled.iou, 6, 10) + score_text(s.pooled.f, 6, 10);
     if (chosen.rand) {
@@ -187,17 +234,17 @@ std::string evaluation_text(const Evaluation& evaluation) {
   text += "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
-    const double value = one.score(evaluation.volume[t]);
-    text += fmt::format("{:<28}{}{}\n", one.name, score_text(value, 6),
+    const double value = missing.empty() ? one.score(evaluation.volume[t]) : kUndefined;
+    text += fmt::format("{:<28}{}{}\n", one.name, undefined_or(value, 6, missing),
                         std::isnan(value) ? "" : fmt::format(" at {:.4f}", table.thresholds[t]));
   }
   if (evaluation.scores.calibration) {
     CalibrationSums sums;
     for (const CalibrationSums& section : evaluation.calibration)
       sums += section;
-    text += fmt::format("{:<28}{}\n{:<28}{}\n", "average precision",
-                        score_text(average_precision(evaluation.histogram), 6), "expected calibration error",
-                        score_text(scores_of(sums).expected_error, 6));
+    const double precision = missing.empty() ? average_precision(evaluation.histogram) : kUndefined;
+    text += fmt::format("{:<28}{}\n{:<28}{}\n", "average precision", undefined_or(precision, 6, missing),
+                        "expected calibration error", score_text(scores_of(sums).expected_error, 6));
   }
 
   text += "\nsection  threshold  pixel error       IoU         F";
@@ -207,12 +254,14 @@ std::string evaluation_text(const Evaluation& evaluation) {
   worst.resize(worst_count(worst.size()));
   for (std::int64_t z = 0; z < table.sections; ++z) {
     const std::size_t t = evaluation.best_f(z), rand = evaluation.best_rand(z);
-    const ThresholdScores s = scores_of(table.section(z)[t]);
+    const bool judged = evaluation.is_judged(z);
+    const ThresholdScores s = judged ? scores_of(table.section(z)[t]) : ThresholdScores();
     text += fmt::format("{:7}  {:9.4f}", evaluation.sections.begin + z, table.thresholds[t]) +
             score_text(s.pixel_error, 6, 13) + score_text(s.iou, 6, 10) + score_text(s.f, 6, 10);
     if (chosen.rand) {
       text += fmt::format("{}  ({}, {:.4f})", score_text(s.rand.f, 6, 10),
-                          score_text(scores_of(table.section(z)[rand]).rand.f, 6), table.thresholds[rand]);
+                          score_text(judged ? scores_of(table.section(z)[rand]).rand.f : kUndefined, 6),
+                          table.thresholds[rand]);
     }
     text += std::find(worst.begin(), worst.end(), z) != worst.end() ? "  <- worst\n" : "\n";
   }
@@ -226,18 +275,19 @@ std::string evaluation_json(const Evaluation& evaluation) {
       json_of(evaluation.request, EvaluationKind::probability, evaluation.sections, evaluation.bounds);
   json["scores"] = evaluation.scores.names();
   json["thresholds"] = table.thresholds;
+  const std::string missing = evaluation.missing();
+  json["undefined"] = missing.empty() ? Json() : Json(missing);
+  json["warnings"] = evaluation.doubts();
   json["best"] = Json::object();
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
-    const double value = one.score(evaluation.volume[t]);
+    const double value = missing.empty() ? one.score(evaluation.volume[t]) : kUndefined;
     json["best"][one.key] = {{"value", value},
                              {"threshold", std::isnan(value) ? Json() : Json(table.thresholds[t])}};
   }
   json["volume"] = Json::array();
   for (std::size_t t = 0; t <= last; ++t) {
-    ThresholdSums pooled;
-    for (std::int64_t z = 0; z < table.sections; ++z)
-      pooled += table.section(z)[t];
+    const ThresholdSums pooled = evaluation.pooled(t);
     Json row = json_of(pooled, evaluation.scores, table.thresholds[t], t < last);
     const VolumeScores& s = evaluation.volume[t];
     if (evaluation.scores.section.rand)
@@ -271,11 +321,12 @@ std::string evaluation_json(const Evaluation& evaluation) {
   json["sections"] = Json::array();
   for (std::int64_t z = 0; z < table.sections; ++z) {
     const std::size_t f = evaluation.best_f(z), rand = evaluation.best_rand(z);
+    const bool judged = evaluation.is_judged(z);
     Json section{{"section", evaluation.sections.begin + z},
-                 {"best_f", scores_of(table.section(z)[f]).f},
+                 {"best_f", judged ? scores_of(table.section(z)[f]).f : kUndefined},
                  {"best_f_threshold", table.thresholds[f]}};
     if (evaluation.scores.section.rand) {
-      section.update({{"best_rand_f", scores_of(table.section(z)[rand]).rand.f},
+      section.update({{"best_rand_f", judged ? scores_of(table.section(z)[rand]).rand.f : kUndefined},
                       {"best_rand_threshold", table.thresholds[rand]}});
     }
     if (evaluation.scores.calibration) {

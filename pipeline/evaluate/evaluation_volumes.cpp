@@ -131,13 +131,14 @@ EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& predi
       throw UsageError(
           fmt::format("the prediction {} holds {}: a probability is float, uint8 or uint16 (are "
                       "prediction and labels swapped?)",
-                      prediction.name.text(), name_of(prediction.type)));
+                      prediction.name.text(), prediction.type_text()));
     case EvaluationKind::labels:
     case EvaluationKind::classes:
       if (!is_float) break;
       throw UsageError(fmt::format(
-          "the prediction {} holds floating point: {} are integers (is it a probability?)",
-          prediction.name.text(), request.kind == EvaluationKind::labels ? "labels" : "class ids"));
+          "the prediction {} holds {}: {} are integers. If it is a probability, pass --kind probability",
+          prediction.name.text(), prediction.type_text(),
+          request.kind == EvaluationKind::labels ? "labels" : "class ids"));
   }
   return request.kind;
 }

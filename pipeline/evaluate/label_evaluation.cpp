@@ -113,12 +113,47 @@ std::vector<std::int64_t> LabelEvaluation::from_worst() const {
   return ordered_by(badness);
 }
 
+namespace {
+
+/// A probability of uint8 scored as ids would give scores that mean nothing. It changes from pixel to pixel
+/// and has many values; ids are constant within objects. Errors: UsageError when the first section of the
+/// prediction looks like one.
+void require_ids(EvaluatedVolumes& volumes) {
+  constexpr std::size_t kValues = 128;
+  constexpr double kChanging = 0.25;
+  constexpr std::int64_t kRows = 512;
+  if (volumes.prediction->info().type != VoxelType::uint8) return;
+  const PixelBounds& bounds = volumes.bounds;
+  const std::int64_t z = volumes.sections.begin;
+  const VoxelBuffer section =
+      volumes.prediction->read({{z, bounds.y_begin, bounds.x_begin},
+                                {z + 1, std::min(bounds.y_end, bounds.y_begin + kRows), bounds.x_end}});
+  const auto values = section.as<std::uint8_t>();
+  std::array<bool, 256> found{};
+  std::size_t changing = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    found[values[i]] = true;
+    changing += i > 0 && values[i] != values[i - 1] ? 1 : 0;
+  }
+  if (static_cast<std::size_t>(std::ranges::count(found, true)) < kValues ||
+      static_cast<double>(changing) < kChanging * static_cast<double>(values.size()))
+    return;
+  throw UsageError(
+      fmt::format("the prediction {} holds uint8 values that change from pixel to pixel, as a probability "
+                  "does: it cannot be "
+                  "scored as ids of objects. Score it with --kind probability, without --instances",
+                  volumes.prediction->info().name.text()));
+}
+
+}  // namespace
+
 LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world) {
   const double begin_s = seconds_now();
   LabelEvaluation evaluation;
   evaluation.request = request;
   EvaluatedVolumes volumes;
   on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels); });
+  on_root(world, [&] { require_ids(volumes); });
   evaluation.sections = volumes.sections;
   evaluation.bounds = volumes.bounds;
   evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));

@@ -40,6 +40,9 @@ struct ClassEvaluation {
   std::vector<ConfusionMatrix> section;  ///< each with as many classes as `matrix`
   EvaluationRun run;
 
+  /// Why accuracy and means are undefined: without at least two true classes there is nothing to
+  /// distinguish. "" otherwise.
+  std::string missing() const;
   /// The sections, counted from `sections.begin`, by their mean IoU, the worst one first.
   std::vector<std::int64_t> from_worst() const;
 };

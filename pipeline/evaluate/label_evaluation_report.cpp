@@ -76,6 +76,12 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
   return json_text(json, 2) + "\n";
 }
 
+std::string ClassEvaluation::missing() const {
+  const std::vector<ClassScores> classes = scores_of(matrix).classes;
+  const auto present = std::ranges::count_if(classes, [](const ClassScores& one) { return one.truth > 0; });
+  return present > 1 ? "" : present == 1 ? "one class only in the labels" : "no annotated voxel";
+}
+
 std::string evaluation_text(const ClassEvaluation& evaluation) {
   std::string text =
       head_text(evaluation.request, EvaluationKind::classes, evaluation.sections, evaluation.bounds);
@@ -87,8 +93,13 @@ std::string evaluation_text(const ClassEvaluation& evaluation) {
         fmt::format("{:5}{}{}{}{}  {:12}  {:12}\n", c, score_text(s.iou, 6, 10), score_text(s.dice, 6, 10),
                     score_text(s.precision, 6, 11), score_text(s.recall, 6, 10), s.truth, s.predicted);
   }
-  text += fmt::format("\naccuracy {}, mean IoU {}, mean Dice {}\n\n", score_text(scores.accuracy, 6),
-                      score_text(scores.mean_iou, 6), score_text(scores.mean_dice, 6));
+  const std::string missing = evaluation.missing();
+  if (missing.empty()) {
+    text += fmt::format("\naccuracy {}, mean IoU {}, mean Dice {}\n\n", score_text(scores.accuracy, 6),
+                        score_text(scores.mean_iou, 6), score_text(scores.mean_dice, 6));
+  } else {
+    text += fmt::format("\naccuracy, mean IoU and mean Dice {}\n\n", undefined_or(kUndefined, 6, missing));
+  }
   text += "true class, by what it was called\n";
   for (std::int64_t truth = 0; truth < evaluation.matrix.classes; ++truth) {
     text += fmt::format("{:5}", truth);
@@ -111,9 +122,11 @@ std::string evaluation_text(const ClassEvaluation& evaluation) {
 std::string evaluation_json(const ClassEvaluation& evaluation) {
   Json json = json_of(evaluation.request, EvaluationKind::classes, evaluation.sections, evaluation.bounds);
   const ConfusionScores scores = scores_of(evaluation.matrix);
-  json["accuracy"] = scores.accuracy;
-  json["mean_iou"] = scores.mean_iou;
-  json["mean_dice"] = scores.mean_dice;
+  const std::string missing = evaluation.missing();
+  json["undefined"] = missing.empty() ? Json() : Json(missing);
+  json["accuracy"] = missing.empty() ? scores.accuracy : kUndefined;
+  json["mean_iou"] = missing.empty() ? scores.mean_iou : kUndefined;
+  json["mean_dice"] = missing.empty() ? scores.mean_dice : kUndefined;
   json["classes"] = Json::array();
   for (std::size_t c = 0; c < scores.classes.size(); ++c) {
     Json row{{"class", c}};

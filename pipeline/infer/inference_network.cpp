@@ -6,6 +6,7 @@
 #include "io/base/log.h"
 #include "io/base/sha256.h"
 #include "io/hdf5/checkpoint_file.h"
+#include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/job_description.h"
 #include "pipeline/run/checkpoint_choice.h"
 #include "workers/infer/volume_statistics.h"
@@ -30,6 +31,8 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     if (found != checkpoint.numbers.end() && found->second.size() == 2)
       network.normalisation = {found->second[0], found->second[1]};
     network.normalised_by_volume = checkpoint.texts.contains("normalisation");
+    network.trained_on = RawFacts::of(checkpoint);
+    network.note = age_text(checkpoint);
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;
     const std::shared_ptr<Network> loaded_network = load_network(checkpoint, loaded.name);
@@ -150,15 +153,15 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
 }
 
 /// The same volume in another scale would be predicted without an error, and wrongly.
-void warn_of_grey_levels(const VolumeInfo& raw, const Normalisation& expected) {
+std::string grey_level_doubt(const VolumeInfo& raw, const Normalisation& expected) {
   std::optional<Normalisation> found;
   try {
     found = sampled_statistics(raw);
   } catch (const Error&) {
-    return;  // the block that needs the voxels reports the error
+    return {};  // the block that needs the voxels reports the error
   }
-  if (!found || !is_far(*found, expected)) return;
-  spdlog::warn(
+  if (!found || !is_far(*found, expected)) return {};
+  return fmt::format(
       "{}: its grey levels (mean {:.4g}, deviation {:.4g} of a sample) are far from those that the network "
       "is made for (mean {:.4g}, deviation {:.4g}): the prediction is probably wrong. Set "
       "infer.normalisation to volume or section, or convert the volume.",
@@ -196,13 +199,22 @@ ChosenNormalisation choose_normalisation(const InferConfig& config, const Volume
       chosen.whole = network.normalised_by_volume ? volume_statistics(raw, world) : *network.normalisation;
       break;
   }
-  const bool is_given =
-      config.normalisation == NormalisationKind::fixed ||
-      (config.normalisation == NormalisationKind::checkpoint && !network.normalised_by_volume);
-  on_root(world, [&] {
-    if (is_given) warn_of_grey_levels(raw, chosen.whole);
-  });
+  chosen.is_given = config.normalisation == NormalisationKind::fixed ||
+                    (config.normalisation == NormalisationKind::checkpoint && !network.normalised_by_volume);
   return chosen;
+}
+
+std::vector<std::string> doubts_about(const VolumeInfo& raw, double redundancy,
+                                      const InferenceNetwork& network,
+                                      const ChosenNormalisation& normalisation) {
+  std::vector<std::string> doubts = shape_doubts(raw, redundancy);
+  doubts.push_back(network.trained_on.voxel_size_doubt(raw));
+  if (normalisation.is_given) {
+    doubts.push_back(network.trained_on.type_doubt(raw));
+    doubts.push_back(grey_level_doubt(raw, normalisation.whole));
+  }
+  std::erase(doubts, "");
+  return doubts;
 }
 
 }  // namespace tessera

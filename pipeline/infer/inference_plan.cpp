@@ -6,6 +6,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/geometry/axis_order.h"
 
 namespace tessera {
 namespace {
@@ -80,8 +81,7 @@ TileGrid InferencePlan::tiles(const NetworkTraits& network, const Index3& input)
 InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device) {
   if (raw.type == VoxelType::uint32 || raw.type == VoxelType::uint64) {
-    throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point",
-                                 raw.name.text(), name_of(raw.type)));
+    throw UsageError(wrong_raw_type_text(raw));
   }
   for (const std::int64_t wanted : config.classes)
     require_class(network, wanted);
@@ -128,6 +128,18 @@ InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, c
   plan.weight_bytes = network.weight_bytes;
   measure_blocks(plan, tiles, result_bytes);
   return plan;
+}
+
+std::vector<std::string> shape_doubts(const VolumeInfo& raw, double redundancy) {
+  constexpr double kHigh = 4;
+  const std::string advice = axis_order_advice(raw.name.text());
+  const std::string order = axis_order_doubt(raw.shape);
+  if (!order.empty()) return {fmt::format("{}: {}. {}", raw.name.text(), order, advice)};
+  if (redundancy <= kHigh) return {};
+  return {fmt::format(
+      "{}: the plan computes {:.1f} input pixels per output pixel, because sections of {} x {} are "
+      "small beside the network's margin. {}",
+      raw.name.text(), redundancy, raw.shape.y, raw.shape.x, advice)};
 }
 
 std::string plan_text(const InferencePlan& plan, const NetworkTraits& network) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/geometry/block_plan.h"
 #include "io/geometry/tile_grid.h"
@@ -43,6 +44,10 @@ struct InferencePlan {
 /// memory.
 InferencePlan plan_inference(const InferConfig& config, const VolumeInfo& raw, const NetworkTraits& network,
                              const Device& device);
+
+/// A sentence for each sign in the shape of `raw` and the redundancy of its plan that the axes are in another
+/// order.
+std::vector<std::string> shape_doubts(const VolumeInfo& raw, double redundancy);
 
 /// The plan as text, one fact per line.
 std::string plan_text(const InferencePlan& plan, const NetworkTraits& network);

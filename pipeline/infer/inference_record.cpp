@@ -66,10 +66,12 @@ void report_complete(const RunFolder& folder, const std::string& result, const J
 }
 
 InferenceRecord::InferenceRecord(const InferConfig& config, OpenResult result, std::int64_t chunks_stored,
-                                 const StopSignal& signal, const WallTime& wall_time)
+                                 std::vector<std::string> warnings, const StopSignal& signal,
+                                 const WallTime& wall_time)
     : run_(job_of(config, result.contents, signal, wall_time), std::move(result.journal)) {
   report_.result = config.output->text();
   report_.raw_chunks_stored = chunks_stored;
+  report_.warnings = std::move(warnings);
 }
 
 void InferenceRecord::conclude(const RunFolder& folder) {

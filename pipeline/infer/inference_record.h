@@ -27,14 +27,13 @@ void report_complete(const RunFolder& folder, const std::string& result, const J
 /// The state of an inference in the coordinator's process: its block run and its final report.
 class InferenceRecord {
  public:
-  /// `chunks_stored`: of the raw volume; 0: the report does not compare with it. `signal` and `wall_time`
-  /// must outlive the record.
+  /// `chunks_stored`: of the raw volume; 0: the report does not compare with it. `warnings`: for the report.
+  /// `signal` and `wall_time` must outlive the record.
   InferenceRecord(const InferConfig& config, OpenResult result, std::int64_t chunks_stored,
-                  const StopSignal& signal, const WallTime& wall_time);
+                  std::vector<std::string> warnings, const StopSignal& signal, const WallTime& wall_time);
 
   BlockRun& run() { return run_; }
   /// Commits the journal, writes the report, and throws the run's error, if any. Errors: StoppedEarly, Error.
-  /// StoppedEarly, Error.
   void conclude(const RunFolder& folder);
 
  private:

@@ -167,6 +167,7 @@ nlohmann::json InferenceReport::json() const {
           {"elapsed_s", run.elapsed_s},
           {"voxels_per_s", static_cast<double>(t.voxels) / std::max(1e-9, run.elapsed_s)},
           {"raw_chunks_stored", raw_chunks_stored},
+          {"warnings", warnings},
           {"workers", all}};
 }
 

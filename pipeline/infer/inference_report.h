@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "pipeline/blocks/block_run_report.h"
 #include "workers/infer/prediction_statistics.h"
@@ -14,6 +15,7 @@ struct InferenceReport {
   BlockRunReport run;
   std::string result;                  ///< file.h5:/path
   std::int64_t raw_chunks_stored = 0;  ///< 0: not compared with the chunks read
+  std::vector<std::string> warnings;   ///< doubts_about() the raw volume
 
   /// The sums over the workers, and their largest differences from float32.
   PredictionStatistics total() const;

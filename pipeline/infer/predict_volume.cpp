@@ -116,6 +116,11 @@ class VolumePrediction {
   void run() {
     plan();
     normalisation_ = choose_normalisation(infer_, plan_->raw, start_.network, world_);
+    on_root(world_, [&] {
+      warnings_ = doubts_about(plan_->raw, plan_->redundancy, start_.network, normalisation_);
+      for (const std::string& one : warnings_)
+        spdlog::warn("{}", one);
+    });
     find();
     if (world_.any(state_.kind == ResultState::Kind::complete)) return;
     make_worker_predictor();
@@ -159,7 +164,8 @@ class VolumePrediction {
       lock_ = FileLock(infer_.output->file);
       require_own_file(infer_, inputs_);
       job_ = describe_job(config_, *plan_, inputs_, start_.network, normalisation_);
-      state_ = find_result(*infer_.output, "infer.output", job_, plan_->blocks, start_.restart);
+      if (!start_.network.note.empty()) job_notes_["network"] = start_.network.note;
+      state_ = find_result(*infer_.output, "infer.output", job_, job_notes_, plan_->blocks, start_.restart);
       if (state_.kind != ResultState::Kind::complete) return;
       report_complete(folder_, infer_.output->text(), *state_.journal);
       std::cout
@@ -196,7 +202,7 @@ class VolumePrediction {
       folder_.prepare("inference.yaml", config_.resolved_yaml);
       add_log_file(folder_.log());
       OpenResult result =
-          open_result(state_, output_spec(config_, *plan_, start_.network), job_, plan_->blocks);
+          open_result(state_, output_spec(config_, *plan_, start_.network), job_, job_notes_, plan_->blocks);
       lock_.hold_target();
       layout_ = result.layout;
       spdlog::info("{} onto {}\n{}", start_.network.name, infer_.output->text(),
@@ -209,8 +215,8 @@ class VolumePrediction {
       const bool everything = !infer_.region_begin && !infer_.region_end && !infer_.skip_mask &&
                               !infer_.background;  // the expected number is unknown for a part of the blocks
       record_ = std::make_unique<InferenceRecord>(infer_, std::move(result),
-                                                  everything ? plan_->raw.chunks_stored() : 0, start_.signal,
-                                                  start_.wall_time);
+                                                  everything ? plan_->raw.chunks_stored() : 0, warnings_,
+                                                  start_.signal, start_.wall_time);
     });
     world_.broadcast(std::as_writable_bytes(std::span(&layout_.base, 1)));
     world_.broadcast(std::as_writable_bytes(std::span(&layout_.mark_at, 1)));
@@ -250,9 +256,11 @@ class VolumePrediction {
   InferenceInputs inputs_;  ///< the coordinator's
   std::optional<InferencePlan> plan_;
   ChosenNormalisation normalisation_;
-  FileLock lock_;       // of the result, on the root only
-  JobDescription job_;  // on the root only
-  ResultState state_;   // on the root only
+  std::vector<std::string> warnings_;  // on the root only
+  FileLock lock_;                      // of the result, on the root only
+  JobDescription job_;                 // on the root only
+  JobNotes job_notes_;                 // likewise
+  ResultState state_;                  // on the root only
   OutputLayout layout_;
   std::unique_ptr<TilePredictor> predictor_;  // on workers only
   std::unique_ptr<InferenceRecord> record_;   // on the root only

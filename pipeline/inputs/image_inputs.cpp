@@ -135,7 +135,7 @@ void import_under_lock(const ExperimentConfig& config, const ImageInput& input,
         input.images.string(), known->imported, config.run_folder.string(), config.run_folder.string()));
   }
   fs::remove(record_of(input));
-  StackImport options{input.images, input.dataset, {}, {}, true, {}};
+  StackImport options{input.images.string(), input.dataset, {}, {}, true, {}};
   options.spec.resolution_nm = config.images.resolution_nm;
   const std::string text = with_hint(input.images, [&] { return import_stack(options, lock); });
   if (files_digest(files_of(input.images), config.images) != state.files)

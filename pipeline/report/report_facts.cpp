@@ -117,7 +117,9 @@ Html training_facts(const RunRecord& record) {
                               ? ""
                               : ", " + (end == name_of(RunEnd::running) ? "not ended yet, or killed" : end)));
   }
-  const std::string early = text_at(record.training, {"ended_early"});
+  const std::string ended = text_at(record.training, {"ended"}),
+                    early = text_at(record.training, {"ended_early"});  // of older versions
+  if (!ended.empty()) facts.add("ended: " + ended);
   if (!early.empty()) facts.add("ended early: " + early);
   const auto of_volume = [&](std::size_t i, const char* key) {
     return record.config(fmt::format("data.volumes[{}].{}", i, key));

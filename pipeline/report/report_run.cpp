@@ -120,6 +120,9 @@ Html inference_part(const RunRecord& record) {
   const Json& report = record.inference;
   const Json& workers = list_at(report, {"workers"});
   Html content;
+  for (const Json& one : list_at(report, {"warnings"})) {
+    if (one.is_string()) content += warning(one.get<std::string>());
+  }
   const Json& failed = list_at(report, {"blocks", "failed"});
   const double left = number_at(report, {"blocks", "left"});
   if (!failed.empty()) {

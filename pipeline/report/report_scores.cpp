@@ -56,6 +56,7 @@ Html threshold_table(const Json& evaluation) {
                                         {"warping_error", "warping"},
                                         {"warping_split_merge", "split + merge"},
                                         {"seg", "SEG"}};
+  if (!text_at(evaluation, {"undefined"}).empty()) return {};
   const Json& rows = list_at(evaluation, {"volume"});
   std::vector<const ColumnHeading*> used;
   std::vector<HtmlTable::Column> columns{{"threshold"}};
@@ -228,7 +229,13 @@ Html confusion_table(const Json& pixels, const std::vector<std::string>& classes
 
 Html score_part(const RunRecord& record) {
   const auto kind = value_named<EvaluationKind>(text_at(record.evaluation, {"kind"}));
-  Html content = table_of_scores(scores_in(record.evaluation));
+  Html content;
+  const std::string missing = text_at(record.evaluation, {"undefined"});
+  if (!missing.empty()) content += warning(fmt::format("The scores are undefined ({}).", missing));
+  for (const Json& one : list_at(record.evaluation, {"warnings"})) {
+    if (one.is_string()) content += warning(one.get<std::string>());
+  }
+  content += table_of_scores(scores_in(record.evaluation));
   if (kind == EvaluationKind::labels) return content + label_part(record.evaluation);
   if (kind == EvaluationKind::classes) return content + class_part(record.evaluation);
   return content + probability_part(record.evaluation);

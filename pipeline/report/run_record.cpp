@@ -17,7 +17,6 @@
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/config/experiment.h"
-#include "pipeline/config/yaml_tree.h"
 #include "pipeline/report/json_reading.h"
 
 namespace tessera {
@@ -27,36 +26,6 @@ namespace {
 constexpr std::int64_t kMostText = std::int64_t{1} << 30, kMostPicture = std::int64_t{64} << 20;
 constexpr std::size_t kMostPictures = 6;
 constexpr auto kVolumes = "volumes";
-
-void add_keys(const YamlNode& node, const std::string& path, std::vector<ConfigKey>& keys) {
-  if (node.kind == YamlNode::Kind::map) {
-    for (const YamlNode& child : node.children)
-      add_keys(child, path.empty() ? child.key : fmt::format("{}.{}", path, child.key), keys);
-    return;
-  }
-  std::string value = node.text;
-  const bool of_sections = std::any_of(node.children.begin(), node.children.end(), [](const YamlNode& child) {
-    return child.kind == YamlNode::Kind::map;
-  });
-  if (node.kind == YamlNode::Kind::list && of_sections) {
-    for (std::size_t i = 0; i < node.children.size(); ++i)
-      add_keys(node.children[i], fmt::format("{}[{}]", path, i), keys);
-    return;
-  }
-  if (node.kind == YamlNode::Kind::list) {
-    std::vector<std::string> items;
-    for (const YamlNode& child : node.children)
-      items.push_back(child.text);
-    value = fmt::format("[{}]", fmt::join(items, ", "));
-  }
-  keys.push_back({path, value});
-}
-
-const ConfigKey* find_key(const std::vector<ConfigKey>& keys, const std::string& key) {
-  const auto found =
-      std::find_if(keys.begin(), keys.end(), [&](const ConfigKey& one) { return one.key == key; });
-  return found == keys.end() ? nullptr : &*found;
-}
 
 /// Whether a section of the experiment is what the training made of it.
 bool belongs_to_training(const std::string& key) {
@@ -301,13 +270,6 @@ std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
 bool holds_run(const fs::path& run_folder) {
   const auto files = {"config.yaml", "metrics.csv", "inference.yaml", "inference.json", "evaluation.json"};
   return std::ranges::any_of(files, [&](const char* file) { return file_exists(run_folder / file); });
-}
-
-std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file) {
-  std::vector<YamlProblem> problems;
-  std::vector<ConfigKey> keys;
-  add_keys(parse_yaml({yaml, file, 0}, problems), "", keys);
-  return keys;
 }
 
 void require_whole_png(SectionPicture& picture, const std::string& name) {

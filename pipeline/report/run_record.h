@@ -7,15 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/config/config_keys.h"
 #include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/report/metrics_table.h"
 
 namespace tessera {
-
-/// A key such as "train.iterations" with the text of its value.
-struct ConfigKey {
-  std::string key, value;
-};
 
 /// A picture written by `evaluate`.
 struct SectionPicture {
@@ -65,9 +61,6 @@ std::filesystem::path run_folder_of(const std::string& argument);
 std::vector<VolumeFolder> volume_folders(const std::filesystem::path& run_folder);
 /// Whether train, infer or evaluate wrote into this very folder.
 bool holds_run(const std::filesystem::path& run_folder);
-
-/// The keys of a YAML file that tessera wrote. Errors: UsageError with the place.
-std::vector<ConfigKey> config_keys(const std::string& yaml, const std::string& file);
 
 /// Reads height and width of a PNG and checks that it is complete. Errors: Error.
 void require_whole_png(SectionPicture& picture, const std::string& name);

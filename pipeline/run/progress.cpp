@@ -34,6 +34,13 @@ Progress::~Progress() {
   if (bar_drawn_) std::fputc('\n', stderr);
 }
 
+std::string with_thousands(std::int64_t count) {
+  std::string text = std::to_string(count);
+  for (std::size_t at = text.size(); at > 3 && text[at - 4] != '-';)
+    text.insert(at -= 3, ",");
+  return text;
+}
+
 double Progress::elapsed_s() const {
   return seconds_now() - begin_s_;
 }

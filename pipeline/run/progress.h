@@ -32,6 +32,9 @@ class Progress {
   double begin_s_, last_drawn_s_;
 };
 
+/// "1,200".
+std::string with_thousands(std::int64_t count);
+
 /// "1 h 02 min", "3 min 20 s", "12 s".
 std::string duration_text(double seconds);
 

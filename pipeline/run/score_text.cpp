@@ -11,4 +11,9 @@ std::string score_text(double value, int digits, int width) {
                      width);
 }
 
+std::string undefined_or(double value, int digits, const std::string& reason) {
+  const std::string text = score_text(value, digits);
+  return std::isnan(value) && !reason.empty() ? fmt::format("{} ({})", text, reason) : text;
+}
+
 }  // namespace tessera

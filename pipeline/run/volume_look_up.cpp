@@ -24,6 +24,7 @@ Json json_of(const VolumeInfo& info) {
   return {{"file", info.name.file.string()},
           {"path", info.name.path},
           {"type", static_cast<int>(info.type)},
+          {"stored_type", info.stored_type},
           {"channels", info.channels},
           {"rank", info.rank},
           {"shape", json_of(info.shape)},
@@ -39,6 +40,7 @@ VolumeInfo volume_from(const Json& json) {
   VolumeInfo info;
   info.name = {json.at("file").get<std::string>(), json.at("path")};
   info.type = static_cast<VoxelType>(json.at("type").get<int>());
+  info.stored_type = json.at("stored_type");
   info.channels = json.at("channels");
   info.rank = json.at("rank");
   info.shape = place_from(json.at("shape"));

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "pipeline/config/experiment.h"
+#include "pipeline/run/raw_facts.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/wall_time.h"
 #include "pipeline/train/best_validation.h"
@@ -21,10 +22,12 @@ struct TrainingLoop {
   bool several_volumes = false;                   ///< pictures name the volume
   std::int64_t context = 0;                       ///< sections before and after the labelled one in the input
   double elapsed_before_s = 0;                    ///< of the parts before a resume
+  RawFacts raw_facts = {};                        ///< of the training volumes, for the checkpoints
   bool validation_due = false;                    ///< a signal prevented a due validation: validate first
   BestValidation best = BestValidation();         ///< of the parts before a resume
   WallTime wall_time = WallTime(std::nullopt);    ///< only the lead worker's is used
-  /// Whether this worker has been asked to stop.
+  /// Whether this worker has been asked to stop. Called often, and cheap; once true, always true. Only by the
+  /// thread that trains.
   std::function<bool()> stop_asked = {};
   /// Called on the lead worker when a checkpoint of this training is complete. It may change `folder`.
   std::function<void()> saved = {};
@@ -35,14 +38,13 @@ struct TrainingLoop {
 };
 
 /// Collective over the workers. Trains until iterations, minutes or patience are over, a signal comes, or the
-/// job's time allows no further iteration with its checkpoint. Every start makes at least one iteration.
-/// Validates, and the lead worker writes checkpoints, the last one at the end, and previews. A loss that is
-/// not finite ends the training on every worker, after an event to the coordinator. Errors: may be one
-/// worker's alone.
+/// job's time allows no further iteration with its checkpoint. A signal ends the iteration or the validation
+/// in progress where it is; without one every start makes at least one iteration. Validates, and the lead
+/// worker writes checkpoints, the last one at the end, and previews. A loss that is not finite ends the
+/// training on every worker, after an event to the coordinator. Errors: may be one worker's alone.
 struct TrainingEnd {
   bool stopped_early = false;
-  bool for_time = false;  ///< because of the time limit, not of a signal; set on the lead worker
-  std::string failure;    ///< the message of NonFiniteLoss; "": none
+  std::string failure;  ///< the message of NonFiniteLoss; "": none
 };
 TrainingEnd run_training_loop(Trainer& trainer, const TrainingSet& data, const TrainingLoop& loop);
 

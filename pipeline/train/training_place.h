@@ -45,6 +45,9 @@ class TrainingPlace {
   /// Removes what a training that ended before its first checkpoint wrote; the old training stays.
   void give_up() noexcept;
 
+  /// Of a training that stopped before its first checkpoint: the next start with `resume` begins it again.
+  void leave() noexcept { replaces_ = false; }
+
  private:
   RunFolder run_, current_;
   bool replaces_ = false;

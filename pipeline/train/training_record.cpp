@@ -14,7 +14,7 @@ void TrainingRecord::write(const RunFolder& folder) const {
                               {"ranks", ranks},         {"parameters", parameters},
                               {"tile", tile_side},      {"global_batch", global_batch},
                               {"precision", precision}, {"resumed_from", resumed_from}};
-  if (!ended_early.empty()) json["ended_early"] = ended_early;
+  if (!ended.empty()) json["ended"] = ended;
   json["workers"] = nlohmann::ordered_json::array();
   for (const Worker& one : workers)
     json["workers"].push_back({{"rank", one.rank}, {"host", one.host}, {"device", one.device}});

@@ -23,7 +23,7 @@ struct TrainingRecord {
   std::string resumed_from;  ///< the checkpoint; "" for a new training
   std::string started;       ///< UTC, such as 2026-11-22T19:07:49Z
   RunEnd end = RunEnd::running;
-  std::string ended_early;  ///< why, if neither the iterations nor the time ended it; "" otherwise
+  std::string ended;  ///< TrainingRecorder::end_text()
 
   /// Replaces the file atomically. Errors: Error.
   void write(const RunFolder& folder) const;

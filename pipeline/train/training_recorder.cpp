@@ -55,8 +55,10 @@ std::string kept_rows(const std::filesystem::path& file, std::int64_t last_itera
 }  // namespace
 
 TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration,
-                                   std::int64_t iterations, bool show_progress)
+                                   std::int64_t iterations, double minutes, bool show_progress)
     : file_(folder.metrics()),
+      iterations_(iterations),
+      minutes_(minutes),
       progress_("train", static_cast<double>(iterations - first_iteration), "iterations", 1, show_progress),
       begin_s_(seconds_now()),
       last_iteration_(first_iteration) {
@@ -100,10 +102,7 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       last_iteration_ = event.training.iteration;
       break;
     case TrainingEvent::validation:
-      spdlog::info("iteration {}: validation pixel error {} at threshold {}, IoU {}, Rand F {}{}",
-                   event.training.iteration, score_text(event.scores.pixel_error, 4),
-                   score_text(event.scores.threshold, 2), score_text(event.scores.iou, 4),
-                   score_text(event.scores.rand_f, 4), event.best_so_far ? " (best so far)" : "");
+      tell_validation(event);
       break;
     case TrainingEvent::saving:
       break;
@@ -111,29 +110,88 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       spdlog::debug("iteration {}: checkpoint written", event.training.iteration);
       break;
     case TrainingEvent::failed:
-      progress_.finish();
-      ended_ = true;
-      break;
     case TrainingEvent::finished:
     case TrainingEvent::stopped:
-      progress_.finish();
-      ended_ = true;
-      stopped_ = event.kind == TrainingEvent::stopped;
-      if (event.validations_in_vain > 0) {
-        ended_early_ =
-            fmt::format("none of the last {} validations was better than the best (train.patience)",
-                        event.validations_in_vain);
-        spdlog::info("ended early: {}", ended_early_);
-      }
-      spdlog::info(
-          "{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting "
-          "for samples, {:.1f} % for the exchange of gradients",
-          stopped_ ? "stopped" : "trained", event.training.iteration, duration_text(event.elapsed_s),
-          pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
-          100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),
-          100 * exchange_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
+      end(event);
       break;
   }
+}
+
+void TrainingRecorder::tell_validation(const TrainingEvent& event) {
+  constexpr std::int64_t kLearned = 20;  ///< iterations after which the output is no chance any more
+  const ValidationScores& scores = event.scores;
+  const std::string missing = !scores.has_membrane && !scores.has_interior ? "no annotated pixel"
+                              : !scores.has_membrane                       ? "no membrane in the labels"
+                              : !scores.has_interior                       ? "no interior in the labels"
+                                                                           : "";
+  if (!missing.empty()) {
+    spdlog::info("iteration {}: validation scores are undefined ({})", event.training.iteration, missing);
+    return;
+  }
+  spdlog::info("iteration {}: validation pixel error {} at threshold {}, IoU {}, Rand F {}{}",
+               event.training.iteration, score_text(scores.pixel_error, 4), score_text(scores.threshold, 2),
+               score_text(scores.iou, 4), score_text(scores.rand_f, 4),
+               event.best_so_far ? " (best so far)" : "");
+  if (told_inverted_ || event.training.iteration < kLearned || !scores.looks_inverted) return;
+  told_inverted_ = true;
+  spdlog::warn(
+      "iteration {}: the network's output anticorrelates with the labels of the held-out sections "
+      "(correlation "
+      "{:.2f}): the labels of some sections or volumes are probably inverted; see data.invert_labels",
+      event.training.iteration, scores.correlation);
+}
+
+void TrainingRecorder::end(const TrainingEvent& event) {
+  progress_.finish();
+  ended_ = true;
+  end_ = event;
+  const std::string place = place_text(event.training.iteration);
+  switch (event.reason) {
+    case EndReason::iterations:
+      end_text_ = fmt::format("all {} iterations done, in {}", with_thousands(iterations_),
+                              duration_text(event.elapsed_s));
+      break;
+    case EndReason::minutes:
+      end_text_ = fmt::format("{:.1f} of {:.1f} minutes used, {}", event.elapsed_s / 60, minutes_, place);
+      break;
+    case EndReason::patience:
+      end_text_ = fmt::format("none of the last {} validations was better than the best (train.patience), {}",
+                              event.validations_in_vain, place);
+      break;
+    case EndReason::signal:
+      end_text_ = fmt::format("a signal came, {}", place);
+      break;
+    case EndReason::time_limit:
+      end_text_ = fmt::format("the job's time limit is near, {}", place);
+      break;
+    case EndReason::not_finite:
+      end_text_ = fmt::format("the loss is not finite after iteration {} of {}",
+                              with_thousands(event.training.iteration), with_thousands(iterations_));
+      break;
+  }
+  spdlog::info("ended: {}", end_text_);
+  if (event.kind == TrainingEvent::failed) return;
+  spdlog::info(
+      "{} after {} iterations, {}, {:.2f} Mpx of output per second; of the steps' time {:.1f} % waiting for "
+      "samples, {:.1f} % for the exchange of gradients",
+      event.kind == TrainingEvent::stopped ? "stopped" : "trained", event.training.iteration,
+      duration_text(event.elapsed_s), pixels_ / 1e6 / std::max(1e-9, seconds_now() - begin_s_),
+      100 * waiting_ / static_cast<double>(std::max<std::int64_t>(1, steps_)),
+      100 * exchange_ / static_cast<double>(std::max<std::int64_t>(1, steps_)));
+}
+
+std::string TrainingRecorder::place_text(std::int64_t iteration) const {
+  return fmt::format("at iteration {} of {}", with_thousands(iteration), with_thousands(iterations_));
+}
+
+std::string TrainingRecorder::stop_text() const {
+  const std::int64_t iteration = end_.training.iteration;
+  std::string text =
+      end_.reason == EndReason::time_limit ? "stopped before the job's time limit" : "stopped by a signal";
+  text += iteration > 0 ? " " + place_text(iteration) : " in the first iteration";
+  if (end_.left_s > 0.05) text += fmt::format(" ({:.1f} s of unfinished work are lost)", end_.left_s);
+  return text + (iteration > 0 ? "; the state is saved: start again with --resume to go on"
+                               : "; nothing is saved yet: start again with --resume to begin anew");
 }
 
 }  // namespace tessera

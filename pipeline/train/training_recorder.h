@@ -13,6 +13,9 @@
 
 namespace tessera {
 
+/// Why a training ended.
+enum class EndReason : std::int32_t { iterations, minutes, patience, signal, time_limit, not_finite };
+
 /// A message of the lead worker to the coordinator.
 struct TrainingEvent {
   enum Kind : std::int32_t { step, validation, saving, checkpoint, finished, stopped, failed };
@@ -22,28 +25,38 @@ struct TrainingEvent {
   double elapsed_s = 0;      ///< of the whole training, resumed parts together
   ValidationScores scores;   ///< of a validation
   bool best_so_far = false;
-  std::int64_t validations_in_vain =
-      0;  ///< of an end by patience: validations without a new best; 0: another end
+  EndReason reason = EndReason::iterations;  ///< of an end
+  /// Of an end by patience: validations without a new best; 0: another end.
+  std::int64_t validations_in_vain = 0;
+  double left_s = 0;  ///< of an end by a signal: seconds of the iteration or validation that it ended
 };
 
 /// Writes metrics.csv and the log, and shows the progress, on the coordinator. Not thread-safe.
 class TrainingRecorder {
  public:
   /// `first_iteration`: the last finished one; 0 for a new training. Later rows of the file are dropped.
-  /// Errors: Error when the file cannot be written.
+  /// `minutes`: train.minutes. Errors: Error when the file cannot be written.
   TrainingRecorder(const RunFolder& folder, std::int64_t first_iteration, std::int64_t iterations,
-                   bool show_progress);
+                   double minutes, bool show_progress);
 
   /// Takes the next event. The row of a step is written with the event after it, which may be its validation,
   /// and at the latest with `saving`. Errors: Error when the file cannot be written.
   void hear(const TrainingEvent& event);
   bool ended() const { return ended_; }
-  bool stopped() const { return stopped_; }
-  /// Why a training ended before its iterations and its time; "" if it did not.
-  const std::string& ended_early() const { return ended_early_; }
+  /// Why and where the training ended, in one line, such as "4.0 of 4.0 minutes used, at iteration 601 of
+  /// 1,200"; "" before the end.
+  const std::string& end_text() const { return end_text_; }
+  /// For the user of a training that stopped early: what is saved, what is lost, what to do.
+  std::string stop_text() const;
 
  private:
+  void tell_validation(const TrainingEvent& event);
+  void end(const TrainingEvent& event);
+  std::string place_text(std::int64_t iteration) const;
+
   std::filesystem::path file_;
+  std::int64_t iterations_;
+  double minutes_;
   std::ofstream metrics_;
   Progress progress_;
   double pixels_ = 0, begin_s_ = 0;
@@ -51,8 +64,9 @@ class TrainingRecorder {
   double last_loss_ = 0, waiting_ = 0, exchange_ = 0;
   std::int64_t steps_ = 0;
   std::optional<TrainingEvent> pending_;  ///< a step whose row is not written yet
-  bool ended_ = false, stopped_ = false;
-  std::string ended_early_;
+  bool ended_ = false, told_inverted_ = false;
+  TrainingEvent end_;  ///< the last event
+  std::string end_text_;
 
   void write_row(const TrainingEvent& step, const TrainingEvent* validation);
 };

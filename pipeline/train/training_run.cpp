@@ -14,6 +14,8 @@
 #include "io/base/file_lock.h"
 #include "io/base/log.h"
 #include "pipeline/run/checkpoint_choice.h"
+#include "pipeline/run/progress.h"
+#include "pipeline/train/changed_settings.h"
 #include "pipeline/train/training_exchange.h"
 #include "pipeline/train/training_loop.h"
 #include "pipeline/train/training_plan.h"
@@ -38,6 +40,7 @@ class TrainingRun {
         signal_(signal),
         wall_time_(wall_time),
         world_(world),
+        stop_(world, signal),
         place_(RunFolder(config_.run_folder)),
         alone_(world.size() == 1),
         is_worker_(alone_ || !world.is_root()),
@@ -101,11 +104,13 @@ class TrainingRun {
   /// All workers hold the same training set. The first one tells the root what it has.
   void share_classes() {
     const int first = alone_ ? 0 : 1;
-    if (data_) shares_ = {data_->class_counts(), data_->label_ids()};
-    std::array<std::uint64_t, 2> sizes{shares_.counts.size(), shares_.ids.size()};
+    if (data_) shares_ = data_->class_shares();
+    std::array<std::uint64_t, 3> sizes{shares_.counts.size(), shares_.ids.size(),
+                                       shares_.ids_look_like_cells ? 1U : 0U};
     world_.broadcast(std::as_writable_bytes(std::span(sizes)), first);
     shares_.counts.resize(sizes[0]);
     shares_.ids.resize(sizes[1]);
+    shares_.ids_look_like_cells = sizes[2] > 0;
     world_.broadcast(std::as_writable_bytes(std::span(shares_.counts)), first);
     world_.broadcast(std::as_writable_bytes(std::span(shares_.ids)), first);
     on_every_rank(world_, [&] { require_classes(shares_, config_.data.allow_one_class); });
@@ -151,6 +156,11 @@ class TrainingRun {
     if (!state_) return;
     changes_ = changes_on_resume(config_.train.validation_metric, config_.train.trainer.average_decay > 0,
                                  state_->checkpoint);
+    const auto before = state_->checkpoint.texts.find("config");
+    if (before != state_->checkpoint.texts.end()) {
+      const std::string changed = changed_settings(before->second, config_.resolved_yaml);
+      if (!changed.empty()) changes_.push_back("its training had other settings: " + changed);
+    }
     state_->checkpoint.arrays.clear();  // as large as the network and its optimizer
   }
 
@@ -167,9 +177,11 @@ class TrainingRun {
       if (state_) note_resume();
       record_.write(place_.current());
       const std::int64_t first = state_ ? state_->checkpoint.counters.at("iteration") : 0;
-      recorder_ = std::make_unique<TrainingRecorder>(place_.current(), first, config_.train.iterations, true);
+      recorder_ = std::make_unique<TrainingRecorder>(place_.current(), first, config_.train.iterations,
+                                                     config_.train.minutes, true);
       for (const std::string& change : changes_)
         spdlog::warn("{}: {}", state_->name, change);
+      warn_of_nothing_to_do();
       log_start();
     });
   }
@@ -184,6 +196,24 @@ class TrainingRun {
     }
   }
 
+  /// A resumed training whose time or iterations are over.
+  void warn_of_nothing_to_do() const {
+    if (!state_ || resumed_number("validation_due") > 0) return;
+    const double minutes = config_.train.minutes, used_s = resumed_number("elapsed_s");
+    const std::int64_t iteration = state_->checkpoint.counters.at("iteration");
+    if (iteration >= config_.train.iterations) {
+      spdlog::warn("{} has all {} iterations: nothing to do; raise train.iterations to go on", state_->name,
+                   with_thousands(config_.train.iterations));
+    } else if (minutes > 0 && used_s >= 60 * minutes) {
+      spdlog::warn(
+          "{} has used {:.1f} of {:.1f} minutes, at iteration {} of {}: nothing to do; raise train.minutes "
+          "to "
+          "go on",
+          state_->name, used_s / 60, minutes, with_thousands(iteration),
+          with_thousands(config_.train.iterations));
+    }
+  }
+
   void log_start() const {
     const std::int64_t workers = alone_ ? 1 : world_.size() - 1;
     const std::int64_t batch = config_.train.trainer.global_batch;
@@ -194,8 +224,8 @@ class TrainingRun {
         state_ ? fmt::format(", resumed from {}", state_->name) : "");
     if (volumes_.size() > 1) spdlog::info("{}", volumes_summary(volumes_));
     spdlog::info("{} annotated voxels: {}", shares_.voxels(), shares_.text());
-    for (const std::string& rare : shares_.rare_classes())
-      spdlog::warn("{}", rare);
+    for (const std::string& doubt : shares_.doubts())
+      spdlog::warn("{}", doubt);
     if (workers > batch) {
       spdlog::warn(
           "{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
@@ -222,13 +252,16 @@ class TrainingRun {
     loop.validation_budget = plan_.validation_budget;
     loop.validation = validation_;
     loop.several_volumes = volumes_.size() > 1;
+    for (const AnnotatedVolume& one : volumes_) {
+      if (one.train_sections()) loop.raw_facts.add(one.raw);
+    }
     loop.context = plan_.context;
     loop.validation_due = resumed_number("validation_due") > 0;
     loop.elapsed_before_s = resumed_number("elapsed_s");
     loop.best = state_ ? BestValidation(config_.train.validation_metric, state_->checkpoint)
                        : BestValidation(config_.train.validation_metric);
     loop.wall_time = wall_time_;
-    loop.stop_asked = [this] { return signal_.asked() || (!alone_ && received_stop(world_)); };
+    loop.stop_asked = [this] { return stop_.asked(); };
     loop.tell = [this](const TrainingEvent& event) {
       alone_ ? recorder_->hear(event) : send_event(world_, event);
     };
@@ -238,12 +271,17 @@ class TrainingRun {
   /// Completes the record, and makes all ranks leave in the same way.
   TrainingOutcome end(TrainingEnd mine) {
     world_.broadcast(mine.failure, alone_ ? 0 : 1);
-    const bool stopped = world_.any(mine.stopped_early), for_time = world_.any(mine.for_time);
+    const bool stopped = world_.any(mine.stopped_early);
+    TrainingOutcome outcome{stopped, ""};
     if (world_.any(replaces_ && !place_.replaces())) place_.taken_over();  // by the worker that writes
     on_root(world_, [&] {
-      if (place_.replaces()) return place_.give_up();  // the run folder holds the older training
+      outcome.message = recorder_->stop_text();
+      if (place_.replaces()) {  // the run folder holds the older training
+        stopped ? place_.leave() : place_.give_up();
+        return;
+      }
       record_.end = !mine.failure.empty() ? RunEnd::failed : stopped ? RunEnd::stopped : RunEnd::done;
-      record_.ended_early = recorder_->ended_early();
+      record_.ended = recorder_->end_text();
       try {
         record_.write(place_.current());
       } catch (const Error&) {
@@ -251,7 +289,7 @@ class TrainingRun {
       }
     });
     if (!mine.failure.empty()) throw AgreedError(mine.failure);
-    return {stopped, for_time};
+    return outcome;
   }
 
   ExperimentConfig config_;
@@ -259,6 +297,7 @@ class TrainingRun {
   const StopSignal& signal_;
   WallTime wall_time_;
   const Communicator& world_;
+  StopNews stop_;
   FileLock lock_;  ///< of the run folder, on the root
   TrainingPlace place_;
   bool replaces_ = false;  ///< an older training, when its first checkpoint is complete

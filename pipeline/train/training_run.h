@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
@@ -8,10 +10,10 @@
 
 namespace tessera {
 
-/// How a training that did not fail has ended, the same on every rank. Its state is saved.
+/// How a training that did not fail has ended.
 struct TrainingOutcome {
-  bool stopped = false;   ///< before its end: it can be resumed
-  bool for_time = false;  ///< because of the job's time limit, not of a signal
+  bool stopped = false;  ///< before its end: it can be resumed; the same on every rank
+  std::string message;   ///< of a stopped one, on the root: TrainingRecorder::stop_text()
 };
 
 /// Collective over `world`: the training of an experiment, from the check of its inputs to the last

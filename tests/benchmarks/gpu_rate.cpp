@@ -217,7 +217,7 @@ class Bench {
     TrainingStep last;
     const double seconds = seconds_of(1, [&] {
       for (std::int64_t i = 1; i <= steps; ++i) {
-        trainer->advance(StopWish::none);
+        trainer->advance();
         if (i % report_every == 0 || i == steps)
           trainer->report([&](const TrainingStep& step) { last = step; });
       }

@@ -293,15 +293,16 @@ class Best(Training):
             name = f"patience{ranks}"
             yaml = self.config(name, settings)
             result = self.tessera(["train", yaml], ranks)
-            self.assertIn("ended early: none of the last 2 validations was better than the best (train.patience)", result.text)
+            self.assertIn("ended: none of the last 2 validations was better than the best (train.patience), at iteration 9 of 1,000",
+                          result.text)
             self.tessera(["report", f"runs/{name}"])
-            self.assertIn("ended early: none of the last 2", (self.folder / f"runs/{name}/report.html").read_text())
+            self.assertIn("ended: none of the last 2", (self.folder / f"runs/{name}/report.html").read_text())
             self.assertIn("trained after 9 iterations", result.text)
             self.assertEqual([r["iteration"] for r in self.rows(name) if r["best"] == "1"], ["3"])
             self.assertEqual(self.checkpoints(name)[-1].name, "iteration_00000009.h5")
             if ranks == 0:
                 result = self.tessera(["train", yaml, "--resume"])
-                self.assertIn("ended early", result.text)
+                self.assertIn("ended: none of the last 2", result.text)
                 self.assertEqual(self.reached(name), 9, "there was nothing to go on for")
             self.tessera(["train", yaml, "--resume", "--set", "train.patience=4"], ranks)
             self.assertEqual(self.reached(name), 15, "the validations in vain are counted through a resume")

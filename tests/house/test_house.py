@@ -46,7 +46,7 @@ ROOMS = {
                       "workers/network pipeline/blocks pipeline/config pipeline/run",
     "pipeline/report": "io/base io/stores pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/cluster": "io/base io/volume io/stores workers/device pipeline/config pipeline/run",
-    "pipeline/inputs": "io/base io/geometry io/volume io/hdf5 io/images workers/mpi pipeline/config pipeline/run",
+    "pipeline/inputs": "io/base io/geometry io/volume io/hdf5 io/images io/stores workers/device workers/mpi pipeline/config pipeline/run",
     "pipeline/start": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/infer workers/metrics workers/mpi "
                       "workers/network workers/samples workers/train pipeline/cluster pipeline/config pipeline/infer pipeline/inputs "
                       "pipeline/report pipeline/run pipeline/train",

@@ -79,8 +79,8 @@ void expect_same_losses(const UNetOptions& network, OptimizerOptions::Kind kind,
   ValidationOptions validation;
   validation.volumes = {{what.raw, what.labels, {3, 4}, together.samples().normalisation()}};
   validation.memory_budget = std::int64_t{1} << 30;
-  const ValidationScores a = validate(together.network(), validation, world(), {});
-  const ValidationScores b = validate(own.network(), validation, alone, {});
+  const ValidationScores a = *validate(together.network(), validation, world(), {});
+  const ValidationScores b = *validate(own.network(), validation, alone, {});
   EXPECT_NEAR(a.pixel_error, b.pixel_error, 2e-3);
   if (options.average_decay == 0) return;
   const auto average = together.averaged_network()->parameters(),
@@ -167,7 +167,7 @@ TEST(TrainingRanks, NonFiniteLossEndsEveryWorker) {
       EXPECT_THROW(
           {
             for (int i = 0; i < 6; ++i)
-              training.advance(StopWish::none);
+              training.advance();
             training.report([](const TrainingStep&) {});
           },
           NonFiniteLoss);
@@ -293,7 +293,7 @@ TEST(TrainingRanks, SeveralVolumes) {
   const auto compare = [&] {
     std::int64_t pictures = 0, right_size = 0;
     const ValidationScores a =
-        validate(own.network(), validation, world(), [&](const PredictedSection& section) {
+        *validate(own.network(), validation, world(), [&](const PredictedSection& section) {
           const auto pixels = static_cast<std::size_t>(section.height * section.width);
           right_size += section.probability.size() == pixels && section.raw.size() == pixels &&
                                 section.truth.size() == pixels
@@ -301,7 +301,7 @@ TEST(TrainingRanks, SeveralVolumes) {
                             : 0;
           ++pictures;
         });
-    const ValidationScores b = validate(own.network(), validation, alone, {});
+    const ValidationScores b = *validate(own.network(), validation, alone, {});
     EXPECT_NEAR(a.pixel_error, b.pixel_error, 1e-4);
     EXPECT_EQ(a.threshold, b.threshold);
     EXPECT_NEAR(a.iou, b.iou, 1e-4);
@@ -328,6 +328,53 @@ TEST(TrainingRanks, SeveralVolumes) {
   // common threshold.
   EXPECT_GE(both + 1e-9, (first * pixels + second * more) / (pixels + more));
   EXPECT_EQ(shown, 3);
+}
+
+/// One worker that has to leave ends the iteration and the validation of all, and nobody waits.
+TEST(TrainingRanks, AWorkerThatHasToLeaveTakesAllWithIt) {
+  const testing::SharedFolder folder;
+  make_volume(folder / "v.h5");
+  UNetOptions network;
+  network.base_filters = 2;
+  network.depth = 2;
+  const TrainingData data(
+      {{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {0, 3}, 2, 0});
+  for (const bool reproducible : {false, true}) {
+    TrainerOptions options;
+    options.samples.tile_side = 60;
+    options.global_batch = 6;
+    options.reproducible = reproducible;
+    Trainer left(make_network(network, 3), data, options, {}, world()),
+        straight(make_network(network, 3), data, options, {}, world());
+    const double first = left.step().loss;
+    EXPECT_EQ(straight.step().loss, first);
+    int asked = 0, limit = 0;
+    const bool last = world().rank() == world().size() - 1;
+    left.leave_when([&] { return last && ++asked > limit; });
+    for (; limit < 40; limit += 7) {
+      asked = 0;
+      const IterationEnd end = left.advance();
+      EXPECT_TRUE(end.left);
+      EXPECT_EQ(end.stop, StopWish::stop_early);
+      EXPECT_EQ(left.iteration(), 1);
+    }
+    left.leave_when({});
+    EXPECT_EQ(left.step().loss, straight.step().loss);
+    EXPECT_TRUE(left.advance({.save = last}).save);
+    EXPECT_FALSE(left.advance().save);
+  }
+  ValidationOptions validation;
+  validation.volumes = {
+      {{folder / "v.h5", "/volumes/raw"}, {folder / "v.h5", "/volumes/labels"}, {1, 4}, {110, 40}}};
+  validation.memory_budget = std::int64_t{1} << 30;
+  const auto held = make_network(network, 3);
+  EXPECT_TRUE(validate(*held, validation, world(), {}));
+  for (int limit = 0; limit < 12; limit += 3) {
+    int asked = 0;
+    const bool last = world().rank() == world().size() - 1;
+    validation.must_leave = [&] { return last && ++asked > limit; };
+    EXPECT_FALSE(validate(*held, validation, world(), {}));
+  }
 }
 
 TEST(TrainingRanks, AStopOnOneRankReachesAll) {

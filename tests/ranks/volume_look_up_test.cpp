@@ -14,6 +14,7 @@ VolumeInfo strange_volume() {
   VolumeInfo info;
   info.name = {"a\xff.h5", "/b"};
   info.type = VoxelType::uint16;
+  info.stored_type = "int64";
   info.channels = 3;
   info.rank = 4;
   info.shape = {5, 6, std::int64_t{1} << 39};
@@ -34,6 +35,7 @@ TEST(VolumeLookUp, EveryRankGetsAllFields) {
   const VolumeInfo &found = volumes[0], expected = strange_volume();
   EXPECT_EQ(found.name.text(), expected.name.text());
   EXPECT_EQ(found.type, expected.type);
+  EXPECT_EQ(found.stored_type, expected.stored_type);
   EXPECT_EQ(found.channels, expected.channels);
   EXPECT_EQ(found.rank, expected.rank);
   EXPECT_EQ(found.shape, expected.shape);

@@ -115,7 +115,7 @@ class DryTraining : public DryRun, public ::testing::WithParamInterface<Training
     {
       const NobodyWaits nobody;
       for (int i = 0; i < 5; ++i)
-        trainer.advance(StopWish::none);
+        trainer.advance();
     }
     int told = 0;
     trainer.report([&](const TrainingStep&) { ++told; });

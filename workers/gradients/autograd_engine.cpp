@@ -26,13 +26,16 @@ class FinalGradients {
   explicit FinalGradients(const FlatParameters& parameters)
       : entries_(parameters.entries()), done_(entries_.size()) {}
 
-  void begin(const GradientReady* ready) {
+  /// `between` may be null, as `ready`. Both are called by note().
+  void begin(const GradientReady* ready, const BetweenLayers* between) {
     ready_ = ready;
+    between_ = between;
     front_ = 0;
     std::fill(done_.begin(), done_.end(), false);
   }
   /// Called by the one LibTorch thread that runs the backward pass of the device.
   void note(std::size_t entry) {
+    if (between_ != nullptr && *between_) (*between_)();
     done_[entry] = true;
     const std::size_t before = front_;
     while (front_ < done_.size() && done_[front_])
@@ -46,6 +49,7 @@ class FinalGradients {
   std::vector<bool> done_;
   std::size_t front_ = 0;
   const GradientReady* ready_ = nullptr;
+  const BetweenLayers* between_ = nullptr;
 };
 
 /// Runs after LibTorch has added a parameter's gradient.
@@ -92,16 +96,17 @@ class AutogradEngine : public GradientEngine {
     }
     input_sides_ = {input.size(2), input.size(3)};
     return with_memory_named([&] {
-      logits_ = parameters_.network().forward(input.to(type_));
+      logits_ = parameters_.network().forward(input.to(type_), on_host() ? between_layers_ : BetweenLayers());
       return logits_.detach().to(at::kFloat);
     });
   }
 
   void backward(const at::Tensor& logits_gradient, const GradientReady& ready) override {
-    final_.begin(&ready);
+    // On a GPU one of LibTorch's own threads runs the pass.
+    final_.begin(&ready, on_host() ? &between_layers_ : nullptr);
     with_memory_named([&] { logits_.backward(logits_gradient.to(type_)); });
     logits_.reset();
-    final_.begin(nullptr);
+    final_.begin(nullptr, nullptr);
   }
 
  private:
@@ -109,6 +114,8 @@ class AutogradEngine : public GradientEngine {
   std::invoke_result_t<Pass> with_memory_named(const Pass& pass) const {
     return named_out_of_memory(input_sides_[0], input_sides_[1], pass);
   }
+
+  bool on_host() const { return parameters_.device().is_cpu(); }
 
   FlatParameters& parameters_;
   bool own_dropout_;  ///< of each sample of a batch

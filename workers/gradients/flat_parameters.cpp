@@ -107,6 +107,12 @@ void FlatParameters::add_statistics() {
   }
 }
 
+void FlatParameters::drop_statistics() {
+  restore_statistics();
+  for (at::Tensor& count : samples_counted_)
+    count.fill_(kept_count_);
+}
+
 void FlatParameters::set_statistics(double samples) {
   if (!has_statistics()) return;
   kept_statistics_.copy_(statistics_sum() / samples);

@@ -51,6 +51,8 @@ class FlatParameters {
   void restore_statistics();
   /// After a sample: adds the network's statistics to the sums.
   void add_statistics();
+  /// Instead of the reduction: the network's statistics are again as before the batch.
+  void drop_statistics();
   /// After the reduction: the mean over all samples becomes the network's.
   void set_statistics(double samples);
 

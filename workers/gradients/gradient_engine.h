@@ -8,11 +8,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "workers/device/gpu_kernels.h"
 #include "workers/device/precision.h"
 #include "workers/gradients/flat_parameters.h"
 #include "workers/gradients/gradient_ready.h"
+#include "workers/network/between_layers.h"
 #include "workers/network/network_description.h"
 
 namespace tessera {
@@ -37,6 +39,11 @@ class GradientEngine {
   virtual void backward(const at::Tensor& logits_gradient, const GradientReady& ready) = 0;
   /// To be called whenever the parameters have changed.
   virtual void parameters_changed() {}
+  /// For the next passes, where the engine computes on the CPU; other engines do not call it.
+  void set_between_layers(BetweenLayers call) { between_layers_ = std::move(call); }
+
+ protected:
+  BetweenLayers between_layers_;
 };
 
 /// Whether `make_gradient_engine` uses oneDNN's primitives for this network on the CPU in this build.

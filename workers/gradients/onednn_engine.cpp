@@ -57,7 +57,8 @@ at::Tensor OneDnnEngine::forward(const at::Tensor& input, std::span<const std::u
     at::Tensor logits =
         at::empty({1, network_.classes(), last.out_height, last.out_width},
                   at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
-    forward_->run({arena_.require(arena_bytes_), bytes_of(input_), bytes_of(logits), nullptr});
+    forward_->run({arena_.require(arena_bytes_), bytes_of(input_), bytes_of(logits), nullptr},
+                  between_layers_);
     return logits;
   });
 }
@@ -66,8 +67,9 @@ void OneDnnEngine::backward(const at::Tensor& logits_gradient, const GradientRea
   checked(input_, "in the backward pass of a training sample", [&] {
     const at::NoGradGuard no_grad;
     const at::Tensor gradient = logits_gradient.to(torch_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    ready_ = &ready;
-    backward_->run({arena_.require(arena_bytes_), bytes_of(input_), nullptr, bytes_of(gradient)});
+    ready_ = &ready;  // read by this pass alone
+    backward_->run({arena_.require(arena_bytes_), bytes_of(input_), nullptr, bytes_of(gradient)},
+                   between_layers_);
     ready_ = nullptr;
   });
 }
@@ -82,11 +84,14 @@ void OneDnnEngine::build(std::int64_t height, std::int64_t width) {
   weights_.reset_biases();
   largest_gradient_ = 0;
   for (std::size_t i = 0; i < plan_.forward.size(); ++i) {
+    if (between_layers_) between_layers_();  // primitives are compiled
     add_forward(plan_.forward[i]);
     if (plan_.drop_after[i]) add_dropout(plan_.forward[i]);
   }
-  for (const BackwardStep& step : plan_.backward)
+  for (const BackwardStep& step : plan_.backward) {
+    if (between_layers_) between_layers_();
     add_backward(step);
+  }
   weight_gradient_ = at::empty({largest_gradient_}, at::kFloat);
   arena_bytes_ = std::max(forward_->arena_bytes(), backward_->arena_bytes());
   weights_.changed();

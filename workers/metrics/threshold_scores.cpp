@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <type_traits>
@@ -40,6 +41,22 @@ ThresholdSums& ThresholdSums::operator+=(const ThresholdSums& other) {
   warping += other.warping;
   objects += other.objects;
   return *this;
+}
+
+std::string missing_in_truth(const ThresholdSums& s) {
+  const bool interior = s.true_positive + s.false_negative > 0,
+             membrane = s.true_negative + s.false_positive > 0;
+  if (interior && membrane) return {};
+  return interior   ? "no membrane in the labels"
+         : membrane ? "no interior in the labels"
+                    : "no annotated pixel";
+}
+
+double correlation(const ThresholdSums& s) {
+  const double interior = s.true_positive + s.false_negative, membrane = s.true_negative + s.false_positive,
+               positive = s.true_positive + s.false_positive, negative = s.true_negative + s.false_negative;
+  return ratio(s.true_positive * s.true_negative - s.false_positive * s.false_negative,
+               std::sqrt(interior) * std::sqrt(membrane) * std::sqrt(positive) * std::sqrt(negative));
 }
 
 ThresholdScores scores_of(const ThresholdSums& s) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "workers/metrics/object_scores.h"
@@ -42,6 +43,16 @@ struct ThresholdSums {
   ThresholdSums& operator+=(const ThresholdSums& other);
   friend bool operator==(const ThresholdSums&, const ThresholdSums&) = default;
 };
+
+/// What the truth of some sums lacks; "" when it has pixels of both classes. With one class only there is
+/// nothing to find: every prediction is perfect at some threshold, so the best scores mean nothing.
+std::string missing_in_truth(const ThresholdSums& sums);
+
+/// The correlation of truth and prediction, -1 to 1: Matthews' coefficient. Undefined when either has one
+/// class only.
+double correlation(const ThresholdSums& sums);
+/// A correlation below it means that the labels are probably inverted.
+constexpr double kInvertedCorrelation = -0.3;
 
 /// Scores from the sums. 0 / 0 is undefined: a score over no pixel, the F of a section without interior.
 struct ThresholdScores {

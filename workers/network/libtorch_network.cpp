@@ -31,7 +31,8 @@ class LibTorchNetwork : public TileNetwork {
   at::Tensor logits(const at::Tensor& input) override {
     const c10::InferenceMode inference;
     return named_out_of_memory(input, [&] {
-      return network_->forward(input.to(scalar_type(precision_)).contiguous(format())).to(at::kFloat);
+      const at::Tensor images = input.to(scalar_type(precision_)).contiguous(format());
+      return network_->forward(images, between_layers_).to(at::kFloat);
     });
   }
 

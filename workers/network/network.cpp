@@ -78,10 +78,11 @@ Network::Network(NetworkDescription description)
   }
 }
 
-at::Tensor Network::forward(const at::Tensor& images) {
+at::Tensor Network::forward(const at::Tensor& images, const BetweenLayers& between) {
   dropouts_ = 0;
   std::vector<at::Tensor> values{images};
   for (std::size_t i = 0; i < description_.layers.size(); ++i) {
+    if (between) between();
     values.push_back(run(i, values));
     for (const int value : description_.layers[i].inputs) {
       const auto at = static_cast<std::size_t>(value);

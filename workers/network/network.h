@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "workers/network/between_layers.h"
 #include "workers/network/network_description.h"
 
 namespace tessera {
@@ -21,8 +22,8 @@ class Network : public torch::nn::Module {
 
   /// Computes logits (n, classes, [d',] h', w') from images (n, in_channels, [d,] h, w). Logits have the type
   /// of the images, float32 or bfloat16; the type of the parameters may differ. The sides must be legal for
-  /// `geometry_of`.
-  at::Tensor forward(const at::Tensor& images);
+  /// `geometry_of`. `between`: may be empty.
+  at::Tensor forward(const at::Tensor& images, const BetweenLayers& between = {});
   const NetworkDescription& description() const { return description_; }
 
   /// Sets one seed for each sample of the next batches. The dropout mask of a sample then depends only on its

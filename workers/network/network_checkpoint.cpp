@@ -34,6 +34,16 @@ bool has_average(const Checkpoint& checkpoint) {
   return first != checkpoint.arrays.end() && first->first.rfind(kAveragePrefix, 0) == 0;
 }
 
+std::string age_text(const Checkpoint& checkpoint) {
+  const auto iteration = checkpoint.counters.find("iteration");
+  const auto written = checkpoint.texts.find(kWritten);
+  std::string text;
+  if (iteration != checkpoint.counters.end()) text = fmt::format("iteration {}", iteration->second);
+  if (written != checkpoint.texts.end())
+    text += fmt::format("{}written {}", text.empty() ? "" : ", ", written->second);
+  return text;
+}
+
 void store_network(const Network& network, Checkpoint& checkpoint) {
   const NetworkOptions& options = network.description().options;
   for (const auto& [name, value] : options.counts)

@@ -24,6 +24,11 @@ std::shared_ptr<Network> load_network(const Checkpoint& checkpoint, const std::s
 /// Loads only the description. Errors: Error if it is incomplete or not valid.
 NetworkDescription load_description(const Checkpoint& checkpoint, const std::string& name);
 
+/// The text of a checkpoint with the time when it was written, UTC, such as 2026-11-22T19:07:49Z.
+inline constexpr const char* kWritten = "written";
+/// "iteration 600, written 2026-11-22T19:07:49Z", as far as the checkpoint says so; else "".
+std::string age_text(const Checkpoint& checkpoint);
+
 /// A deep copy.
 std::shared_ptr<Network> clone_network(const Network& network);
 

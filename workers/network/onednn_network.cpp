@@ -65,7 +65,8 @@ class OneDnnNetwork : public TileNetwork {
     at::Tensor out = at::empty({1, network_.classes(), program.out_height, program.out_width},
                                at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
     program.steps->run({arena_.require(program.steps->arena_bytes()), static_cast<std::byte*>(x.data_ptr()),
-                        static_cast<std::byte*>(out.data_ptr()), nullptr});
+                        static_cast<std::byte*>(out.data_ptr()), nullptr},
+                       between_layers_);
     return out;
   }
 

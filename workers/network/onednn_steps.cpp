@@ -159,9 +159,11 @@ void Steps::add_primitive(const dnnl::primitive& primitive, const memory::desc& 
   });
 }
 
-void Steps::run(const Pointers& pointers) const {
-  for (const Step& step : steps_)
+void Steps::run(const Pointers& pointers, const BetweenLayers& between) const {
+  for (const Step& step : steps_) {
+    if (between) between();
     step(pointers);
+  }
   stream_.wait();
 }
 

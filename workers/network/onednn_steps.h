@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "io/base/error.h"
+#include "workers/network/between_layers.h"
 
 namespace tessera::onednn {
 
@@ -87,8 +88,8 @@ class Steps {
 
   /// The size of the arena that run() needs, in bytes.
   std::int64_t arena_bytes() const { return scratch_at_ + scratch_bytes_; }
-  /// Runs all steps and waits for them. Errors: dnnl::error.
-  void run(const Pointers& pointers) const;
+  /// Runs all steps and waits for them. `between`: may be empty. Errors: dnnl::error.
+  void run(const Pointers& pointers, const BetweenLayers& between = {}) const;
 
  private:
   void add_primitive(const dnnl::primitive& primitive, const dnnl::memory::desc& scratch,

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "workers/device/device.h"
 #include "workers/device/precision.h"
+#include "workers/network/between_layers.h"
 #include "workers/network/network_description.h"
 
 namespace tessera {
@@ -33,6 +35,11 @@ class TileNetwork {
   virtual std::string text() const = 0;
   /// Engines that choose their kernels for the first input set it at that time.
   virtual Invariance invariance() const { return {}; }
+  /// For the next passes, where the engine computes layer by layer on the CPU; other engines do not call it.
+  void set_between_layers(BetweenLayers call) { between_layers_ = std::move(call); }
+
+ protected:
+  BetweenLayers between_layers_;
 };
 
 /// Whether this build has the oneDNN engine for the CPU.

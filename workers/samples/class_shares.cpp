@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-constexpr std::size_t kShownIds = 6;
+constexpr std::size_t kShownIds = 6, kHeldIds = kMostClassValues + 1;
 constexpr double kRareShare = 1e-3;
 
 std::string ids_text(const std::vector<LabelId>& ids) {
@@ -35,7 +35,8 @@ ClassShares& ClassShares::operator+=(const ClassShares& other) {
   std::set<LabelId> all(ids.begin(), ids.end());
   all.insert(other.ids.begin(), other.ids.end());
   ids.assign(all.begin(), all.end());
-  ids.resize(std::min(ids.size(), kShownIds + 1));
+  ids.resize(std::min(ids.size(), kHeldIds));
+  ids_look_like_cells = ids_look_like_cells || other.ids_look_like_cells;
   return *this;
 }
 
@@ -55,7 +56,7 @@ std::string ClassShares::text() const {
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
-std::vector<std::string> ClassShares::rare_classes() const {
+std::vector<std::string> ClassShares::doubts() const {
   std::vector<std::string> sentences;
   const auto all = static_cast<double>(voxels());
   for (std::size_t c = 0; c < counts.size(); ++c) {
@@ -64,6 +65,15 @@ std::vector<std::string> ClassShares::rare_classes() const {
         "class {} has {} of the {} annotated voxels ({:.2g} %): look at the labels "
         "(they hold {})",
         c, counts[c], voxels(), all == 0 ? 0 : 100 * static_cast<double>(counts[c]) / all, ids_text(ids)));
+  }
+  if (ids_look_like_cells) {
+    sentences.push_back(
+        fmt::format("the labels hold more than {} different values ({}), and data.label_kind is classes: "
+                    "every value above 0 is "
+                    "class 1, so that touching cells become one. If the values are the ids of cells, set "
+                    "data.label_kind: "
+                    "instances.",
+                    kMostClassValues, ids_text(ids)));
   }
   return sentences;
 }
@@ -76,13 +86,39 @@ void require_classes(const ClassShares& shares, bool allow_one_class) {
                     "sections.",
                     ids_text(shares.ids)));
   }
-  if (shares.present() > 1 || allow_one_class) return;
-  const auto only = std::find_if(shares.counts.begin(), shares.counts.end(), [](auto n) { return n > 0; });
-  throw UsageError(fmt::format(
-      "all {} annotated voxels are class {}: the labels hold {}{}. Correct the labels, data.label_kind, "
-      "data.invert_labels or data.ignore_label; if one class is meant, set data.allow_one_class: true.",
-      shares.voxels(), only - shares.counts.begin(), ids_text(shares.ids),
-      shares.counts.size() == 2 ? ", and every id above 0 is class 1" : ""));
+  const auto largest = std::ranges::max_element(shares.counts);
+  const auto share = static_cast<double>(*largest) / static_cast<double>(shares.voxels());
+  if (share < 1 - kRareShare || allow_one_class) return;
+  const std::string how_many = shares.present() == 1
+                                   ? fmt::format("all {}", shares.voxels())
+                                   : fmt::format("{:.4g} % of the {}", 100 * share, shares.voxels());
+  throw UsageError(
+      fmt::format("{} annotated voxels are class {}: the labels hold {}{}. Such labels teach nothing. "
+                  "Correct the labels, "
+                  "data.label_kind, data.invert_labels or data.ignore_label; if one class is meant, set "
+                  "data.allow_one_class: true.",
+                  how_many, largest - shares.counts.begin(), ids_text(shares.ids),
+                  shares.counts.size() == 2 ? ", and every id above 0 is class 1" : ""));
+}
+
+bool look_like_cells(const std::vector<LabelId>& ids, const LabelOptions& options) {
+  return options.kind == LabelKind::classes && options.classes <= 2 && !options.interior &&
+         ids.size() > kMostClassValues;
+}
+
+void require_other_than_raw(const VoxelBuffer& labels, const DatasetName& labels_name, const VoxelBuffer& raw,
+                            const DatasetName& raw_name) {
+  if (first_ids(labels).size() <= 2 || raw.channels != 1 || raw.shape != labels.shape) return;
+  const bool same = with_voxel_type(labels.type, [&](auto label_zero) {
+    return with_voxel_type(raw.type, [&](auto raw_zero) {
+      return std::ranges::equal(
+          labels.as<decltype(label_zero)>(), raw.as<decltype(raw_zero)>(), {},
+          [](auto v) { return static_cast<double>(v); }, [](auto v) { return static_cast<double>(v); });
+    });
+  });
+  if (!same) return;
+  throw UsageError(fmt::format("data.labels: {} holds the voxels of the raw volume {}: name the labels",
+                               labels_name.text(), raw_name.text()));
 }
 
 std::vector<LabelId> first_ids(const VoxelBuffer& labels) {
@@ -91,7 +127,7 @@ std::vector<LabelId> first_ids(const VoxelBuffer& labels) {
     using T = decltype(zero);
     if constexpr (std::is_unsigned_v<T>) {
       const auto voxels = labels.as<T>();
-      for (std::size_t i = 0; i < voxels.size() && ids.size() <= kShownIds; ++i) {
+      for (std::size_t i = 0; i < voxels.size() && ids.size() < kHeldIds; ++i) {
         if (i == 0 || voxels[i] != voxels[i - 1]) ids.insert(static_cast<LabelId>(voxels[i]));
       }
     }
@@ -105,6 +141,7 @@ ClassShares count_classes(const TrainingDataOptions& options) {
   const PixelBounds region = options.region.value_or(PixelBounds{0, 0, raw.shape.y, raw.shape.x});
   ClassShares shares;
   shares.counts.assign(static_cast<std::size_t>(std::max<std::int64_t>(2, options.classes)), 0);
+  std::set<LabelId> ids;
   for (std::int64_t z = options.sections.begin; z < options.sections.end; ++z) {
     const Box box{{z, region.y_begin, region.x_begin}, {z + 1, region.y_end, region.x_end}};
     const VoxelBuffer section = labels.volume->read(box);
@@ -112,8 +149,12 @@ ClassShares count_classes(const TrainingDataOptions& options) {
     for (const std::uint8_t c : label_classes(section, box, options.label_options(), options.labels)) {
       if (c != kIgnoredClass) ++one.counts[c];
     }
+    if (z == options.sections.begin)
+      require_other_than_raw(section, options.labels, open_volume(options.raw)->read(box), options.raw);
+    ids.insert(one.ids.begin(), one.ids.end());
     shares += one;
   }
+  shares.ids_look_like_cells = look_like_cells({ids.begin(), ids.end()}, options.label_options());
   return shares;
 }
 

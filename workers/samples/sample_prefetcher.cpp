@@ -1,6 +1,7 @@
 #include "workers/samples/sample_prefetcher.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "io/base/clock.h"
@@ -76,7 +77,8 @@ void SamplePrefetcher::drop() {
   changed_.wait(lock, [this] { return busy_ == 0; });
 }
 
-PreparedSample SamplePrefetcher::take(std::int64_t number) {
+PreparedSample SamplePrefetcher::take(std::int64_t number, const BetweenLayers& between) {
+  constexpr std::chrono::milliseconds kLook{20};
   const double begin = seconds_now();
   if (threads_.empty()) {
     PreparedSample sample = make_(number);
@@ -91,7 +93,13 @@ PreparedSample SamplePrefetcher::take(std::int64_t number) {
     refill(number);
   }
   const std::shared_ptr<Slot> slot = slots_.front();
-  changed_.wait(lock, [&] { return slot->done; });
+  const auto done = [&] { return slot->done; };
+  while (!changed_.wait_for(lock, kLook, done)) {
+    if (!between) continue;
+    lock.unlock();
+    between();
+    lock.lock();
+  }
   slots_.pop_front();
   refill(number);
   waited_s_ += seconds_now() - begin;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/base/thread_group.h"
+#include "workers/network/between_layers.h"
 #include "workers/samples/sample_recipe.h"
 #include "workers/samples/training_data.h"
 
@@ -38,8 +39,9 @@ class SamplePrefetcher {
   ~SamplePrefetcher() = default;
 
   /// The sample of this number. If it does not follow the last one taken (the first, or after a resume), all
-  /// samples made ahead are dropped. Errors: what `make` threw for it.
-  PreparedSample take(std::int64_t number);
+  /// samples made ahead are dropped. `between`: called while it waits; may be empty. Errors: what `make` or
+  /// `between` threw; the sample can then be taken again.
+  PreparedSample take(std::int64_t number, const BetweenLayers& between = {});
   /// Waits for the samples in progress and drops all. Must be called before the input of `make` changes.
   void drop();
   /// Seconds that all take() so far have waited.

@@ -76,8 +76,7 @@ TrainingData::TrainingData(const TrainingDataOptions& options) : options_(option
   const Box& labelled = labels.covered;
   require_sections(options.sections, raw_info_, "data.train_sections");
   if (raw_info_.type == VoxelType::uint32 || raw_info_.type == VoxelType::uint64) {
-    throw UsageError(fmt::format("{} holds {}: raw volumes are uint8, uint16 or floating point",
-                                 options.raw.text(), name_of(raw_info_.type)));
+    throw UsageError(wrong_raw_type_text(raw_info_));
   }
   const Index3 shape = raw_info_.shape;
   region_ = options.region.value_or(PixelBounds{0, 0, shape.y, shape.x});
@@ -106,6 +105,8 @@ double TrainingData::pixels() const {
 void TrainingData::read_labels(Volume& labels) {
   const VoxelBuffer held = labels.read(label_box_);
   label_ids_ = first_ids(held);
+  const Box first{label_box_.begin, {label_box_.begin.z + 1, label_box_.end.y, label_box_.end.x}};
+  require_other_than_raw(labels.read(first), options_.labels, cut_raw(first), options_.raw);
   const std::vector<std::uint8_t> classes =
       label_classes(held, label_box_, options_.label_options(), options_.labels);
   classes_ = VoxelBuffer(VoxelType::uint8, held.shape);

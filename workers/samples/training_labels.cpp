@@ -108,8 +108,8 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
     } else if (is_negative_id(id)) {
       throw Error(
           fmt::format("{} holds the id {} at {}, which is neither a class nor a cell. If it marks voxels "
-                      "without annotation, give it to data.ignore_label.",
-                      name.text(), label_id_text(id), place()));
+                      "without annotation, set data.ignore_label: {}",
+                      name.text(), label_id_text(id), place(), static_cast<std::int64_t>(id)));
     } else if (options.kind == LabelKind::instances) {
       return;
     } else if (options.classes <= 2) {

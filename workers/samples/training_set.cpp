@@ -62,11 +62,14 @@ void TrainingSet::add_up(const std::vector<std::optional<double>>& weights) {
   ends_.back() = 1;
 }
 
-std::vector<LabelId> TrainingSet::label_ids() const {
+ClassShares TrainingSet::class_shares() const {
   ClassShares all;
-  for (const auto& one : volumes_)
-    all += ClassShares{{}, one->label_ids()};
-  return all.ids;
+  for (const auto& one : volumes_) {
+    const std::vector<LabelId>& ids = one->label_ids();
+    all += ClassShares{{}, ids, look_like_cells(ids, one->options().label_options())};
+  }
+  all.counts = class_counts_;
+  return all;
 }
 
 double TrainingSet::share(std::size_t index) const {

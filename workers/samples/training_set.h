@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/base/enum_names.h"
+#include "workers/samples/class_shares.h"
 #include "workers/samples/training_data.h"
 
 namespace tessera {
@@ -48,8 +49,8 @@ class TrainingSet {
   const Normalisation& normalisation() const { return normalisation_; }
   /// The number of voxels of each class in all volumes, without ignored ones.
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
-  /// The first few different ids in the labels of all volumes, ascending.
-  std::vector<LabelId> label_ids() const;
+  /// The classes and ids of all volumes.
+  ClassShares class_shares() const;
   /// The number of training pixels, including ignored ones.
   double pixels() const { return pixels_; }
   /// The share of samples that come from a volume; the shares add up to 1.

@@ -23,8 +23,9 @@ namespace {
 
 /// Beside the gradients, summed over the workers.
 struct WorkerSums {
-  double signals = 0, times_up = 0, waited_s = 0, exchange_s = 0, elapsed_s = 0, elapsed_share = 0;
-  static constexpr std::size_t kCount = 6;
+  double signals = 0, times_up = 0, saves = 0, left = 0, waited_s = 0, exchange_s = 0, elapsed_s = 0,
+         elapsed_share = 0;
+  static constexpr std::size_t kCount = 8;
   std::span<double> values() { return {&signals, kCount}; }
 };
 
@@ -99,7 +100,17 @@ void Trainer::require_finite(const TrainingStep& step) const {
                   step.iteration, options_.optimizer.learning_rate));
 }
 
-StopWish Trainer::advance(StopWish wish, double elapsed_share) {
+void Trainer::leave_when(std::function<bool()> must_leave) {
+  between_ = {};
+  if (must_leave) {
+    between_ = [leave = std::move(must_leave)] {
+      if (leave()) throw PassInterrupted();
+    };
+  }
+  model_->engine->set_between_layers(between_);
+}
+
+IterationEnd Trainer::advance(const IterationRequest& request) {
   FlatParameters& parameters = model_->parameters;
   const at::OptionalDeviceGuard on_device(parameters.device());
   const double begin_s = seconds_now(), waited_s = prefetcher_->waited_s();
@@ -107,19 +118,25 @@ StopWish Trainer::advance(StopWish wish, double elapsed_share) {
   parameters.keep_statistics();
   model_->sums.clear();
   model_->exchange->begin(parameters.sums());
-  compute_own_samples();
+  const bool complete = compute_own_samples();
 
   const at::NoGradGuard no_grad;
   const double computed_s = seconds_now();
   model_->exchange->finish(model_->sums.values());
   WorkerSums worker;
-  worker.signals = wish == StopWish::stop_early ? 1 : 0;
-  worker.times_up = wish == StopWish::time_is_up ? 1 : 0;
-  worker.elapsed_share = workers_.rank() == 0 ? elapsed_share : 0;
+  worker.signals = request.stop == StopWish::stop_early ? 1 : 0;
+  worker.times_up = request.stop == StopWish::time_is_up ? 1 : 0;
+  worker.saves = request.save ? 1 : 0;
+  worker.left = complete ? 0 : 1;
+  worker.elapsed_share = workers_.rank() == 0 ? request.elapsed_share : 0;
   worker.waited_s = prefetcher_->waited_s() - waited_s;
   worker.exchange_s = seconds_now() - computed_s;
   worker.elapsed_s = seconds_now() - begin_s;
   workers_.sum(worker.values());
+  if (worker.left > 0) {
+    parameters.drop_statistics();
+    return {StopWish::stop_early, false, true};
+  }
 
   TrainingStep step;
   step.iteration = iteration_ + 1;
@@ -135,7 +152,7 @@ StopWish Trainer::advance(StopWish wish, double elapsed_share) {
                        learning_rate_factor(options_.schedule, iteration_ + 1, worker.elapsed_share);
   take_step(step);
   unreported_.push_back(step);
-  return step.stop;
+  return {step.stop, worker.saves > 0, false};
 }
 
 /// From the sums over all workers: the mean gradient, the optimizer's step and the new statistics. Errors:
@@ -182,7 +199,7 @@ void Trainer::report(const std::function<void(const TrainingStep&)>& receive) {
 
 TrainingStep Trainer::step(StopWish wish, double elapsed_share) {
   assert(unreported_.empty());
-  advance(wish, elapsed_share);
+  advance({.stop = wish, .elapsed_share = elapsed_share});
   TrainingStep result;
   report([&](const TrainingStep& step) { result = step; });
   return result;

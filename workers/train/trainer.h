@@ -15,6 +15,7 @@
 #include "workers/gradients/reduction_bucket.h"
 #include "workers/infer/tile_predictor.h"
 #include "workers/mpi/communicator.h"
+#include "workers/network/between_layers.h"
 #include "workers/samples/sample_prefetcher.h"
 #include "workers/samples/sample_source.h"
 #include "workers/train/learning_rate_schedule.h"
@@ -72,6 +73,24 @@ struct TrainerOptions {
 /// Why a worker asks for the training to end after this iteration.
 enum class StopWish { none, time_is_up, stop_early };
 
+/// What one worker asks of an iteration.
+struct IterationRequest {
+  StopWish stop = StopWish::none;
+  bool save = false;  ///< a checkpoint after this iteration
+  /// Of the first worker: the part of the training's time that is over, for the learning rate; 0 where the
+  /// time is unlimited.
+  double elapsed_share = 0;
+};
+
+/// How an iteration ended, the same on every worker.
+struct IterationEnd {
+  StopWish stop = StopWish::none;  ///< the strongest wish of any worker
+  bool save = false;               ///< whether any worker asked for a checkpoint
+  /// The iteration was left before its step, because a worker was told to leave (Trainer::leave_when()):
+  /// everything is as after the iteration before. `stop` is then stop_early.
+  bool left = false;
+};
+
 /// The result of one iteration, the same on every worker.
 struct TrainingStep {
   std::int64_t iteration = 0;  ///< counted from 1
@@ -95,8 +114,9 @@ class NonFiniteLoss : public Error {
 /// `samples_at_once` at a time. The sums of gradients, losses and weights are reduced over the workers and
 /// divided once, and every worker takes the same step. Random streams are keyed by (seed, epoch, sample), so
 /// the result does not depend on the number of workers: up to rounding, or bitwise when reproducible.
-/// Gradients are sent during the backward pass of a worker's last samples (GradientExchange). One thread
-/// makes all calls.
+/// Gradients are sent during the backward pass of a worker's last samples (GradientExchange). Nothing of the
+/// state changes before they are summed, so an iteration can be left at any time. One thread makes all
+/// calls.
 class Trainer {
  public:
   /// Collective over the workers. The network is moved to the device. The normalisation is part of the state.
@@ -105,18 +125,20 @@ class Trainer {
           const Device& device, const Communicator& workers);
   ~Trainer();
 
-  /// Collective over the workers: one iteration. `wish` is this worker's own; returns the strongest of any
-  /// worker. `elapsed_share`, of the first worker: the part of the training's time that is over, for the
-  /// learning rate; 0 where the time is unlimited. With sums on the device the iteration is only queued.
-  /// Errors: OutOfMemory, perhaps on one worker alone; without sums on the device NonFiniteLoss when the loss
-  /// or the gradient is not finite, and the parameters are then unchanged.
-  StopWish advance(StopWish wish, double elapsed_share = 0);
+  /// Whether this worker has to leave an iteration where it is. Asked often during advance(), between samples
+  /// and on the CPU between layers, by the calling thread: it must be cheap. Once true, it must stay true.
+  /// Empty: never.
+  void leave_when(std::function<bool()> must_leave);
+  /// Collective over the workers: one iteration. With sums on the device it is only queued. Errors:
+  /// OutOfMemory, perhaps on one worker alone; without sums on the device NonFiniteLoss when the loss or the
+  /// gradient is not finite, and the parameters are then unchanged.
+  IterationEnd advance(const IterationRequest& request = {});
   /// Passes each iteration since the last report to `receive`, in order. Waits for the device. All workers
   /// must call it after the same iterations, so that all throw together. Errors: NonFiniteLoss at the first
   /// iteration that is not finite; with sums on the device the network is then unusable.
   void report(const std::function<void(const TrainingStep&)>& receive);
   /// Collective over the workers: advance(), then report() of this one iteration. No report may be pending.
-  TrainingStep step(StopWish wish, double elapsed_share = 0);
+  TrainingStep step(StopWish wish = StopWish::none, double elapsed_share = 0);
 
   std::int64_t iteration() const { return iteration_; }
   const SampleSource& samples() const { return source_; }
@@ -139,7 +161,8 @@ class Trainer {
   struct Output;
   Output forward(std::int64_t first, std::int64_t count);
   void compute_samples(std::int64_t first, std::int64_t count, const GradientReady& ready);
-  void compute_own_samples();
+  bool compute_group(std::int64_t first, std::int64_t count, const GradientReady& ready);
+  bool compute_own_samples();
   void take_step(TrainingStep& step);
   void require_finite(const TrainingStep& step) const;
 
@@ -148,6 +171,7 @@ class Trainer {
   SampleSource source_;
   std::int64_t iteration_ = 0;
   std::vector<TrainingStep> unreported_;
+  BetweenLayers between_;          ///< throws PassInterrupted when this worker has to leave; may be empty
   std::int64_t samples_seen_ = 0;  ///< a resumed training may have another global batch
   std::unique_ptr<Model> model_;
   std::unique_ptr<SamplePrefetcher> prefetcher_;  ///< last: its threads end first

@@ -33,7 +33,9 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
   Network& network = model_->parameters.network();
   const std::string difference =
       difference_between(network.description(), load_description(checkpoint, name));
-  if (!difference.empty()) throw UsageError(fmt::format("{} holds another network: {}", name, difference));
+  if (!difference.empty())
+    throw UsageError(
+        fmt::format("{} holds another network ({}): {}", name, age_text(checkpoint), difference));
   const auto normalisation = checkpoint.numbers.find("normalisation");
   const auto iteration = checkpoint.counters.find("iteration");
   const auto samples_seen = checkpoint.counters.find("samples_seen");

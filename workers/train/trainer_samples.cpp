@@ -5,6 +5,7 @@
 
 #include "workers/device/out_of_memory.h"
 #include "workers/gradients/loss.h"
+#include "workers/network/between_layers.h"
 #include "workers/train/sample_tensors.h"
 #include "workers/train/trainer_model.h"
 
@@ -39,7 +40,7 @@ Trainer::Output Trainer::forward(std::int64_t first, std::int64_t count) {
   std::vector<SampleRecipe> recipes;
   std::vector<std::uint64_t> dropout_seeds;
   for (std::int64_t i = 0; i < count; ++i) {
-    output.prepared.push_back(prefetcher_->take(first + i));
+    output.prepared.push_back(prefetcher_->take(first + i, between_));
     recipes.push_back(output.prepared.back().recipe);
     dropout_seeds.push_back(recipes.back().dropout_seed);
   }
@@ -67,18 +68,32 @@ void Trainer::compute_samples(std::int64_t first, std::int64_t count, const Grad
   model_->engine->backward(output.logits.grad(), ready);
 }
 
-/// All samples of this worker in the coming iteration.
-void Trainer::compute_own_samples() {
+/// compute_samples(), unless this worker has to leave. Returns whether all was computed.
+bool Trainer::compute_group(std::int64_t first, std::int64_t count, const GradientReady& ready) {
+  try {
+    if (between_) between_();
+    with_advice(count, options_.samples.tile_side, [&] { compute_samples(first, count, ready); });
+  } catch (const PassInterrupted&) {
+    return false;
+  }
+  return true;
+}
+
+/// All samples of this worker in the coming iteration. Returns whether all were computed. The exchange of an
+/// iteration that is left goes its usual way with incomplete sums, so that no worker waits for another.
+bool Trainer::compute_own_samples() {
   GradientExchange& exchange = *model_->exchange;
   const SampleRange own = samples_of(options_.global_batch, workers_.rank(), workers_.size());
+  bool complete = true;
   for (std::int64_t s = own.begin; s < own.end; s += model_->at_once) {
     const std::int64_t count = std::min(model_->at_once, own.end - s);
     GradientReady ready;
     if (s + count == own.end && exchange.sends_early())
       ready = [&](std::int64_t values) { exchange.ready(values); };
-    with_advice(count, options_.samples.tile_side, [&] { compute_samples(samples_seen_ + s, count, ready); });
+    complete = complete && compute_group(samples_seen_ + s, count, ready);
     exchange.end_samples(model_->sums.values());
   }
+  return complete;
 }
 
 }  // namespace tessera

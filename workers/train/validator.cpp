@@ -14,6 +14,7 @@
 #include "workers/metrics/threshold_scores.h"
 #include "workers/mpi/message.h"
 #include "workers/mpi/mpi_lock.h"
+#include "workers/network/between_layers.h"
 #include "workers/network/network.h"
 #include "workers/network/tile_network.h"
 #include "workers/samples/pixel_weights.h"
@@ -49,8 +50,7 @@ class Validation {
         show_(show),
         sections_(held_out(options)),
         by_rule_(options.device),
-        predictor_(make_reference_network(network, options.device), traits_,
-                   predictor_options(options.device)),
+        predictor_(network_of(network, options), traits_, predictor_options(options.device)),
         table_(accumulated_thresholds(21), static_cast<std::int64_t>(sections_.size())) {
     std::vector<SectionRows> rows;
     for (const HeldOut& one : sections_)
@@ -58,7 +58,7 @@ class Validation {
     bands_ = share_rows(rows, traits_.geometry.alignment, workers.size());
   }
 
-  ValidationScores run() {
+  std::optional<ValidationScores> run() {
     // The first section of this worker's range may be scored by another worker, and other workers may have
     // rows of its last one.
     std::optional<SectionBand> given, awaited;
@@ -84,16 +84,25 @@ class Validation {
       score(awaited->section, whole);
     }
     std::vector<double> sums = table_.flat();
+    sums.push_back(left_ ? 1 : 0);
     workers_.sum(sums);
+    if (sums.back() > 0) return std::nullopt;
+    sums.pop_back();
     table_.set_flat(sums);
-    const std::vector<VolumeScores> scores = volume_scores(table_);
-    const BestThresholds best = best_thresholds(scores);
-    const double pixel_error = scores[best.pixel_error].pooled.pixel_error;
-    return {pixel_error, std::isnan(pixel_error) ? kUndefined : table_.thresholds[best.pixel_error],
-            scores[best.iou].pooled.iou, scores[best.rand_f_micro].pooled.rand.f};
+    return scores();
   }
 
  private:
+  static std::unique_ptr<TileNetwork> network_of(const Network& network, const ValidationOptions& options) {
+    std::unique_ptr<TileNetwork> made = make_reference_network(network, options.device);
+    if (options.must_leave) {
+      made->set_between_layers([&must_leave = options.must_leave] {
+        if (must_leave()) throw PassInterrupted();
+      });
+    }
+    return made;
+  }
+
   static PredictorOptions predictor_options(const Device& device) {
     PredictorOptions options;
     options.device = device;
@@ -126,13 +135,47 @@ class Validation {
     return what;
   }
 
+  ValidationScores scores() const {
+    const std::vector<VolumeScores> scores = volume_scores(table_);
+    const BestThresholds best = best_thresholds(scores);
+    ThresholdSums middle;
+    for (std::int64_t z = 0; z < table_.sections; ++z)
+      middle += table_.section(z)[table_.thresholds.size() / 2];
+    ValidationScores result;
+    result.has_membrane = middle.true_negative + middle.false_positive > 0;
+    result.has_interior = middle.true_positive + middle.false_negative > 0;
+    const bool judged = result.has_membrane && result.has_interior;
+    result.pixel_error = judged ? scores[best.pixel_error].pooled.pixel_error : kUndefined;
+    result.threshold = judged ? table_.thresholds[best.pixel_error] : kUndefined;
+    result.iou = judged ? scores[best.iou].pooled.iou : kUndefined;
+    result.rand_f = judged ? scores[best.rand_f_micro].pooled.rand.f : kUndefined;
+    result.correlation = correlation(middle);
+    result.looks_inverted = result.correlation < kInvertedCorrelation;
+    return result;
+  }
+
+  /// The probabilities of a band. When this worker has to leave, zeros: others wait for the rows.
   VoxelBuffer predict(const SectionBand& band) {
-    const HeldOut& section = sections_[band.section];
-    const ValidationVolume& volume = open(section.volume);
-    const Index3 shape = raw_->info().shape;
-    Box box = section.box();
+    left_ = left_ || (options_.must_leave && options_.must_leave());
+    try {
+      if (!left_) return predict_fully(band);
+    } catch (const PassInterrupted&) {
+      left_ = true;
+    }
+    return VoxelBuffer(predictor_.options().output_type, box_of(band).shape());
+  }
+
+  Box box_of(const SectionBand& band) const {
+    Box box = sections_[band.section].box();
     box.begin.y = band.begin;
     box.end.y = band.end;
+    return box;
+  }
+
+  VoxelBuffer predict_fully(const SectionBand& band) {
+    const ValidationVolume& volume = open(sections_[band.section].volume);
+    const Index3 shape = raw_->info().shape;
+    const Box box = box_of(band);
     const TileGrid grid(
         traits_.geometry, shape, choose_tile(traits_, box.shape(), shape, {.budget = options_.memory_budget}),
         TileGridOptions{.context = options_.context, .equal_inputs = predictor_.options().device.cuda});
@@ -186,6 +229,7 @@ class Validation {
   }
 
   void score(std::size_t index, const VoxelBuffer& predicted) {
+    if (left_) return;
     const HeldOut& section = sections_[index];
     const ValidationVolume& volume = open(section.volume);
     const Box box = section.box();
@@ -219,15 +263,16 @@ class Validation {
   HeuristicAlgorithms by_rule_;  ///< a search for algorithms took 16 s: too long for a few sections
   TilePredictor predictor_;
   ThresholdTable table_;
+  bool left_ = false;  ///< this worker had to leave
   std::size_t opened_ = static_cast<std::size_t>(-1);
   std::unique_ptr<Volume> raw_, labels_;
 };
 
 }  // namespace
 
-ValidationScores validate(const Network& network, const ValidationOptions& options,
-                          const Communicator& workers,
-                          const std::function<void(const PredictedSection&)>& show) {
+std::optional<ValidationScores> validate(const Network& network, const ValidationOptions& options,
+                                         const Communicator& workers,
+                                         const std::function<void(const PredictedSection&)>& show) {
   return Validation(network, options, workers, show).run();
 }
 

@@ -17,10 +17,14 @@ class Network;
 
 /// A network's scores on held-out sections. NaN: undefined, because nothing was compared.
 struct ValidationScores {
-  double pixel_error = 1;  ///< at `threshold`
-  double threshold = 0.5;  ///< of the probability, with the lowest pixel error
-  double iou = 0;          ///< of class 1, at its own best threshold
-  double rand_f = 0;       ///< foreground-restricted Rand F, micro, at its own best threshold
+  double pixel_error = 1;       ///< at `threshold`
+  double threshold = 0.5;       ///< of the probability, with the lowest pixel error
+  double iou = 0;               ///< of class 1, at its own best threshold
+  double rand_f = 0;            ///< foreground-restricted Rand F, micro, at its own best threshold
+  double correlation = 0;       ///< of labels and output at threshold 0.5; NaN: undefined
+  bool looks_inverted = false;  ///< the correlation says that the labels are probably inverted
+  /// What the labels lack: a score is then undefined, because there is nothing to find.
+  bool has_membrane = true, has_interior = true;
 };
 
 /// The region of one predicted section, for pictures. Arrays: (height, width).
@@ -48,6 +52,8 @@ struct ValidationOptions {
   std::int64_t context = 0;
   Device device;
   std::int64_t memory_budget = 0;  ///< bytes for activations
+  /// Whether this worker has to leave the validation: as Trainer::leave_when().
+  std::function<bool()> must_leave = {};
 };
 
 /// Maximum number of volumes of whose first section a picture is made.
@@ -59,10 +65,10 @@ constexpr std::size_t kShownVolumes = 4;
 /// worker that scores it receives the probabilities of the others. A worker holds about one such section.
 /// `show` (may be empty) receives the first section of each of the first kShownVolumes volumes, on the worker
 /// that scores it. The network is copied. The scores are the same on every worker, and for any number of
-/// workers up to the rounding of tiles. Errors: OutOfMemory; Error for unreadable sections. Each may be one
-/// worker's alone.
-ValidationScores validate(const Network& network, const ValidationOptions& options,
-                          const Communicator& workers,
-                          const std::function<void(const PredictedSection&)>& show);
+/// workers up to the rounding of tiles. None, on every worker, when any had to leave. Errors: OutOfMemory;
+/// Error for unreadable sections. Each may be one worker's alone.
+std::optional<ValidationScores> validate(const Network& network, const ValidationOptions& options,
+                                         const Communicator& workers,
+                                         const std::function<void(const PredictedSection&)>& show);
 
 }  // namespace tessera

@@ -270,6 +270,32 @@ TEST(ThresholdScores, AllInterior) {
   EXPECT_EQ(missed.rand.f, 0.4);
 }
 
+TEST(ThresholdScores, ATruthOfOneClassIsNamed) {
+  ThresholdSums sums;
+  EXPECT_EQ(missing_in_truth(sums), "no annotated pixel");
+  sums.false_negative = 3;
+  EXPECT_EQ(missing_in_truth(sums), "no membrane in the labels");
+  sums.false_positive = 1;
+  EXPECT_EQ(missing_in_truth(sums), "");
+  sums.false_negative = 0;
+  EXPECT_EQ(missing_in_truth(sums), "no interior in the labels");
+}
+
+TEST(ThresholdScores, CorrelationIsThatOfMatthews) {
+  ThresholdSums sums;
+  EXPECT_TRUE(std::isnan(correlation(sums)));
+  sums.true_positive = 6;
+  sums.true_negative = 3;
+  sums.false_positive = 1;
+  sums.false_negative = 2;
+  EXPECT_NEAR(correlation(sums), (6 * 3 - 1 * 2) / std::sqrt(8.0 * 4 * 7 * 5), 1e-12);
+  std::swap(sums.true_positive, sums.false_negative);
+  std::swap(sums.true_negative, sums.false_positive);
+  EXPECT_NEAR(correlation(sums), -(6 * 3 - 1 * 2) / std::sqrt(8.0 * 4 * 7 * 5), 1e-12);
+  sums.true_positive = sums.false_positive = 0;
+  EXPECT_TRUE(std::isnan(correlation(sums))) << "nothing is predicted as interior";
+}
+
 TEST(ThresholdScores, OnePixel) {
   EXPECT_EQ(score_one({1}, {1}, 1, 1).rand.f, 1);
   EXPECT_EQ(score_one({0}, {1}, 1, 1).rand.f, 1);

@@ -86,12 +86,12 @@ TEST_F(TrainerOnDeviceTest, ReportsAllIterationsSinceTheLastReport) {
       EXPECT_EQ(step.iteration, static_cast<std::int64_t>(found.size()));
     };
     for (int i = 0; i < 3; ++i)
-      EXPECT_EQ(training->advance(StopWish::none), StopWish::none);
+      EXPECT_EQ(training->advance().stop, StopWish::none);
     EXPECT_TRUE(found.empty());
     training->report(hear);
     EXPECT_EQ(found.size(), 3U);
-    EXPECT_EQ(training->advance(StopWish::none), StopWish::none);
-    EXPECT_EQ(training->advance(StopWish::stop_early), StopWish::stop_early);
+    EXPECT_EQ(training->advance().stop, StopWish::none);
+    EXPECT_EQ(training->advance({.stop = StopWish::stop_early}).stop, StopWish::stop_early);
     training->report(hear);
     training->report(hear);
     EXPECT_EQ(found, expected);
@@ -112,7 +112,7 @@ TEST_F(TrainerOnDeviceTest, ReportsTheIterationsBeforeANonFiniteOne) {
     };
     const std::string message = message_of([&] {
       for (int i = 0; i < 5; ++i)
-        training->advance(StopWish::none);
+        training->advance();
       training->report(hear);
     });
     training->report(hear);
@@ -130,7 +130,7 @@ TEST_F(TrainerOnDeviceTest, ResumedEqualsNeverStopped) {
     const auto first = trainer(network);
     losses(*first, 2);
     const auto second = trainer(network, 99);
-    second->advance(StopWish::none);
+    second->advance();
     second->restore(state_of(*first), "a.h5");
     EXPECT_EQ(losses(*second, 4), std::vector<double>(expected.begin() + 2, expected.end()));
     expect_same_state(state_of(*straight), state_of(*second));

@@ -107,6 +107,43 @@ INSTANTIATE_TEST_SUITE_P(
                               LearningRateSchedule::Kind::cosine, 0.01, 0.9}),
     [](const auto& resumed) { return std::string(resumed.param.name); });
 
+/// Between samples, and between layers of both passes: an iteration can be left anywhere, and leaves no
+/// trace.
+TEST_F(TrainerTest, AnIterationThatIsLeftChangesNothing) {
+  for (const UNetOptions& network : {paper_style(), keras_style()}) {
+    if (network.padding == Padding::same) options_.samples.tile_side = 40;
+    for (const bool reproducible : {false, true}) {
+      options_.reproducible = reproducible;
+      options_.average_decay = 0.9;
+      const auto straight = trainer(network), left = trainer(network);
+      const std::vector<double> expected = losses(*straight, 4);
+      EXPECT_EQ(losses(*left, 1).front(), expected[0]);
+      const Checkpoint before = state_of(*left);
+      int asked = 0, limit = 0, tried = 0;
+      left->leave_when([&] { return ++asked > limit; });
+      for (bool whole = false; !whole; ++tried) {
+        asked = 0;
+        const IterationEnd end = left->advance();
+        whole = !end.left;
+        if (whole) continue;
+        EXPECT_EQ(end.stop, StopWish::stop_early);
+        EXPECT_EQ(asked, limit + 1) << "it went on";
+        EXPECT_EQ(left->iteration(), 1);
+        if (limit % 5 == 0) expect_same_state(state_of(*left), before);
+        ++limit;
+      }
+      EXPECT_GT(tried, 40) << "both passes of two samples";
+      std::vector<double> found;
+      left->report([&](const TrainingStep& step) { found.push_back(step.loss); });
+      left->leave_when({});
+      for (const double loss : losses(*left, 2))
+        found.push_back(loss);
+      EXPECT_EQ(found, std::vector<double>(expected.begin() + 1, expected.end()));
+      expect_same_state(state_of(*left), state_of(*straight));
+    }
+  }
+}
+
 TEST_F(TrainerTest, TheScheduleDecidesTheRate) {
   options_.optimizer.learning_rate = 1e-3;
   options_.schedule = {.kind = LearningRateSchedule::Kind::cosine, .iterations = 8, .warm_up = 3};
