@@ -32,7 +32,7 @@ std::vector<Option> options_of(const Verb& verb) {
 /// Whether the verb's first argument names an experiment.
 bool takes_experiment(const Verb& verb) {
   const std::string first = verb.positional.empty() ? "" : verb.positional.front();
-  return first == "config" || first == "run" || first == "result";
+  return first == "config" || first == "experiment" || first == "run" || first == "result";
 }
 
 std::vector<std::string> names_of(const std::vector<KeyDescription>& keys, bool with_sections) {

@@ -101,8 +101,8 @@ const Key kRegion{
     "the section."};
 
 /// Missing keys are taken from `defaults`.
-VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, bool needs_volume,
-                         bool needs_sections) {
+VolumeConfig read_volume(ConfigSection& volume, const VolumeConfig& defaults, ImageInputs& images,
+                         bool needs_volume, bool needs_sections) {
   VolumeConfig c = defaults;
   c.key = volume.path();
   const auto raw = volume_input(volume, kRaw, false, images, needs_volume),
@@ -160,7 +160,8 @@ bool DataConfig::names_several() const {
   return is_pattern(raw) || is_pattern(labels);
 }
 
-std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, bool training) {
+std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, ImageInputs& images,
+                                     bool training) {
   const bool is_list = data.has("volumes");
   static_cast<VolumeConfig&>(config) =
       read_volume(data, {}, images, training && !is_list, training && !is_list);

@@ -48,7 +48,8 @@ void read_targets(ConfigSection& evaluate, const DataConfig& data, bool own_labe
 
 }  // namespace
 
-EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, const InferConfig& infer) {
+EvaluateConfig read_evaluate(ConfigSection evaluate, const DataConfig& data, const InferConfig& infer,
+                             ImageInputs& images) {
   EvaluateConfig e;
   e.prediction = dataset(evaluate, {"prediction",
                                     "The prediction to score.",
