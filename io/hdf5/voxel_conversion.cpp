@@ -104,11 +104,10 @@ void make_whole_numbers(VoxelBuffer& buffer, const std::string& what) {
   for (std::uint64_t& voxel : buffer.as<std::uint64_t>()) {
     const auto value = std::bit_cast<double>(voxel);
     if (!(std::trunc(value) == value && value < 0x1p64 && value >= -0x1p63)) {
-      throw Error(
-          fmt::format("{}: it holds {}, and labels are whole numbers. Are prediction and labels swapped? Of "
-                      "a probability, "
-                      "make labels: tessera import FILE.h5:/probability NEW.h5:/labels --threshold 0.5",
-                      what, value));
+      throw Error(fmt::format(
+          "{}: it holds {}, and labels are whole numbers. Are prediction and labels swapped? Of "
+          "a probability, make labels: tessera import FILE.h5:/probability NEW.h5:/labels --threshold 0.5",
+          what, value));
     }
     voxel = value < 0 ? static_cast<std::uint64_t>(static_cast<std::int64_t>(value))
                       : static_cast<std::uint64_t>(value);

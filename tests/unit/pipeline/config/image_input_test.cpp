@@ -8,7 +8,7 @@
 namespace tessera {
 namespace {
 
-ExperimentConfig parsed(const std::string& data, const ConfigNeeds& needs = {}) {
+ExperimentConfig parsed_images(const std::string& data, const ConfigNeeds& needs = {}) {
   return parse_experiment("experiment: e\n" + data, "e.yaml", {}, needs);
 }
 
@@ -21,7 +21,7 @@ TEST(ImageInput, NamesOfImages) {
 }
 
 TEST(ImageInput, StandsForADatasetInTheRunFolder) {
-  const ExperimentConfig config = parsed(
+  const ExperimentConfig config = parsed_images(
       "data: {raw: ./a/stack.tif, labels: labels/, resolution: [50, 4, 4]}\nevaluate: {labels: labels}\n");
   ASSERT_EQ(config.images.all.size(), 2U);
   EXPECT_EQ(config.images.all[0].key, "data.raw");
@@ -38,12 +38,13 @@ TEST(ImageInput, StandsForADatasetInTheRunFolder) {
   EXPECT_EQ(again.resolved_yaml, config.resolved_yaml);
   EXPECT_EQ(again.data.raw->text(), config.data.raw->text());
   // Grey values and labels of one file are two imports.
-  EXPECT_EQ(parsed("data: {raw: a.tif, labels: a.tif}\n").images.all.size(), 2U);
-  EXPECT_EQ(parsed("import_folder: shared\ndata: {raw: a.tif}\n").data.raw->file.parent_path(), "shared");
+  EXPECT_EQ(parsed_images("data: {raw: a.tif, labels: a.tif}\n").images.all.size(), 2U);
+  EXPECT_EQ(parsed_images("import_folder: shared\ndata: {raw: a.tif}\n").data.raw->file.parent_path(),
+            "shared");
 }
 
 TEST(ImageInput, RejectsWildcards) {
-  const std::string message = tessera::testing::message_of([] { parsed("data: {raw: a*.tif}\n"); });
+  const std::string message = tessera::testing::message_of([] { parsed_images("data: {raw: a*.tif}\n"); });
   EXPECT_NE(message.find("e.yaml:2:8: data.raw: wildcards stand for HDF5 files only"), std::string::npos)
       << message;
 }
@@ -51,17 +52,17 @@ TEST(ImageInput, RejectsWildcards) {
 TEST(DefaultOutput, IsInTheRunFolder) {
   const std::string raw = "infer: {raw: a.h5:/r";
   const auto output = [&](const std::string& rest) {
-    return parsed(raw + rest + "}\n", {.inference = true}).infer.output->text();
+    return parsed_images(raw + rest + "}\n", {.inference = true}).infer.output->text();
   };
   EXPECT_EQ(output(""), "runs/e/prediction.h5:/volumes/predictions/interior");
   EXPECT_EQ(output(", class: 0"), "runs/e/prediction.h5:/volumes/predictions/membrane");
   EXPECT_EQ(output(", classes: [0, 1]"), "runs/e/prediction.h5:/volumes/predictions/probabilities");
   EXPECT_EQ(output(", write: labels"), "runs/e/prediction.h5:/volumes/predictions/classes");
   EXPECT_EQ(output(", output: o.h5:/p"), "o.h5:/p");
-  EXPECT_FALSE(parsed("infer: {raw: '*.h5:/r'}\n", {.inference = true}).infer.output)
+  EXPECT_FALSE(parsed_images("infer: {raw: '*.h5:/r'}\n", {.inference = true}).infer.output)
       << "each volume has its own";
-  EXPECT_FALSE(parsed("data: {}\n").infer.output) << "nothing is predicted";
-  EXPECT_EQ(parsed(raw + "}\n").evaluate.prediction->text(),
+  EXPECT_FALSE(parsed_images("data: {}\n").infer.output) << "nothing is predicted";
+  EXPECT_EQ(parsed_images(raw + "}\n").evaluate.prediction->text(),
             "runs/e/prediction.h5:/volumes/predictions/interior");
 }
 
