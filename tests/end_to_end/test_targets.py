@@ -208,7 +208,9 @@ class Targets(Case):
                 result = run_tessera([command, self.yaml, *sets, "--set", f"data.labels=one.h5:/{labels}"], ranks, cwd=self.folder)
                 self.assert_one_error(result, 2, [words, "data.allow_one_class: true"])
         self.tessera(["train", self.yaml, *sets, "--set", "data.labels=one.h5:/empty", "--set", "data.allow_one_class=true"])
-        told = self.tessera(["check", self.yaml, *sets, "--set", "data.labels=one.h5:/rare"])
+        rare = ["check", self.yaml, *sets, "--set", "data.labels=one.h5:/rare"]
+        self.assert_one_error(run_tessera(rare, cwd=self.folder), 2, ["99.98 % of the 36864 annotated voxels are class 1"])
+        told = self.tessera([*rare, "--set", "data.allow_one_class=true"])
         self.assertRegex(told.stdout, r"annotated voxels: class 0: 0\.0\d+ %, class 1: 100 %")
         self.assertRegex("".join(told.warnings()), "class 0 has 9 of the 36864 annotated voxels")
 
