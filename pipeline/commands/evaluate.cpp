@@ -217,7 +217,8 @@ void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
 std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, const ExperimentConfig& config,
                                               const Communicator& world) {
   const auto& prediction = config.evaluate.prediction;
-  const bool has_wildcards = prediction && !wildcards_of(*prediction).empty();
+  const auto& compared = prediction ? prediction : config.infer.raw;  // of each volume its default result
+  const bool has_wildcards = compared && !wildcards_of(*compared).empty();
   if (!has_wildcards && !is_volume_chosen(values)) return {{config.name, {}}};
   std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world);
   if (volumes.size() == 1) return volumes;
