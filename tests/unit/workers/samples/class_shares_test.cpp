@@ -32,7 +32,7 @@ TEST(ClassShares, AreCountedInTheTrainedSections) {
   EXPECT_THAT(shares.counts, ElementsAre(8, 64));
   EXPECT_THAT(shares.ids, ElementsAre(0, 2, 300));
   EXPECT_EQ(shares.text(), "class 0: 11.1 %, class 1: 88.9 %");
-  EXPECT_THAT(shares.rare_classes(), IsEmpty());
+  EXPECT_THAT(shares.doubts(), IsEmpty());
   EXPECT_EQ(message_of([&] { require_classes(shares, false); }), "no error");
   options.sections = {2, 3};
   EXPECT_THAT(
@@ -48,11 +48,35 @@ TEST(ClassShares, AreCountedInTheTrainedSections) {
 
 TEST(ClassShares, RareClassesAreNamed) {
   ClassShares shares{{99, 99'901, 0}, {0, 1, 2, 3, 4, 5, 6}};
-  EXPECT_THAT(shares.rare_classes(),
+  EXPECT_THAT(shares.doubts(),
               ElementsAre(AllOf(HasSubstr("class 0 has 99 of the 100000 annotated voxels (0.099 %)"),
                                 HasSubstr("0, 1, 2, 3, 4, 5, ...")),
                           HasSubstr("class 2 has 0 of the 100000")));
   EXPECT_EQ(shares.present(), 2);
+}
+
+TEST(ClassShares, NearlyOneClassIsAnError) {
+  const ClassShares nearly{{99'900, 100}, {0, 1}}, enough{{99'800, 200}, {0, 1}};
+  EXPECT_THAT(message_of([&] { require_classes(nearly, false); }),
+              AllOf(HasSubstr("99.9 % of the 100000 annotated voxels are class 0"),
+                    HasSubstr("data.allow_one_class: true")));
+  EXPECT_EQ(message_of([&] { require_classes(nearly, true); }), "no error");
+  EXPECT_EQ(message_of([&] { require_classes(enough, false); }), "no error");
+}
+
+TEST(ClassShares, ManyValuesLookLikeCells) {
+  std::vector<LabelId> ids;
+  for (std::uint64_t id = 0; id <= kMostClassValues; ++id)
+    ids.push_back(id);
+  LabelOptions options;
+  EXPECT_TRUE(look_like_cells(ids, options));
+  options.kind = LabelKind::instances;
+  EXPECT_FALSE(look_like_cells(ids, options));
+  options.kind = LabelKind::classes;
+  ids.pop_back();
+  EXPECT_FALSE(look_like_cells(ids, options));
+  ClassShares shares{{30'000, 70'000}, {0, 1, 2}, true};
+  EXPECT_THAT(shares.doubts(), ElementsAre(HasSubstr("data.label_kind: instances")));
 }
 
 }  // namespace
