@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
@@ -152,20 +154,26 @@ InferenceNetwork from_torchscript(const ExperimentConfig& config, const Communic
   return network;
 }
 
-/// The same volume in another scale would be predicted without an error, and wrongly.
-std::string grey_level_doubt(const VolumeInfo& raw, const Normalisation& expected) {
+/// The same volume in another scale would be predicted without an error, and wrongly. Another type is told
+/// where the grey levels are not those of the training.
+std::vector<std::string> grey_level_doubts(const VolumeInfo& raw, const RawFacts& trained_on,
+                                           const Normalisation& expected) {
   std::optional<Normalisation> found;
   try {
     found = sampled_statistics(raw);
   } catch (const Error&) {
     return {};  // the block that needs the voxels reports the error
   }
-  if (!found || !is_far(*found, expected)) return {};
-  return fmt::format(
-      "{}: its grey levels (mean {:.4g}, deviation {:.4g} of a sample) are far from those that the network "
-      "is made for (mean {:.4g}, deviation {:.4g}): the prediction is probably wrong. Set "
-      "infer.normalisation to volume or section, or convert the volume.",
-      raw.name.text(), found->mean, found->std, expected.mean, expected.std);
+  std::vector<std::string> doubts;
+  if (!found || !is_near(*found, expected)) doubts.push_back(trained_on.type_doubt(raw));
+  if (found && is_far(*found, expected)) {
+    doubts.push_back(fmt::format(
+        "{}: its grey levels (mean {:.4g}, deviation {:.4g} of a sample) are far from those that the network "
+        "is made for (mean {:.4g}, deviation {:.4g}): the prediction is probably wrong. Set "
+        "infer.normalisation to volume or section, or convert the volume.",
+        raw.name.text(), found->mean, found->std, expected.mean, expected.std));
+  }
+  return doubts;
 }
 
 }  // namespace
@@ -210,8 +218,8 @@ std::vector<std::string> doubts_about(const VolumeInfo& raw, double redundancy,
   std::vector<std::string> doubts = shape_doubts(raw, redundancy);
   doubts.push_back(network.trained_on.voxel_size_doubt(raw));
   if (normalisation.is_given) {
-    doubts.push_back(network.trained_on.type_doubt(raw));
-    doubts.push_back(grey_level_doubt(raw, normalisation.whole));
+    for (std::string& doubt : grey_level_doubts(raw, network.trained_on, normalisation.whole))
+      doubts.push_back(std::move(doubt));
   }
   std::erase(doubts, "");
   return doubts;

@@ -125,7 +125,7 @@ class ExperimentFile(BadInput):
 
     def test_missing_required_keys(self):
         self.refuse_text("experiment: bare\n", [r"data\.raw", r"data\.labels", r"data\.train_sections"], verb="train")
-        self.refuse_text("experiment: bare\n", [r"infer\.output"], verb="infer", ranks_tried=(0,))
+        self.refuse_text("experiment: bare\n", [r"infer\.raw"], verb="infer", ranks_tried=(0,))
 
 
 class Volumes(BadInput):

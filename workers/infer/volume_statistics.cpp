@@ -134,6 +134,11 @@ bool is_far(const Normalisation& found, const Normalisation& expected) {
   return !(std::abs(mean) <= 2 && deviation >= 0.25 && deviation <= 4);
 }
 
+bool is_near(const Normalisation& found, const Normalisation& expected) {
+  const double mean = (found.mean - expected.mean) / expected.std, deviation = found.std / expected.std;
+  return std::abs(mean) <= 0.5 && deviation >= 2.0 / 3 && deviation <= 1.5;
+}
+
 Normalisation volume_statistics(const VolumeInfo& raw, const Communicator& world) {
   Sums total;
   for (const Sums& sums : sum_sections(raw, 256, world)) {

@@ -27,5 +27,7 @@ std::optional<Normalisation> sampled_statistics(const VolumeInfo& raw);
 /// Whether raw values with the mean and deviation `found` are far from what a network was made for:
 /// normalised by `expected`, their mean is more than 2 from 0, or their deviation below 1/4 or above 4.
 bool is_far(const Normalisation& found, const Normalisation& expected);
+/// Whether they are of the same scale: the mean is at most 1/2 from 0, and the deviation between 2/3 and 3/2.
+bool is_near(const Normalisation& found, const Normalisation& expected);
 
 }  // namespace tessera

@@ -11,7 +11,7 @@ namespace {
 
 /// A crash in a function of this program.
 void crash_here() {
-  int* volatile nowhere = nullptr;
+  volatile int* volatile nowhere = nullptr;
   *nowhere = 1;  // NOLINT(clang-analyzer-core.NullDereference): that is the test
 }
 

@@ -124,7 +124,7 @@ TEST_F(LabelEvaluationTest, ReportsIncompatibleOptions) {
             std::string::npos);
   request_.scores.reset();
   request_.prediction = {folder_ / "p.h5", "/v"};
-  EXPECT_NE(complaint_of(EvaluationKind::labels).find("holds floating point: labels are integers"),
+  EXPECT_NE(complaint_of(EvaluationKind::labels).find("holds float32: labels are integers"),
             std::string::npos);
 }
 
