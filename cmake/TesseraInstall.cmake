@@ -51,8 +51,9 @@ set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME tessera)
 set(CPACK_PACKAGE_VENDOR "Tessera")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
-set(CPACK_PACKAGE_DESCRIPTION "Tessera trains U-Nets on electron-microscopy sections and predicts whole serial-section stacks on
-one machine or, by MPI and Slurm, on many. Results have no seams, survive any kill, and are HDF5 and OME-Zarr.")
+set(CPACK_PACKAGE_DESCRIPTION "Tessera trains U-Nets on electron-microscopy sections and predicts
+whole serial-section stacks on one machine or, by MPI and Slurm, on many.
+Results have no seams, and are the same after any interruption.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
