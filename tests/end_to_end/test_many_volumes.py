@@ -119,7 +119,7 @@ class ManyVolumes(Case):
             self.tessera(["infer", self.yaml, *where, *words])
             self.assert_same_voxels(self.read(f"some/{name}.h5:/p"), self.single[name], name)
             self.assertEqual(len(list((self.folder / "some").glob("*.h5"))), {"c": 1, "a 1": 2, "b": 3}[name])
-        check = self.tessera(["check", self.yaml, "--volume", "c"]).stdout
+        check = self.tessera(["check", self.yaml, "--volume", "c", "--config"]).stdout
         self.assertIn('raw: "stacks/c.h5:/raw"', check)
         for words, said in ((["--volume", "d"], r"--volume d: no volume is called so.*a_1, b, c"),
                             (["--volume-index", "3"], r"--volume-index 3: there are 3 volumes"),

@@ -58,11 +58,15 @@ class Scripts(Case):
         out, _ = process.communicate(timeout=300)
         return process.returncode, out
 
-    def wait_for_training(self):
+    def rows(self):
+        file = self.place / "runs/e/metrics.csv"
+        return file.read_text().count("\n") if file.exists() else 0
+
+    def wait_for_training(self, before=0):
+        """Until the training has written more rows than `before`: earlier, a signal would end the program at its start."""
         end = time.monotonic() + 250
-        while time.monotonic() < end and not (self.place / "runs/e/metrics.csv").exists():
+        while time.monotonic() < end and self.rows() <= max(1, before):
             time.sleep(0.1)
-        time.sleep(0.5)
 
     def calls(self):
         file = self.place / "qsub.calls"
@@ -102,8 +106,9 @@ class Scripts(Case):
     def test_lsf_starts_again_by_exit_code(self):
         code, out = self.finish(self.start_job("tessera.lsf", stage="train", limit="123"))
         self.assertEqual(code, 75, out)
+        before = self.rows()
         process = self.start_job("tessera.lsf", stage="train")
-        self.wait_for_training()
+        self.wait_for_training(before)
         os.kill(process.pid, signal.SIGTERM)
         code, out = self.finish(process)
         self.assertEqual(code, 1, out)
