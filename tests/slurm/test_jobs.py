@@ -16,8 +16,8 @@ class Chain(SlurmCase):
         (self.folder / "runs/demo").mkdir(parents=True)
         self.tessera(["synth", "runs/demo/stack.h5", "--shape", "20,512,512", "--seed", "1"], timeout=120)
         settings = [f"--set={key}" for key in (
-            "train.iterations=6", "train.schedule.warm_up=0", "train.global_batch=6", "train.tile=188", "train.validate_every=6", "evaluate.scores=[pixel]",
-            "slurm.nodes=3", "slurm.tasks_per_node=2", "slurm.time=10")]
+            "train.iterations=6", "train.schedule.warm_up=0", "train.global_batch=6", "train.tile=188", "train.validate_every=6",
+            "evaluate.scores=[pixel]", "slurm.nodes=3", "slurm.tasks_per_node=2", "slurm.time=10")]
         jobs = self.submit(str(SOURCE / "configs/demo.yaml"), *settings)
         self.assertEqual(list(jobs), ["train", "infer", "evaluate", "report"])
         again = self.on_cluster(["submit", str(SOURCE / "configs/demo.yaml"), *settings])
