@@ -338,6 +338,7 @@ TrainConfig read_train(ConfigSection train, const NetworkDescription& network) {
                                "Threads of each worker that make samples in advance. 0: none.",
                                {.example = "2", .related = "train.samples_on train.threads"}},
                               1, between(0, 64)));
+  read_exchange(train, t);  // before what depends on `reproducible`
   read_sampling(train, t, network.has_batch_statistics());
   config.report_every = number_or_auto(train,
                                        {"report_every",
@@ -353,7 +354,6 @@ TrainConfig read_train(ConfigSection train, const NetworkDescription& network) {
                                        "the devices of all workers are faster in it.",
                                        {.example = "bfloat16", .related = "infer.precision"}},
                                       {Precision::float32, Precision::bfloat16});
-  read_exchange(train, t);
   read_validation(train, config);
   ConfigSection augmentation = train.section({"augmentation",
                                               "Random changes of each sample. 0 or false: none of this kind.",
