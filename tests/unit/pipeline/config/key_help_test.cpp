@@ -15,7 +15,6 @@
 namespace tessera {
 namespace {
 
-using Kind = KeyDescription::Kind;
 
 const std::vector<KeyDescription>& keys() {
   static const std::vector<KeyDescription> all = known_keys();
@@ -38,10 +37,10 @@ TEST(KeyHelp, EveryKeyIsExplained) {
     EXPECT_GE(key.text.size(), 10U) << key.name;
     EXPECT_EQ(key.text.back(), '.') << key.name;
     EXPECT_LE(key.text.size(), 400U) << key.name;
-    if (key.kind == Kind::value) {
+    if (key.kind == KeyDescription::Kind::value) {
       EXPECT_NE(key.example, "") << key.name << " has no default, so it needs an example";
     }
-    EXPECT_TRUE(key.kind != Kind::value || !key.fallback.empty() || !key.fallback_text.empty() ||
+    EXPECT_TRUE(key.kind != KeyDescription::Kind::value || !key.fallback.empty() || !key.fallback_text.empty() ||
                 !key.required_by.empty())
         << key.name << ": say what happens without it";
     for (const std::string& other : key.related)
@@ -76,7 +75,7 @@ TEST(KeyHelp, EveryExampleIsValid) {
       "validation_sections: [16, 20]}\n";
   int tried = 0;
   for (const KeyDescription& key : keys()) {
-    if (key.kind != Kind::value) continue;
+    if (key.kind != KeyDescription::Kind::value) continue;
     EXPECT_EQ(testing::message_of([&] { parse_experiment(text, "e.yaml", settings_of(key), {}); }),
               "no error")
         << key.name;
@@ -87,7 +86,7 @@ TEST(KeyHelp, EveryExampleIsValid) {
 
 TEST(KeyHelp, TheExamplesOfThePagesAreYaml) {
   for (const KeyDescription& key : keys()) {
-    if (key.kind != Kind::value || key.name == "experiment") continue;
+    if (key.kind != KeyDescription::Kind::value || key.name == "experiment") continue;
     const std::string page = key_page(key, keys());
     const std::string line = line_with(page, "  example   ");
     ASSERT_GT(line.size(), 12U) << page;
