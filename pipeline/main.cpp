@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/base/console.h"
 #include "io/base/crash_report.h"
 #include "io/base/error.h"
 #include "io/base/error_message.h"
@@ -28,30 +29,38 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-/// Takes `--log-level LEVEL` or `--log-level=LEVEL` out of the arguments.
-std::string take_log_level(Arguments& arguments) {
-  const std::string option = "--log-level";
+/// Takes `OPTION VALUE` or `OPTION=VALUE` out of the arguments.
+std::string take_option(Arguments& arguments, const std::string& option, const std::string& otherwise) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    std::string level;
+    std::string value;
     std::size_t used = 1;
     if (arguments[i] == option && i + 1 < arguments.size()) {
-      level = arguments[i + 1];
+      value = arguments[i + 1];
       used = 2;
     } else if (arguments[i].rfind(option + "=", 0) == 0) {
-      level = arguments[i].substr(option.size() + 1);
+      value = arguments[i].substr(option.size() + 1);
     } else {
       continue;
     }
     const auto first = arguments.begin() + static_cast<std::ptrdiff_t>(i);
     arguments.erase(first, first + static_cast<std::ptrdiff_t>(used));
-    return level;
+    return value;
   }
-  return "info";
+  return otherwise;
+}
+
+/// Sets up the log as the arguments say, and takes these out of them. Errors: UsageError.
+void start_log_as_asked(Arguments& arguments, const Communicator& world) {
+  start_log("info", world.rank(), world.size());  // reports a wrong level
+  start_log(take_option(arguments, "--log-level", "info"), world.rank(), world.size());
+  const std::string progress = take_option(arguments, "--progress", "auto");
+  const auto style = value_named<ProgressStyle>(progress);
+  if (!style) throw UsageError(fmt::format("unknown --progress '{}': use auto, always or never", progress));
+  console()->set_style(*style);
 }
 
 int run_arguments(Arguments arguments, const Communicator& world) {
-  start_log("info", world.rank(), world.size());  // reports a wrong level
-  start_log(take_log_level(arguments), world.rank(), world.size());
+  start_log_as_asked(arguments, world);
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
     if (world.is_root()) std::cout << general_help();
     return arguments.empty() ? kExitUsage : kExitDone;

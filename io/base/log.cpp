@@ -1,13 +1,13 @@
 #include "io/base/log.h"
 
 #include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 
 #include <array>
 #include <atomic>
 #include <cstdio>
 #include <memory>
 
+#include "io/base/console.h"
 #include "io/base/error.h"
 
 namespace tessera {
@@ -21,8 +21,11 @@ void start_log(const std::string& level, int rank, int ranks) {
     throw UsageError(
         fmt::format("unknown log level '{}': use trace, debug, info, warn, error or off", level));
   }
-  auto console = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  console->set_pattern(ranks > 1 ? fmt::format("[rank {}] %l: %v", rank) : "%l: %v");
+  const bool is_first = rank == 0 || ranks <= 1;
+  auto console =
+      std::make_shared<Console>(ConsoleOptions{.prefix = is_first ? "" : fmt::format("[rank {}] ", rank),
+                                               .names_info = !is_first,
+                                               .terminal = Terminal::of_standard_error()});
   auto logger = std::make_shared<spdlog::logger>("tessera", console);
   logger->set_level(spdlog::level::from_str(level));
   logger->flush_on(spdlog::level::info);

@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-/// Sets up the log of this process: messages of `level` and above go to standard error. With more than one
-/// rank, each begins with the rank. Afterwards use spdlog::info() and the like.
-/// Errors: UsageError for an unknown level.
+/// Sets up the log of this process: messages of `level` and above go to standard error, through a Console
+/// (io/base/console.h). Those of ranks above 0 begin with the rank. Afterwards use spdlog::info() and the
+/// like. Errors: UsageError for an unknown level.
 void start_log(const std::string& level, int rank, int ranks);
 
 /// Appends every message from now on, with a time stamp, to `file` too. A message that cannot be written

@@ -10,6 +10,7 @@
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/inputs/image_inputs.h"
+#include "pipeline/run/next_step.h"
 #include "pipeline/start/machine_check.h"
 #include "workers/mpi/agreement.h"
 
@@ -80,6 +81,7 @@ int run_check(const OptionValues& values, const Communicator& world) {
     } else {
       check_experiment(config, is_chosen, std::cout);
       check_machine(config, measure_s, std::cout);
+      tell_next(command_text(experiment_words("run", values)));
     }
     std::cout << std::flush;
   });

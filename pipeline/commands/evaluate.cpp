@@ -20,6 +20,7 @@
 #include "pipeline/evaluate/prediction_meaning.h"
 #include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/command_line.h"
+#include "pipeline/run/next_step.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
@@ -272,7 +273,10 @@ int run_evaluate(const OptionValues& values, const Communicator& world) {
   const std::optional<SilenceLimit> limit = silence_option(values);
   if (limit) RankWatch::set_limit(SilenceLimit::of_collectives(limit->seconds, limit->setting));
   if (values.count("config") == 0) {
-    evaluate_one(request_of(values, std::nullopt, world), world);
+    const EvaluationRequest request = request_of(values, std::nullopt, world);
+    evaluate_one(request, world);
+    if (world.is_root() && request.json_file)
+      tell_next(command_text({"report", request.json_file->string()}));
     return 0;
   }
   const ExperimentConfig config = read_experiment(values, {}, world);
@@ -286,6 +290,7 @@ int run_evaluate(const OptionValues& values, const Communicator& world) {
     if (world.is_root() && volumes.size() > 1) std::cout << heading(volumes, volume) << "\n" << std::flush;
     evaluate_one(request, world);
   });
+  if (world.is_root()) tell_next(command_text(experiment_words("report", values)));
   return 0;
 }
 

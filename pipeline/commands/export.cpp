@@ -15,6 +15,7 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/command_line.h"
+#include "pipeline/run/next_step.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 
@@ -134,7 +135,10 @@ int run_export(const OptionValues& values, const Communicator& world) {
   if (values.count("channel") != 0) options.channel = values["channel"].as<std::int64_t>();
   options.overwrite = values["overwrite"].as<bool>();
   options.allow_incomplete = values["allow-incomplete"].as<bool>();
-  on_root(world, [&] { export_volume(options); });
+  on_root(world, [&] {
+    export_volume(options);
+    tell_next(fmt::format("open {} in a viewer of image stacks, such as Fiji", options.output.string()));
+  });
   return kExitDone;
 }
 

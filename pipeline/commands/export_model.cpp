@@ -7,6 +7,7 @@
 #include "io/base/file_lock.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
@@ -63,6 +64,8 @@ int run_export_model(const OptionValues& values, const Communicator& world) {
   on_root(world, [&] {
     export_model(values["checkpoint"].as<std::string>(), values["out"].as<std::string>(),
                  values["overwrite"].as<bool>());
+    tell_next(fmt::format("torch.jit.load('{0}') in Python, or model.torchscript: {0} in an experiment",
+                          values["out"].as<std::string>()));
   });
   return kExitDone;
 }

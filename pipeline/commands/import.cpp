@@ -9,6 +9,7 @@
 #include "pipeline/commands/volume_options.h"
 #include "pipeline/inputs/stack_import.h"
 #include "pipeline/run/command_line.h"
+#include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -112,6 +113,7 @@ int run_import(const OptionValues& values, const Communicator& world) {
   on_root(world, [&] {
     const FileLock lock(options.output.file);
     fmt::print("{}\n", import_stack(options, lock));
+    tell_next(command_text({"info", options.output.file.string()}));
   });
   return kExitDone;
 }

@@ -9,6 +9,7 @@
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/predict_volume.h"
 #include "pipeline/inputs/image_inputs.h"
+#include "pipeline/run/next_step.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
 #include "workers/mpi/agreement.h"
@@ -60,6 +61,10 @@ int run_infer(const OptionValues& values, const Communicator& world) {
     if (volumes.size() > 1) begin_volume(heading(volumes, volume), own, signal, world);
     predict_volume(own, {network, device, restart, signal, wall_time}, world);
   });
+  if (world.is_root()) {
+    const bool scores = config.evaluate.labels.has_value();
+    tell_next(command_text(experiment_words(scores ? "evaluate" : "report", values)));
+  }
   return kExitDone;
 }
 

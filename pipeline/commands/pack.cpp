@@ -16,6 +16,7 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
 #include "pipeline/commands/verbs.h"
+#include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
@@ -170,6 +171,7 @@ int run_pack(const OptionValues& values, const Communicator& world) {
     own.from = result;
     if (own.replace) own.to = result;
     pack(own, world);
+    if (world.is_root()) tell_next(command_text({"info", own.to.file.string()}));
   });
   return kExitDone;
 }

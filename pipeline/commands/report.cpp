@@ -13,6 +13,7 @@
 #include "pipeline/commands/verbs.h"
 #include "pipeline/report/compare_page.h"
 #include "pipeline/report/report_page.h"
+#include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -124,7 +125,10 @@ int run_report(const OptionValues& values, const Communicator& world) {
   if (values.count("output") != 0) output = values["output"].as<std::string>();
   std::optional<std::string> only;
   if (values.count("volume") != 0) only = values["volume"].as<std::string>();
-  on_root(world, [&] { write_report(runs, output, only, values.count("allow-incomplete") != 0); });
+  on_root(world, [&] {
+    write_report(runs, output, only, values.count("allow-incomplete") != 0);
+    tell_next("open the report in a browser");
+  });
   return kExitDone;
 }
 

@@ -26,6 +26,7 @@ std::vector<Option> options_of(const Verb& verb) {
   }
   options.push_back({"--help", "show the verb's help", false});
   options.push_back({"--log-level", "what the log shows", true});
+  options.push_back({"--progress", "whether progress is a line that is redrawn", true});
   return options;
 }
 
@@ -71,6 +72,7 @@ _tessera() {
       ;;
     --completion) words='bash zsh' ;;
     --log-level) words='trace debug info warn error off' ;;
+    --progress) words='auto always never' ;;
     --stages) words='train infer evaluate report' ;;
     *) words= ;;
   esac
@@ -104,6 +106,7 @@ std::string zsh_values(const std::string& option) {
   if (option == "--set") return ":key=value:_tessera_set";
   if (option == "--completion") return ":shell:(bash zsh)";
   if (option == "--log-level") return ":level:(trace debug info warn error off)";
+  if (option == "--progress") return ":when:(auto always never)";
   if (option == "--stages") return ":stages:(train infer evaluate report)";
   return ":value:_files";
 }

@@ -11,6 +11,7 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_options.h"
 #include "pipeline/run/command_line.h"
+#include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
 #include "workers/synthetic/serial_sections.h"
 
@@ -104,6 +105,7 @@ int run_synth(const OptionValues& values, const Communicator& world) {
       parse_numbers(values["resolution"].as<std::string>(), 3, "--resolution");
   on_root(world, [&] {
     write_stack(values["output"].as<std::string>(), options, resolution_nm, values["overwrite"].as<bool>());
+    tell_next(command_text({"init", values["output"].as<std::string>()}));
   });
   return kExitDone;
 }

@@ -6,6 +6,8 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/inputs/image_inputs.h"
+#include "pipeline/report/live_report.h"
+#include "pipeline/run/next_step.h"
 #include "pipeline/train/training_run.h"
 #include "workers/mpi/rank_watch.h"
 
@@ -33,11 +35,19 @@ int run_train(const OptionValues& values, const Communicator& world) {
   const ExistingRun existing = resume      ? ExistingRun::resume
                                : overwrite ? ExistingRun::overwrite
                                            : ExistingRun::reject;
-  const TrainingOutcome outcome = run_training(config, existing, signal, wall_time, world);
+  LiveReport report(config.run_folder);
+  const TrainingOutcome outcome =
+      run_training(config, existing, signal, wall_time, world, [&] { report.update(); });
   if (world.is_root()) {
+    if (!outcome.stopped) report.finish();  // a stopped job has little time left
     std::cout << fmt::format("run folder: {}\n", config.run_folder.string()) << std::flush;
   }
   if (outcome.stopped) throw StoppedEarly(outcome.message);
+  if (world.is_root()) {
+    const bool predicts = config.infer.output && config.infer.raw;
+    tell_next(
+        command_text(experiment_words(predicts ? "infer" : "report", values), predicts ? world.size() : 1));
+  }
   return kExitDone;
 }
 

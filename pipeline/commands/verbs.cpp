@@ -214,7 +214,9 @@ std::string usage_of(const std::string& verb) {
 }
 
 std::string general_help() {
-  std::string text = "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off]\n\nverbs:\n";
+  std::string text =
+      "usage: tessera VERB ... [--log-level trace|debug|info|warn|error|off] [--progress auto|always|never]\n"
+      "\nverbs:\n";
   for (const Verb& verb : verbs())
     text += fmt::format("  {:<12} {}\n", verb.name, verb.effect);
   return text +

@@ -11,6 +11,7 @@
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/result_argument.h"
+#include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
@@ -88,8 +89,10 @@ int run_verify(const OptionValues& values, const Communicator& world) {
   const bool forget_damaged = values.count("forget-damaged") != 0;
   const CoordinatorOptions limits = block_options(values);
   RankWatch::set_limit({limits.watchdog_s, limits.watchdog_setting});
-  for_each_result(result_argument(values, world), world,
-                  [&](const DatasetName& result) { verify(result, forget_damaged, limits, world); });
+  for_each_result(result_argument(values, world), world, [&](const DatasetName& result) {
+    verify(result, forget_damaged, limits, world);
+    if (world.is_root()) tell_next(command_text({"pack", result.text(), "--replace"}));
+  });
   return kExitDone;
 }
 

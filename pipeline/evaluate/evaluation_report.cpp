@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -14,6 +15,7 @@
 #include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/run/overlay.h"
 #include "pipeline/run/score_text.h"
+#include "pipeline/run/text_table.h"
 
 namespace tessera {
 namespace {
@@ -207,31 +209,36 @@ std::string evaluation_text(const Evaluation& evaluation) {
   const ScoreChoice& chosen = evaluation.scores.section;
   std::string text =
       head_text(evaluation.request, EvaluationKind::probability, evaluation.sections, evaluation.bounds);
-  text += truth_text(evaluation) + "\nthreshold  pixel error       IoU         F";
-  if (chosen.rand) text += "  Rand fg micro  Rand fg macro  Rand error all";
-  if (chosen.thin) text += "  V^Rand_thin  V^Info_thin";
-  if (chosen.warping) text += "   warping  split+merge";
-  if (chosen.objects) text += "       SEG";
-  text += "\n";
+  text += truth_text(evaluation) + "\n";
+  std::vector<std::string> columns{"threshold", "pixel error", "IoU", "F"};
+  const auto add_columns = [&](bool wanted, std::initializer_list<const char*> names) {
+    if (wanted) columns.insert(columns.end(), names.begin(), names.end());
+  };
+  add_columns(chosen.rand, {"Rand fg micro", "Rand fg macro", "Rand error all"});
+  add_columns(chosen.thin, {"V^Rand_thin", "V^Info_thin"});
+  add_columns(chosen.warping, {"warping", "split+merge"});
+  add_columns(chosen.objects, {"SEG"});
+  TextTable thresholds(columns);
   const std::string missing = evaluation.missing();
   for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
     const VolumeScores s = missing.empty() ? evaluation.volume[t] : VolumeScores();
-    text += fmt::format("{:9.4f}", table.thresholds[t]) + score_text(s.pooled.pixel_error, 6, 13) +
-            score_text(s.pooled.iou, 6, 10) + score_text(s.pooled.f, 6, 10);
-    if (chosen.rand) {
-      text += score_text(s.pooled.rand.f, 6, 15) + score_text(s.rand_f_macro, 6, 15) +
-              score_text(1 - s.pooled.rand_all.f, 6, 16);
-    }
-    if (chosen.thin) text += score_text(s.rand_thin_f_macro, 6, 13) + score_text(s.info_thin_f_macro, 6, 13);
-    const bool warped = t + 1 < table.thresholds.size();
-    if (chosen.warping && warped) {
-      text += score_text(s.pooled.warping_error, 6, 10) + score_text(s.pooled.warping_split_merge, 6, 13);
-    }
-    if (chosen.warping && !warped) text += fmt::format("  {:>8}  {:>11}", "-", "-");
-    if (chosen.objects) text += score_text(s.pooled.objects.seg, 6, 10);
-    text += "\n";
+    std::vector<std::string> cells{fmt::format("{:.4f}", table.thresholds[t])};
+    const auto add = [&](bool wanted, std::initializer_list<double> values) {
+      for (const double value : values) {
+        if (wanted) cells.push_back(score_text(value, 6));
+      }
+    };
+    add(true, {s.pooled.pixel_error, s.pooled.iou, s.pooled.f});
+    add(chosen.rand, {s.pooled.rand.f, s.rand_f_macro, 1 - s.pooled.rand_all.f});
+    add(chosen.thin, {s.rand_thin_f_macro, s.info_thin_f_macro});
+    if (chosen.warping && t + 1 == table.thresholds.size())
+      cells.insert(cells.end(), {"-", "-"});
+    else
+      add(chosen.warping, {s.pooled.warping_error, s.pooled.warping_split_merge});
+    add(chosen.objects, {s.pooled.objects.seg});
+    thresholds.add(cells);
   }
-  text += "\n";
+  text += thresholds.text() + "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
     const double value = missing.empty() ? one.score(evaluation.volume[t]) : kUndefined;
@@ -362,15 +369,23 @@ void write_pictures(const Evaluation& evaluation, EvaluatedVolumes& volumes, Vol
   }
 }
 
-std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
-                                          EvaluatedVolumes& volumes, Volume* raw, double threshold) {
+SectionLayers layers_of_section(std::int64_t section, const EvaluationRequest& request,
+                                EvaluatedVolumes& volumes, Volume* raw) {
   const PixelBounds& bounds = volumes.bounds;
   const Box box{{section, bounds.y_begin, bounds.x_begin}, {section + 1, bounds.y_end, bounds.x_end}};
   const VoxelBuffer probability = volumes.prediction->read(box);
-  return section_panels(
-      grey_values(raw != nullptr ? raw->read(box) : probability),
-      label_classes(volumes.labels->read(box), box, request.label_options(), request.labels),
-      probabilities(probability), threshold, box.shape().y, box.shape().x);
+  return {box.shape().y,
+          box.shape().x,
+          grey_values(raw != nullptr ? raw->read(box) : probability),
+          raw != nullptr,
+          label_classes(volumes.labels->read(box), box, request.label_options(), request.labels),
+          probabilities(probability)};
+}
+
+std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,
+                                          EvaluatedVolumes& volumes, Volume* raw, double threshold) {
+  const SectionLayers layers = layers_of_section(section, request, volumes, raw);
+  return section_panels(layers.raw, layers.truth, layers.probability, threshold, layers.height, layers.width);
 }
 
 }  // namespace tessera

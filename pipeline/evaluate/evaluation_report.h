@@ -23,6 +23,18 @@ std::string evaluation_json(const Evaluation& evaluation);
 void write_pictures(const Evaluation& evaluation, EvaluatedVolumes& volumes, Volume* raw,
                     const std::filesystem::path& folder);
 
+/// The scored pixels of one section, row-major.
+struct SectionLayers {
+  std::int64_t height = 0, width = 0;
+  std::vector<float> raw;  ///< the probability where there is no raw volume
+  bool has_raw = false;
+  std::vector<std::uint8_t> truth;  ///< as label_classes()
+  std::vector<double> probability;
+};
+/// Reads them. `raw` may be null, and is in the volumes' coordinates. Errors: Error.
+SectionLayers layers_of_section(std::int64_t section, const EvaluationRequest& request,
+                                EvaluatedVolumes& volumes, Volume* raw);
+
 /// The pictures of the scored pixels of one section: raw (the probability when `raw` is null), labels, errors
 /// at `threshold` over raw. `raw` is in the volumes' coordinates. Errors: Error.
 std::array<RgbImage, 3> panels_of_section(std::int64_t section, const EvaluationRequest& request,

@@ -184,7 +184,7 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
     evaluation.table_pairs = static_cast<std::int64_t>(table.size());
     world.sum(std::span(&evaluation.table_pairs, 1));
     add_up(world, evaluation.section);
-    evaluation.volume = label_sums(std::move(table), world);
+    evaluation.volume = label_sums(std::move(table), world, &evaluation.worst);
   }
   for (const LabelSums& one : evaluation.section)
     evaluation.pooled += one;

@@ -18,6 +18,7 @@ struct LabelEvaluation {
   LabelSums volume;                ///< 3-D: an id is one object in all sections
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
+  WorstObjects worst;              ///< of the volume
   std::int64_t table_pairs = 0;    ///< pairs of labels found, summed over the ranks
   EvaluationRun run;
 

@@ -5,6 +5,7 @@
 #include "pipeline/evaluate/evaluation_json.h"
 #include "pipeline/evaluate/label_evaluation.h"
 #include "pipeline/run/score_text.h"
+#include "pipeline/run/text_table.h"
 
 namespace tessera {
 namespace {
@@ -22,6 +23,18 @@ Json json_of_labels(const LabelSums& sums) {
   return json;
 }
 
+Json json_of_objects(const std::vector<ObjectParts>& objects) {
+  Json rows = Json::array();
+  for (const ObjectParts& one : objects) {
+    rows.push_back({{"id", one.label},
+                    {"voxels", one.voxels},
+                    {"parts", one.parts},
+                    {"largest_part", one.largest},
+                    {"voxels_in_largest_part", one.shared}});
+  }
+  return rows;
+}
+
 bool is_among_worst(const std::vector<std::int64_t>& from_worst, std::size_t z) {
   const auto end = from_worst.begin() + static_cast<std::ptrdiff_t>(worst_count(from_worst.size()));
   return std::find(from_worst.begin(), end, static_cast<std::int64_t>(z)) != end;
@@ -32,32 +45,36 @@ bool is_among_worst(const std::vector<std::int64_t>& from_worst, std::size_t z) 
 std::string evaluation_text(const LabelEvaluation& evaluation) {
   std::string text =
       head_text(evaluation.request, EvaluationKind::labels, evaluation.sections, evaluation.bounds);
-  text +=
-      "                    VOI split  VOI merge  adapted Rand error  precision    recall       SEG  F1 at "
-      "0.5  "
-      "F1 at 0.75\n";
-  const auto row = [&](const std::string& name, const LabelSums& sums, const char* mark) {
+  TextTable table(
+      {"", "VOI split", "VOI merge", "Rand error", "precision", "recall", "SEG", "F1 0.5", "F1 0.75"});
+  const auto row = [&](const std::string& name, const LabelSums& sums) {
     const LabelScores s = scores_of(sums);
-    text += fmt::format("{:<18}", name) + score_text(s.voi_split, 6, 11) + score_text(s.voi_merge, 6, 11) +
-            score_text(s.adapted_rand_error, 6, 20) + score_text(s.rand_precision, 6, 11) +
-            score_text(s.rand_recall, 6, 10) + score_text(s.objects.seg, 6, 10) +
-            score_text(s.objects.f1[0], 6, 11) + score_text(s.objects.f1[5], 6, 12) + mark + "\n";
+    std::vector<std::string> cells{name};
+    for (const double value : {s.voi_split, s.voi_merge, s.adapted_rand_error, s.rand_precision,
+                               s.rand_recall, s.objects.seg, s.objects.f1[0], s.objects.f1[5]})
+      cells.push_back(score_text(value, 6));
+    table.add(cells);
   };
-  row("volume, 3-D", evaluation.volume, "");
-  row("sections, 2-D", evaluation.pooled, "");
-  text += "\n";
+  row("volume, 3-D", evaluation.volume);
+  row("sections, 2-D", evaluation.pooled);
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
-    row(fmt::format("section {}", evaluation.sections.begin + static_cast<std::int64_t>(z)),
-        evaluation.section[z], is_among_worst(worst, z) ? "  <- worst" : "");
+    row(fmt::format("{}{}", evaluation.sections.begin + static_cast<std::int64_t>(z),
+                    is_among_worst(worst, z) ? ", worst" : ""),
+        evaluation.section[z]);
   }
-  return text;
+  return text + table.text() +
+         "\nrows with a number: sections. Rand error: the adapted one; precision, recall: of pairs of "
+         "voxels;\n"
+         "F1: of objects, found at an overlap above 0.5 or 0.75\n";
 }
 
 std::string evaluation_json(const LabelEvaluation& evaluation) {
   Json json = json_of(evaluation.request, EvaluationKind::labels, evaluation.sections, evaluation.bounds);
   json["volume_3d"] = json_of_labels(evaluation.volume);
   json["volume_2d"] = json_of_labels(evaluation.pooled);
+  json["worst_objects"] = {{"split", json_of_objects(evaluation.worst.split)},
+                           {"merged", json_of_objects(evaluation.worst.merged)}};
   json["worst_sections"] = Json::array();
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t i = 0; i < worst_count(worst.size()); ++i) {
@@ -101,14 +118,17 @@ std::string evaluation_text(const ClassEvaluation& evaluation) {
     text += fmt::format("\naccuracy, mean IoU and mean Dice {}\n\n", undefined_or(kUndefined, 6, missing));
   }
   text += "true class, by what it was called\n";
+  std::vector<std::string> called{"class"};
+  for (std::int64_t predicted = 0; predicted < evaluation.matrix.classes; ++predicted)
+    called.push_back(fmt::format("{}", predicted));
+  TextTable confusion(called);
   for (std::int64_t truth = 0; truth < evaluation.matrix.classes; ++truth) {
-    text += fmt::format("{:5}", truth);
-    for (std::int64_t predicted = 0; predicted < evaluation.matrix.classes; ++predicted) {
-      text += fmt::format("  {:12}", evaluation.matrix.at(truth, predicted));
-    }
-    text += "\n";
+    std::vector<std::string> cells{fmt::format("{}", truth)};
+    for (std::int64_t predicted = 0; predicted < evaluation.matrix.classes; ++predicted)
+      cells.push_back(fmt::format("{}", evaluation.matrix.at(truth, predicted)));
+    confusion.add(cells);
   }
-  text += "\nsection  accuracy  mean IoU\n";
+  text += confusion.text() + "\nsection  accuracy  mean IoU\n";
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
     const ConfusionScores s = scores_of(evaluation.section[z]);

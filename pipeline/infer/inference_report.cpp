@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/run/progress.h"
+#include "pipeline/run/text_table.h"
 #include "workers/infer/precision_check.h"
 
 namespace tessera {
@@ -78,23 +78,20 @@ std::string InferenceReport::text() const {
   if (run.blocks_skipped > 0)
     summary += fmt::format("skipped {} block{}\n", run.blocks_skipped, run.blocks_skipped == 1 ? "" : "s");
   const std::size_t shown = std::min(workers.size(), kRowsShown);
-  std::size_t device_width = 20;
-  for (std::size_t i = 0; i < shown; ++i)
-    device_width = std::max(device_width, std::strlen(workers[i].identity.device.data()));
-  summary +=
-      fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10} {:>8}  {:>5} {:>8} {:>6} {:>5}\n", "rank", "host",
-                  "device", device_width, "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait");
+  TextTable table(
+      {"rank", "host", "device", "blocks", "Mvoxels", "per s", "read", "predict", "write", "wait"});
   for (std::size_t i = 0; i < shown; ++i) {
     const WorkerAccount& worker = workers[i];
     const WorkerStatistics& w = worker.statistics;
     const auto share = [&](double part) {
       return fmt::format("{:.0f} %", 100 * part / std::max(1e-9, w.elapsed_s));
     };
-    summary += fmt::format("{:>6}  {:<16} {:<{}} {:>8} {:>10.2f} {:>8.2f}  {:>5} {:>8} {:>6} {:>5}\n",
-                           worker.rank, worker.identity.host.data(), worker.identity.device.data(),
-                           device_width, w.blocks, mega(w.voxels), rate(w.voxels, w.elapsed_s),
-                           share(w.read_s), share(w.compute_s), share(w.write_s), share(w.wait_s));
+    table.add({fmt::format("{}", worker.rank), worker.identity.host.data(), worker.identity.device.data(),
+               fmt::format("{}", w.blocks), fmt::format("{:.2f}", mega(w.voxels)),
+               fmt::format("{:.2f}", rate(w.voxels, w.elapsed_s)), share(w.read_s), share(w.compute_s),
+               share(w.write_s), share(w.wait_s)});
   }
+  summary += table.text();
   if (workers.size() > kRowsShown)
     summary += fmt::format("  and {} more workers\n", workers.size() - kRowsShown);
   if (raw_chunks_stored > 0 && run.blocks_before == 0) {

@@ -17,7 +17,7 @@ constexpr const char* kDash = "\u2013";
 constexpr const char* kMinus = "\u2212";
 
 bool has_no_content(std::string_view name) {
-  constexpr std::array names{"img", "br", "meta", "link", "col", "hr", "wbr"};
+  constexpr std::array names{"img", "br", "meta", "link", "col", "hr", "wbr", "input"};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 

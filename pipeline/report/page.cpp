@@ -49,7 +49,8 @@ std::string script_digest() {
 
 }  // namespace
 
-std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections) {
+std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections,
+                      int reload_s) {
   const std::string policy = fmt::format(
       "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{}'", script_digest());
   Html contents, body = head;
@@ -61,8 +62,12 @@ std::string html_page(const std::string& title, const Html& head, const std::vec
     body += element("section", {{"id", one.id}}, element("h2", {}, text(one.heading)) + one.content) +
             Html::markup("\n");
   }
+  const Html reload =
+      reload_s > 0 ? element("meta", {{"http-equiv", "refresh"}, {"content", fmt::format("{}", reload_s)}})
+                   : Html();
   return "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n" +
          element("meta", {{"http-equiv", "Content-Security-Policy"}, {"content", policy}}).str() +
+         reload.str() +
          "\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
          "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n" +
          element("title", {}, text(title)).str() + "\n<style>" + page_styles() +

@@ -19,7 +19,9 @@ struct PageSection {
 /// A whole HTML file without requests: styles and the script that sorts tables are inside, and a content
 /// policy forbids every other script and every request. It follows the system's light or dark mode; on paper
 /// it is dark on white.
-std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections);
+/// `reload_s`: a browser loads the file again so often, in seconds; 0: never.
+std::string html_page(const std::string& title, const Html& head, const std::vector<PageSection>& sections,
+                      int reload_s = 0);
 
 /// A plot with its title above and, if it has one, a caption beneath.
 Html figure_of(const Plot& plot, const std::string& caption = {});

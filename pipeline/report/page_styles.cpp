@@ -123,6 +123,25 @@ td.share { background: linear-gradient(to right, color-mix(in srgb, var(--c1) 22
 .picture img { display: block; width: 100%; height: auto; }
 .panels { display: grid; gap: 0 8px; font-size: 12.5px; color: var(--quiet); margin-bottom: 5px; }
 .panels.three { grid-template-columns: repeat(3, 1fr); } .panels.four { grid-template-columns: repeat(4, 1fr); }
+.viewer { margin: 0 0 34px; }
+.viewer label { font-size: 13px; color: var(--quiet); margin: 0 18px 0 5px; cursor: pointer; }
+.viewer input { margin: 0; vertical-align: -2px; accent-color: var(--accent); }
+.viewer .panes { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; margin-top: 7px; }
+.stack { position: relative; }
+.stack img { display: block; width: 100%; height: auto; image-rendering: pixelated; }
+.stack img + img { position: absolute; left: 0; top: 0; }
+.viewer .labels, .show-errors:not(:checked) ~ .panes .errors { visibility: hidden; }
+.show-labels:checked ~ .panes .labels { visibility: visible; }
+.full-size:checked ~ .panes { grid-template-columns: minmax(0, 1fr); }
+.full-size:checked ~ .panes .pane { overflow: auto; max-height: 92vh; }
+.full-size:checked ~ .panes .stack { width: max-content; }
+.full-size:checked ~ .panes img { width: auto; max-width: none; }
+.strip { display: flex; gap: 8px; overflow-x: auto; margin: 0 0 10px; padding-bottom: 4px; }
+.strip figure { flex: 0 0 auto; }
+.strip img { display: block; width: 124px; height: auto; }
+.strip figcaption { font-size: 12px; font-weight: 500; margin: 4px 0 0; color: var(--ink); }
+.advice { border-left: 3px solid var(--c3); background: var(--wash); padding: 9px 14px; max-width: none; }
+
 .legend { font-size: 13px; color: var(--quiet); display: flex; flex-wrap: wrap; gap: 4px 24px; max-width: none; }
 .legend-entry { white-space: nowrap; }
 .legend i { display: inline-block; width: 11px; height: 11px; margin-right: 7px; vertical-align: -1px; }
@@ -139,7 +158,8 @@ td.share { background: linear-gradient(to right, color-mix(in srgb, var(--c1) 22
 .config dt { color: var(--quiet); }
 .config dd { margin: 0; overflow-wrap: anywhere; }
 
-@media (max-width: 640px) { main { padding: 26px 16px 48px; } h1 { font-size: 26px; } }
+@media (max-width: 640px) { main { padding: 26px 16px 48px; } h1 { font-size: 26px; }
+  .viewer .panes { grid-template-columns: minmax(0, 1fr); } }
 @page { margin: 14mm 13mm; }
 @media print {
   html { font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -148,6 +168,7 @@ td.share { background: linear-gradient(to right, color-mix(in srgb, var(--c1) 22
   nav { display: none; }
   section { margin-top: 16px; padding: 16px 0 4px; }
   h2, h3, figcaption, .panels, .legend { break-after: avoid; }
+  .viewer input, .viewer label { display: none; }
   figure, tr, .key, .facts > div, .picture { break-inside: avoid; }
   .figures { display: block; }
   .figures figure { display: inline-block; width: 48%; margin: 0 1.5% 14px 0; vertical-align: top; }

@@ -9,8 +9,11 @@
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/named_scores.h"
 #include "pipeline/report/page.h"
+#include "pipeline/report/preview_strip.h"
+#include "pipeline/report/recommended_threshold.h"
 #include "pipeline/report/report_parts.h"
 #include "pipeline/report/section_pictures.h"
+#include "pipeline/report/section_viewer.h"
 #include "pipeline/run/run_folder.h"
 
 namespace tessera {
@@ -29,6 +32,9 @@ Html key_figures(const RunRecord& record) {
                               : std::string(one.better == Better::lower ? "lower is better" : ""));
     ++shown;
   }
+  if (const auto recommended = recommended_threshold(record.evaluation); recommended && shown < kMostKeys - 1)
+    content += key_figure(text("Recommended threshold"), number_text(recommended->threshold, 2),
+                          "of the probability: see Scores");
   const double speed = number_at(record.inference, {"voxels_per_s"});
   if (std::isfinite(speed)) {
     const std::size_t workers = list_at(record.inference, {"workers"}).size();
@@ -89,7 +95,10 @@ std::string lead(const RunRecord& record) {
 
 }  // namespace
 
-Html picture_part(const RunRecord& record) {
+namespace {
+
+/// The pictures that `evaluate` wrote: scaled down, but there is no other need than the run folder.
+Html written_pictures(const RunRecord& record) {
   std::vector<const SectionPicture*> order;
   for (const SectionPicture& one : record.pictures)
     order.push_back(&one);
@@ -104,23 +113,29 @@ Html picture_part(const RunRecord& record) {
                                                      : "the first";
     content += picture_of(caption_of(record, one->section, role), one->png, one->width, one->height);
   }
-  if (content.empty()) {
-    if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
-      return note("Pictures are drawn of a probability, and this was none.");
-    for (const auto& [section, role] : extremes(record.evaluation)) {
-      try {
-        const RgbImage picture = side_by_side(draw_section(record, section).panels);
-        content +=
-            picture_of(caption_of(record, section, role), png_of(picture), picture.width, picture.height);
-      } catch (const Error& error) {
-        content += note(fmt::format("Section {}, {}, cannot be drawn: {}", section, role, error.what()));
-      }
-    }
-  }
-  return overlay_legend() + content;
+  return content;
 }
 
-std::string report_page(const RunRecord& record) {
+}  // namespace
+
+Html picture_part(const RunRecord& record) {
+  if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
+    return note("Pictures are drawn of a probability, and this was none.");
+  Html content, problems;
+  for (const auto& [section, role] : extremes(record.evaluation)) {
+    try {
+      const ReadSection read = read_section(record, section);
+      content += section_viewer(fmt::format("section-{}", section), caption_of(record, section, role),
+                                read.layers, read.threshold);
+    } catch (const Error& error) {
+      problems += note(fmt::format("Section {}, {}, cannot be drawn: {}", section, role, error.what()));
+    }
+  }
+  if (!problems.empty()) content += written_pictures(record);
+  return overlay_legend() + content + problems;
+}
+
+std::string report_page(const RunRecord& record, int reload_s) {
   const std::string version = record.version.empty() ? "" : record.version + " \u00B7 ";
   Html head = tag("p", "over",
                   element("span", {}, text("Tessera report")) +
@@ -144,7 +159,7 @@ std::string report_page(const RunRecord& record) {
       {"training", "Training",
        record.metrics.rows.empty()
            ? note("There are no training curves: tessera train CONFIG.yaml writes metrics.csv here.")
-           : training_part(record)});
+           : preview_strip(record) + training_part(record)});
   sections.push_back(
       {"inference", "Inference",
        record.has_inference()
@@ -153,7 +168,7 @@ std::string report_page(const RunRecord& record) {
   sections.push_back(
       {"config", "Config",
        record.all_config().empty() ? note("There is no config.yaml here.") : config_part(record)});
-  return html_page(record.name + " \u2013 Tessera report", head, sections);
+  return html_page(record.name + " \u2013 Tessera report", head, sections, reload_s);
 }
 
 }  // namespace tessera

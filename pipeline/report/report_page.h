@@ -7,6 +7,7 @@
 namespace tessera {
 
 /// The report of one run as a self-contained HTML file. It names the steps that the run has not done yet.
-std::string report_page(const RunRecord& record);
+/// `reload_s`: a browser loads the file again so often, in seconds; 0: never.
+std::string report_page(const RunRecord& record, int reload_s = 0);
 
 }  // namespace tessera

@@ -7,6 +7,7 @@
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/named_scores.h"
 #include "pipeline/report/page.h"
+#include "pipeline/report/recommended_threshold.h"
 #include "pipeline/report/report_parts.h"
 
 namespace tessera {
@@ -154,6 +155,47 @@ Html probability_part(const Json& evaluation) {
   return content + threshold_table(evaluation);
 }
 
+/// A table of "worst_objects": true objects by their parts, or predicted ones by the true objects in them.
+Html object_table(const Json& evaluation, const char* kind, const std::string& heading,
+                  const std::vector<HtmlTable::Column>& columns) {
+  const Json& rows = list_at(evaluation, {"worst_objects", kind});
+  if (rows.empty()) return {};
+  const auto id_at = [](const Json& row, const char* key) {
+    const Json& id = json_at(row, {key});  // 64 bits: not a double
+    return Cell::plain(id.is_number_unsigned() && id != 0 ? fmt::format("{}", id.get<std::uint64_t>())
+                                                          : "\u2013");
+  };
+  HtmlTable table(columns, true);
+  for (const Json& row : rows) {
+    const double voxels = number_at(row, {"voxels"}), shared = number_at(row, {"voxels_in_largest_part"});
+    table.add({id_at(row, "id"), Cell::whole(voxels), Cell::whole(number_at(row, {"parts"})),
+               id_at(row, "largest_part"), Cell::number(100 * shared / std::max(1.0, voxels), 1),
+               Cell::whole(voxels - shared)});
+  }
+  return element("h3", {}, text(heading)) + table.html();
+}
+
+Html worst_objects(const Json& evaluation) {
+  const Html tables = object_table(evaluation, "split", "True objects that are split most, 3-D",
+                                   {{"true object", false},
+                                    {"voxels"},
+                                    {"predicted objects in it"},
+                                    {"largest of them", false},
+                                    {"% in the largest"},
+                                    {"voxels outside it"}}) +
+                      object_table(evaluation, "merged", "Predicted objects that merge most, 3-D",
+                                   {{"predicted object", false},
+                                    {"voxels"},
+                                    {"true objects in it"},
+                                    {"largest of them", false},
+                                    {"% in the largest"},
+                                    {"voxels outside it"}});
+  return tables.empty() ? tables
+                        : tables + note(
+                                       "At most 20 each, by the voxels outside the largest part. Voxels of a "
+                                       "predicted object count where the truth is an object.");
+}
+
 Html label_part(const Json& evaluation) {
   std::vector<Html> plots;
   for (const char* volume : {"volume_3d", "volume_2d"}) {
@@ -178,7 +220,7 @@ Html label_part(const Json& evaluation) {
     }
     if (any_points(plot.series)) plots.push_back(figure_of(plot));
   }
-  return figures(plots);
+  return figures(plots) + worst_objects(evaluation);
 }
 
 Html class_part(const Json& evaluation) {
@@ -238,6 +280,10 @@ Html score_part(const RunRecord& record) {
   content += table_of_scores(scores_in(record.evaluation));
   if (kind == EvaluationKind::labels) return content + label_part(record.evaluation);
   if (kind == EvaluationKind::classes) return content + class_part(record.evaluation);
+  if (const auto recommended = recommended_threshold(record.evaluation)) {
+    content +=
+        tag("p", "advice", element("b", {}, text("Recommended threshold. ")) + text(recommended->reason));
+  }
   return content + probability_part(record.evaluation);
 }
 

@@ -15,6 +15,8 @@
 namespace tessera {
 namespace {
 
+constexpr std::size_t kMostBytes = std::size_t{1} << 28;
+
 /// The request that an evaluation's file describes.
 EvaluationRequest request_of(const Json& evaluation) {
   EvaluationRequest request;
@@ -59,33 +61,96 @@ std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const EvaluatedVolu
 
 }  // namespace
 
-DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
+namespace {
+
+/// An evaluated section whose volumes are open.
+struct OpenSection {
+  EvaluationRequest request;
+  EvaluatedVolumes volumes;
+  std::unique_ptr<Volume> raw;
+  double threshold = 0;
+};
+
+OpenSection open_section(const RunRecord& record, std::int64_t section) {
   if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
     throw Error("pictures are drawn of a probability only");
-  const EvaluationRequest request = request_of(record.evaluation);
-  EvaluatedVolumes volumes = open_evaluated(request, request.kind);
-  const double threshold = number_at(section_of(record.evaluation, section), {"best_f_threshold"});
-  if (section < volumes.sections.begin || section >= volumes.sections.end || !std::isfinite(threshold)) {
+  OpenSection open;
+  open.request = request_of(record.evaluation);
+  open.volumes = open_evaluated(open.request, open.request.kind);
+  open.threshold = number_at(section_of(record.evaluation, section), {"best_f_threshold"});
+  if (section < open.volumes.sections.begin || section >= open.volumes.sections.end ||
+      !std::isfinite(open.threshold)) {
     throw Error(fmt::format("section {} is not among the evaluated ones", section));
   }
-  const std::unique_ptr<Volume> raw = fitting_raw(record, volumes);
-  return {panels_of_section(section, request, volumes, raw.get(), threshold), threshold};
+  open.raw = fitting_raw(record, open.volumes);
+  return open;
+}
+
+/// The PNG of pixels in one of libpng's formats; `palette`: of a format with one, of `colours` entries.
+std::vector<std::byte> encoded_png(const void* pixels, std::int64_t height, std::int64_t width,
+                                   png_uint_32 format, const void* palette = nullptr,
+                                   png_uint_32 colours = 0) {
+  png_image header{};
+  header.version = PNG_IMAGE_VERSION;
+  header.width = static_cast<png_uint_32>(width);
+  header.height = static_cast<png_uint_32>(height);
+  header.format = format;
+  header.colormap_entries = colours;
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(header);
+  std::vector<std::byte> bytes(size);
+  if (png_image_write_to_memory(&header, bytes.data(), &size, 0, pixels, 0, palette) == 0)
+    throw Error(fmt::format("cannot make a picture of {} x {} pixels: {}", height, width, header.message));
+  bytes.resize(size);
+  return bytes;
+}
+
+}  // namespace
+
+DrawnSection draw_section(const RunRecord& record, std::int64_t section) {
+  OpenSection open = open_section(record, section);
+  return {panels_of_section(section, open.request, open.volumes, open.raw.get(), open.threshold),
+          open.threshold};
+}
+
+ReadSection read_section(const RunRecord& record, std::int64_t section) {
+  OpenSection open = open_section(record, section);
+  return {layers_of_section(section, open.request, open.volumes, open.raw.get()), open.threshold};
 }
 
 std::vector<std::byte> png_of(const RgbImage& image) {
+  return encoded_png(image.pixels.data(), image.height, image.width, PNG_FORMAT_RGB);
+}
+
+std::vector<std::byte> png_of_grey(std::span<const std::uint8_t> pixels, std::int64_t height,
+                                   std::int64_t width) {
+  return encoded_png(pixels.data(), height, width, PNG_FORMAT_GRAY);
+}
+
+std::vector<std::byte> png_of_overlay(std::span<const OverlayClass> pixels, std::int64_t height,
+                                      std::int64_t width) {
+  std::vector<std::uint8_t> palette;
+  for (const OverlayColour& one : kOverlayColours) {
+    palette.insert(palette.end(),
+                   {one.red, one.green, one.blue, static_cast<std::uint8_t>(std::lround(255 * one.opacity))});
+  }
+  return encoded_png(pixels.data(), height, width, PNG_FORMAT_RGBA_COLORMAP, palette.data(),
+                     static_cast<png_uint_32>(kOverlayColours.size()));
+}
+
+RgbImage read_rgb(const std::filesystem::path& file) {
   png_image header{};
   header.version = PNG_IMAGE_VERSION;
-  header.width = static_cast<png_uint_32>(image.width);
-  header.height = static_cast<png_uint_32>(image.height);
+  const auto failed = [&] { return Error(fmt::format("cannot read {}: {}", file.string(), header.message)); };
+  if (png_image_begin_read_from_file(&header, file.c_str()) == 0) throw failed();
   header.format = PNG_FORMAT_RGB;
-  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(header);
-  std::vector<std::byte> bytes(size);
-  if (png_image_write_to_memory(&header, bytes.data(), &size, 0, image.pixels.data(), 0, nullptr) == 0) {
-    throw Error(fmt::format("cannot make a picture of {} x {} pixels: {}", image.height, image.width,
-                            header.message));
+  RgbImage image{header.height, header.width, {}};
+  if (PNG_IMAGE_SIZE(header) > kMostBytes) {
+    png_image_free(&header);
+    throw Error(fmt::format("{} is too large to show", file.string()));
   }
-  bytes.resize(size);
-  return bytes;
+  image.pixels.resize(PNG_IMAGE_SIZE(header));
+  if (png_image_finish_read(&header, nullptr, image.pixels.data(), 0, nullptr) == 0) throw failed();
+  return image;
 }
 
 }  // namespace tessera

@@ -10,10 +10,6 @@
 namespace tessera {
 namespace {
 
-using Colour = std::array<std::uint8_t, 3>;
-// Okabe and Ito, "Color Universal Design", 2008.
-constexpr Colour kYellow{240, 228, 66}, kVermilion{213, 94, 0}, kSkyBlue{86, 180, 233};
-constexpr double kTint = 0.45, kStrong = 0.75;
 constexpr std::int64_t kGap = 6, kLargestSide = 1024;
 
 std::uint8_t mixed(std::uint8_t grey, std::uint8_t colour, double share) {
@@ -77,22 +73,42 @@ std::vector<std::uint8_t> stretched_grey(std::span<const float> raw) {
   return grey;
 }
 
+std::vector<OverlayClass> overlay_classes(std::span<const std::uint8_t> truth,
+                                          std::span<const double> probability, double threshold) {
+  assert(truth.size() == probability.size());
+  std::vector<OverlayClass> classes(truth.size(), OverlayClass::none);
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    const bool predicted = probability[i] > threshold, interior = truth[i] != 0;
+    if (truth[i] == kIgnoredClass)
+      classes[i] = OverlayClass::ignored;
+    else if (predicted != interior)
+      classes[i] = predicted ? OverlayClass::lost_membrane : OverlayClass::false_membrane;
+    else if (!interior)
+      classes[i] = OverlayClass::right_membrane;
+  }
+  return classes;
+}
+
+std::vector<std::uint8_t> label_grey(std::span<const std::uint8_t> truth) {
+  std::vector<std::uint8_t> grey(truth.size());
+  std::transform(truth.begin(), truth.end(), grey.begin(), [](std::uint8_t v) -> std::uint8_t {
+    return v == kIgnoredClass ? 128 : v != 0 ? 255 : 0;
+  });
+  return grey;
+}
+
 RgbImage error_overlay(std::span<const std::uint8_t> grey, std::span<const std::uint8_t> truth,
                        std::span<const double> probability, double threshold, std::int64_t height,
                        std::int64_t width) {
   assert(grey.size() == truth.size() && grey.size() == probability.size());
   RgbImage image = grey_image(grey, height, width);
+  const std::vector<OverlayClass> classes = overlay_classes(truth, probability, threshold);
   for (std::size_t i = 0; i < grey.size(); ++i) {
-    if (truth[i] == kIgnoredClass) {
-      std::fill_n(image.pixels.begin() + static_cast<std::ptrdiff_t>(3 * i), 3, mixed(grey[i], 0, kTint));
-      continue;
-    }
-    const bool predicted = probability[i] > threshold, interior = truth[i] != 0;
-    if (predicted && interior) continue;
-    const Colour& colour = predicted ? kVermilion : interior ? kSkyBlue : kYellow;
-    const double share = predicted || interior ? kStrong : kTint;
-    for (std::size_t c = 0; c < 3; ++c)
-      image.pixels[3 * i + c] = mixed(grey[i], colour[c], share);
+    const OverlayColour& colour = kOverlayColours[static_cast<std::size_t>(classes[i])];
+    if (colour.opacity == 0) continue;
+    image.pixels[3 * i] = mixed(grey[i], colour.red, colour.opacity);
+    image.pixels[3 * i + 1] = mixed(grey[i], colour.green, colour.opacity);
+    image.pixels[3 * i + 2] = mixed(grey[i], colour.blue, colour.opacity);
   }
   return image;
 }
@@ -101,10 +117,7 @@ std::array<RgbImage, 3> section_panels(std::span<const float> raw, std::span<con
                                        std::span<const double> probability, double threshold,
                                        std::int64_t height, std::int64_t width) {
   const std::vector<std::uint8_t> grey = stretched_grey(raw);
-  std::vector<std::uint8_t> label(truth.size());
-  std::transform(truth.begin(), truth.end(), label.begin(), [](std::uint8_t v) -> std::uint8_t {
-    return v == kIgnoredClass ? 128 : v != 0 ? 255 : 0;
-  });
+  const std::vector<std::uint8_t> label = label_grey(truth);
   const std::int64_t factor = (std::max(height, width) + kLargestSide - 1) / kLargestSide;
   return {scaled_down(grey_image(grey, height, width), factor),
           scaled_down(grey_image(label, height, width), factor),

@@ -58,6 +58,7 @@ class ExperimentRun {
         stages_(stages_of(config)) {}
 
   int run() {
+    setenv("TESSERA_NEXT", "0", 1);  // of the stages: the next one follows by itself
     read_state();
     std::cout << fmt::format("{}: {} on {}\n", config_.name, fmt::join(names(), ", "), machine_.text())
               << std::flush;
@@ -70,8 +71,9 @@ class ExperimentRun {
       const int code = run_stage(stage);
       if (code == kExitStopped) return tell_stop(stage);
       if (code != kExitDone) {
-        spdlog::error("{} ended with exit code {}: its message is above; 'tessera run' goes on from there",
-                      name_of(stage), code);
+        spdlog::error("{} {}; 'tessera run' goes on from there", name_of(stage),
+                      code > 128 ? fmt::format("was ended by signal {}", code - 128)
+                                 : fmt::format("ended with exit code {}: its message is above", code));
         return code;
       }
     }

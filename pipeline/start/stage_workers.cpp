@@ -87,9 +87,11 @@ std::vector<std::string> StageLauncher::command(Stage stage, int workers,
           workers, mpirun));
     }
     const bool has_coordinator = stage == Stage::train || stage == Stage::infer;
+    // Without the messages of mpirun about an exit code other than 0: the stage has told the reason.
     // The coordinator sleeps, so that it needs no core of its own. Workers take their cores themselves.
-    command = {mpirun,      "-n",  std::to_string(workers + (has_coordinator ? 1 : 0)), "--oversubscribe",
-               "--bind-to", "none"};
+    command = {
+        mpirun, "-n",     std::to_string(workers + (has_coordinator ? 1 : 0)), "--oversubscribe", "--bind-to",
+        "none", "--quiet"};
     if (geteuid() == 0) command.emplace_back("--allow-run-as-root");
   }
   command.insert(command.end(), {program, name_of(stage)});

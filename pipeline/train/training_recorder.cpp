@@ -59,7 +59,8 @@ TrainingRecorder::TrainingRecorder(const RunFolder& folder, std::int64_t first_i
     : file_(folder.metrics()),
       iterations_(iterations),
       minutes_(minutes),
-      progress_("train", static_cast<double>(iterations - first_iteration), "iterations", 1, show_progress),
+      progress_("train", static_cast<double>(iterations), "iterations", 1, show_progress,
+                static_cast<double>(first_iteration)),
       begin_s_(seconds_now()),
       last_iteration_(first_iteration) {
   write_text_file(file_, first_iteration > 0 ? kept_rows(file_, first_iteration) : kHeader);
@@ -97,12 +98,14 @@ void TrainingRecorder::hear(const TrainingEvent& event) {
       ++steps_;
       if (!std::isnan(event.training.pixel_error))
         last_loss_ = last_loss_ == 0 ? event.training.loss : 0.9 * last_loss_ + 0.1 * event.training.loss;
+      progress_.set_time(event.elapsed_s, 60 * minutes_);
       progress_.add(static_cast<double>(event.training.iteration - last_iteration_),
                     fmt::format("loss {:.4f}", last_loss_));
       last_iteration_ = event.training.iteration;
       break;
     case TrainingEvent::validation:
       tell_validation(event);
+      if (validated_) validated_();
       break;
     case TrainingEvent::saving:
       break;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,8 @@ class TrainingRecorder {
   /// Takes the next event. The row of a step is written with the event after it, which may be its validation,
   /// and at the latest with `saving`. Errors: Error when the file cannot be written.
   void hear(const TrainingEvent& event);
+  /// Calls `validated` after each validation whose row is written.
+  void on_validation(std::function<void()> validated) { validated_ = std::move(validated); }
   bool ended() const { return ended_; }
   /// Why and where the training ended, in one line, such as "4.0 of 4.0 minutes used, at iteration 601 of
   /// 1,200"; "" before the end.
@@ -67,6 +70,7 @@ class TrainingRecorder {
   bool ended_ = false, told_inverted_ = false;
   TrainingEvent end_;  ///< the last event
   std::string end_text_;
+  std::function<void()> validated_;
 
   void write_row(const TrainingEvent& step, const TrainingEvent* validation);
 };

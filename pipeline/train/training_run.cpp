@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -34,13 +37,14 @@ constexpr std::int64_t kCheckpointRoom = std::int64_t{2} << 20;
 class TrainingRun {
  public:
   TrainingRun(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
-              const WallTime& wall_time, const Communicator& world)
+              const WallTime& wall_time, const Communicator& world, std::function<void()> validated)
       : config_(std::move(config)),
         existing_(existing),
         signal_(signal),
         wall_time_(wall_time),
         world_(world),
         stop_(world, signal),
+        validated_(std::move(validated)),
         place_(RunFolder(config_.run_folder)),
         alone_(world.size() == 1),
         is_worker_(alone_ || !world.is_root()),
@@ -179,11 +183,19 @@ class TrainingRun {
       const std::int64_t first = state_ ? state_->checkpoint.counters.at("iteration") : 0;
       recorder_ = std::make_unique<TrainingRecorder>(place_.current(), first, config_.train.iterations,
                                                      config_.train.minutes, true);
+      recorder_->on_validation([this] { tell_validation(); });
       for (const std::string& change : changes_)
         spdlog::warn("{}: {}", state_->name, change);
       warn_of_nothing_to_do();
       log_start();
     });
+  }
+
+  /// An older training is in the run folder until another rank has replaced it.
+  void tell_validation() const {
+    std::error_code unknown;
+    const bool older = place_.replaces() && std::filesystem::exists(place_.current().path(), unknown);
+    if (validated_ && !older) validated_();
   }
 
   void note_resume() {
@@ -298,6 +310,7 @@ class TrainingRun {
   WallTime wall_time_;
   const Communicator& world_;
   StopNews stop_;
+  std::function<void()> validated_;
   FileLock lock_;  ///< of the run folder, on the root
   TrainingPlace place_;
   bool replaces_ = false;  ///< an older training, when its first checkpoint is complete
@@ -321,8 +334,9 @@ class TrainingRun {
 }  // namespace
 
 TrainingOutcome run_training(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
-                             const WallTime& wall_time, const Communicator& world) {
-  return TrainingRun(std::move(config), existing, signal, wall_time, world).run();
+                             const WallTime& wall_time, const Communicator& world,
+                             const std::function<void()>& validated) {
+  return TrainingRun(std::move(config), existing, signal, wall_time, world, validated).run();
 }
 
 }  // namespace tessera

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "pipeline/config/experiment.h"
@@ -20,8 +21,10 @@ struct TrainingOutcome {
 /// checkpoint. The run folder is locked as long as it takes. With several ranks, rank 0 coordinates and the
 /// others work; one rank does both. Writes the run folder. Errors, the same on every rank: UsageError and
 /// AgreedError when it cannot start, AgreedError when the loss is not finite. Other errors may be one rank's
-/// alone.
+/// alone. `validated`: called on the root after each validation, when the run folder holds this training's
+/// files; null: not.
 TrainingOutcome run_training(ExperimentConfig config, ExistingRun existing, const StopSignal& signal,
-                             const WallTime& wall_time, const Communicator& world);
+                             const WallTime& wall_time, const Communicator& world,
+                             const std::function<void()>& validated = {});
 
 }  // namespace tessera

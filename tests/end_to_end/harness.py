@@ -380,7 +380,7 @@ def png_shape(file):
             packed += body
         at += 12 + size
     width, height, bits, colour = header[:4]
-    samples = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     if kinds[-1] != b"IEND" or len(zlib.decompress(packed)) != height * (1 + (width * samples * bits + 7) // 8):
         raise AssertionError(f"{file} is cut short")
     return height, width

@@ -7,9 +7,11 @@ import re
 import shutil
 import unittest
 
+import numpy as np
+
 from harness import Case, png_shape
 
-VOID = {"img", "br", "meta", "link", "wbr", "hr", "col"}
+VOID = {"img", "br", "meta", "link", "wbr", "hr", "col", "input"}
 
 
 class Structure(html.parser.HTMLParser):
@@ -96,9 +98,13 @@ class Report(ReportCase):
     def test_a_whole_run(self):
         file, text, structure = self.report(["runs/one"])
         self.assertEqual(file, self.run_folder / "report.html")
-        self.assertEqual(len(self.pictures(structure)), len(list((self.run_folder / "evaluation").glob("*.png"))))
-        for height, width in self.pictures(structure):
-            self.assertGreaterEqual((height, width), (96, 3 * 96))
+        # Raw, errors, probability and labels of the worst and the best section at full resolution, and three previews.
+        shapes = self.pictures(structure)
+        self.assertEqual(shapes, 8 * [(96, 96)] + 3 * [(96, 96)])
+        self.assertEqual(structure.tags.count("input"), 8)
+        self.assertNotIn("http-equiv=\"refresh\"", text)
+        self.assertRegex(structure.text, r"Recommended threshold\. At \d\.\d\d [\w ]+: .* is highest there, \d\.\d{4}")
+        self.assertLess(file.stat().st_size, 400_000)
         words = structure.text
         for score, best in self.evaluation["best"].items():
             self.assertIn(f"{best['value']:.4f}", words, score)
@@ -126,7 +132,7 @@ class Report(ReportCase):
         _, _, structure = self.report(["runs/half"])
         for words in ("Nothing predicted yet", "Not scored yet", "This run has not been scored", "Nothing has been predicted"):
             self.assertIn(words, structure.text)
-        self.assertEqual(self.pictures(structure), [])
+        self.assertEqual(self.pictures(structure), [(96, 96)], "a preview")
         only_scores = self.folder / "runs/only_scores"
         only_scores.mkdir()
         shutil.copy(self.run_folder / "evaluation.json", only_scores)
@@ -144,8 +150,67 @@ class Report(ReportCase):
         result = self.tessera(["report", "runs/damaged"])
         self.assertRegex(result.text, "inference.json is damaged")
         self.assertRegex(result.text, "is no whole PNG")
+        self.assertNotIn("cannot be drawn", (damaged / "report.html").read_text(), "the volumes are there")
         structure = Structure((damaged / "report.html").read_text())
         self.assertIn("inference.json is damaged", structure.text)
+
+    def test_without_the_volumes_the_pictures_of_evaluate_are_shown(self):
+        moved = self.folder / "runs/moved"
+        shutil.copytree(self.run_folder, moved)
+        shutil.rmtree(moved / "previews")
+        scores = json.loads((moved / "evaluation.json").read_text())
+        (moved / "evaluation.json").write_text(json.dumps({**scores, "prediction": "gone.h5:/p"}))
+        _, _, structure = self.report(["runs/moved"])
+        shapes = self.pictures(structure)
+        self.assertEqual(len(shapes), len(list((moved / "evaluation").glob("*.png"))))
+        self.assertTrue(all(width >= 3 * 96 for _, width in shapes))
+        self.assertIn("cannot be drawn", structure.text)
+
+    def test_a_training_writes_its_report(self):
+        said = self.tessera(["train", self.config("live", {"train": {"iterations": 40, "validate_every": 10}})], 3)
+        self.assertRegex(said.stderr, "report: runs/live/report.html, written again at validations")
+        text = (self.folder / "runs/live/report.html").read_text()
+        self.assertIn("40 of 40 iterations", Structure(text).text)
+        self.assertNotIn("http-equiv=\"refresh\"", text)
+
+    def test_a_training_that_runs_shows_itself(self):
+        file = self.folder / "runs/slow/report.html"
+        process = self.start(["train", self.config("slow", {"train": {"iterations": 100000, "validate_every": 10}})], 3)
+        process.wait_until(file.is_file, 60, "a report")
+        text = file.read_text()
+        structure = Structure(text)
+        self.assertEqual(structure.wrong, [])
+        self.assertIn('http-equiv="refresh" content="20"', text)
+        self.assertIn("not ended yet, or killed", structure.text)
+        self.assertGreaterEqual(len(self.pictures(structure)), 1, "a preview")
+        process.kill()
+
+    def test_a_report_that_cannot_be_written_does_not_end_the_training(self):
+        (self.folder / "runs/blocked/report.html").mkdir(parents=True)
+        said = self.tessera(["train", self.config("blocked")], 3)
+        self.assertEqual(sum("cannot write the report" in one for one in said.warnings()), 1, said)
+
+    def test_objects_in_a_table(self):
+        truth = self.read("stack.h5:/volumes/labels/instances")
+        ids, sizes = np.unique(truth[truth > 0], return_counts=True)
+        largest = ids[sizes.argmax()]
+        predicted = truth.copy()
+        half = (truth == largest) & (np.arange(truth.shape[2]) >= truth.shape[2] // 2)
+        half = half if 0 < half.sum() < sizes.max() else (truth == largest) & (np.arange(truth.shape[0])[:, None, None] >= 3)
+        predicted[half] = 2**63 + 5
+        others = [i for i in ids if i != largest][:2]
+        predicted[truth == others[1]] = others[0]
+        self.write_volumes("objects.h5", {"p": predicted})
+        self.tessera(["evaluate", "--prediction", "objects.h5:/p", "--labels", "stack.h5:/volumes/labels/instances",
+                      "--kind", "labels", "--json", "objects.json"], 3)
+        worst = json.loads((self.folder / "objects.json").read_text())["worst_objects"]
+        outside = min(half.sum(), sizes.max() - half.sum())
+        self.assertEqual([(one["id"], one["voxels"] - one["voxels_in_largest_part"], one["parts"]) for one in worst["split"]],
+                         [(largest, outside, 2)])
+        self.assertEqual([(one["id"], one["parts"]) for one in worst["merged"]], [(others[0], 2)])
+        _, text, structure = self.report(["objects.json"])
+        for words in ("True objects that are split most", "Predicted objects that merge most", f"{sizes.max():,}"):
+            self.assertIn(words, structure.text)
 
     def test_labels_and_classes(self):
         for kind, labels, words in (("labels", "instances", "VOI split, 3-D"), ("classes", "cells", "Mean IoU")):

@@ -40,7 +40,7 @@ class StoppedRanks(Case):
         self.assertEqual(result.code, FAILED, result)
         self.assertEqual(len(result.errors()), 1, result)
         reporter = 1 if rank == 0 else 0
-        self.assertRegex(result.text, rf"\[rank {reporter}\] error: rank {rank} on \S+ was not heard of for [1-9]\d* s: its process is "
+        self.assertRegex(result.text, rf"(?m)^{f'.rank {reporter}. ' if reporter else ''}error: rank {rank} on \S+ was not heard of for [1-9]\d* s: its process is "
                          rf"stopped, or its node hangs\.(?: rank {reporter} on \S+ waits {waits}\.)? The job ends.*\({setting} sets the limit\)")
         self.assertEqual(process.left_behind(10), [], "a stopped process was left behind")
 
@@ -73,7 +73,7 @@ class StoppedRanks(Case):
             result = process.finish(60)
             self.assertEqual(result.code, FAILED, result)
             self.assertEqual(len(result.errors()), 1, result)
-            self.assertRegex(result.text, rf"\[rank 0\] error: rank {rank} on \S+ kept the others waiting for [2-4]\d s: its device or file "
+            self.assertRegex(result.text, rf"(?m)^error: rank {rank} on \S+ kept the others waiting for [2-4]\d s: its device or file "
                              rf"system hangs.*The job ends.*\({setting} sets the limit\)")
             self.assertEqual(process.left_behind(10), [])
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "workers/metrics/label_table.h"
 #include "workers/metrics/object_scores.h"
@@ -36,9 +37,26 @@ struct LabelScores {
 };
 LabelScores scores_of(const LabelSums& sums);
 
+/// An object and how its voxels are shared out among the objects of the other volume.
+struct ObjectParts {
+  std::uint64_t label = 0;
+  std::int64_t voxels = 0;    ///< of a predicted object: those of true objects
+  std::int64_t parts = 0;     ///< other objects that share voxels with it; 0 is none
+  std::uint64_t largest = 0;  ///< the one that shares most; of equal ones the lowest label; 0: none
+  std::int64_t shared = 0;    ///< with `largest`
+  friend bool operator==(const ObjectParts&, const ObjectParts&) = default;
+};
+/// The objects with most voxels outside their largest part, the worst first; of equal ones the lowest label.
+struct WorstObjects {
+  std::vector<ObjectParts> split;   ///< true objects
+  std::vector<ObjectParts> merged;  ///< predicted objects
+};
+inline constexpr std::size_t kMostWorstObjects = 20;
+
 /// Collective. The sums over the tables of all ranks; frees the memory of `mine`. Integers are sent, and
 /// others are derived from them in a fixed order: the same bits on every rank and for any number of ranks.
-/// Each rank owns a share of the labels, so that no rank holds the whole table.
-LabelSums label_sums(LabelTable mine, const Communicator& world);
+/// Each rank owns a share of the labels, so that no rank holds the whole table. `worst`: where to store the
+/// worst objects, on every rank; null: nowhere.
+LabelSums label_sums(LabelTable mine, const Communicator& world, WorstObjects* worst = nullptr);
 
 }  // namespace tessera

@@ -22,6 +22,32 @@ LabelScores score(const Labels& truth, const Labels& predicted) {
   return scores_of(sums_of(truth, predicted));
 }
 
+TEST(WorstObjects, AreThoseWithMostVoxelsOutsideTheirLargestPart) {
+  //               3: whole    5: split into 1 and 2, and lost     9: whole, in 2 too
+  const Labels truth{3, 3, 3, 5, 5, 5, 5, 5, 9, 9, 0, 0}, predicted{7, 7, 7, 1, 1, 2, 2, 0, 2, 2, 2, 4};
+  LabelTable table;
+  table.add_voxels(std::span<const std::uint64_t>(truth), std::span<const std::uint64_t>(predicted));
+  WorstObjects worst;
+  label_sums(std::move(table), Communicator::alone(), &worst);
+  EXPECT_EQ(worst.split, (std::vector<ObjectParts>{{5, 5, 2, 1, 2}}));
+  EXPECT_EQ(worst.merged, (std::vector<ObjectParts>{{2, 4, 2, 5, 2}}));
+}
+
+TEST(WorstObjects, AreFewAndInOrder) {
+  LabelTable table;
+  for (std::uint64_t id = 1; id <= 100; ++id) {
+    table.add(id, 2 * id, 50);
+    table.add(id, 2 * id + 1, static_cast<std::int64_t>(id % 40));
+  }
+  WorstObjects worst;
+  label_sums(std::move(table), Communicator::alone(), &worst);
+  ASSERT_EQ(worst.split.size(), kMostWorstObjects);
+  EXPECT_TRUE(worst.merged.empty());
+  EXPECT_EQ(worst.split.front().label, 39U);
+  EXPECT_EQ(worst.split[1].label, 79U);
+  EXPECT_EQ(worst.split[0].shared, 50);
+}
+
 TEST(LabelTable, CountsLikeAMap) {
   std::mt19937_64 random(2);
   LabelTable table;
