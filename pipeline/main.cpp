@@ -21,6 +21,7 @@
 #include "pipeline/run/job_end.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/standard_output.h"
+#include "pipeline/run/stop_signal.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/mpi_session.h"
 
@@ -119,6 +120,7 @@ int main(int argc, char** argv) {
   using namespace tessera;
   keep_standard_streams_open();
   report_crashes();
+  StopSignal::remember_early_warnings();
   // HDF5's locks fail on some parallel file systems, and readers need none. FileLock keeps to them where a
   // file is written.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);

@@ -151,7 +151,11 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("scores")) request.scores = evaluation_scores(split_at_commas(text("scores")));
   const VolumeInfo prediction = look_up_volume(request.prediction, world);
   request.completeness = completeness_on_root(prediction, given("allow-incomplete"), world);
+  const bool by_type = request.kind == EvaluationKind::automatic;
   request.kind = kind_of(request, prediction);
+  if (by_type && request.kind == EvaluationKind::probability &&
+      meaning_of(prediction).values == PredictionMeaning::Values::unknown)
+    on_root(world, [&] { require_probability_by_look(prediction); });
   compare_predicted_class(meaning_of(prediction), config, request);
   if (given("invert-labels")) request.invert_labels = true;
   if (given("thresholds")) request.thresholds = values["thresholds"].as<int>();

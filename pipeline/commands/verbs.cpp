@@ -193,7 +193,7 @@ const std::vector<Verb> kVerbs{
      "tessera help [VERB|KEY|SECTION] [--all-keys] [--completion bash|zsh] [--man FOLDER]",
      {{{"tessera help train.momentum", "What a key means, its range and its default."},
        {"tessera help --all-keys", "An experiment file with every key, explained."}}},
-     "README.md",
+     "docs/verbs.md",
      {"topic"},
      help_options,
      run_help}};

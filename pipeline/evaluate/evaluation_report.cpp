@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <limits>
 #include <map>
+#include <set>
 #include <tuple>
 #include <type_traits>
 
@@ -164,6 +165,18 @@ std::string classes_text(const ThresholdSums& sums) {
                      100 * (all - interior) / std::max(1.0, all), 100 * interior / std::max(1.0, all));
 }
 
+/// The thresholds that the table on the terminal shows: about 11 at equal distances, and those of best scores.
+std::vector<std::size_t> shown_thresholds(const Evaluation& evaluation) {
+  constexpr std::size_t kRows = 11;
+  const std::size_t count = evaluation.table.thresholds.size(), step = (count + kRows - 2) / (kRows - 1);
+  std::set<std::size_t> shown{count - 1};
+  for (std::size_t t = 0; t < count; t += std::max<std::size_t>(1, count <= 2 * kRows ? 1 : step))
+    shown.insert(t);
+  for (const BestScore& one : best_scores(evaluation.scores))
+    shown.insert(evaluation.best.*one.at);
+  return {shown.begin(), shown.end()};
+}
+
 std::string truth_text(const Evaluation& evaluation) {
   return fmt::format("truth       {}\n", classes_text(evaluation.pooled(0)));
 }
@@ -220,7 +233,8 @@ std::string evaluation_text(const Evaluation& evaluation) {
   add_columns(chosen.objects, {"SEG"});
   TextTable thresholds(columns);
   const std::string missing = evaluation.missing();
-  for (std::size_t t = 0; t < table.thresholds.size(); ++t) {
+  const std::vector<std::size_t> shown = shown_thresholds(evaluation);
+  for (const std::size_t t : shown) {
     const VolumeScores s = missing.empty() ? evaluation.volume[t] : VolumeScores();
     std::vector<std::string> cells{fmt::format("{:.4f}", table.thresholds[t])};
     const auto add = [&](bool wanted, std::initializer_list<double> values) {
@@ -238,7 +252,10 @@ std::string evaluation_text(const Evaluation& evaluation) {
     add(chosen.objects, {s.pooled.objects.seg});
     thresholds.add(cells);
   }
-  text += thresholds.text() + "\n";
+  text += thresholds.text();
+  if (shown.size() < table.thresholds.size())
+    text += fmt::format("({} of {} thresholds: all are in the JSON file)\n", shown.size(), table.thresholds.size());
+  text += "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;
     const double value = missing.empty() ? one.score(evaluation.volume[t]) : kUndefined;

@@ -143,6 +143,20 @@ EvaluationKind kind_of(const EvaluationRequest& request, const VolumeInfo& predi
   return request.kind;
 }
 
+void require_probability_by_look(const VolumeInfo& prediction) {
+  constexpr std::int64_t kSide = 1024;
+  const Index3 shape = prediction.shape;
+  const Index3 begin{shape.z / 2, std::max<std::int64_t>(0, (shape.y - kSide) / 2),
+                     std::max<std::int64_t>(0, (shape.x - kSide) / 2)};
+  const Box box{begin, {begin.z + 1, std::min(begin.y + kSide, shape.y), std::min(begin.x + kSide, shape.x)}};
+  if (!looks_like_ids(open_volume(prediction.name)->read(box))) return;
+  throw UsageError(
+      fmt::format("the prediction {} holds {} and does not say what they are; they look like ids or classes: "
+                  "pass --kind labels for ids of objects, --kind classes, or --kind probability "
+                  "(evaluate.kind)",
+                  prediction.name.text(), prediction.type_text()));
+}
+
 EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind kind) {
   EvaluatedVolumes volumes;
   // Labels and classes are read by blocks of whole chunks, so a cache of chunks would be useless. Not where

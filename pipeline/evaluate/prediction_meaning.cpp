@@ -1,8 +1,12 @@
 #include "pipeline/evaluate/prediction_meaning.h"
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace tessera {
 namespace {
@@ -15,7 +19,33 @@ std::optional<std::int64_t> leading_number(std::string_view text) {
   return number;
 }
 
+template <class T>
+bool integers_look_like_ids(std::span<const T> voxels) {
+  constexpr T kFull = std::numeric_limits<T>::max(), kExtreme = kFull / 32;
+  constexpr std::int64_t kFewestPairs = 64;
+  const T largest = voxels.empty() ? T{} : *std::ranges::max_element(voxels);
+  if (largest < kFull / 16) return largest > 0;
+  std::int64_t pairs = 0, equal = 0;
+  for (std::size_t i = 1; i < voxels.size(); ++i) {
+    if (voxels[i] <= kExtreme || voxels[i] >= kFull - kExtreme) continue;
+    ++pairs;
+    if (voxels[i] == voxels[i - 1]) ++equal;
+  }
+  return pairs >= kFewestPairs && 10 * equal > 9 * pairs;
+}
+
 }  // namespace
+
+bool looks_like_ids(const VoxelBuffer& voxels) {
+  return with_voxel_type(voxels.type, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (std::is_unsigned_v<T>) {
+      return voxels.type != VoxelType::float16 && integers_look_like_ids(voxels.as<T>());
+    } else {
+      return false;
+    }
+  });
+}
 
 PredictionMeaning meaning_of(const VolumeInfo& prediction) {
   using Values = PredictionMeaning::Values;

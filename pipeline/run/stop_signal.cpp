@@ -14,15 +14,23 @@ void remember(int signal) {
   if (signal == SIGINT) std::signal(SIGINT, SIG_DFL);
 }
 
-}  // namespace
-
-StopSignal::StopSignal() {
+void handle(std::initializer_list<int> signals) {
   struct sigaction action {};
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR2})
+  for (const int signal : signals)
     sigaction(signal, &action, nullptr);
+}
+
+}  // namespace
+
+void StopSignal::remember_early_warnings() {
+  handle({SIGUSR2});
+}
+
+StopSignal::StopSignal() {
+  handle({SIGINT, SIGTERM, SIGUSR2});
 }
 
 bool StopSignal::asked() const {

@@ -6,6 +6,10 @@ namespace tessera {
 /// the program reads between blocks or iterations. A second SIGINT ends the process at once.
 class StopSignal {
  public:
+  /// Remembers SIGUSR2 from here on, for a StopSignal made later: a scheduler's warning never kills a program
+  /// that still starts.
+  static void remember_early_warnings();
+
   StopSignal();
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;

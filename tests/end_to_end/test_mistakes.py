@@ -141,6 +141,14 @@ class Resume(FirstHour):
             self.assertRegex("\n".join(result.warnings()), "its training had other settings: " + words, change)
             self.tessera(["train", yaml, "--overwrite"])
 
+    def test_another_optimizer_is_told(self):
+        yaml = self.config("optimizer", {"train": {"optimizer": "sgd", "momentum": 0.9}})
+        self.tessera(["train", yaml])
+        for ranks in self.ranks_tried:
+            result = run_tessera(["train", yaml, "--resume", "--set", "train.optimizer=adam", "--set", "train.iterations=4"],
+                                 ranks, cwd=self.folder)
+            self.assert_one_error(result, USAGE, [r"holds the state of another optimizer \(momentum; here: .*set train.optimizer"])
+
     def test_a_training_whose_time_is_used_up_does_nothing(self):
         yaml = self.config("used_up", {"train": {"iterations": 100_000, "minutes": 0.01}})
         for ranks in self.ranks_tried:
@@ -233,6 +241,14 @@ class Labels(FirstHour):
         self.volumes("large.h5", raw=self.raw.astype(np.uint16) + 256)
         self.rejected(["import", "large.h5:/raw", "no.h5:/raw", "--dtype", "uint8"], r"holds \d+, which uint8 cannot hold", code=1)
 
+    def test_check_finds_values_that_are_not_finite(self):
+        raw = self.raw.astype(np.float32)
+        raw[2, 5, 7] = np.nan
+        self.volumes("nan.h5", raw=raw)
+        yaml = self.config("nan", {"data": {"raw": "nan.h5:/raw"}})
+        for verb in ("check", "train"):
+            self.rejected([verb, yaml], r"nan.h5:/raw has 1 NaN or infinite value in .* the first at \(2, 5, 7\)", code=1)
+
     def test_a_probability_of_uint8_is_no_instances(self):
         draw = np.random.default_rng(1)
         noisy = draw.integers(0, 256, self.raw.shape).astype(np.uint8)
@@ -240,6 +256,23 @@ class Labels(FirstHour):
         self.rejected(["evaluate", "--prediction", "given.h5:/noisy", "--labels", "stack.h5:/volumes/labels/instances", "--instances"],
                       "uint8 values that change from pixel to pixel, as a probability does")
         self.tessera(["evaluate", "--prediction", "given.h5:/ids", "--labels", "stack.h5:/volumes/labels/instances", "--instances"])
+
+    def test_ids_and_classes_are_not_taken_for_a_probability(self):
+        self.volumes("whole_numbers.h5", ids16=self.ids.astype(np.uint16), classes=(self.cells > 0).astype(np.uint8))
+        for name in ("ids16", "classes"):
+            self.rejected(["evaluate", "--prediction", f"whole_numbers.h5:/{name}", "--labels", "stack.h5:/volumes/labels/cells"],
+                          rf"whole_numbers.h5:/{name} holds uint\d+ and does not say what they are.*pass --kind labels")
+        self.tessera(["evaluate", "--prediction", "whole_numbers.h5:/classes", "--labels", "stack.h5:/volumes/labels/cells",
+                      "--kind", "classes"])
+
+    def test_many_thresholds_do_not_flood_the_terminal(self):
+        probability = np.random.default_rng(2).random(self.raw.shape).astype(np.float32)
+        self.volumes("random.h5", probability=probability)
+        result = self.tessera(["evaluate", "--prediction", "random.h5:/probability", "--labels", "stack.h5:/volumes/labels/cells",
+                               "--thresholds", "201", "--json", "all.json"])
+        self.assertRegex(result.stdout, r"\(\d+ of 201 thresholds: all are in the JSON file\)")
+        self.assertLess(len(result.stdout.splitlines()), 90)
+        self.assertEqual(len(self.json("all.json")["volume"]), 201)
 
 
 if __name__ == "__main__":

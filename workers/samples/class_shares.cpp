@@ -11,6 +11,7 @@
 
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
+#include "io/volume/finite_check.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
@@ -136,7 +137,8 @@ std::vector<LabelId> first_ids(const VoxelBuffer& labels) {
 }
 
 ClassShares count_classes(const TrainingDataOptions& options) {
-  const VolumeInfo raw = read_volume_info(options.raw);
+  const std::unique_ptr<Volume> raw_volume = open_volume(options.raw);
+  const VolumeInfo& raw = raw_volume->info();
   const PlacedVolume labels = open_labels_on(raw, options.labels);
   const PixelBounds region = options.region.value_or(PixelBounds{0, 0, raw.shape.y, raw.shape.x});
   ClassShares shares;
@@ -149,8 +151,11 @@ ClassShares count_classes(const TrainingDataOptions& options) {
     for (const std::uint8_t c : label_classes(section, box, options.label_options(), options.labels)) {
       if (c != kIgnoredClass) ++one.counts[c];
     }
-    if (z == options.sections.begin)
-      require_other_than_raw(section, options.labels, open_volume(options.raw)->read(box), options.raw);
+    if (z == options.sections.begin || raw.type == VoxelType::float32) {
+      const VoxelBuffer voxels = raw_volume->read(box);
+      require_finite(voxels, box, options.raw);
+      if (z == options.sections.begin) require_other_than_raw(section, options.labels, voxels, options.raw);
+    }
     ids.insert(one.ids.begin(), one.ids.end());
     shares += one;
   }

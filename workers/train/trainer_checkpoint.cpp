@@ -1,4 +1,8 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <set>
+#include <string_view>
 
 #include "io/base/error.h"
 #include "workers/network/network.h"
@@ -7,6 +11,31 @@
 #include "workers/train/trainer_model.h"
 
 namespace tessera {
+namespace {
+
+constexpr std::string_view kOptimizer = "optimizer/";
+
+/// Errors: UsageError when the checkpoint holds the state of another optimizer.
+void require_same_optimizer(const Checkpoint& checkpoint, const Optimizer& optimizer,
+                            const std::string& name) {
+  std::set<std::string> stored, needed;
+  for (const auto& [key, array] : checkpoint.arrays) {
+    if (key.starts_with(kOptimizer))
+      stored.insert(key.substr(kOptimizer.size(), key.find('/', kOptimizer.size()) - kOptimizer.size()));
+  }
+  for (const auto& [kind, vector] : optimizer.state())
+    needed.insert(kind);
+  if (stored == needed) return;
+  const auto text = [](const std::set<std::string>& kinds) {
+    return kinds.empty() ? std::string("none") : fmt::format("{}", fmt::join(kinds, ", "));
+  };
+  throw UsageError(
+      fmt::format("{} holds the state of another optimizer ({}; here: {}): set train.optimizer and "
+                  "train.momentum back, or start a new training under another name",
+                  name, text(stored), text(needed)));
+}
+
+}  // namespace
 
 void Trainer::store(Checkpoint& checkpoint) const {
   const FlatParameters& parameters = model_->parameters;
@@ -49,6 +78,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
         fmt::format("{} was trained with data.normalisation: {}: set it so, or start a new training", name,
                     name_of(by_volume ? NormalisationScope::volume : NormalisationScope::all)));
   }
+  require_same_optimizer(checkpoint, model_->optimizer, name);
   prefetcher_->drop();
   for (auto& item : network.named_parameters()) {
     copy_array(checkpoint, "weights/" + item.key(), item.value(), name);
