@@ -165,7 +165,8 @@ std::string classes_text(const ThresholdSums& sums) {
                      100 * (all - interior) / std::max(1.0, all), 100 * interior / std::max(1.0, all));
 }
 
-/// The thresholds that the table on the terminal shows: about 11 at equal distances, and those of best scores.
+/// The thresholds that the table on the terminal shows: about 11 at equal distances, and those of best
+/// scores.
 std::vector<std::size_t> shown_thresholds(const Evaluation& evaluation) {
   constexpr std::size_t kRows = 11;
   const std::size_t count = evaluation.table.thresholds.size(), step = (count + kRows - 2) / (kRows - 1);
@@ -254,7 +255,8 @@ std::string evaluation_text(const Evaluation& evaluation) {
   }
   text += thresholds.text();
   if (shown.size() < table.thresholds.size())
-    text += fmt::format("({} of {} thresholds: all are in the JSON file)\n", shown.size(), table.thresholds.size());
+    text += fmt::format("({} of {} thresholds: all are in the JSON file)\n", shown.size(),
+                        table.thresholds.size());
   text += "\n";
   for (const BestScore& one : best_scores(evaluation.scores)) {
     const std::size_t t = evaluation.best.*one.at;

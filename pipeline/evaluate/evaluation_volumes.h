@@ -13,8 +13,8 @@
 
 namespace tessera {
 
-/// Looks at the middle of an integer prediction whose kind nothing but its type tells, and that is therefore taken
-/// as a probability. Errors: UsageError when it looks like ids or classes; Error. Not collective.
+/// Looks at the middle of an integer prediction whose kind nothing but its type tells, and that is therefore
+/// taken as a probability. Errors: UsageError when it looks like ids or classes; Error. Not collective.
 void require_probability_by_look(const VolumeInfo& prediction);
 
 /// The kind of the prediction: by the request, else by what it says of itself, else by its type. Errors:

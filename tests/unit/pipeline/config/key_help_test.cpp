@@ -15,7 +15,6 @@
 namespace tessera {
 namespace {
 
-
 const std::vector<KeyDescription>& keys() {
   static const std::vector<KeyDescription> all = known_keys();
   return all;
@@ -40,8 +39,8 @@ TEST(KeyHelp, EveryKeyIsExplained) {
     if (key.kind == KeyDescription::Kind::value) {
       EXPECT_NE(key.example, "") << key.name << " has no default, so it needs an example";
     }
-    EXPECT_TRUE(key.kind != KeyDescription::Kind::value || !key.fallback.empty() || !key.fallback_text.empty() ||
-                !key.required_by.empty())
+    EXPECT_TRUE(key.kind != KeyDescription::Kind::value || !key.fallback.empty() ||
+                !key.fallback_text.empty() || !key.required_by.empty())
         << key.name << ": say what happens without it";
     for (const std::string& other : key.related)
       EXPECT_NE(find_key(keys(), other), nullptr)

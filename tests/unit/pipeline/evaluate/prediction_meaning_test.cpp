@@ -67,13 +67,13 @@ TEST(PredictionMeaning, IdsAreToldFromProbabilitiesByTheirLook) {
   const auto noise = [](auto y, auto x) { return (y * 7919 + x * 104729) % 251; };
   const auto cell = [](auto y, auto x) { return 1 + y / 20 + 2 * (x / 20); };
   EXPECT_TRUE(looks_like_ids(section_of<std::uint16_t>(VoxelType::uint16, cell)));
-  EXPECT_TRUE(looks_like_ids(section_of<std::uint16_t>(
-      VoxelType::uint16, [&](auto y, auto x) { return 9000 * cell(y, x); })));
+  EXPECT_TRUE(looks_like_ids(
+      section_of<std::uint16_t>(VoxelType::uint16, [&](auto y, auto x) { return 9000 * cell(y, x); })));
   EXPECT_TRUE(looks_like_ids(section_of<std::uint8_t>(VoxelType::uint8, cell)));
   EXPECT_TRUE(looks_like_ids(section_of<std::uint8_t>(VoxelType::uint8, [](auto, auto x) { return x % 2; })));
   EXPECT_FALSE(looks_like_ids(section_of<std::uint8_t>(VoxelType::uint8, noise)));
-  EXPECT_FALSE(looks_like_ids(section_of<std::uint16_t>(
-      VoxelType::uint16, [&](auto y, auto x) { return 257 * noise(y, x); })));
+  EXPECT_FALSE(looks_like_ids(
+      section_of<std::uint16_t>(VoxelType::uint16, [&](auto y, auto x) { return 257 * noise(y, x); })));
   // A mask of 0 and 1 in the type's full range, and nothing but 0.
   EXPECT_FALSE(
       looks_like_ids(section_of<std::uint8_t>(VoxelType::uint8, [](auto, auto x) { return 255 * (x % 2); })));
