@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from harness import Case, run_tessera
+from image_files import grey_tags, png_bytes, tiff_bytes
 
 try:
     import tifffile
@@ -18,28 +19,6 @@ except ImportError as error:
 STACK = np.random.default_rng(1).integers(0, 256, (4, 21, 35)).astype(np.uint8)
 TWO = np.stack([STACK, 255 - STACK])  # (channel or time, z, y, x)
 USAGE, FAILED = 2, 1
-
-
-def png_bytes(shape, bits, colour, rows, before=b"", interlace=0):
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    head = struct.pack(">IIBBBBB", shape[1], shape[0], bits, colour, 0, 0, interlace)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def tiff_bytes(rows, tags):
-    """A little-endian TIFF of one strip of bytes and these {tag: (type, value)}, beside the tags of the strip."""
-    tags = {**tags, 273: (4, 8), 279: (4, len(rows))}
-    at = 8 + len(rows) + len(rows) % 2
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, (kind, value) in sorted(tags.items()))
-    return (b"II*\0" + struct.pack("<I", at) + rows + b"\0" * (len(rows) % 2)
-            + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0))
-
-
-def grey_tags(height, width, bits, **more):
-    return {256: (3, width), 257: (3, height), 258: (3, bits), 259: (3, 1), 262: (3, more.get("photometric", 1)),
-            277: (3, 1), 278: (3, height), **({266: (3, 2)} if more.get("lsb_first") else {}),
-            **({274: (3, more["orientation"])} if "orientation" in more else {})}
 
 
 class Images(Case):
@@ -204,8 +183,7 @@ class Images(Case):
         data = (self.folder / "imagej.tif").read_bytes()
         (self.folder / "short.tif").write_bytes(data[:-20])
         self.refuse("short.tif", FAILED, ["4 planes", "room for 3"])
-        stk = tiff_bytes(STACK.tobytes(), grey_tags(21, 35, 8) | {279: (4, 21 * 35)})
-        planes = bytearray(stk.replace(struct.pack("<HHII", 279, 4, 1, STACK.nbytes), struct.pack("<HHII", 279, 4, 1, 21 * 35)))
+        planes = bytearray(tiff_bytes(STACK.tobytes(), grey_tags(21, 35, 8) | {279: (4, 21 * 35)}))
         (at,) = struct.unpack_from("<I", planes, 4)
         (count,) = struct.unpack_from("<H", planes, at)
         planes[at:at + 2] = struct.pack("<H", count + 1)
