@@ -197,7 +197,10 @@ YamlNode parse_yaml(const YamlSource& source, std::vector<YamlProblem>& problems
     // At the end of the text the parser has no place; the place of the unclosed bracket is shown instead.
     const YamlPlace place =
         std::max(builder.open_place(), {source.override_number, error.mark.line + 1, error.mark.column + 1});
-    throw UsageError(fmt::format("{}: not valid YAML: {}", place_text(source, place), error.msg));
+    throw UsageError(fmt::format(
+        "{}: not valid YAML: {} (indent by spaces, not tabs; write 'key: value' with a space after the "
+        "colon; close brackets and quotes)",
+        place_text(source, place), error.msg));
   }
   return builder.take_root();
 }

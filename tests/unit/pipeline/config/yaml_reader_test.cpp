@@ -217,7 +217,8 @@ TEST(YamlReader, ReportsAllProblemsInOrder) {
 
 TEST(YamlReader, SyntaxErrors) {
   EXPECT_EQ(complaint("a: 1\nb: [1, 2\n", read_nothing),
-            "e.yaml:3:1: not valid YAML: end of sequence flow not found");
+            "e.yaml:3:1: not valid YAML: end of sequence flow not found (indent by spaces, not tabs; write "
+            "'key: value' with a space after the colon; close brackets and quotes)");
   EXPECT_EQ(complaint("a: 1\nb: [1, 2", read_nothing).substr(0, 28), "e.yaml:2:4: not valid YAML: ");
   EXPECT_EQ(complaint("a: b: c\n", read_nothing).substr(0, 27), "e.yaml:1:5: not valid YAML:");
   EXPECT_EQ(complaint("a: 'x'y\n", read_nothing).substr(0, 27), "e.yaml:1:7: not valid YAML:");
