@@ -171,8 +171,11 @@ int run_pack(const OptionValues& values, const Communicator& world) {
     own.from = result;
     if (own.replace) own.to = result;
     pack(own, world);
-    if (world.is_root()) tell_next(command_text({"info", own.to.file.string()}));
   });
+  if (world.is_root()) {
+    const DatasetName& first = options.replace ? results.front().result : options.to;
+    tell_next(command_text({"info", first.file.string()}));
+  }
   return kExitDone;
 }
 

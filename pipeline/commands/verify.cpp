@@ -91,8 +91,8 @@ int run_verify(const OptionValues& values, const Communicator& world) {
   RankWatch::set_limit({limits.watchdog_s, limits.watchdog_setting});
   for_each_result(result_argument(values, world), world, [&](const DatasetName& result) {
     verify(result, forget_damaged, limits, world);
-    if (world.is_root()) tell_next(command_text({"pack", result.text(), "--replace"}));
   });
+  if (world.is_root()) tell_next(command_text({"pack", values["result"].as<std::string>(), "--replace"}));
   return kExitDone;
 }
 

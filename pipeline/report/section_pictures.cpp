@@ -4,9 +4,11 @@
 #include <png.h>
 
 #include <cmath>
+#include <filesystem>
 #include <memory>
 
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/evaluation_volumes.h"
@@ -50,12 +52,18 @@ EvaluationRequest request_of(const Json& evaluation) {
 
 /// The experiment's raw volume where it has the scored voxels; the evaluation's file does not name one.
 std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const EvaluatedVolumes& volumes) {
+  const std::string name = record.config("data.raw");
+  if (name.empty()) return nullptr;
   try {
-    const std::string name = record.config("data.raw");
-    if (name.empty()) return nullptr;
-    return open_fitting_raw(parse_dataset_name(name), volumes);
-  } catch (const Error&) {
-    return nullptr;  // the picture shows the probability instead
+    const DatasetName raw = parse_dataset_name(name);
+    std::error_code unknown;
+    if (!std::filesystem::exists(raw.file, unknown)) return nullptr;
+    return open_fitting_raw(raw, volumes);
+  } catch (const UsageError&) {  // of another place or shape
+    return nullptr;
+  } catch (const Error& error) {
+    spdlog::warn("{}: the pictures show the probability in place of the raw volume", error.what());
+    return nullptr;
   }
 }
 

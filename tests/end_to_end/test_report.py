@@ -5,6 +5,7 @@ import html.parser
 import json
 import re
 import shutil
+import signal
 import unittest
 
 import numpy as np
@@ -183,7 +184,8 @@ class Report(ReportCase):
         self.assertIn('http-equiv="refresh" content="20"', text)
         self.assertIn("not ended yet, or killed", structure.text)
         self.assertGreaterEqual(len(self.pictures(structure)), 1, "a preview")
-        process.kill()
+        process.signal(signal.SIGTERM)
+        process.finish(60)
 
     def test_a_report_that_cannot_be_written_does_not_end_the_training(self):
         (self.folder / "runs/blocked/report.html").mkdir(parents=True)

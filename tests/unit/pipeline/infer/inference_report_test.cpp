@@ -52,7 +52,7 @@ TEST(InferenceReport, ColumnsFitTheDeviceNames) {
     return text.substr(begin, text.find('\n', at) - begin);
   };
   EXPECT_EQ(line("HBM3").size(), line("1 thread").size()) << text;
-  EXPECT_EQ(line("Mvoxels    per s").size(), line("HBM3").size()) << text;
+  EXPECT_EQ(line("Mvoxels  per s").size(), line("HBM3").size()) << text;
 }
 
 }  // namespace
