@@ -89,9 +89,8 @@ int run_verify(const OptionValues& values, const Communicator& world) {
   const bool forget_damaged = values.count("forget-damaged") != 0;
   const CoordinatorOptions limits = block_options(values);
   RankWatch::set_limit({limits.watchdog_s, limits.watchdog_setting});
-  for_each_result(result_argument(values, world), world, [&](const DatasetName& result) {
-    verify(result, forget_damaged, limits, world);
-  });
+  for_each_result(result_argument(values, world), world,
+                  [&](const DatasetName& result) { verify(result, forget_damaged, limits, world); });
   if (world.is_root()) tell_next(command_text({"pack", values["result"].as<std::string>(), "--replace"}));
   return kExitDone;
 }

@@ -59,13 +59,12 @@ std::string evaluation_text(const LabelEvaluation& evaluation) {
   row("sections, 2-D", evaluation.pooled);
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
-    row(fmt::format("{}{}", evaluation.sections.begin + static_cast<std::int64_t>(z),
+    row(fmt::format("section {}{}", evaluation.sections.begin + static_cast<std::int64_t>(z),
                     is_among_worst(worst, z) ? ", worst" : ""),
         evaluation.section[z]);
   }
   return text + table.text() +
-         "\nrows with a number: sections. Rand error: the adapted one; precision, recall: of pairs of "
-         "voxels;\n"
+         "\nRand error: the adapted one; precision, recall: of pairs of voxels;\n"
          "F1: of objects, found at an overlap above 0.5 or 0.75\n";
 }
 

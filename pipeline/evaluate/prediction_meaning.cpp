@@ -31,7 +31,9 @@ bool integers_look_like_ids(std::span<const T> voxels) {
     ++pairs;
     if (voxels[i] == voxels[i - 1]) ++equal;
   }
-  return pairs >= kFewestPairs && 10 * equal > 9 * pairs;
+  // A probability of 8 bits has more equal neighbours than one of 16.
+  constexpr std::int64_t kPerCent = sizeof(T) == 1 ? 90 : 60;
+  return pairs >= kFewestPairs && 100 * equal > kPerCent * pairs;
 }
 
 }  // namespace

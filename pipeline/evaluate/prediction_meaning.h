@@ -25,7 +25,7 @@ constexpr const char* kPredictedClass = "the predicted class";
 PredictionMeaning meaning_of(const VolumeInfo& prediction);
 
 /// Whether the voxels of an integer volume look like ids or classes rather than a probability of its full
-/// range: no value reaches a sixteenth of the range, or nearly all neighbouring voxels between the extremes
+/// range: no value reaches a sixteenth of the range, or most neighbouring voxels between the extremes
 /// are equal. False for floating point, and where there is nothing to tell by.
 bool looks_like_ids(const VoxelBuffer& voxels);
 

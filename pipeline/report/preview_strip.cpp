@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/section_pictures.h"
 
@@ -97,7 +98,7 @@ std::string error_at(const RunRecord& record, std::int64_t iteration) {
 Html preview_strip(const RunRecord& record) {
   std::error_code unknown;
   if (!fs::is_directory(record.place, unknown)) return {};
-  Html content;
+  Html content, problems;
   for (const auto& [iteration, file] : spread(previews_in(record.place / "previews"), kMostPreviews)) {
     try {
       const RgbImage small = thumbnail(read_rgb(file));
@@ -109,13 +110,16 @@ Html preview_strip(const RunRecord& record) {
                      fmt::format("Prediction after {} iterations", name)) +
               element("figcaption", {},
                       text(name) + (error.empty() ? Html() : tag("span", "note", text(" error " + error)))));
-    } catch (const Error&) {
-      continue;  // it is being written, or was cut short by a kill
+    } catch (const Error& error) {  // also of one that a kill has cut short
+      const std::string problem =
+          fmt::format("the preview after {} iterations is left out: {}", iteration, error.what());
+      spdlog::warn("{}", problem);
+      problems += note(problem);
     }
   }
-  if (content.empty()) return {};
+  if (content.empty()) return problems;
   return element("h3", {}, text("One validation section over the iterations")) +
-         tag("div", "strip", content) +
+         tag("div", "strip", content) + problems +
          note(
              "The prediction over raw at threshold 0.5, and the pixel error of all validation sections. "
              "The folder previews has every preview, with raw and labels.");

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "pipeline/report/json_reading.h"
 #include "pipeline/report/named_scores.h"
 #include "pipeline/report/page.h"
@@ -128,7 +129,10 @@ Html picture_part(const RunRecord& record) {
       content += section_viewer(fmt::format("section-{}", section), caption_of(record, section, role),
                                 read.layers, read.threshold);
     } catch (const Error& error) {
-      problems += note(fmt::format("Section {}, {}, cannot be drawn: {}", section, role, error.what()));
+      const std::string problem =
+          fmt::format("Section {}, {}, cannot be drawn: {}", section, role, error.what());
+      spdlog::warn("{}", problem);
+      problems += note(problem);
     }
   }
   if (!problems.empty()) content += written_pictures(record);

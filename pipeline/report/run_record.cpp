@@ -236,8 +236,11 @@ RunRecord read_run(const std::string& argument) {
 fs::path run_folder_of(const std::string& argument) {
   fs::path path = argument;
   std::error_code error;
-  if (fs::is_directory(path, error)) return path;
-  if (!fs::exists(path, error))
+  const fs::file_type kind = fs::status(path, error).type();
+  if (kind == fs::file_type::directory) return path;
+  if (kind == fs::file_type::none)
+    throw Error(fmt::format("cannot look at {}: {}", argument, error.message()));
+  if (kind == fs::file_type::not_found)
     throw UsageError(fmt::format(
         "{} does not exist: name a run folder, its experiment's YAML file or an evaluation's JSON file",
         argument));

@@ -142,7 +142,9 @@ TEST_F(LabelEvaluationTest, TheVerbDetectsTheKind) {
       write_volume(folder_ / "small.h5", kShape,
                    std::vector<std::uint8_t>(static_cast<std::size_t>(volume_of(kShape)), 7), {1, 24, 32});
   request_.labels = request_.prediction;
-  EXPECT_EQ(said({}).find("taken as"), std::string::npos) << "uint8 is a probability";
+  EXPECT_EQ(said({"--kind", "probability"}).find("taken as"), std::string::npos);
+  EXPECT_THROW(said({}), UsageError) << "small whole numbers are hardly a probability";
+  ::testing::internal::GetCapturedStdout();
   EXPECT_NE(said({"--instances"}).find("taken as labels"), std::string::npos);
   EXPECT_NE(said({"--kind", "classes"}).find("taken as classes"), std::string::npos);
   EXPECT_THROW(said({"--kind", "class"}), UsageError);
