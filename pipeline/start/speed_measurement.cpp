@@ -42,8 +42,8 @@ std::int64_t affordable_side(const NetworkDescription& network, std::int64_t sid
 }
 
 /// Runs `step` for about `budget_s`; the first time is a warm-up where there is time for another. Returns the
-/// median of the others in seconds, and their number.
-std::pair<double, int> median_time(double budget_s, const std::function<void()>& step) {
+/// least of the others in seconds, which other programs on the machine disturb least, and their number.
+std::pair<double, int> least_time(double budget_s, const std::function<void()>& step) {
   std::vector<double> times;
   const double begin_s = seconds_now();
   do {
@@ -53,9 +53,7 @@ std::pair<double, int> median_time(double budget_s, const std::function<void()>&
   } while (static_cast<int>(times.size()) <= kMostRounds &&
            seconds_now() - begin_s + times.back() < budget_s);
   if (times.size() > 1) times.erase(times.begin());
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return {*middle, static_cast<int>(times.size())};
+  return {*std::ranges::min_element(times), static_cast<int>(times.size())};
 }
 
 /// The first volume that is trained on, with its first sections.
@@ -94,7 +92,7 @@ TrainingSpeed measure_training(const ExperimentConfig& config, const std::vector
       training_set_options(config, small_part(volumes), context, options.samples.tile_side, device.threads));
   const Communicator alone = Communicator::alone();
   Trainer trainer(make_network(network, options.samples.seed), data, options, device, alone);
-  const auto [seconds, count] = median_time(budget_s, [&] { trainer.step(StopWish::none); });
+  const auto [seconds, count] = least_time(budget_s, [&] { trainer.step(StopWish::none); });
   const double larger = flop_of(network, tile_side) / flop_of(network, options.samples.tile_side);
   return {count, options.samples.tile_side, seconds * larger};
 }
@@ -130,7 +128,7 @@ PredictionSpeed measure_prediction(const ExperimentConfig& config, const VolumeI
   double pixels = 0;
   for (const Tile& one : tiles)
     pixels += static_cast<double>(one.input.shape().y * one.input.shape().x);
-  const auto [seconds, count] = median_time(
+  const auto [seconds, count] = least_time(
       budget_s, [&] { predictor.predict(voxels, held, shape, tiles, block, [](std::int64_t) {}); });
   // Operations per pixel depend on the side: the convolutions of a smaller tile have more margin.
   const double per_pixel = flop_of(network, side) / (static_cast<double>(side) * static_cast<double>(side));
