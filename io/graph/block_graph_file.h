@@ -1,0 +1,33 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "io/graph/block_graph.h"
+
+namespace tessera {
+
+/// The graph file of a block in the folder of its segmentation: `00000012.block`.
+std::filesystem::path block_graph_file(const std::filesystem::path& folder, std::int64_t block);
+
+/// Writes a block's graph under another name, syncs it, and renames it. docs/files.md has the format. Returns
+/// the CRC-32C at the file's end. Errors: Error.
+std::uint32_t write_block_graph(const std::filesystem::path& file, const BlockGraph& graph);
+
+/// A graph and the CRC-32C at its file's end.
+struct StoredBlockGraph {
+  BlockGraph graph;
+  std::uint32_t crc = 0;
+};
+
+/// Reads and checks a block's graph. Errors: Error when the file is missing, too short or damaged.
+StoredBlockGraph read_block_graph(const std::filesystem::path& file);
+
+/// Reads the faces of a block only, without the checksum, which is that of the whole file. `wanted`: which of
+/// the six. Errors: Error.
+std::array<std::optional<BlockFace>, 6> read_block_faces(const std::filesystem::path& file,
+                                                         const std::array<bool, 6>& wanted);
+
+}  // namespace tessera

@@ -1,0 +1,85 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "ranks.h"
+#include "tests/unit/workers/segment/golden_segmentation.h"
+
+namespace tessera {
+namespace {
+
+using testing::world;
+
+const std::string kSegmentGolden = std::string(TESSERA_GOLDEN) + "/segmentation";
+
+/// All ranks compute together where `gather_rows` is 0; else rank 0 merges alone.
+void expect_golden_by_blocks(const std::set<std::string>& names, const std::vector<Index3>& blocks,
+                             std::int64_t gather_rows) {
+  std::size_t compared = 0;
+  for (testing::GoldenCase one : testing::golden_cases(kSegmentGolden)) {
+    if (names.count(one.name) == 0) continue;
+    for (const Index3& block : blocks) {
+      one.block.certain_merges = compared % 2 == 0;
+      const auto found = testing::segment_by_blocks(one, block, world(), gather_rows);
+      testing::expect_golden(one, found, one.name + " in blocks of " + to_string(block));
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, names.size() * blocks.size());
+}
+
+TEST(SegmentRanks, TwelveBlockShapesEqualTheOracle) {
+  expect_golden_by_blocks({"odd"},
+                          {{1, 31, 23},
+                           {17, 1, 23},
+                           {17, 31, 1},
+                           {5, 7, 6},
+                           {9, 16, 12},
+                           {20, 40, 30},
+                           {8, 8, 8},
+                           {17, 15, 23},
+                           {4, 31, 5},
+                           {2, 30, 22},
+                           {16, 16, 16},
+                           {17, 31, 23}},
+                          0);
+}
+
+TEST(SegmentRanks, SectionsEqualTheOracle) {
+  expect_golden_by_blocks({"sections"}, {{4, 50, 96}, {1, 96, 37}}, 0);
+}
+
+TEST(SegmentRanks, GatheredGraphsEqualTheOracle) {
+  expect_golden_by_blocks({"odd", "constant", "zero", "sections_one_sided"}, {{5, 7, 6}, {3, 40, 40}},
+                          1 << 20);
+}
+
+TEST(SegmentRanks, TiesEqualTheOracle) {
+  expect_golden_by_blocks({"volume_ties"}, {{32, 40, 64}}, 0);
+}
+
+TEST(SegmentRanks, ExchangeSendsAnyNumberOfBytesInSlices) {
+  const int ranks = world().size();
+  std::vector<std::byte> bytes;
+  std::vector<std::int64_t> counts;
+  for (int to = 0; to < ranks; ++to) {
+    const int count = (7 * world().rank() + 3 * to) % 11;  // some are 0
+    counts.push_back(count);
+    for (int i = 0; i < count; ++i)
+      bytes.push_back(static_cast<std::byte>(16 * world().rank() + to + i));
+  }
+  for (const std::int64_t slice : {std::int64_t{1}, std::int64_t{13}, Communicator::kExchangeBytes}) {
+    std::vector<std::int64_t> got = counts;
+    const std::vector<std::byte> received = world().exchange(bytes, got, slice);
+    std::vector<std::byte> expected;
+    for (int from = 0; from < ranks; ++from) {
+      for (int i = 0; i < (7 * from + 3 * world().rank()) % 11; ++i)
+        expected.push_back(static_cast<std::byte>(16 * from + world().rank() + i));
+      EXPECT_EQ(got[static_cast<std::size_t>(from)], (7 * from + 3 * world().rank()) % 11);
+    }
+    EXPECT_EQ(received, expected);
+  }
+}
+
+}  // namespace
+}  // namespace tessera
