@@ -196,8 +196,7 @@ StoredBlockGraph read_block_graph(const std::filesystem::path& file) {
   return stored;
 }
 
-std::array<std::optional<BlockFace>, 6> read_block_faces(const std::filesystem::path& file,
-                                                         const std::array<bool, 6>& wanted) {
+BlockGraph read_block_border(const std::filesystem::path& file, const std::array<bool, 6>& wanted) {
   const FileDescriptor opened(file, O_RDONLY);
   StoredHead head;
   read_at(opened, &head, sizeof head, 0, file);
@@ -205,25 +204,32 @@ std::array<std::optional<BlockFace>, 6> read_block_faces(const std::filesystem::
   if (std::filesystem::file_size(file) != bytes_of(head) + sizeof(std::uint32_t))
     throw Error(fmt::format("{} is damaged: its size does not fit its head", file.string()));
   std::uint64_t at = sizeof head;
-  const auto skip = [&]<class T>(const std::vector<T>&, std::uint64_t length) { at += length * sizeof(T); };
-  const BlockGraph graph;
-  for_each_array(graph, head, skip);
-  std::array<std::optional<BlockFace>, 6> faces;
+  bool is_wanted = true;
+  const auto take = [&]<class T>(std::vector<T>& values, std::uint64_t length) {
+    if (is_wanted && length > 0) {
+      values.resize(length);
+      read_at(opened, values.data(), length * sizeof(T), at, file);
+    }
+    at += length * sizeof(T);
+  };
+  BlockGraph graph;
+  graph.flags = head.flags;
+  graph.box = box_of(head);
+  graph.shape = index_of(head.shape);
+  for_each_array(graph, head, [&]<class T>(std::vector<T>& values, std::uint64_t length) {
+    const void* one = &values;
+    is_wanted = one == &graph.name || one == &graph.value;
+    take(values, length);
+  });
   for (int face = 0; face < 6; ++face) {
-    if (!has_face(box_of(head), index_of(head.shape), face)) continue;
+    if (!has_face(graph.box, graph.shape, face)) continue;
     const auto index = static_cast<std::size_t>(face);
-    const auto take = [&]<class T>(std::vector<T>& values, std::uint64_t length) {
-      if (wanted[index]) {
-        values.resize(length);
-        if (length > 0) read_at(opened, values.data(), length * sizeof(T), at, file);
-      }
-      at += length * sizeof(T);
-    };
+    is_wanted = wanted[index];
     BlockFace read;
     for_each_array_of_face(read, head, face_voxels(head, face), take);
-    if (wanted[index]) faces[index] = std::move(read);
+    if (is_wanted) graph.faces[index] = std::move(read);
   }
-  return faces;
+  return graph;
 }
 
 }  // namespace tessera

@@ -3,7 +3,6 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 
 #include "io/graph/block_graph.h"
 
@@ -25,9 +24,9 @@ struct StoredBlockGraph {
 /// Reads and checks a block's graph. Errors: Error when the file is missing, too short or damaged.
 StoredBlockGraph read_block_graph(const std::filesystem::path& file);
 
-/// Reads the faces of a block only, without the checksum, which is that of the whole file. `wanted`: which of
-/// the six. Errors: Error.
-std::array<std::optional<BlockFace>, 6> read_block_faces(const std::filesystem::path& file,
-                                                         const std::array<bool, 6>& wanted);
+/// Reads what another block needs to know of a block: its box, the names and values of its clusters, and the
+/// `wanted` ones of its six faces. The checksum is not compared, because it is that of the whole file.
+/// Errors: Error.
+BlockGraph read_block_border(const std::filesystem::path& file, const std::array<bool, 6>& wanted);
 
 }  // namespace tessera

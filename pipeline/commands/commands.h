@@ -26,6 +26,9 @@ int run_train(const OptionValues& values, const Communicator& world);
 OptionTable infer_options();
 int run_infer(const OptionValues& values, const Communicator& world);
 
+OptionTable segment_options();
+int run_segment(const OptionValues& values, const Communicator& world);
+
 OptionTable evaluate_options();
 int run_evaluate(const OptionValues& values, const Communicator& world);
 

@@ -51,7 +51,7 @@ std::string wildcard_mismatch(const std::vector<std::string>& own, const std::st
 
 /// What a verb requires the file to say.
 struct ConfigNeeds {
-  bool training = false, inference = false;
+  bool training = false, inference = false, segmentation = false;
 };
 
 }  // namespace tessera

@@ -11,6 +11,7 @@
 #include "pipeline/config/infer_config.h"
 #include "pipeline/config/key_description.h"
 #include "pipeline/config/model_config.h"
+#include "pipeline/config/segment_config.h"
 #include "pipeline/config/slurm_config.h"
 #include "pipeline/config/train_config.h"
 #include "workers/mpi/communicator.h"
@@ -28,6 +29,7 @@ struct ExperimentConfig {
   NetworkDescription network() const { return model.description(); }
   TrainConfig train;
   InferConfig infer;
+  SegmentConfig segment;
   EvaluateConfig evaluate;
   SlurmConfig slurm;
   std::string resolved_yaml;  ///< every key with its value, defaults filled in

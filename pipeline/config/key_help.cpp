@@ -214,10 +214,12 @@ class KeyFile {
 }  // namespace
 
 std::vector<KeyDescription> known_keys() {
-  Keys keys = describe_keys({.training = true, .inference = true});
+  Keys keys = describe_keys({.training = true, .inference = true, .segmentation = true});
   const Keys always = describe_keys({}), for_training = describe_keys({.training = true}),
              for_inference = describe_keys({.inference = true}),
-             keras = describe_keys({.training = true, .inference = true}, {"model.preset=keras_same"});
+             for_segmentation = describe_keys({.segmentation = true}),
+             keras = describe_keys({.training = true, .inference = true, .segmentation = true},
+                                   {"model.preset=keras_same"});
   const auto requires_key = [](const Keys& others, const KeyDescription& key) {
     const KeyDescription* found = find_key(others, key.name);
     return found != nullptr && found->required;
@@ -228,6 +230,7 @@ std::vector<KeyDescription> known_keys() {
     } else if (key.required) {
       if (requires_key(for_training, key)) key.required_by.emplace_back("train");
       if (requires_key(for_inference, key)) key.required_by.emplace_back("infer");
+      if (requires_key(for_segmentation, key)) key.required_by.emplace_back("segment");
     }
     const KeyDescription* other = find_key(keras, key.name);
     if (other != nullptr && other->fallback != key.fallback) key.preset_fallback = other->fallback;

@@ -10,6 +10,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/json_text.h"
+#include "pipeline/blocks/input_files.h"
 #include "pipeline/run/run_end.h"
 
 namespace tessera {
@@ -34,18 +35,9 @@ BlockJob job_of(const InferConfig& config, const JournalContents& journal, const
 }  // namespace
 
 void require_own_file(const InferConfig& config, const InferenceInputs& inputs) {
-  const std::filesystem::path& file = config.output->file;
-  if (!std::filesystem::exists(file)) return;
-  const auto reject = [&](const VolumeInfo& input, const char* what) {
-    for (const std::filesystem::path& held : input.files) {
-      if (!std::filesystem::equivalent(file, held)) continue;
-      throw UsageError(
-          fmt::format("infer.output: {} is the {}'s own file (of {}); results have a file of their own",
-                      file.string(), what, input.name.text()));
-    }
-  };
-  reject(inputs.raw, "raw volume");
-  if (inputs.mask) reject(*inputs.mask, "mask");
+  std::vector<std::pair<const VolumeInfo*, std::string>> read{{&inputs.raw, "raw volume"}};
+  if (inputs.mask) read.emplace_back(&*inputs.mask, "mask");
+  require_own_file(config.output->file, "infer.output", read);
 }
 
 void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {

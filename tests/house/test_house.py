@@ -26,7 +26,7 @@ ROOMS = {
     "workers/kernels": "io/base io/geometry workers/device",
     "workers/blocks": "io/base io/geometry io/volume io/stores workers/mpi",
     "workers/results": "io/base io/geometry io/volume io/hdf5 workers/blocks",
-    "workers/segment": "io/base io/geometry io/graph io/volume io/stores workers/blocks workers/mpi workers/numbers",
+    "workers/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/blocks workers/mpi workers/numbers",
     "workers/metrics": "io/base workers/mpi workers/numbers",
     "workers/synthetic": "io/base io/geometry workers/numbers",
     "workers/network": "io/base io/geometry io/hdf5 workers/device workers/kernels workers/numbers",
@@ -41,11 +41,13 @@ ROOMS = {
     "pipeline/blocks": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/mpi workers/results pipeline/run",
     "pipeline/evaluate": "io/base io/geometry io/volume io/stores io/images workers/metrics workers/mpi workers/samples pipeline/run",
     "pipeline/config": "io/base io/geometry io/volume io/stores io/images workers/device workers/gradients workers/infer workers/mpi workers/network "
-                       "workers/samples workers/train pipeline/evaluate pipeline/run",
+                       "workers/samples workers/segment workers/train pipeline/evaluate pipeline/run",
     "pipeline/train": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/gradients workers/infer "
                       "workers/mpi workers/network workers/samples workers/train pipeline/config pipeline/run",
     "pipeline/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/infer workers/mpi "
                       "workers/network pipeline/blocks pipeline/config pipeline/run",
+    "pipeline/segment": "io/base io/geometry io/graph io/volume io/stores workers/blocks workers/device workers/mpi workers/segment "
+                        "pipeline/blocks pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/report": "io/base io/stores pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/cluster": "io/base io/volume io/stores workers/device pipeline/config pipeline/run",
     "pipeline/inputs": "io/base io/geometry io/volume io/hdf5 io/images io/stores workers/device workers/mpi pipeline/config pipeline/run",
@@ -54,7 +56,7 @@ ROOMS = {
                       "pipeline/report pipeline/run pipeline/train",
     "pipeline/commands": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/blocks workers/device workers/infer "
                          "workers/mpi workers/network workers/samples workers/synthetic pipeline/blocks pipeline/cluster pipeline/config "
-                         "pipeline/evaluate pipeline/infer pipeline/inputs pipeline/report pipeline/run pipeline/start pipeline/train",
+                         "pipeline/evaluate pipeline/infer pipeline/inputs pipeline/report pipeline/run pipeline/segment pipeline/start pipeline/train",
     "pipeline": "io/base io/hdf5 workers/mpi pipeline/commands pipeline/run",
 }
 LOOSE_FILES = {"pipeline/main.cpp"}

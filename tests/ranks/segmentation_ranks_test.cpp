@@ -68,9 +68,9 @@ TEST(SegmentRanks, ExchangeSendsAnyNumberOfBytesInSlices) {
     for (int i = 0; i < count; ++i)
       bytes.push_back(static_cast<std::byte>(16 * world().rank() + to + i));
   }
-  for (const std::int64_t slice : {std::int64_t{1}, std::int64_t{13}, Communicator::kExchangeBytes}) {
+  for (const std::int64_t slice : {std::int64_t{1}, std::int64_t{13}, kExchangeBytes}) {
     std::vector<std::int64_t> got = counts;
-    const std::vector<std::byte> received = world().exchange(bytes, got, slice);
+    const std::vector<std::byte> received = exchange_bytes(world(), bytes, got, slice);
     std::vector<std::byte> expected;
     for (int from = 0; from < ranks; ++from) {
       for (int i = 0; i < (7 * from + 3 * world().rank()) % 11; ++i)

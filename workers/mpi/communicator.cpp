@@ -42,37 +42,7 @@ MPI_Request begun(const char* what, const Begin& begin) {
 constexpr const char *kDuplicate = "duplicate a communicator", *kSplit = "split a communicator",
                      *kFindNode = "find the ranks of a node", *kMeet = "meet at a barrier",
                      *kBroadcast = "broadcast", *kGather = "gather texts", *kSend = "send",
-                     *kReceive = "receive", *kExchange = "exchange rows";
-
-/// What the ranks tell each other before an exchange.
-struct ExchangeHead {
-  std::int64_t bytes = 0;    ///< for the receiver
-  std::int64_t largest = 0;  ///< the most bytes that the sender has for any rank
-};
-
-/// The parts of all pairs that one slice of an exchange sends or receives, packed one behind the other.
-struct ExchangeSlice {
-  std::vector<int> counts, offsets;
-  std::size_t bytes = 0;
-
-  /// `part`: the most bytes of a pair in a slice.
-  ExchangeSlice(const std::vector<std::int64_t>& all, std::int64_t round, std::int64_t part)
-      : counts(all.size()), offsets(all.size()) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      counts[i] = static_cast<int>(std::clamp<std::int64_t>(all[i] - round * part, 0, part));
-      offsets[i] = static_cast<int>(bytes);
-      bytes += static_cast<std::size_t>(counts[i]);
-    }
-  }
-};
-
-/// The beginnings of the pairs' parts.
-std::vector<std::int64_t> begins_of(const std::vector<std::int64_t>& counts) {
-  std::vector<std::int64_t> begins(counts.size());
-  for (std::size_t i = 1; i < counts.size(); ++i)
-    begins[i] = begins[i - 1] + counts[i - 1];
-  return begins;
-}
+                     *kReceive = "receive";
 
 }  // namespace
 
@@ -260,48 +230,6 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
       texts[rank].append(gathered.data() + offsets[rank], static_cast<std::size_t>(counts[rank]));
   }
   return texts;
-}
-
-std::vector<std::byte> Communicator::exchange(std::span<const std::byte> bytes,
-                                              std::vector<std::int64_t>& counts, std::int64_t slice) const {
-  if (comm_ == MPI_COMM_NULL) return {bytes.begin(), bytes.end()};
-  const auto ranks = static_cast<std::size_t>(size_);
-  std::vector<ExchangeHead> mine(ranks), theirs(ranks);
-  const std::int64_t most = *std::max_element(counts.begin(), counts.end());
-  for (std::size_t i = 0; i < ranks; ++i)
-    mine[i] = {counts[i], most};
-  const MpiWait waiting(kExchange);
-  wait(begun(kExchange, [&](MPI_Request* request) {
-    return MPI_Ialltoall(mine.data(), sizeof(ExchangeHead), MPI_BYTE, theirs.data(), sizeof(ExchangeHead),
-                         MPI_BYTE, comm_, request);
-  }));
-  std::vector<std::int64_t> received(ranks);
-  std::int64_t largest = 0;
-  for (std::size_t i = 0; i < ranks; ++i) {
-    received[i] = theirs[i].bytes;
-    largest = std::max(largest, theirs[i].largest);
-  }
-  const std::vector<std::int64_t> from = begins_of(counts), to = begins_of(received);
-  std::vector<std::byte> result(static_cast<std::size_t>(to.back() + received.back()));
-  const std::int64_t part = std::max<std::int64_t>(1, slice / size_);
-  std::vector<std::byte> out, in;
-  for (std::int64_t round = 0; round * part < largest; ++round) {
-    const ExchangeSlice sent(counts, round, part), got(received, round, part);
-    out.resize(sent.bytes);
-    in.resize(got.bytes);
-    for (std::size_t i = 0; i < ranks; ++i)
-      std::copy_n(bytes.data() + from[i] + (sent.counts[i] > 0 ? round * part : 0), sent.counts[i],
-                  out.data() + sent.offsets[i]);
-    wait(begun(kExchange, [&](MPI_Request* request) {
-      return MPI_Ialltoallv(out.data(), sent.counts.data(), sent.offsets.data(), MPI_BYTE, in.data(),
-                            got.counts.data(), got.offsets.data(), MPI_BYTE, comm_, request);
-    }));
-    for (std::size_t i = 0; i < ranks; ++i)
-      std::copy_n(in.data() + got.offsets[i], got.counts[i],
-                  result.data() + to[i] + (got.counts[i] > 0 ? round * part : 0));
-  }
-  counts = std::move(received);
-  return result;
 }
 
 void Communicator::send(int destination, int tag, std::span<const std::byte> bytes) const {

@@ -66,13 +66,6 @@ class Communicator {
   std::vector<std::string> all_gather(const std::string& text) const;
   static constexpr std::size_t kGatherBytes = std::size_t{16} << 20;
 
-  /// Collective: `bytes` holds what goes to rank 0, then to rank 1, and so on; `counts`: the bytes for each.
-  /// Returns what came from rank 0, then from rank 1, and so on, and sets `counts` to the bytes from each.
-  /// Any number of bytes: they are sent in slices of at most `slice` bytes per rank, all pairs together.
-  std::vector<std::byte> exchange(std::span<const std::byte> bytes, std::vector<std::int64_t>& counts,
-                                  std::int64_t slice = kExchangeBytes) const;
-  static constexpr std::int64_t kExchangeBytes = std::int64_t{512} << 20;
-
   /// Sends and waits until the bytes may be reused. Errors: Error for more than 2 GiB.
   void send(int destination, int tag, std::span<const std::byte> bytes) const;
   /// A message with this tag from any rank, if one has arrived.

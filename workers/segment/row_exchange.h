@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "workers/mpi/byte_exchange.h"
 #include "workers/mpi/communicator.h"
 #include "workers/mpi/message.h"
 #include "workers/numbers/bit_mix.h"
@@ -66,7 +67,7 @@ std::vector<Row> sent_rows(const Communicator& world, std::vector<Row> rows, con
   if (world.size() == 1) return rows;
   GroupedRows<Row> grouped = grouped_rows(std::span<const Row>(rows), world.size(), destination);
   rows = {};
-  return rows_in<Row>(world.exchange(std::as_bytes(std::span(grouped.rows)), grouped.bytes));
+  return rows_in<Row>(exchange_bytes(world, std::as_bytes(std::span(grouped.rows)), grouped.bytes));
 }
 
 /// Collective: asks the rank `destination(name)` for `answer(name)`. Returns the answers in the order of
@@ -82,13 +83,13 @@ std::vector<Value> asked_rows(const Communicator& world, std::span<const std::ui
   GroupedRows<std::uint64_t> grouped = grouped_rows(names, world.size(), destination);
   std::vector<std::int64_t> counts = grouped.bytes;
   const auto questions =
-      rows_in<std::uint64_t>(world.exchange(std::as_bytes(std::span(grouped.rows)), counts));
+      rows_in<std::uint64_t>(exchange_bytes(world, std::as_bytes(std::span(grouped.rows)), counts));
   std::vector<Value> answers(questions.size());
   std::transform(questions.begin(), questions.end(), answers.begin(), answer);
   for (std::int64_t& count : counts)
     count =
         count / static_cast<std::int64_t>(sizeof(std::uint64_t)) * static_cast<std::int64_t>(sizeof(Value));
-  const auto replies = rows_in<Value>(world.exchange(std::as_bytes(std::span(answers)), counts));
+  const auto replies = rows_in<Value>(exchange_bytes(world, std::as_bytes(std::span(answers)), counts));
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = replies[grouped.place[i]];
   return values;

@@ -200,10 +200,10 @@ inline Segmented segment_by_blocks(const GoldenCase& one, const Index3& block_sh
       of_piece.push_back(of_cluster[cluster]);
       fragment_of_piece.push_back(fragment_of[cluster]);
     }
-    const VoxelBuffer labels =
-        relabelled_block(pieces[id], of_piece, weights[id], one.background_below, VoxelType::uint64);
+    const VoxelBuffer labels = relabelled_block(graphs[id].box, pieces[id], of_piece, &weights[id],
+                                                one.background_below, VoxelType::uint64);
     const VoxelBuffer fragments =
-        relabelled_block(pieces[id], fragment_of_piece, weights[id], 0, VoxelType::uint64);
+        relabelled_block(graphs[id].box, pieces[id], fragment_of_piece, nullptr, 0, VoxelType::uint64);
     const Box box = graphs[id].box;
     std::size_t at = 0;
     for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {

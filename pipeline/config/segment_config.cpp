@@ -1,0 +1,270 @@
+#include "pipeline/config/segment_config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "pipeline/config/config_values.h"
+
+namespace tessera {
+namespace {
+
+Range fraction() {
+  return between(0, 1);
+}
+Range positive_fraction() {
+  Range range = between(0, 1);
+  range.min_excluded = true;
+  return range;
+}
+
+void read_segment_names(ConfigSection& segment, const InferConfig& infer, bool needed, SegmentConfig& s) {
+  s.prediction = dataset(segment,
+                         {"prediction",
+                          "The probability of cell interior, (z, y, x), as `tessera infer` writes it: uint8, "
+                          "uint16, float16 or float32.",
+                          {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
+                           .fallback = "infer.output",
+                           .related = "infer.output segment.output"}},
+                         needed && !infer.output);
+  if (!s.prediction && !segment.has("prediction")) s.prediction = infer.output;
+  s.output =
+      dataset(segment,
+              {"output",
+               "The objects' ids, in a file of its own. The graph is beside it, in a file that ends in "
+               ".graph.h5 and a folder that ends in .graph.",
+               {.example = "runs/example/segmentation.h5:/volumes/labels/neuron_ids",
+                .fallback = "none; the verb needs it",
+                .related = "segment.prediction segment.chunk segment.ids"}},
+              needed);
+  s.method =
+      segment.choice({"method",
+                      "How objects are made. watershed: basins of the probability, merged by their mean "
+                      "affinity. components: the connected components of a threshold or of labels.",
+                      {.example = "components", .related = "segment.connectivity segment.threshold"}},
+                     SegmentMethod::watershed);
+  s.mode = segment.choice_or_auto<SegmentMode>(
+      {"mode",
+       "volume: neighbours in 3-D. sections: objects within each section, linked by their overlap. auto: "
+       "sections where the resolution in z is at least 3 times that in y and x.",
+       {.example = "sections", .related = "segment.link_below"}});
+  s.mask = dataset(segment, {"mask",
+                             "Integers of the prediction's shape. Where the mask is 0 there is no object.",
+                             {.example = "mask.h5:/volumes/mask", .fallback = "none"}});
+  ConfigSection region = segment.section({"region",
+                                          "The part of the volume to segment. The result has its shape and "
+                                          "its offset, and ids count within it."});
+  s.region_begin = position(
+      region, {"begin", "The first voxel of the region.", {.example = "[0, 0, 0]", .fallback = "[0, 0, 0]"}});
+  s.region_end = position(region, {"end",
+                                   "The voxel after the last one of the region, on each axis.",
+                                   {.example = "[20, 512, 512]", .fallback = "the volume's shape"}});
+}
+
+void read_fragments(ConfigSection& segment, SegmentConfig& s) {
+  s.saturated = segment.get<double>(
+      {"saturated",
+       "Voxels that are joined by neighbours of at least this probability are of one fragment.",
+       {.example = "0.98", .form = "a number, more than 0 and at most 1"}},
+      0.995, positive_fraction());
+  s.fragment_size = segment.optional<std::int64_t>(
+      {"fragment_size",
+       "Basins of fewer voxels join the neighbour of their strongest edge. 0: none do.",
+       {.example = "1000", .fallback = "300; 100 in mode sections", .related = "segment.fragment_floor"}},
+      between(0, 1e15));
+  s.fragment_floor =
+      segment.get<double>({"fragment_floor",
+                           "The lowest probability of an edge over which a small basin joins a neighbour.",
+                           {.example = "0.1", .related = "segment.fragment_size"}},
+                          0, fraction());
+  s.smoothing = static_cast<int>(segment.get<std::int64_t>(
+      {"smoothing",
+       "Passes of a (1, 2, 1) filter along y and x before the basins are found. Means are of unsmoothed "
+       "probabilities.",
+       {.example = "2"}},
+      0, between(0, BlockGraphOptions::kMostSmoothing)));
+}
+
+/// from, from - step, ... down to the threshold, which is the last one.
+std::vector<double> falling_thresholds(double from, double step, double threshold) {
+  std::vector<double> list;
+  for (int i = 0;; ++i) {
+    const double next = std::round((from - i * step) * 1e9) / 1e9;  // 0.8 and not 0.7999999999999999
+    if (next <= threshold + 1e-9) break;
+    list.push_back(next);
+  }
+  list.push_back(threshold);
+  return list;
+}
+
+void read_thresholds(ConfigSection& segment, SegmentConfig& s) {
+  s.linkage =
+      segment.choice({"linkage",
+                      "How fragments are merged. rounds: in rounds of the mean affinity, down the list "
+                      "of thresholds.",
+                      {.related = "segment.thresholds"}},
+                     Linkage::rounds);
+  if (s.linkage != Linkage::rounds) {
+    segment.problem("linkage", fmt::format("{} is not available in this version: set linkage: rounds",
+                                           name_of(s.linkage)));
+  }
+  s.threshold = segment.get<double>(
+      {"threshold",
+       "Clusters that are joined by a mean affinity of at least this are one object. With method: "
+       "components, "
+       "the lowest probability of the foreground.",
+       {.example = "0.3", .form = "a number, more than 0 and at most 1", .related = "segment.thresholds"}},
+      0.5, positive_fraction());
+  const double from =
+      segment.get<double>({"threshold_from",
+                           "The first of the falling thresholds.",
+                           {.example = "0.9", .related = "segment.threshold_step segment.thresholds"}},
+                          0.95, positive_fraction());
+  Range step_range = between(0.001, 1);
+  const double step =
+      segment.get<double>({"threshold_step",
+                           "The distance of the falling thresholds. The last one is `threshold`.",
+                           {.example = "0.1", .related = "segment.threshold_from segment.thresholds"}},
+                          0.05, step_range);
+  const auto list = segment.optional<std::vector<double>>(
+      {"thresholds",
+       "The falling thresholds themselves, in place of threshold_from and threshold_step. The last one is "
+       "`threshold`.",
+       {.example = "[0.9, 0.7, 0.5]", .fallback = "from threshold_from by threshold_step to threshold"}},
+      positive_fraction());
+  s.thresholds = falling_thresholds(from, step, s.threshold);
+  if (!list) return;
+  for (std::size_t i = 1; i < list->size(); ++i) {
+    if ((*list)[i] >= (*list)[i - 1]) {
+      segment.problem("thresholds", fmt::format("must fall: {} follows {}", (*list)[i], (*list)[i - 1]));
+      return;
+    }
+  }
+  if (list->empty() || list->back() != s.threshold) {
+    segment.problem("thresholds", fmt::format("must end in segment.threshold, which is {}", s.threshold));
+    return;
+  }
+  s.thresholds = *list;
+}
+
+void read_links(ConfigSection& segment, SegmentConfig& s) {
+  for (const char* key : {"link_below", "link_jaccard", "link_mutual"}) {
+    if (segment.has(key) && s.link_key.empty()) s.link_key = key;
+  }
+  // Optional, so that the resolved experiment has them only where the file has them.
+  s.link_below =
+      segment
+          .optional<double>(
+              {"link_below",
+               "In mode sections: sections are linked after the thresholds that are at least "
+               "this. The others follow.",
+               {.example = "0.5", .fallback = "0.6", .related = "segment.mode segment.link_jaccard"}},
+              between(0, 2))
+          .value_or(s.link_below);
+  s.link_jaccard =
+      segment
+          .optional<double>(
+              {"link_jaccard",
+               "In mode sections: the share of their union that two objects of neighbouring "
+               "sections must have in common to be linked.",
+               {.example = "0.5", .fallback = "0.35", .related = "segment.link_below segment.link_mutual"}},
+              fraction())
+          .value_or(s.link_jaccard);
+  s.link_mutual =
+      segment
+          .optional<bool>({"link_mutual",
+                           "In mode sections. true: each of two linked objects has its largest overlap with "
+                           "the other one. false: one of them is enough.",
+                           {.example = "false", .fallback = "true", .related = "segment.link_jaccard"}})
+          .value_or(s.link_mutual);
+  if (!s.link_key.empty() && s.mode == SegmentMode::volume)
+    segment.problem(s.link_key, "is used with mode: sections only: remove it, or set mode: sections");
+}
+
+void read_objects(ConfigSection& segment, SegmentConfig& s) {
+  const Range voxels = between(0, 1e15);
+  s.small_size = segment.get<std::int64_t>(
+      {"small_size",
+       "At the end, objects of fewer voxels join the neighbour of the largest mean affinity. 0: none do.",
+       {.example = "1000", .related = "segment.small_threshold segment.min_size"}},
+      0, voxels);
+  s.small_threshold = segment.get<double>({"small_threshold",
+                                           "The lowest mean affinity at which a small object joins.",
+                                           {.example = "0.3", .related = "segment.small_size"}},
+                                          0.2, fraction());
+  s.min_size = segment.get<std::int64_t>(
+      {"min_size", "Objects of fewer voxels are 0 in the result.", {.example = "100"}}, 0, voxels);
+  s.background_below = segment.get<double>(
+      {"background_below", "Voxels of a lower probability are 0 in the result.", {.example = "0.2"}}, 0,
+      fraction());
+  s.compact_ids = segment.choice({"ids",
+                                  "canonical: uint64, 1 plus the index of the object's first voxel. compact: "
+                                  "uint32, 1, 2, ... in the same order.",
+                                  {.example = "compact"}},
+                                 "canonical", {"canonical", "compact"}) == "compact";
+  s.connectivity = segment.get<std::int64_t>(
+      {"connectivity",
+       "Neighbours of a voxel, with method: components: 6 by faces, 18 also by edges, 26 also by corners.",
+       {.example = "26", .form = "6, 18 or 26", .related = "segment.method"}},
+      6, between(6, 26));
+  if (s.connectivity != 6 && s.connectivity != 18 && s.connectivity != 26)
+    segment.problem("connectivity", fmt::format("is {}; it must be 6, 18 or 26", s.connectivity));
+  s.of_labels = segment.choice({"components_of",
+                                "With method: components. probability: of voxels of at least `threshold`. "
+                                "labels: of voxels of equal labels; 0 is background.",
+                                {.example = "labels", .related = "segment.method segment.threshold"}},
+                               "probability", {"probability", "labels"}) == "labels";
+}
+
+void read_segment_computation(ConfigSection& segment, SegmentConfig& s) {
+  s.block =
+      shape(segment, {"block",
+                      "The unit of reading, writing, scheduling and restart: whole chunks of the result. "
+                      "It does not change the result.",
+                      {.example = "[256, 256, 256]",
+                       .fallback = "about [512, 512, 512]; [8, 2048, 2048] in mode sections",
+                       .related = "segment.chunk segment.memory_budget_mib"}});
+  s.chunk = shape(segment,
+                  {"chunk",
+                   "The storage chunk of the result.",
+                   {.example = "[64, 64, 64]", .fallback = "the prediction's", .related = "segment.block"}});
+  s.keep_graph = segment.get<bool>(
+      {"keep_graph",
+       "Whether the blocks' graph files stay. With them, another threshold needs no second look at basins.",
+       {.example = "false"}},
+      true);
+  s.memory_budget =
+      number_or_auto(segment,
+                     {"memory_budget_mib",
+                      "Memory of a worker for a block, in MiB. auto: what the node has available.",
+                      {.example = "8192", .related = "segment.block"}},
+                     between(16, 1 << 24)) *
+      (std::int64_t{1} << 20);
+  s.threads = static_cast<int>(
+      number_or_auto(segment,
+                     {"threads",
+                      "Threads of each worker that decompress the prediction. auto: the cores of the rank.",
+                      {.example = "4"}},
+                     between(1, 4096)));
+  s.max_retries = static_cast<int>(segment.get<std::int64_t>(
+      {"max_retries",
+       "How often a failed block is tried again, by another worker where there is one.",
+       {.example = "5"}},
+      s.max_retries, between(0, 100)));
+  s.watchdog_minutes = silence_minutes(segment);
+}
+
+}  // namespace
+
+SegmentConfig read_segment(ConfigSection segment, const InferConfig& infer, bool needed) {
+  SegmentConfig s;
+  read_segment_names(segment, infer, needed, s);
+  read_fragments(segment, s);
+  read_thresholds(segment, s);
+  read_links(segment, s);
+  read_objects(segment, s);
+  read_segment_computation(segment, s);
+  return s;
+}
+
+}  // namespace tessera

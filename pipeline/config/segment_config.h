@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/base/enum_names.h"
+#include "io/volume/dataset_name.h"
+#include "pipeline/config/infer_config.h"
+#include "pipeline/config/yaml_reader.h"
+#include "workers/segment/segment_options.h"
+
+namespace tessera {
+
+/// How objects are made.
+enum class SegmentMethod {
+  watershed,   ///< a watershed, and merges of its basins by their mean affinity
+  components,  ///< connected components of a threshold, or of equal labels
+};
+constexpr auto enum_names(SegmentMethod) {
+  return std::to_array<EnumName<SegmentMethod>>(
+      {{SegmentMethod::watershed, "watershed"}, {SegmentMethod::components, "components"}});
+}
+
+/// What the merges of fragments compare.
+enum class Linkage { rounds, mean, quantile, maximum };
+constexpr auto enum_names(Linkage) {
+  return std::to_array<EnumName<Linkage>>({{Linkage::rounds, "rounds"},
+                                           {Linkage::mean, "mean"},
+                                           {Linkage::quantile, "quantile"},
+                                           {Linkage::maximum, "maximum"}});
+}
+
+/// `segment:`
+struct SegmentConfig {
+  std::optional<DatasetName> prediction, output, mask;
+  SegmentMethod method = SegmentMethod::watershed;
+  std::optional<SegmentMode> mode;                 ///< none: by the resolution
+  std::optional<Index3> region_begin, region_end;  ///< none: the whole volume
+  double saturated = 0.995;
+  std::optional<std::int64_t> fragment_size;  ///< none: 300, or 100 in mode sections
+  double fragment_floor = 0;
+  int smoothing = 0;
+  Linkage linkage = Linkage::rounds;
+  double threshold = 0.5;
+  std::vector<double> thresholds;  ///< falling; the last one is `threshold`
+  double link_below = 0.6, link_jaccard = 0.35;
+  bool link_mutual = true;
+  std::string link_key;  ///< a key of links that the file has; "" for none
+  std::int64_t small_size = 0;
+  double small_threshold = 0.2;
+  std::int64_t min_size = 0;
+  double background_below = 0;
+  bool compact_ids = false;
+  std::int64_t connectivity = 6;       ///< of components
+  bool of_labels = false;              ///< components of equal labels
+  std::optional<Index3> block, chunk;  ///< none: automatic
+  bool keep_graph = true;
+  std::int64_t memory_budget = 0;  ///< bytes per worker; 0: automatic
+  int threads = 0;
+  int max_retries = 2;
+  double watchdog_minutes = 30;
+};
+
+/// Reads `segment:`. The default of `segment.prediction` is `infer.output`. `needed`: the verb segments.
+/// Problems are noted in the document.
+SegmentConfig read_segment(ConfigSection segment, const InferConfig& infer, bool needed);
+
+}  // namespace tessera

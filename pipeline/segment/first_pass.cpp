@@ -1,0 +1,89 @@
+#include "pipeline/segment/first_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "io/base/error.h"
+#include "io/base/log.h"
+#include "io/base/sha256.h"
+#include "io/graph/block_graph_file.h"
+
+namespace tessera {
+
+FirstPassFolder::FirstPassFolder(std::filesystem::path folder, const JobDescription& job,
+                                 const BlockPlan& blocks)
+    : folder_(std::move(folder)) {
+  std::filesystem::create_directories(folder_);
+  if (keep_earlier(job, blocks)) {
+    forget_missing();
+    return;
+  }
+  remove();
+  std::filesystem::create_directories(folder_);
+  write_journal(journal_file(), {random_hex(16), job, blocks}, {}, 0);
+  refresh();
+}
+
+/// Whether the folder holds files of this job.
+bool FirstPassFolder::keep_earlier(const JobDescription& job, const BlockPlan& blocks) {
+  if (!std::filesystem::exists(journal_file())) return false;
+  try {
+    refresh();
+  } catch (const Error& error) {
+    spdlog::warn("{}: the graphs of all blocks are computed again", error.what());
+    return false;
+  }
+  const BlockPlan& then = contents_.head.blocks;
+  return differences_between(contents_.head.job, job).empty() && then.region() == blocks.region() &&
+         then.block_shape() == blocks.block_shape();
+}
+
+void FirstPassFolder::forget_missing() {
+  std::vector<std::int64_t> missing;
+  for (const JournalRecord& record : contents_.records) {
+    if (!std::filesystem::exists(block_graph_file(folder_, record.block))) missing.push_back(record.block);
+  }
+  if (missing.empty()) return;
+  spdlog::warn("{}: the graph files of {} blocks are missing, such as block {}; they are computed again",
+               folder_.string(), missing.size(), missing.front());
+  forget(missing);
+}
+
+std::unique_ptr<BlockJournal> FirstPassFolder::open() const {
+  return std::make_unique<BlockJournal>(journal_file(), contents_);
+}
+
+void FirstPassFolder::forget(const std::vector<std::int64_t>& blocks) {
+  std::vector<JournalRecord> kept = contents_.records;
+  std::erase_if(kept, [&](const JournalRecord& record) {
+    return std::ranges::find(blocks, record.block) != blocks.end();
+  });
+  write_journal(journal_file(), contents_.head, kept, contents_.starts);
+  refresh();
+}
+
+std::vector<std::uint32_t> FirstPassFolder::crcs() const {
+  std::vector<std::uint32_t> crcs(static_cast<std::size_t>(contents_.head.blocks.count()));
+  for (const JournalRecord& record : contents_.records)
+    crcs[static_cast<std::size_t>(record.block)] = record.crc;
+  return crcs;
+}
+
+void FirstPassFolder::remove() {
+  if (!std::filesystem::exists(folder_)) return;
+  std::vector<std::filesystem::path> own;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find(".block") != std::string::npos || name.starts_with("tables") ||
+        name.find("pass1.journal") != std::string::npos)
+      own.push_back(entry.path());
+  }
+  std::error_code ignored;  // what cannot be removed is overwritten, or stays
+  for (const std::filesystem::path& file : own)
+    std::filesystem::remove(file, ignored);
+  if (std::filesystem::is_empty(folder_, ignored)) std::filesystem::remove(folder_, ignored);
+}
+
+}  // namespace tessera

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "io/volume/block_journal.h"
+
+namespace tessera {
+
+/// The folder of a segmentation's graph files, in the coordinator's process. Its journal says which files are
+/// complete.
+class FirstPassFolder {
+ public:
+  /// Keeps the files of an earlier start of the same job and blocks; removes others. Errors: Error.
+  FirstPassFolder(std::filesystem::path folder, const JobDescription& job, const BlockPlan& blocks);
+
+  const JournalContents& contents() const { return contents_; }
+  std::filesystem::path journal_file() const { return folder_ / "pass1.journal"; }
+  /// Opens the journal for appending, and locks it. Errors: as BlockJournal.
+  std::unique_ptr<BlockJournal> open() const;
+  /// Reads the journal again. Errors: Error.
+  void refresh() { contents_ = read_journal(journal_file()); }
+  /// Takes blocks out of the journal, so that they are done again. Errors: Error.
+  void forget(const std::vector<std::int64_t>& blocks);
+  /// The CRC-32C of every block's file; all blocks have records.
+  std::vector<std::uint32_t> crcs() const;
+  /// Removes the graph files, the journal, and the folder if nothing else is in it.
+  void remove();
+
+ private:
+  bool keep_earlier(const JobDescription& job, const BlockPlan& blocks);
+  void forget_missing();
+
+  std::filesystem::path folder_;
+  JournalContents contents_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,345 @@
+#include "pipeline/segment/segment_volume.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "io/base/clock.h"
+#include "io/base/durable_file.h"
+#include "io/base/error.h"
+#include "io/base/file_bytes.h"
+#include "io/base/file_lock.h"
+#include "io/base/json_text.h"
+#include "io/base/log.h"
+#include "io/base/sha256.h"
+#include "io/graph/object_table_file.h"
+#include "pipeline/blocks/block_run.h"
+#include "pipeline/blocks/input_files.h"
+#include "pipeline/blocks/result_state.h"
+#include "pipeline/run/run_folder.h"
+#include "pipeline/run/volume_look_up.h"
+#include "pipeline/segment/first_pass.h"
+#include "pipeline/segment/segmentation_plan.h"
+#include "pipeline/segment/segmentation_report.h"
+#include "workers/mpi/agreement.h"
+#include "workers/segment/segment_tasks.h"
+#include "workers/segment/volume_graph.h"
+
+namespace tessera {
+namespace {
+
+/// The prediction's offset, moved to the region's begin.
+std::vector<double> offset_of_region(const SegmentationPlan& plan, const VolumeInfo& prediction) {
+  if (plan.region == Box::of_shape(prediction.shape)) return prediction.offset_nm;
+  std::vector<double> offset =
+      prediction.offset_nm.size() == 3 ? prediction.offset_nm : std::vector<double>(3, 0.0);
+  for (int axis = 0; axis < 3; ++axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    const double voxel = prediction.resolution_nm.size() == 3 ? prediction.resolution_nm[at] : 1.0;
+    offset[at] += static_cast<double>(plan.region.begin[axis]) * voxel;
+  }
+  return offset;
+}
+
+/// One start of a segmentation, step by step. Every rank runs the same steps.
+class VolumeSegmentation {
+ public:
+  VolumeSegmentation(const ExperimentConfig& config, const SegmentationStart& start,
+                     const Communicator& world)
+      : config_(config),
+        segment_(config.segment),
+        start_(start),
+        world_(world),
+        folder_(config.run_folder),
+        is_worker_(world.size() == 1 || !world.is_root()) {}
+
+  void run() {
+    plan();
+    find();
+    if (world_.any(state_.kind == ResultState::Kind::complete)) return;
+    open();
+    make_graph();
+    second_pass();
+    conclude();
+  }
+
+ private:
+  void plan() {
+    inputs_.prediction = look_up_volume(*segment_.prediction, world_);
+    if (segment_.mask) inputs_.mask = look_up_volume(*segment_.mask, world_);
+    on_every_rank(world_, [&] { plan_ = plan_segmentation(segment_, inputs_); });
+    on_every_rank(world_, [&] {
+      const std::int64_t needed = plan_.memory_per_worker(size_of(inputs_.prediction.type));
+      const std::int64_t available =
+          segment_.memory_budget > 0 ? segment_.memory_budget : available_memory(start_.device);
+      if (is_worker_ && needed > available) {
+        throw UsageError(fmt::format(
+            "a worker needs about {} for a block of {}, but {} are available to each: set a smaller "
+            "segment.block, or start fewer workers per node",
+            bytes_text(needed), to_string(plan_.blocks.block_shape()), bytes_text(available)));
+      }
+    });
+  }
+
+  /// Finds the existing result, if any. A job that goes on keeps its blocks.
+  void find() {
+    Index3 block = plan_.blocks.block_shape();
+    on_root(world_, [&] {
+      lock_ = FileLock(segment_.output->file);
+      std::vector<std::pair<const VolumeInfo*, std::string>> read{{&inputs_.prediction, "prediction"}};
+      if (inputs_.mask) read.emplace_back(&*inputs_.mask, "mask");
+      require_own_file(segment_.output->file, "segment.output", read);
+      job_ = describe_segmentation(segment_, plan_, inputs_);
+      keep_blocks_of_earlier_start();
+      block = plan_.blocks.block_shape();
+      state_ = find_result(*segment_.output, "segment.output", job_, {}, plan_.blocks, start_.restart);
+      if (state_.kind != ResultState::Kind::complete) return;
+      std::cout
+          << fmt::format(
+                 "every one of the {} blocks is done already: nothing to segment (--restart starts over)\n"
+                 "result: {}\n",
+                 plan_.blocks.count(), segment_.output->text())
+          << std::flush;
+    });
+    world_.broadcast(std::as_writable_bytes(std::span(&block, 1)));
+    plan_.blocks = BlockPlan(plan_.region.shape(), block);
+  }
+
+  void keep_blocks_of_earlier_start() {
+    const std::filesystem::path file = journal_of(segment_.output->file);
+    if (start_.restart || !std::filesystem::exists(segment_.output->file) || !std::filesystem::exists(file))
+      return;
+    const JournalContents earlier = read_journal(file);
+    const bool same = differences_between(earlier.head.job, job_).empty() &&
+                      earlier.head.blocks.region() == plan_.blocks.region();
+    if (!same || earlier.head.blocks.block_shape() == plan_.blocks.block_shape()) return;
+    spdlog::info("going on with blocks of {}, as begun", to_string(earlier.head.blocks.block_shape()));
+    plan_.blocks = earlier.head.blocks;
+  }
+
+  OutputVolumeSpec output_spec() const {
+    OutputVolumeSpec spec;
+    spec.name = *segment_.output;
+    spec.type = plan_.type();
+    spec.shape = plan_.region.shape();
+    spec.chunk = plan_.chunk;
+    spec.resolution_nm = inputs_.prediction.resolution_nm;
+    spec.offset_nm = offset_of_region(plan_, inputs_.prediction);
+    const auto& predicted = config_.infer.output;
+    if (config_.infer.raw && predicted && predicted->text() == segment_.prediction->text())
+      spec.raw = config_.infer.raw;
+    spec.attributes = {{"tessera_version", tessera_version()},
+                       {"experiment", config_.name},
+                       {"meaning", "ids of objects; 0: none"},
+                       {"prediction", segment_.prediction->text()},
+                       {"threshold", fmt::format("{}", segment_.threshold)},
+                       {"config", config_.resolved_yaml}};
+    return spec;
+  }
+
+  /// Creates or opens the result and the folder of the graph.
+  void open() {
+    job_of_workers_ = {*segment_.prediction,
+                       segment_.mask,
+                       plan_.region,
+                       plan_.blocks,
+                       plan_.graph,
+                       plan_.components,
+                       plan_.background_below,
+                       graph_folder_of(segment_.output->file),
+                       *segment_.output,
+                       {0, plan_.type(), plan_.region.shape(), plan_.chunk},
+                       std::clamp(start_.device.threads, 1, 8)};
+    OutputLayout& layout = job_of_workers_.layout;
+    on_root(world_, [&] {
+      folder_.prepare("segmentation.yaml", config_.resolved_yaml);
+      add_log_file(folder_.log());
+      result_ = open_result(state_, output_spec(), job_, {}, plan_.blocks);
+      lock_.hold_target();
+      layout = result_->layout;
+      first_ = std::make_unique<FirstPassFolder>(job_of_workers_.folder,
+                                                 describe_first_pass(segment_, plan_, inputs_), plan_.blocks);
+      report_.result = segment_.output->text();
+      report_.stages = stages_text(segment_, plan_);
+      spdlog::info("segmenting {}\n{}", segment_.prediction->text(), plan_text(plan_, inputs_));
+    });
+    world_.broadcast(std::as_writable_bytes(std::span(&layout.base, 1)));
+    world_.broadcast(std::as_writable_bytes(std::span(&layout.mark_at, 1)));
+    world_.broadcast(layout.mark);
+  }
+
+  BlockJob block_job(const JournalContents& journal, const char* verb, const char* done) const {
+    BlockJob job = block_job_over(journal);
+    job.verb = verb;
+    job.names.done = done;
+    job.should_stop = [this] { return start_.signal.asked(); };
+    job.time_allows = [this](double seconds) { return start_.wall_time.allows(seconds); };
+    job.limits.max_retries = segment_.max_retries;
+    job.limits.watchdog_s = 60 * segment_.watchdog_minutes;
+    job.limits.watchdog_setting = "segment.watchdog_minutes";
+    return job;
+  }
+
+  /// Collective. Runs a pass over the blocks that the root's journal lacks. Errors: those of the blocks.
+  template <class Task>
+  void run_pass(std::int64_t blocks_left, const std::function<std::unique_ptr<BlockRun>()>& make_run,
+                BlockRunReport& report) {
+    if (!world_.any(world_.is_root() && blocks_left > 0)) return;
+    std::unique_ptr<Task> task;
+    if (is_worker_) task = std::make_unique<Task>(job_of_workers_);
+    std::unique_ptr<BlockRun> run;
+    on_root(world_, [&] { run = make_run(); });
+    run_blocks(task.get(), run.get(), start_.device.text(), world_);
+    on_root(world_, [&] {
+      report = run->end();
+      report.require_done();
+    });
+  }
+
+  void first_pass() {
+    run_pass<BlockGraphTask>(
+        first_ ? first_->contents().blocks_left() : 0,
+        [&] {
+          return std::make_unique<BlockRun>(block_job(first_->contents(), "segment, pass 1 of 2", "analysed"),
+                                            first_->open());
+        },
+        report_.first);
+    on_root(world_, [&] { first_->refresh(); });
+  }
+
+  /// Collective. The graph files of this rank's share. Blocks whose files are bad are computed again, once.
+  GraphShare whole_share() {
+    for (int tries = 0;; ++tries) {
+      first_pass();
+      std::vector<std::uint32_t> crcs(static_cast<std::size_t>(plan_.blocks.count()));
+      if (first_) crcs = first_->crcs();
+      world_.broadcast(std::as_writable_bytes(std::span(crcs)));
+      GraphShare share;
+      on_every_rank(world_,
+                    [&] { share = read_graph_share(job_of_workers_, crcs, world_.rank(), world_.size()); });
+      std::vector<std::int64_t> bad(crcs.size());
+      for (const std::int64_t one : share.bad)
+        bad[static_cast<std::size_t>(one)] = 1;
+      world_.sum(bad);
+      std::vector<std::int64_t> blocks;
+      for (std::size_t i = 0; i < bad.size(); ++i) {
+        if (bad[i] != 0) blocks.push_back(static_cast<std::int64_t>(i));
+      }
+      if (blocks.empty()) return share;
+      on_root(world_, [&] {
+        if (tries > 0) {
+          throw Error(
+              fmt::format("{}: the graph files of {} blocks cannot be read, such as block {}: look at the "
+                          "disk, then start again",
+                          job_of_workers_.folder.string(), blocks.size(), blocks.front()));
+        }
+        spdlog::warn(
+            "{}: the graph files of {} blocks are damaged, such as block {}; they are computed again",
+            job_of_workers_.folder.string(), blocks.size(), blocks.front());
+        first_->forget(blocks);
+      });
+    }
+  }
+
+  /// Whether an earlier start has finished the graph of this job.
+  bool graph_is_done(const std::string& digest) const {
+    if (first_->contents().blocks_left() > 0 || !file_exists(job_of_workers_.tables())) return false;
+    if (!plan_.components && !file_exists(graph_file_of(segment_.output->file))) return false;
+    try {
+      const ObjectTables tables(job_of_workers_.tables());
+      return tables.digest() == digest && tables.blocks() == plan_.blocks.count();
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  /// The passes before the second one. Leaves the tables.
+  void make_graph() {
+    GraphMark mark;
+    const auto digest = [&] { return sha256_of(digest_of(job_) + first_->contents().head.instance); };
+    on_root(world_, [&] { report_.graph_was_done = graph_is_done(digest()); });
+    if (world_.any(report_.graph_was_done)) return;
+    GraphShare share = whole_share();
+    double begin_s = 0;
+    on_root(world_, [&] {
+      if (start_.signal.asked()) throw StoppedEarly("stopped by a signal; start again to go on");
+      require_graph_memory();
+      begin_s = seconds_now();
+      mark.digest = digest();
+      mark.attributes = {{"stages", report_.stages},
+                         {"job", json_of(job_)},
+                         {"instance", first_->contents().head.instance},
+                         {"segmentation", segment_.output->text()},
+                         {"tessera_version", tessera_version()}};
+    });
+    report_.sums = write_volume_graph(job_of_workers_, std::move(share), plan_.merge,
+                                      {.fragments = !plan_.components.has_value()},
+                                      graph_file_of(segment_.output->file), mark, world_);
+    on_root(world_, [&] { report_.graph_s = seconds_now() - begin_s; });
+  }
+
+  /// Errors: UsageError when the ranks of this node cannot hold the graph.
+  void require_graph_memory() const {
+    std::int64_t bytes = 0;
+    for (std::int64_t id = 0; id < plan_.blocks.count(); ++id)
+      bytes += static_cast<std::int64_t>(
+          std::filesystem::file_size(job_of_workers_.folder / fmt::format("{:08}.block", id)));
+    const std::int64_t needed = 5 * bytes / world_.size(), available = available_memory(start_.device);
+    if (needed <= available) return;
+    throw UsageError(
+        fmt::format("the graph of all blocks needs about {} on each of {} ranks, but {} are available: start "
+                    "more ranks on "
+                    "more nodes; the first pass is kept",
+                    bytes_text(needed), world_.size(), bytes_text(available)));
+  }
+
+  void second_pass() {
+    run_pass<RelabelTask>(
+        result_ ? result_->contents.blocks_left() : 0,
+        [&] {
+          return std::make_unique<BlockRun>(block_job(result_->contents, "segment, pass 2 of 2", "written"),
+                                            std::move(result_->journal));
+        },
+        report_.second);
+  }
+
+  void conclude() {
+    on_root(world_, [&] {
+      if (!segment_.keep_graph) first_->remove();
+      write_text_file(folder_.path() / "segmentation.json", json_text(report_.json(), 2) + "\n");
+      std::cout << report_.text() << "result: " << report_.result << "\n" << std::flush;
+    });
+  }
+
+  const ExperimentConfig& config_;
+  const SegmentConfig& segment_;
+  const SegmentationStart& start_;
+  const Communicator& world_;
+  RunFolder folder_;
+  bool is_worker_;
+  SegmentationInputs inputs_;
+  SegmentationPlan plan_;
+  SegmentJob job_of_workers_;
+  // On the root only:
+  FileLock lock_;  ///< of the result
+  JobDescription job_;
+  ResultState state_;
+  std::optional<OpenResult> result_;
+  std::unique_ptr<FirstPassFolder> first_;
+  SegmentationReport report_;
+};
+
+}  // namespace
+
+void segment_volume(const ExperimentConfig& config, const SegmentationStart& start,
+                    const Communicator& world) {
+  VolumeSegmentation(config, start, world).run();
+}
+
+}  // namespace tessera

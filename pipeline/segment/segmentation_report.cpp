@@ -1,0 +1,56 @@
+#include "pipeline/segment/segmentation_report.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "io/base/utf8_text.h"
+
+namespace tessera {
+namespace {
+
+std::string pass_text(const char* name, const BlockRunReport& run) {
+  if (run.blocks_done == 0) return fmt::format("{}: done by an earlier start\n", name);
+  const WorkerStatistics total = run.total();
+  return fmt::format("{}: {} blocks in {:.1f} s, {:.1f} Mvoxel/s\n", name, run.blocks_done, run.elapsed_s,
+                     static_cast<double>(total.voxels) / 1e6 / std::max(run.elapsed_s, 1e-3));
+}
+
+nlohmann::json pass_json(const BlockRunReport& run) {
+  return {{"blocks", run.blocks},
+          {"blocks_done", run.blocks_done},
+          {"elapsed_s", run.elapsed_s},
+          {"voxels", run.total().voxels},
+          {"workers", run.workers.size()}};
+}
+
+}  // namespace
+
+std::string SegmentationReport::text() const {
+  std::string text = pass_text("first pass", first);
+  if (graph_was_done) {
+    text += "graph: done by an earlier start\n";
+  } else {
+    text += fmt::format(
+        "graph: {} clusters and {} bundles of the blocks, {} fragments, {} objects, in {:.1f} s\n",
+        sums.clusters, sums.bundles, sums.fragments, sums.objects, graph_s);
+  }
+  return text + pass_text("second pass", second);
+}
+
+nlohmann::json SegmentationReport::json() const {
+  nlohmann::json json{{"result", shown_as_utf8(result)},
+                      {"first_pass", pass_json(first)},
+                      {"second_pass", pass_json(second)},
+                      {"graph", {{"elapsed_s", graph_s}, {"done_by_an_earlier_start", graph_was_done}}}};
+  if (graph_was_done) return json;
+  json["graph"]["clusters"] = sums.clusters;
+  json["graph"]["bundles"] = sums.bundles;
+  json["fragments"] = sums.fragments;
+  json["objects"] = sums.objects;
+  json["stages"] = nlohmann::json::parse(stages);
+  json["objects_after_stage"] = sums.objects_after_stage;
+  return json;
+}
+
+}  // namespace tessera

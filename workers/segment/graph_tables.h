@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "workers/segment/graph_stage.h"
+
+namespace tessera {
+
+/// Collective. Writes the graph of fragments, the tree of merges and the objects to an HDF5 file, which
+/// appears when it is complete: /supervoxels, /bundles, /tree and /objects (docs/files.md). `voxels`: of the
+/// region. Errors: AgreedError.
+void write_graph_tables(const std::filesystem::path& file, const GraphResult& graph, const ObjectIds& ids,
+                        std::uint64_t voxels, const std::map<std::string, std::string>& attributes,
+                        const Communicator& world);
+
+}  // namespace tessera

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "io/graph/object_table_file.h"
+#include "workers/blocks/block_task.h"
+#include "workers/segment/segment_job.h"
+
+namespace tessera {
+
+/// The first pass over the blocks: writes the graph file of each. A report's CRC is that of the file.
+class BlockGraphTask : public BlockTask {
+ public:
+  /// `job` must outlive the task.
+  explicit BlockGraphTask(const SegmentJob& job) : job_(job), reader_(job) {}
+  std::unique_ptr<Input> read(std::int64_t block) override { return reader_.read(block); }
+  std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) override;
+  BlockReport write(std::unique_ptr<Input> input) override;
+
+ private:
+  const SegmentJob& job_;
+  SegmentReader reader_;
+};
+
+/// The second pass: finds the pieces again, and writes the ids of their objects.
+class RelabelTask : public BlockTask {
+ public:
+  /// `job` must outlive the task.
+  explicit RelabelTask(const SegmentJob& job) : job_(job), reader_(job) {}
+  std::unique_ptr<Input> read(std::int64_t block) override { return reader_.read(block); }
+  std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) override;
+  BlockReport write(std::unique_ptr<Input> input) override;
+
+ private:
+  std::vector<std::uint64_t> ids_of_pieces(std::int64_t block, const BlockPieces& pieces);
+
+  const SegmentJob& job_;
+  SegmentReader reader_;
+  std::optional<ObjectTables> tables_;
+  std::unique_ptr<VolumeWriter> writer_;
+};
+
+}  // namespace tessera
