@@ -1,0 +1,137 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "io/base/error.h"
+#include "io/base/file_bytes.h"
+#include "io/graph/block_graph_file.h"
+#include "io/graph/object_table_file.h"
+#include "tests/unit/workers/segment/golden_segmentation.h"
+
+namespace tessera {
+namespace {
+
+const std::string kGoldenFolder = std::string(TESSERA_GOLDEN) + "/segmentation";
+
+std::filesystem::path scratch_folder() {
+  std::string name = (std::filesystem::temp_directory_path() / "tessera-segment-XXXXXX").string();
+  return mkdtemp(name.data());
+}
+
+/// The graph of a block inside a volume, with faces on all sides.
+BlockGraph example_graph(SegmentMode mode, int smoothing) {
+  const VoxelBuffer values = testing::golden_volume(kGoldenFolder, "odd", "uint8");
+  BlockGraphOptions options;
+  options.mode = mode;
+  options.smoothing = smoothing;
+  options.fragment_size = 5;
+  const Box block{{4, 8, 6}, {12, 20, 15}};
+  const VoxelBuffer part = testing::cut_out(values, box_to_read(block, values.shape, options));
+  const BlockWeights weights = block_weights(part, nullptr, block, values.shape, {}, options);
+  return build_block_graph(weights, find_basin_pieces(weights, options), options);
+}
+
+void expect_equal_graphs(const BlockGraph& a, const BlockGraph& b) {
+  EXPECT_EQ(a.flags, b.flags);
+  EXPECT_EQ(a.box, b.box);
+  EXPECT_EQ(a.shape, b.shape);
+  EXPECT_EQ(a.name, b.name);
+  EXPECT_EQ(a.size, b.size);
+  EXPECT_EQ(a.bundles.a, b.bundles.a);
+  EXPECT_EQ(a.bundles.b, b.bundles.b);
+  EXPECT_EQ(a.bundles.sum, b.bundles.sum);
+  EXPECT_EQ(a.bundles.count, b.bundles.count);
+  EXPECT_EQ(a.bundles.saddle, b.bundles.saddle);
+  EXPECT_EQ(a.bundles.edge, b.bundles.edge);
+  EXPECT_EQ(a.overlaps.common, b.overlaps.common);
+  EXPECT_EQ(a.cluster_of_piece, b.cluster_of_piece);
+  EXPECT_EQ(a.piece_crc, b.piece_crc);
+  for (std::size_t face = 0; face < 6; ++face) {
+    ASSERT_TRUE(a.faces[face] && b.faces[face]);
+    EXPECT_EQ(a.faces[face]->cluster, b.faces[face]->cluster);
+    EXPECT_EQ(a.faces[face]->weight, b.faces[face]->weight);
+    EXPECT_EQ(a.faces[face]->crosses, b.faces[face]->crosses);
+    EXPECT_EQ(a.faces[face]->smoothed, b.faces[face]->smoothed);
+  }
+}
+
+TEST(BlockGraphFile, ReadsWhatWasWritten) {
+  const auto folder = scratch_folder();
+  for (const SegmentMode mode : {SegmentMode::volume, SegmentMode::sections}) {
+    for (const int smoothing : {0, 2}) {
+      const BlockGraph graph = example_graph(mode, smoothing);
+      EXPECT_GT(graph.bundles.a.size(), 0u);
+      EXPECT_EQ(graph.overlaps.a.size() > 0, mode == SegmentMode::sections);
+      const auto file = block_graph_file(folder, 12);
+      EXPECT_EQ(file.filename(), "00000012.block");
+      const std::uint32_t crc = write_block_graph(file, graph);
+      const StoredBlockGraph stored = read_block_graph(file);
+      EXPECT_EQ(stored.crc, crc);
+      expect_equal_graphs(stored.graph, graph);
+      const BlockGraph border = read_block_border(file, {false, true, false, false, true, false});
+      EXPECT_EQ(border.name, graph.name);
+      EXPECT_TRUE(border.bundles.a.empty());
+      EXPECT_FALSE(border.faces[0]);
+      EXPECT_EQ(border.faces[1]->cluster, graph.faces[1]->cluster);
+      EXPECT_EQ(border.faces[4]->crosses, graph.faces[4]->crosses);
+      EXPECT_EQ(border.faces[4]->smoothed, graph.faces[4]->smoothed);
+    }
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(BlockGraphFile, EveryChangedByteIsFound) {
+  const auto folder = scratch_folder();
+  const auto file = block_graph_file(folder, 0);
+  write_block_graph(file, example_graph(SegmentMode::volume, 0));
+  const std::vector<std::byte> good = read_file_bytes(file);
+  const auto write = [&](const std::vector<std::byte>& bytes) {
+    std::ofstream(file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  };
+  std::size_t tried = 0;
+  for (std::size_t at = 0; at < good.size(); at += at < 140 ? 1 : 97) {
+    std::vector<std::byte> bad = good;
+    bad[at] ^= std::byte{0x41};
+    write(bad);
+    EXPECT_THROW(read_block_graph(file), Error) << "byte " << at;
+    ++tried;
+  }
+  EXPECT_GT(tried, 150u);
+  for (const std::size_t size : {std::size_t{0}, std::size_t{100}, good.size() - 1}) {
+    write({good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size)});
+    EXPECT_THROW(read_block_graph(file), Error);
+    EXPECT_THROW(read_block_border(file, {true, true, true, true, true, true}), Error);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ObjectTableFile, ReadsWhatSeveralWrote) {
+  const auto folder = scratch_folder();
+  const auto file = folder / "tables";
+  const std::vector<std::int64_t> clusters{3, 0, 2};
+  const std::string digest(64, 'a');
+  ObjectTableFile::create(file, digest, clusters);
+  {
+    ObjectTableFile first(file, clusters), second(file, clusters);
+    second.write(2, std::vector<std::uint64_t>{7, 9});
+    first.write(0, std::vector<std::uint64_t>{1, 1, 5});
+    first.write(1, {});
+    first.sync();
+  }
+  EXPECT_THROW(ObjectTables{file}, Error);  // not under its name yet
+  ObjectTableFile::put_in_place(file);
+  const ObjectTables tables(file);
+  EXPECT_EQ(tables.digest(), digest);
+  EXPECT_EQ(tables.blocks(), 3);
+  EXPECT_EQ(tables.read(0), (std::vector<std::uint64_t>{1, 1, 5}));
+  EXPECT_TRUE(tables.read(1).empty());
+  EXPECT_EQ(tables.read(2), (std::vector<std::uint64_t>{7, 9}));
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(-6, std::ios::end).put('\x55');
+  EXPECT_THROW(ObjectTables(file).read(2), Error);
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace tessera
