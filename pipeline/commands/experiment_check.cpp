@@ -2,15 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "io/geometry/axis_order.h"
 #include "io/stores/open_volume.h"
+#include "io/stores/result_completeness.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/run/volume_look_up.h"
+#include "pipeline/segment/segmentation_plan.h"
 #include "pipeline/train/training_plan.h"
 #include "pipeline/train/training_volumes.h"
 #include "workers/blocks/skip_rule.h"
@@ -81,6 +85,26 @@ void check_classes(const ExperimentConfig& config, const std::vector<AnnotatedVo
 
 }  // namespace
 
+namespace {
+
+/// Writes the plan of the segmentation, if the experiment has one. Errors: UsageError.
+void check_segmentation(const SegmentConfig& segment, std::ostream& out) {
+  if (!segment.output || !segment.prediction) return;
+  if (!std::filesystem::exists(segment.prediction->file)) {
+    out << fmt::format("segmentation: planned when {} exists\n", segment.prediction->file.string());
+    return;
+  }
+  SegmentationInputs inputs{read_volume_info(*segment.prediction), std::nullopt};
+  if (!completeness_of(inputs.prediction).complete()) {
+    out << fmt::format("segmentation: planned when {} is complete\n", segment.prediction->text());
+    return;
+  }
+  if (segment.mask) inputs.mask = read_volume_info(*segment.mask);
+  out << "segmentation:\n" << plan_text(plan_segmentation(segment, inputs), inputs);
+}
+
+}  // namespace
+
 void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostream& out) {
   const NetworkGeometry geometry = geometry_of(config.network());
   out << fmt::format("network: {} parameters; {}\n", parameter_count(config.network()),
@@ -114,6 +138,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
     out << "inference:\n" << plan_text(plan, network);
     out << fmt::format("  {:<22} {}\n", "result's size", bytes_text(result_bytes(plan, own.infer)));
   }
+  check_segmentation(config.segment, out);
 }
 
 }  // namespace tessera

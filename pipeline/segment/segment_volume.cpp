@@ -19,9 +19,11 @@
 #include "io/base/log.h"
 #include "io/base/sha256.h"
 #include "io/graph/object_table_file.h"
+#include "io/stores/open_volume.h"
 #include "pipeline/blocks/block_run.h"
 #include "pipeline/blocks/input_files.h"
 #include "pipeline/blocks/result_state.h"
+#include "pipeline/evaluate/prediction_meaning.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/volume_look_up.h"
 #include "pipeline/segment/first_pass.h"
@@ -87,6 +89,22 @@ class VolumeSegmentation {
     });
   }
 
+  /// Warns when a volume that does not say what it holds looks like ids.
+  void doubt_ids() const {
+    const VolumeInfo& prediction = inputs_.prediction;
+    if (segment_.of_labels || meaning_of(prediction).values != PredictionMeaning::Values::unknown) return;
+    constexpr std::int64_t kSide = 512;
+    const Index3 end = plan_.region.end;
+    const Index3 begin{(plan_.region.begin.z + end.z) / 2, std::max(plan_.region.begin.y, end.y - kSide),
+                       std::max(plan_.region.begin.x, end.x - kSide)};
+    const VoxelBuffer voxels = open_volume(prediction.name)->read({begin, {begin.z + 1, end.y, end.x}});
+    if (!looks_like_ids(voxels)) return;
+    spdlog::warn(
+        "segment.prediction: {} looks like ids or classes, not like a probability: set "
+        "segment.method: components and segment.components_of: labels for ids",
+        prediction.name.text());
+  }
+
   /// Finds the existing result, if any. A job that goes on keeps its blocks.
   void find() {
     Index3 block = plan_.blocks.block_shape();
@@ -95,6 +113,7 @@ class VolumeSegmentation {
       std::vector<std::pair<const VolumeInfo*, std::string>> read{{&inputs_.prediction, "prediction"}};
       if (inputs_.mask) read.emplace_back(&*inputs_.mask, "mask");
       require_own_file(segment_.output->file, "segment.output", read);
+      doubt_ids();
       job_ = describe_segmentation(segment_, plan_, inputs_);
       keep_blocks_of_earlier_start();
       block = plan_.blocks.block_shape();

@@ -34,54 +34,93 @@ void require_probabilities(std::span<const float> row, const Index3& first) {
   }
 }
 
-/// The weights of all values, row-major, without the mask.
-std::vector<std::int32_t> weights_in(const VoxelBuffer& values, const Index3& begin) {
-  std::vector<std::int32_t> weights(static_cast<std::size_t>(volume_of(values.shape)));
+/// Calls `function(row, begin)` for the values of every row, of type T, with the row's first voxel in `from`.
+template <class T, class Function>
+void for_each_row(const VoxelBuffer& values, const Index3& from, const Function& function) {
+  const auto all = values.as<T>();
+  const auto side = static_cast<std::size_t>(values.shape.x);
+  std::size_t at = 0;
+  for (std::int64_t z = 0; z < values.shape.z; ++z) {
+    for (std::int64_t y = 0; y < values.shape.y; ++y, at += side)
+      function(all.subspan(at, side), from + Index3{z, y, 0});
+  }
+}
+
+/// Calls `write(weights, begin)` for the weights of every row, without the mask. `from`: the box of the
+/// values in the region, whose first voxel is `origin` in its volume.
+template <class Write>
+void for_each_row_of_weights(const VoxelBuffer& values, const Box& from, const Index3& origin,
+                             const Write& write) {
+  std::vector<std::int32_t> weights(static_cast<std::size_t>(values.shape.x));
   with_voxel_type(values.type, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (sizeof(T) <= 2 || std::is_same_v<T, float>) {
-      const auto source = values.as<T>();
-      const auto side = static_cast<std::size_t>(values.shape.x);
-      for (std::size_t at = 0; at < weights.size(); at += side) {
-        if constexpr (std::is_same_v<T, float>) {
-          const auto row = static_cast<std::int64_t>(at / side);
-          require_probabilities(source.subspan(at, side),
-                                begin + Index3{row / values.shape.y, row % values.shape.y, 0});
-        }
-        for (std::size_t x = at; x < at + side; ++x)
-          weights[x] = weight_of_value(source[x]);
-      }
+      for_each_row<T>(values, from.begin, [&](std::span<const T> row, const Index3& begin) {
+        if constexpr (std::is_same_v<T, float>) require_probabilities(row, origin + begin);
+        std::transform(row.begin(), row.end(), weights.begin(), weight_of_value<T>);
+        write(weights, begin);
+      });
     } else {
       throw WholeJobError(
           fmt::format("segment.prediction: {} is no type of a probability", name_of(values.type)));
     }
   });
-  return weights;
 }
 
-/// Copies what the padded arrays hold of `source`, whose box is `from`.
-void copy_padded(const std::vector<std::int32_t>& source, const Box& from, const Index3& padded,
-                 const Index3& padded_begin, std::vector<std::int32_t>& to) {
-  to.assign(static_cast<std::size_t>(volume_of(padded)), BlockWeights::kOutside);
-  const Box held = intersection(from, {padded_begin, padded_begin + padded});
-  const Index3 shape = from.shape();
-  for (std::int64_t z = held.begin.z; z < held.end.z; ++z) {
-    for (std::int64_t y = held.begin.y; y < held.end.y; ++y) {
-      const auto* row = source.data() + linear_index(Index3{z, y, held.begin.x} - from.begin, shape);
-      auto* target = to.data() + linear_index(Index3{z, y, held.begin.x} - padded_begin, padded);
-      std::copy_n(row, held.end.x - held.begin.x, target);
-    }
+/// The padded arrays of a block.
+class PaddedArray {
+ public:
+  PaddedArray(std::vector<std::int32_t>& to, const BlockWeights& weights)
+      : to_(to), box_{weights.box.begin - Index3{1, 1, 1}, weights.box.end + Index3{1, 1, 1}} {
+    to_.assign(static_cast<std::size_t>(box_.voxels()), BlockWeights::kOutside);
   }
-}
+  /// Copies what the array has room for of a row that begins at a voxel of the region.
+  void put(std::span<const std::int32_t> row, const Index3& begin) {
+    const Box all{begin, begin + Index3{1, 1, std::ssize(row)}}, held = intersection(all, box_);
+    if (held.empty()) return;
+    std::copy_n(row.begin() + (held.begin.x - begin.x), held.shape().x, to_.begin() + place(held.begin));
+  }
+  /// Sets a row to kOutside where the mask is 0.
+  template <class T>
+  void mask(std::span<const T> row, const Index3& begin) {
+    const Box all{begin, begin + Index3{1, 1, std::ssize(row)}}, held = intersection(all, box_);
+    if (held.empty()) return;
+    std::int32_t* weights = to_.data() + place(held.begin);
+    const T* inside = row.data() + (held.begin.x - begin.x);
+    for (std::int64_t x = 0; x < held.shape().x; ++x)
+      weights[x] = inside[x] == T{} ? BlockWeights::kOutside : weights[x];
+  }
+  void mask(const VoxelBuffer& values, const Index3& from) {
+    with_voxel_type(values.type, [&](auto zero) {
+      using T = decltype(zero);
+      for_each_row<T>(values, from, [&](std::span<const T> row, const Index3& begin) { mask(row, begin); });
+    });
+  }
 
-/// Sets what the mask has as 0 to kOutside.
-void apply_mask(const VoxelBuffer& mask, std::vector<std::int32_t>& weights) {
-  with_voxel_type(mask.type, [&](auto zero) {
-    const auto values = mask.as<decltype(zero)>();
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      if (values[i] == decltype(zero){}) weights[i] = BlockWeights::kOutside;
-    }
+ private:
+  std::int64_t place(const Index3& at) const { return linear_index(at - box_.begin, box_.shape()); }
+
+  std::vector<std::int32_t>& to_;
+  Box box_;
+};
+
+/// The smoothed weights of the block.
+void smooth_block(const VoxelBuffer& values, const VoxelBuffer* mask, const Box& from, const Index3& origin,
+                  int passes, BlockWeights& made) {
+  std::vector<std::int32_t> all;
+  all.reserve(static_cast<std::size_t>(from.voxels()));
+  for_each_row_of_weights(values, from, origin, [&](std::span<const std::int32_t> row, const Index3&) {
+    all.insert(all.end(), row.begin(), row.end());
   });
+  smooth_weights(all, from.shape(), passes);
+  PaddedArray smoothed(made.smoothed, made);
+  const auto side = static_cast<std::size_t>(from.shape().x);
+  for (std::size_t at = 0; at < all.size(); at += side) {
+    const auto row = static_cast<std::int64_t>(at / side);
+    smoothed.put(std::span(all).subspan(at, side),
+                 from.begin + Index3{row / from.shape().y, row % from.shape().y, 0});
+  }
+  if (mask != nullptr) smoothed.mask(*mask, from.begin);
 }
 
 /// One pass along an axis of lines of `n` values that are `step` apart.
@@ -127,16 +166,12 @@ BlockWeights block_weights(const VoxelBuffer& values, const VoxelBuffer* mask, c
   made.box = block;
   made.shape = shape;
   made.padded = block.shape() + Index3{2, 2, 2};
-  const Index3 padded_begin = block.begin - Index3{1, 1, 1};
-  std::vector<std::int32_t> weights = weights_in(values, origin + from.begin);
-  if (options.smoothing > 0) {
-    std::vector<std::int32_t> smoothed = weights;
-    smooth_weights(smoothed, from.shape(), options.smoothing);
-    if (mask != nullptr) apply_mask(*mask, smoothed);
-    copy_padded(smoothed, from, made.padded, padded_begin, made.smoothed);
-  }
-  if (mask != nullptr) apply_mask(*mask, weights);
-  copy_padded(weights, from, made.padded, padded_begin, made.weight);
+  PaddedArray weights(made.weight, made);
+  for_each_row_of_weights(values, from, origin, [&](std::span<const std::int32_t> row, const Index3& begin) {
+    weights.put(row, begin);
+  });
+  if (mask != nullptr) weights.mask(*mask, from.begin);
+  if (options.smoothing > 0) smooth_block(values, mask, from, origin, options.smoothing, made);
   return made;
 }
 
