@@ -28,6 +28,7 @@ ROOMS = {
     "workers/results": "io/base io/geometry io/volume io/hdf5 workers/blocks",
     "workers/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/blocks workers/mpi workers/numbers",
     "workers/metrics": "io/base workers/mpi workers/numbers",
+    "workers/agglomerate": "io/base workers/metrics workers/mpi workers/numbers",
     "workers/synthetic": "io/base io/geometry workers/numbers",
     "workers/network": "io/base io/geometry io/hdf5 workers/device workers/kernels workers/numbers",
     "workers/samples": "io/base io/geometry io/volume io/stores workers/device workers/metrics workers/network workers/numbers",

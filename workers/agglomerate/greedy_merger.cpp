@@ -1,0 +1,243 @@
+#include "workers/agglomerate/greedy_merger.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "workers/numbers/bit_mix.h"
+
+namespace tessera {
+namespace {
+
+/// Slots are found by an array where at least every fourth row has an edge, else by bisection.
+constexpr std::size_t kSparse = 4;
+
+}  // namespace
+
+GreedyMerger::GreedyMerger(ClusterEdges edges, const RowRange& own, const AgglomerationOptions& options)
+    : options_(options), edges_(std::move(edges)) {
+  number_slots();
+  const std::size_t count = edges_.size(), slots = rows_.size();
+  slots_of_.resize(2 * count);
+  next_.resize(2 * count);
+  last_.resize(2 * count);
+  head_.assign(slots, kNone);
+  degree_.assign(slots, 0);
+  row_of_ = rows_;
+  parent_.resize(slots);
+  may_not_.resize(slots);
+  for (Slot slot = 0; slot < slots; ++slot) {
+    parent_[slot] = slot;
+    may_not_[slot] = own.has(rows_[slot]) ? 0 : 1;
+  }
+  live_ = count;
+  for (std::uint32_t e = 0; e < count; ++e) {
+    slots_of_[2 * e] = slot_of_first_row(edges_.edges[e].a);
+    slots_of_[2 * e + 1] = slot_of_first_row(edges_.edges[e].b);
+  }
+  rebuild_table();
+  heap_.reserve(count);
+  for (std::uint32_t e = 0; e < count; ++e) {
+    if (slots_of_[2 * e] == kNone) continue;
+    link(2 * e);
+    link(2 * e + 1);
+    push(e);
+  }
+  std::make_heap(heap_.begin(), heap_.end(), HeapOrder());
+}
+
+void GreedyMerger::number_slots() {
+  std::uint32_t last_row = 0;
+  first_row_ = kNone;
+  for (const ClusterEdge& edge : edges_.edges) {
+    first_row_ = std::min(first_row_, edge.a);
+    last_row = std::max(last_row, edge.b);
+  }
+  if (edges_.edges.empty()) return;
+  const std::size_t range = std::size_t{last_row} - first_row_ + 1;
+  if (range <= kSparse * edges_.size()) {
+    slot_of_row_.assign(range, 0);
+    for (const ClusterEdge& edge : edges_.edges)
+      slot_of_row_[edge.a - first_row_] = slot_of_row_[edge.b - first_row_] = 1;
+    for (std::size_t i = 0; i < range; ++i) {
+      if (slot_of_row_[i] == 0) continue;
+      slot_of_row_[i] = static_cast<Slot>(rows_.size());
+      rows_.push_back(first_row_ + static_cast<std::uint32_t>(i));
+    }
+    return;
+  }
+  rows_.reserve(2 * edges_.size());
+  for (const ClusterEdge& edge : edges_.edges) {
+    rows_.push_back(edge.a);
+    rows_.push_back(edge.b);
+  }
+  std::sort(rows_.begin(), rows_.end());
+  rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
+}
+
+GreedyMerger::Slot GreedyMerger::slot_of_first_row(std::uint32_t row) const {
+  if (!slot_of_row_.empty()) return slot_of_row_[row - first_row_];
+  return static_cast<Slot>(std::lower_bound(rows_.begin(), rows_.end(), row) - rows_.begin());
+}
+
+std::uint32_t GreedyMerger::name_of(std::uint32_t row) const {
+  const auto found = std::lower_bound(rows_.begin(), rows_.end(), row);
+  if (found == rows_.end() || *found != row) return row;
+  Slot slot = static_cast<Slot>(found - rows_.begin());
+  while (parent_[slot] != slot)
+    slot = parent_[slot];
+  return row_of_[slot];
+}
+
+std::uint64_t GreedyMerger::pair_of(Slot x, Slot y) {
+  return (std::uint64_t{std::min(x, y)} << 32) | std::max(x, y);
+}
+
+GreedyMerger::TableEntry& GreedyMerger::entry_of(std::uint64_t pair) {
+  const std::size_t mask = table_.size() - 1;
+  for (std::size_t at = mix_bits(pair) & mask;; at = (at + 1) & mask) {
+    if (table_[at].edge == kNone || table_[at].pair == pair) return table_[at];
+  }
+}
+
+/// Enters the edge under its slots. One that is there already is united with it; the better one is left.
+void GreedyMerger::enter(std::uint32_t edge) {
+  const std::uint64_t pair = pair_of(slots_of_[2 * edge], slots_of_[2 * edge + 1]);
+  TableEntry& entry = entry_of(pair);
+  if (entry.edge != kNone) {
+    const bool is_better = edges_.edges[edge].is_better(edges_.edges[entry.edge], options_.rule.linkage);
+    const std::uint32_t worse = is_better ? entry.edge : edge;
+    if (is_better) entry.edge = edge;
+    unite(entry.edge, worse);
+    return;
+  }
+  entry = {pair, edge};
+  if (3 * ++entries_ > 2 * table_.size()) rebuild_table();
+}
+
+void GreedyMerger::rebuild_table() {
+  std::size_t size = 16;
+  while (size < 3 * live_)
+    size *= 2;
+  table_.assign(size, {0, kNone});
+  entries_ = 0;
+  for (std::uint32_t e = 0; e < edges_.size(); ++e) {
+    if (slots_of_[2 * e] == kNone) continue;
+    enter(e);
+  }
+}
+
+void GreedyMerger::link(std::uint32_t half) {
+  const Slot slot = slots_of_[half];
+  next_[half] = head_[slot];
+  last_[half] = kNone;
+  if (head_[slot] != kNone) last_[head_[slot]] = half;
+  head_[slot] = half;
+  ++degree_[slot];
+}
+
+void GreedyMerger::unlink(std::uint32_t half) {
+  const Slot slot = slots_of_[half];
+  (last_[half] == kNone ? head_[slot] : next_[last_[half]]) = next_[half];
+  if (next_[half] != kNone) last_[next_[half]] = last_[half];
+  --degree_[slot];
+}
+
+void GreedyMerger::unlink_edge(std::uint32_t edge) {
+  unlink(2 * edge);
+  unlink(2 * edge + 1);
+}
+
+void GreedyMerger::remove(std::uint32_t edge) {
+  slots_of_[2 * edge] = slots_of_[2 * edge + 1] = kNone;
+  --live_;
+}
+
+void GreedyMerger::unite(std::uint32_t whole, std::uint32_t part) {
+  edges_.unite(whole, edges_, part, options_);
+  remove(part);
+}
+
+void GreedyMerger::push(std::uint32_t edge) {
+  const ClusterEdge& one = edges_.edges[edge];
+  const Fraction linkage = one.linkage(options_.rule.linkage);
+  if (linkage >= options_.threshold) heap_.push_back({linkage, one.ordinal, edge});
+}
+
+void GreedyMerger::run() {
+  const auto drop_first = [&] {
+    std::pop_heap(heap_.begin(), heap_.end(), HeapOrder());
+    heap_.pop_back();
+  };
+  while (!heap_.empty()) {
+    const HeapEntry best = heap_.front();
+    drop_first();
+    const Slot x = slots_of_[2 * best.edge], y = slots_of_[2 * best.edge + 1];
+    if (x == kNone) continue;
+    const ClusterEdge& edge = edges_.edges[best.edge];
+    if (edge.ordinal != best.ordinal || edge.linkage(options_.rule.linkage) != best.linkage) {
+      const std::size_t before = heap_.size();
+      push(best.edge);
+      if (heap_.size() > before) std::push_heap(heap_.begin(), heap_.end(), HeapOrder());
+    } else if (may_not_[x] != 0 || may_not_[y] != 0) {
+      may_not_[x] = may_not_[y] = 1;
+    } else {
+      merge(best.edge);
+    }
+  }
+}
+
+void GreedyMerger::merge(std::uint32_t edge) {
+  Slot to = slots_of_[2 * edge], from = slots_of_[2 * edge + 1];
+  const std::uint32_t into = std::min(row_of_[to], row_of_[from]),
+                      gone = std::max(row_of_[to], row_of_[from]);
+  const ClusterEdge& between = edges_.edges[edge];
+  merges_.push_back({gone, into, between.sum, between.count, between.value});
+  unlink_edge(edge);
+  remove(edge);
+  if (degree_[to] < degree_[from]) std::swap(to, from);
+  row_of_[to] = into;
+  parent_[from] = to;
+  for (std::uint32_t half = std::exchange(head_[from], kNone); half != kNone;) {
+    const std::uint32_t next = next_[half];
+    move_half(half, to);
+    half = next;
+  }
+}
+
+/// The half's own list is given up as a whole.
+void GreedyMerger::move_half(std::uint32_t half, Slot to) {
+  const std::uint32_t edge = half / 2;
+  slots_of_[half] = to;
+  const std::uint64_t pair = pair_of(to, slots_of_[half ^ 1U]);
+  TableEntry& entry = entry_of(pair);
+  const std::uint32_t there = entry.edge;
+  if (there == kNone) {
+    entry = {pair, edge};
+    link(half);
+    if (3 * ++entries_ > 2 * table_.size()) rebuild_table();
+  } else if (edges_.edges[edge].is_better(edges_.edges[there], options_.rule.linkage)) {
+    unlink_edge(there);
+    link(half);
+    entry.edge = edge;
+    unite(edge, there);
+  } else {
+    unlink(half ^ 1U);
+    unite(there, edge);
+  }
+}
+
+ClusterEdges GreedyMerger::take_edges() && {
+  ClusterEdges left;
+  left.edges.reserve(live_);
+  for (std::uint32_t e = 0; e < edges_.size(); ++e) {
+    if (slots_of_[2 * e] == kNone) continue;
+    ClusterEdge edge = edges_.edges[e];
+    const std::uint32_t x = row_of_[slots_of_[2 * e]], y = row_of_[slots_of_[2 * e + 1]];
+    edge.a = std::min(x, y);
+    edge.b = std::max(x, y);
+    left.add(edge, edges_.bins.empty() ? std::vector<HistogramBin>() : std::move(edges_.bins[e]));
+  }
+  return left;
+}
+
+}  // namespace tessera

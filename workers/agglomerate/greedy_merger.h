@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "workers/agglomerate/cluster_edges.h"
+
+namespace tessera {
+
+/// A half-open range of rows.
+struct RowRange {
+  std::uint32_t begin = 0, end = std::numeric_limits<std::uint32_t>::max();
+  bool has(std::uint32_t row) const { return row >= begin && row < end; }
+};
+
+/// Merges clusters greedily: the two with the best bundle first, as long as its linkage is at least the
+/// threshold. The larger row goes into the smaller one.
+///
+/// Clusters outside `own` belong to other owners and do not merge. An own cluster whose best bundle leads
+/// outside does not merge either, nor does one whose best bundle leads to such a cluster. All other merges
+/// are of reciprocally best pairs, which any owner may do in any order: see docs/agglomeration.md.
+///
+/// A heap has one entry for each bundle. A bundle only becomes worse when others are added to it, so an old
+/// entry comes out of the heap too early, never too late, and is then put back.
+class GreedyMerger {
+ public:
+  /// `edges`: every bundle of the own clusters; between two clusters there may be several.
+  GreedyMerger(ClusterEdges edges, const RowRange& own, const AgglomerationOptions& options);
+
+  /// Merges until nothing is left to merge.
+  void run();
+
+  /// What was merged, in that order: linkages never rise.
+  const std::vector<MergeRow>& merges() const { return merges_; }
+  /// The row that names the cluster of a row now.
+  std::uint32_t name_of(std::uint32_t row) const;
+  /// The bundles that are left, with the clusters' names.
+  ClusterEdges take_edges() &&;
+
+ private:
+  using Slot = std::uint32_t;  ///< of a cluster
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+  struct HeapEntry {
+    Fraction linkage;
+    std::uint64_t ordinal;
+    std::uint32_t edge;
+  };
+  struct HeapOrder {
+    bool operator()(const HeapEntry& x, const HeapEntry& y) const {
+      const auto order = x.linkage <=> y.linkage;
+      return order < 0 || (order == 0 && x.ordinal > y.ordinal);
+    }
+  };
+
+  void number_slots();
+  void push(std::uint32_t edge);
+  void merge(std::uint32_t edge);
+  void move_half(std::uint32_t half, Slot to);
+  void unite(std::uint32_t whole, std::uint32_t part);
+
+  // Half of edge e at its first or second slot: 2 e or 2 e + 1. The halves of a cluster are a list.
+  void link(std::uint32_t half);
+  void unlink(std::uint32_t half);
+  void unlink_edge(std::uint32_t edge);
+  void remove(std::uint32_t edge);
+
+  // The edge between two clusters, by an open hash table. Entries of clusters that are gone stay until it
+  // grows.
+  struct TableEntry {
+    std::uint64_t pair;
+    std::uint32_t edge;
+  };
+  static std::uint64_t pair_of(Slot x, Slot y);
+  TableEntry& entry_of(std::uint64_t pair);
+  void enter(std::uint32_t edge);
+  void rebuild_table();
+
+  AgglomerationOptions options_;
+  ClusterEdges edges_;
+  std::vector<Slot> slots_of_;              ///< of each half; kNone: the edge is gone
+  std::vector<std::uint32_t> next_, last_;  ///< half after, and before, in its cluster's list
+  std::vector<std::uint32_t> head_, degree_;
+  std::vector<std::uint32_t> row_of_;   ///< name of each cluster
+  std::vector<Slot> parent_;            ///< the slot that a slot was merged into; itself: none
+  std::vector<std::uint8_t> may_not_;   ///< merge: belongs to another owner, or waits for one
+  std::vector<std::uint32_t> rows_;     ///< of each slot at the start; rising
+  std::uint32_t first_row_ = 0;         ///< slots by row minus first_row_, where rows are dense
+  std::vector<Slot> slot_of_row_;       ///< empty where they are not
+  std::vector<TableEntry> table_;       ///< a power of two
+  std::size_t entries_ = 0, live_ = 0;  ///< of the table; edges that are left
+  std::vector<HeapEntry> heap_;
+  std::vector<MergeRow> merges_;
+
+  Slot slot_of_first_row(std::uint32_t row) const;
+};
+
+}  // namespace tessera
