@@ -10,6 +10,8 @@ namespace {
 
 /// Slots are found by an array where at least every fourth row has an edge, else by bisection.
 constexpr std::size_t kSparse = 4;
+/// Table entries that are loaded ahead of their use.
+constexpr std::uint32_t kAhead = 8;
 
 }  // namespace
 
@@ -17,9 +19,7 @@ GreedyMerger::GreedyMerger(ClusterEdges edges, const RowRange& own, const Agglom
     : options_(options), edges_(std::move(edges)) {
   number_slots();
   const std::size_t count = edges_.size(), slots = rows_.size();
-  slots_of_.resize(2 * count);
-  next_.resize(2 * count);
-  last_.resize(2 * count);
+  halves_.resize(2 * count);
   head_.assign(slots, kNone);
   degree_.assign(slots, 0);
   row_of_ = rows_;
@@ -31,13 +31,13 @@ GreedyMerger::GreedyMerger(ClusterEdges edges, const RowRange& own, const Agglom
   }
   live_ = count;
   for (std::uint32_t e = 0; e < count; ++e) {
-    slots_of_[2 * e] = slot_of_first_row(edges_.edges[e].a);
-    slots_of_[2 * e + 1] = slot_of_first_row(edges_.edges[e].b);
+    halves_[2 * e].slot = slot_of_first_row(edges_.edges[e].a);
+    halves_[2 * e + 1].slot = slot_of_first_row(edges_.edges[e].b);
   }
   rebuild_table();
   heap_.reserve(count);
   for (std::uint32_t e = 0; e < count; ++e) {
-    if (slots_of_[2 * e] == kNone) continue;
+    if (halves_[2 * e].slot == kNone) continue;
     link(2 * e);
     link(2 * e + 1);
     push(e);
@@ -99,9 +99,13 @@ GreedyMerger::TableEntry& GreedyMerger::entry_of(std::uint64_t pair) {
   }
 }
 
+void GreedyMerger::prefetch(std::uint64_t pair) const {
+  __builtin_prefetch(&table_[mix_bits(pair) & (table_.size() - 1)]);
+}
+
 /// Enters the edge under its slots. One that is there already is united with it; the better one is left.
 void GreedyMerger::enter(std::uint32_t edge) {
-  const std::uint64_t pair = pair_of(slots_of_[2 * edge], slots_of_[2 * edge + 1]);
+  const std::uint64_t pair = pair_of(halves_[2 * edge].slot, halves_[2 * edge + 1].slot);
   TableEntry& entry = entry_of(pair);
   if (entry.edge != kNone) {
     const bool is_better = edges_.edges[edge].is_better(edges_.edges[entry.edge], options_.rule.linkage);
@@ -116,29 +120,30 @@ void GreedyMerger::enter(std::uint32_t edge) {
 
 void GreedyMerger::rebuild_table() {
   std::size_t size = 16;
-  while (size < 3 * live_)
+  while (size < 2 * live_)
     size *= 2;
   table_.assign(size, {0, kNone});
   entries_ = 0;
-  for (std::uint32_t e = 0; e < edges_.size(); ++e) {
-    if (slots_of_[2 * e] == kNone) continue;
-    enter(e);
+  for (std::uint32_t e = 0, ahead = 0; e < edges_.size(); ++e) {
+    for (; ahead < edges_.size() && ahead < e + kAhead; ++ahead)
+      prefetch(pair_of(halves_[2 * ahead].slot, halves_[2 * ahead + 1].slot));
+    if (halves_[2 * e].slot != kNone) enter(e);
   }
 }
 
 void GreedyMerger::link(std::uint32_t half) {
-  const Slot slot = slots_of_[half];
-  next_[half] = head_[slot];
-  last_[half] = kNone;
-  if (head_[slot] != kNone) last_[head_[slot]] = half;
+  const Slot slot = halves_[half].slot;
+  halves_[half].next = head_[slot];
+  halves_[half].last = kNone;
+  if (head_[slot] != kNone) halves_[head_[slot]].last = half;
   head_[slot] = half;
   ++degree_[slot];
 }
 
 void GreedyMerger::unlink(std::uint32_t half) {
-  const Slot slot = slots_of_[half];
-  (last_[half] == kNone ? head_[slot] : next_[last_[half]]) = next_[half];
-  if (next_[half] != kNone) last_[next_[half]] = last_[half];
+  const Slot slot = halves_[half].slot;
+  (halves_[half].last == kNone ? head_[slot] : halves_[halves_[half].last].next) = halves_[half].next;
+  if (halves_[half].next != kNone) halves_[halves_[half].next].last = halves_[half].last;
   --degree_[slot];
 }
 
@@ -148,7 +153,7 @@ void GreedyMerger::unlink_edge(std::uint32_t edge) {
 }
 
 void GreedyMerger::remove(std::uint32_t edge) {
-  slots_of_[2 * edge] = slots_of_[2 * edge + 1] = kNone;
+  halves_[2 * edge].slot = halves_[2 * edge + 1].slot = kNone;
   --live_;
 }
 
@@ -171,7 +176,7 @@ void GreedyMerger::run() {
   while (!heap_.empty()) {
     const HeapEntry best = heap_.front();
     drop_first();
-    const Slot x = slots_of_[2 * best.edge], y = slots_of_[2 * best.edge + 1];
+    const Slot x = halves_[2 * best.edge].slot, y = halves_[2 * best.edge + 1].slot;
     if (x == kNone) continue;
     const ClusterEdge& edge = edges_.edges[best.edge];
     if (edge.ordinal != best.ordinal || edge.linkage(options_.rule.linkage) != best.linkage) {
@@ -187,7 +192,7 @@ void GreedyMerger::run() {
 }
 
 void GreedyMerger::merge(std::uint32_t edge) {
-  Slot to = slots_of_[2 * edge], from = slots_of_[2 * edge + 1];
+  Slot to = halves_[2 * edge].slot, from = halves_[2 * edge + 1].slot;
   const std::uint32_t into = std::min(row_of_[to], row_of_[from]),
                       gone = std::max(row_of_[to], row_of_[from]);
   const ClusterEdge& between = edges_.edges[edge];
@@ -197,18 +202,20 @@ void GreedyMerger::merge(std::uint32_t edge) {
   if (degree_[to] < degree_[from]) std::swap(to, from);
   row_of_[to] = into;
   parent_[from] = to;
-  for (std::uint32_t half = std::exchange(head_[from], kNone); half != kNone;) {
-    const std::uint32_t next = next_[half];
-    move_half(half, to);
-    half = next;
+  moving_.clear();
+  for (std::uint32_t half = std::exchange(head_[from], kNone); half != kNone; half = halves_[half].next) {
+    prefetch(pair_of(to, halves_[half ^ 1U].slot));
+    moving_.push_back(half);
   }
+  for (const std::uint32_t half : moving_)
+    move_half(half, to);
 }
 
 /// The half's own list is given up as a whole.
 void GreedyMerger::move_half(std::uint32_t half, Slot to) {
   const std::uint32_t edge = half / 2;
-  slots_of_[half] = to;
-  const std::uint64_t pair = pair_of(to, slots_of_[half ^ 1U]);
+  halves_[half].slot = to;
+  const std::uint64_t pair = pair_of(to, halves_[half ^ 1U].slot);
   TableEntry& entry = entry_of(pair);
   const std::uint32_t there = entry.edge;
   if (there == kNone) {
@@ -230,9 +237,9 @@ ClusterEdges GreedyMerger::take_edges() && {
   ClusterEdges left;
   left.edges.reserve(live_);
   for (std::uint32_t e = 0; e < edges_.size(); ++e) {
-    if (slots_of_[2 * e] == kNone) continue;
+    if (halves_[2 * e].slot == kNone) continue;
     ClusterEdge edge = edges_.edges[e];
-    const std::uint32_t x = row_of_[slots_of_[2 * e]], y = row_of_[slots_of_[2 * e + 1]];
+    const std::uint32_t x = row_of_[halves_[2 * e].slot], y = row_of_[halves_[2 * e + 1].slot];
     edge.a = std::min(x, y);
     edge.b = std::max(x, y);
     left.add(edge, edges_.bins.empty() ? std::vector<HistogramBin>() : std::move(edges_.bins[e]));

@@ -61,7 +61,11 @@ class GreedyMerger {
   void move_half(std::uint32_t half, Slot to);
   void unite(std::uint32_t whole, std::uint32_t part);
 
-  // Half of edge e at its first or second slot: 2 e or 2 e + 1. The halves of a cluster are a list.
+  /// Half of edge e at its first or second cluster: 2 e or 2 e + 1. The halves of a cluster are a list.
+  struct Half {
+    Slot slot;                 ///< kNone: the edge is gone
+    std::uint32_t next, last;  ///< the half after, and before, in the list
+  };
   void link(std::uint32_t half);
   void unlink(std::uint32_t half);
   void unlink_edge(std::uint32_t edge);
@@ -75,13 +79,14 @@ class GreedyMerger {
   };
   static std::uint64_t pair_of(Slot x, Slot y);
   TableEntry& entry_of(std::uint64_t pair);
+  /// Loads the entry into the cache while other work is done: most of the time is spent waiting for it.
+  void prefetch(std::uint64_t pair) const;
   void enter(std::uint32_t edge);
   void rebuild_table();
 
   AgglomerationOptions options_;
   ClusterEdges edges_;
-  std::vector<Slot> slots_of_;              ///< of each half; kNone: the edge is gone
-  std::vector<std::uint32_t> next_, last_;  ///< half after, and before, in its cluster's list
+  std::vector<Half> halves_;
   std::vector<std::uint32_t> head_, degree_;
   std::vector<std::uint32_t> row_of_;   ///< name of each cluster
   std::vector<Slot> parent_;            ///< the slot that a slot was merged into; itself: none
@@ -92,6 +97,7 @@ class GreedyMerger {
   std::vector<TableEntry> table_;       ///< a power of two
   std::size_t entries_ = 0, live_ = 0;  ///< of the table; edges that are left
   std::vector<HeapEntry> heap_;
+  std::vector<std::uint32_t> moving_;  ///< the halves that merge() moves
   std::vector<MergeRow> merges_;
 
   Slot slot_of_first_row(std::uint32_t row) const;
