@@ -104,11 +104,11 @@ void measure_file(const std::string& file, double threshold) {
   const RegionGraph graph = read_graph(file);
   const AgglomerationOptions options{{}, weight_threshold(threshold), OrdinalRule::larger};
   const double begin_s = seconds_now();
-  std::vector<MergeRow> merges = agglomerate(graph, options);
+  std::vector<GreedyMerge> merges = agglomerate(graph, options);
   const double seconds = seconds_now() - begin_s;
   std::sort(merges.begin(), merges.end(),
-            [](const MergeRow& x, const MergeRow& y) { return x.gone < y.gone; });
-  for (const MergeRow& row : merges)
+            [](const GreedyMerge& x, const GreedyMerge& y) { return x.gone < y.gone; });
+  for (const GreedyMerge& row : merges)
     fmt::print("{} {} {} {}\n", row.gone, row.into, row.sum, row.count);
   fmt::print("seconds {}\n", seconds);
 }

@@ -31,16 +31,16 @@ class RankExchange : public OwnerExchange {
 
 }  // namespace
 
-std::vector<MergeRow> agglomerate(const RegionGraph& graph, const AgglomerationOptions& options) {
+std::vector<GreedyMerge> agglomerate(const RegionGraph& graph, const AgglomerationOptions& options) {
   require_valid_bundles(graph, graph.rows(), options.rule.linkage);
   GreedyMerger merger(first_edges(graph, options.rule), RowRange{}, options);
   merger.run();
   return merger.merges();
 }
 
-std::vector<MergeRow> agglomerate(const RegionGraph& share, std::uint64_t rows,
-                                  const AgglomerationOptions& options, const Communicator& world,
-                                  std::int64_t gather_edges) {
+std::vector<GreedyMerge> agglomerate(const RegionGraph& share, std::uint64_t rows,
+                                     const AgglomerationOptions& options, const Communicator& world,
+                                     std::int64_t gather_edges) {
   std::vector<ClusterEdges> shares(1);
   on_every_rank(world, [&] {
     require_valid_bundles(share, rows, options.rule.linkage);

@@ -12,7 +12,7 @@ namespace tessera {
 /// Merges the two clusters with the best bundle until no linkage reaches the threshold; of equal linkages the
 /// smaller ordinal is better (docs/agglomeration.md). The larger row goes into the smaller one. The merges in
 /// the order of merging: their linkages never rise. Errors: Error where the graph breaks a rule.
-std::vector<MergeRow> agglomerate(const RegionGraph& graph, const AgglomerationOptions& options);
+std::vector<GreedyMerge> agglomerate(const RegionGraph& graph, const AgglomerationOptions& options);
 
 /// How many bundles one rank merges alone: 1.3 GiB.
 inline constexpr std::int64_t kGatherEdges = std::int64_t{1} << 23;
@@ -23,8 +23,8 @@ inline constexpr std::int64_t kGatherEdges = std::int64_t{1} << 23;
 /// equal parts as there are ranks. Together they are the same for any number of ranks and any
 /// `gather_edges`, the number of bundles from which on one rank merges the rest. Errors, on every rank:
 /// Error.
-std::vector<MergeRow> agglomerate(const RegionGraph& share, std::uint64_t rows,
-                                  const AgglomerationOptions& options, const Communicator& world,
-                                  std::int64_t gather_edges = kGatherEdges);
+std::vector<GreedyMerge> agglomerate(const RegionGraph& share, std::uint64_t rows,
+                                     const AgglomerationOptions& options, const Communicator& world,
+                                     std::int64_t gather_edges = kGatherEdges);
 
 }  // namespace tessera

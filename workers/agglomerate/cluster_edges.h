@@ -20,7 +20,7 @@ struct AgglomerationOptions {
 };
 
 /// One merge: the cluster named by row `gone` became part of the one named by row `into` < `gone`.
-struct MergeRow {
+struct GreedyMerge {
   std::uint32_t gone = 0, into = 0;
   std::uint64_t sum = 0, count = 0;  ///< of the bundle between them
   std::uint16_t value = 0;           ///< its quantile or maximum; 0 for means
@@ -29,7 +29,7 @@ struct MergeRow {
   Fraction linkage(Linkage kind) const {
     return kind == Linkage::mean ? Fraction{sum, count} : Fraction{value, 1};
   }
-  friend bool operator==(const MergeRow&, const MergeRow&) = default;
+  friend bool operator==(const GreedyMerge&, const GreedyMerge&) = default;
 };
 
 /// The bundle between two clusters while they merge. 40 bytes, sent between ranks as they are.

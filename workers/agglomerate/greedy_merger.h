@@ -33,7 +33,7 @@ class GreedyMerger {
   void run();
 
   /// What was merged, in that order: linkages never rise.
-  const std::vector<MergeRow>& merges() const { return merges_; }
+  const std::vector<GreedyMerge>& merges() const { return merges_; }
   /// The row that names the cluster of a row now.
   std::uint32_t name_of(std::uint32_t row) const;
   /// The bundles that are left, with the clusters' names.
@@ -98,7 +98,7 @@ class GreedyMerger {
   std::size_t entries_ = 0, live_ = 0;  ///< of the table; edges that are left
   std::vector<HeapEntry> heap_;
   std::vector<std::uint32_t> moving_;  ///< the halves that merge() moves
-  std::vector<MergeRow> merges_;
+  std::vector<GreedyMerge> merges_;
 
   Slot slot_of_first_row(std::uint32_t row) const;
 };

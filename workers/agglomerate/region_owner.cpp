@@ -245,18 +245,18 @@ OwnerBytes RegionOwner::merge_rest() {
   GreedyMerger merger(std::exchange(edges_, {}), RowRange{}, options_);
   merger.run();
   OwnerBytes sent(rows_->owners());
-  for (const MergeRow& row : merger.merges())
+  for (const GreedyMerge& row : merger.merges())
     append(sent[rows_->owner_of(row.gone)], row);
   return sent;
 }
 
 void RegionOwner::add_merges(const OwnerBytes& received) {
-  for_each_value<MergeRow>(received, [&](const MergeRow& row) { merges_.push_back(row); });
+  for_each_value<GreedyMerge>(received, [&](const GreedyMerge& row) { merges_.push_back(row); });
 }
 
-std::vector<MergeRow> RegionOwner::take_merges() && {
+std::vector<GreedyMerge> RegionOwner::take_merges() && {
   std::sort(merges_.begin(), merges_.end(),
-            [](const MergeRow& x, const MergeRow& y) { return x.gone < y.gone; });
+            [](const GreedyMerge& x, const GreedyMerge& y) { return x.gone < y.gone; });
   return std::move(merges_);
 }
 
@@ -318,11 +318,11 @@ class Owners {
 
 }  // namespace
 
-std::vector<std::vector<MergeRow>> agglomerate_by_owners(const std::vector<ClusterEdges>& shares,
-                                                         const OwnerRows& rows,
-                                                         const AgglomerationOptions& options,
-                                                         std::int64_t gather_edges,
-                                                         const OwnerExchange& exchange) {
+std::vector<std::vector<GreedyMerge>> agglomerate_by_owners(const std::vector<ClusterEdges>& shares,
+                                                            const OwnerRows& rows,
+                                                            const AgglomerationOptions& options,
+                                                            std::int64_t gather_edges,
+                                                            const OwnerExchange& exchange) {
   Owners owners(rows, options, exchange);
   std::size_t next = 0;
   owners.step([&](RegionOwner& owner) { return owner.distribute(shares[next++]); }, &RegionOwner::add_edges);
@@ -344,7 +344,7 @@ std::vector<std::vector<MergeRow>> agglomerate_by_owners(const std::vector<Clust
     owners.step([](RegionOwner& owner) { return owner.propose(); }, &RegionOwner::accept, &RegionOwner::move,
                 &RegionOwner::add_edges);
   }
-  std::vector<std::vector<MergeRow>> merges;
+  std::vector<std::vector<GreedyMerge>> merges;
   for (std::size_t i = 0; i < owners.size(); ++i)
     merges.push_back(std::move(owners[i]).take_merges());
   return merges;

@@ -60,7 +60,7 @@ class RegionOwner {
   void add_merges(const OwnerBytes& received);
 
   /// Of the own rows that are gone, rising.
-  std::vector<MergeRow> take_merges() &&;
+  std::vector<GreedyMerge> take_merges() &&;
 
  private:
   struct Rename {
@@ -91,7 +91,7 @@ class RegionOwner {
   std::size_t owner_;
   AgglomerationOptions options_;
   ClusterEdges edges_;
-  std::vector<MergeRow> merges_;
+  std::vector<GreedyMerge> merges_;
   std::unordered_map<std::uint32_t, std::uint32_t> accepted_;  ///< own clusters that are gone, and into which
 };
 
@@ -100,10 +100,10 @@ class RegionOwner {
 /// are left, one owner merges the rest. `shares`: of each owner of this process. The result is that of
 /// agglomerate(), for any number of owners, any `rows` and any `gather_edges`. Returns, for each owner of
 /// this process, the merges of its rows that are gone, rising.
-std::vector<std::vector<MergeRow>> agglomerate_by_owners(const std::vector<ClusterEdges>& shares,
-                                                         const OwnerRows& rows,
-                                                         const AgglomerationOptions& options,
-                                                         std::int64_t gather_edges,
-                                                         const OwnerExchange& exchange);
+std::vector<std::vector<GreedyMerge>> agglomerate_by_owners(const std::vector<ClusterEdges>& shares,
+                                                            const OwnerRows& rows,
+                                                            const AgglomerationOptions& options,
+                                                            std::int64_t gather_edges,
+                                                            const OwnerExchange& exchange);
 
 }  // namespace tessera

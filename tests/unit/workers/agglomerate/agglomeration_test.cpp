@@ -65,17 +65,17 @@ TwoGraphs random_graphs(RandomStream& random, const AgglomerationOptions& option
   return both;
 }
 
-std::set<Row> rows_of(const std::vector<MergeRow>& merges) {
+std::set<Row> rows_of(const std::vector<GreedyMerge>& merges) {
   std::set<Row> rows;
-  for (const MergeRow& row : merges)
+  for (const GreedyMerge& row : merges)
     rows.insert({row.gone, row.into, row.sum, row.count});
   EXPECT_EQ(rows.size(), merges.size());
   return rows;
 }
 
 /// The merges by owners of random parts of the rows. Some of the bundles are divided among the shares.
-std::vector<MergeRow> by_random_owners(const RegionGraph& graph, const AgglomerationOptions& options,
-                                       RandomStream& random) {
+std::vector<GreedyMerge> by_random_owners(const RegionGraph& graph, const AgglomerationOptions& options,
+                                          RandomStream& random) {
   const auto owners = static_cast<std::size_t>(random.integer(1, 5));
   const auto rows = static_cast<std::int64_t>(graph.rows());
   OwnerRows parts{{0}};
@@ -89,12 +89,12 @@ std::vector<MergeRow> by_random_owners(const RegionGraph& graph, const Agglomera
     shares[static_cast<std::size_t>(random.integer(0, static_cast<std::int64_t>(owners) - 1))].add_from(first,
                                                                                                         i);
   const std::int64_t gather = random.uniform() < 0.5 ? 0 : random.integer(0, 20);
-  std::vector<MergeRow> merges;
-  for (const std::vector<MergeRow>& of_owner :
+  std::vector<GreedyMerge> merges;
+  for (const std::vector<GreedyMerge>& of_owner :
        agglomerate_by_owners(shares, parts, options, gather, LocalExchange(owners)))
     merges.insert(merges.end(), of_owner.begin(), of_owner.end());
   EXPECT_TRUE(std::is_sorted(merges.begin(), merges.end(),
-                             [](const MergeRow& x, const MergeRow& y) { return x.gone < y.gone; }));
+                             [](const GreedyMerge& x, const GreedyMerge& y) { return x.gone < y.gone; }));
   return merges;
 }
 
@@ -172,7 +172,7 @@ TEST(Agglomeration, OwnersDoNotShowOnAGrid) {
   const RegionGraph graph = grid_graph(60, 3);
   for (const LinkageRule& rule : kRules) {
     const AgglomerationOptions options{rule, {2 * 257, 1}, OrdinalRule::larger};
-    const std::vector<MergeRow> greedy = agglomerate(graph, options);
+    const std::vector<GreedyMerge> greedy = agglomerate(graph, options);
     EXPECT_GT(greedy.size(), 1000U);
     for (std::size_t i = 1; i < greedy.size(); ++i) {
       EXPECT_LE(greedy[i].linkage(rule.linkage), greedy[i - 1].linkage(rule.linkage));
@@ -190,11 +190,11 @@ TEST(Agglomeration, OwnersDoNotShowOnAGrid) {
 TEST(Agglomeration, ACutAtAHigherThresholdIsARun) {
   const RegionGraph graph = grid_graph(30, 4);
   for (const LinkageRule& rule : kRules) {
-    const std::vector<MergeRow> whole = agglomerate(graph, {rule, {0, 1}, OrdinalRule::larger});
+    const std::vector<GreedyMerge> whole = agglomerate(graph, {rule, {0, 1}, OrdinalRule::larger});
     for (const std::uint64_t level : {4, 3, 2, 1}) {
       const Fraction threshold{257 * level, 1};
-      std::vector<MergeRow> cut;
-      for (const MergeRow& row : whole) {
+      std::vector<GreedyMerge> cut;
+      for (const GreedyMerge& row : whole) {
         if (row.linkage(rule.linkage) >= threshold) cut.push_back(row);
       }
       EXPECT_EQ(agglomerate(graph, {rule, threshold, OrdinalRule::larger}), cut);
@@ -204,7 +204,7 @@ TEST(Agglomeration, ACutAtAHigherThresholdIsARun) {
 
 TEST(Agglomeration, BundlesBetweenTwoRowsAddUp) {
   RegionGraph graph = grid_graph(2, 1);
-  const std::vector<MergeRow> before = agglomerate(graph, {});
+  const std::vector<GreedyMerge> before = agglomerate(graph, {});
   for (std::size_t i = 0, bundles = graph.bundles(); i < bundles; ++i) {
     const std::vector<HistogramBin> bins(graph.bins_of(i).begin(), graph.bins_of(i).end());
     graph.a.push_back(graph.a[i]);
@@ -215,7 +215,7 @@ TEST(Agglomeration, BundlesBetweenTwoRowsAddUp) {
     graph.bins.insert(graph.bins.end(), bins.begin(), bins.end());
     graph.bin_begin.push_back(graph.bins.size());
   }
-  const std::vector<MergeRow> after = agglomerate(graph, {});
+  const std::vector<GreedyMerge> after = agglomerate(graph, {});
   ASSERT_EQ(before.size(), after.size());
   ASSERT_EQ(before.size(), 3U);
   for (std::size_t i = 0; i < before.size(); ++i) {
