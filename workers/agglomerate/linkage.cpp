@@ -14,8 +14,9 @@ constexpr std::uint64_t kWeightOfBin = 257;
 
 Fraction weight_threshold(double threshold) {
   assert(threshold >= 0 && threshold <= 1);
-  return {static_cast<std::uint64_t>(std::llround(threshold * static_cast<double>(kMillion))) * kWeightOne,
-          kMillion};
+  return {
+      static_cast<std::uint64_t>(std::llround(threshold * static_cast<double>(kMillion))) * kProbabilityOne,
+      kMillion};
 }
 
 std::uint16_t quantile_weight(std::span<const HistogramBin> bins, int percent) {

@@ -26,7 +26,7 @@ struct Fraction {
 };
 
 /// The weight of probability 1.
-inline constexpr std::uint64_t kWeightOne = 65535;
+inline constexpr std::uint64_t kProbabilityOne = 65535;
 
 /// A threshold between 0 and 1 on the scale of weights (0 to 65535), to six decimals, exact:
 /// round(10^6 threshold) 65535 / 10^6.

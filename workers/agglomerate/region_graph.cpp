@@ -49,7 +49,7 @@ void require_valid_bundles(const RegionGraph& graph, std::uint64_t rows, Linkage
     if (graph.a[i] >= graph.b[i] || graph.b[i] >= rows)
       throw_bundle(i, fmt::format("connects the regions {} and {} of {}", graph.a[i], graph.b[i], rows));
     if (graph.count[i] == 0 || graph.count[i] >= kMostCount || graph.sum[i] >= kMostSum ||
-        graph.sum[i] > kWeightOne * graph.count[i])
+        graph.sum[i] > kProbabilityOne * graph.count[i])
       throw_bundle(i, fmt::format("has the sum {} of {} weights", graph.sum[i], graph.count[i]));
     if (linkage == Linkage::quantile) require_bins(graph, i);
   }
