@@ -11,6 +11,8 @@
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/evaluate_graph.h"
+#include "pipeline/commands/evaluate_options.h"
 #include "pipeline/commands/verbs.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
@@ -29,20 +31,6 @@ namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
-
-/// "10:50,0:64" as y [10, 50), x [0, 64). Errors: UsageError.
-PixelBounds parse_region(const std::string& text) {
-  const std::size_t comma = text.find(',');
-  try {
-    if (comma == std::string::npos) throw UsageError("it has no comma");
-    const SectionRange y = parse_section_range(text.substr(0, comma)),
-                       x = parse_section_range(text.substr(comma + 1));
-    return {y.begin, x.begin, y.end, x.end};
-  } catch (const UsageError&) {
-    throw UsageError(
-        fmt::format("'{}' is no region: write y and x as BEGIN:END,BEGIN:END, such as 10:50,0:64", text));
-  }
-}
 
 /// The request of an experiment. Scores and pictures go to its run folder.
 EvaluationRequest request_of(const ExperimentConfig& config) {
@@ -168,16 +156,8 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
     }
     request.label_kind = *kind;
   }
-  const auto id_of = [&](const char* option) {
-    const auto id = parse_label_id(text(option));
-    if (!id) {
-      throw UsageError(
-          fmt::format("--{}: '{}' is no id of a label: write a whole number", option, text(option)));
-    }
-    return *id;
-  };
-  if (given("ignore-label")) request.ignore_label = id_of("ignore-label");
-  if (given("class")) request.label_class = id_of("class");
+  if (given("ignore-label")) request.ignore_label = id_option(values, "ignore-label");
+  if (given("class")) request.label_class = id_option(values, "class");
   set_frame(prediction, look_up_volume(request.labels, world), config, request, world);
   if (given("region")) request.region = parse_region(text("region"));
   if (given("raw")) {
@@ -249,6 +229,8 @@ OptionTable evaluate_options() {
   add_volume_choice(options);
   add_silence_option(options);
   options.add_options()  //
+      ("graph", po::value<std::string>(),
+       "score every stage of a segmentation's merges, NAME.graph.h5")  //
       ("prediction", po::value<std::string>(),
        "probability of the interior, or labels or classes, FILE.h5:/path")  //
       ("kind", po::value<std::string>(),
@@ -276,6 +258,7 @@ OptionTable evaluate_options() {
 int run_evaluate(const OptionValues& values, const Communicator& world) {
   const std::optional<SilenceLimit> limit = silence_option(values);
   if (limit) RankWatch::set_limit(SilenceLimit::of_collectives(limit->seconds, limit->setting));
+  if (values.count("graph") != 0) return run_evaluate_graph(values, world);
   if (values.count("config") == 0) {
     const EvaluationRequest request = request_of(values, std::nullopt, world);
     evaluate_one(request, world);

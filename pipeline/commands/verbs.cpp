@@ -140,7 +140,11 @@ const std::vector<Verb> kVerbs{
      "[--class ID]\n"
      "                        [--invert-labels] [--label-kind classes|instances] [--ignore-label ID] "
      "[--region Y:END,X:END]\n"
-     "                        [--allow-incomplete] [--json OUT.json] [--pictures FOLDER]",
+     "                        [--allow-incomplete] [--json OUT.json] [--pictures FOLDER]\n"
+     "       tessera evaluate --graph NAME.graph.h5 --labels L.h5:/path [--prediction SUPERVOXELS.h5:/path] "
+     "[--thresholds N]\n"
+     "                        [--ignore-label ID] [--sections FIRST:END] [--region Y:END,X:END] [--json "
+     "OUT.json]",
      {{{"tessera evaluate my.yaml", "The held-out sections of an experiment."},
        {"tessera evaluate --prediction p.h5:/interior --labels em.h5:/volumes/labels/cells --sections "
         "16:20",

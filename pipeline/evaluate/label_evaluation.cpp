@@ -13,6 +13,7 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "pipeline/evaluate/label_pairs.h"
 #include "workers/metrics/ignored_class.h"
 #include "workers/mpi/agreement.h"
 
@@ -23,23 +24,6 @@ namespace {
 constexpr std::int64_t kBlockVoxels = std::int64_t{1} << 22;
 /// Sections that one rank counts at once; each has its own table.
 constexpr std::int64_t kMostSections = 64;
-
-/// Calls `function` with the voxels in their own type. Floating point was rejected before.
-template <class Function>
-void with_integers(const VoxelBuffer& voxels, Function&& function) {
-  switch (voxels.type) {
-    case VoxelType::uint8:
-      return function(voxels.as<std::uint8_t>());
-    case VoxelType::uint16:
-      return function(voxels.as<std::uint16_t>());
-    case VoxelType::uint32:
-      return function(voxels.as<std::uint32_t>());
-    case VoxelType::uint64:
-      return function(voxels.as<std::uint64_t>());
-    default:
-      throw Error(fmt::format("labels cannot be {}", name_of(voxels.type)));
-  }
-}
 
 /// Calls `function(z, box, truth, predicted)` for each section of each block of the slab. The pixels are
 /// spans of the volumes' types, or of `read_truth(box)`.

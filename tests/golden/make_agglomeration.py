@@ -48,7 +48,8 @@ def stage_of(total, count):
 
 def scores(truth, label):
     split, merge = variation_of_information(truth, label, ignore_labels=(0,))
-    error, precision, recall = adapted_rand_error(truth, label, ignore_labels=(0,))
+    # scikit-image returns precision and recall in the opposite order of its documentation.
+    error, recall, precision = adapted_rand_error(truth, label, ignore_labels=(0,))
     return {"voi_split": split, "voi_merge": merge, "adapted_rand_error": error, "precision": precision, "recall": recall}
 
 

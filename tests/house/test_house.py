@@ -40,7 +40,7 @@ ROOMS = {
 
     "pipeline/run": "io/base io/geometry io/volume io/hdf5 io/stores workers/metrics workers/mpi",
     "pipeline/blocks": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/mpi workers/results pipeline/run",
-    "pipeline/evaluate": "io/base io/geometry io/volume io/stores io/images workers/metrics workers/mpi workers/samples pipeline/run",
+    "pipeline/evaluate": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/agglomerate workers/metrics workers/mpi workers/samples pipeline/run",
     "pipeline/config": "io/base io/geometry io/volume io/stores io/images workers/device workers/gradients workers/infer workers/mpi workers/network "
                        "workers/samples workers/segment workers/train pipeline/evaluate pipeline/run",
     "pipeline/train": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/gradients workers/infer "

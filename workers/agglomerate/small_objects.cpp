@@ -37,9 +37,9 @@ void add_up(RegionGraph& to, const RegionGraph& graph, std::size_t i) {
 }
 
 /// The smallest row that is connected with each row.
-class Components {
+class ConnectedRows {
  public:
-  explicit Components(std::size_t rows) : parent_(rows) { std::iota(parent_.begin(), parent_.end(), 0U); }
+  explicit ConnectedRows(std::size_t rows) : parent_(rows) { std::iota(parent_.begin(), parent_.end(), 0U); }
   std::uint32_t root(std::uint32_t row) {
     while (parent_[row] != row)
       row = parent_[row] = parent_[parent_[row]];
@@ -132,7 +132,7 @@ std::vector<TreeMerge> merge_small_objects(const RegionGraph& graph, std::span<c
   for (;;) {
     const std::vector<std::size_t> chosen = choices(now, small_size, lowest_score);
     if (chosen.empty()) break;
-    Components components(now.rows());
+    ConnectedRows components(now.rows());
     for (const std::size_t i : chosen)
       components.unite(now.a[i], now.b[i]);
     std::vector<std::uint32_t> root(now.rows());

@@ -1,0 +1,198 @@
+#include "pipeline/evaluate/graph_evaluation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "io/base/clock.h"
+#include "io/base/error.h"
+#include "io/base/file_bytes.h"
+#include "pipeline/evaluate/label_pairs.h"
+#include "workers/mpi/agreement.h"
+
+namespace tessera {
+namespace {
+
+constexpr std::string_view kGraphEnding = ".graph.h5";
+
+/// The row of each id. Errors: Error for an id that is no supervoxel's.
+class RowsOfIds {
+ public:
+  RowsOfIds(const std::vector<std::uint64_t>& ids, const std::string& name) : ids_(ids), name_(name) {
+    if (ids.size() >= std::numeric_limits<std::uint32_t>::max())
+      throw Error(fmt::format("{} has {} supervoxels; at most 2^32 - 2 can be evaluated", name, ids.size()));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == 0 || (i > 0 && ids[i] <= ids[i - 1]))
+        throw Error(fmt::format(
+            "{}: the ids of /supervoxels do not rise from 1 on (is the file damaged? make it again)", name));
+    }
+  }
+  std::uint32_t operator()(std::uint64_t id) const {
+    const auto found = std::lower_bound(ids_.begin(), ids_.end(), id);
+    if (found == ids_.end() || *found != id)
+      throw Error(fmt::format(
+          "{}: /tree names {}, which is no supervoxel (is the file damaged? make it again)", name_, id));
+    return static_cast<std::uint32_t>(found - ids_.begin());
+  }
+
+ private:
+  const std::vector<std::uint64_t>& ids_;
+  const std::string& name_;
+};
+
+std::vector<TreeMerge> stored_merges(const GraphFile& file, const std::string& name) {
+  const RowsOfIds row(file.supervoxel_id, name);
+  std::vector<TreeMerge> merges;
+  for (std::size_t i = 0; i < file.tree_id.size(); ++i) {
+    const std::uint64_t stage =
+        std::min<std::uint64_t>(file.tree_stage[i], std::numeric_limits<std::uint32_t>::max());
+    merges.push_back({row(file.tree_id[i]), row(file.tree_into[i]), static_cast<std::uint32_t>(stage)});
+  }
+  return merges;
+}
+
+std::vector<TreeMerge> merges_at(const std::vector<double>& thresholds, const GraphFile& file,
+                                 const std::string& name) {
+  const auto linkage = file.attributes.find("linkage");
+  if (file.tree_sum.empty() && !file.tree_id.empty())
+    throw UsageError(fmt::format(
+        "{} can be cut at its own stages only: leave out --thresholds. The tree of a segmentation with "
+        "segment.linkage: mean can be cut at any threshold",
+        name));
+  if (linkage != file.attributes.end() && linkage->second != name_of(Linkage::mean))
+    throw UsageError(fmt::format("{} has the linkage {}: --thresholds needs mean", name, linkage->second));
+  const RowsOfIds row(file.supervoxel_id, name);
+  std::vector<GreedyMerge> merges;
+  for (std::size_t i = 0; i < file.tree_id.size(); ++i) {
+    if (i >= file.tree_count.size() || file.tree_count[i] == 0)
+      throw Error(fmt::format("{}: /tree/count is missing or 0 (is the file damaged? make it again)", name));
+    merges.push_back({row(file.tree_id[i]), row(file.tree_into[i]), file.tree_sum[i], file.tree_count[i], 0});
+  }
+  std::vector<Fraction> exact;
+  for (const double threshold : thresholds)
+    exact.push_back(weight_threshold(threshold));
+  return in_stages(merges, Linkage::mean, exact);
+}
+
+/// The attribute `stages`: [["mean", 0.95], ["link"], ...]. Errors: Error.
+std::vector<SupervoxelTree::Stage> stored_stages(const GraphFile& file, const std::string& name,
+                                                 std::uint32_t needed) {
+  std::vector<SupervoxelTree::Stage> stages;
+  const auto found = file.attributes.find("stages");
+  if (found != file.attributes.end()) {
+    const nlohmann::json list = nlohmann::json::parse(found->second, nullptr, false);
+    for (const auto& one : list.is_array() ? list : nlohmann::json::array()) {
+      if (!one.is_array() || one.empty() || !one[0].is_string()) break;
+      stages.push_back({one[0].get<std::string>(), std::nullopt});
+      if (one.size() > 1 && one[1].is_number()) stages.back().threshold = one[1].get<double>();
+    }
+  }
+  if (stages.size() < needed)
+    throw Error(
+        fmt::format("{}: the tree has {} stages, and the attribute 'stages' names {} (is the file damaged? "
+                    "make it again)",
+                    name, needed, stages.size()));
+  return stages;
+}
+
+}  // namespace
+
+SupervoxelTree::SupervoxelTree(const GraphFile& file, const std::string& name)
+    : ids(file.supervoxel_id),
+      sizes(file.supervoxel_size),
+      tree(static_cast<std::uint32_t>(ids.size()), stored_merges(file, name)),
+      stages(stored_stages(file, name, tree.stages())) {}
+
+SupervoxelTree::SupervoxelTree(const GraphFile& file, const std::string& name,
+                               const std::vector<double>& falling_thresholds)
+    : ids(file.supervoxel_id),
+      sizes(file.supervoxel_size),
+      tree(static_cast<std::uint32_t>(ids.size()), merges_at(falling_thresholds, file, name)) {
+  for (const double threshold : falling_thresholds)
+    stages.push_back({name_of(Linkage::mean), threshold});
+}
+
+DatasetName supervoxels_of(const std::filesystem::path& graph) {
+  const std::string text = graph.string();
+  if (!text.ends_with(kGraphEnding))
+    throw UsageError(
+        fmt::format("--graph: {} does not end in {}: name its supervoxels by --prediction FILE.h5:/path",
+                    text, kGraphEnding));
+  return {text.substr(0, text.size() - kGraphEnding.size()) + ".h5", "/volumes/labels/supervoxels"};
+}
+
+std::string GraphEvaluation::name_of_stage(std::uint32_t stage) const {
+  if (stage == 0) return "supervoxels";
+  const SupervoxelTree::Stage& one = named[stage - 1];
+  return one.threshold ? fmt::format("{} {}", one.kind, *one.threshold) : one.kind;
+}
+
+namespace {
+
+/// N thresholds from 1 down to 0.
+std::vector<double> falling_thresholds(int count) {
+  std::vector<double> thresholds;
+  for (int i = count - 1; i >= 0; --i)
+    thresholds.push_back(static_cast<double>(i) / (count - 1));
+  return thresholds;
+}
+
+/// Stages that the tree has no merge of repeat the scores of the stage before.
+void add_missing_stages(GraphEvaluation& evaluation) {
+  while (evaluation.stages.size() <= evaluation.named.size()) {
+    evaluation.stages.push_back(evaluation.stages.back());
+    evaluation.stages.back().stage = static_cast<std::uint32_t>(evaluation.stages.size()) - 1;
+  }
+}
+
+}  // namespace
+
+GraphEvaluation evaluate_graph(const EvaluationRequest& request, const std::filesystem::path& graph,
+                               const std::optional<int>& thresholds, const Communicator& world) {
+  const double begin_s = seconds_now();
+  GraphEvaluation evaluation;
+  evaluation.request = request;
+  evaluation.graph = graph;
+  std::optional<SupervoxelTree> supervoxels;
+  EvaluatedVolumes volumes;
+  on_every_rank(world, [&] {
+    const GraphFile file = read_graph_file(graph, false);
+    if (thresholds)
+      supervoxels.emplace(file, graph.string(), falling_thresholds(*thresholds));
+    else
+      supervoxels.emplace(file, graph.string());
+    volumes = open_evaluated(request, EvaluationKind::labels);
+  });
+  evaluation.sections = volumes.sections;
+  evaluation.bounds = volumes.bounds;
+  evaluation.named = supervoxels->stages;
+  double read_s = 0, count_s = 0, score_s = 0;
+  LabelTable table;
+  on_every_rank(world, [&] {
+    const ScopeTimer counting(count_s);
+    table = count_label_pairs(volumes, request.ignore_label, world, read_s);
+  });
+  {
+    const ScopeTimer scoring(score_s);
+    evaluation.table_pairs = static_cast<std::int64_t>(table.size());
+    world.sum(std::span(&evaluation.table_pairs, 1));
+    evaluation.stages = score_stages(supervoxels->tree, supervoxels->ids, table, world);
+    add_missing_stages(evaluation);
+    if (const StageScores* best = best_by_rand(evaluation.stages)) evaluation.best_rand = best->stage;
+    if (const StageScores* best = best_by_voi(evaluation.stages)) {
+      evaluation.best_voi = best->stage;
+      evaluation.objects = splits_and_merges(supervoxels->tree, best->stage, supervoxels->ids, table, world);
+    }
+  }
+  evaluation.run =
+      evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}, {"score", score_s}}, world);
+  on_root(world, [&] {
+    if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
+  });
+  return evaluation;
+}
+
+}  // namespace tessera
