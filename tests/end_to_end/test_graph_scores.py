@@ -2,6 +2,7 @@
 files are those of tests/golden/make_agglomeration.py, and some that h5py writes here."""
 
 import json
+import os
 import re
 import shutil
 import unittest
@@ -95,6 +96,26 @@ class GraphScores(Case):
             found = next(stage for t, stage in by_threshold.items() if t is not None and abs(t - expected["threshold"]) < 1e-9)
             self.assertEqual(found["objects"], expected["objects"])
             self.assertAlmostEqual(found["voi_split"], expected["voi_split"], delta=1e-12)
+
+    def test_the_python_of_the_page(self):
+        page = (SOURCE / "docs/agglomeration.md").read_text()
+        first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        folder = self.folder / "page"
+        folder.mkdir()
+        for name in ("h5", "graph.h5"):
+            shutil.copy(GOLDEN / f"volume.{name}", folder / f"segmentation.{name}")
+        before, names = os.getcwd(), {}
+        os.chdir(folder)
+        try:
+            exec(compile(first, "agglomeration.md", "exec"), names)
+            exec(compile(second, "agglomeration.md", "exec"), names)
+        finally:
+            os.chdir(before)
+        np.testing.assert_array_equal(names["labels"], self.objects_after(8)[0:20, 0:64, 0:64])  # stage 8: 0.6
+        self.assertGreater(np.unique(names["labels"]).size, 20)
+        self.assertEqual(len(names["neighbours"]), np.count_nonzero(names["a"] == 0))
+        self.assertTrue(all(0 < mean < 1 for mean in names["neighbours"].values()))
+        self.assertLessEqual(len([line for line in first.splitlines() if line.strip()]), 12)
 
     def changed(self, change):
         name = f"bad{len(list(self.folder.glob('bad*')))}.graph.h5"

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "workers/agglomerate/huge_pages.h"
 #include "workers/agglomerate/linkage.h"
 #include "workers/agglomerate/region_graph.h"
 
@@ -53,7 +54,7 @@ struct ClusterEdge {
 
 /// Bundles and, for quantiles, their histograms.
 struct ClusterEdges {
-  std::vector<ClusterEdge> edges;
+  HugePageVector<ClusterEdge> edges;
   std::vector<std::vector<HistogramBin>> bins;  ///< of each edge; empty but for quantiles
 
   std::size_t size() const { return edges.size(); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "workers/agglomerate/cluster_edges.h"
+#include "workers/agglomerate/huge_pages.h"
 
 namespace tessera {
 
@@ -86,7 +87,7 @@ class GreedyMerger {
 
   AgglomerationOptions options_;
   ClusterEdges edges_;
-  std::vector<Half> halves_;
+  HugePageVector<Half> halves_;
   std::vector<std::uint32_t> head_, degree_;
   std::vector<std::uint32_t> row_of_;   ///< name of each cluster
   std::vector<Slot> parent_;            ///< the slot that a slot was merged into; itself: none
@@ -94,9 +95,9 @@ class GreedyMerger {
   std::vector<std::uint32_t> rows_;     ///< of each slot at the start; rising
   std::uint32_t first_row_ = 0;         ///< slots by row minus first_row_, where rows are dense
   std::vector<Slot> slot_of_row_;       ///< empty where they are not
-  std::vector<TableEntry> table_;       ///< a power of two
+  HugePageVector<TableEntry> table_;    ///< a power of two
   std::size_t entries_ = 0, live_ = 0;  ///< of the table; edges that are left
-  std::vector<HeapEntry> heap_;
+  HugePageVector<HeapEntry> heap_;
   std::vector<std::uint32_t> moving_;  ///< the halves that merge() moves
   std::vector<GreedyMerge> merges_;
 
