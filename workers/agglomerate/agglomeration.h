@@ -14,7 +14,7 @@ namespace tessera {
 /// the order of merging: their linkages never rise. Errors: Error where the graph breaks a rule.
 std::vector<GreedyMerge> agglomerate(const RegionGraph& graph, const AgglomerationOptions& options);
 
-/// How many bundles one rank merges alone: 1.3 GiB.
+/// How many bundles one rank merges alone, in about 1.2 GiB.
 inline constexpr std::int64_t kGatherEdges = std::int64_t{1} << 23;
 
 /// Collective. The same merges for a graph whose bundles are spread over the ranks in any way: `share` has

@@ -1,8 +1,11 @@
 #include "workers/agglomerate/greedy_merger.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "io/base/error.h"
 #include "workers/numbers/bit_mix.h"
 
 namespace tessera {
@@ -17,6 +20,11 @@ constexpr std::uint32_t kAhead = 8;
 
 GreedyMerger::GreedyMerger(ClusterEdges edges, const RowRange& own, const AgglomerationOptions& options)
     : options_(options), edges_(std::move(edges)) {
+  constexpr std::size_t kMostEdges = std::size_t{1} << 31;
+  if (edges_.size() >= kMostEdges)
+    throw Error(fmt::format(
+        "a rank has {} bundles of the region graph, and at most 2^31 - 1 can be agglomerated: use more ranks",
+        edges_.size()));
   number_slots();
   const std::size_t count = edges_.size(), slots = rows_.size();
   halves_.resize(2 * count);

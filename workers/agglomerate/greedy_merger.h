@@ -27,7 +27,8 @@ struct RowRange {
 /// entry comes out of the heap too early, never too late, and is then put back.
 class GreedyMerger {
  public:
-  /// `edges`: every bundle of the own clusters; between two clusters there may be several.
+  /// `edges`: every bundle of the own clusters; between two clusters there may be several. Errors: Error for
+  /// 2^31 bundles or more.
   GreedyMerger(ClusterEdges edges, const RowRange& own, const AgglomerationOptions& options);
 
   /// Merges until nothing is left to merge.
