@@ -56,14 +56,12 @@ std::vector<TreeMerge> stored_merges(const GraphFile& file, const std::string& n
 
 std::vector<TreeMerge> merges_at(const std::vector<double>& thresholds, const GraphFile& file,
                                  const std::string& name) {
-  const auto linkage = file.attributes.find("linkage");
-  if (file.tree_sum.empty() && !file.tree_id.empty())
+  if (file.tree_sum.empty() && !file.tree_id.empty()) {
     throw UsageError(fmt::format(
         "{} can be cut at its own stages only: leave out --thresholds. The tree of a segmentation with "
-        "segment.linkage: mean can be cut at any threshold",
+        "segment.linkage: mean, quantile or maximum can be cut at any threshold",
         name));
-  if (linkage != file.attributes.end() && linkage->second != name_of(Linkage::mean))
-    throw UsageError(fmt::format("{} has the linkage {}: --thresholds needs mean", name, linkage->second));
+  }
   const RowsOfIds row(file.supervoxel_id, name);
   std::vector<GreedyMerge> merges;
   for (std::size_t i = 0; i < file.tree_id.size(); ++i) {
