@@ -19,8 +19,8 @@ struct GraphFile {
   std::vector<std::uint64_t> bundle_edge;  ///< empty where the file has none
   // /tree, by rising id
   std::vector<std::uint64_t> tree_id, tree_into, tree_stage;
-  /// Of the bundle between the two: the merges can then be cut at any threshold. Empty where the file has
-  /// none.
+  /// The linkage of each merge as a fraction on the scale of weights: the merges can then be cut at any
+  /// threshold. Empty where the file has none.
   std::vector<std::uint64_t> tree_sum, tree_count;
   std::map<std::string, std::string> attributes;  ///< every string attribute of the root, such as `stages`
 };
