@@ -27,9 +27,7 @@ GreedyMerger::GreedyMerger(ClusterEdges edges, const RowRange& own, const Agglom
         edges_.size()));
   number_slots();
   const std::size_t count = edges_.size(), slots = rows_.size();
-  halves_.resize(2 * count);
-  head_.assign(slots, kNone);
-  degree_.assign(slots, 0);
+  slot_of_half_.resize(2 * count);
   row_of_ = rows_;
   parent_.resize(slots);
   may_not_.resize(slots);
@@ -39,16 +37,14 @@ GreedyMerger::GreedyMerger(ClusterEdges edges, const RowRange& own, const Agglom
   }
   live_ = count;
   for (std::uint32_t e = 0; e < count; ++e) {
-    halves_[2 * e].slot = slot_of_first_row(edges_.edges[e].a);
-    halves_[2 * e + 1].slot = slot_of_first_row(edges_.edges[e].b);
+    slot_of_half_[2 * e] = slot_of_first_row(edges_.edges[e].a);
+    slot_of_half_[2 * e + 1] = slot_of_first_row(edges_.edges[e].b);
   }
   rebuild_table();
+  list_halves();
   heap_.reserve(count);
   for (std::uint32_t e = 0; e < count; ++e) {
-    if (halves_[2 * e].slot == kNone) continue;
-    link(2 * e);
-    link(2 * e + 1);
-    push(e);
+    if (slot_of_half_[2 * e] != kNone) push(e);
   }
   std::make_heap(heap_.begin(), heap_.end(), HeapOrder());
 }
@@ -113,7 +109,7 @@ void GreedyMerger::prefetch(std::uint64_t pair) const {
 
 /// Enters the edge under its slots. One that is there already is united with it; the better one is left.
 void GreedyMerger::enter(std::uint32_t edge) {
-  const std::uint64_t pair = pair_of(halves_[2 * edge].slot, halves_[2 * edge + 1].slot);
+  const std::uint64_t pair = pair_of(slot_of_half_[2 * edge], slot_of_half_[2 * edge + 1]);
   TableEntry& entry = entry_of(pair);
   if (entry.edge != kNone) {
     const bool is_better = edges_.edges[edge].is_better(edges_.edges[entry.edge], options_.rule.linkage);
@@ -134,34 +130,35 @@ void GreedyMerger::rebuild_table() {
   entries_ = 0;
   for (std::uint32_t e = 0, ahead = 0; e < edges_.size(); ++e) {
     for (; ahead < edges_.size() && ahead < e + kAhead; ++ahead)
-      prefetch(pair_of(halves_[2 * ahead].slot, halves_[2 * ahead + 1].slot));
-    if (halves_[2 * e].slot != kNone) enter(e);
+      prefetch(pair_of(slot_of_half_[2 * ahead], slot_of_half_[2 * ahead + 1]));
+    if (slot_of_half_[2 * e] != kNone) enter(e);
   }
 }
 
-void GreedyMerger::link(std::uint32_t half) {
-  const Slot slot = halves_[half].slot;
-  halves_[half].next = head_[slot];
-  halves_[half].last = kNone;
-  if (head_[slot] != kNone) halves_[head_[slot]].last = half;
-  head_[slot] = half;
-  ++degree_[slot];
-}
-
-void GreedyMerger::unlink(std::uint32_t half) {
-  const Slot slot = halves_[half].slot;
-  (halves_[half].last == kNone ? head_[slot] : halves_[halves_[half].last].next) = halves_[half].next;
-  if (halves_[half].next != kNone) halves_[halves_[half].next].last = halves_[half].last;
-  --degree_[slot];
-}
-
-void GreedyMerger::unlink_edge(std::uint32_t edge) {
-  unlink(2 * edge);
-  unlink(2 * edge + 1);
+void GreedyMerger::list_halves() {
+  const std::size_t slots = rows_.size();
+  halves_begin_.assign(slots + 1, 0);
+  for (const Slot slot : slot_of_half_) {
+    if (slot != kNone) ++halves_begin_[slot + 1];
+  }
+  for (std::size_t slot = 0; slot < slots; ++slot)
+    halves_begin_[slot + 1] += halves_begin_[slot];
+  halves_.resize(halves_begin_.back());
+  std::vector<std::size_t> next(halves_begin_.begin(), halves_begin_.end() - 1);
+  for (std::uint32_t half = 0; half < slot_of_half_.size(); ++half) {
+    if (slot_of_half_[half] != kNone) halves_[next[slot_of_half_[half]]++] = half;
+  }
+  next_.assign(slots, kNone);
+  chain_end_.resize(slots);
+  chain_halves_.resize(slots);
+  for (Slot slot = 0; slot < slots; ++slot) {
+    chain_end_[slot] = slot;
+    chain_halves_[slot] = halves_begin_[slot + 1] - halves_begin_[slot];
+  }
 }
 
 void GreedyMerger::remove(std::uint32_t edge) {
-  halves_[2 * edge].slot = halves_[2 * edge + 1].slot = kNone;
+  slot_of_half_[2 * edge] = slot_of_half_[2 * edge + 1] = kNone;
   --live_;
 }
 
@@ -184,7 +181,7 @@ void GreedyMerger::run() {
   while (!heap_.empty()) {
     const HeapEntry best = heap_.front();
     drop_first();
-    const Slot x = halves_[2 * best.edge].slot, y = halves_[2 * best.edge + 1].slot;
+    const Slot x = slot_of_half_[2 * best.edge], y = slot_of_half_[2 * best.edge + 1];
     if (x == kNone) continue;
     const ClusterEdge& edge = edges_.edges[best.edge];
     if (edge.ordinal != best.ordinal || edge.linkage(options_.rule.linkage) != best.linkage) {
@@ -200,43 +197,44 @@ void GreedyMerger::run() {
 }
 
 void GreedyMerger::merge(std::uint32_t edge) {
-  Slot to = halves_[2 * edge].slot, from = halves_[2 * edge + 1].slot;
+  Slot to = slot_of_half_[2 * edge], from = slot_of_half_[2 * edge + 1];
   const std::uint32_t into = std::min(row_of_[to], row_of_[from]),
                       gone = std::max(row_of_[to], row_of_[from]);
   const ClusterEdge& between = edges_.edges[edge];
   merges_.push_back({gone, into, between.sum, between.count, between.value});
-  unlink_edge(edge);
   remove(edge);
-  if (degree_[to] < degree_[from]) std::swap(to, from);
+  if (chain_halves_[to] < chain_halves_[from]) std::swap(to, from);
   row_of_[to] = into;
   parent_[from] = to;
   moving_.clear();
-  for (std::uint32_t half = std::exchange(head_[from], kNone); half != kNone; half = halves_[half].next) {
-    prefetch(pair_of(to, halves_[half ^ 1U].slot));
-    moving_.push_back(half);
+  for (Slot slot = from; slot != kNone; slot = next_[slot]) {
+    for (std::size_t i = halves_begin_[slot]; i < halves_begin_[slot + 1]; ++i) {
+      const std::uint32_t half = halves_[i];
+      if (slot_of_half_[half] == kNone) continue;
+      prefetch(pair_of(to, slot_of_half_[half ^ 1U]));
+      moving_.push_back(half);
+    }
   }
   for (const std::uint32_t half : moving_)
     move_half(half, to);
+  next_[chain_end_[to]] = from;
+  chain_end_[to] = chain_end_[from];
+  chain_halves_[to] += chain_halves_[from];
 }
 
-/// The half's own list is given up as a whole.
 void GreedyMerger::move_half(std::uint32_t half, Slot to) {
   const std::uint32_t edge = half / 2;
-  halves_[half].slot = to;
-  const std::uint64_t pair = pair_of(to, halves_[half ^ 1U].slot);
+  slot_of_half_[half] = to;
+  const std::uint64_t pair = pair_of(to, slot_of_half_[half ^ 1U]);
   TableEntry& entry = entry_of(pair);
   const std::uint32_t there = entry.edge;
   if (there == kNone) {
     entry = {pair, edge};
-    link(half);
     if (3 * ++entries_ > 2 * table_.size()) rebuild_table();
   } else if (edges_.edges[edge].is_better(edges_.edges[there], options_.rule.linkage)) {
-    unlink_edge(there);
-    link(half);
     entry.edge = edge;
     unite(edge, there);
   } else {
-    unlink(half ^ 1U);
     unite(there, edge);
   }
 }
@@ -245,9 +243,9 @@ ClusterEdges GreedyMerger::take_edges() && {
   ClusterEdges left;
   left.edges.reserve(live_);
   for (std::uint32_t e = 0; e < edges_.size(); ++e) {
-    if (halves_[2 * e].slot == kNone) continue;
+    if (slot_of_half_[2 * e] == kNone) continue;
     ClusterEdge edge = edges_.edges[e];
-    const std::uint32_t x = row_of_[halves_[2 * e].slot], y = row_of_[halves_[2 * e + 1].slot];
+    const std::uint32_t x = row_of_[slot_of_half_[2 * e]], y = row_of_[slot_of_half_[2 * e + 1]];
     edge.a = std::min(x, y);
     edge.b = std::max(x, y);
     left.add(edge, edges_.bins.empty() ? std::vector<HistogramBin>() : std::move(edges_.bins[e]));

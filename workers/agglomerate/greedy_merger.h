@@ -63,14 +63,7 @@ class GreedyMerger {
   void move_half(std::uint32_t half, Slot to);
   void unite(std::uint32_t whole, std::uint32_t part);
 
-  /// Half of edge e at its first or second cluster: 2 e or 2 e + 1. The halves of a cluster are a list.
-  struct Half {
-    Slot slot;                 ///< kNone: the edge is gone
-    std::uint32_t next, last;  ///< the half after, and before, in the list
-  };
-  void link(std::uint32_t half);
-  void unlink(std::uint32_t half);
-  void unlink_edge(std::uint32_t edge);
+  void list_halves();
   void remove(std::uint32_t edge);
 
   // The edge between two clusters, by an open hash table. Entries of clusters that are gone stay until it
@@ -88,16 +81,22 @@ class GreedyMerger {
 
   AgglomerationOptions options_;
   ClusterEdges edges_;
-  HugePageVector<Half> halves_;
-  std::vector<std::uint32_t> head_, degree_;
-  std::vector<std::uint32_t> row_of_;   ///< name of each cluster
-  std::vector<Slot> parent_;            ///< the slot that a slot was merged into; itself: none
-  std::vector<std::uint8_t> may_not_;   ///< merge: belongs to another owner, or waits for one
-  std::vector<std::uint32_t> rows_;     ///< of each slot at the start; rising
-  std::uint32_t first_row_ = 0;         ///< slots by row minus first_row_, where rows are dense
-  std::vector<Slot> slot_of_row_;       ///< empty where they are not
-  HugePageVector<TableEntry> table_;    ///< a power of two
-  std::size_t entries_ = 0, live_ = 0;  ///< of the table; edges that are left
+  // Half of edge e at its first or second cluster: 2 e or 2 e + 1.
+  HugePageVector<Slot> slot_of_half_;  ///< kNone: the edge is gone
+  // The halves of a slot at the start, and the chain of the slots that a cluster consists of. Halves that are
+  // gone stay in the lists.
+  HugePageVector<std::uint32_t> halves_;
+  std::vector<std::size_t> halves_begin_;  ///< of each slot; the end at last
+  std::vector<Slot> next_, chain_end_;
+  std::vector<std::uint64_t> chain_halves_;  ///< of the whole chain
+  std::vector<std::uint32_t> row_of_;        ///< name of each cluster
+  std::vector<Slot> parent_;                 ///< the slot that a slot was merged into; itself: none
+  std::vector<std::uint8_t> may_not_;        ///< merge: belongs to another owner, or waits for one
+  std::vector<std::uint32_t> rows_;          ///< of each slot at the start; rising
+  std::uint32_t first_row_ = 0;              ///< slots by row minus first_row_, where rows are dense
+  std::vector<Slot> slot_of_row_;            ///< empty where they are not
+  HugePageVector<TableEntry> table_;         ///< a power of two
+  std::size_t entries_ = 0, live_ = 0;       ///< of the table; edges that are left
   HugePageVector<HeapEntry> heap_;
   std::vector<std::uint32_t> moving_;  ///< the halves that merge() moves
   std::vector<GreedyMerge> merges_;
