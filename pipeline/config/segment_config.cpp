@@ -34,7 +34,6 @@ void read_segment_names(ConfigSection& segment, const InferConfig& infer, bool n
                "The objects' ids, in a file of its own. The graph is beside it, in a file that ends in "
                ".graph.h5 and a folder that ends in .graph.",
                {.example = "runs/example/segmentation.h5:/volumes/labels/neuron_ids",
-                .fallback = "none; the verb needs it",
                 .related = "segment.prediction segment.chunk segment.ids"}},
               needed);
   s.method =

@@ -142,7 +142,8 @@ TEST(KeyHelp, TheFileOfAllKeysIsAnExperimentOfDefaults) {
   const ExperimentConfig bare = parse_experiment(
       "experiment: example\ndata: {raw: 'em.h5:/volumes/raw', labels: 'em.h5:/volumes/labels/cells', "
       "train_sections: "
-      "[0, 16]}\ninfer: {output: 'runs/example/prediction.h5:/volumes/predictions/interior'}\n",
+      "[0, 16]}\ninfer: {output: 'runs/example/prediction.h5:/volumes/predictions/interior'}\n"
+      "segment: {output: 'runs/example/segmentation.h5:/volumes/labels/neuron_ids'}\n",
       "bare.yaml", {}, {.training = true, .inference = true});
   EXPECT_EQ(config.resolved_yaml, bare.resolved_yaml);
 }

@@ -1,0 +1,75 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pipeline/config/experiment.h"
+#include "tests/unit/error_message.h"
+
+namespace tessera {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+ExperimentConfig parsed_segment(const std::string& keys, const ConfigNeeds& needs = {.segmentation = true}) {
+  return parse_experiment("experiment: e\nsegment: {prediction: p.h5:/p, output: s.h5:/s, " + keys + "}\n",
+                          "e.yaml", {}, needs);
+}
+
+std::string problem_of_segment(const std::string& keys) {
+  return testing::message_of([&] { parsed_segment(keys); });
+}
+
+TEST(SegmentConfig, ThresholdsFallToTheThreshold) {
+  EXPECT_THAT(parsed_segment("threshold: 0.75").segment.thresholds, ElementsAre(0.95, 0.9, 0.85, 0.8, 0.75));
+  EXPECT_THAT(parsed_segment("threshold: 0.78").segment.thresholds, ElementsAre(0.95, 0.9, 0.85, 0.8, 0.78));
+  EXPECT_THAT(parsed_segment("threshold: 0.97").segment.thresholds, ElementsAre(0.97));
+  EXPECT_THAT(parsed_segment("threshold: 0.5, threshold_from: 0.9, threshold_step: 0.2").segment.thresholds,
+              ElementsAre(0.9, 0.7, 0.5));
+  EXPECT_THAT(parsed_segment("thresholds: [0.8, 0.5]").segment.thresholds, ElementsAre(0.8, 0.5));
+}
+
+TEST(SegmentConfig, TheResolvedExperimentParsesToTheSameValues) {
+  for (const char* keys : {"mode: volume", "mode: sections, link_below: 0.4", "thresholds: [0.8, 0.5]",
+                           "method: components, connectivity: 26", "ids: compact, fragment_size: 7"}) {
+    const ExperimentConfig once = parsed_segment(keys);
+    const ExperimentConfig twice =
+        parse_experiment(once.resolved_yaml, "resolved.yaml", {}, {.segmentation = true});
+    EXPECT_EQ(once.resolved_yaml, twice.resolved_yaml) << keys;
+    EXPECT_EQ(once.segment.thresholds, twice.segment.thresholds);
+    EXPECT_EQ(once.segment.link_below, twice.segment.link_below);
+    EXPECT_EQ(once.segment.fragment_size, twice.segment.fragment_size);
+  }
+}
+
+TEST(SegmentConfig, DefaultsComeFromThePrediction) {
+  const ExperimentConfig config = parse_experiment(
+      "experiment: e\ninfer: {raw: r.h5:/raw, output: p.h5:/p}\nsegment: {output: s.h5:/s}\n", "e.yaml", {},
+      {.segmentation = true});
+  ASSERT_TRUE(config.segment.prediction);
+  EXPECT_EQ(config.segment.prediction->text(), "p.h5:/p");
+  EXPECT_FALSE(config.segment.mode);
+  EXPECT_FALSE(config.segment.fragment_size);
+  // Other verbs need no segment section.
+  EXPECT_FALSE(parse_experiment("experiment: e\n", "e.yaml", {}, {}).segment.output);
+}
+
+TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
+  EXPECT_THAT(problem_of_segment("thresholds: [0.5, 0.6]"), HasSubstr("must fall: 0.6 follows 0.5"));
+  EXPECT_THAT(problem_of_segment("thresholds: [0.8, 0.6]"),
+              HasSubstr("must end in segment.threshold, which is 0.5"));
+  EXPECT_THAT(problem_of_segment("saturated: 0"), HasSubstr("e.yaml:2:"));
+  EXPECT_THAT(problem_of_segment("mode: volume, link_mutual: false"),
+              HasSubstr("is used with mode: sections only"));
+  EXPECT_THAT(problem_of_segment("linkage: mean"), HasSubstr("set linkage: rounds"));
+  EXPECT_THAT(problem_of_segment("connectivity: 8"), HasSubstr("it must be 6, 18 or 26"));
+  EXPECT_THAT(problem_of_segment("smoothing: 9"), HasSubstr("segment.smoothing"));
+  EXPECT_THAT(problem_of_segment("treshold: 0.3"), HasSubstr("did you mean 'threshold'"));
+  EXPECT_THAT(testing::message_of([] {
+                parse_experiment("experiment: e\nsegment: {prediction: p.h5:/p}\n", "e.yaml", {},
+                                 {.segmentation = true});
+              }),
+              HasSubstr("output"));
+}
+
+}  // namespace
+}  // namespace tessera
