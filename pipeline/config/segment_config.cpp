@@ -97,16 +97,6 @@ std::vector<double> falling_thresholds(double from, double step, double threshol
 }
 
 void read_thresholds(ConfigSection& segment, SegmentConfig& s) {
-  s.linkage =
-      segment.choice({"linkage",
-                      "How fragments are merged. rounds: in rounds of the mean affinity, down the list "
-                      "of thresholds.",
-                      {.related = "segment.thresholds"}},
-                     Linkage::rounds);
-  if (s.linkage != Linkage::rounds) {
-    segment.problem("linkage", fmt::format("{} is not available in this version: set linkage: rounds",
-                                           name_of(s.linkage)));
-  }
   s.threshold = segment.get<double>(
       {"threshold",
        "Clusters that are joined by a mean affinity of at least this are one object. With method: "

@@ -23,15 +23,6 @@ constexpr auto enum_names(SegmentMethod) {
       {{SegmentMethod::watershed, "watershed"}, {SegmentMethod::components, "components"}});
 }
 
-/// What the merges of fragments compare.
-enum class Linkage { rounds, mean, quantile, maximum };
-constexpr auto enum_names(Linkage) {
-  return std::to_array<EnumName<Linkage>>({{Linkage::rounds, "rounds"},
-                                           {Linkage::mean, "mean"},
-                                           {Linkage::quantile, "quantile"},
-                                           {Linkage::maximum, "maximum"}});
-}
-
 /// `segment:`
 struct SegmentConfig {
   std::optional<DatasetName> prediction, output, mask;
@@ -42,7 +33,6 @@ struct SegmentConfig {
   std::optional<std::int64_t> fragment_size;  ///< none: 300, or 100 in mode sections
   double fragment_floor = 0;
   int smoothing = 0;
-  Linkage linkage = Linkage::rounds;
   double threshold = 0.5;
   std::vector<double> thresholds;  ///< falling; the last one is `threshold`
   double link_below = 0.6, link_jaccard = 0.35;

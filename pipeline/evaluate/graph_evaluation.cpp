@@ -58,8 +58,8 @@ std::vector<TreeMerge> merges_at(const std::vector<double>& thresholds, const Gr
                                  const std::string& name) {
   if (file.tree_sum.empty() && !file.tree_id.empty()) {
     throw UsageError(fmt::format(
-        "{} can be cut at its own stages only: leave out --thresholds. The tree of a segmentation with "
-        "segment.linkage: mean, quantile or maximum can be cut at any threshold",
+        "{} can be cut at its own stages only: leave out --thresholds. A tree of merges with their sums and "
+        "counts can be cut at any threshold",
         name));
   }
   const RowsOfIds row(file.supervoxel_id, name);

@@ -238,7 +238,6 @@ JobDescription describe_segmentation(const SegmentConfig& config, const Segmenta
   job["segment.chunk"] = to_string(plan.chunk);
   job["segment.output path"] = config.output->path;
   if (plan.components) return job;
-  job["segment.linkage"] = name_of(config.linkage);
   job["segment.thresholds"] = fmt::format("{}", fmt::join(config.thresholds, ", "));
   if (plan.mode == SegmentMode::sections) {
     job["segment.link_below"] = fmt::format("{}", config.link_below);

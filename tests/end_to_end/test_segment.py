@@ -275,7 +275,6 @@ class Mistakes(SegmentCase):
         self.wrong("m6", r"segment\.saturated", saturated=0)
         self.wrong("m7", r"segment\.fragment_size", fragment_size=-1)
         self.wrong("m8", r"connectivity: is 7; it must be 6, 18 or 26", connectivity=7)
-        self.wrong("m9", r"linkage: mean is not available", linkage="mean")
 
     def test_mistakes_of_the_volumes(self):
         shape = (6, 7, 8)

@@ -60,7 +60,6 @@ TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("saturated: 0"), HasSubstr("e.yaml:2:"));
   EXPECT_THAT(problem_of_segment("mode: volume, link_mutual: false"),
               HasSubstr("is used with mode: sections only"));
-  EXPECT_THAT(problem_of_segment("linkage: mean"), HasSubstr("set linkage: rounds"));
   EXPECT_THAT(problem_of_segment("connectivity: 8"), HasSubstr("it must be 6, 18 or 26"));
   EXPECT_THAT(problem_of_segment("smoothing: 9"), HasSubstr("segment.smoothing"));
   EXPECT_THAT(problem_of_segment("treshold: 0.3"), HasSubstr("did you mean 'threshold'"));
