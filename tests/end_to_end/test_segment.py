@@ -180,7 +180,7 @@ class Segmentation(SegmentCase):
         self.tessera(["evaluate", "--prediction", name, "--labels", "odd.h5:/volumes/labels/cells", "--kind", "labels"])
 
     def test_kills_do_not_show(self):
-        keys = {"chunk": [8, 16, 16], "block": [8, 16, 16]}
+        keys = {"chunk": [16, 16, 16], "block": [16, 16, 16]}
         yaml = self.golden("killed", "volume", **keys)
         begin = time.monotonic()
         self.tessera(["segment", yaml], 3)
