@@ -325,7 +325,7 @@ class Best(Training):
         self.assertEqual(go_on(10, *on).warnings(), [])
         self.assertRegex("".join(go_on(12, on[0]).warnings()), "averaged weights, which are dropped")
         result = run_tessera(["train", yaml, "--resume", "--set", "train.optimizer=sgd"], 0, 60, self.folder)
-        self.assert_one_error(result, 1, ["has no array optimizer/momentum/"])
+        self.assert_one_error(result, 2, ["holds the state of another optimizer .mean, variance; here: momentum.: set train.optimizer"])
 
     def test_impossible_settings(self):
         bad = self.config("bad", {"data": {"validation_sections": None}, "train": {
