@@ -45,7 +45,9 @@ std::string wrapped_message(const std::string& text, int columns, const std::str
     std::istringstream words(line);
     for (std::string word; words >> word; first = false) {
       if (!first && used + 1 + length_of(word) > width) {
-        result += "\n" + own + indent;
+        result += '\n';
+        result += own;
+        result += indent;
         used = length_of(own) + indent.size();
       } else if (!first) {
         result += ' ';

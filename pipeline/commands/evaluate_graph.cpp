@@ -14,6 +14,7 @@
 #include "pipeline/commands/evaluate_options.h"
 #include "pipeline/commands/verbs.h"
 #include "pipeline/evaluate/graph_evaluation.h"
+#include "pipeline/run/command_line.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

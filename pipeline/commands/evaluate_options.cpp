@@ -6,6 +6,7 @@
 
 #include "io/base/error.h"
 #include "io/geometry/section_range.h"
+#include "pipeline/run/command_line.h"
 
 namespace tessera {
 

@@ -70,6 +70,7 @@ std::vector<TreeMerge> merges_at(const std::vector<double>& thresholds, const Gr
     merges.push_back({row(file.tree_id[i]), row(file.tree_into[i]), file.tree_sum[i], file.tree_count[i], 0});
   }
   std::vector<Fraction> exact;
+  exact.reserve(thresholds.size());
   for (const double threshold : thresholds)
     exact.push_back(weight_threshold(threshold));
   return in_stages(merges, Linkage::mean, exact);

@@ -49,7 +49,7 @@ Previews previews_in(const fs::path& folder) {
 
 /// At most `count` of them, evenly spread, the first and the last among them.
 std::vector<std::pair<std::int64_t, fs::path>> spread(const Previews& all, std::size_t count) {
-  const std::vector<std::pair<std::int64_t, fs::path>> list(all.begin(), all.end());
+  std::vector<std::pair<std::int64_t, fs::path>> list(all.begin(), all.end());
   if (list.size() <= count) return list;
   std::vector<std::pair<std::int64_t, fs::path>> chosen;
   for (std::size_t i = 0; i < count; ++i)

@@ -96,9 +96,11 @@ class OwnedGraph {
   void drop_overlaps() { overlaps_ = {}; }
 
  private:
-  auto owner() const {
-    return [ranks = world_.size()](std::uint64_t name) { return owner_of_name(name, ranks); };
-  }
+  struct Owner {
+    int ranks = 1;
+    int operator()(std::uint64_t name) const { return owner_of_name(name, ranks); }
+  };
+  Owner owner() const { return {world_.size()}; }
   void add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps);
   std::vector<std::uint64_t> roots_of(std::vector<NamePair> pairs) const;
   void contract(const std::vector<std::uint64_t>& roots, std::int64_t stage);

@@ -46,7 +46,7 @@ void add_faces(const SegmentJob& job, const BlockGrid& grid, std::int64_t id, co
     const std::optional<std::int64_t> other = grid.at(behind);
     if (!other) continue;
     std::array<bool, 6> wanted{};
-    const auto low = static_cast<std::size_t>(2 * axis);
+    const auto low = 2 * static_cast<std::size_t>(axis);
     wanted[low] = true;
     const BlockGraph border = read_block_border(block_graph_file(job.folder, *other), wanted);
     add_face_rows({*graph.faces[low + 1], graph.name}, {border.faces[low].value(), border.name}, border.box,
