@@ -71,18 +71,6 @@ bool read_all(PipeEnd& output, PipeEnd& errors, ProgramEnd& end, double until_s)
   return true;
 }
 
-/// An argument quoted for a shell.
-std::string shell_quoted(const std::string& argument) {
-  const bool plain = !argument.empty() && argument.find_first_not_of(
-                                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                              "0123456789_-+=:,./%@") == std::string::npos;
-  if (plain) return argument;
-  std::string quoted = "'";
-  for (const char c : argument)
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 }  // namespace
 
 ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
@@ -129,13 +117,6 @@ ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
   if (!in_time) throw Error(fmt::format("{} gave no answer within {:.0f} s", command[0], limit_s));
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return end;
-}
-
-std::string shell_text(const std::vector<std::string>& command) {
-  std::string line;
-  for (const std::string& argument : command)
-    line += (line.empty() ? "" : " ") + shell_quoted(argument);
-  return line;
 }
 
 bool program_exists(const std::string& name) {

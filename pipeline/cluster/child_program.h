@@ -19,9 +19,6 @@ struct ProgramEnd {
 ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
                        const std::map<std::string, std::string>& environment = {});
 
-/// The command as a line for a shell, with quotes where they are needed.
-std::string shell_text(const std::vector<std::string>& command);
-
 /// Whether PATH has an executable of this name.
 bool program_exists(const std::string& name);
 

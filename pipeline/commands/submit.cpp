@@ -20,6 +20,7 @@
 #include "pipeline/infer/inference_volumes.h"
 #include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/run_folder.h"
+#include "pipeline/run/shell_text.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {

@@ -6,29 +6,14 @@
 #include <iostream>
 #include <string_view>
 
+#include "pipeline/run/shell_text.h"
+
 namespace tessera {
-namespace {
-
-std::string word_for_shell(const std::string& word) {
-  const bool plain = !word.empty() && word.find_first_not_of(
-                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                          "0123456789_-+=:,./%@") == std::string::npos;
-  if (plain) return word;
-  std::string quoted = "'";
-  for (const char c : word)
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
-}  // namespace
 
 std::string command_text(const std::vector<std::string>& words, int ranks) {
   std::string text;
   if (ranks > 1 && std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) text = fmt::format("mpirun -n {} ", ranks);
-  text += "tessera";
-  for (const std::string& word : words)
-    text += " " + word_for_shell(word);
-  return text;
+  return text + "tessera " + shell_text(words);
 }
 
 std::vector<std::string> experiment_words(const std::string& verb,

@@ -14,11 +14,11 @@
 #include "io/base/json_text.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
-#include "pipeline/cluster/child_program.h"
 #include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/cluster/run_status.h"
 #include "pipeline/report/run_record.h"
 #include "pipeline/run/progress.h"
+#include "pipeline/run/shell_text.h"
 #include "pipeline/start/run_summary.h"
 #include "pipeline/start/stage_process.h"
 
