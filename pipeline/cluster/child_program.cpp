@@ -86,7 +86,7 @@ ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
     if (environment.count(variable.substr(0, variable.find('='))) == 0) variables.push_back(variable);
   }
   for (const auto& [name, value] : environment)
-    variables.push_back(name + "=" + value);
+    variables.push_back(fmt::format("{}={}", name, value));
   std::vector<char*> arguments, surroundings;
   for (const std::string& one : command)
     arguments.push_back(const_cast<char*>(one.c_str()));

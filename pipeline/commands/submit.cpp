@@ -110,6 +110,7 @@ void show(const std::vector<PlannedJob>& jobs, const ExperimentConfig& config, c
           bool with_scripts) {
   if (with_scripts) show_scripts(jobs);
   std::vector<JobRow> rows;
+  rows.reserve(jobs.size());
   for (const PlannedJob& job : jobs) {
     rows.push_back({job.stage, job_name(job.stage, config.name), resources_of(job.stage, config.slurm),
                     job.volumes.size(), job.request.log});
