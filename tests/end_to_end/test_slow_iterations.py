@@ -1,5 +1,5 @@
-"""Signals while an iteration takes long. mpirun kills its ranks about 2 s after the first signal, so an iteration is left
-where it is, and the last whole one is saved.
+"""Signals while an iteration takes long. mpirun sends SIGCONT at once, SIGTERM after 1 s and SIGKILL after another second,
+so an iteration is left where it is, and the last whole one is saved.
 
 Environment: TESSERA_STOP_INSTANTS the number of random instants at which trainings are stopped (default 0: none)."""
 
@@ -20,9 +20,10 @@ from harness import Case
 STOPPED = 75
 INSTANTS = int(os.environ.get("TESSERA_STOP_INSTANTS", "0"))
 needs_idle_machine = unittest.skipUnless(INSTANTS, "takes minutes of an idle machine: set TESSERA_STOP_INSTANTS=20")
-# mpirun waits 1 s between SIGTERM and SIGKILL. It is told to wait longer here, because the machine of a test may be busy;
-# how fast a training ends is compared with the time of its iterations.
-PATIENT = {"OMPI_MCA_odls_base_sigkill_timeout": "30"}
+# mpirun waits this long twice: before SIGTERM, and between SIGTERM and SIGKILL. Its default is 1 s. It is longer here, because
+# the machine of a test may be busy; how fast a training ends is compared with the time of its iterations.
+MPIRUN_WAITS_S = 4
+PATIENT = {"OMPI_MCA_odls_base_sigkill_timeout": str(MPIRUN_WAITS_S)}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -73,7 +74,7 @@ class SlowIterations(Case):
         result = process.finish(60)
         seconds = time.monotonic() - begin
         self.assertNotEqual(result.code, 0, result)
-        self.assertLess(seconds, max(3, 1.5 * self.iteration_s), result)
+        self.assertLess(seconds, MPIRUN_WAITS_S + max(3, 1.5 * self.iteration_s), result)
         self.assertEqual(process.left_behind(), [])
         at = max(self.checkpoints(name), default=0)
         self.assertGreaterEqual(at, rows_before, result)
@@ -91,10 +92,10 @@ class SlowIterations(Case):
     @needs_idle_machine
     def test_random_instants(self):
         """At most one iteration is lost, and what is saved equals the state of an undisturbed training there."""
-        whole = self.slow_config("whole", iterations=8, checkpoint_every=1, keep_checkpoints=10, schedule={"kind": "constant"})
+        whole = self.slow_config("whole", iterations=24, checkpoint_every=1, keep_checkpoints=30, schedule={"kind": "constant"})
         self.tessera(["train", whole], 3, timeout=120)
         expected = {i: self.state(file) for i, file in self.checkpoints("whole").items()}
-        self.assertEqual(sorted(expected), list(range(1, 9)))
+        self.assertEqual(sorted(expected), list(range(1, 25)))
         self.iteration_s = self.seconds_of_iterations("whole")
         draw = random.Random(5)
         saved = []
@@ -124,12 +125,12 @@ class SlowIterations(Case):
                         self.assert_same_voxels(np.asarray(state[path]), np.asarray(expected[at][path]), path)
         self.assertGreater(max(saved), 0, "every training was stopped in its first iteration")
         # The last one that was stopped goes on as if nothing had happened.
-        name = [f"instant{i}" for i, at in enumerate(saved) if 0 < at < 8 and SIGNALS[i % 3] != signal.SIGKILL][-1]
-        self.tessera(["train", f"{name}.yaml", "--resume", "--set", "train.iterations=8"], 3, timeout=60)
+        name = [f"instant{i}" for i, at in enumerate(saved) if 0 < at < 24 and SIGNALS[i % 3] != signal.SIGKILL][-1]
+        self.tessera(["train", f"{name}.yaml", "--resume", "--set", "train.iterations=24"], 3, timeout=90)
         self.assertEqual(self.rows(name), self.rows("whole"))
-        state = self.state(self.checkpoints(name)[8])
+        state = self.state(self.checkpoints(name)[24])
         for path in state:
-            self.assert_same_voxels(np.asarray(state[path]), np.asarray(expected[8][path]), path)
+            self.assert_same_voxels(np.asarray(state[path]), np.asarray(expected[24][path]), path)
 
     @needs_idle_machine
     def test_an_iteration_of_minutes_is_left(self):
@@ -150,7 +151,8 @@ class SlowIterations(Case):
             else:
                 process.signal(signal.SIGTERM)
             result = process.finish(100)
-            self.assertLess(time.monotonic() - begin, 15, result)  # an iteration takes longer
+            waited_s = MPIRUN_WAITS_S if signalled == "mpirun" else 0
+            self.assertLess(time.monotonic() - begin, waited_s + 10, result)  # an iteration takes longer
             if signalled != "mpirun":
                 self.assertEqual(result.code, STOPPED, result)
             self.assertRegex(result.text, r"stopped by a signal at iteration 1 of 9 \(\d+\.\d s of unfinished work are lost\); the state is saved")
