@@ -84,13 +84,14 @@ void Console::end_status() {
 }
 
 void Console::sink_it_(const spdlog::details::log_msg& message) {
+  const std::string said(message.payload.data(), message.payload.size());
+  if (once_ && message.level == spdlog::level::warn && !warnings_.insert(said).second) return;
   std::string word;
   if (message.level != spdlog::level::info || options_.names_info) {
     const auto name = spdlog::level::to_string_view(message.level);
     word = std::string(name.data(), name.size()) + ":";
   }
-  std::string text = options_.prefix + word + (word.empty() ? "" : " ") +
-                     std::string(message.payload.data(), message.payload.size());
+  std::string text = options_.prefix + word + (word.empty() ? "" : " ") + said;
   if (options_.terminal.exists()) text = wrapped_message(text, columns(), kIndent);
   const char* colour = colour_of(message.level);
   if (colour != nullptr && options_.terminal.has_colours())

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "io/base/enum_names.h"
@@ -38,6 +39,8 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
 
   /// To be called before the first message.
   void set_style(ProgressStyle style) { options_.style = style; }
+  /// From now on each warning is shown once: for a verb that opens the same files several times.
+  void show_warnings_once() { once_ = true; }
   /// Whether show_status() draws a line.
   bool has_status_line() const;
   /// Of the window, now.
@@ -56,6 +59,8 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
 
   ConsoleOptions options_;
   std::string status_;
+  bool once_ = false;
+  std::set<std::string> warnings_;  ///< that were shown since
 };
 
 /// The Console of this process's log, which start_log() made; null before.

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "io/base/error.h"
+#include "io/base/other_format.h"
 
 namespace tessera {
 
@@ -59,12 +60,14 @@ namespace {
   if (access(name.c_str(), R_OK) != 0) {
     const int code = errno;
     throw Error(fmt::format("cannot open {}: {}{}", name, errno_text(code),
-                            code == ENOENT ? " (is the path right, and seen from this node?)" : ""));
+                            code == ENOENT ? missing_file_note(file) : ""));
   }
   if (std::filesystem::is_directory(file)) {
     throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", name));
   }
   if (!is_hdf5_file(file)) {
+    if (const std::string other = other_format(file); !other.empty())
+      throw Error(fmt::format("{} is {}", name, other));
     throw Error(
         fmt::format("{} is not an HDF5 file (TIFF and PNG stacks become one with 'tessera import')", name));
   }

@@ -36,7 +36,14 @@ VolumeReader::VolumeReader(const DatasetName& name, const ReadOptions& options, 
              what);
   dataset_ = Hdf5Handle(H5Dopen2(file_.get(), name.path.c_str(), access_list.get()), H5Dclose);
   if (!dataset_) {
-    throw Error(fmt::format("{} is not a dataset: {}", name.text(), take_hdf5_error()));
+    const std::string why = take_hdf5_error();
+    const bool is_group =
+        Hdf5Handle(H5Gopen2(file_.get(), name.path.c_str(), H5P_DEFAULT), H5Gclose).get() >= 0;
+    if (!is_group) take_hdf5_error();
+    throw Error(fmt::format(
+        "{} is not a dataset{}", name.text(),
+        is_group ? fmt::format(", but a group ('tessera info {}' lists the datasets)", name.file.string())
+                 : ": " + why));
   }
   read_shape();
   conversion_ = conversion_of(dataset_.get(), name, read_as);

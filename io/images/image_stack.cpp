@@ -9,6 +9,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/other_format.h"
 #include "io/base/replace_folder.h"
 #include "io/base/staged_file.h"
 #include "io/base/temporary_name.h"
@@ -76,8 +77,9 @@ ImageStackReader::ImageStackReader(const fs::path& path, const ImageOptions& opt
     : path_(path), options_(options) {
   std::error_code code;
   if (!fs::exists(path, code)) {
-    throw Error(fmt::format("cannot open {}: {}", path.string(),
-                            code ? code.message() : std::string("no such file or folder")));
+    throw Error(fmt::format("cannot open {}: {}{}", path.string(),
+                            code ? code.message() : std::string("no such file or folder"),
+                            code ? "" : missing_file_note(path)));
   }
   if (fs::is_directory(path, code)) {
     if (options.channel == ImageOptions::kAsSections || options.time == ImageOptions::kAsSections)
@@ -86,6 +88,8 @@ ImageStackReader::ImageStackReader(const fs::path& path, const ImageOptions& opt
     SectionFiles sections = list_sections(path, options.missing);
     files_ = std::move(sections.files);
     ignored_files_ = sections.ignored;
+  } else if (const std::string other = other_format(path); !other.empty()) {
+    throw UsageError(fmt::format("{} is {}", path.string(), other));
   } else if (is_png_name(path)) {
     if (!fs::is_regular_file(path, code)) throw Error(path.string() + " is no regular file: no PNG image");
     files_.push_back(path);

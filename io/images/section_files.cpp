@@ -8,9 +8,11 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "io/base/error.h"
+#include "io/base/other_format.h"
 
 namespace tessera {
 namespace {
@@ -170,6 +172,34 @@ void find_gaps(SectionFiles& sections, const std::vector<NameParts>& parts, cons
   fill_gaps(sections, all.front(), missing);
 }
 
+/// Two series of names with the same numbers are two volumes: raw_0.png ... beside label_0.png ...
+/// Errors: Error.
+void require_one_series(const std::vector<fs::path>& files, const std::vector<NameParts>& parts,
+                        const fs::path& folder) {
+  std::map<std::string, std::vector<std::size_t>> by_text;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (!parts[i].numbers.empty()) by_text[parts[i].text].push_back(i);
+  }
+  const auto name = [&](std::size_t file) { return files[file].filename().string(); };
+  for (auto one = by_text.begin(); one != by_text.end(); ++one) {
+    for (auto next = std::next(one); next != by_text.end(); ++next) {
+      const auto &a = one->second, &b = next->second;
+      std::set<std::vector<std::int64_t>> numbers;
+      for (const std::size_t file : a)
+        numbers.insert(parts[file].numbers);
+      const auto shared = static_cast<std::size_t>(std::ranges::count_if(
+          b, [&](std::size_t file) { return numbers.count(parts[file].numbers) != 0; }));
+      if (shared < 2 || 2 * shared < std::min(a.size(), b.size())) continue;
+      throw Error(
+          fmt::format("{} holds two series of sections: {} to {} ({} files) and {} to {} ({} files). A "
+                      "folder is one volume: "
+                      "move one series to a folder of its own",
+                      folder.string(), name(a.front()), name(a.back()), a.size(), name(b.front()),
+                      name(b.back()), b.size()));
+    }
+  }
+}
+
 void require_different(const std::vector<fs::path>& files, const std::vector<NameParts>& parts) {
   for (std::size_t i = 1; i < files.size(); ++i) {
     if (parts[i].text != parts[i - 1].text || parts[i].numbers != parts[i - 1].numbers) continue;
@@ -231,11 +261,13 @@ bool natural_less(std::string_view a, std::string_view b) {
 SectionFiles list_sections(const fs::path& folder, MissingSections missing) {
   SectionFiles sections;
   std::error_code code;
+  fs::path other;  // of a format that is not read
   fs::directory_iterator entries(folder, code);
   for (; !code && entries != fs::directory_iterator(); entries.increment(code)) {
     const fs::path& file = entries->path();
     if (file.filename().string().starts_with(".") || (!is_png_name(file) && !is_tiff_name(file))) {
       ++sections.ignored;
+      if (other_format(file) > other_format(other)) other = file;
       continue;
     }
     require_file(file);
@@ -243,8 +275,9 @@ SectionFiles list_sections(const fs::path& folder, MissingSections missing) {
   }
   if (code) throw Error(fmt::format("cannot list the folder {}: {}", folder.string(), code.message()));
   if (sections.files.empty()) {
-    throw Error(fmt::format("the folder {} has no .png, .tif or .tiff file ({} others)", folder.string(),
-                            sections.ignored));
+    throw Error(fmt::format(
+        "the folder {} has no .png, .tif or .tiff file ({} others{})", folder.string(), sections.ignored,
+        other.empty() ? "" : fmt::format("; {} is {}", other.filename().string(), other_format(other))));
   }
   std::sort(sections.files.begin(), sections.files.end(), [](const fs::path& a, const fs::path& b) {
     if (natural_less(a.stem().string(), b.stem().string())) return true;
@@ -255,6 +288,7 @@ SectionFiles list_sections(const fs::path& folder, MissingSections missing) {
   for (const fs::path& file : sections.files)
     parts.push_back(parts_of(file));
   require_different(sections.files, parts);
+  require_one_series(sections.files, parts, folder);
   find_gaps(sections, parts, folder, missing);
   return sections;
 }

@@ -30,9 +30,10 @@ struct SectionFiles {
   std::int64_t ignored = 0;  ///< entries that are passed over: hidden, or neither PNG nor TIFF by name
 };
 
-/// Lists a folder. Errors: Error when it has no images, or an image's name belongs to a dangling link or to
-/// something that is no file; UsageError when two files are the same section (s1.tif and s1.png), or when
-/// numbers are missing among the names and `missing` does not decide what becomes of them.
+/// Lists a folder. Errors: Error when it has no images, when an image's name belongs to a dangling link or to
+/// something that is no file, or when the names are two series with the same numbers (raw_1.png and
+/// label_1.png); UsageError when two files are the same section (s1.tif and s1.png), or when numbers are
+/// missing among the names and `missing` does not decide what becomes of them.
 SectionFiles list_sections(const std::filesystem::path& folder, MissingSections missing);
 
 }  // namespace tessera

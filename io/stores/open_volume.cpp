@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "io/base/error.h"
+#include "io/base/other_format.h"
 #include "io/hdf5/hdf5_store.h"
 
 namespace tessera {
@@ -42,7 +43,7 @@ const VolumeStore& store_of(const std::filesystem::path& file) {
   if (access(file.c_str(), R_OK) != 0) {
     const int code = errno;
     throw Error(fmt::format("cannot open {}: {}{}", file.string(), errno_text(code),
-                            code == ENOENT ? " (is the path right, and seen from this node?)" : ""));
+                            code == ENOENT ? missing_file_note(file) : ""));
   }
   if (std::filesystem::is_directory(file))
     throw Error(fmt::format("cannot open {}: it is a folder, not an HDF5 file", file.string()));
@@ -51,6 +52,8 @@ const VolumeStore& store_of(const std::filesystem::path& file) {
     if (store->has_format(file)) return *store;
     names.push_back(store->name());
   }
+  if (const std::string other = other_format(file); !other.empty())
+    throw Error(fmt::format("cannot open {}: it is {}", file.string(), other));
   throw Error(
       fmt::format("cannot open {}: it has none of the formats that tessera reads ({}). TIFF and PNG stacks "
                   "become HDF5 with 'tessera import'.",
