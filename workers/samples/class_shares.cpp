@@ -10,22 +10,17 @@
 #include <type_traits>
 
 #include "io/base/error.h"
+#include "io/geometry/mirror.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/finite_check.h"
+#include "workers/samples/label_doubts.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
 namespace {
 
-constexpr std::size_t kShownIds = 6, kHeldIds = kMostClassValues + 1;
+constexpr std::size_t kHeldIds = kMostClassValues + 1;
 constexpr double kRareShare = 1e-3;
-
-std::string ids_text(const std::vector<LabelId>& ids) {
-  std::vector<std::string> texts;
-  for (std::size_t i = 0; i < std::min(ids.size(), kShownIds); ++i)
-    texts.push_back(label_id_text(ids[i]));
-  return fmt::format("{}{}", fmt::join(texts, ", "), ids.size() > kShownIds ? ", ..." : "");
-}
 
 }  // namespace
 
@@ -38,6 +33,7 @@ ClassShares& ClassShares::operator+=(const ClassShares& other) {
   ids.assign(all.begin(), all.end());
   ids.resize(std::min(ids.size(), kHeldIds));
   ids_look_like_cells = ids_look_like_cells || other.ids_look_like_cells;
+  notes.insert(notes.end(), other.notes.begin(), other.notes.end());
   return *this;
 }
 
@@ -62,10 +58,11 @@ std::vector<std::string> ClassShares::doubts() const {
   const auto all = static_cast<double>(voxels());
   for (std::size_t c = 0; c < counts.size(); ++c) {
     if (static_cast<double>(counts[c]) >= kRareShare * all) continue;
-    sentences.push_back(fmt::format(
-        "class {} has {} of the {} annotated voxels ({:.2g} %): look at the labels "
-        "(they hold {})",
-        c, counts[c], voxels(), all == 0 ? 0 : 100 * static_cast<double>(counts[c]) / all, ids_text(ids)));
+    sentences.push_back(
+        fmt::format("class {} has {} of the {} annotated voxels ({:.2g} %): look at the labels "
+                    "(they hold {})",
+                    c, counts[c], voxels(), all == 0 ? 0 : 100 * static_cast<double>(counts[c]) / all,
+                    label_ids_text(ids)));
   }
   if (ids_look_like_cells) {
     sentences.push_back(
@@ -74,8 +71,9 @@ std::vector<std::string> ClassShares::doubts() const {
                     "class 1, so that touching cells become one. If the values are the ids of cells, set "
                     "data.label_kind: "
                     "instances.",
-                    kMostClassValues, ids_text(ids)));
+                    kMostClassValues, label_ids_text(ids)));
   }
+  sentences.insert(sentences.end(), notes.begin(), notes.end());
   return sentences;
 }
 
@@ -85,7 +83,7 @@ void require_classes(const ClassShares& shares, bool allow_one_class) {
         fmt::format("no voxel is annotated: all have the ignored label (the labels hold {}). Look at "
                     "ignore_label and the "
                     "sections.",
-                    ids_text(shares.ids)));
+                    label_ids_text(shares.ids)));
   }
   const auto largest = std::ranges::max_element(shares.counts);
   const auto share = static_cast<double>(*largest) / static_cast<double>(shares.voxels());
@@ -98,7 +96,7 @@ void require_classes(const ClassShares& shares, bool allow_one_class) {
                   "Correct the labels, "
                   "data.label_kind, data.invert_labels or data.ignore_label; if one class is meant, set "
                   "data.allow_one_class: true.",
-                  how_many, largest - shares.counts.begin(), ids_text(shares.ids),
+                  how_many, largest - shares.counts.begin(), label_ids_text(shares.ids),
                   shares.counts.size() == 2 ? ", and every id above 0 is class 1" : ""));
 }
 
@@ -144,22 +142,38 @@ ClassShares count_classes(const TrainingDataOptions& options) {
   ClassShares shares;
   shares.counts.assign(static_cast<std::size_t>(std::max<std::int64_t>(2, options.classes)), 0);
   std::set<LabelId> ids;
+  LabelDoubts doubts(options);
+  const std::vector<std::int64_t> looked_at = doubts.sections();
   for (std::int64_t z = options.sections.begin; z < options.sections.end; ++z) {
     const Box box{{z, region.y_begin, region.x_begin}, {z + 1, region.y_end, region.x_end}};
     const VoxelBuffer section = labels.volume->read(box);
+    const bool is_first = z == options.sections.begin;
+    const Box seen = is_first || raw.type == VoxelType::float32 ? box : middle_of(box);
+    VoxelBuffer voxels;
+    if (seen == box || std::ranges::binary_search(looked_at, z)) voxels = raw_volume->read(seen);
+    if (seen == box) require_finite(voxels, box, options.raw);
+    if (is_first) {
+      require_other_than_raw(section, options.labels, voxels, options.raw);
+      require_not_exchanged(section, options.labels, voxels, options.raw);
+    }
     ClassShares one{std::vector<std::int64_t>(shares.counts.size(), 0), first_ids(section)};
-    for (const std::uint8_t c : label_classes(section, box, options.label_options(), options.labels)) {
+    VoxelBuffer classes(VoxelType::uint8, section.shape);
+    std::ranges::copy(label_classes(section, box, options.label_options(), options.labels),
+                      classes.as<std::uint8_t>().begin());
+    for (const std::uint8_t c : classes.as<std::uint8_t>()) {
       if (c != kIgnoredClass) ++one.counts[c];
     }
-    if (z == options.sections.begin || raw.type == VoxelType::float32) {
-      const VoxelBuffer voxels = raw_volume->read(box);
-      require_finite(voxels, box, options.raw);
-      if (z == options.sections.begin) require_other_than_raw(section, options.labels, voxels, options.raw);
+    if (std::ranges::binary_search(looked_at, z)) {
+      const Box middle = middle_of(box);
+      doubts.add(z, cut_mirrored(voxels, seen, middle, raw.shape),
+                 cut_mirrored(classes, box, middle, raw.shape));
     }
     ids.insert(one.ids.begin(), one.ids.end());
     shares += one;
   }
-  shares.ids_look_like_cells = look_like_cells({ids.begin(), ids.end()}, options.label_options());
+  const std::vector<LabelId> all(ids.begin(), ids.end());
+  shares.ids_look_like_cells = look_like_cells(all, options.label_options());
+  shares.notes = doubts.texts(all);
   return shares;
 }
 

@@ -15,6 +15,7 @@ struct ClassShares {
   std::vector<LabelId> ids;          ///< the first few different ids in the labels, ascending
   /// Whether labels of LabelKind::classes, of up to two classes, hold more than kMostClassValues ids.
   bool ids_look_like_cells = false;
+  std::vector<std::string> notes = {};  ///< LabelDoubts about the volumes
 
   ClassShares& operator+=(const ClassShares& other);
   std::int64_t voxels() const;
@@ -22,8 +23,8 @@ struct ClassShares {
   std::int64_t present() const;
   /// "class 0: 24.1 %, class 1: 75.9 %".
   std::string text() const;
-  /// One sentence for each class that has less than 0.1 percent of the voxels, and one for ids that look like
-  /// cells.
+  /// One sentence for each class that has less than 0.1 percent of the voxels, one for ids that look like
+  /// cells, and the notes.
   std::vector<std::string> doubts() const;
 };
 
@@ -41,8 +42,8 @@ void require_classes(const ClassShares& shares, bool allow_one_class);
 void require_other_than_raw(const VoxelBuffer& labels, const DatasetName& labels_name, const VoxelBuffer& raw,
                             const DatasetName& raw_name);
 
-/// Counts the labels of a training volume, section by section. Reads the raw voxels of its first section
-/// only. Errors: as TrainingData.
+/// Counts the labels of a training volume, section by section. Reads the raw voxels of its first section, and
+/// the middle of the others. Errors: as TrainingData.
 ClassShares count_classes(const TrainingDataOptions& options);
 
 /// The first few different ids of `labels`, ascending: at least one more than kMostClassValues, where there

@@ -12,6 +12,7 @@
 #include "io/stores/open_volume.h"
 #include "io/volume/finite_check.h"
 #include "workers/samples/class_shares.h"
+#include "workers/samples/label_doubts.h"
 #include "workers/samples/pixel_weights.h"
 
 namespace tessera {
@@ -95,6 +96,7 @@ TrainingData::TrainingData(const TrainingDataOptions& options) : options_(option
   require_finite(raw_, raw_box_, options.raw);
   read_labels(*labels.volume);
   measure();
+  look_at_sections();
 }
 
 double TrainingData::pixels() const {
@@ -106,7 +108,9 @@ void TrainingData::read_labels(Volume& labels) {
   const VoxelBuffer held = labels.read(label_box_);
   label_ids_ = first_ids(held);
   const Box first{label_box_.begin, {label_box_.begin.z + 1, label_box_.end.y, label_box_.end.x}};
-  require_other_than_raw(labels.read(first), options_.labels, cut_raw(first), options_.raw);
+  const VoxelBuffer first_labels = labels.read(first), first_raw = cut_raw(first);
+  require_other_than_raw(first_labels, options_.labels, first_raw, options_.raw);
+  require_not_exchanged(first_labels, options_.labels, first_raw, options_.raw);
   const std::vector<std::uint8_t> classes =
       label_classes(held, label_box_, options_.label_options(), options_.labels);
   classes_ = VoxelBuffer(VoxelType::uint8, held.shape);
@@ -159,6 +163,16 @@ void TrainingData::measure() {
   for (const std::uint8_t c : classes_.as<std::uint8_t>()) {
     if (c != kIgnoredClass) ++class_counts_[c];
   }
+}
+
+void TrainingData::look_at_sections() {
+  LabelDoubts doubts(options_);
+  for (const std::int64_t z : doubts.sections()) {
+    const Box middle =
+        middle_of({{z, region_.y_begin, region_.x_begin}, {z + 1, region_.y_end, region_.x_end}});
+    doubts.add(z, cut_raw(middle), cut_labels(classes_, middle));
+  }
+  doubts_ = doubts.texts(label_ids_);
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "io/geometry/network_geometry.h"
@@ -92,6 +93,8 @@ class TrainingData {
   const std::vector<std::int64_t>& class_counts() const { return class_counts_; }
   /// The first few different ids in the labels of the training sections, ascending.
   const std::vector<LabelId>& label_ids() const { return label_ids_; }
+  /// LabelDoubts about the volume.
+  const std::vector<std::string>& doubts() const { return doubts_; }
   /// The held voxels and their boxes in the volume.
   struct Held {
     const VoxelBuffer& raw;
@@ -122,6 +125,7 @@ class TrainingData {
   VoxelBuffer cut_raw(const Box& box) const;
   VoxelBuffer cut_labels(const VoxelBuffer& held, const Box& box) const;
   void read_labels(Volume& labels);
+  void look_at_sections();
 
   TrainingDataOptions options_;
   VolumeInfo raw_info_;
@@ -134,6 +138,7 @@ class TrainingData {
   Normalisation normalisation_;
   std::vector<std::int64_t> class_counts_;
   std::vector<LabelId> label_ids_;
+  std::vector<std::string> doubts_;
 };
 
 /// The voxels of the raw volume that the labels cover, by their attributes `offset`. Errors: UsageError when

@@ -118,8 +118,13 @@ std::vector<std::uint8_t> label_classes(const VoxelBuffer& labels, const Box& bo
       result[i] = static_cast<std::uint8_t>(id);
       if (options.interior) result[i] = (id == *options.interior) != options.invert ? 1 : 0;
     } else {
-      throw Error(fmt::format("{} holds class {} at {}, but model.classes is {}", name.text(), id, place(),
-                              options.classes));
+      const std::string needed = id < kIgnoredClass
+                                     ? fmt::format("Set model.classes to {} if it is a class", id + 1)
+                                     : "Ids of cells need data.label_kind: instances and 2 classes";
+      throw Error(fmt::format(
+          "{} holds class {} at {}, but model.classes is {}. {}; set data.ignore_label: {} if it marks "
+          "voxels that are not annotated",
+          name.text(), id, place(), options.classes, needed, id));
     }
   });
   return result;

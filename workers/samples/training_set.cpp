@@ -66,7 +66,7 @@ ClassShares TrainingSet::class_shares() const {
   ClassShares all;
   for (const auto& one : volumes_) {
     const std::vector<LabelId>& ids = one->label_ids();
-    all += ClassShares{{}, ids, look_like_cells(ids, one->options().label_options())};
+    all += ClassShares{{}, ids, look_like_cells(ids, one->options().label_options()), one->doubts()};
   }
   all.counts = class_counts_;
   return all;

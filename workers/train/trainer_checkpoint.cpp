@@ -64,7 +64,9 @@ void Trainer::restore(const Checkpoint& checkpoint, const std::string& name) {
       difference_between(network.description(), load_description(checkpoint, name));
   if (!difference.empty())
     throw UsageError(
-        fmt::format("{} holds another network ({}): {}", name, age_text(checkpoint), difference));
+        fmt::format("{} holds another network ({}): {}. Set these keys of the section model back, or set "
+                    "another experiment or run_folder for a new training",
+                    name, age_text(checkpoint), difference));
   const auto normalisation = checkpoint.numbers.find("normalisation");
   const auto iteration = checkpoint.counters.find("iteration");
   const auto samples_seen = checkpoint.counters.find("samples_seen");

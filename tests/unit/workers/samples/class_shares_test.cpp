@@ -46,6 +46,25 @@ TEST(ClassShares, AreCountedInTheTrainedSections) {
               HasSubstr("no voxel is annotated"));
 }
 
+TEST(ClassShares, MoreValuesThanClassesAreQuestioned) {
+  const testing::TemporaryFolder folder;
+  TrainingDataOptions options;
+  options.raw =
+      write_volume(folder / "a.h5", "raw", VoxelType::uint8, {1, 4, 10}, [](const Index3&) { return 1.0; });
+  options.labels = write_volume(folder / "l.h5", "labels", VoxelType::uint8, {1, 4, 10}, [](const Index3& p) {
+    return p.x == 0 ? 0.0 : p.x == 1 ? 255.0 : 1.0;
+  });
+  options.sections = {0, 1};
+  EXPECT_THAT(count_classes(options).doubts(),
+              ElementsAre(AllOf(HasSubstr("hold 3 different values (0, 1, 255), and model.classes is 2"),
+                                HasSubstr("set data.ignore_label to it"))));
+  options.ignore_label = 255;
+  EXPECT_THAT(count_classes(options).doubts(), IsEmpty());
+  options.ignore_label.reset();
+  options.label_kind = LabelKind::instances;
+  EXPECT_THAT(count_classes(options).doubts(), IsEmpty());
+}
+
 TEST(ClassShares, RareClassesAreNamed) {
   ClassShares shares{{99, 99'901, 0}, {0, 1, 2, 3, 4, 5, 6}};
   EXPECT_THAT(shares.doubts(),
