@@ -13,16 +13,18 @@
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/evaluate_graph.h"
 #include "pipeline/commands/evaluate_options.h"
+#include "pipeline/commands/evaluation_inputs.h"
+#include "pipeline/commands/result_argument.h"
 #include "pipeline/commands/verbs.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
 #include "pipeline/evaluate/evaluation.h"
 #include "pipeline/evaluate/evaluation_report.h"
 #include "pipeline/evaluate/label_evaluation.h"
-#include "pipeline/evaluate/prediction_meaning.h"
 #include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/next_step.h"
+#include "pipeline/run/prediction_meaning.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
@@ -137,7 +139,16 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("kind")) request.kind = evaluation_kind(text("kind"));
   if (given("instances")) request.kind = EvaluationKind::labels;
   if (given("scores")) request.scores = evaluation_scores(split_at_commas(text("scores")));
-  const VolumeInfo prediction = look_up_volume(request.prediction, world);
+  if (given("raw")) {
+    request.raw = parse_dataset_name(text("raw"));
+    request.raw_may_not_fit = false;
+  }
+  const bool is_result =
+      config && config->infer.output && config->infer.output->text() == request.prediction.text();
+  if (is_result) require_predicted(request.prediction, values["config"].as<std::string>(), world);
+  const VolumeInfo prediction = look_up_volume(request.prediction, world),
+                   labels = look_up_volume(request.labels, world);
+  on_root(world, [&] { require_comparable(request, labels, config); });
   request.completeness = completeness_on_root(prediction, given("allow-incomplete"), world);
   const bool by_type = request.kind == EvaluationKind::automatic;
   request.kind = kind_of(request, prediction);
@@ -158,12 +169,11 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   }
   if (given("ignore-label")) request.ignore_label = id_option(values, "ignore-label");
   if (given("class")) request.label_class = id_option(values, "class");
-  set_frame(prediction, look_up_volume(request.labels, world), config, request, world);
+  set_frame(prediction, labels, config, request, world);
+  // Labels of a part, without the raw volume: their sections have other numbers than the training's.
+  if (request.frame || labels.offset_nm.empty())
+    request.trained_on = trained_boxes(request, prediction, config);
   if (given("region")) request.region = parse_region(text("region"));
-  if (given("raw")) {
-    request.raw = parse_dataset_name(text("raw"));
-    request.raw_may_not_fit = false;
-  }
   if (given("json")) request.json_file = text("json");
   if (given("pictures")) request.picture_folder = text("pictures");
   if (given("pictures") && request.kind != EvaluationKind::probability) {
@@ -182,15 +192,16 @@ void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
   });
   std::string text;
   std::vector<std::string> doubts;
-  if (request.kind == EvaluationKind::labels) {
-    text = evaluation_text(evaluate_labels(request, world));
-  } else if (request.kind == EvaluationKind::classes) {
-    text = evaluation_text(evaluate_classes(request, world));
-  } else {
-    const Evaluation evaluation = evaluate_volumes(request, world);
+  const auto take = [&](const auto& evaluation) {
     text = evaluation_text(evaluation);
     doubts = evaluation.doubts();
-  }
+  };
+  if (request.kind == EvaluationKind::labels)
+    take(evaluate_labels(request, world));
+  else if (request.kind == EvaluationKind::classes)
+    take(evaluate_classes(request, world));
+  else
+    take(evaluate_volumes(request, world));
   if (!world.is_root()) return;
   std::cout << text << std::flush;
   for (const std::string& doubt : doubts)

@@ -29,19 +29,6 @@ std::vector<std::string> parts_of(const std::string& path) {
   return parts;
 }
 
-/// Whether `name` is `pattern`, or one of the datasets that its wildcards stand for.
-bool names_labels(const DatasetName& pattern, const DatasetName& name) {
-  if (pattern.text() == name.text()) return true;
-  const auto matches = [](const std::string& wanted, const std::string& text) {
-    const std::vector<std::string> patterns = parts_of(wanted), parts = parts_of(text);
-    return std::equal(patterns.begin(), patterns.end(), parts.begin(), parts.end(),
-                      [](const std::string& one, const std::string& part) {
-                        return one == part || WildcardPattern(one).match(part);
-                      });
-  };
-  return matches(pattern.file.string(), name.file.string()) && matches(pattern.path, name.path);
-}
-
 void check_volume(ConfigSection& volume, const VolumeConfig& c) {
   if (c.label_kind == LabelKind::instances && c.invert_labels) {
     volume.problem("invert_labels", "goes with label_kind: classes: 0 is no cell among instances");
@@ -145,15 +132,27 @@ void check_sampling(std::vector<ConfigSection>& items, const std::vector<VolumeC
 
 }  // namespace
 
+bool names_dataset(const DatasetName& pattern, const DatasetName& name) {
+  if (pattern.text() == name.text()) return true;
+  const auto matches = [](const std::string& wanted, const std::string& text) {
+    const std::vector<std::string> patterns = parts_of(wanted), parts = parts_of(text);
+    return std::equal(patterns.begin(), patterns.end(), parts.begin(), parts.end(),
+                      [](const std::string& one, const std::string& part) {
+                        return one == part || WildcardPattern(one).match(part);
+                      });
+  };
+  return matches(pattern.file.string(), name.file.string()) && matches(pattern.path, name.path);
+}
+
 std::vector<VolumeConfig> DataConfig::all_volumes() const {
   return volumes.empty() ? std::vector<VolumeConfig>{*this} : volumes;
 }
 
 const VolumeConfig* DataConfig::volume_of_labels(const DatasetName& name) const {
   for (const VolumeConfig& one : volumes) {
-    if (one.labels && names_labels(*one.labels, name)) return &one;
+    if (one.labels && names_dataset(*one.labels, name)) return &one;
   }
-  return labels && names_labels(*labels, name) ? this : nullptr;
+  return labels && names_dataset(*labels, name) ? this : nullptr;
 }
 
 bool DataConfig::names_several() const {

@@ -42,6 +42,9 @@ struct DataConfig : VolumeConfig {
   bool names_several() const;
 };
 
+/// Whether `name` is `pattern`, or one of the datasets that its wildcards stand for.
+bool names_dataset(const DatasetName& pattern, const DatasetName& name);
+
 /// Reads `data:`, and notes what of it are images. Problems are noted in the document. Returns the section of
 /// each of all_volumes().
 std::vector<ConfigSection> read_data(ConfigSection data, DataConfig& config, ImageInputs& images,

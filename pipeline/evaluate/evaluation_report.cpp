@@ -188,7 +188,7 @@ std::vector<std::string> Evaluation::doubts() const {
   constexpr double kRare = 1e-3;
   const ThresholdSums first = pooled(0);
   const double interior = first.true_positive + first.false_negative, all = first.pixels();
-  std::vector<std::string> doubts;
+  std::vector<std::string> doubts = doubts_about(request, sections, bounds);
   if (all > 0 && std::min(interior, all - interior) < kRare * all) {
     doubts.push_back(fmt::format(
         "the labels {} have {} in {}: look at data.label_kind, data.invert_labels, data.ignore_label and the "

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "io/base/error.h"
 #include "io/base/nearest_word.h"
 
@@ -30,7 +32,40 @@ bool* flag_of(ScoreGroup group, EvaluationScores& scores) {
   return nullptr;
 }
 
+/// "0 to 3, 7" of ascending sections.
+std::string runs_text(const std::vector<std::int64_t>& sections) {
+  constexpr std::size_t kMost = 8;
+  std::vector<std::string> runs;
+  for (std::size_t i = 0; i < sections.size();) {
+    std::size_t end = i + 1;
+    while (end < sections.size() && sections[end] == sections[end - 1] + 1)
+      ++end;
+    runs.push_back(end == i + 1 ? std::to_string(sections[i])
+                                : fmt::format("{} to {}", sections[i], sections[end - 1]));
+    i = end;
+  }
+  const bool is_long = runs.size() > kMost;
+  runs.resize(std::min(runs.size(), kMost));
+  return fmt::format("{}{}", fmt::join(runs, ", "), is_long ? ", ..." : "");
+}
+
 }  // namespace
+
+std::vector<std::string> doubts_about(const EvaluationRequest& request, const SectionRange& sections,
+                                      const PixelBounds& bounds) {
+  std::vector<std::int64_t> trained;
+  for (std::int64_t z = sections.begin; z < sections.end; ++z) {
+    const Box scored{{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}};
+    if (std::ranges::any_of(request.trained_on,
+                            [&](const Box& box) { return !intersection(box, scored).empty(); }))
+      trained.push_back(z);
+  }
+  if (trained.empty()) return {};
+  return {fmt::format(
+      "the network was trained on {} of the {} scored sections ({}): their scores say little about other "
+      "sections. Score held-out sections alone: set evaluate.sections, or pass --sections.",
+      trained.size(), sections.end - sections.begin, runs_text(trained))};
+}
 
 EvaluationKind evaluation_kind(const std::string& name) {
   const std::optional<EvaluationKind> kind = value_named<EvaluationKind>(name);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/base/enum_names.h"
+#include "io/geometry/box.h"
 #include "io/geometry/section_range.h"
 #include "io/stores/result_completeness.h"
 #include "io/volume/dataset_name.h"
@@ -78,6 +79,8 @@ struct EvaluationRequest {
   ResultCompleteness completeness;         ///< of the prediction; on the root only
   std::optional<EvaluationScores> scores;  ///< none: automatic_scores
   std::optional<DatasetName> raw;          ///< for the pictures; without it they show the probability
+  /// Voxels, in the frame, that the network of the prediction was trained on, as far as that is known.
+  std::vector<Box> trained_on;
   bool raw_may_not_fit =
       false;  ///< a raw volume with several channels or another shape is left out with a warning
   std::optional<std::filesystem::path> json_file;
@@ -91,5 +94,10 @@ struct EvaluationRequest {
     return {classes.value_or(2), label_kind, ignore_label, invert_labels, label_class};
   }
 };
+
+/// A sentence for each sign, beside the scores themselves, that they mean little: scored sections that the
+/// network was trained on. `bounds`: the scored pixels of each section.
+std::vector<std::string> doubts_about(const EvaluationRequest& request, const SectionRange& sections,
+                                      const PixelBounds& bounds);
 
 }  // namespace tessera

@@ -15,7 +15,7 @@
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/placed_volume.h"
-#include "pipeline/evaluate/prediction_meaning.h"
+#include "pipeline/run/prediction_meaning.h"
 #include "workers/samples/training_data.h"
 
 namespace tessera {

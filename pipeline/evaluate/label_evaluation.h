@@ -24,6 +24,7 @@ struct LabelEvaluation {
 
   /// The sections, counted from `sections.begin`, by their variation of information, the worst one first.
   std::vector<std::int64_t> from_worst() const;
+  std::vector<std::string> doubts() const { return doubts_about(request, sections, bounds); }
 };
 
 /// Collective. Compares ids of objects in blocks of a few MiB: a rank holds blocks and its share of the table
@@ -46,6 +47,7 @@ struct ClassEvaluation {
   std::string missing() const;
   /// The sections, counted from `sections.begin`, by their mean IoU, the worst one first.
   std::vector<std::int64_t> from_worst() const;
+  std::vector<std::string> doubts() const { return doubts_about(request, sections, bounds); }
 };
 
 /// Collective; see evaluate_labels. Further errors: Error for a class id of 256 or more.

@@ -70,6 +70,7 @@ std::string evaluation_text(const LabelEvaluation& evaluation) {
 
 std::string evaluation_json(const LabelEvaluation& evaluation) {
   Json json = json_of(evaluation.request, EvaluationKind::labels, evaluation.sections, evaluation.bounds);
+  json["warnings"] = evaluation.doubts();
   json["volume_3d"] = json_of_labels(evaluation.volume);
   json["volume_2d"] = json_of_labels(evaluation.pooled);
   json["worst_objects"] = {{"split", json_of_objects(evaluation.worst.split)},
@@ -143,6 +144,7 @@ std::string evaluation_json(const ClassEvaluation& evaluation) {
   const ConfusionScores scores = scores_of(evaluation.matrix);
   const std::string missing = evaluation.missing();
   json["undefined"] = missing.empty() ? Json() : Json(missing);
+  json["warnings"] = evaluation.doubts();
   json["accuracy"] = missing.empty() ? scores.accuracy : kUndefined;
   json["mean_iou"] = missing.empty() ? scores.mean_iou : kUndefined;
   json["mean_dice"] = missing.empty() ? scores.mean_dice : kUndefined;

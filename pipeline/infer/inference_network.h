@@ -26,6 +26,7 @@ struct InferenceNetwork {
   std::optional<Normalisation> normalisation;  ///< that was used in training, when known
   bool normalised_by_volume = false;  ///< training normalised each volume by its own statistics instead
   RawFacts trained_on;                ///< of a checkpoint
+  std::string training_config;        ///< the resolved experiment of its training; "": not known
   /// Makes the network ready to predict. May be called several times, on worker ranks only. Errors: as
   /// make_tile_network.
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&, ExactTiles)> make;

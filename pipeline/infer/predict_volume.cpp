@@ -77,6 +77,7 @@ OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan
                      {"meaning", meaning_of(config.infer)},
                      {"classes", std::to_string(network.traits.class_count())},
                      {"config", config.resolved_yaml}};
+  if (!network.training_config.empty()) spec.attributes["training_config"] = network.training_config;
   return spec;
 }
 

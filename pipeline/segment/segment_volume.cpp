@@ -23,7 +23,7 @@
 #include "pipeline/blocks/block_run.h"
 #include "pipeline/blocks/input_files.h"
 #include "pipeline/blocks/result_state.h"
-#include "pipeline/evaluate/prediction_meaning.h"
+#include "pipeline/run/prediction_meaning.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/volume_look_up.h"
 #include "pipeline/segment/first_pass.h"

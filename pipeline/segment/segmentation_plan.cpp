@@ -11,7 +11,7 @@
 #include "io/base/error.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/blocks/input_files.h"
-#include "pipeline/evaluate/prediction_meaning.h"
+#include "pipeline/run/prediction_meaning.h"
 
 namespace tessera {
 namespace {

@@ -12,6 +12,7 @@
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/config/config_values.h"
+#include "pipeline/run/prediction_meaning.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 
@@ -108,7 +109,17 @@ void cut_to_labels(AnnotatedVolume& volume) {
   if (volume.region || !is_whole) volume.region = left;
 }
 
+/// Errors: UsageError for a probability that `infer` wrote.
+void require_labels(const VolumeInfo& labels, const std::string& key) {
+  if (meaning_of(labels).values != PredictionMeaning::Values::probability) return;
+  throw UsageError(fmt::format(
+      "{}.labels: {} says of itself '{}' (attribute 'meaning'): it is a prediction, not labels. Name the "
+      "labels; are prediction and labels swapped?",
+      key, labels.name.text(), labels.attributes.at("meaning")));
+}
+
 AnnotatedVolume annotated(const VolumeConfig& entry, FoundVolume found) {
+  require_labels(found.labels, entry.key);
   AnnotatedVolume volume;
   VolumeConfig& said = volume.said;
   said = entry;

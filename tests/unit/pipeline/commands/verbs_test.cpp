@@ -25,6 +25,18 @@ std::vector<std::string> arguments_of(const std::string& command, const std::str
   return {program + 2, words.end()};
 }
 
+TEST(Verbs, OtherNamesLeadToVerbs) {
+  for (const char* word :
+       {"predict", "segment", "inference", "apply", "score", "eval", "test", "fit", "convert", "start", "new",
+        "plan", "validate", "list", "compress", "resume", "trian", "evalute"}) {
+    const auto meant = meant_verb(word);
+    ASSERT_TRUE(meant.has_value()) << word;
+    EXPECT_NE(find_verb(*meant), nullptr) << word << " -> " << *meant;
+  }
+  EXPECT_EQ(meant_verb("predict"), "infer");
+  EXPECT_EQ(meant_verb("xyzzyplugh"), std::nullopt);
+}
+
 TEST(Verbs, HaveAnEffectExamplesAndAPage) {
   ASSERT_GE(verbs().size(), 15U);
   std::set<std::string> names;

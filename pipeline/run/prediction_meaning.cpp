@@ -1,4 +1,4 @@
-#include "pipeline/evaluate/prediction_meaning.h"
+#include "pipeline/run/prediction_meaning.h"
 
 #include <algorithm>
 #include <charconv>
