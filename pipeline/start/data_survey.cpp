@@ -13,47 +13,20 @@
 #include "io/base/error.h"
 #include "io/stores/open_volume.h"
 #include "workers/metrics/components.h"
+#include "workers/samples/label_doubts.h"
+#include "workers/samples/section_look.h"
 
 namespace tessera {
 namespace {
 
-constexpr std::int64_t kMostSections = 256, kMostSide = 1024;
 /// Sections whose objects are counted.
 constexpr std::size_t kSectionsWithObjects = 4;
 /// More ids than this are ids of cells.
 constexpr std::int64_t kMostClassIds = 16;
+/// Sections that are compared with their neighbours.
+constexpr std::size_t kSectionsWithNeighbours = 16;
 /// Pieces of one id in one section: more on average are a class, not a cell.
 constexpr double kPiecesOfACell = 2.5;
-
-/// The middle of `box`, at most kMostSide wide.
-Box middle_of(Box box) {
-  for (int axis = 1; axis < 3; ++axis) {
-    const std::int64_t more = box.end[axis] - box.begin[axis] - kMostSide;
-    if (more <= 0) continue;
-    box.begin[axis] += more / 2;
-    box.end[axis] = box.begin[axis] + kMostSide;
-  }
-  return box;
-}
-
-std::vector<std::int64_t> spread(std::int64_t begin, std::int64_t end) {
-  std::vector<std::int64_t> sections;
-  const std::int64_t count = std::min(end - begin, kMostSections);
-  for (std::int64_t i = 0; i < count; ++i)
-    sections.push_back(begin + i * (end - begin) / count);
-  return sections;
-}
-
-/// The first channel as numbers.
-std::vector<float> greys_of(const VoxelBuffer& section) {
-  std::vector<float> greys(static_cast<std::size_t>(volume_of(section.shape)));
-  with_voxel_type(section.type, [&](auto zero) {
-    const auto voxels = section.as<decltype(zero)>();
-    std::transform(voxels.begin(), voxels.begin() + static_cast<std::ptrdiff_t>(greys.size()), greys.begin(),
-                   [](auto voxel) { return static_cast<float>(voxel); });
-  });
-  return greys;
-}
 
 std::vector<LabelId> ids_of(const VoxelBuffer& section) {
   std::vector<LabelId> ids(static_cast<std::size_t>(volume_of(section.shape)));
@@ -65,9 +38,21 @@ std::vector<LabelId> ids_of(const VoxelBuffer& section) {
   return ids;
 }
 
-struct SectionGrey {
-  std::int64_t z = 0;
-  double mean = 0, deviation = 0;
+/// The contrast between labels and the raw sections at a place relative to them.
+struct Contrast {
+  std::array<double, 2> sum{}, count{};
+
+  void add(const std::vector<LabelId>& ids, const std::vector<float>& greys) {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (is_negative_id(ids[i]) || !std::isfinite(greys[i])) continue;
+      const std::size_t side = ids[i] == 0 ? 0 : 1;
+      sum[side] += greys[i];
+      count[side] += 1;
+    }
+  }
+  double value() const {
+    return count[0] > 0 && count[1] > 0 ? std::abs(sum[0] / count[0] - sum[1] / count[1]) : 0;
+  }
 };
 
 class Survey {
@@ -92,65 +77,49 @@ class Survey {
     const Index3& shape = result_.raw.shape;
     Box box = middle_of(Box::of_shape(shape));
     std::vector<SectionGrey> sections;
-    double sum = 0, squares = 0, count = 0;
+    SectionGrey all;
     grey.least = std::numeric_limits<double>::infinity();
     grey.most = -grey.least;
-    for (const std::int64_t z : spread(0, shape.z)) {
+    for (const std::int64_t z : spread_sections(0, shape.z)) {
       box.begin.z = z;
       box.end.z = z + 1;
-      double own = 0, own_squares = 0, own_count = 0;
-      for (const float value : greys_of(raw_->read(box))) {
-        if (!std::isfinite(value)) continue;
-        own += value;
-        own_squares += double{value} * value;
-        own_count += 1;
-        grey.least = std::min<double>(grey.least, value);
-        grey.most = std::max<double>(grey.most, value);
-      }
-      const double mean = own_count > 0 ? own / own_count : 0;
-      const double variance = own_count > 0 ? std::max(0.0, own_squares / own_count - mean * mean) : 0;
-      sections.push_back({z, mean, std::sqrt(variance)});
-      sum += own;
-      squares += own_squares;
-      count += own_count;
+      const SectionGrey& one = sections.emplace_back(SectionGrey::of(z, greys_of(raw_->read(box))));
+      all.sum += one.sum;
+      all.squares += one.squares;
+      all.count += one.count;
+      grey.least = std::min(grey.least, one.least);
+      grey.most = std::max(grey.most, one.most);
     }
     grey.sections = static_cast<std::int64_t>(sections.size());
-    grey.mean = count > 0 ? sum / count : 0;
-    grey.deviation = count > 0 ? std::sqrt(std::max(0.0, squares / count - grey.mean * grey.mean)) : 0;
+    grey.mean = all.mean();
+    grey.deviation = all.deviation();
     if (!(grey.most > grey.least)) {
       throw UsageError(fmt::format("{} has the value {} everywhere: is it the right volume?",
-                                   result_.raw.name.text(), count > 0 ? grey.least : 0));
+                                   result_.raw.name.text(), all.count > 0 ? grey.least : 0));
     }
-    note_blank(sections);
-  }
-
-  /// Sections with less than a twentieth of the usual contrast.
-  void note_blank(const std::vector<SectionGrey>& sections) {
-    std::vector<double> deviations;
-    for (const SectionGrey& one : sections)
-      deviations.push_back(one.deviation);
-    std::ranges::sort(deviations);
-    const double usual = deviations[3 * deviations.size() / 4];
-    for (const SectionGrey& one : sections) {
-      if (one.deviation < usual / 20) result_.grey.blank.push_back(one.z);
-    }
+    grey.blank = blank_sections(sections);
   }
 
   void look_at_labels() {
     LabelSurvey& found = result_.found;
     Box box = middle_of(found.covered);
     std::vector<std::int64_t> annotated;
-    const std::vector<std::int64_t> sections = spread(found.covered.begin.z, found.covered.end.z);
+    const std::vector<std::int64_t> sections = spread_sections(found.covered.begin.z, found.covered.end.z);
+    const std::size_t step = std::max<std::size_t>(1, sections.size() / kSectionsWithObjects),
+                      wide_step = std::max<std::size_t>(1, sections.size() / kSectionsWithNeighbours);
     for (const std::int64_t z : sections) {
       box.begin.z = z;
       box.end.z = z + 1;
-      const std::vector<LabelId> ids = ids_of(labels_->volume->read(box));
+      const VoxelBuffer labels = labels_->volume->read(box);
+      const std::vector<LabelId> ids = ids_of(labels);
       if (!count_ids(ids)) continue;
+      const VoxelBuffer raw = raw_->read(box);
+      const std::vector<float> greys = greys_of(raw);
+      if (annotated.empty()) require_not_exchanged(labels, result_.labels->name, raw, result_.raw.name);
+      zero_.add_greys(zero_of(ids), greys);
+      if (annotated.size() % step == 0) count_objects(ids, box.shape());
+      if (annotated.size() % wide_step == 0) compare_with_neighbours(ids, greys, box);
       annotated.push_back(z);
-      compare_greys(ids, greys_of(raw_->read(box)));
-      if (annotated.size() % std::max<std::size_t>(1, sections.size() / kSectionsWithObjects) == 1 ||
-          sections.size() <= kSectionsWithObjects)
-        count_objects(ids, box.shape());
     }
     if (annotated.empty()) {
       throw UsageError(fmt::format(
@@ -187,26 +156,48 @@ class Survey {
     return several;
   }
 
-  void compare_greys(const std::vector<LabelId>& ids, const std::vector<float>& greys) {
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      if (is_negative_id(ids[i]) || !std::isfinite(greys[i])) continue;
-      const std::size_t side = ids[i] == 0 ? 0 : 1;
-      grey_sum_[side] += greys[i];
-      grey_count_[side] += 1;
+  static std::vector<std::uint8_t> zero_of(const std::vector<LabelId>& ids) {
+    std::vector<std::uint8_t> zero(ids.size());
+    std::ranges::transform(ids, zero.begin(), [](LabelId id) -> std::uint8_t {
+      return is_negative_id(id) ? 2 : id == 0 ? 1 : 0;
+    });
+    return zero;
+  }
+
+  /// Only where both neighbours exist, so that all places compare the same labels.
+  void compare_with_neighbours(const std::vector<LabelId>& ids, const std::vector<float>& greys, Box box) {
+    if (box.begin.z == 0 || box.end.z == result_.raw.shape.z) return;
+    const auto at = [&](std::int64_t shift) {
+      Box moved = box;
+      moved.begin.z += shift;
+      moved.end.z += shift;
+      return greys_of(raw_->read(moved));
+    };
+    contrast_[0].add(ids, at(-1));
+    contrast_[1].add(ids, greys);
+    contrast_[2].add(ids, at(1));
+  }
+
+  /// The place, relative to the labels, of the raw sections that they fit clearly better; 0 where none does.
+  /// In a stack of thin sections all three fit nearly alike.
+  void find_shift() {
+    constexpr double kClearlyBetter = 1.3, kLeastContrast = 0.3;  // the second in deviations
+    LabelSurvey& found = result_.found;
+    found.contrast = contrast_[1].value();
+    for (const std::int64_t shift : {-1, 1}) {
+      const double there = contrast_[static_cast<std::size_t>(shift + 1)].value();
+      const bool is_clear =
+          there > kClearlyBetter * contrast_[1].value() && there > kLeastContrast * result_.grey.deviation;
+      if (!is_clear || there <= found.contrast_there) continue;
+      found.shift = shift;
+      found.contrast_there = there;
     }
   }
 
   /// Counts the pieces of each id, and of the voxels that are 0.
   void count_objects(const std::vector<LabelId>& ids, const Index3& shape) {
+    zero_.add_pieces(zero_of(ids), shape.y, shape.x);
     std::vector<std::uint8_t> mask(ids.size());
-    std::transform(ids.begin(), ids.end(), mask.begin(), [](LabelId id) { return id == 0 ? 1 : 0; });
-    const Components zero = label_components(mask, shape.y, shape.x);
-    std::vector<std::int64_t> sizes(static_cast<std::size_t>(zero.count) + 1, 0);
-    for (const std::int32_t label : zero.labels)
-      ++sizes[static_cast<std::size_t>(label)];
-    sizes[0] = 0;
-    zero_pixels_ += static_cast<double>(std::count(mask.begin(), mask.end(), 1));
-    zero_largest_ += static_cast<double>(*std::ranges::max_element(sizes));
     std::map<LabelId, bool> present;
     for (const LabelId id : ids) {
       if (id != 0 && !is_negative_id(id)) present[id] = true;
@@ -251,28 +242,35 @@ class Survey {
     }
     if (const auto zero = counts_.find(0); zero != counts_.end())
       found.zero_share = static_cast<double>(zero->second) / all;
+    decide_kind();
+    found.grey_of_zero = zero_.mean_of_zero();
+    found.grey_above_zero = zero_.mean_of_others();
+    found.inverted = found.id_count == 2 && zero_.is_interior(result_.grey.deviation);
+    find_shift();
+  }
+
+  void decide_kind() {
+    LabelSurvey& found = result_.found;
+    if (found.id_count <= 2) return;
     const bool from_zero_on = found.ids.front() == 0 && found.ids.back() + 1 == found.ids.size();
-    const bool few = found.id_count <= kMostClassIds;
-    const bool of_classes = few && from_zero_on && pieces_ > kPiecesOfACell * pieces_of_;
-    if (found.id_count > 2) {
-      found.kind = of_classes ? LabelKind::classes : LabelKind::instances;
-      if (of_classes) found.classes = found.id_count;
-    }
-    if (grey_count_[0] > 0) found.grey_of_zero = grey_sum_[0] / grey_count_[0];
-    if (grey_count_[1] > 0) found.grey_above_zero = grey_sum_[1] / grey_count_[1];
-    if (found.id_count != 2 || grey_count_[0] == 0) return;
-    constexpr double kClearlyDarker = 0.3;  // deviations
-    constexpr double kLargestPiece = 0.8;   // of the voxels that are 0
-    found.inverted = found.grey_of_zero - found.grey_above_zero > kClearlyDarker * result_.grey.deviation &&
-                     zero_largest_ < kLargestPiece * zero_pixels_;
+    const bool in_pieces = found.id_count <= kMostClassIds && pieces_ > kPiecesOfACell * pieces_of_;
+    found.kind = in_pieces ? LabelKind::classes : LabelKind::instances;
+    if (!in_pieces) return;
+    if (from_zero_on)
+      found.classes = found.id_count;
+    else
+      found.perhaps_ignored = std::ranges::binary_search(found.ids, LabelId{1}) || found.id_count > 3
+                                  ? found.ids.back()
+                                  : found.ids[1];
   }
 
   std::unique_ptr<Volume> raw_;
   std::optional<PlacedVolume> labels_;
   DataSurvey result_;
   std::map<LabelId, std::int64_t> counts_;
-  std::array<double, 2> grey_sum_{}, grey_count_{};
-  double zero_pixels_ = 0, zero_largest_ = 0, pieces_ = 0, pieces_of_ = 0;
+  ZeroLook zero_;
+  std::array<Contrast, 3> contrast_;  ///< with the raw section before, of and after the labels
+  double pieces_ = 0, pieces_of_ = 0;
 };
 
 }  // namespace

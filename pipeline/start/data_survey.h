@@ -34,6 +34,12 @@ struct LabelSurvey {
   /// as membranes do.
   bool inverted = false;
   double grey_of_zero = 0, grey_above_zero = 0;  ///< mean raw values
+  /// Of values that are neither two nor 0, 1, 2, ...: the one that probably marks voxels without annotation.
+  std::optional<LabelId> perhaps_ignored;
+  /// -1 or 1: the labels fit the raw sections before or after them clearly better. `contrast`: the difference
+  /// of the mean grey values of 0 and above as given, and there.
+  std::int64_t shift = 0;
+  double contrast = 0, contrast_there = 0;
 
   static constexpr std::int64_t kMostIds = 65537;
 };
@@ -45,8 +51,8 @@ struct DataSurvey {
   LabelSurvey found;  ///< in the labels, where there are some
 };
 
-/// Reads a part of both volumes. Errors: UsageError when raw and labels do not fit together, when no section
-/// has more than one id, or when the raw volume has no contrast at all; Error.
+/// Reads a part of both volumes. Errors: UsageError when raw and labels do not fit together or look
+/// exchanged, when no section has more than one id, or when the raw volume has no contrast at all; Error.
 DataSurvey survey_data(const DatasetName& raw, const std::optional<DatasetName>& labels);
 
 /// The sections to train on and to hold out: of each run of annotated sections, or of all together. A fifth,

@@ -7,6 +7,7 @@
 
 #include "pipeline/config/yaml_scalar.h"
 #include "pipeline/run/run_folder.h"
+#include "workers/samples/label_doubts.h"
 
 namespace tessera {
 namespace {
@@ -105,6 +106,10 @@ void add_label_meaning(const StartFacts& facts, YamlText& yaml) {
   if (found.inverted)
     yaml.key("  invert_labels", "true",
              "0 is the interior: what is above 0 is darker and parts the rest, as membranes do");
+  if (found.perhaps_ignored) {
+    yaml.comment(fmt::format("  ignore_label: {:<21} # does this value mark voxels that are not annotated?",
+                             *found.perhaps_ignored));
+  }
   if (found.negative)
     yaml.key("  ignore_label",
              label_id_text(*found.negative).substr(0, label_id_text(*found.negative).find(' ')),
@@ -253,7 +258,25 @@ std::vector<std::string> concerns_about(const StartFacts& facts) {
   const LabelSurvey& found = survey.found;
   if (found.inverted)
     all.emplace_back(
-        "the labels seem to be inverted (membranes above 0): invert_labels is set; look at the pictures");
+        "the labels seem to be inverted (membranes above 0): data.invert_labels is set; look at the "
+        "pictures");
+  if (found.perhaps_ignored) {
+    all.push_back(
+        fmt::format("the labels hold {} different values ({}), and every value above 0 is class 1. If one of "
+                    "them, such as {}, marks voxels that are not annotated, set data.ignore_label to it. If "
+                    "they are ids of cells, set data.label_kind: instances",
+                    found.id_count, label_ids_text(found.ids), *found.perhaps_ignored));
+  }
+  if (found.shift != 0) {
+    all.push_back(fmt::format(
+        "the labels {0} fit the raw sections one {1} clearly better than those of their own number (mean "
+        "grey "
+        "values of 0 and above differ by {2:.4g} there, by {3:.4g} as given): are they shifted by one "
+        "section? "
+        "Compare section {4} of the labels with section {5} of {6} in a viewer, and move the labels",
+        *facts.inputs.labels, found.shift > 0 ? "later" : "earlier", found.contrast_there, found.contrast, 1,
+        1 + found.shift, facts.inputs.raw));
+  }
   for (std::size_t i = 0; i < found.ids.size() && found.kind == LabelKind::classes; ++i) {
     if (found.shares[i] < 0.01)
       all.push_back(

@@ -11,6 +11,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/other_format.h"
 #include "io/hdf5/hdf5_listing.h"
 #include "io/volume/dataset_name.h"
 #include "pipeline/config/image_input.h"
@@ -126,7 +127,9 @@ bool are_images(const std::string& text) {
 }
 
 void require_file(const std::string& file) {
-  if (!file_exists(file)) throw UsageError(fmt::format("there is no {}", file));
+  if (!file_exists(file)) throw UsageError(fmt::format("there is no {}{}", file, missing_file_note(file)));
+  if (const std::string other = other_format(file); !other.empty())
+    throw UsageError(fmt::format("{} is {}", file, other));
 }
 
 /// `--labels`: a dataset, images, or an HDF5 file with one label volume.

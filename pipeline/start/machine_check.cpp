@@ -13,6 +13,7 @@
 #include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/inference_volumes.h"
+#include "pipeline/run/bytes_pair.h"
 #include "pipeline/run/progress.h"
 #include "pipeline/start/machine.h"
 #include "pipeline/start/speed_measurement.h"
@@ -164,8 +165,12 @@ class MachineCheck {
   void require_memory(const std::string& what, std::int64_t needed, const std::string& remedy) const {
     const std::int64_t available = device_.cuda && device_.memory > 0 ? device_.memory : machine_.memory;
     if (static_cast<double>(needed) <= kUsable * static_cast<double>(available)) return;
-    throw UsageError(fmt::format("{} needs about {} per worker, but this machine has {} free: lower {}", what,
-                                 bytes_text(needed), bytes_text(available), remedy));
+    const auto [need, free] =
+        bytes_pair(needed, static_cast<std::int64_t>(kUsable * static_cast<double>(available)));
+    throw UsageError(fmt::format(
+        "{} needs about {} per worker, but this machine has {} for it ({:.0f} % of its free memory): "
+        "lower {}",
+        what, need, free, 100 * kUsable, remedy));
   }
 
   void check_memory() {

@@ -72,7 +72,44 @@ ExperimentConfig volumes_of(const StartFacts& facts) {
   return parse_experiment(text, "the volumes", {}, {});
 }
 
-StartFacts look_at(const InitRequest& request, const std::string& name) {
+/// The imports that `init` makes. Those that did not exist before are removed again where it fails.
+class NewImports {
+ public:
+  void import_all(const ExperimentConfig& volumes, bool replace) {
+    images_ = volumes.images;
+    for (const ImageInput& one : images_.all) {
+      if (!file_exists(one.dataset.file)) made_.push_back(one.dataset.file);
+    }
+    import_images(volumes, InputUse::all, replace);
+  }
+
+  /// A message about these datasets, with the names of the images that they are imported from.
+  std::string with_images(std::string text) const {
+    for (const ImageInput& one : images_.all) {
+      const std::string dataset = one.dataset.text();
+      for (std::size_t at = text.find(dataset); at != std::string::npos; at = text.find(dataset, at))
+        text.replace(at, dataset.size(), one.images.string());
+    }
+    return text;
+  }
+
+  void remove() const {
+    std::error_code ignored;
+    for (const fs::path& file : made_) {
+      fs::remove(file, ignored);
+      fs::remove(fs::path(file).replace_extension(".json"), ignored);
+      for (fs::path folder = file.parent_path(); !folder.empty(); folder = folder.parent_path()) {
+        if (!fs::is_empty(folder, ignored) || !fs::remove(folder, ignored)) break;
+      }
+    }
+  }
+
+ private:
+  ImageInputs images_;
+  std::vector<fs::path> made_;
+};
+
+StartFacts look_at(const InitRequest& request, const std::string& name, NewImports& imports) {
   StartFacts facts;
   facts.name = name;
   facts.machine = this_machine("auto");
@@ -87,7 +124,7 @@ StartFacts look_at(const InitRequest& request, const std::string& name) {
   }
   if (facts.checkpoint) facts.network = network_of(*facts.checkpoint);
   const ExperimentConfig volumes = volumes_of(facts);
-  import_images(volumes, InputUse::all, request.overwrite);
+  imports.import_all(volumes, request.overwrite);
   facts.survey = survey_data(*volumes.data.raw, volumes.data.labels);
   if (facts.survey.labels) facts.split = split_sections(facts.survey.found.annotated);
   return facts;
@@ -170,6 +207,21 @@ void print_next(const StartFacts& facts, const StartSettings& settings, const fs
                  training.parent_path().string());
 }
 
+void write_experiment(const InitRequest& request, const fs::path& file, NewImports& imports) {
+  const StartFacts facts = look_at(request, plain_name(file), imports);
+  std::cout << facts_text(facts) << std::flush;
+  for (const std::string& note : facts.inputs.notes)
+    std::cout << "note    " << note << "\n" << std::flush;
+  for (const std::string& concern : concerns_about(facts))
+    spdlog::warn("{}", concern);
+  const StartSettings settings = choose(facts, request.wishes);
+  const std::string text = experiment_text(facts, settings);
+  // For its errors: the file must work as it is.
+  parse_experiment(text, file.string(), {}, {.training = !facts.checkpoint.has_value(), .inference = true});
+  write_text_file(file, text);
+  print_next(facts, settings, file);
+}
+
 }  // namespace
 
 fs::path init_experiment(const InitRequest& request) {
@@ -184,18 +236,16 @@ fs::path init_experiment(const InitRequest& request) {
                     "--output",
                     file.string()));
   }
-  const StartFacts facts = look_at(request, plain_name(file));
-  std::cout << facts_text(facts) << std::flush;
-  for (const std::string& note : facts.inputs.notes)
-    std::cout << "note    " << note << "\n" << std::flush;
-  for (const std::string& concern : concerns_about(facts))
-    spdlog::warn("{}", concern);
-  const StartSettings settings = choose(facts, request.wishes);
-  const std::string text = experiment_text(facts, settings);
-  // For its errors: the file must work as it is.
-  parse_experiment(text, file.string(), {}, {.training = !facts.checkpoint.has_value(), .inference = true});
-  write_text_file(file, text);
-  print_next(facts, settings, file);
+  NewImports imports;
+  try {
+    write_experiment(request, file, imports);
+  } catch (const UsageError& error) {
+    imports.remove();
+    throw UsageError(imports.with_images(error.what()));
+  } catch (const Error& error) {
+    imports.remove();
+    throw Error(imports.with_images(error.what()));
+  }
   return file;
 }
 
