@@ -14,7 +14,6 @@
 #include "io/base/error.h"
 #include "io/base/error_message.h"
 #include "io/base/log.h"
-#include "io/base/nearest_word.h"
 #include "io/base/unexpected_exit.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "pipeline/commands/verbs.h"
@@ -72,10 +71,7 @@ int run_arguments(Arguments arguments, const Communicator& world) {
   }
   if (const Verb* verb = find_verb(arguments[0]))
     return run_verb(*verb, Arguments(arguments.begin() + 1, arguments.end()), world);
-  std::vector<std::string> names;
-  for (const Verb& verb : verbs())
-    names.emplace_back(verb.name);
-  const auto near = nearest_word(arguments[0], names);
+  const auto near = meant_verb(arguments[0]);
   throw UsageError(fmt::format("unknown verb '{}'{}\n{}", arguments[0],
                                near ? fmt::format(": did you mean '{}'?", *near) : "", general_help()));
 }

@@ -1,9 +1,13 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <sstream>
 
+#include "io/base/console.h"
 #include "io/base/error.h"
+#include "io/base/log.h"
+#include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/experiment_check.h"
 #include "pipeline/commands/verbs.h"
@@ -12,6 +16,7 @@
 #include "pipeline/inputs/image_inputs.h"
 #include "pipeline/run/next_step.h"
 #include "pipeline/start/machine_check.h"
+#include "pipeline/train/training_plan.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -70,12 +75,16 @@ int run_check(const OptionValues& values, const Communicator& world) {
   const double measure_s = values["measure"].as<double>();
   if (!(measure_s >= 0 && measure_s <= 3600))
     throw UsageError(fmt::format("--measure {}: write seconds from 0 to 3600", measure_s));
+  if (Console* log = console()) log->show_warnings_once();
   const ExperimentConfig whole = read_experiment_of_check(values, world);
   import_images(whole, InputUse::all, world);
   const bool is_chosen = is_volume_chosen(values);
   const ExperimentConfig config =
       is_chosen ? experiment_of(whole, chosen_volumes(values, whole, world).front(), {}) : whole;
   on_root(world, [&] {
+    const std::string idle =
+        has_training_data(config) ? idle_workers_doubt(config, std::max(1, world.size() - 1)) : "";
+    if (!idle.empty()) spdlog::warn("{}", idle);
     if (values.count("config") != 0) {
       print_plan_and_config(config, is_chosen);
     } else {

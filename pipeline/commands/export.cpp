@@ -13,6 +13,7 @@
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/result_argument.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/next_step.h"
@@ -105,7 +106,10 @@ void export_volume(const ExportOptions& options) {
 DatasetName volume_named(const std::string& text, const Communicator& world) {
   if (!text.ends_with(".yaml") && !text.ends_with(".yml")) return parse_dataset_name(text);
   const ExperimentConfig config = read_experiment(text, {}, {.inference = true}, world);
-  if (config.infer.output && wildcards_of(*config.infer.output).empty()) return *config.infer.output;
+  if (config.infer.output && wildcards_of(*config.infer.output).empty()) {
+    require_predicted(*config.infer.output, text, world);
+    return *config.infer.output;
+  }
   throw UsageError(
       fmt::format("{} predicts several volumes: name the result to export, FILE.h5:/path", text));
 }

@@ -1,10 +1,15 @@
 #include "pipeline/commands/result_argument.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "io/base/error.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment.h"
+#include "workers/mpi/agreement.h"
 
 namespace tessera {
 
@@ -26,11 +31,24 @@ std::vector<NamedResult> result_argument(const po::variables_map& values, const 
     std::vector<NamedResult> results;
     for (const InferenceVolume& one : chosen_volumes(values, config, world))
       results.push_back({one, *experiment_of(config, one, needs).infer.output});
+    if (results.size() == 1) require_predicted(results.front().result, text, world);
     return results;
   }
   if (is_volume_chosen(values))
     throw UsageError("--volume chooses a volume of an experiment: name the experiment");
   return {{{text, {}}, parse_dataset_name(text)}};
+}
+
+void require_predicted(const DatasetName& result, const std::string& experiment, const Communicator& world) {
+  on_root(world, [&] {
+    std::error_code error;
+    const bool is_missing = !std::filesystem::exists(result.file, error) && !error;
+    if (!is_missing) return;
+    throw UsageError(fmt::format(
+        "there is no {}, the result of {}: run 'tessera infer {}' first, or start this in the folder where "
+        "that was started",
+        result.file.string(), experiment, experiment));
+  });
 }
 
 void for_each_result(const std::vector<NamedResult>& results, const Communicator& world,

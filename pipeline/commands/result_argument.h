@@ -25,6 +25,10 @@ struct NamedResult {
 std::vector<NamedResult> result_argument(const boost::program_options::variables_map& values,
                                          const Communicator& world);
 
+/// Collective. Errors: UsageError, which names the verb to start first, where the file of an experiment's
+/// result does not exist. `experiment`: its file.
+void require_predicted(const DatasetName& result, const std::string& experiment, const Communicator& world);
+
 /// Collective. for_each_volume() over results.
 void for_each_result(const std::vector<NamedResult>& results, const Communicator& world,
                      const std::function<void(const DatasetName&)>& step);

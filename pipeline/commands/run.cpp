@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "io/base/console.h"
 #include "io/base/error.h"
 #include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/commands/commands.h"
@@ -73,6 +74,7 @@ int run_run(const OptionValues& values, const Communicator& world) {
       world);
   const RunRequest request = request_of_run(values);
   import_images(config, InputUse::all, request.overwrite);
+  if (Console* log = console()) log->show_warnings_once();
   std::ostringstream plan;  // not shown: problems are thrown before any stage begins
   check_experiment(config, false, plan);
   check_machine(config, 0, plan);

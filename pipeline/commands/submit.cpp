@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "io/base/console.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
@@ -208,6 +209,7 @@ int run_submit(const OptionValues& values, const Communicator& world) {
     require_no_active_jobs(folder);
     if (values.count("unchecked") == 0) {
       import_images(config, InputUse::all);
+      if (Console* log = console()) log->show_warnings_once();
       std::ostringstream plan;  // not shown: problems are thrown
       check_experiment(config, false, plan);
     }

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iostream>
 #include <sstream>
+#include <utility>
 
 #include "io/base/error.h"
+#include "io/base/nearest_word.h"
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/installed_file.h"
 
@@ -222,6 +225,22 @@ const std::vector<Verb>& verbs() {
 const Verb* find_verb(const std::string& name) {
   const auto found = std::ranges::find_if(verbs(), [&](const Verb& one) { return one.name == name; });
   return found == verbs().end() ? nullptr : &*found;
+}
+
+std::optional<std::string> meant_verb(const std::string& word) {
+  constexpr std::array kOtherNames{
+      std::pair{"predict", "infer"},  std::pair{"segment", "infer"},  std::pair{"inference", "infer"},
+      std::pair{"apply", "infer"},    std::pair{"score", "evaluate"}, std::pair{"eval", "evaluate"},
+      std::pair{"test", "evaluate"},  std::pair{"fit", "train"},      std::pair{"convert", "import"},
+      std::pair{"start", "init"},     std::pair{"new", "init"},       std::pair{"plan", "check"},
+      std::pair{"validate", "check"}, std::pair{"list", "info"},      std::pair{"compress", "pack"},
+      std::pair{"resume", "run"}};
+  const auto other = std::ranges::find_if(kOtherNames, [&](const auto& one) { return word == one.first; });
+  if (other != kOtherNames.end()) return other->second;
+  std::vector<std::string> names;
+  for (const Verb& verb : verbs())
+    names.emplace_back(verb.name);
+  return nearest_word(word, names);
 }
 
 std::string usage_of(const std::string& verb) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct Verb {
 const std::vector<Verb>& verbs();
 /// The verb of a name; null when there is none.
 const Verb* find_verb(const std::string& name);
+/// The verb that a wrong one probably means, by its letters or as another usual name, such as "predict".
+std::optional<std::string> meant_verb(const std::string& word);
 /// The usage line of a verb that exists.
 std::string usage_of(const std::string& verb);
 

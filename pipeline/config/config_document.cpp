@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -87,13 +88,41 @@ void apply_override(ConfigState& document, const YamlSource& source) {
   *at = std::move(value);
 }
 
+/// Other names of sections.
+constexpr std::array kSectionNames{std::pair{"training", "train"},      std::pair{"inference", "infer"},
+                                   std::pair{"predict", "infer"},       std::pair{"prediction", "infer"},
+                                   std::pair{"evaluation", "evaluate"}, std::pair{"network", "model"},
+                                   std::pair{"cluster", "slurm"},       std::pair{"dataset", "data"}};
+
+/// "; did you mean '...'?" for an unknown key at `path`: a key of the same section; else one of the same name
+/// in another section; else "".
+std::string suggestion_for(const ConfigState& document, const YamlNode& key, const std::string& path) {
+  const std::vector<std::string> here = document.keys_of(path);
+  if (path.empty()) {
+    const auto other =
+        std::ranges::find_if(kSectionNames, [&](const auto& one) { return key.key == one.first; });
+    if (other != kSectionNames.end() && key.kind == Kind::map)
+      return fmt::format("; did you mean '{}'?", other->second);
+  }
+  const std::string near = suggestion(key.key, here);
+  std::vector<std::string> same;
+  for (const auto& [section, lines] : document.lines) {
+    const bool is_item = section.find('[') != std::string::npos;
+    if (!is_item && section != path && std::ranges::count(lines, key.key, &ConfigState::Line::key) != 0)
+      same.push_back(join(section, key.key));
+  }
+  if (same.empty()) return near;
+  if (same.size() > 3) same.resize(3);
+  return fmt::format("; did you mean '{}'?", fmt::join(same, "' or '"));
+}
+
 /// Notes the keys of `node` that nobody read.
 void note_unread(ConfigState& document, const YamlNode& node, const std::string& path) {
   const std::vector<std::string> read = document.keys_of(path);
   for (const YamlNode& child : node.children) {
     const std::string name = join(path, child.key);
     if (std::find(read.begin(), read.end(), child.key) == read.end()) {
-      document.add_problem(child.key_place, name, "unknown key" + suggestion(child.key, read));
+      document.add_problem(child.key_place, name, "unknown key" + suggestion_for(document, child, path));
     } else if (child.kind == Kind::map && document.lines.contains(name)) {
       note_unread(document, child, name);
     }

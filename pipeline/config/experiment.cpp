@@ -6,6 +6,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/other_format.h"
 #include "pipeline/config/yaml_reader.h"
 #include "workers/mpi/agreement.h"
 
@@ -111,6 +112,10 @@ ExperimentConfig read_experiment(const std::string& file, const std::vector<std:
                                  const ConfigNeeds& needs, const Communicator& world) {
   std::string text;
   on_root(world, [&] {
+    if (const std::string found = volume_format(file); !found.empty()) {
+      throw UsageError(fmt::format(
+          "{0} is {1}: an experiment, a YAML file, is needed. 'tessera init {0}' writes one", file, found));
+    }
     try {
       const std::vector<std::byte> bytes = read_file_bytes(file);
       text.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());

@@ -17,6 +17,7 @@
 #include "io/base/file_lock.h"
 #include "io/base/json_text.h"
 #include "io/base/log.h"
+#include "io/base/other_format.h"
 #include "io/base/sha256.h"
 #include "io/images/section_files.h"
 #include "io/volume/block_journal.h"
@@ -151,7 +152,9 @@ void import_one(const ExperimentConfig& config, const ImageInput& input, bool re
                  input.dataset.file.string());
     return;
   }
-  if (!file_exists(input.images)) throw UsageError(fmt::format("there is no {}", input.images.string()));
+  if (!file_exists(input.images)) {
+    throw UsageError(fmt::format("there is no {}{}", input.images.string(), missing_file_note(input.images)));
+  }
   const std::vector<fs::path> files = files_of(input.images);
   if (known && known->files == files_digest(files, config.images)) return;
   const FileLock lock(input.dataset.file);

@@ -13,6 +13,21 @@ namespace {
 
 namespace po = boost::program_options;
 
+/// The reason for too many positional arguments: `--set KEY VALUE`, or the arguments themselves.
+std::string too_many_text(const std::vector<std::string>& arguments, std::size_t allowed) {
+  for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
+    const std::string& setting = arguments[i + 1];
+    if (arguments[i] != "--set" || setting.find('=') != std::string::npos) continue;
+    const bool has_value = i + 2 < arguments.size() && !arguments[i + 2].starts_with("-");
+    return fmt::format("--set {0}: write KEY=VALUE, as --set {0}={1}", setting,
+                       has_value ? arguments[i + 2] : "VALUE");
+  }
+  return fmt::format(
+      "more arguments than expected, which is {}: is one of them misplaced, or a space in a name "
+      "without quotes?",
+      allowed);
+}
+
 }  // namespace
 
 std::optional<po::variables_map> parse_arguments(const std::vector<std::string>& arguments,
@@ -43,6 +58,8 @@ std::optional<po::variables_map> parse_arguments(const std::vector<std::string>&
     const auto near = nearest_word(error.get_option_name(), names);
     throw UsageError(fmt::format("unknown option {}{}\nusage: {}", error.get_option_name(),
                                  near ? fmt::format(": did you mean {}?", *near) : "", usage));
+  } catch (const po::too_many_positional_options_error&) {
+    throw UsageError(fmt::format("{}\nusage: {}", too_many_text(arguments, positional.size()), usage));
   } catch (const po::error& error) {
     throw UsageError(fmt::format("{}\nusage: {}", error.what(), usage));
   }

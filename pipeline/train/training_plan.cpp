@@ -6,6 +6,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "pipeline/run/bytes_pair.h"
 #include "workers/gradients/gradient_engine.h"
 #include "workers/infer/tile_choice.h"
 
@@ -38,14 +39,14 @@ std::int64_t choose_side(const ExperimentConfig& config, const std::vector<Annot
 
 void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available) {
   if (plan.memory_per_worker() <= available) return;
+  const auto [needed, free] = bytes_pair(plan.memory_per_worker(), available);
   throw UsageError(
       fmt::format("training needs about {} per worker ({} of it for the annotated voxels), but {} are "
                   "available to each: lower "
                   "train.tile (now {}) or model.base_filters (now {}), train on fewer sections or a region, "
                   "start fewer workers per "
                   "node, or ask for more memory",
-                  bytes_text(plan.memory_per_worker()), bytes_text(plan.data_bytes), bytes_text(available),
-                  plan.tile_side, config.model.base_filters));
+                  needed, bytes_text(plan.data_bytes), free, plan.tile_side, config.model.base_filters));
 }
 
 }  // namespace
@@ -89,6 +90,14 @@ TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<Ann
   }
   require_memory(plan, config, resources.memory);
   return plan;
+}
+
+std::string idle_workers_doubt(const ExperimentConfig& config, std::int64_t workers) {
+  const std::int64_t batch = config.train.trainer.global_batch;
+  if (workers <= batch) return {};
+  return fmt::format(
+      "{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
+      workers, batch, workers - batch);
 }
 
 std::string plan_text(const TrainingPlan& plan, const NetworkDescription& network) {

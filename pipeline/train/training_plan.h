@@ -41,6 +41,9 @@ Precision training_precision(const ExperimentConfig& config, bool cuda);
 TrainingPlan plan_training(const ExperimentConfig& config, const std::vector<AnnotatedVolume>& volumes,
                            const TrainingResources& resources);
 
+/// "3 workers share a global batch of 2: ..."; "" where every worker has something to do.
+std::string idle_workers_doubt(const ExperimentConfig& config, std::int64_t workers);
+
 /// "tile 572 (output 388), memory per worker about 1.2 GiB, 20 MiB of it for the annotated voxels".
 std::string plan_text(const TrainingPlan& plan, const NetworkDescription& network);
 

@@ -1,6 +1,7 @@
 #include "pipeline/train/training_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -117,6 +119,12 @@ class TrainingRun {
     shares_.ids_look_like_cells = sizes[2] > 0;
     world_.broadcast(std::as_writable_bytes(std::span(shares_.counts)), first);
     world_.broadcast(std::as_writable_bytes(std::span(shares_.ids)), first);
+    std::string notes = fmt::format("{}", fmt::join(shares_.notes, "\n"));
+    world_.broadcast(notes, first);
+    shares_.notes.clear();
+    std::istringstream lines(notes);
+    for (std::string line; std::getline(lines, line);)
+      shares_.notes.push_back(line);
     on_every_rank(world_, [&] { require_classes(shares_, config_.data.allow_one_class); });
   }
 
@@ -139,6 +147,8 @@ class TrainingRun {
     place_.follow(replaces_);
     if (existing_ == ExistingRun::resume && !replaces_)
       state_ = load_newest_checkpoint(place_.current(), world_);
+    if (existing_ == ExistingRun::resume && !replaces_ && !state_ && world_.is_root())
+      spdlog::info("nothing to resume in {}: a new training", config_.run_folder.string());
   }
 
   void make_trainer() {
@@ -238,11 +248,8 @@ class TrainingRun {
     spdlog::info("{} annotated voxels: {}", shares_.voxels(), shares_.text());
     for (const std::string& doubt : shares_.doubts())
       spdlog::warn("{}", doubt);
-    if (workers > batch) {
-      spdlog::warn(
-          "{} workers share a global batch of {}: {} of them have nothing to do; raise train.global_batch",
-          workers, batch, workers - batch);
-    }
+    if (const std::string idle = idle_workers_doubt(config_, workers); !idle.empty())
+      spdlog::warn("{}", idle);
   }
 
   /// A number of the checkpoint that the training resumes from.

@@ -280,10 +280,10 @@ LABELS = [
             "Name the dataset of the labels; `tessera info FILE.h5` lists all",
             check(data__labels=RAW), USAGE, holds=f"data.labels: {RAW} holds the voxels of the raw volume {RAW}", mended=check()),
     Mistake("swapped", "Raw volume and labels are swapped",
-            "error: ... % of the ... annotated voxels are class 1: the labels hold ..., and every id above 0 is class 1. Such labels teach nothing. "
-            "Correct the labels, data.label_kind, data.invert_labels or data.ignore_label; if one class is meant, set data.allow_one_class: true.",
-            "Values such as 87, 108, 110 are grey values: exchange `data.raw` and `data.labels`",
-            check(data__raw=CELLS, data__labels=RAW), USAGE, holds=r"labels hold \d+, \d+, \d+, \d+, \d+, \d+, \.\.\.,", mended=check()),
+            "error: raw volume and labels look exchanged: ... (data.raw) has large areas of one value, as labels do, and ... (data.labels) changes "
+            "from pixel to pixel, as grey values do. Exchange the two names.",
+            "Exchange `data.raw` and `data.labels`",
+            check(data__raw=CELLS, data__labels=RAW), USAGE, holds=f"exchanged: {CELLS} .* and {RAW} ", mended=check()),
     Mistake("other_shape", "The labels are of another volume, or of a part of it",
             "error: the labels ... have the shape (...), but the raw volume ... has (...): they must be equal, or attributes 'offset' (in nm) must "
             "place one in the other",
@@ -305,7 +305,7 @@ LABELS = [
     Mistake("inverted", "The labels are inverted: 255 is membrane, 0 is the interior of cells",
             "warning: the prediction anticorrelates with the labels (correlation ... at threshold 0.5): the labels are probably inverted; see "
             "data.invert_labels, or --invert-labels of evaluate",
-            "`data.invert_labels: true`, and train again where such labels were trained on. `tessera init` often finds this before the training",
+            "`data.invert_labels: true`, and train again where such labels were trained on. `tessera init` and `tessera check` often find this before the training",
             ["evaluate", "--prediction", "scores.h5:/probability", "--labels", "inverted.h5:/labels"], DONE, inverted, holds=r"correlation -1\.00",
             mended=["evaluate", "--prediction", "scores.h5:/probability", "--labels", "inverted.h5:/labels", "--invert-labels"]),
 ]
@@ -343,7 +343,8 @@ TRAINING = [
             "`--resume` goes on, and loses nothing. `tessera run` does so by itself",
             ["train", "good.yaml"], USAGE, holds="runs/good holds", mended=["train", "good.yaml", "--resume", *sets(train__iterations=3, experiment="goes_on")]),
     Mistake("other_network", "`--resume` after the section `model` was changed",
-            "error: ... holds another network (...): ... is ... here, ... there",
+            "error: ... holds another network (...): ... is ... here, ... there. Set these keys of the section model back, or set another "
+            "experiment or run_folder for a new training",
             "Set the key back, or give the experiment another name: another network begins at the first iteration",
             ["train", "good.yaml", "--resume", *sets(model__base_filters=3)], USAGE, holds="base_filters is 3 here, 2 there",
             mended=train("other_network", model__base_filters=3)),

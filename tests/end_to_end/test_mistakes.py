@@ -168,6 +168,165 @@ class Resume(FirstHour):
         self.assertRegex(self.json("runs/all_done/training.json")["ended"], "all 2 iterations done")
 
 
+class Scores(FirstHour):
+    """What `evaluate` is given is not what the user means."""
+
+    LABELS = "stack.h5:/volumes/labels/cells"
+
+    def predicted(self, name, changes=None):
+        yaml = self.config(name, changes)
+        self.tessera(["train", yaml])
+        self.tessera(["infer", yaml])
+        return yaml
+
+    def trained(self, arguments, ranks=0):
+        """The warnings about trained sections."""
+        return [one for one in self.tessera(["evaluate", *arguments], ranks).warnings() if "the network was trained on" in one]
+
+    def test_sections_that_were_trained_on_are_named(self):
+        yaml = self.predicted("trained")
+        result = "trained.h5:/volumes/predictions/interior"
+        four = ["the network was trained on 4 of the 4 scored sections (0 to 3): their scores say little about other sections. Score "
+                "held-out sections alone: set evaluate.sections, or pass --sections."]
+        for ranks in self.ranks_tried:
+            self.assertEqual(self.trained([yaml, "--set", "evaluate.sections=[0, 4]"], ranks), four)
+        self.assertIn(four[0], self.json("runs/trained/evaluation.json")["warnings"])
+        self.tessera(["report", yaml])
+        self.assertIn("trained on 4 of the 4 scored sections", (self.folder / "runs/trained/report.html").read_text())
+        self.assertRegex(self.trained([yaml, "--sections", "3:6"])[0], r"1 of the 3 scored sections \(3\)")
+        self.assertEqual(self.trained([yaml]), [])
+        self.assertRegex(self.trained(["--prediction", result, "--labels", "./" + self.LABELS])[0], r"4 of the 6 scored sections \(0 to 3\)")
+        self.assertEqual(self.trained(["--prediction", result, "--labels", self.LABELS, "--sections", "4:6"]), [])
+        # What the network was trained on counts, not what the experiment that uses it says.
+        other = self.config("other", {"data": {"train_sections": [4, 6], "validation_sections": [0, 2]},
+                                      "infer": {"checkpoint": "runs/trained/checkpoints/best.h5"}})
+        self.tessera(["infer", other])
+        self.assertEqual(self.trained([other, "--set", "evaluate.sections=[4, 6]"]), [])
+        self.assertRegex(self.trained([other])[0], "2 of the 2")
+        self.tessera(["infer", yaml, "--set", "infer.write=labels", "--set", "infer.output=classes.h5:/c"])
+        self.assertRegex(self.trained(["--prediction", "classes.h5:/c", "--labels", self.LABELS, "--json", "c.json"])[0], "4 of the 6")
+        self.assertRegex(self.json("c.json")["warnings"][0], "4 of the 6")
+
+    def test_a_dataset_is_not_scored_against_itself(self):
+        with h5py.File(self.folder / "same.h5", "w") as f:
+            f["link"] = h5py.ExternalLink("stack.h5", "/volumes/labels/cells")
+            layout = h5py.VirtualLayout(self.cells.shape, self.cells.dtype)
+            layout[...] = h5py.VirtualSource("stack.h5", "volumes/labels/cells", self.cells.shape)
+            f.create_virtual_dataset("shown", layout)
+            f["copy"] = self.cells
+        for name in (self.LABELS, "same.h5:/link", "same.h5:/shown"):
+            for ranks in self.ranks_tried:
+                result = run_tessera(["evaluate", "--prediction", name, "--labels", self.LABELS, "--kind", "classes"], ranks, cwd=self.folder)
+                self.assert_one_error(result, USAGE, ["are one dataset: .*--prediction"])
+        self.tessera(["evaluate", "--prediction", "same.h5:/copy", "--labels", self.LABELS, "--kind", "classes"])
+
+    def test_the_raw_volume_is_no_prediction(self):
+        yaml = self.config("raw_scored")
+        raw = "stack.h5:/volumes/raw"
+        for arguments in ([yaml, "--prediction", raw], [yaml, "--set", f"evaluate.prediction={raw}"],
+                          ["--prediction", raw, "--labels", self.LABELS, "--raw", raw]):
+            self.rejected(["evaluate", *arguments], f"the prediction {raw} is the raw volume {raw}: name the result of 'tessera infer'")
+
+    def test_a_probability_is_no_labels(self):
+        yaml = self.predicted("swapped", {"infer": {"dtype": "uint8"}})
+        result = "swapped.h5:/volumes/predictions/interior"
+        self.rejected(["evaluate", "--prediction", self.LABELS, "--labels", result], "are prediction and labels swapped\\?")
+        for verb in ("check", "train"):
+            self.rejected([verb, yaml, "--set", f"data.labels={result}", "--set", "experiment=no"],
+                          f"data.labels: {result} says of itself 'probability of class 1, 255 = 1'.*it is a prediction, not labels")
+
+
+class Commands(FirstHour):
+    """Command lines, files and names that cannot work."""
+
+    def test_a_folder_of_two_series_is_rejected(self):
+        self.tessera(["export", "stack.h5:/volumes/raw", "two"])
+        for z in range(6):
+            (self.folder / f"two/section_{z:04d}.png").rename(self.folder / f"two/raw_{z}.png")
+            (self.folder / f"two/label_{z}.png").write_bytes((self.folder / f"two/raw_{z}.png").read_bytes())
+        words = (r"two holds two series of sections: label_0.png to label_5.png \(6 files\) and raw_0.png to raw_5.png \(6 files\)."
+                 " A folder is one volume")
+        self.rejected(["import", "two", "two.h5:/raw"], words, code=1)
+        self.rejected(["check", self.config("two", {"data": {"raw": "two/"}})], words, code=1)
+        for z in range(6):
+            (self.folder / f"two/label_{z}.png").rename(self.folder / f"two/raw_{z + 6}.png")
+        self.tessera(["import", "two", "two.h5:/raw"])
+
+    def test_resume_says_that_there_is_nothing(self):
+        yaml = self.config("begins")
+        for ranks in self.ranks_tried:
+            words = "nothing to resume in runs/begins: a new training"
+            self.assertIn(words, self.tessera(["train", yaml, "--resume", "--set", f"experiment=begins{ranks}", "--set", "run_folder=runs/begins"],
+                                              ranks).text)
+            self.assertNotIn(words, self.tessera(["train", yaml, "--resume", "--set", "run_folder=runs/begins"], ranks).text)
+            for file in (self.folder / "runs/begins/checkpoints").iterdir():
+                file.unlink()
+
+    def test_check_warns_of_idle_workers(self):
+        yaml = self.config("idle")
+        result = self.tessera(["check", yaml, "--measure", "0"], 4)
+        self.assertEqual(result.warnings(), ["3 workers share a global batch of 2: 1 of them have nothing to do; raise train.global_batch"])
+        self.assertEqual(self.tessera(["check", yaml, "--measure", "0"], 3).warnings(), [])
+
+    def test_check_says_each_warning_once(self):
+        self.volumes("once.h5", raw=np.ascontiguousarray(np.moveaxis(self.raw, 0, 2)), labels=np.moveaxis(self.cells, 0, 2))
+        yaml = self.config("once", {"data": {"raw": "once.h5:/raw", "labels": "once.h5:/labels"}, "infer": {"raw": "once.h5:/raw"}})
+        told = self.tessera(["check", yaml, "--measure", "0"]).warnings()
+        self.assertEqual(sum("the last axis is by far the shortest" in one for one in told), 1, told)
+
+    def test_a_result_that_does_not_exist_yet(self):
+        yaml = self.config("no_result")
+        words = r"there is no no_result.h5, the result of no_result.yaml: run 'tessera infer no_result.yaml' first"
+        for arguments in (["evaluate", yaml], ["verify", yaml], ["export", yaml, "no.tif"], ["pack", yaml, "no.h5:/p"]):
+            self.rejected(arguments, words)
+        self.assert_one_error(run_tessera(["verify", yaml], 3, cwd=self.folder), USAGE, [words])
+        self.rejected(["report", yaml], "run 'tessera train no_result.yaml' first")
+
+    def test_data_where_an_experiment_belongs(self):
+        self.tessera(["export", "stack.h5:/volumes/raw", "alone.tif"])
+        for name, kind in (("stack.h5", "an HDF5 file"), ("alone.tif", "a TIFF image"), (".", "a folder")):
+            for verb in ("train", "check", "run"):
+                self.rejected([verb, name], f"{name} is {kind}: an experiment, a YAML file, is needed. 'tessera init {name}' writes one")
+
+    def test_arguments_and_keys_say_what_is_meant(self):
+        yaml = self.config("meant")
+        self.rejected(["train", yaml, "--set", "train.iterations", "3"], "--set train.iterations: write KEY=VALUE, as --set train.iterations=3")
+        self.rejected(["train", yaml, "more"], "more arguments than expected")
+        for setting, meant in (("iterations=3", "train.iterations"), ("train.device=cuda", "device"), ("train.base_filters=2", "model.base_filters")):
+            self.rejected(["check", yaml, "--set", setting], f"unknown key; did you mean '{meant}'\\?")
+        (self.folder / "sections.yaml").write_text((self.folder / yaml).read_text().replace("train:", "training:", 1))
+        self.rejected(["check", "sections.yaml"], "training: unknown key; did you mean 'train'\\?")
+        for word, meant in (("predict", "infer"), ("segment", "infer"), ("score", "evaluate"), ("convert", "import"), ("trian", "train")):
+            self.rejected([word], f"unknown verb '{word}': did you mean '{meant}'\\?")
+
+    def test_other_formats_say_how_to_convert(self):
+        (self.folder / "photos").mkdir()
+        for name in ("photos/a.jpg", "photo.jpg", "array.npy"):
+            (self.folder / name).write_bytes(b"no volume")
+        image, array = "a JPEG image: convert it to TIFF or PNG", "a NumPy array: save it as TIFF .* or as an HDF5 dataset"
+        self.rejected(["import", "photos", "no.h5:/raw"], f"has no .png, .tif or .tiff file .*a.jpg is {image}", code=1)
+        self.rejected(["import", "photo.jpg", "no.h5:/raw"], f"photo.jpg is {image}")
+        self.rejected(["import", "array.npy", "no.h5:/raw"], f"array.npy is {array}")
+        self.rejected(["init", "array.npy"], f"array.npy is {array}")
+        self.rejected(["check", self.config("array", {"data": {"raw": "array.npy"}})], f"'array.npy' is {array}")
+        self.rejected(["check", self.config("group", {"data": {"raw": "stack.h5:/volumes"}})],
+                      r"stack.h5:/volumes is not a dataset, but a group \('tessera info stack.h5' lists", code=1)
+        self.rejected(["check", self.config("tilde", {"data": {"raw": "~/stack.h5:/volumes/raw"}})], "~ is not expanded here", code=1)
+        self.rejected(["import", "~/photos.tif", "no.h5:/raw"], "~ is not expanded here", code=1)
+
+    def test_init_names_the_images_and_leaves_no_imports(self):
+        self.volumes("narrow.h5", labels=self.cells[:, :64])
+        self.tessera(["export", "stack.h5:/volumes/raw", "wide.tif"])
+        self.tessera(["export", "narrow.h5:/labels", "narrow.tif"])
+        self.rejected(["init", "wide.tif", "--labels", "narrow.tif", "-o", "narrow.yaml"],
+                      r"the labels narrow.tif have the shape \(6, 64, 96\), but the raw volume wide.tif has")
+        self.assertFalse((self.folder / "runs/narrow").exists())
+
+    def test_memory_that_is_nearly_enough_is_told_with_digits(self):
+        yaml = self.config("memory", {"model": {"base_filters": 2048, "depth": 6}, "train": {"tile": "auto"}})
+        self.rejected(["check", yaml, "--measure", "0"], r"needs about [\d.]+ [GTP]iB per worker, but this machine has .* \(90 % of its free memory\)")
+
+
 class Labels(FirstHour):
 
     def with_labels(self, name, changes=None):
@@ -219,7 +378,77 @@ class Labels(FirstHour):
         self.assertRegex(result.warnings()[0], r"anticorrelates with the labels of the held-out sections .*data\.invert_labels")
         self.tessera(["infer", yaml])
         self.told(["evaluate", yaml, "--set", "evaluate.sections=[4, 6]"], "the prediction anticorrelates with the labels .*data.invert_labels")
-        self.assertEqual(self.tessera(["evaluate", yaml, "--set", "evaluate.sections=[0, 4]"]).warnings(), [])
+        told = self.tessera(["evaluate", yaml, "--set", "evaluate.sections=[0, 4]"]).warnings()
+        self.assertEqual([one for one in told if "trained on 4 of the 4" not in one], [])
+
+    def with_ids(self, *pairs):
+        """A label volume: each pair is a mask and the id there; the first one that holds counts."""
+        labels = np.zeros(self.cells.shape, np.uint8)
+        for mask, number in reversed(pairs):
+            labels[mask] = number
+        return labels
+
+    def init(self, name, labels, *more):
+        result = run_tessera(["init", "stack.h5:/volumes/raw", "--labels", labels, "--minutes", "0.02", "-o", f"{name}.yaml", *more],
+                             cwd=self.folder)
+        return result, (self.folder / f"{name}.yaml").read_text() if result.code == 0 else ""
+
+    def test_exchanged_volumes_are_told(self):
+        words = r"raw volume and labels look exchanged: {} .*large areas of one value.*{} .*changes from pixel to pixel.*Exchange"
+        for labels in ("cells", "instances"):
+            names = f"stack.h5:/volumes/labels/{labels}", "stack.h5:/volumes/raw"
+            self.rejected(["init", names[0], "--labels", names[1], "--minutes", "0.02", "-o", "exchanged.yaml"], words.format(*names))
+        names = "stack.h5:/volumes/labels/cells", "stack.h5:/volumes/raw"
+        yaml = self.config("exchanged_keys", {"data": {"raw": names[0], "labels": names[1]}})
+        for verb in ("check", "train"):
+            for ranks in self.ranks_tried:
+                self.assert_one_error(run_tessera([verb, yaml], ranks, cwd=self.folder), USAGE, [words.format(*names)])
+
+    def test_a_value_for_voxels_that_are_not_annotated_is_asked_for(self):
+        edge = np.roll(self.cells, 2, 2) != self.cells
+        self.volumes("labels.h5", three=self.with_ids((edge, 255), (self.cells > 0, 1)), isbi=self.with_ids((edge, 128), (self.cells > 0, 255)))
+        self.told(self.with_labels("three"), r"labels.h5:/three hold 3 different values \(0, 1, 255\), and model.classes is 2.*data.ignore_label")
+        self.assertEqual(self.tessera(self.with_labels("three", {"ignore_label": 255})).warnings(), [])
+        result, text = self.init("three", "labels.h5:/isbi")
+        self.assertRegex("\n".join(result.warnings()), r"3 different values \(0, 128, 255\).*such as 128, marks .*data.ignore_label")
+        self.assertRegex(text, r"#   ignore_label: 128 +# does this value mark voxels that are not annotated\?")
+        self.assertIn("label_kind: classes", text)
+
+    def test_inverted_labels_are_told_before_the_training(self):
+        self.volumes("labels.h5", inverted=self.with_ids((self.cells == 0, 255)), right=self.cells)
+        words = r"labels.h5:/{} are probably inverted: class 0 is brighter than class 1 \(mean grey value 13\d.* against 9\d.*{}"
+        for ranks in self.ranks_tried:
+            yaml = self.with_labels("inverted")[1]
+            for arguments in (["check", yaml], ["train", yaml, "--overwrite"]):
+                result = self.tessera(arguments, ranks)
+                self.assertRegex("\n".join(result.warnings()), words.format("inverted", "Set data.invert_labels: true"))
+        self.told(self.with_labels("right", {"invert_labels": True}), words.format("right", "Take data.invert_labels out"))
+        self.assertEqual(self.tessera(self.with_labels("inverted", {"invert_labels": True})).warnings(), [])
+        result, text = self.init("inverted", "labels.h5:/inverted")
+        self.assertRegex("\n".join(result.warnings()), "labels seem to be inverted")
+        self.assertIn("invert_labels: true", text)
+
+    def test_labels_that_are_shifted_by_a_section_are_told(self):
+        self.volumes("labels.h5", late=np.roll(self.cells, 1, 0), early=np.roll(self.cells, -1, 0), right=self.cells)
+        for name, words in (("late", "one earlier"), ("early", "one later")):
+            result, _ = self.init(f"shift_{name}", f"labels.h5:/{name}")
+            self.assertRegex("\n".join(result.warnings()), rf"labels.h5:/{name} fit the raw sections {words} clearly better")
+        self.assertNotRegex("\n".join(self.init("shift_right", "labels.h5:/right")[0].warnings()), "clearly better")
+
+    def test_a_blank_training_section_is_told(self):
+        black = self.raw.copy()
+        black[1] = 0
+        self.volumes("black.h5", raw=black)
+        yaml = self.config("black", {"data": {"raw": "black.h5:/raw"}})
+        for verb in ("check", "train"):
+            self.told([verb, yaml], r"1 of the training sections of black.h5:/raw is blank, or nearly: 1\. Leave them out of data.train_sections")
+        yaml = self.config("black_outside", {"data": {"raw": "black.h5:/raw", "train_sections": [2, 4]}})
+        self.assertEqual(self.tessera(["check", yaml]).warnings(), [])
+
+    def test_a_class_that_does_not_exist_names_both_remedies(self):
+        self.volumes("labels.h5", four=self.with_ids((self.raw > 200, 3), (self.cells > 0, 1)))
+        self.rejected(self.with_labels("four")[:2] + ["--set", "model.classes=3"],
+                      r"holds class 3 at .*model.classes is 3. Set model.classes to 4 .*data.ignore_label: 3", code=1)
 
     def test_wrong_types_name_what_was_found_and_the_command_that_mends(self):
         probability = (self.raw / 255).astype(np.float32)
