@@ -229,12 +229,11 @@ const Verb* find_verb(const std::string& name) {
 
 std::optional<std::string> meant_verb(const std::string& word) {
   constexpr std::array kOtherNames{
-      std::pair{"predict", "infer"},  std::pair{"segment", "infer"},  std::pair{"inference", "infer"},
-      std::pair{"apply", "infer"},    std::pair{"score", "evaluate"}, std::pair{"eval", "evaluate"},
-      std::pair{"test", "evaluate"},  std::pair{"fit", "train"},      std::pair{"convert", "import"},
-      std::pair{"start", "init"},     std::pair{"new", "init"},       std::pair{"plan", "check"},
-      std::pair{"validate", "check"}, std::pair{"list", "info"},      std::pair{"compress", "pack"},
-      std::pair{"resume", "run"}};
+      std::pair{"predict", "infer"},  std::pair{"inference", "infer"}, std::pair{"apply", "infer"},
+      std::pair{"score", "evaluate"}, std::pair{"eval", "evaluate"},   std::pair{"test", "evaluate"},
+      std::pair{"fit", "train"},      std::pair{"convert", "import"},  std::pair{"start", "init"},
+      std::pair{"new", "init"},       std::pair{"plan", "check"},      std::pair{"validate", "check"},
+      std::pair{"list", "info"},      std::pair{"compress", "pack"},   std::pair{"resume", "run"}};
   const auto other = std::ranges::find_if(kOtherNames, [&](const auto& one) { return word == one.first; });
   if (other != kOtherNames.end()) return other->second;
   std::vector<std::string> names;

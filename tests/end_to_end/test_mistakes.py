@@ -296,7 +296,7 @@ class Commands(FirstHour):
             self.rejected(["check", yaml, "--set", setting], f"unknown key; did you mean '{meant}'\\?")
         (self.folder / "sections.yaml").write_text((self.folder / yaml).read_text().replace("train:", "training:", 1))
         self.rejected(["check", "sections.yaml"], "training: unknown key; did you mean 'train'\\?")
-        for word, meant in (("predict", "infer"), ("segment", "infer"), ("score", "evaluate"), ("convert", "import"), ("trian", "train")):
+        for word, meant in (("predict", "infer"), ("score", "evaluate"), ("convert", "import"), ("trian", "train")):
             self.rejected([word], f"unknown verb '{word}': did you mean '{meant}'\\?")
 
     def test_other_formats_say_how_to_convert(self):

@@ -27,8 +27,8 @@ std::vector<std::string> arguments_of(const std::string& command, const std::str
 
 TEST(Verbs, OtherNamesLeadToVerbs) {
   for (const char* word :
-       {"predict", "segment", "inference", "apply", "score", "eval", "test", "fit", "convert", "start", "new",
-        "plan", "validate", "list", "compress", "resume", "trian", "evalute"}) {
+       {"predict", "inference", "apply", "score", "eval", "test", "fit", "convert", "start", "new", "plan",
+        "validate", "list", "compress", "resume", "trian", "evalute"}) {
     const auto meant = meant_verb(word);
     ASSERT_TRUE(meant.has_value()) << word;
     EXPECT_NE(find_verb(*meant), nullptr) << word << " -> " << *meant;
