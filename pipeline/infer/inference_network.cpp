@@ -34,8 +34,8 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
       network.normalisation = {found->second[0], found->second[1]};
     network.normalised_by_volume = checkpoint.texts.contains("normalisation");
     network.trained_on = RawFacts::of(checkpoint);
-    if (const auto config = checkpoint.texts.find("config"); config != checkpoint.texts.end())
-      network.training_config = config->second;
+    if (const auto trained = checkpoint.texts.find("config"); trained != checkpoint.texts.end())
+      network.training_config = trained->second;
     network.note = age_text(checkpoint);
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;

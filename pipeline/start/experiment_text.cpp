@@ -60,7 +60,8 @@ std::string labels_text(const StartFacts& facts) {
   std::vector<std::string> shares;
   for (std::size_t i = 0; i < found.ids.size(); ++i)
     shares.push_back(fmt::format("{}: {:.1f} %", found.ids[i], 100 * found.shares[i]));
-  return fmt::format("{}: {} classes ({})", name, found.id_count, fmt::join(shares, ", "));
+  return fmt::format("{}: {} {} ({})", name, found.id_count, found.perhaps_ignored ? "values" : "classes",
+                     fmt::join(shares, ", "));
 }
 
 /// `data:` of volumes that share raw and labels.
@@ -270,10 +271,8 @@ std::vector<std::string> concerns_about(const StartFacts& facts) {
   if (found.shift != 0) {
     all.push_back(fmt::format(
         "the labels {0} fit the raw sections one {1} clearly better than those of their own number (mean "
-        "grey "
-        "values of 0 and above differ by {2:.4g} there, by {3:.4g} as given): are they shifted by one "
-        "section? "
-        "Compare section {4} of the labels with section {5} of {6} in a viewer, and move the labels",
+        "grey values of 0 and above differ by {2:.4g} there, by {3:.4g} as given): are they shifted by one "
+        "section? Compare section {4} of the labels with section {5} of {6} in a viewer, and move the labels",
         *facts.inputs.labels, found.shift > 0 ? "later" : "earlier", found.contrast_there, found.contrast, 1,
         1 + found.shift, facts.inputs.raw));
   }

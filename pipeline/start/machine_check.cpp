@@ -165,12 +165,12 @@ class MachineCheck {
   void require_memory(const std::string& what, std::int64_t needed, const std::string& remedy) const {
     const std::int64_t available = device_.cuda && device_.memory > 0 ? device_.memory : machine_.memory;
     if (static_cast<double>(needed) <= kUsable * static_cast<double>(available)) return;
-    const auto [need, free] =
+    const auto [need, usable] =
         bytes_pair(needed, static_cast<std::int64_t>(kUsable * static_cast<double>(available)));
     throw UsageError(fmt::format(
         "{} needs about {} per worker, but this machine has {} for it ({:.0f} % of its free memory): "
         "lower {}",
-        what, need, free, 100 * kUsable, remedy));
+        what, need, usable, 100 * kUsable, remedy));
   }
 
   void check_memory() {

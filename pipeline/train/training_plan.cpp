@@ -39,14 +39,14 @@ std::int64_t choose_side(const ExperimentConfig& config, const std::vector<Annot
 
 void require_memory(const TrainingPlan& plan, const ExperimentConfig& config, std::int64_t available) {
   if (plan.memory_per_worker() <= available) return;
-  const auto [needed, free] = bytes_pair(plan.memory_per_worker(), available);
+  const auto [needed, there] = bytes_pair(plan.memory_per_worker(), available);
   throw UsageError(
       fmt::format("training needs about {} per worker ({} of it for the annotated voxels), but {} are "
                   "available to each: lower "
                   "train.tile (now {}) or model.base_filters (now {}), train on fewer sections or a region, "
                   "start fewer workers per "
                   "node, or ask for more memory",
-                  needed, bytes_text(plan.data_bytes), free, plan.tile_side, config.model.base_filters));
+                  needed, bytes_text(plan.data_bytes), there, plan.tile_side, config.model.base_filters));
 }
 
 }  // namespace
