@@ -140,13 +140,16 @@ void measure(const StartFacts& facts, StartSettings& settings, const Device& dev
   const PredictionSpeed prediction =
       measure_prediction(config, facts.survey.raw, tile, Averaging::none, device, budget_s * 0.2);
   constexpr double kMargins = 1.5;  // input pixels per output pixel
-  const double section_s = kMargins * prediction.pixel_s *
-                           static_cast<double>(facts.survey.raw.shape.y * facts.survey.raw.shape.x);
+  const double pixels = static_cast<double>(facts.survey.raw.shape.y * facts.survey.raw.shape.x);
+  const double section_s = kMargins * prediction.pixel_s * pixels;
   double held_out = 0;
   for (const Sections& one : facts.split.validation)
     held_out += static_cast<double>(one.count());
+  // Beside the prediction: scores, previews, a checkpoint and a new report. ISBI-2012 and FIB-25, 2 cores.
+  constexpr double kScorePixel_s = 0.6e-6, kRecords_s = 0.5;
+  const double validation_s = held_out * (section_s + kScorePixel_s * pixels) + kRecords_s;
   const int parallel = std::max(1, facts.machine.gpus);
-  set_iterations(settings, training.sample_s, held_out * section_s, parallel);
+  set_iterations(settings, training.sample_s, validation_s, parallel);
   settings.prediction_s = section_s * static_cast<double>(facts.survey.raw.shape.z) / parallel;
   const auto counted = [](int count, const char* what) {
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
