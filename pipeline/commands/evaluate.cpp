@@ -171,7 +171,8 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("class")) request.label_class = id_option(values, "class");
   set_frame(prediction, labels, config, request, world);
   // Labels of a part, without the raw volume: their sections have other numbers than the training's.
-  if (request.frame || labels.offset_nm.empty())
+  const bool at_origin = std::ranges::all_of(labels.offset_nm, [](double nm) { return nm == 0; });
+  if (request.frame || at_origin)
     request.trained_on = trained_boxes(request, prediction, config);
   if (given("region")) request.region = parse_region(text("region"));
   if (given("json")) request.json_file = text("json");

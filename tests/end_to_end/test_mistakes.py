@@ -323,7 +323,7 @@ class Commands(FirstHour):
         self.assertFalse((self.folder / "runs/narrow").exists())
 
     def test_memory_that_is_nearly_enough_is_told_with_digits(self):
-        yaml = self.config("memory", {"model": {"base_filters": 2048, "depth": 6}, "train": {"tile": "auto"}})
+        yaml = self.config("memory", {"model": {"base_filters": 256, "depth": 6}, "train": {"tile": 828}})
         self.rejected(["check", yaml, "--measure", "0"], r"needs about [\d.]+ [GTP]iB per worker, but this machine has .* \(90 % of its free memory\)")
 
 

@@ -113,6 +113,11 @@ class SlowIterations(Case):
                     self.assertEqual(process.left_behind(8), [])
                     at = max(self.checkpoints(name), default=0)
                     self.assertGreaterEqual(at, rows_before - 1)
+                    # A rank that ends has no memory any more, but holds its lock for a moment.
+                    for _ in range(20):
+                        if self.state_of_training(name) == "stopped":
+                            break
+                        time.sleep(0.2)
                     self.assertEqual(self.state_of_training(name), "stopped")
                     self.assertIn("it was killed: start it again with --resume", self.tessera(["status", f"runs/{name}"]).stdout)
                 else:

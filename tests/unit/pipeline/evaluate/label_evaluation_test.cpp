@@ -138,10 +138,9 @@ TEST_F(LabelEvaluationTest, TheVerbDetectsTheKind) {
     return ::testing::internal::GetCapturedStdout();
   };
   EXPECT_NE(said({}).find("taken as labels"), std::string::npos) << "uint64";
-  request_.prediction =
-      write_volume(folder_ / "small.h5", kShape,
-                   std::vector<std::uint8_t>(static_cast<std::size_t>(volume_of(kShape)), 7), {1, 24, 32});
-  request_.labels = request_.prediction;
+  const std::vector<std::uint8_t> sevens(static_cast<std::size_t>(volume_of(kShape)), 7);
+  request_.prediction = write_volume(folder_ / "small.h5", kShape, sevens, {1, 24, 32});
+  request_.labels = write_volume(folder_ / "true.h5", kShape, sevens, {1, 24, 32});
   EXPECT_EQ(said({"--kind", "probability"}).find("taken as"), std::string::npos);
   EXPECT_THROW(said({}), UsageError) << "small whole numbers are hardly a probability";
   ::testing::internal::GetCapturedStdout();

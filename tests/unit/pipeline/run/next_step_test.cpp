@@ -23,9 +23,9 @@ TEST(NextStep, QuotesForAShell) {
 
 TEST(NextStep, IsLeftOutWhereItFollowsByItself) {
   const auto told = [] {
-    testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStdout();
     tell_next("tessera infer my.yaml");
-    return testing::internal::GetCapturedStdout();
+    return ::testing::internal::GetCapturedStdout();
   };
   EXPECT_EQ(told(), "next: tessera infer my.yaml\n");
   ::setenv("TESSERA_END_FILE", "end", 1);

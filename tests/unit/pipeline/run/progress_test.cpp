@@ -63,9 +63,9 @@ TEST(Progress, TheBarFitsEveryWidth) {
 
 /// What a Progress writes to standard error, without a terminal.
 std::string written_by(const std::function<void()>& step) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   step();
-  return testing::internal::GetCapturedStderr();
+  return ::testing::internal::GetCapturedStderr();
 }
 
 TEST(Progress, DrawsABarWhereAsked) {
