@@ -172,8 +172,7 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   set_frame(prediction, labels, config, request, world);
   // Labels of a part, without the raw volume: their sections have other numbers than the training's.
   const bool at_origin = std::ranges::all_of(labels.offset_nm, [](double nm) { return nm == 0; });
-  if (request.frame || at_origin)
-    request.trained_on = trained_boxes(request, prediction, config);
+  if (request.frame || at_origin) request.trained_on = trained_boxes(request, prediction, config);
   if (given("region")) request.region = parse_region(text("region"));
   if (given("json")) request.json_file = text("json");
   if (given("pictures")) request.picture_folder = text("pictures");

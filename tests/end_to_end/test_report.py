@@ -217,7 +217,8 @@ class Report(ReportCase):
     def test_labels_and_classes(self):
         for kind, labels, words in (("labels", "instances", "VOI split, 3-D"), ("classes", "cells", "Mean IoU")):
             volume = f"stack.h5:/volumes/labels/{labels}"
-            self.tessera(["evaluate", "--prediction", volume, "--labels", volume, "--kind", kind, "--json", f"{kind}.json"])
+            self.write_volumes(f"{kind}.h5", {"p": self.read(volume)})
+            self.tessera(["evaluate", "--prediction", f"{kind}.h5:/p", "--labels", volume, "--kind", kind, "--json", f"{kind}.json"])
             file, _, structure = self.report([f"{kind}.json"])
             self.assertEqual(file, self.folder / f"{kind}.html")
             self.assertIn(words, structure.text)
