@@ -88,7 +88,7 @@ void VolumeReader::read_shape() {
   require_plain_meaning(dataset_.get(), {dims.begin() + (4 - info_.rank), dims.end()}, name);
   info_.channels = static_cast<std::int64_t>(dims[0]);
   for (int axis = 0; axis < 3; ++axis)
-    info_.shape[axis] = static_cast<std::int64_t>(dims[static_cast<std::size_t>(axis + 1)]);
+    info_.shape[axis] = static_cast<std::int64_t>(dims[static_cast<std::size_t>(axis) + 1]);
   volume_of(info_.shape);  // throws when it does not fit 63 bits
 }
 
@@ -147,7 +147,7 @@ bool VolumeReader::read_in_parallel(const Box& box, VoxelBuffer& buffer, const s
 void VolumeReader::read_by_library(const Box& box, VoxelBuffer& buffer, const std::string& what) {
   std::array<hsize_t, 4> start{0, 0, 0, 0}, count{static_cast<hsize_t>(info_.channels), 1, 1, 1};
   for (int axis = 0; axis < 3; ++axis) {
-    const auto at = static_cast<std::size_t>(axis + 1);
+    const auto at = static_cast<std::size_t>(axis) + 1;
     start[at] = static_cast<hsize_t>(box.begin[axis]);
     count[at] = static_cast<hsize_t>(box.end[axis] - box.begin[axis]);
   }

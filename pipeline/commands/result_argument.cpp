@@ -54,6 +54,7 @@ void require_predicted(const DatasetName& result, const std::string& experiment,
 void for_each_result(const std::vector<NamedResult>& results, const Communicator& world,
                      const std::function<void(const DatasetName&)>& step) {
   std::vector<InferenceVolume> volumes;
+  volumes.reserve(results.size());
   for (const NamedResult& one : results)
     volumes.push_back(one.volume);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {

@@ -104,7 +104,7 @@ std::string suggestion_for(const ConfigState& document, const YamlNode& key, con
     if (other != kSectionNames.end() && key.kind == Kind::map)
       return fmt::format("; did you mean '{}'?", other->second);
   }
-  const std::string near = suggestion(key.key, here);
+  std::string near = suggestion(key.key, here);
   std::vector<std::string> same;
   for (const auto& [section, lines] : document.lines) {
     const bool is_item = section.find('[') != std::string::npos;

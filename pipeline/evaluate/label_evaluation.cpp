@@ -68,9 +68,11 @@ VoxelBuffer class_targets(const EvaluationRequest& request, EvaluatedVolumes& vo
 }
 
 /// Collective. Adds up the sums of all ranks; each section is 0 on all ranks but one.
-void add_up(const Communicator& world, std::vector<LabelSums>& sections) {
-  std::vector<double> values(sections.size() * (sizeof(LabelSums) / sizeof(double)));
-  static_assert(std::is_trivially_copyable_v<LabelSums> && sizeof(LabelSums) % sizeof(double) == 0);
+template <class Sums>
+void add_up(const Communicator& world, std::vector<Sums>& sections) {
+  if (sections.empty()) return;  // on every rank
+  std::vector<double> values(sections.size() * (sizeof(Sums) / sizeof(double)));
+  static_assert(std::is_trivially_copyable_v<Sums> && sizeof(Sums) % sizeof(double) == 0);
   std::ranges::copy(std::as_bytes(std::span(sections)), std::as_writable_bytes(std::span(values)).begin());
   world.sum(std::span(values));
   std::ranges::copy(std::as_bytes(std::span(values)), std::as_writable_bytes(std::span(sections)).begin());
@@ -141,7 +143,11 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
   evaluation.sections = volumes.sections;
   evaluation.bounds = volumes.bounds;
   evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));
-  double read_s = 0, count_s = 0, reduce_s = 0;
+  const PixelBounds& bounds = volumes.bounds;
+  const auto depth = static_cast<std::int64_t>(evaluation.section.size());
+  const bool thins = automatic_scores(depth * volumes.height() * volumes.width()).section.thin;
+  if (thins) evaluation.thinned.resize(evaluation.section.size());
+  double read_s = 0, count_s = 0, thin_s = 0, reduce_s = 0;
   LabelTable table;
   on_every_rank(world, [&] {
     const ScopeTimer counting(count_s);
@@ -161,6 +167,12 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
         evaluation.section[static_cast<std::size_t>(z - evaluation.sections.begin)] =
             label_sums(std::move(section), Communicator::alone());
       }
+      for (std::int64_t z = slab.begin; thins && z < slab.end; ++z) {
+        const ScopeTimer thinning(thin_s);
+        const Box whole{{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}};
+        evaluation.thinned[static_cast<std::size_t>(z - evaluation.sections.begin)] =
+            thinned_sums(volumes.labels->read(whole), volumes.prediction->read(whole), request.ignore_label);
+      }
     }
   });
   {
@@ -168,12 +180,15 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
     evaluation.table_pairs = static_cast<std::int64_t>(table.size());
     world.sum(std::span(&evaluation.table_pairs, 1));
     add_up(world, evaluation.section);
+    add_up(world, evaluation.thinned);
     evaluation.volume = label_sums(std::move(table), world, &evaluation.worst);
   }
   for (const LabelSums& one : evaluation.section)
     evaluation.pooled += one;
-  evaluation.run =
-      evaluation_run(begin_s, {{"read", read_s}, {"count", count_s - read_s}, {"reduce", reduce_s}}, world);
+  evaluation.run = evaluation_run(
+      begin_s,
+      {{"read", read_s}, {"count", count_s - read_s - thin_s}, {"thin", thin_s}, {"reduce", reduce_s}},
+      world);
   on_root(world, [&] {
     if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
   });

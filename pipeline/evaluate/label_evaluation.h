@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/evaluate/evaluation_volumes.h"
+#include "pipeline/evaluate/thinned_objects.h"
 #include "workers/metrics/class_scores.h"
 #include "workers/metrics/label_scores.h"
 
@@ -18,8 +19,10 @@ struct LabelEvaluation {
   LabelSums volume;                ///< 3-D: an id is one object in all sections
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
-  WorstObjects worst;              ///< of the volume
-  std::int64_t table_pairs = 0;    ///< pairs of labels found, summed over the ranks
+  /// Of each section, where automatic_scores() has thinning; else empty.
+  std::vector<ThinnedSums> thinned;
+  WorstObjects worst;            ///< of the volume
+  std::int64_t table_pairs = 0;  ///< pairs of labels found, summed over the ranks
   EvaluationRun run;
 
   /// The sections, counted from `sections.begin`, by their variation of information, the worst one first.

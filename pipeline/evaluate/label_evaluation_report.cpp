@@ -63,6 +63,11 @@ std::string evaluation_text(const LabelEvaluation& evaluation) {
                     is_among_worst(worst, z) ? ", worst" : ""),
         evaluation.section[z]);
   }
+  if (!evaluation.thinned.empty()) {
+    const ThinnedScores thin = thinned_scores(evaluation.thinned);
+    text += fmt::format("sections, 2-D: V^Rand_thin {}, V^Info_thin {}\n\n", score_text(thin.rand_f_macro, 6),
+                        score_text(thin.info_f_macro, 6));
+  }
   return text + table.text() +
          "\nRand error: the adapted one; precision, recall: of pairs of voxels;\n"
          "F1: of objects, found at an overlap above 0.5 or 0.75\n";
@@ -73,6 +78,11 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
   json["warnings"] = evaluation.doubts();
   json["volume_3d"] = json_of_labels(evaluation.volume);
   json["volume_2d"] = json_of_labels(evaluation.pooled);
+  if (!evaluation.thinned.empty()) {
+    const ThinnedScores thin = thinned_scores(evaluation.thinned);
+    json["volume_2d"]["rand_thin_f_macro"] = thin.rand_f_macro;
+    json["volume_2d"]["info_thin_f_macro"] = thin.info_f_macro;
+  }
   json["worst_objects"] = {{"split", json_of_objects(evaluation.worst.split)},
                            {"merged", json_of_objects(evaluation.worst.merged)}};
   json["worst_sections"] = Json::array();
@@ -86,6 +96,10 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
     Json row{{"section", evaluation.sections.begin + static_cast<std::int64_t>(z)}};
     row.update(json_of_labels(evaluation.section[z]));
+    if (!evaluation.thinned.empty() && evaluation.thinned[z].interior > 0) {
+      row["rand_thin_f"] = scores_of(evaluation.thinned[z].rand).f;
+      row["info_thin_f"] = scores_of(evaluation.thinned[z].info).f;
+    }
     json["sections"].push_back(row);
   }
   json["run"] = json_of(evaluation.run);

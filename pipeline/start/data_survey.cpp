@@ -14,6 +14,7 @@
 #include "io/stores/open_volume.h"
 #include "workers/metrics/components.h"
 #include "workers/samples/label_doubts.h"
+#include "workers/samples/label_fit.h"
 #include "workers/samples/section_look.h"
 
 namespace tessera {
@@ -117,6 +118,8 @@ class Survey {
       const std::vector<float> greys = greys_of(raw);
       if (annotated.empty()) require_not_exchanged(labels, result_.labels->name, raw, result_.raw.name);
       zero_.add_greys(zero_of(ids), greys);
+      if (annotated.size() % wide_step == 0)
+        fit_.add(zero_with_borders(ids, box.shape().x), greys, box.shape().y, box.shape().x);
       if (annotated.size() % step == 0) count_objects(ids, box.shape());
       if (annotated.size() % wide_step == 0) compare_with_neighbours(ids, greys, box);
       annotated.push_back(z);
@@ -164,6 +167,21 @@ class Survey {
     return zero;
   }
 
+  /// As zero_of(), with the pixels at which two other ids touch.
+  static std::vector<std::uint8_t> zero_with_borders(const std::vector<LabelId>& ids, std::int64_t width) {
+    std::vector<std::uint8_t> zero = zero_of(ids);
+    const auto step = static_cast<std::size_t>(width);
+    const auto touch = [&](std::size_t a, std::size_t b) {
+      const bool are_cells = ids[a] != 0 && ids[b] != 0 && !is_negative_id(ids[a]) && !is_negative_id(ids[b]);
+      if (are_cells && ids[a] != ids[b]) zero[a] = zero[b] = 1;
+    };
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (i % step > 0) touch(i - 1, i);
+      if (i >= step) touch(i - step, i);
+    }
+    return zero;
+  }
+
   /// Only where both neighbours exist, so that all places compare the same labels.
   void compare_with_neighbours(const std::vector<LabelId>& ids, const std::vector<float>& greys, Box box) {
     if (box.begin.z == 0 || box.end.z == result_.raw.shape.z) return;
@@ -203,7 +221,8 @@ class Survey {
       if (id != 0 && !is_negative_id(id)) present[id] = true;
     }
     if (static_cast<std::int64_t>(present.size()) > kMostClassIds) return;  // cells in any case
-    for (const auto& [id, unused] : present) {
+    for (const auto& one_present : present) {
+      const LabelId id = one_present.first;
       std::transform(ids.begin(), ids.end(), mask.begin(), [id](LabelId one) { return one == id ? 1 : 0; });
       pieces_ += label_components(mask, shape.y, shape.x).count;
       pieces_of_ += 1;
@@ -245,6 +264,7 @@ class Survey {
     decide_kind();
     found.grey_of_zero = zero_.mean_of_zero();
     found.grey_above_zero = zero_.mean_of_others();
+    found.misfit = fit_.doubt();
     found.inverted = found.id_count == 2 && zero_.is_interior(result_.grey.deviation);
     find_shift();
   }
@@ -269,6 +289,7 @@ class Survey {
   DataSurvey result_;
   std::map<LabelId, std::int64_t> counts_;
   ZeroLook zero_;
+  LabelFit fit_;
   std::array<Contrast, 3> contrast_;  ///< with the raw section before, of and after the labels
   double pieces_ = 0, pieces_of_ = 0;
 };

@@ -39,6 +39,7 @@ struct LabelSurvey {
   /// -1 or 1: the labels fit the raw sections before or after them clearly better. `contrast`: the difference
   /// of the mean grey values of 0 and above as given, and there.
   std::int64_t shift = 0;
+  std::string misfit;  ///< LabelFit's doubt
   double contrast = 0, contrast_there = 0;
 
   static constexpr std::int64_t kMostIds = 65537;

@@ -268,6 +268,8 @@ std::vector<std::string> concerns_about(const StartFacts& facts) {
                     "they are ids of cells, set data.label_kind: instances",
                     found.id_count, label_ids_text(found.ids), *found.perhaps_ignored));
   }
+  if (!found.misfit.empty())
+    all.push_back(fmt::format("the labels {} {}", *facts.inputs.labels, found.misfit));
   if (found.shift != 0) {
     all.push_back(fmt::format(
         "the labels {0} fit the raw sections one {1} clearly better than those of their own number (mean "

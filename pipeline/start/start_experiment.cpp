@@ -229,7 +229,7 @@ void write_experiment(const InitRequest& request, const fs::path& file, NewImpor
 
 fs::path init_experiment(const InitRequest& request) {
   const fs::path input = file_of(request.input);
-  const fs::path file = request.output.empty() ? fs::path(plain_name(input) + ".yaml") : request.output;
+  fs::path file = request.output.empty() ? fs::path(plain_name(input) + ".yaml") : request.output;
   if (file.extension() != ".yaml" && file.extension() != ".yml")
     throw UsageError(fmt::format("--output {}: name a .yaml file", file.string()));
   const FileLock lock(file);

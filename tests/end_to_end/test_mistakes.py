@@ -435,6 +435,17 @@ class Labels(FirstHour):
             self.assertRegex("\n".join(result.warnings()), rf"labels.h5:/{name} fit the raw sections {words} clearly better")
         self.assertNotRegex("\n".join(self.init("shift_right", "labels.h5:/right")[0].warnings()), "clearly better")
 
+    def test_labels_that_are_mirrored_are_told(self):
+        self.volumes("mirrored.h5", y=self.cells[:, ::-1], x=self.ids[:, :, ::-1], right=self.cells)
+        for name, kind in (("y", "classes"), ("x", "instances")):
+            words = rf"the labels mirrored.h5:/{name} fit the raw volume clearly better mirrored along {name}: .* turn the labels"
+            result, _ = self.init(f"mirror_{name}", f"mirrored.h5:/{name}")
+            self.assertRegex("\n".join(result.warnings()), words)
+            yaml = self.config(f"mirrored_{name}", {"data": {"labels": f"mirrored.h5:/{name}", "label_kind": kind}})
+            self.told(["check", yaml, "--measure", "0"], words)
+            self.told(["train", yaml], words)
+        self.assertNotRegex("\n".join(self.init("mirror_right", "mirrored.h5:/right")[0].warnings()), "clearly better|belong")
+
     def test_a_blank_training_section_is_told(self):
         black = self.raw.copy()
         black[1] = 0

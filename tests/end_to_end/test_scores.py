@@ -10,6 +10,7 @@ import numpy as np
 from harness import DATA, Case, run_tessera
 
 try:
+    from scipy import ndimage
     from skimage.metrics import adapted_rand_error, variation_of_information
 except ImportError:
     adapted_rand_error = variation_of_information = None
@@ -85,6 +86,29 @@ class Labels(Scores):
                 # With distinct ids per section, 3-D equals 2-D.
                 apart = z * 1000
                 self.assert_as_scikit_image(scores["volume_2d"], np.where(truth > 0, truth + apart, 0), predicted + apart)
+
+    def test_thinned_scores_are_those_of_the_threshold(self):
+        """Objects that are the components of a threshold have V^Rand_thin and V^Info_thin of that threshold."""
+        need_skimage()
+        raw, cells, ids = (self.read(f"stack.h5:/volumes/{name}") for name in ("raw", "labels/cells", "labels/instances"))
+        smooth = ndimage.gaussian_filter(raw.astype(float), (0, 2, 2))
+        probability = ((smooth - smooth.min()) / (smooth.max() - smooth.min()) * 255).astype(np.uint8)
+        level = int(np.median(probability))
+        probability = np.where(probability > level, 255, 0).astype(np.uint8)
+        objects = np.stack([ndimage.label(one)[0] for one in probability]).astype(np.uint64)
+        ids[0] = 0  # nothing to find: this section counts in neither
+        self.write_volumes("thin.h5", {"p": probability, "objects": objects + (objects > 0) * np.uint64(2 ** 40), "cells": cells, "ids": ids})
+        for truth, *more in (("cells",), ("ids", "--label-kind", "instances")):
+            expected = self.scores("thin.h5:/p", f"thin.h5:/{truth}", "--kind", "probability", "--scores", "thin", "--thresholds", "3", *more)
+            expected = expected["volume"][expected["thresholds"].index(0.5)]
+            for ranks in (0, 3):
+                found = self.scores("thin.h5:/objects", f"thin.h5:/{truth}", "--kind", "labels", ranks=ranks)["volume_2d"]
+                for name in ("rand_thin_f_macro", "info_thin_f_macro"):
+                    self.assertGreater(found[name], 0)
+                    self.assertLess(found[name], 1)
+                    self.assertEqual(found[name], expected[name], (truth, name))
+        perfect = self.scores("stack.h5:/volumes/labels/instances", "thin.h5:/ids", "--kind", "labels", "--sections", "1:6")
+        self.assertGreater(perfect["volume_2d"]["rand_thin_f_macro"], 0.999)
 
     def test_fib25_on_any_number_of_ranks(self):
         file = DATA / "fib25/training_sample2.h5"

@@ -51,37 +51,45 @@ class LabelSets {
   std::vector<std::int32_t> parent_;
 };
 
-}  // namespace
-
-Components label_components(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width) {
-  assert(static_cast<std::int64_t>(mask.size()) == height * width);
+/// `values` (y, x): 0 outside; `same(a, b)` of two others: whether they hang together where they touch.
+template <class Value, class Same>
+Components connect(std::span<const Value> values, std::int64_t height, std::int64_t width, const Same& same) {
+  assert(static_cast<std::int64_t>(values.size()) == height * width);
   if (height * width > std::numeric_limits<std::int32_t>::max()) {
     throw Error(
         fmt::format("a section of {} x {} pixels is too large to label its components", height, width));
   }
   Components components;
-  components.labels.assign(mask.size(), 0);
+  components.labels.assign(values.size(), 0);
   LabelSets sets;
   const auto columns = static_cast<std::size_t>(width);
-  for (std::size_t row = 0; row < mask.size(); row += columns) {
-    std::int32_t left = 0;
+  for (std::size_t row = 0; row < values.size(); row += columns) {
     for (std::size_t i = row; i < row + columns; ++i) {
-      if (mask[i] == 0) {
-        left = 0;
-        continue;
-      }
-      const std::int32_t above = row > 0 ? components.labels[i - columns] : 0;
-      if (left == 0)
-        left = above != 0 ? above : sets.add();
-      else if (above != 0 && above != left)
-        sets.unite(left, above);
-      components.labels[i] = left;
+      if (values[i] == 0) continue;
+      std::int32_t label = i > row && same(values[i - 1], values[i]) ? components.labels[i - 1] : 0;
+      const std::int32_t above =
+          row > 0 && same(values[i - columns], values[i]) ? components.labels[i - columns] : 0;
+      if (label == 0)
+        label = above != 0 ? above : sets.add();
+      else if (above != 0 && above != label)
+        sets.unite(label, above);
+      components.labels[i] = label;
     }
   }
   components.count = sets.number();
   for (std::int32_t& label : components.labels)
     label = sets.final_label(label);
   return components;
+}
+
+}  // namespace
+
+Components label_components(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width) {
+  return connect(mask, height, width, [](std::uint8_t, std::uint8_t) { return true; });
+}
+
+Components equal_components(std::span<const std::int32_t> ids, std::int64_t height, std::int64_t width) {
+  return connect(ids, height, width, [](std::int32_t a, std::int32_t b) { return a == b; });
 }
 
 }  // namespace tessera

@@ -15,4 +15,8 @@ struct Components {
 /// `mask` is (y, x), non-zero inside. Errors: Error for a section of 2^31 pixels or more.
 Components label_components(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width);
 
+/// The 4-connected components of equal ids in a section: `ids` is (y, x), 0 outside of any. Errors: as
+/// label_components.
+Components equal_components(std::span<const std::int32_t> ids, std::int64_t height, std::int64_t width);
+
 }  // namespace tessera

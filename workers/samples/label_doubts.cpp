@@ -45,11 +45,13 @@ std::string values_doubt(const TrainingDataOptions& options, std::vector<LabelId
 void LabelDoubts::add(std::int64_t z, const VoxelBuffer& raw, const VoxelBuffer& classes) {
   const std::vector<float> greys = greys_of(raw);
   greys_.push_back(SectionGrey::of(z, greys));
-  if (!has_two_classes(options_)) return;
+  if (options_.classes > 2) return;
   std::vector<std::uint8_t> zero(greys.size());
   std::ranges::transform(classes.as<std::uint8_t>(), zero.begin(), [](std::uint8_t c) -> std::uint8_t {
     return c == kIgnoredClass ? 2 : c == 0 ? 1 : 0;
   });
+  fit_.add(zero, greys, classes.shape.y, classes.shape.x);
+  if (!has_two_classes(options_)) return;
   zero_.add_greys(zero, greys);
   if (with_pieces_ == kSectionsWithPieces) return;
   ++with_pieces_;
@@ -73,6 +75,8 @@ std::vector<std::string> LabelDoubts::texts(const std::vector<LabelId>& ids) con
         options_.labels.text(), zero_.mean_of_zero(), zero_.mean_of_others(),
         options_.invert_labels ? "Take data.invert_labels out." : "Set data.invert_labels: true."));
   }
+  if (const std::string doubt = fit_.doubt(); !doubt.empty())
+    texts.push_back(fmt::format("the labels {} {}", options_.labels.text(), doubt));
   if (const std::vector<std::int64_t> blank = blank_sections(greys_); !blank.empty()) {
     texts.push_back(fmt::format(
         "{} of the training sections of {} {} blank, or nearly: {}. Leave them out of data.train_sections.",

@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "io/geometry/box.h"
+#include "workers/samples/label_fit.h"
 #include "workers/samples/section_look.h"
 #include "workers/samples/training_data.h"
 
 namespace tessera {
 
 /// Looks at training sections of one volume for signs that the raw volume or its labels are not what the
-/// options say: blank sections, inverted labels, labels with more values than classes.
+/// options say: blank sections, inverted labels, labels that lie elsewhere, labels with more values than
+/// classes.
 class LabelDoubts {
  public:
   /// `options` must outlive this.
@@ -31,6 +33,7 @@ class LabelDoubts {
   const TrainingDataOptions& options_;
   std::vector<SectionGrey> greys_;
   ZeroLook zero_;
+  LabelFit fit_;
   std::size_t with_pieces_ = 0;  ///< sections whose pieces are counted
 };
 

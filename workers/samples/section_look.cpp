@@ -66,6 +66,7 @@ std::vector<std::int64_t> blank_sections(const std::vector<SectionGrey>& section
   std::vector<std::int64_t> blank;
   if (sections.empty()) return blank;
   std::vector<double> deviations;
+  deviations.reserve(sections.size());
   for (const SectionGrey& one : sections)
     deviations.push_back(one.deviation());
   std::ranges::sort(deviations);
