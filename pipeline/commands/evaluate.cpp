@@ -206,8 +206,8 @@ void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
 /// Why the objects of the experiment are not scored; "" where they are. Options that name another prediction,
 /// its kind or the file of the scores are for one evaluation: then there is no second one.
 std::string why_no_objects(const po::variables_map& values, const ExperimentConfig& config) {
-  for (const char* option : {"prediction", "kind", "instances", "class", "json", "pictures"}) {
-    if (values.count(option) != 0) return fmt::format("--{} names one evaluation", option);
+  for (const char* option : {"prediction", "kind", "instances", "class", "scores", "json", "pictures"}) {
+    if (values.count(option) != 0) return fmt::format("with --{}, only the prediction is", option);
   }
   if (!config.segment.wanted || !config.segment.output || !config.evaluate.labels)
     return "the experiment has no objects, or no labels";
@@ -235,6 +235,7 @@ bool evaluate_objects(const po::variables_map& values, const ExperimentConfig& c
   ExperimentConfig of_objects = config;
   of_objects.evaluate.prediction = config.segment.output;
   of_objects.evaluate.kind = EvaluationKind::labels;
+  of_objects.evaluate.scores = {"auto"};  // a choice is for a probability
   EvaluationRequest request = request_of(values, of_objects, world);
   request.json_file = RunFolder(config.run_folder).object_scores();
   request.picture_folder.reset();

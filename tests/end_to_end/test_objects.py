@@ -20,7 +20,7 @@ class Objects(Case):
     stack_shape = (8, 128, 128)
 
     def run_experiment(self, yaml, *more):
-        result = run_tessera(["run", yaml, "--mpirun", MPIRUN, *more], 0, 100, self.folder)
+        result = run_tessera(["run", yaml, "--mpirun", MPIRUN, *more], 0, 150, self.folder)
         self.assertEqual(result.code, DONE, result)
         return result
 
@@ -81,15 +81,16 @@ class Objects(Case):
 
     def assert_attributes(self, name, record):
         with h5py.File(self.folder / f"runs/{name}/segmentation.h5", "r") as file:
-            attributes = dict(file[IDS].attrs)
-        self.assertEqual((attributes["objects"], attributes["threshold"]), (str(record["objects"]), str(record["threshold"])))
+            attributes = {name: text.decode() if isinstance(text := file[IDS].attrs[name], bytes) else text
+                          for name in ("objects", "threshold")}
+        self.assertEqual(attributes, {name: str(record[name]) for name in attributes})
 
     def check_page(self, name, record):
         page = (self.folder / f"runs/{name}/report.html").read_text()
         objects = page[page.index('<section id="objects">'):page.index('<section id="training">')]
         self.assertIn(f"{record['objects']:,}", objects)
         self.assertIn("Sizes of the objects", objects)
-        for plane in ("xy plane, z = 4", "xz plane, y = 64", "yz plane, x = 64"):
+        for plane in ("xy plane, z = 3", "xz plane, y = 63", "yz plane, x = 63"):
             self.assertIn(plane, objects)
         self.assertEqual(len(re.findall(r"<figcaption>(True|Predicted) object \d+, section [45]: ", objects)),
                          objects.count('class="panels two"'))

@@ -210,7 +210,8 @@ TEST_F(InferenceVolumes, EveryRankGetsTheSameVolumes) {
   for (const char* file : {"s/b.h5", "s/a.h5"})
     make(file);
   const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p");
-  const auto here = inference_volumes(whole), told = inference_volumes(whole, Communicator::alone());
+  const auto here = inference_volumes(whole),
+             told = volumes_for(VolumeUse::inference, whole, Communicator::alone());
   ASSERT_EQ(told.size(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(told[i].name, here[i].name);
