@@ -123,7 +123,7 @@ tessera_requeue() {
 # Forwards a warning to the verbs that save and stop. The others use the remaining time.
 tessera_pass_on() {
   case $tessera_verb in
-    train | infer) [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null ;;
+    train | infer | segment) [ -z "$tessera_step" ] || kill -USR2 "$tessera_step" 2>/dev/null ;;
   esac
 }
 

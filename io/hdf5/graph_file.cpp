@@ -90,4 +90,12 @@ GraphFile read_graph_file(const std::filesystem::path& file, bool with_bundles) 
   return graph;
 }
 
+std::vector<std::uint64_t> read_object_sizes(const std::filesystem::path& file) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  const Hdf5Handle open = open_hdf5_file(file);
+  std::vector<std::uint64_t> sizes;
+  read_columns(open.get(), file, {{"/objects/size", &sizes}});
+  return sizes;
+}
+
 }  // namespace tessera

@@ -29,4 +29,7 @@ struct GraphFile {
 /// not one dimension of whole numbers, or another length than those beside it.
 GraphFile read_graph_file(const std::filesystem::path& file, bool with_bundles = true);
 
+/// The voxels of each object, as in `/objects/size`. Errors: as read_graph_file().
+std::vector<std::uint64_t> read_object_sizes(const std::filesystem::path& file);
+
 }  // namespace tessera

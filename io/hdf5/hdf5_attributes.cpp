@@ -206,4 +206,14 @@ void write_attribute(hid_t object, const std::string& name, const std::string& t
   write_raw(object, name, type.get(), space.get(), padded.data());
 }
 
+void write_variable_text(hid_t object, const std::string& name, const std::string& text) {
+  Hdf5Handle space(check_hdf5(H5Screate(H5S_SCALAR), "cannot write '" + name + "'"), H5Sclose);
+  const std::string what = "cannot write '" + name + "'";
+  Hdf5Handle type(check_hdf5(H5Tcopy(H5T_C_S1), what), H5Tclose);
+  check_hdf5(H5Tset_size(type.get(), H5T_VARIABLE), what);
+  check_hdf5(H5Tset_cset(type.get(), H5T_CSET_UTF8), what);
+  const char* characters = text.c_str();
+  write_raw(object, name, type.get(), space.get(), &characters);
+}
+
 }  // namespace tessera

@@ -37,5 +37,7 @@ void write_attribute(hid_t object, const std::string& name, const std::vector<do
 void write_attribute(hid_t object, const std::string& name, long long value);
 /// Writes a scalar UTF-8 string attribute of any length (dense storage for long ones). Errors: Error.
 void write_attribute(hid_t object, const std::string& name, const std::string& text);
+/// A text of variable length, which HDF5 stores in its global heap, without a checksum.
+void write_variable_text(hid_t object, const std::string& name, const std::string& text);
 
 }  // namespace tessera

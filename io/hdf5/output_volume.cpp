@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -56,11 +57,10 @@ std::int64_t chunk_address(hid_t dataset, std::int64_t channel, const Index3& po
   return static_cast<std::int64_t>(address);
 }
 
-/// Sets the mark of the layout: the result's attribute `instance`, which lies among the metadata before the
-/// first chunk or behind the last one.
-void find_mark(const std::filesystem::path& file, const std::string& instance, OutputLayout& layout) {
+/// The offset of a text in the metadata of a result, before the first chunk or behind the last one.
+std::optional<std::int64_t> find_in_metadata(const std::filesystem::path& file, const std::string& text,
+                                             const OutputLayout& layout) {
   constexpr std::int64_t kMostMetadata = std::int64_t{64} << 20;
-  if (instance.empty()) return;
   const FileDescriptor opened(file, O_RDONLY);
   const std::int64_t end = layout.base + layout.channels * volume_of(layout.grid()) * layout.chunk_bytes();
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(file));
@@ -69,11 +69,18 @@ void find_mark(const std::filesystem::path& file, const std::string& instance, O
     std::string metadata(static_cast<std::size_t>(std::min(bytes, kMostMetadata)), '\0');
     const ssize_t got = ::pread(opened.get(), metadata.data(), metadata.size(), begin);
     if (got < 0) throw Error(fmt::format("cannot read {}: {}", file.string(), errno_text(errno)));
-    const std::size_t at = metadata.find(instance);
-    if (at == std::string::npos) continue;
+    const std::size_t at = metadata.find(text);
+    if (at != std::string::npos) return begin + static_cast<std::int64_t>(at);
+  }
+  return std::nullopt;
+}
+
+/// Sets the mark of the layout: the result's attribute `instance`.
+void find_mark(const std::filesystem::path& file, const std::string& instance, OutputLayout& layout) {
+  if (instance.empty()) return;
+  if (const auto at = find_in_metadata(file, instance, layout)) {
     layout.mark = instance;
-    layout.mark_at = begin + static_cast<std::int64_t>(at);
-    return;
+    layout.mark_at = *at;
   }
 }
 
@@ -153,8 +160,13 @@ OutputLayout write_metadata(const StagedFile& staged, const OutputVolumeSpec& sp
                      H5Dclose);
   if (!spec.resolution_nm.empty()) write_attribute(dataset.get(), "resolution", spec.resolution_nm);
   if (!spec.offset_nm.empty()) write_attribute(dataset.get(), "offset", spec.offset_nm);
-  for (const auto& [key, value] : spec.attributes)
-    write_attribute(dataset.get(), key, shown_as_utf8(value));
+  for (const auto& [key, value] : spec.attributes) {
+    if (value.starts_with(kKnownLater)) {
+      write_variable_text(dataset.get(), key, value);
+    } else {
+      write_attribute(dataset.get(), key, shown_as_utf8(value));
+    }
+  }
   link_raw(file.get(), spec, staged.target());
   OutputLayout made = layout_of(dataset.get(), layout, name);
   const bool closed = dataset.close() && file.close();
@@ -177,6 +189,18 @@ OutputLayout create_hdf5_output(const OutputVolumeSpec& spec) {
   if (instance != spec.attributes.end()) find_mark(staged.path(), instance->second, layout);
   staged.commit();
   return layout;
+}
+
+void complete_attribute(const std::filesystem::path& file, const OutputLayout& layout,
+                        const std::string& first, const std::string& text) {
+  assert(text.size() <= first.size());
+  const auto at = find_in_metadata(file, first, layout);
+  if (!at) return;
+  std::vector<std::byte> bytes(first.size());  // a text ends at its first zero
+  std::memcpy(bytes.data(), text.data(), text.size());
+  const FileDescriptor opened(file, O_RDWR);
+  write_fully(opened.get(), bytes, *at, file);
+  sync_data(opened.get(), file);
 }
 
 OutputLayout read_hdf5_output_layout(const DatasetName& name) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "io/base/durable_file.h"
@@ -16,6 +17,15 @@ namespace tessera {
 /// the blocks, so that no kill can damage what is written (design, section 8).
 /// Errors: Error (no space, no permission, ...).
 OutputLayout create_hdf5_output(const OutputVolumeSpec& spec);
+
+/// An attribute of a result that is known only later: its first value begins with this and goes on with text
+/// that no other file has. It is stored where no checksum of HDF5 protects it.
+constexpr const char* kKnownLater = "not known yet ";
+
+/// Puts `text` in place of the first value of such an attribute, by one pwrite: readers see one or the other.
+/// `text` is not longer than `first`. Does nothing where the file no longer has `first`. Errors: Error.
+void complete_attribute(const std::filesystem::path& file, const OutputLayout& layout,
+                        const std::string& first, const std::string& text);
 
 /// The layout of a result made by `create_hdf5_output`. Errors: Error when the dataset is no such result.
 OutputLayout read_hdf5_output_layout(const DatasetName& name);

@@ -39,7 +39,8 @@ class Directives {
 Stage stage_of(const std::string& name) {
   const std::optional<Stage> stage = value_named<Stage>(name);
   if (!stage)
-    throw UsageError(fmt::format("'{}' is no stage: there are train, infer, evaluate and report", name));
+    throw UsageError(
+        fmt::format("'{}' is no stage: there are train, infer, segment, evaluate and report", name));
   return *stage;
 }
 
@@ -49,6 +50,8 @@ const SlurmResources& resources_of(Stage stage, const SlurmConfig& config) {
       return config.train;
     case Stage::infer:
       return config.infer;
+    case Stage::segment:
+      return config.segment;
     case Stage::evaluate:
       return config.evaluate;
     case Stage::report:

@@ -10,10 +10,11 @@
 namespace tessera {
 
 /// The stages of an experiment, in their order. Each is a job and a verb.
-enum class Stage { train, infer, evaluate, report };
+enum class Stage { train, infer, segment, evaluate, report };
 constexpr auto enum_names(Stage) {
   return std::to_array<EnumName<Stage>>({{Stage::train, "train"},
                                          {Stage::infer, "infer"},
+                                         {Stage::segment, "segment"},
                                          {Stage::evaluate, "evaluate"},
                                          {Stage::report, "report"}});
 }

@@ -22,6 +22,10 @@ namespace {
 /// Bytes read from the end of a log, where the errors are.
 constexpr std::int64_t kLogTail = 256 << 10;
 
+/// Of a training, and of a segmentation.
+constexpr const char* kKilled[] = {"by the files of the run: it was killed: start it again with --resume",
+                                   "by the files of the run: it was killed: start it again"};
+
 void add_work(StageStatus& status, const StageWork& work) {
   status.work = work.text;
   status.done = work.done;
@@ -33,7 +37,7 @@ void add_work(StageStatus& status, const StageWork& work) {
   if (work.end == RunEnd::failed) status.state = StageState::failed;
   if (work.end == RunEnd::running) {
     status.state = work.killed ? StageState::stopped : StageState::running;
-    status.why = work.killed ? "by the files of the run: it was killed: start it again with --resume"
+    status.why = work.killed ? kKilled[status.stage == Stage::segment]
                              : "by the files of the run: it is running, or was killed";
   }
 }
@@ -142,9 +146,10 @@ class StatusReader {
     } catch (const Error& damaged) {
       status_.problems.emplace_back(damaged.what());
     }
-    for (const char* name : {"jobs/experiment.yaml", "config.yaml", "inference.yaml"}) {
+    for (const char* name : {"jobs/experiment.yaml", "config.yaml", "inference.yaml", "segmentation.yaml"}) {
       if (!config_) config_ = experiment_in(folder.path() / name, status_.problems);
     }
+    find_segmentation();
     if (!config_ && !submission_ && !fs::exists(folder.path() / "training.json", error) &&
         !fs::exists(folder.path() / "evaluation.json", error)) {
       throw UsageError(fmt::format("{} holds no file of a run", folder.path().string()));
@@ -155,12 +160,23 @@ class StatusReader {
     status_.experiment = submission_ ? submission_->experiment : config_ ? config_->name : "";
     if (submission_) status_.submitted = submission_->submitted;
     ask_slurm();
-    for (const Stage stage : values_of<Stage>())
-      status_.stages.push_back(stage_status(stage));
+    for (const Stage stage : values_of<Stage>()) {
+      StageStatus one = stage_status(stage);
+      const bool is_part = stage != Stage::segment || !one.job.empty() || one.all > 0 ||
+                           one.state != StageState::not_started || (config_ && config_->segment.wanted);
+      if (is_part) status_.stages.push_back(std::move(one));
+    }
     return status_;
   }
 
  private:
+  /// The segmentation may be of a later experiment than the training: its own file says what it is.
+  void find_segmentation() {
+    if (!config_ || submission_) return;
+    const auto segmented = experiment_in(folder_.path() / "segmentation.yaml", status_.problems);
+    if (segmented) config_->segment = segmented->segment;
+  }
+
   void ask_slurm() {
     if (!submission_ || submission_->jobs.empty()) return;
     try {

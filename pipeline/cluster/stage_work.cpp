@@ -4,15 +4,18 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <tuple>
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
 #include "io/base/json_text.h"
 #include "io/volume/block_journal.h"
+#include "pipeline/run/progress.h"
 #include "pipeline/run/run_end.h"
 
 namespace tessera {
@@ -96,6 +99,72 @@ StageWork inference_work(const RunFolder& folder, const ExperimentConfig* config
   return work;
 }
 
+/// How fast the blocks of the running step are done, and how long the rest takes; "" where it is not known.
+std::string rate_text(const nlohmann::json& record, std::int64_t done, std::int64_t all) {
+  const auto number = [&](const char* key) {
+    const auto found = record.find(key);
+    return found != record.end() && found->is_number_integer() ? found->get<std::int64_t>() : -1;
+  };
+  const std::int64_t begin_s = number("step_begin_s"), new_blocks = done - number("blocks_before");
+  const std::int64_t elapsed_s = static_cast<std::int64_t>(std::time(nullptr)) - begin_s;
+  if (begin_s <= 0 || new_blocks < 1 || elapsed_s < 1) return {};
+  const double per_s = static_cast<double>(new_blocks) / static_cast<double>(elapsed_s);
+  return fmt::format(", {:.3g} blocks/s, {} left", per_s,
+                     duration_text(static_cast<double>(all - done) / per_s));
+}
+
+/// "20 objects at threshold 0.5" of a finished graph; "" before.
+std::string objects_text(const nlohmann::json& record) {
+  const auto objects = record.find("objects"), threshold = record.find("threshold");
+  if (objects == record.end() || !objects->is_number_integer()) return {};
+  const bool known = threshold != record.end() && threshold->is_number();
+  return fmt::format("{} objects{}", objects->get<std::int64_t>(),
+                     known ? fmt::format(" at threshold {}", threshold->get<double>()) : "");
+}
+
+/// The blocks that a journal has, of how many; none without a readable journal.
+std::optional<std::pair<std::int64_t, std::int64_t>> blocks_in(const fs::path& file,
+                                                               std::vector<std::string>& problems) {
+  if (!is_there(file, problems)) return std::nullopt;
+  try {
+    const JournalContents journal = read_journal(file);
+    const std::int64_t all = journal.head.blocks.count();
+    return std::pair(all - journal.blocks_left(), all);
+  } catch (const Error& damaged) {
+    problems.emplace_back(damaged.what());
+    return std::nullopt;
+  }
+}
+
+/// `directory`: what the experiment's paths are relative to.
+StageWork segmentation_work(const RunFolder& folder, const ExperimentConfig* config,
+                            const fs::path& directory, std::vector<std::string>& problems) {
+  StageWork work;
+  const nlohmann::json record = json_file(folder.path() / "segmentation.json", problems);
+  work.end = value_named<RunEnd>(json_text_at(record, "end"));
+  if (config == nullptr || !config->segment.wanted || !config->segment.output) return work;
+  const fs::path output = directory / config->segment.output->file;
+  work.killed = work.end == RunEnd::running && owner_was_killed(output);
+  const bool runs = work.end == RunEnd::running && !work.killed;
+  const auto first = blocks_in(fs::path(output).replace_extension(".graph") / "pass1.journal", problems);
+  const auto second = blocks_in(journal_of(output), problems);
+  if (second && second->first == second->second) {
+    const std::string objects = objects_text(record);
+    work = {second->first, second->second, objects.empty() ? "done" : objects, RunEnd::done};
+    return work;
+  }
+  if (work.end == RunEnd::done) work.end = RunEnd::stopped;  // the record is that of an earlier result
+  if (!first && !second) return work;
+  const bool graph_is_done = !objects_text(record).empty();
+  const bool in_first = first && first->first < first->second && !graph_is_done;
+  std::tie(work.done, work.all) = in_first || !second ? *first : *second;
+  const char* step = in_first ? "pass 1 of 2" : graph_is_done ? "pass 2 of 2" : "graph";
+  work.text = fmt::format("{}, {} of {} blocks", step, work.done, work.all);
+  if (!in_first && !graph_is_done) work.text = "graph, between the passes";
+  if (runs && (in_first || graph_is_done)) work.text += rate_text(record, work.done, work.all);
+  return work;
+}
+
 StageWork file_work(const fs::path& file, const std::string& text, std::vector<std::string>& problems) {
   return is_there(file, problems) ? StageWork{1, 1, text, RunEnd::done} : StageWork{};
 }
@@ -103,12 +172,19 @@ StageWork file_work(const fs::path& file, const std::string& text, std::vector<s
 StageWork evaluation_work(const RunFolder& folder, std::vector<std::string>& problems) {
   StageWork work = file_work(folder.path() / "evaluation.json", "scored", problems);
   const nlohmann::json scores = json_file(folder.path() / "evaluation.json", problems);
+  const nlohmann::json objects = json_file(folder.object_scores(), problems);
+  if (!work.end && objects.is_object()) work = {1, 1, "scored", RunEnd::done};
   // Only evaluations of a probability have it.
   const auto least = nlohmann::json::json_pointer("/best/pixel_error/value");
   if (scores.is_object() && scores.contains(least) && scores[least].is_number()) {
     work.text = fmt::format("pixel error {:.4f}", scores[least].get<double>());
   } else if (const std::string missing = json_text_at(scores, "undefined"); !missing.empty()) {
     work.text = fmt::format("pixel error undefined ({})", missing);
+  }
+  const auto voi = nlohmann::json::json_pointer("/volume_3d/voi");
+  if (objects.is_object() && objects.contains(voi) && objects[voi].is_number()) {
+    const std::string text = fmt::format("VOI of the objects {:.4f}", objects[voi].get<double>());
+    work.text = work.text == "scored" ? text : work.text + ", " + text;
   }
   return work;
 }
@@ -142,6 +218,8 @@ StageWork work_of(Stage stage, const RunFolder& folder, const ExperimentConfig* 
       return training_work(folder, config, problems);
     case Stage::infer:
       return inference_work(folder, config, directory, problems);
+    case Stage::segment:
+      return segmentation_work(folder, config, directory, problems);
     case Stage::evaluate:
       return evaluation_work(folder, problems);
     case Stage::report:

@@ -18,7 +18,7 @@ struct StageWork {
   std::int64_t done = 0, all = 0;
   std::string text;
   std::optional<RunEnd> end;  ///< none: no record
-  bool killed = false;        ///< a training that its record says is running
+  bool killed = false;        ///< a training or a segmentation that its record says is running
 };
 
 /// Reads the progress of a stage. `config`: the experiment, null when it is not known; `directory`: its paths

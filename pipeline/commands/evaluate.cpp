@@ -5,9 +5,11 @@
 #include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
 #include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
+#include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/block_options.h"
 #include "pipeline/commands/commands.h"
@@ -25,6 +27,7 @@
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/next_step.h"
 #include "pipeline/run/prediction_meaning.h"
+#include "pipeline/run/run_folder.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
@@ -71,8 +74,11 @@ std::optional<PixelBounds> region_of(const EvaluateConfig& config, const Index3&
 /// of the labels in `data`.
 std::optional<DatasetName> raw_of(const ExperimentConfig& config, const EvaluationRequest& request) {
   const auto& predicted = config.infer.output;
-  if (predicted && predicted->text() == request.prediction.text() && config.infer.raw)
-    return config.infer.raw;
+  const auto &objects = config.segment.output, &segmented = config.segment.prediction;
+  const bool of_prediction = predicted && (predicted->text() == request.prediction.text() ||
+                                           (objects && objects->text() == request.prediction.text() &&
+                                            segmented && segmented->text() == predicted->text()));
+  if (of_prediction && config.infer.raw) return config.infer.raw;
   const VolumeConfig* volume = config.data.volume_of_labels(request.labels);
   return volume != nullptr && volume->labels->text() == request.labels.text() ? volume->raw : std::nullopt;
 }
@@ -208,15 +214,71 @@ void evaluate_one(const EvaluationRequest& request, const Communicator& world) {
     spdlog::warn("{}", doubt);
 }
 
+/// Why the objects of the experiment are not scored; "" where they are. Options that name another prediction,
+/// its kind or the file of the scores are for one evaluation: then there is no second one.
+std::string why_no_objects(const po::variables_map& values, const ExperimentConfig& config) {
+  for (const char* option : {"prediction", "kind", "instances", "class", "scores", "json", "pictures"}) {
+    if (values.count(option) != 0) return fmt::format("with --{}, only the prediction is", option);
+  }
+  if (!config.segment.wanted || !config.segment.output || !config.evaluate.labels)
+    return "the experiment has no objects, or no labels";
+  const DatasetName& objects = *config.segment.output;
+  if (config.evaluate.prediction && config.evaluate.prediction->text() == objects.text())
+    return "they are the prediction";
+  if (!file_exists(objects.file)) return fmt::format("{} does not exist yet", objects.file.string());
+  if (config.evaluate.label_kind != LabelKind::instances)
+    return "the labels are classes: set evaluate.label_kind: instances where they are ids of objects";
+  const ResultCompleteness found = completeness_of(read_volume_info(objects));
+  return found.complete() ? "" : fmt::format("{} is incomplete: {}", objects.text(), found.problem);
+}
+
+/// Collective. Scores the objects of the experiment's segmentation, where there are some, into
+/// evaluation_objects.json of the run folder. Returns whether it did.
+bool evaluate_objects(const po::variables_map& values, const ExperimentConfig& config,
+                      const Communicator& world) {
+  std::string why;
+  on_root(world, [&] {
+    why = why_no_objects(values, config);
+    if (!why.empty() && config.segment.wanted) spdlog::info("the objects are not scored: {}", why);
+  });
+  world.broadcast(why);
+  if (!why.empty()) return false;
+  ExperimentConfig of_objects = config;
+  of_objects.evaluate.prediction = config.segment.output;
+  of_objects.evaluate.kind = EvaluationKind::labels;
+  of_objects.evaluate.scores = {"auto"};  // a choice is for a probability
+  EvaluationRequest request = request_of(values, of_objects, world);
+  request.json_file = RunFolder(config.run_folder).object_scores();
+  request.picture_folder.reset();
+  if (world.is_root()) std::cout << "\nobjects\n" << std::flush;
+  evaluate_one(request, world);
+  return true;
+}
+
+/// Collective. Scores the prediction, and the objects made of it. An experiment without a prediction may have
+/// objects only.
+void evaluate_volume(const po::variables_map& values, const ExperimentConfig& config,
+                     const Communicator& world) {
+  const bool has_prediction = config.evaluate.prediction || values.count("prediction") != 0;
+  if (!has_prediction && evaluate_objects(values, config, world)) return;
+  evaluate_one(request_of(values, config, world), world);
+  if (has_prediction) evaluate_objects(values, config, world);
+}
+
 /// Collective. The volumes to score, each by itself. Without wildcards in the prediction's name this is one
 /// volume, however many are predicted.
 std::vector<InferenceVolume> volumes_to_score(const po::variables_map& values, const ExperimentConfig& config,
                                               const Communicator& world) {
   const auto& prediction = config.evaluate.prediction;
-  const auto& compared = prediction ? prediction : config.infer.raw;  // of each volume its default result
+  const bool only_objects = !prediction && !config.infer.raw;
+  // Of each volume its default result.
+  const auto& compared = prediction     ? prediction
+                         : only_objects ? config.segment.prediction
+                                        : config.infer.raw;
+  const VolumeUse use = only_objects ? VolumeUse::segmentation : VolumeUse::inference;
   const bool has_wildcards = compared && !wildcards_of(*compared).empty();
   if (!has_wildcards && !is_volume_chosen(values)) return {{config.name, {}}};
-  std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world);
+  std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world, use);
   if (volumes.size() == 1) return volumes;
   if (config.evaluate.labels && wildcards_of(*config.evaluate.labels).empty()) {
     throw UsageError(
@@ -284,9 +346,8 @@ int run_evaluate(const OptionValues& values, const Communicator& world) {
   import_images(config, InputUse::evaluation, world);
   const std::vector<InferenceVolume> volumes = volumes_to_score(values, config, world);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
-    const EvaluationRequest request = request_of(values, experiment_of(config, volume, {}), world);
     if (world.is_root() && volumes.size() > 1) std::cout << heading(volumes, volume) << "\n" << std::flush;
-    evaluate_one(request, world);
+    evaluate_volume(values, experiment_of(config, volume, {}), world);
   });
   if (world.is_root()) tell_next(command_text(experiment_words("report", values)));
   return 0;

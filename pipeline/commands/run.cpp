@@ -69,9 +69,11 @@ int run_run(const OptionValues& values, const Communicator& world) {
   const ExperimentConfig first = read_experiment(values, {}, world);
   const std::set<Stage> stages = stages_of(first);
   // Read again with the needs of these stages, so that missing keys are reported now.
-  const ExperimentConfig config = read_experiment(
-      values, {.training = stages.count(Stage::train) != 0, .inference = stages.count(Stage::infer) != 0},
-      world);
+  const ExperimentConfig config = read_experiment(values,
+                                                  {.training = stages.count(Stage::train) != 0,
+                                                   .inference = stages.count(Stage::infer) != 0,
+                                                   .segmentation = stages.count(Stage::segment) != 0},
+                                                  world);
   const RunRequest request = request_of_run(values);
   import_images(config, InputUse::all, request.overwrite);
   if (Console* log = console()) log->show_warnings_once();

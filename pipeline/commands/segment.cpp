@@ -1,20 +1,44 @@
+#include <fmt/format.h>
+
 #include "io/base/error.h"
+#include "io/base/log.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
+#include "pipeline/run/next_step.h"
 #include "pipeline/run/stop_signal.h"
 #include "pipeline/run/wall_time.h"
 #include "pipeline/segment/segment_volume.h"
 #include "workers/device/device.h"
+#include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
 namespace tessera {
+namespace {
+
+/// Collective. Prints the heading of a volume, unless a signal arrived between two volumes. Errors:
+/// StoppedEarly.
+void begin_segmentation(const std::string& heading, const ExperimentConfig& config, const StopSignal& signal,
+                        const Communicator& world) {
+  on_root(world, [&] {
+    close_log_files();  // of the previous volume
+    if (signal.asked())
+      throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
+    spdlog::info("{}, {}", heading, config.segment.prediction->text());
+  });
+}
+
+}  // namespace
 
 OptionTable segment_options() {
   OptionTable options("options");
   add_experiment_options(options);
-  options.add_options()("restart",
-                        "start over: replace a result that exists already. Graph files that fit are kept")(
-      "overwrite", "the same");
+  add_volume_choice(options);
+  options.add_options()  //
+      ("restart", "start over: replace a result that exists already. Graph files that fit are kept")(
+          "overwrite", "the same")  //
+      ("update",
+       "start over only where this experiment made the result with other keys, or of another prediction");
   return options;
 }
 
@@ -26,7 +50,15 @@ int run_segment(const OptionValues& values, const Communicator& world) {
   const bool is_worker = world.size() == 1 || !world.is_root();
   const Device device = choose_device(world, is_worker, "cpu", config.segment.threads);
   const bool restart = values.count("restart") + values.count("overwrite") != 0;
-  segment_volume(config, {device, restart, signal, wall_time}, world);
+  const bool update = values.count("update") != 0;
+  const std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world, VolumeUse::segmentation);
+  for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
+    const ExperimentConfig own = experiment_of(config, volume, {.segmentation = true});
+    if (volumes.size() > 1) begin_segmentation(heading(volumes, volume), own, signal, world);
+    segment_volume(own, {device, restart, update, signal, wall_time}, world);
+  });
+  if (world.is_root())
+    tell_next(command_text(experiment_words(config.evaluate.labels ? "evaluate" : "report", values)));
   return kExitDone;
 }
 

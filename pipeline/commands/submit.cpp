@@ -35,7 +35,7 @@ std::set<Stage> stages_named(const std::string& text) {
   std::istringstream names(text);
   for (std::string name; std::getline(names, name, ',');)
     stages.insert(stage_of(name));
-  if (stages.empty()) throw UsageError("--stages: name some of train, infer, evaluate and report");
+  if (stages.empty()) throw UsageError("--stages: name some of train, infer, segment, evaluate and report");
   return stages;
 }
 
@@ -58,7 +58,7 @@ std::string site_env(const SlurmConfig& config) {
   return fs::exists(usual) ? fs::absolute(usual).string() : "";
 }
 
-/// `volumes`: the volumes to predict; several make the prediction a job array.
+/// `volumes`: the volumes to predict or to segment; several make these jobs arrays.
 std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set<Stage>& stages,
                                   const std::vector<InferenceVolume>& volumes, const JobFolder& folder) {
   std::vector<PlannedJob> jobs;
@@ -68,7 +68,7 @@ std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set
     job.request.script = folder.script(stage);
     job.request.arguments = {fs::read_symlink("/proc/self/exe").string(), folder.path().string(),
                              site_env(config.slurm)};
-    if (stage == Stage::infer && volumes.size() > 1) {
+    if ((stage == Stage::infer || stage == Stage::segment) && volumes.size() > 1) {
       for (const InferenceVolume& volume : volumes) {
         job.volumes.push_back(volume.name);
         job.request.arguments.push_back(folder.experiment_of(volume.name).string());
@@ -84,15 +84,24 @@ std::vector<PlannedJob> plan_jobs(const ExperimentConfig& config, const std::set
   return jobs;
 }
 
+/// The memory of the segmentation's job by its plan, where the experiment does not say it.
+void ask_for_memory(ExperimentConfig& config) {
+  SlurmResources& job = config.slurm.segment;
+  if (!job.memory.empty() || job.tasks_per_node == 0) return;
+  constexpr std::int64_t kMib = 1 << 20, kBesideMib = 1024;
+  const std::int64_t worker = segmentation_memory(config);
+  if (worker > 0)
+    job.memory = fmt::format("{}M", job.tasks_per_node * ((worker + kMib - 1) / kMib) + kBesideMib);
+}
+
 /// Writes the resolved experiment, and that of each volume, so that later changes of the file do not affect
 /// the jobs.
 void freeze(const ExperimentConfig& config, const std::vector<InferenceVolume>& volumes,
-            const JobFolder& folder) {
+            const ConfigNeeds& needs, const JobFolder& folder) {
   write_text_file(folder.experiment(), config.resolved_yaml);
   if (volumes.size() < 2) return;
   for (const InferenceVolume& volume : volumes)
-    write_text_file(folder.experiment_of(volume.name),
-                    experiment_of(config, volume, {.inference = true}).resolved_yaml);
+    write_text_file(folder.experiment_of(volume.name), experiment_of(config, volume, needs).resolved_yaml);
 }
 
 void show_scripts(const std::vector<PlannedJob>& jobs) {
@@ -175,7 +184,7 @@ OptionTable submit_options() {
   add_experiment_options(options);
   options.add_options()(
       "stages", po::value<std::string>(),
-      "some of train,infer,evaluate,report; default: all whose inputs the experiment names")(
+      "some of train,infer,segment,evaluate,report; default: all whose inputs the experiment names")(
       "dry-run", "show the jobs, submit nothing")("scripts", "with --dry-run: show their scripts too")(
       "unchecked", "submit without opening the volumes, which may not exist yet");
   return options;
@@ -189,12 +198,18 @@ int run_submit(const OptionValues& values, const Communicator& world) {
       values.count("stages") != 0 ? stages_named(values["stages"].as<std::string>()) : stages_of(first);
   // Read again with the needs of these stages, so that missing keys are reported now.
   const ConfigNeeds needs{.training = stages.count(Stage::train) != 0,
-                          .inference = stages.count(Stage::infer) != 0};
-  const ExperimentConfig config = read_experiment(values, needs, world);
+                          .inference = stages.count(Stage::infer) != 0,
+                          .segmentation = stages.count(Stage::segment) != 0};
+  ExperimentConfig config = read_experiment(values, needs, world);
   on_root(world, [&] {
+    if (stages.count(Stage::segment) != 0) ask_for_memory(config);
     const JobFolder folder(config.run_folder);
     std::vector<InferenceVolume> volumes;
-    if (stages.count(Stage::infer) != 0) volumes = inference_volumes(config);
+    if (stages.count(Stage::infer) != 0) {
+      volumes = inference_volumes(config);
+    } else if (stages.count(Stage::segment) != 0) {
+      volumes = segmentation_volumes(config);
+    }
     const std::vector<PlannedJob> jobs = plan_jobs(config, stages, volumes, folder);
     if (values.count("dry-run") != 0) {
       show(jobs, config, folder, values.count("scripts") != 0);
@@ -213,7 +228,7 @@ int run_submit(const OptionValues& values, const Communicator& world) {
       std::ostringstream plan;  // not shown: problems are thrown
       check_experiment(config, false, plan);
     }
-    freeze(config, volumes, folder);
+    freeze(config, volumes, {false, needs.inference, needs.segmentation}, folder);
     submit_chain(jobs, {now_utc(), config.name, fs::current_path(), {}}, folder);
     std::cout << fmt::format("logs: {}\nprogress: tessera status {}\n", folder.path().string(),
                              config.run_folder.string())

@@ -103,7 +103,8 @@ const std::vector<Verb> kVerbs{
      run_infer},
     {"segment",
      "Segments a prediction into objects, or continues a segmentation.",
-     "tessera segment CONFIG.yaml [--set key=value ...] [--restart]",
+     "tessera segment CONFIG.yaml [--set key=value ...] [--restart | --update] [--volume NAME | "
+     "--volume-index N]",
      {{{"mpirun -n 3 --bind-to none tessera segment my.yaml",
         "Segments on three ranks. After an interruption the same command continues."},
        {"tessera segment my.yaml --restart --set segment.threshold=0.3",
@@ -189,8 +190,8 @@ const std::vector<Verb> kVerbs{
      run_export_model},
     {"submit",
      "Sends an experiment to a Slurm cluster as a chain of jobs.",
-     "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,evaluate,report] [--dry-run] "
-     "[--scripts] [--unchecked]",
+     "tessera submit CONFIG.yaml [--set key=value ...] [--stages train,infer,segment,evaluate,report] "
+     "[--dry-run] [--scripts] [--unchecked]",
      {{{"tessera submit my.yaml --dry-run", "A table of the jobs. Nothing is submitted."},
        {"tessera submit my.yaml --stages infer,report", "Some of the stages only."}}},
      "docs/cluster.md",

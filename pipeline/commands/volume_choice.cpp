@@ -58,7 +58,8 @@ std::size_t index_of(const std::string& word, const std::vector<InferenceVolume>
 
 void add_volume_choice(po::options_description& options) {
   auto add = options.add_options();
-  add("volume", po::value<std::string>(), "the name of one volume, where infer.raw has wildcards");
+  add("volume", po::value<std::string>(),
+      "the name of one volume, where infer.raw (or segment.prediction) has wildcards");
   add("volume-index", po::value<std::int64_t>(), "the same volume by its index, counted from 0");
 }
 
@@ -67,8 +68,8 @@ bool is_volume_chosen(const po::variables_map& values) {
 }
 
 std::vector<InferenceVolume> chosen_volumes(const po::variables_map& values, const ExperimentConfig& config,
-                                            const Communicator& world) {
-  std::vector<InferenceVolume> volumes = inference_volumes(config, world);
+                                            const Communicator& world, VolumeUse use) {
+  std::vector<InferenceVolume> volumes = volumes_for(use, config, world);
   if (!is_volume_chosen(values)) return volumes;
   if (values.count("volume") != 0 && values.count("volume-index") != 0)
     throw UsageError("--volume and --volume-index exclude each other");

@@ -17,9 +17,10 @@ void add_volume_choice(boost::program_options::options_description& options);
 bool is_volume_chosen(const boost::program_options::variables_map& values);
 
 /// Collective. The experiment's volumes, or the chosen one. Errors: UsageError when it does not exist, and
-/// those of inference_volumes().
+/// those of volumes_for().
 std::vector<InferenceVolume> chosen_volumes(const boost::program_options::variables_map& values,
-                                            const ExperimentConfig& config, const Communicator& world);
+                                            const ExperimentConfig& config, const Communicator& world,
+                                            VolumeUse use = VolumeUse::inference);
 
 /// Collective. Runs `step` for each volume. A volume that fails on all ranks does not stop the others; a stop
 /// signal does. The error of a single volume is thrown unchanged. Errors: AgreedError with the list of

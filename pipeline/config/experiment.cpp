@@ -81,12 +81,17 @@ ExperimentConfig read_keys(ConfigDocument& document, const ConfigNeeds& needs) {
   config.evaluate = read_evaluate(
       root.section({"evaluate", "What is compared with the labels, and how.", {.page = "docs/scores.md"}}),
       config.data, config.infer, config.images);
-  config.segment = read_segment(
-      root.section(
-          {"segment", "How a prediction is segmented into objects.", {.page = "docs/segmentation.md"}}),
-      config.infer, needs.segmentation);
-  config.slurm = read_slurm(root.section(
-      {"slurm", "What `tessera submit` asks a Slurm cluster for.", {.page = "docs/cluster.md"}}));
+  const bool segments = root.has("segment") || needs.segmentation;
+  config.segment =
+      read_segment(root.section({"segment",
+                                 "How a prediction is segmented into objects. An experiment with "
+                                 "this section has the stage segment.",
+                                 {.page = "docs/segmentation.md"}}),
+                   {config.infer, config.run_folder, segments}, needs.segmentation);
+  if (!segments) root.leave_out("segment");
+  config.slurm = read_slurm(
+      root.section({"slurm", "What `tessera submit` asks a Slurm cluster for.", {.page = "docs/cluster.md"}}),
+      config.segment.memory_budget);
   return config;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 
 namespace tessera {
@@ -18,24 +19,41 @@ Range positive_fraction() {
   return range;
 }
 
-void read_segment_names(ConfigSection& segment, const InferConfig& infer, bool needed, SegmentConfig& s) {
-  s.prediction = dataset(segment,
-                         {"prediction",
-                          "The probability of cell interior, (z, y, x), as `tessera infer` writes it: uint8, "
-                          "uint16, float16 or float32.",
-                          {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
-                           .fallback = "infer.output",
-                           .related = "infer.output segment.output"}},
-                         needed && !infer.output);
-  if (!s.prediction && !segment.has("prediction")) s.prediction = infer.output;
-  s.output =
+/// What is read, and what is written. Of several volumes each has its own result by default.
+void read_segment_files(ConfigSection& segment, const SegmentDefaults& defaults, bool needed,
+                        SegmentConfig& s) {
+  const InferConfig& infer = defaults.infer;
+  s.prediction =
       dataset(segment,
-              {"output",
-               "The objects' ids, in a file of its own. The graph is beside it, in a file that ends in "
-               ".graph.h5 and a folder that ends in .graph.",
-               {.example = "runs/example/segmentation.h5:/volumes/labels/neuron_ids",
-                .related = "segment.prediction segment.chunk segment.ids"}},
-              needed);
+              {"prediction",
+               "The probability of cell interior, (z, y, x), as `tessera infer` writes it: uint8, "
+               "uint16, float16 or float32. Wildcards, such as predictions/*.h5:/volumes/interior, "
+               "select several volumes; each is segmented separately.",
+               {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
+                .fallback = "infer.output",
+                .related = "infer.output segment.output"}},
+              needed && !infer.output && !infer.raw);
+  if (!s.prediction && !segment.has("prediction")) s.prediction = infer.output;
+  const Key output{
+      "output",
+      "The objects' ids, in a file of its own. The graph is beside it, in a file that ends in "
+      ".graph.h5 and a folder that ends in .graph. With wildcards in prediction, as many here.",
+      {.example = "runs/example/segmentation.h5:/volumes/labels/neuron_ids",
+       .fallback = "segmentation.h5:/volumes/labels/neuron_ids in the run folder; of many volumes "
+                   "in the folder of each",
+       .form = "a dataset, FILE.h5:/path/in/file",
+       .related = "segment.prediction segment.chunk segment.ids"}};
+  const bool several = (infer.raw && !wildcards_of(*infer.raw).empty()) ||
+                       (s.prediction && !wildcards_of(*s.prediction).empty());
+  if (segment.has("output") || !s.prediction || several || !defaults.wanted) {
+    s.output = dataset(segment, output);
+    return;
+  }
+  s.output = DatasetName{defaults.run_folder / "segmentation.h5", "/volumes/labels/neuron_ids"};
+  segment.get<std::string>(output, s.output->text());
+}
+
+void read_segment_names(ConfigSection& segment, SegmentConfig& s) {
   s.method =
       segment.choice({"method",
                       "How objects are made. watershed: basins of the probability, merged by their mean "
@@ -245,9 +263,11 @@ void read_segment_computation(ConfigSection& segment, SegmentConfig& s) {
 
 }  // namespace
 
-SegmentConfig read_segment(ConfigSection segment, const InferConfig& infer, bool needed) {
+SegmentConfig read_segment(ConfigSection segment, const SegmentDefaults& defaults, bool needed) {
   SegmentConfig s;
-  read_segment_names(segment, infer, needed, s);
+  s.wanted = defaults.wanted;
+  read_segment_files(segment, defaults, needed, s);
+  read_segment_names(segment, s);
   read_fragments(segment, s);
   read_thresholds(segment, s);
   read_links(segment, s);

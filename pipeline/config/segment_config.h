@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ constexpr auto enum_names(SegmentMethod) {
 
 /// `segment:`
 struct SegmentConfig {
+  bool wanted = false;  ///< the experiment has this section, or the verb segments
+  /// prediction, output: none where wildcards name several volumes, each of which has its own.
   std::optional<DatasetName> prediction, output, mask;
   SegmentMethod method = SegmentMethod::watershed;
   std::optional<SegmentMode> mode;                 ///< none: by the resolution
@@ -53,8 +56,15 @@ struct SegmentConfig {
   double watchdog_minutes = 30;
 };
 
-/// Reads `segment:`. The default of `segment.prediction` is `infer.output`. `needed`: the verb segments.
-/// Problems are noted in the document.
-SegmentConfig read_segment(ConfigSection segment, const InferConfig& infer, bool needed);
+/// What the defaults of `segment:` come from.
+struct SegmentDefaults {
+  const InferConfig& infer;
+  std::filesystem::path run_folder;
+  bool wanted = true;  ///< the experiment has the section, or the verb segments
+};
+
+/// Reads `segment:`. The default of `segment.prediction` is `infer.output`, that of `segment.output` a file
+/// in the run folder. `needed`: the verb segments. Problems are noted in the document.
+SegmentConfig read_segment(ConfigSection segment, const SegmentDefaults& defaults, bool needed);
 
 }  // namespace tessera

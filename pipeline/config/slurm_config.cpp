@@ -153,19 +153,29 @@ SlurmResources read_resources(ConfigSection section, const SlurmResources& defau
 constexpr std::int64_t kEvaluateTasks = 4, kEvaluateGib = 8, kReportGib = 4, kReportSeconds = 1800;
 
 /// The resources of each stage.
-void read_stages(ConfigSection& slurm, const SlurmResources& all, SlurmConfig& config) {
+void read_stages(ConfigSection& slurm, const SlurmResources& all, std::int64_t segment_memory,
+                 SlurmConfig& config) {
   const char* page_text = "The resources of this stage, where they differ from those of slurm.";
   config.train = read_resources(slurm.section({"train", page_text}), all, true);
   config.infer = read_resources(slurm.section({"infer", page_text}), all, true);
-  const std::string without_gpus = ", or empty where slurm.gpus_per_node is set";
-  SmallStage small{"slurm.partition" + without_gpus,
-                   "1",
-                   fmt::format("at most {}", kEvaluateTasks),
-                   "1",
-                   "0",
-                   "slurm.time",
-                   fmt::format("{} GiB per task, at most slurm.memory, where that is set", kEvaluateGib),
-                   "slurm.constraint" + without_gpus};
+  const std::string no_gpus = ", or empty where slurm.gpus_per_node is set";
+  SmallStage small;
+  small.partition = "slurm.partition" + no_gpus;
+  small.constraint = "slurm.constraint" + no_gpus;
+  small.tasks = "slurm.tasks_per_node, or slurm.gpus_per_node";
+  small.gpus = "0";
+  small.memory =
+      "slurm.memory, or by the plan; where segment.memory_budget_mib is set, that for each worker and 1 GiB";
+  config.segment = read_resources(slurm.section({"segment", "The resources of this stage. It needs no GPU."}),
+                                  without_gpus(all, segment_memory), true, small);
+  small = SmallStage{"slurm.partition" + no_gpus,
+                     "1",
+                     fmt::format("at most {}", kEvaluateTasks),
+                     "1",
+                     "0",
+                     "slurm.time",
+                     fmt::format("{} GiB per task, at most slurm.memory, where that is set", kEvaluateGib),
+                     "slurm.constraint" + no_gpus};
   const char* small_text = "The resources of this stage. It asks for little, and for no GPU.";
   config.evaluate = read_resources(slurm.section({"evaluate", small_text}),
                                    small_resources(all, kEvaluateTasks, kEvaluateGib, 0), true, small);
@@ -231,7 +241,18 @@ SlurmResources small_resources(const SlurmResources& all, std::int64_t tasks, st
   return small;
 }
 
-SlurmConfig read_slurm(ConfigSection slurm) {
+SlurmResources without_gpus(const SlurmResources& all, std::int64_t worker_memory) {
+  SlurmResources stage = all;
+  stage.tasks_per_node = all.workers_per_node();
+  if (all.gpus_per_node > 0) stage.partition = stage.constraint = "";
+  stage.gpus_per_node = 0;
+  constexpr std::int64_t kMib = 1 << 20, kBesideMib = 1024;
+  if (worker_memory > 0 && stage.tasks_per_node > 0)
+    stage.memory = fmt::format("{}M", stage.tasks_per_node * (worker_memory / kMib) + kBesideMib);
+  return stage;
+}
+
+SlurmConfig read_slurm(ConfigSection slurm, std::int64_t segment_memory) {
   SlurmConfig config;
   const SlurmResources all = read_resources(slurm, SlurmResources{}, false);
   config.account = text(
@@ -282,7 +303,7 @@ SlurmConfig read_slurm(ConfigSection slurm) {
        "A file that every job sources first: modules, containers. Empty: slurm/site.env, where it exists.",
        {.example = "/home/me/site.env", .form = "a file"}},
       "");
-  read_stages(slurm, all, config);
+  read_stages(slurm, all, segment_memory, config);
   return config;
 }
 

@@ -24,8 +24,8 @@ struct SlurmResources {
 /// `slurm:` all texts are valid in a `#SBATCH` line.
 struct SlurmConfig {
   /// The keys of `slurm:`, overridden by those of `slurm.train:` and so on. `evaluate` and `report` ask for
-  /// little and for no GPUs: small_resources().
-  SlurmResources train, infer, evaluate, report;
+  /// little and for no GPUs: small_resources(); `segment` for no GPUs: without_gpus().
+  SlurmResources train, infer, segment, evaluate, report;
   std::string account, qos, mail_user, mail_type;
   std::int64_t array_limit = 0;      ///< volumes predicted at the same time; 0: no limit
   std::int64_t stop_before = 180;    ///< seconds before the time limit when Slurm warns the job
@@ -47,7 +47,13 @@ SlurmResources small_resources(const SlurmResources& all, std::int64_t tasks, st
 /// [:SECONDS]]. `time` has one of these forms.
 std::int64_t slurm_seconds(const std::string& time);
 
-/// Reads `slurm:`. Problems are noted in the document.
-SlurmConfig read_slurm(ConfigSection slurm);
+/// The default resources of a stage that computes without GPUs: those of `all`, with a worker for each GPU
+/// of a node where the workers of a node are not given. `worker_memory`: bytes that a worker may use; 0: as
+/// `all`.
+SlurmResources without_gpus(const SlurmResources& all, std::int64_t worker_memory);
+
+/// Reads `slurm:`. `segment_memory`: bytes of a worker of `segment`, 0 where they are not given. Problems are
+/// noted in the document.
+SlurmConfig read_slurm(ConfigSection slurm, std::int64_t segment_memory = 0);
 
 }  // namespace tessera

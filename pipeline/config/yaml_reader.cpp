@@ -337,6 +337,10 @@ ConfigSection ConfigSection::section(const Key& key) {
   return {*document_, node->kind == Kind::map ? node : nullptr, node->key_place, path};
 }
 
+void ConfigSection::leave_out(const std::string& key) {
+  document_->line(path_, key).kind = ConfigState::Line::Kind::absent;
+}
+
 std::vector<ConfigSection> ConfigSection::sections(const Key& key) {
   const YamlNode* node = consume(key.name);
   describe(key, KeyDescription::Kind::list, "a list of sections", "", "");

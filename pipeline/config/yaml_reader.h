@@ -87,6 +87,8 @@ class ConfigSection {
   ConfigSection section(const Key& key);
   /// The sections of a list, `- key: value` each; none where the file lacks the key.
   std::vector<ConfigSection> sections(const Key& key);
+  /// Takes a section that was read out of the resolved experiment.
+  void leave_out(const std::string& key);
   /// Whether the file (or a --set) has the key; does not consume it.
   bool has(const std::string& key) const;
   /// Notes a problem at the place of `key`, or of the section when the file lacks the key.

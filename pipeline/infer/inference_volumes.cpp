@@ -55,9 +55,9 @@ std::vector<std::string> wildcards_to_fill(const DatasetName& name) {
   return really_called_so ? std::vector<std::string>() : wildcards_of(name);
 }
 
-void require_as_many(const std::string& key, const std::vector<std::string>& own,
-                     const std::vector<std::string>& raw) {
-  const std::string mismatch = wildcard_mismatch(own, "infer.raw", raw);
+void require_as_many(const std::string& key, const std::vector<std::string>& own, const std::string& source,
+                     const std::vector<std::string>& texts) {
+  const std::string mismatch = wildcard_mismatch(own, source, texts);
   if (!mismatch.empty()) throw UsageError(fmt::format("{}: {}", key, mismatch));
 }
 
@@ -65,34 +65,52 @@ std::string set_text(const std::string& key, const std::string& value) {
   return key + "=" + to_yaml(value);
 }
 
-/// A key whose wildcards take the values of the raw volume's wildcards.
+/// The key whose wildcards select the volumes, and that of their results.
+struct VolumeSource {
+  std::string key, output_key;
+  const std::optional<DatasetName>& output;
+};
+
+/// A key whose wildcards take the values of the source's wildcards.
 struct FollowingKey {
   std::string key;
   DatasetName pattern;
 };
 
-std::vector<FollowingKey> following_keys(const ExperimentConfig& config,
+/// Whether the objects are those of infer's result.
+bool follows_prediction(const ExperimentConfig& config) {
+  const auto &segmented = config.segment.prediction, &predicted = config.infer.output;
+  return !segmented || (predicted && predicted->text() == segmented->text());
+}
+
+std::vector<FollowingKey> following_keys(const ExperimentConfig& config, const VolumeSource& source,
                                          const std::vector<std::string>& texts) {
   std::vector<FollowingKey> keys;
-  if (config.infer.output) {
-    require_as_many("infer.output", wildcards_of(*config.infer.output), texts);
-    keys.push_back({"infer.output", *config.infer.output});
+  if (source.output) {
+    require_as_many(source.output_key, wildcards_of(*source.output), source.key, texts);
+    keys.push_back({source.output_key, *source.output});
   }
   const auto add = [&](const std::string& key, const std::optional<DatasetName>& pattern) {
     if (!pattern) return;
     const std::vector<std::string> wildcards = wildcards_to_fill(*pattern);
     if (wildcards.empty()) return;  // the same for all volumes
-    require_as_many(key, wildcards, texts);
+    require_as_many(key, wildcards, source.key, texts);
     keys.push_back({key, *pattern});
   };
-  add("infer.skip.mask", config.infer.skip_mask);
+  if (source.key == "infer.raw") {
+    add("infer.skip.mask", config.infer.skip_mask);
+    if (config.segment.wanted) add("segment.prediction", config.segment.prediction);
+    add("segment.output", config.segment.output);
+  }
+  add("segment.mask", config.segment.mask);
   add("evaluate.prediction", config.evaluate.prediction);
   add("evaluate.labels", config.evaluate.labels);
   return keys;
 }
 
 /// Removes the matches that lie in another match's output file. An earlier start wrote them.
-void leave_out_results(std::vector<WildcardMatch>& matches, const DatasetName& output) {
+void leave_out_results(std::vector<WildcardMatch>& matches, const VolumeSource& source) {
+  const DatasetName& output = *source.output;
   std::map<fs::path, std::string> source_of;
   for (const WildcardMatch& one : matches)
     source_of.emplace(identity(filled_in(output, one.texts).file), one.name.text());
@@ -100,23 +118,49 @@ void leave_out_results(std::vector<WildcardMatch>& matches, const DatasetName& o
     const auto found = source_of.find(identity(one.name.file));
     return found != source_of.end() && found->second != one.name.text();
   });
-  if (matches.empty())
-    throw UsageError("infer.output: each volume would be in a file that another's result is written to");
+  if (matches.empty()) {
+    throw UsageError(source.output_key +
+                     ": each volume would be in a file that another's result is written to");
+  }
 }
 
 /// Requires a separate file for each result.
-void require_own_outputs(const std::vector<WildcardMatch>& matches, const DatasetName& output) {
+void require_own_outputs(const std::vector<WildcardMatch>& matches, const std::string& output_key,
+                         const DatasetName& output) {
   std::map<fs::path, const WildcardMatch*> taken;
   for (const WildcardMatch& one : matches) {
     const fs::path file = filled_in(output, one.texts).file;
     const auto [other, is_new] = taken.emplace(identity(file), &one);
     if (!is_new) {
       throw UsageError(
-          fmt::format("infer.output: the results of {} and {} would both be in {}: each volume needs a "
+          fmt::format("{}: the results of {} and {} would both be in {}: each volume needs a "
                       "file of its own, so put the wildcards into the file's name",
-                      other->second->name.text(), one.name.text(), file.string()));
+                      output_key, other->second->name.text(), one.name.text(), file.string()));
     }
   }
+}
+
+/// A volume for each match.
+std::vector<InferenceVolume> volumes_of(const ExperimentConfig& config, const VolumeSource& source,
+                                        std::vector<WildcardMatch> matches) {
+  const std::vector<FollowingKey> following = following_keys(config, source, matches.front().texts);
+  if (source.output) {
+    leave_out_results(matches, source);
+    require_own_outputs(matches, source.output_key, *source.output);
+  }
+  if (source.key == "infer.raw" && config.segment.output)
+    require_own_outputs(matches, "segment.output", *config.segment.output);
+  std::vector<InferenceVolume> volumes;
+  std::set<std::string> names;
+  for (const WildcardMatch& match : matches) {
+    InferenceVolume volume{unique_name(safe_name(match.texts), names), {}};
+    volume.overrides = {set_text(source.key, match.name.text()),
+                        set_text("run_folder", (config.run_folder / "volumes" / volume.name).string())};
+    for (const FollowingKey& one : following)
+      volume.overrides.push_back(set_text(one.key, filled_in(one.pattern, match.texts).text()));
+    volumes.push_back(std::move(volume));
+  }
+  return volumes;
 }
 
 /// Appends a text, terminated by a zero byte.
@@ -139,7 +183,7 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
   if (wildcards_of(raw).empty()) {
     const bool seems_many =
         config.infer.output && config.infer.output->file.string().find_first_of("*?") != std::string::npos;
-    if (seems_many) require_as_many("infer.output", wildcards_of(*config.infer.output), {});
+    if (seems_many) require_as_many("infer.output", wildcards_of(*config.infer.output), "infer.raw", {});
     return only;
   }
   std::vector<WildcardMatch> matches;
@@ -155,34 +199,45 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
     if (config.infer.output) return only;
     return {{config.name, {output_in(config.run_folder)}}};
   }
-  const std::vector<FollowingKey> following = following_keys(config, matches.front().texts);
-  if (config.infer.output) {
-    leave_out_results(matches, *config.infer.output);
-    require_own_outputs(matches, *config.infer.output);
-  }
-
+  std::vector<InferenceVolume> volumes =
+      volumes_of(config, {"infer.raw", "infer.output", config.infer.output}, std::move(matches));
   const std::string checkpoint =
       checkpoint_path(config.infer.checkpoint, RunFolder(config.run_folder)).string();
-  std::vector<InferenceVolume> volumes;
-  std::set<std::string> names;
-  for (const WildcardMatch& match : matches) {
-    InferenceVolume volume{unique_name(safe_name(match.texts), names), {}};
-    volume.overrides = {set_text("infer.raw", match.name.text()),
-                        set_text("run_folder", (config.run_folder / "volumes" / volume.name).string()),
-                        set_text("infer.checkpoint", checkpoint)};
-    if (!config.infer.output)
-      volume.overrides.push_back(output_in(config.run_folder / "volumes" / volume.name));
-    for (const FollowingKey& one : following)
-      volume.overrides.push_back(set_text(one.key, filled_in(one.pattern, match.texts).text()));
-    volumes.push_back(std::move(volume));
+  for (InferenceVolume& one : volumes) {
+    one.overrides.push_back(set_text("infer.checkpoint", checkpoint));
+    if (!config.infer.output) one.overrides.push_back(output_in(config.run_folder / "volumes" / one.name));
   }
   return volumes;
 }
 
-std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config, const Communicator& world) {
+std::vector<InferenceVolume> segmentation_volumes(const ExperimentConfig& config) {
+  const auto& prediction = config.segment.prediction;
+  const bool named = prediction && !follows_prediction(config);
+  const std::vector<std::string> wildcards =
+      named ? wildcards_to_fill(*prediction) : std::vector<std::string>();
+  const bool many_raw = config.infer.raw && !wildcards_of(*config.infer.raw).empty();
+  if (!named || (many_raw && !wildcards.empty())) return inference_volumes(config);
+  if (wildcards.empty()) {
+    if (config.segment.output)
+      require_as_many("segment.output", wildcards_to_fill(*config.segment.output), "segment.prediction", {});
+    return {{config.name, {}}};
+  }
+  std::vector<WildcardMatch> matches;
+  try {
+    matches = find_datasets(*prediction);
+  } catch (const Error& error) {
+    throw Error(fmt::format("segment.prediction: {}", error.what()));
+  }
+  return volumes_of(config, {"segment.prediction", "segment.output", config.segment.output},
+                    std::move(matches));
+}
+
+std::vector<InferenceVolume> volumes_for(VolumeUse use, const ExperimentConfig& config,
+                                         const Communicator& world) {
   std::string all;
   on_root(world, [&] {
-    for (const InferenceVolume& one : inference_volumes(config)) {
+    for (const InferenceVolume& one :
+         use == VolumeUse::segmentation ? segmentation_volumes(config) : inference_volumes(config)) {
       append_text(all, one.name);
       for (const std::string& text : one.overrides)
         append_text(all, text);

@@ -20,16 +20,24 @@ struct InferenceVolume {
 /// Without wildcards: one volume, named like the experiment, without overrides. With wildcards each match is
 /// a volume. Its name consists of the wildcards' values, and its run folder is `<run_folder>/volumes/<name>`.
 /// The wildcards of infer.output are filled in; without infer.output the result is in that folder. So are
-/// those of infer.skip.mask, evaluate.prediction and evaluate.labels, if any. infer.checkpoint becomes a
-/// path. Matches in output files of other matches are ignored.
+/// those of infer.skip.mask, evaluate.prediction, evaluate.labels, segment.output and segment.mask, if any.
+/// infer.checkpoint becomes a path. Matches in output files of other matches are ignored.
 ///
 /// Not collective: one rank calls it, since it reads files. Errors: Error when nothing matches, or when a
 /// file cannot be read; UsageError, naming the key, for a wrong number of wildcards, or when two volumes
 /// share an output file.
 std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config);
 
-/// Collective. inference_volumes() of the root, for every rank.
-std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config, const Communicator& world);
+/// The volumes that the experiment segments. Those of its inference, unless segment.prediction names others:
+/// then its matches, as above, with the wildcards of segment.output, segment.mask and evaluate.labels.
+/// Errors: as above.
+std::vector<InferenceVolume> segmentation_volumes(const ExperimentConfig& config);
+
+/// Which volumes a verb works on.
+enum class VolumeUse { inference, segmentation };
+/// Collective. The volumes that the root finds, for every rank.
+std::vector<InferenceVolume> volumes_for(VolumeUse use, const ExperimentConfig& config,
+                                         const Communicator& world);
 
 /// The experiment with this volume's overrides.
 ExperimentConfig experiment_of(const ExperimentConfig& whole, const InferenceVolume& volume,

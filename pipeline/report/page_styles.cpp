@@ -122,6 +122,7 @@ td.share { background: linear-gradient(to right, color-mix(in srgb, var(--c1) 22
 .picture { margin: 0 0 30px; }
 .picture img { display: block; width: 100%; height: auto; }
 .panels { display: grid; gap: 0 8px; font-size: 12.5px; color: var(--quiet); margin-bottom: 5px; }
+.panels.two { grid-template-columns: repeat(2, 1fr); }
 .panels.three { grid-template-columns: repeat(3, 1fr); } .panels.four { grid-template-columns: repeat(4, 1fr); }
 .viewer { margin: 0 0 34px; }
 .viewer label { font-size: 13px; color: var(--quiet); margin: 0 18px 0 5px; cursor: pointer; }

@@ -42,6 +42,11 @@ Html key_figures(const RunRecord& record) {
     content += key_figure(text("Inference"), number_text(speed / 1e6, 2),
                           fmt::format("Mvoxels/s, {} worker{}", workers, workers == 1 ? "" : "s"));
   }
+  if (const double objects = number_at(record.segmentation, {"objects"}); std::isfinite(objects)) {
+    const double voi = number_at(record.object_evaluation, {"volume_3d", "voi"});
+    content += key_figure(text("Objects"), with_commas(objects),
+                          std::isfinite(voi) ? fmt::format("VOI {:.4f} bits", voi) : std::string());
+  }
   return content.empty() ? content : tag("div", "keys", content);
 }
 
@@ -159,6 +164,7 @@ std::string report_page(const RunRecord& record, int reload_s) {
          note("This run has not been scored: tessera evaluate CONFIG.yaml compares its prediction with "
               "labels and writes evaluation.json here.")});
   }
+  if (record.has_objects()) sections.push_back({"objects", "Objects", object_part(record)});
   sections.push_back(
       {"training", "Training",
        record.metrics.rows.empty()

@@ -19,6 +19,8 @@ Html picture_part(const RunRecord& record);
 Html score_part(const RunRecord& record);
 /// A row for each section, and a plot through the stack.
 Html section_part(const RunRecord& record);
+/// Number, sizes and pictures of the objects, their scores, and those of every stage of the merges.
+Html object_part(const RunRecord& record);
 /// Loss, validation and learning rate.
 Html training_part(const RunRecord& record);
 /// How the workers spent their time, and the failed blocks.

@@ -134,6 +134,7 @@ RunRecord read_folder(const fs::path& folder) {
   };
   bool found = read_config("config.yaml", record.training_config);
   found = read_config("inference.yaml", record.inference_config) || found;
+  found = read_config("segmentation.yaml", record.segmentation_config) || found;
   found = reader.read("metrics.csv", [&](const std::string& text) { record.metrics = read_metrics(text); }) ||
           found;
   if (record.metrics.unreadable > 1) {  // one may have been cut short by a kill
@@ -146,10 +147,15 @@ RunRecord read_folder(const fs::path& folder) {
   reader.read_json("training.json", record.training, record.training_time);
   reader.read_json("inference.json", record.inference, record.inference_time);
   reader.read_json("evaluation.json", record.evaluation, record.evaluation_time);
-  if (!found && !record.has_inference() && !record.has_evaluation() && record.problems.empty()) {
+  std::string time;
+  reader.read_json("segmentation.json", record.segmentation, time);
+  reader.read_json("evaluation_objects.json", record.object_evaluation, time);
+  reader.read_json("evaluation_graph.json", record.graph_evaluation, time);
+  if (!found && !record.has_inference() && !record.has_evaluation() && !record.has_objects() &&
+      record.problems.empty()) {
     throw UsageError(fmt::format(
-        "{} holds no file of a run: no config.yaml, metrics.csv, inference.json or evaluation.json; "
-        "name the folder that train, infer or evaluate wrote",
+        "{} holds no file of a run: no config.yaml, metrics.csv, inference.json, segmentation.json or "
+        "evaluation.json; name the folder that train, infer, segment or evaluate wrote",
         folder.string()));
   }
   read_pictures(record, folder / "evaluation");
@@ -173,6 +179,10 @@ RunRecord read_evaluation(const fs::path& file) {
     throw UsageError(fmt::format(
         "{} is no result of 'tessera evaluate --json': it is no JSON object with a 'kind'", file.string()));
   }
+  if (text_at(record.evaluation, {"kind"}) == "graph") {
+    record.graph_evaluation = std::move(record.evaluation);
+    record.evaluation = Json();
+  }
   return record;
 }
 
@@ -180,8 +190,9 @@ RunRecord read_evaluation(const fs::path& file) {
 
 void require_complete_results(RunRecord& record, bool allowed) {
   std::vector<std::string> names{text_at(record.evaluation, {"prediction"}),
-                                 text_at(record.inference, {"result"})};
-  if (names[0] == names[1]) names.pop_back();
+                                 text_at(record.inference, {"result"}),
+                                 text_at(record.segmentation, {"result"})};
+  if (names[0] == names[1]) names.erase(names.begin());
   for (const std::string& name : names) {
     const std::optional<DatasetName> result_name = named_dataset(name);
     if (!result_name) continue;
@@ -212,18 +223,25 @@ void require_complete_results(RunRecord& record, bool allowed) {
 std::string RunRecord::config(const std::string& key) const {
   const ConfigKey* trained = find_key(training_config, key);
   const ConfigKey* inferred = find_key(inference_config, key);
-  const ConfigKey* first = belongs_to_training(key) && trained != nullptr ? trained
-                           : inferred != nullptr                          ? inferred
-                                                                          : trained;
+  const ConfigKey* segmented = find_key(segmentation_config, key);
+  const ConfigKey* first = belongs_to_training(key) && trained != nullptr          ? trained
+                           : key.rfind("segment.", 0) == 0 && segmented != nullptr ? segmented
+                           : inferred != nullptr                                   ? inferred
+                           : trained != nullptr                                    ? trained
+                                                                                   : segmented;
   return first == nullptr ? std::string() : first->value;
 }
 
 std::vector<ConfigKey> RunRecord::all_config() const {
-  std::vector<ConfigKey> all = training_config.empty() ? inference_config : training_config;
+  std::vector<ConfigKey> all = !training_config.empty()    ? training_config
+                               : !inference_config.empty() ? inference_config
+                                                           : segmentation_config;
   for (ConfigKey& one : all)
     one.value = config(one.key);
-  for (const ConfigKey& one : inference_config) {
-    if (find_key(all, one.key) == nullptr) all.push_back(one);
+  for (const std::vector<ConfigKey>* more : {&inference_config, &segmentation_config}) {
+    for (const ConfigKey& one : *more) {
+      if (find_key(all, one.key) == nullptr) all.push_back(one);
+    }
   }
   return all;
 }
@@ -271,7 +289,8 @@ std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
 }
 
 bool holds_run(const fs::path& run_folder) {
-  const auto files = {"config.yaml", "metrics.csv", "inference.yaml", "inference.json", "evaluation.json"};
+  const auto files = {"config.yaml",       "metrics.csv",       "inference.yaml", "inference.json",
+                      "segmentation.yaml", "segmentation.json", "evaluation.json"};
   return std::ranges::any_of(files, [&](const char* file) { return file_exists(run_folder / file); });
 }
 

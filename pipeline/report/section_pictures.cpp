@@ -15,20 +15,16 @@
 #include "pipeline/report/json_reading.h"
 
 namespace tessera {
-namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{1} << 28;
-
-/// The request that an evaluation's file describes.
-EvaluationRequest request_of(const Json& evaluation) {
+EvaluationRequest request_in(const Json& evaluation, EvaluationKind kind) {
   EvaluationRequest request;
-  request.kind = EvaluationKind::probability;
+  request.kind = kind;
   request.prediction = parse_dataset_name(text_at(evaluation, {"prediction"}));
   request.labels = parse_dataset_name(text_at(evaluation, {"labels"}));
   const Json& inverted = json_at(evaluation, {"inverted_labels"});
   request.invert_labels = inverted.is_boolean() && inverted.get<bool>();
-  if (const auto kind = value_named<LabelKind>(text_at(evaluation, {"label_kind"})))
-    request.label_kind = *kind;
+  if (const auto labels = value_named<LabelKind>(text_at(evaluation, {"label_kind"})))
+    request.label_kind = *labels;
   const auto id_at = [&](const char* key) -> std::optional<LabelId> {
     const Json& id = json_at(evaluation, {key});
     if (!id.is_number_unsigned()) return std::nullopt;
@@ -49,6 +45,10 @@ EvaluationRequest request_of(const Json& evaluation) {
   }
   return request;
 }
+
+namespace {
+
+constexpr std::size_t kMostBytes = std::size_t{1} << 28;
 
 /// The experiment's raw volume where it has the scored voxels; the evaluation's file does not name one.
 std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const EvaluatedVolumes& volumes) {
@@ -83,7 +83,7 @@ OpenSection open_section(const RunRecord& record, std::int64_t section) {
   if (text_at(record.evaluation, {"kind"}) != name_of(EvaluationKind::probability))
     throw Error("pictures are drawn of a probability only");
   OpenSection open;
-  open.request = request_of(record.evaluation);
+  open.request = request_in(record.evaluation, EvaluationKind::probability);
   open.volumes = open_evaluated(open.request, open.request.kind);
   open.threshold = number_at(section_of(record.evaluation, section), {"best_f_threshold"});
   if (section < open.volumes.sections.begin || section >= open.volumes.sections.end ||

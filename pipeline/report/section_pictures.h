@@ -11,6 +11,9 @@
 
 namespace tessera {
 
+/// The request that an evaluation's file describes, of this kind. Errors: UsageError, Error.
+EvaluationRequest request_in(const Json& evaluation, EvaluationKind kind);
+
 /// The pictures of a section of an evaluated probability: raw, labels, errors at its best threshold over raw.
 struct DrawnSection {
   std::array<RgbImage, 3> panels;

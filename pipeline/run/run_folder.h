@@ -8,8 +8,9 @@
 namespace tessera {
 
 /// The folder of all files that a run writes:
-///   config.yaml (of the training)  inference.yaml  version.txt  log.txt  metrics.csv  checkpoints/ previews/
-///   training.json  inference.json  evaluation.json  evaluation/  report.html
+///   config.yaml (of the training)  inference.yaml  segmentation.yaml  version.txt  log.txt  metrics.csv
+///   checkpoints/  previews/  training.json  inference.json  segmentation.json  evaluation.json
+///   evaluation_objects.json  evaluation/  report.html
 ///   volumes/NAME/ (an experiment with many volumes: the files of each one's inference and evaluation)
 class RunFolder {
  public:
@@ -18,6 +19,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
   std::filesystem::path log() const { return folder_ / "log.txt"; }
+  std::filesystem::path object_scores() const { return folder_ / "evaluation_objects.json"; }
   std::filesystem::path previews() const { return folder_ / "previews"; }
   CheckpointFolder checkpoints() const { return CheckpointFolder(folder_ / "checkpoints"); }
 

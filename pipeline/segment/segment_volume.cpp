@@ -1,8 +1,10 @@
 #include "pipeline/segment/segment_volume.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,6 +21,7 @@
 #include "io/base/log.h"
 #include "io/base/sha256.h"
 #include "io/graph/object_table_file.h"
+#include "io/hdf5/output_volume.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/blocks/block_run.h"
 #include "pipeline/blocks/input_files.h"
@@ -66,8 +69,16 @@ class VolumeSegmentation {
     find();
     if (world_.any(state_.kind == ResultState::Kind::complete)) return;
     open();
-    make_graph();
-    second_pass();
+    try {
+      make_graph();
+      second_pass();
+    } catch (const StoppedEarly&) {
+      record_failure(RunEnd::stopped);
+      throw;
+    } catch (const std::exception&) {
+      record_failure(RunEnd::failed);
+      throw;
+    }
     conclude();
   }
 
@@ -115,9 +126,10 @@ class VolumeSegmentation {
       require_own_file(segment_.output->file, "segment.output", read);
       doubt_ids();
       job_ = describe_segmentation(segment_, plan_, inputs_);
+      replaces_ = start_.restart || (start_.update && is_outdated());
       keep_blocks_of_earlier_start();
       block = plan_.blocks.block_shape();
-      state_ = find_result(*segment_.output, "segment.output", job_, {}, plan_.blocks, start_.restart);
+      state_ = find_result(*segment_.output, "segment.output", job_, {}, plan_.blocks, replaces_);
       if (state_.kind != ResultState::Kind::complete) return;
       std::cout
           << fmt::format(
@@ -130,9 +142,26 @@ class VolumeSegmentation {
     plan_.blocks = BlockPlan(plan_.region.shape(), block);
   }
 
+  /// Whether this experiment made the existing result with other keys, or of another prediction.
+  bool is_outdated() const {
+    if (!std::filesystem::exists(segment_.output->file)) return false;
+    try {
+      const auto attributes = read_volume_info(*segment_.output).attributes;
+      const auto experiment = attributes.find("experiment"), then = attributes.find("job");
+      if (experiment == attributes.end() || then == attributes.end()) return false;
+      const auto changes = differences_between(job_from_json(then->second, segment_.output->text()), job_);
+      if (experiment->second != config_.name || changes.empty()) return false;
+      spdlog::info("{} is replaced: it was made otherwise\n  {}", segment_.output->text(),
+                   fmt::join(changes, "\n  "));
+      return true;
+    } catch (const Error&) {
+      return false;  // find_result() says why
+    }
+  }
+
   void keep_blocks_of_earlier_start() {
     const std::filesystem::path file = journal_of(segment_.output->file);
-    if (start_.restart || !std::filesystem::exists(segment_.output->file) || !std::filesystem::exists(file))
+    if (replaces_ || !std::filesystem::exists(segment_.output->file) || !std::filesystem::exists(file))
       return;
     const JournalContents earlier = read_journal(file);
     const bool same = differences_between(earlier.head.job, job_).empty() &&
@@ -158,6 +187,7 @@ class VolumeSegmentation {
                        {"meaning", "ids of objects; 0: none"},
                        {"prediction", segment_.prediction->text()},
                        {"threshold", fmt::format("{}", segment_.threshold)},
+                       {"objects", kKnownLater + random_hex(16)},
                        {"config", config_.resolved_yaml}};
     return spec;
   }
@@ -186,6 +216,7 @@ class VolumeSegmentation {
                                                  describe_first_pass(segment_, plan_, inputs_), plan_.blocks);
       report_.result = segment_.output->text();
       report_.stages = stages_text(segment_, plan_);
+      report_.threshold = segment_.threshold;
       spdlog::info("segmenting {}\n{}", segment_.prediction->text(), plan_text(plan_, inputs_));
     });
     world_.broadcast(std::as_writable_bytes(std::span(&layout.base, 1)));
@@ -207,9 +238,10 @@ class VolumeSegmentation {
 
   /// Collective. Runs a pass over the blocks that the root's journal lacks. Errors: those of the blocks.
   template <class Task>
-  void run_pass(std::int64_t blocks_left, const std::function<std::unique_ptr<BlockRun>()>& make_run,
-                BlockRunReport& report) {
+  void run_pass(const char* step, std::int64_t blocks_left,
+                const std::function<std::unique_ptr<BlockRun>()>& make_run, BlockRunReport& report) {
     if (!world_.any(world_.is_root() && blocks_left > 0)) return;
+    on_root(world_, [&] { record_step(step, plan_.blocks.count() - blocks_left); });
     std::unique_ptr<Task> task;
     if (is_worker_) task = std::make_unique<Task>(job_of_workers_);
     std::unique_ptr<BlockRun> run;
@@ -221,9 +253,33 @@ class VolumeSegmentation {
     });
   }
 
+  std::filesystem::path record_file() const { return folder_.path() / "segmentation.json"; }
+  void write_record() const { write_text_file(record_file(), json_text(report_.json(), 2) + "\n"); }
+
+  /// On the root. `status` reads it.
+  void record_step(const char* step, std::int64_t blocks_before) {
+    report_.step = step;
+    report_.blocks_before = blocks_before;
+    report_.step_begin_s =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
+    write_record();
+  }
+
+  /// The error that ends this start is more important than one here.
+  void record_failure(RunEnd end) {
+    if (!world_.is_root()) return;
+    try {
+      report_.end = end;
+      write_record();
+    } catch (const std::exception& problem) {
+      spdlog::warn("{}", problem.what());
+    }
+  }
+
   void first_pass() {
     run_pass<BlockGraphTask>(
-        first_ ? first_->contents().blocks_left() : 0,
+        "first pass", first_ ? first_->contents().blocks_left() : 0,
         [&] {
           return std::make_unique<BlockRun>(block_job(first_->contents(), "segment, pass 1 of 2", "analysed"),
                                             first_->open());
@@ -266,8 +322,15 @@ class VolumeSegmentation {
     }
   }
 
-  /// Whether an earlier start has finished the graph of this job.
-  bool graph_is_done(const std::string& digest) const {
+  /// Whether an earlier start has finished the graph of this job. Then its sums are known.
+  bool graph_is_done(const std::string& digest) {
+    constexpr std::int64_t kMostRecord = 1 << 26;
+    if (!file_exists(record_file())) return false;
+    const auto sums =
+        graph_sums_in(parse_json<nlohmann::json>(file_text(record_file(), kMostRecord)), digest);
+    if (!sums) return false;
+    report_.sums = *sums;
+    report_.graph_digest = digest;
     if (first_->contents().blocks_left() > 0 || !file_exists(job_of_workers_.tables())) return false;
     if (!plan_.components && !file_exists(graph_file_of(segment_.output->file))) return false;
     try {
@@ -282,13 +345,17 @@ class VolumeSegmentation {
   void make_graph() {
     GraphMark mark;
     const auto digest = [&] { return sha256_of(digest_of(job_) + first_->contents().head.instance); };
-    on_root(world_, [&] { report_.graph_was_done = graph_is_done(digest()); });
+    on_root(world_, [&] {
+      report_.graph_was_done = graph_is_done(digest());
+      if (!report_.graph_was_done) report_.graph_digest.clear();
+    });
     if (world_.any(report_.graph_was_done)) return;
     GraphShare share = whole_share();
     double begin_s = 0;
     on_root(world_, [&] {
       if (start_.signal.asked()) throw StoppedEarly("stopped by a signal; start again to go on");
       require_graph_memory();
+      record_step("graph", 0);
       begin_s = seconds_now();
       mark.digest = digest();
       mark.attributes = {{"stages", report_.stages},
@@ -300,7 +367,10 @@ class VolumeSegmentation {
     report_.sums = write_volume_graph(job_of_workers_, std::move(share), plan_.merge,
                                       {.fragments = !plan_.components.has_value()},
                                       graph_file_of(segment_.output->file), mark, world_);
-    on_root(world_, [&] { report_.graph_s = seconds_now() - begin_s; });
+    on_root(world_, [&] {
+      report_.graph_s = seconds_now() - begin_s;
+      report_.graph_digest = mark.digest;
+    });
   }
 
   /// Errors: UsageError when the ranks of this node cannot hold the graph.
@@ -318,9 +388,19 @@ class VolumeSegmentation {
                     bytes_text(needed), world_.size(), bytes_text(available)));
   }
 
+  /// The number of objects becomes an attribute of the result.
+  void complete_result() const {
+    const auto attributes = read_volume_info(*segment_.output).attributes;
+    const auto objects = attributes.find("objects");
+    if (objects == attributes.end() || !objects->second.starts_with(kKnownLater)) return;
+    complete_attribute(segment_.output->file, result_->layout, objects->second,
+                       std::to_string(report_.sums.objects));
+  }
+
   void second_pass() {
+    on_root(world_, [&] { complete_result(); });
     run_pass<RelabelTask>(
-        result_ ? result_->contents.blocks_left() : 0,
+        "second pass", result_ ? result_->contents.blocks_left() : 0,
         [&] {
           return std::make_unique<BlockRun>(block_job(result_->contents, "segment, pass 2 of 2", "written"),
                                             std::move(result_->journal));
@@ -331,7 +411,8 @@ class VolumeSegmentation {
   void conclude() {
     on_root(world_, [&] {
       if (!segment_.keep_graph) first_->remove();
-      write_text_file(folder_.path() / "segmentation.json", json_text(report_.json(), 2) + "\n");
+      report_.end = RunEnd::done;
+      write_record();
       std::cout << report_.text() << "result: " << report_.result << "\n" << std::flush;
     });
   }
@@ -348,6 +429,7 @@ class VolumeSegmentation {
   // On the root only:
   FileLock lock_;  ///< of the result
   JobDescription job_;
+  bool replaces_ = false;  ///< the existing result
   ResultState state_;
   std::optional<OpenResult> result_;
   std::unique_ptr<FirstPassFolder> first_;

@@ -12,6 +12,7 @@ namespace tessera {
 struct SegmentationStart {
   const Device& device;  ///< of this rank: a CPU
   bool restart = false;  ///< replaces an existing result
+  bool update = false;   ///< replaces one that this experiment made by another job
   const StopSignal& signal;
   const WallTime& wall_time;
 };

@@ -29,7 +29,7 @@ nlohmann::json pass_json(const BlockRunReport& run) {
 std::string SegmentationReport::text() const {
   std::string text = pass_text("first pass", first);
   if (graph_was_done) {
-    text += "graph: done by an earlier start\n";
+    text += fmt::format("graph: done by an earlier start, {} objects\n", sums.objects);
   } else {
     text += fmt::format(
         "graph: {} clusters and {} bundles of the blocks, {} fragments, {} objects, in {:.1f} s\n",
@@ -39,18 +39,42 @@ std::string SegmentationReport::text() const {
 }
 
 nlohmann::json SegmentationReport::json() const {
-  nlohmann::json json{{"result", shown_as_utf8(result)},
+  nlohmann::json json{{"end", name_of(end)},
+                      {"step", step},
+                      {"step_begin_s", step_begin_s},
+                      {"blocks_before", blocks_before},
+                      {"result", shown_as_utf8(result)},
+                      {"threshold", threshold},
                       {"first_pass", pass_json(first)},
                       {"second_pass", pass_json(second)},
                       {"graph", {{"elapsed_s", graph_s}, {"done_by_an_earlier_start", graph_was_done}}}};
-  if (graph_was_done) return json;
+  if (graph_digest.empty()) return json;
+  json["graph"]["job"] = graph_digest;
   json["graph"]["clusters"] = sums.clusters;
   json["graph"]["bundles"] = sums.bundles;
   json["fragments"] = sums.fragments;
+  json["fragment_bundles"] = sums.fragment_bundles;
   json["objects"] = sums.objects;
   json["stages"] = nlohmann::json::parse(stages);
   json["objects_after_stage"] = sums.objects_after_stage;
   return json;
+}
+
+std::optional<GraphSums> graph_sums_in(const nlohmann::json& record, const std::string& digest) {
+  try {
+    const nlohmann::json& graph = record.at("graph");
+    if (graph.at("job") != digest) return std::nullopt;
+    GraphSums sums;
+    sums.clusters = graph.at("clusters");
+    sums.bundles = graph.at("bundles");
+    sums.fragments = record.at("fragments");
+    sums.fragment_bundles = record.at("fragment_bundles");
+    sums.objects = record.at("objects");
+    sums.objects_after_stage = record.at("objects_after_stage").get<std::vector<std::int64_t>>();
+    return sums;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace tessera

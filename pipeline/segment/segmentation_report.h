@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "pipeline/blocks/block_run_report.h"
+#include "pipeline/run/run_end.h"
 #include "pipeline/segment/segmentation_plan.h"
 #include "workers/segment/volume_graph.h"
 
@@ -12,16 +14,26 @@ namespace tessera {
 
 /// The result of one start of a segmentation.
 struct SegmentationReport {
-  std::string result;            ///< file.h5:/path
+  RunEnd end = RunEnd::running;
+  std::string step;                ///< the latest one: "first pass", "graph" or "second pass"
+  std::int64_t step_begin_s = 0;   ///< when it began, seconds since 1970
+  std::int64_t blocks_before = 0;  ///< of its blocks, those that earlier starts did
+  std::string result;              ///< file.h5:/path
+  double threshold = 0;
   std::string stages;            ///< JSON, as in the graph's file
   BlockRunReport first, second;  ///< the passes; without blocks where an earlier start did them
   double graph_s = 0;            ///< of the graph stage
   bool graph_was_done = false;   ///< by an earlier start
+  std::string graph_digest;      ///< of the job that `sums` belong to; "": the graph is not done
   GraphSums sums;
 
   /// A few lines: the passes' rates, and the numbers of fragments and objects.
   std::string text() const;
   nlohmann::json json() const;
 };
+
+/// The sums of a graph that an earlier start finished, from its record; none where the record is of another
+/// job, or damaged.
+std::optional<GraphSums> graph_sums_in(const nlohmann::json& record, const std::string& digest);
 
 }  // namespace tessera

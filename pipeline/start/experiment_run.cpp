@@ -129,6 +129,7 @@ class ExperimentRun {
     const StageStatus* state = state_of(stage);
     return state != nullptr && state->state == StageState::done;
   }
+  bool is_done_or_absent(Stage stage) const { return stages_.count(stage) == 0 || is_done(stage); }
   std::string work_text(Stage stage) const {
     const StageStatus* state = state_of(stage);
     return state == nullptr || state->work.empty() ? "" : ", " + state->work;
@@ -138,7 +139,8 @@ class ExperimentRun {
     if (stage == Stage::train) return is_done(stage) && !train_again_;
     // The scores are those of this result where all stages of this very experiment ended once.
     if (stage == Stage::evaluate)
-      return finished_as_before_ && is_done(stage) && is_done(Stage::infer) && is_left_out(Stage::train) &&
+      return finished_as_before_ && is_done(stage) && is_done_or_absent(Stage::infer) &&
+             is_done_or_absent(Stage::segment) && !segmented_ && is_left_out(Stage::train) &&
              !request_.restart;
     return false;
   }
@@ -147,18 +149,35 @@ class ExperimentRun {
     std::vector<std::string> options;
     if (stage == Stage::train) options.emplace_back(request_.overwrite ? "--overwrite" : "--resume");
     if (stage == Stage::infer && (request_.overwrite || request_.restart)) options.emplace_back("--restart");
+    if (stage == Stage::segment) options.emplace_back(request_.overwrite ? "--restart" : "--update");
     StageLauncher launcher = request_.launcher;
     if (stage == Stage::report) launcher.arguments = {config_.run_folder.string()};
     const std::vector<std::string> command = launcher.command(stage, workers_of(stage), options);
     std::cout << fmt::format("\n{}: {}\n", name_of(stage), shell_text(command)) << std::flush;
     const double begin_s = seconds_now();
+    const auto records_before = segmentation_times();
     const int code = process_.run(command);
+    if (stage == Stage::segment) segmented_ = segmentation_times() != records_before;
     seconds_.emplace_back(stage, seconds_now() - begin_s);
     return code;
   }
 
+  /// When the records of segmentations were written: a segmentation that had nothing to do writes none.
+  std::vector<fs::file_time_type> segmentation_times() const {
+    std::vector<fs::file_time_type> times;
+    std::vector<fs::path> folders{folder_.path()};
+    std::error_code missing;
+    for (const auto& one : fs::directory_iterator(folder_.path() / "volumes", missing))
+      folders.push_back(one.path());
+    for (const fs::path& folder : folders)
+      times.push_back(fs::last_write_time(folder / "segmentation.json", missing));
+    return times;
+  }
+
   int workers_of(Stage stage) const {
-    if (request_.workers == 1 || (stage == Stage::infer && is_done(stage) && !request_.restart)) return 1;
+    const bool is_whole = (stage == Stage::infer || (stage == Stage::segment && finished_as_before_)) &&
+                          is_done(stage) && !request_.restart;
+    if (request_.workers == 1 || is_whole) return 1;
     return workers_for(demand_of(stage, config_, machine_), machine_, request_.workers);
   }
 
@@ -189,6 +208,7 @@ class ExperimentRun {
   std::vector<StageStatus> states_;
   bool train_again_ = false;         ///< another length, another rate: `train --resume` decides
   bool finished_as_before_ = false;  ///< all stages of this very experiment ended once
+  bool segmented_ = false;           ///< by this start
   std::vector<std::pair<Stage, double>> seconds_;
 };
 

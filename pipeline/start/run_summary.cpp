@@ -31,6 +31,8 @@ constexpr std::array kLimits{
            "many cells are merged or split"},
     Limits{"info_thin_f_macro", 0.97, 0.9, "few cells are merged or split", "many cells are merged or split"},
     Limits{"volume_3d.voi", 0.5, 1.5, "few objects are merged or split", "many objects are merged or split"},
+    Limits{"volume_3d.voi_split", 0.25, 0.75, "few objects are split", "many objects are split"},
+    Limits{"volume_3d.voi_merge", 0.25, 0.75, "few objects are merged", "many objects are merged"},
     Limits{"volume_3d.adapted_rand_error", 0.1, 0.25, "few objects are merged or split",
            "many objects are merged or split"},
     Limits{"volume_3d.seg", 0.7, 0.5, "most objects are found with their outline", "many objects are missed"},
@@ -80,17 +82,32 @@ std::string scores_text(const Json& evaluation) {
   return text;
 }
 
+/// The scores of an evaluation below a heading; "" without any.
+std::string headed_scores(const std::string& heading, const Json& evaluation) {
+  const std::string text = scores_text(evaluation);
+  if (text.empty()) return {};
+  const Json& range = list_at(evaluation, {"section_range"});
+  if (range.size() != 2) return text;
+  return fmt::format("{}, sections {} to {}:\n{}", heading, whole_at(range[0], {}),
+                     whole_at(range[1], {}) - 1, text);
+}
+
+/// "objects: 531 at threshold 0.5"; "" without a segmentation.
+std::string objects_text(const RunRecord& record) {
+  const std::int64_t objects = whole_at(record.segmentation, {"objects"});
+  if (objects < 0) return {};
+  const double threshold = number_at(record.segmentation, {"threshold"});
+  return fmt::format("objects: {}{}\n", objects,
+                     std::isfinite(threshold) ? fmt::format(" at threshold {}", threshold) : "");
+}
+
 /// The scores of the experiment, or of each of its volumes.
 std::string all_scores(const ExperimentConfig& config) {
   const auto of_folder = [](const fs::path& folder, const std::string& whose) -> std::string {
     if (!holds_run(folder)) return {};
     const RunRecord record = read_run(folder.string());
-    const std::string text = scores_text(record.evaluation);
-    if (text.empty()) return {};
-    const Json& range = list_at(record.evaluation, {"section_range"});
-    if (range.size() != 2) return text;
-    return fmt::format("scores{}, sections {} to {}:\n{}", whose, whole_at(range[0], {}),
-                       whole_at(range[1], {}) - 1, text);
+    return headed_scores("scores" + whose, record.evaluation) + objects_text(record) +
+           headed_scores("scores of the objects" + whose, record.object_evaluation);
   };
   std::string text = of_folder(config.run_folder, "");
   for (const VolumeFolder& one : volume_folders(config.run_folder))
@@ -133,6 +150,12 @@ std::string run_summary(const ExperimentConfig& config,
     const std::string& result = config.infer.output->text();
     text += fmt::format("  {}   the prediction (h5py, HDFView, napari, Fiji's HDF5 plugin)\n", result);
     text += fmt::format("as TIFF: tessera export {} {}_prediction.tif\n", result, config.name);
+  }
+  if (config.segment.wanted && config.segment.output) {
+    text += fmt::format(
+        "  {}   the objects: ids for h5py, napari, webKnossos, or Fiji's HDF5 plugin\n"
+        "other thresholds: tessera segment CONFIG.yaml --update --set segment.threshold=...\n",
+        config.segment.output->text());
   }
   return text;
 }

@@ -12,6 +12,7 @@
 #include "pipeline/cluster/child_program.h"
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/inference_volumes.h"
+#include "pipeline/segment/segmentation_plan.h"
 #include "pipeline/train/training_plan.h"
 #include "pipeline/train/training_volumes.h"
 
@@ -41,6 +42,16 @@ StageDemand inference_demand(const ExperimentConfig& config, const Machine& mach
   return {plan.blocks.count(), device.cuda ? plan.block_bytes : plan.memory_per_worker()};
 }
 
+/// That of the first volume.
+StageDemand segmentation_demand(const ExperimentConfig& config) {
+  const std::vector<InferenceVolume> volumes = segmentation_volumes(config);
+  const SegmentConfig own = experiment_of(config, volumes.front(), {.segmentation = true}).segment;
+  SegmentationInputs inputs{read_volume_info(*own.prediction), std::nullopt};
+  if (own.mask) inputs.mask = read_volume_info(*own.mask);
+  const SegmentationPlan plan = plan_segmentation(own, inputs);
+  return {plan.blocks.count(), plan.memory_per_worker(size_of(inputs.prediction.type)), false};
+}
+
 StageDemand evaluation_demand(const ExperimentConfig& config) {
   const auto& labels = config.evaluate.labels;
   if (!labels || !wildcards_of(*labels).empty()) return {1, 0, false};
@@ -58,6 +69,8 @@ StageDemand demand_of(Stage stage, const ExperimentConfig& config, const Machine
       return training_demand(config, machine);
     case Stage::infer:
       return inference_demand(config, machine);
+    case Stage::segment:
+      return segmentation_demand(config);
     case Stage::evaluate:
       return evaluation_demand(config);
     case Stage::report:
@@ -86,7 +99,7 @@ std::vector<std::string> StageLauncher::command(Stage stage, int workers,
           "--mpirun, or start one process by --workers 1",
           workers, mpirun));
     }
-    const bool has_coordinator = stage == Stage::train || stage == Stage::infer;
+    const bool has_coordinator = stage == Stage::train || stage == Stage::infer || stage == Stage::segment;
     // Without the messages of mpirun about an exit code other than 0: the stage has told the reason.
     // The coordinator sleeps, so that it needs no core of its own. Workers take their cores themselves.
     command = {

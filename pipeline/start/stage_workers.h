@@ -31,8 +31,8 @@ struct StageLauncher {
   std::vector<std::string> arguments{};  ///< of every stage that reads the experiment: the file, --set ...
 
   /// The command of a stage with `options` of its own: one process for one worker, otherwise mpirun with the
-  /// workers and, for `train` and `infer`, a coordinator. Errors: UsageError when mpirun is needed and does
-  /// not exist.
+  /// workers and, for `train`, `infer` and `segment`, a coordinator. Errors: UsageError when mpirun is needed
+  /// and does not exist.
   std::vector<std::string> command(Stage stage, int workers, const std::vector<std::string>& options) const;
 };
 

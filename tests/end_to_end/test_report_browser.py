@@ -30,7 +30,14 @@ class InABrowser(ReportCase):
         cls.done(cls.folder, ["report", "runs/one"])
         cls.done(cls.folder, ["report", "runs/one", "runs/two"])
         cls.done(cls.folder, ["report", "runs/half"])
-        cls.files = [cls.run_folder / "report.html", cls.folder / "compare_one_two.html", cls.folder / "runs/half/report.html"]
+        objects = cls.config("objects", {"data": {"labels": "stack.h5:/volumes/labels/instances", "label_kind": "instances"},
+                                         "infer": {"output": None, "raw": None}, "segment": {"prediction": "stack.h5:/volumes/raw", "mode": "volume", "fragment_size": 30}})
+        cls.done(cls.folder, ["segment", objects])
+        cls.done(cls.folder, ["evaluate", "--prediction", "runs/objects/segmentation.h5:/volumes/labels/neuron_ids", "--labels",
+                              "stack.h5:/volumes/labels/instances", "--json", "runs/objects/evaluation_objects.json"])
+        cls.done(cls.folder, ["report", "runs/objects"])
+        cls.files = [cls.run_folder / "report.html", cls.folder / "compare_one_two.html", cls.folder / "runs/half/report.html",
+                     cls.folder / "runs/objects/report.html"]
         cls.browser = browser.Browser()
         cls.addClassCleanup(cls.browser.close)
 

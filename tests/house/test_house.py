@@ -47,14 +47,14 @@ ROOMS = {
                       "workers/mpi workers/network workers/samples workers/train pipeline/config pipeline/run",
     "pipeline/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/infer workers/mpi "
                       "workers/network pipeline/blocks pipeline/config pipeline/run",
-    "pipeline/segment": "io/base io/geometry io/graph io/volume io/stores workers/blocks workers/device workers/mpi workers/segment "
+    "pipeline/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/blocks workers/device workers/mpi workers/segment "
                         "pipeline/blocks pipeline/config pipeline/evaluate pipeline/run",
-    "pipeline/report": "io/base io/stores pipeline/config pipeline/evaluate pipeline/run",
+    "pipeline/report": "io/base io/geometry io/volume io/hdf5 io/stores pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/cluster": "io/base io/volume io/stores workers/device pipeline/config pipeline/run",
     "pipeline/inputs": "io/base io/geometry io/volume io/hdf5 io/images io/stores workers/device workers/mpi pipeline/config pipeline/run",
     "pipeline/start": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/device workers/infer workers/metrics workers/mpi "
                       "workers/network workers/samples workers/train pipeline/cluster pipeline/config pipeline/infer pipeline/inputs "
-                      "pipeline/report pipeline/run pipeline/train",
+                      "pipeline/report pipeline/run pipeline/segment pipeline/train",
     "pipeline/commands": "io/base io/geometry io/volume io/hdf5 io/stores io/images workers/blocks workers/device workers/infer "
                          "workers/mpi workers/network workers/samples workers/synthetic pipeline/blocks pipeline/cluster pipeline/config "
                          "pipeline/evaluate pipeline/infer pipeline/inputs pipeline/report pipeline/run pipeline/segment pipeline/start pipeline/train",

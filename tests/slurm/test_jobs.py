@@ -46,6 +46,26 @@ class Chain(SlurmCase):
         self.assertRegex(result.stdout, r"train +done +\d+ +1 +iteration 6 of 6\n")
 
 
+class Objects(SlurmCase):
+
+    def test_a_chain_with_a_segmentation(self):
+        """The segmentation follows the prediction; its objects are scored, and `status` shows them."""
+        yaml = self.slurm_config("objects", {"nodes": 2}, {
+            "data": {"labels": "stack.h5:/volumes/labels/instances", "label_kind": "instances"},
+            "train": {"iterations": 1, "validate_every": 10}, "evaluate": {"scores": ["pixel"]},
+            "segment": {"mode": "sections", "threshold": 0.3, "chunk": [2, 32, 32], "block": [2, 96, 96]}})
+        jobs = self.submit(yaml)
+        self.assertEqual(list(jobs), ["train", "infer", "segment", "evaluate", "report"])
+        self.assertEqual(self.wait_for_end(jobs["report"], 120, "objects"), "COMPLETED", self.story("objects"))
+        self.assertEqual(self.starts("objects", "segment", jobs["segment"]), [(0, "done")], self.story("objects"))
+        record = json.loads((self.folder / "runs/objects/segmentation.json").read_text())
+        self.assertEqual(record["first_pass"]["workers"], 2, "one on each node")
+        status = self.status("objects")
+        self.assertEqual(status["segment"]["work"], f"{record['objects']} objects at threshold 0.3")
+        self.assertIn("VOI of the objects", status["evaluate"]["work"])
+        self.assertIn('id="objects"', (self.folder / "runs/objects/report.html").read_text())
+
+
 class ManyVolumes(SlurmCase):
 
     def test_a_job_array(self):

@@ -46,6 +46,24 @@ class Submit(Case):
             self.assertNotIn("#!/bin/bash", result.stdout)
         self.assertFalse(any("reboot" in name for name in os.listdir(self.folder)))
 
+    def test_a_segmentation_is_a_job_of_its_own(self):
+        """It waits for infer, asks for no GPU, and for the memory of its plan."""
+        yaml = self.config("objects", {"segment": {"mode": "sections", "chunk": [2, 32, 32], "block": [2, 96, 96]},
+                                       "slurm": {"nodes": 2, "gpus_per_node": 4, "time": "04:00:00"}})
+        result = self.run_here(["submit", yaml, "--dry-run"])
+        self.assertEqual(result.code, 0, result)
+        rows = [re.split("  +", line) for line in result.stdout.splitlines()[1:6]]
+        self.assertEqual([row[0] for row in rows], [f"tessera-{stage}-objects" for stage in
+                                                    ("train", "infer", "segment", "evaluate", "report")])
+        self.assertEqual(rows[2][1:4] + rows[2][5:8], ["2", "8+1", "0", "04:00:00", "default", "infer"])
+        self.assertEqual(rows[2][4], "1028M", "of 4 workers with a block of 2 x 96 x 96 each, and 1 GiB")
+        self.assertEqual(rows[3][7], "segment")
+        result = self.run_here(["submit", yaml, "--dry-run", "--set", "segment.memory_budget_mib=3000"])
+        self.assertIn("  13024M  ", result.stdout)
+        result = self.run_here(["submit", yaml, "--dry-run", "--scripts", "--stages", "segment"])
+        self.assertIn("tessera_job segment ", result.stdout)
+        self.assertEqual(result.stdout.count("#!/bin/bash\n"), 1)
+
     def test_a_dry_run_shows_the_scripts_on_request(self):
         yaml = self.config("scripts", {"slurm": {"nodes": 2, "gpus_per_node": 4, "time": "04:00:00", "infer": {"nodes": 8}}})
         result = self.run_here(["submit", yaml, "--dry-run", "--scripts", "--set", "run_folder=a '$(reboot)' b"])

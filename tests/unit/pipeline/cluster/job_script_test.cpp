@@ -104,6 +104,25 @@ TEST(JobScript, EvaluateAndReportAskForLittleAndNoGpu) {
             "200G");
 }
 
+TEST(JobScript, SegmentNeedsNoGpu) {
+  const SlurmConfig config =
+      config_of("slurm: {partition: gpu, constraint: a100, nodes: 8, gpus_per_node: 4, cpus_per_task: 6}");
+  EXPECT_EQ(config.segment.nodes, 8);
+  EXPECT_EQ(config.segment.gpus_per_node, 0);
+  EXPECT_EQ(config.segment.tasks_per_node, 4) << "a worker where another stage has a GPU";
+  EXPECT_EQ(config.segment.cpus_per_task, 6);
+  EXPECT_EQ(config.segment.partition + config.segment.constraint, "") << "those of the GPUs";
+  EXPECT_EQ(config.segment.memory, "") << "the cluster's default";
+  EXPECT_EQ(config_of("slurm: {nodes: 3, segment: {nodes: 9, memory: 7G}}").segment.nodes, 9);
+  SlurmResources all;
+  all.tasks_per_node = 3;
+  all.memory = "900G";
+  EXPECT_EQ(without_gpus(all, std::int64_t{2} << 30).memory, "7168M") << "of 3 workers, and 1 GiB";
+  EXPECT_EQ(without_gpus(all, 0).memory, "900G");
+  EXPECT_NE(job_script(Stage::segment, config, "a", 0).find("tessera_job segment \"$program\""),
+            std::string::npos);
+}
+
 TEST(JobScript, ReadsTimesAsSlurmDoes) {
   for (const auto& [text, seconds] : std::vector<std::pair<std::string, std::int64_t>>{{"90", 5400},
                                                                                        {"90:30", 5430},

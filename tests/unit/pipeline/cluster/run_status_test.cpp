@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
+#include "io/volume/block_journal.h"
 #include "tests/unit/error_message.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -162,6 +164,40 @@ TEST_F(Status, ReportsTheScore) {
   EXPECT_EQ(read_run_status(RunFolder(folder_.path() / "run")).stages[2].work, "pixel error 0.0775");
   write("run/evaluation.json", "{\"best\": {\"pixel_error\": {\"value\": null}}}\n");
   EXPECT_EQ(read_run_status(RunFolder(folder_.path() / "run")).stages[2].work, "scored");
+}
+
+TEST_F(Status, ReportsASegmentation) {
+  const std::string result = (folder_.path() / "s.h5").string();
+  const std::string experiment =
+      "experiment: a\nsegment: {prediction: p.h5:/p, output: '" + result + ":/s', threshold: 0.3}\n";
+  write("run/segmentation.yaml", experiment);
+  const auto segment = [&] {
+    const RunStatus status = read_run_status(RunFolder(folder_.path() / "run"));
+    EXPECT_EQ(status.stages.size(), 5U);
+    EXPECT_TRUE(status.problems.empty());
+    return status.stages.at(2);
+  };
+  EXPECT_EQ(segment().stage, Stage::segment);
+  EXPECT_EQ(segment().state, StageState::not_started);
+
+  const JournalHead head{std::string(32, 'a'), {{"key", "value"}}, BlockPlan({8, 8, 8}, {4, 8, 8})};
+  fs::create_directories(folder_.path() / "s.graph");
+  write_journal(folder_.path() / "s.graph/pass1.journal", head, {{0, BlockOutcome::done, 1}}, 1);
+  write_journal(result + ".journal", head, {}, 1);
+  const std::int64_t begin = std::time(nullptr) - 10;
+  write("run/segmentation.json",
+        "{\"end\": \"running\", \"step\": \"first pass\", \"blocks_before\": 0, \"step_begin_s\": " +
+            std::to_string(begin) + "}");
+  EXPECT_EQ(segment().state, StageState::running);
+  EXPECT_EQ(segment().work.rfind("pass 1 of 2, 1 of 2 blocks, 0.", 0), 0U) << segment().work;
+  EXPECT_NE(segment().work.find(" left"), std::string::npos) << segment().work;
+  write("run/segmentation.json", "{\"end\": \"stopped\", \"objects\": 7, \"threshold\": 0.3}");
+  EXPECT_EQ(segment().state, StageState::stopped);
+  EXPECT_EQ(segment().work, "pass 2 of 2, 0 of 2 blocks");
+  write_journal(result + ".journal", head, {{0, BlockOutcome::done, 1}, {1, BlockOutcome::done, 1}}, 1);
+  write("run/segmentation.json", "{\"end\": \"done\", \"objects\": 7, \"threshold\": 0.3}");
+  EXPECT_EQ(segment().state, StageState::done);
+  EXPECT_EQ(segment().work, "7 objects at threshold 0.3");
 }
 
 TEST_F(Status, ReportsDamagedFiles) {

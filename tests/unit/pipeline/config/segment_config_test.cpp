@@ -9,6 +9,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 ExperimentConfig parsed_segment(const std::string& keys, const ConfigNeeds& needs = {.segmentation = true}) {
   return parse_experiment("experiment: e\nsegment: {prediction: p.h5:/p, output: s.h5:/s, " + keys + "}\n",
@@ -53,6 +54,32 @@ TEST(SegmentConfig, DefaultsComeFromThePrediction) {
   EXPECT_FALSE(parse_experiment("experiment: e\n", "e.yaml", {}, {}).segment.output);
 }
 
+TEST(SegmentConfig, TheSectionAsksForAResultInTheRunFolder) {
+  const std::string infer = "experiment: e\ninfer: {raw: r.h5:/raw}\n";
+  const auto parsed = [](const std::string& text, const ConfigNeeds& needs = {}) {
+    return parse_experiment(text, "e.yaml", {}, needs);
+  };
+  const ExperimentConfig plain = parsed(infer);
+  EXPECT_FALSE(plain.segment.wanted);
+  EXPECT_FALSE(plain.segment.output);
+  EXPECT_THAT(plain.resolved_yaml, Not(HasSubstr("segment:\n")));
+  for (const char* section : {"segment: {}\n", "segment:\n", "segment: {threshold: 0.3}\n"}) {
+    const ExperimentConfig config = parsed(infer + section);
+    EXPECT_TRUE(config.segment.wanted) << section;
+    ASSERT_TRUE(config.segment.output) << section;
+    EXPECT_EQ(config.segment.output->text(), "runs/e/segmentation.h5:/volumes/labels/neuron_ids");
+    EXPECT_EQ(config.segment.prediction->text(), "runs/e/prediction.h5:/volumes/predictions/interior");
+    const ExperimentConfig again = parsed(config.resolved_yaml);
+    EXPECT_EQ(again.segment.output->text(), config.segment.output->text());
+    EXPECT_EQ(again.resolved_yaml, config.resolved_yaml);
+  }
+  EXPECT_TRUE(parsed(infer, {.segmentation = true}).segment.output) << "the verb asks for it";
+  const ExperimentConfig many = parsed("experiment: e\ninfer: {raw: s/*.h5:/raw}\nsegment: {}\n");
+  EXPECT_TRUE(many.segment.wanted);
+  EXPECT_FALSE(many.segment.output) << "each volume has its own";
+  EXPECT_TRUE(parsed(many.resolved_yaml).segment.wanted);
+}
+
 TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("thresholds: [0.5, 0.6]"), HasSubstr("must fall: 0.6 follows 0.5"));
   EXPECT_THAT(problem_of_segment("thresholds: [0.8, 0.6]"),
@@ -64,10 +91,10 @@ TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("smoothing: 9"), HasSubstr("segment.smoothing"));
   EXPECT_THAT(problem_of_segment("treshold: 0.3"), HasSubstr("did you mean 'threshold'"));
   EXPECT_THAT(testing::message_of([] {
-                parse_experiment("experiment: e\nsegment: {prediction: p.h5:/p}\n", "e.yaml", {},
+                parse_experiment("experiment: e\nsegment: {output: s.h5:/s}\n", "e.yaml", {},
                                  {.segmentation = true});
               }),
-              HasSubstr("output"));
+              HasSubstr("segment.prediction"));
 }
 
 }  // namespace

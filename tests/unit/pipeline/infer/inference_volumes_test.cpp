@@ -78,6 +78,53 @@ TEST_F(InferenceVolumes, EachMatchBecomesAnExperiment) {
       << "the experiment of one volume has no overrides";
 }
 
+TEST_F(InferenceVolumes, EachVolumeHasItsSegmentation) {
+  for (const char* file : {"s/b.h5", "s/a.h5"})
+    make(file);
+  const std::string base = "  checkpoint: latest\n";
+  const auto own = [](const ExperimentConfig& whole, std::size_t at) {
+    return experiment_of(whole, segmentation_volumes(whole).at(at), {.segmentation = true});
+  };
+  const ExperimentConfig defaults =
+      experiment("s/*.h5:/raw", "p/*.h5:/p", base + "segment: {threshold: 0.3}\n");
+  const ExperimentConfig b = own(defaults, 1);
+  EXPECT_EQ(b.segment.prediction->text(), "p/b.h5:/p");
+  EXPECT_EQ(b.segment.output->text(), "runs/e/volumes/b/segmentation.h5:/volumes/labels/neuron_ids");
+  EXPECT_EQ(b.segment.threshold, 0.3);
+  const ExperimentConfig named =
+      experiment("s/*.h5:/raw", "p/*.h5:/p",
+                 base + "segment: {prediction: \"p/*.h5:/p\", output: \"o/*.h5:/o\", mask: \"m/*.h5:/m\"}\n");
+  EXPECT_EQ(own(named, 0).segment.prediction->text(), "p/a.h5:/p");
+  EXPECT_EQ(own(named, 0).segment.output->text(), "o/a.h5:/o");
+  EXPECT_EQ(own(named, 0).segment.mask->text(), "m/a.h5:/m");
+  const ExperimentConfig none = experiment("s/*.h5:/raw", "p/*.h5:/p", base);
+  EXPECT_FALSE(experiment_of(none, inference_volumes(none).at(0), {}).segment.wanted);
+  for (const auto& [output, words] :
+       {std::pair("o.h5:/o", "would both be in o.h5"), {"o/**.h5:/o", "segment.output: has 2 wildcards"}}) {
+    const ExperimentConfig wrong =
+        experiment("s/*.h5:/raw", "p/*.h5:/p", base + "segment: {output: \"" + output + "\"}\n");
+    EXPECT_THAT(message_of([&] { segmentation_volumes(wrong); }), HasSubstr(words));
+  }
+}
+
+TEST_F(InferenceVolumes, PredictionsAloneCanBeSegmented) {
+  for (const char* file : {"p/b.h5", "p/a.h5"})
+    make(file);
+  const ExperimentConfig whole = parse_experiment(
+      "experiment: e\nsegment: {prediction: \"p/*.h5:/p\"}\nevaluate: {labels: \"l/*.h5:/l\"}\n", "e.yaml",
+      {}, {.segmentation = true});
+  EXPECT_THAT(names(segmentation_volumes(whole)), ElementsAre("a", "b"));
+  const ExperimentConfig b = experiment_of(whole, segmentation_volumes(whole)[1], {.segmentation = true});
+  EXPECT_EQ(b.segment.prediction->text(), "p/b.h5:/p");
+  EXPECT_EQ(b.segment.output->text(), "runs/e/volumes/b/segmentation.h5:/volumes/labels/neuron_ids");
+  EXPECT_EQ(b.evaluate.labels->text(), "l/b.h5:/l");
+  EXPECT_THAT(message_of([] {
+                segmentation_volumes(parse_experiment("experiment: e\nsegment: {prediction: \"q/*.h5:/p\"}\n",
+                                                      "e.yaml", {}, {.segmentation = true}));
+              }),
+              HasSubstr("segment.prediction"));
+}
+
 TEST_F(InferenceVolumes, SharedFilesAreNotFilledIn) {
   make("s/a.h5");
   const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p",
@@ -163,7 +210,8 @@ TEST_F(InferenceVolumes, EveryRankGetsTheSameVolumes) {
   for (const char* file : {"s/b.h5", "s/a.h5"})
     make(file);
   const ExperimentConfig whole = experiment("s/*.h5:/raw", "p/*.h5:/p");
-  const auto here = inference_volumes(whole), told = inference_volumes(whole, Communicator::alone());
+  const auto here = inference_volumes(whole),
+             told = volumes_for(VolumeUse::inference, whole, Communicator::alone());
   ASSERT_EQ(told.size(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(told[i].name, here[i].name);

@@ -36,6 +36,10 @@ TEST(Verdict, HasLimitsForOtherScores) {
   EXPECT_THAT(verdict_on(score("rand_thin_f_macro", 0.5, Better::higher), nothing), StartsWith("poor"));
   EXPECT_THAT(verdict_on(score("volume_3d.voi", 0.4, Better::lower), nothing), StartsWith("good"));
   EXPECT_THAT(verdict_on(score("volume_3d.voi", 2, Better::lower), nothing), StartsWith("poor"));
+  EXPECT_THAT(verdict_on(score("volume_3d.voi_split", 0.2, Better::lower), nothing),
+              StartsWith("good: few objects are split"));
+  EXPECT_THAT(verdict_on(score("volume_3d.voi_merge", 0.8, Better::lower), nothing),
+              StartsWith("poor: many objects are merged"));
   EXPECT_EQ(verdict_on(score("brier", 0.1, Better::lower), nothing), "");
 }
 

@@ -34,6 +34,7 @@ TEST(StageWorkers, OneIsAPlainProcess) {
   EXPECT_EQ(trained[2], "3") << "a coordinator and two workers";
   EXPECT_THAT(trained, Contains("--oversubscribe"));
   EXPECT_THAT(trained, Contains("--quiet"));
+  EXPECT_EQ(launcher.command(Stage::segment, 2, {})[2], "3") << "a coordinator and two workers";
   EXPECT_EQ(launcher.command(Stage::evaluate, 2, {})[2], "2");
   const StageLauncher none{"/bin/true", "/nowhere/mpirun", {"my.yaml"}};
   EXPECT_THAT(tessera::testing::message_of([&] { none.command(Stage::train, 2, {}); }),
