@@ -97,6 +97,14 @@ std::vector<double> falling_thresholds(double from, double step, double threshol
 }
 
 void read_thresholds(ConfigSection& segment, SegmentConfig& s) {
+  s.linkage = segment.choice({"linkage",
+                              "How fragments merge. rounds: at each threshold, every cluster and its "
+                              "neighbour of the largest mean, in "
+                              "rounds. mean, maximum: greedy, the two clusters of the largest mean or "
+                              "largest single affinity first; "
+                              "their result can be cut at any threshold by --cut.",
+                              {.example = "mean", .related = "segment.threshold segment.thresholds"}},
+                             MergeLinkage::rounds);
   s.threshold = segment.get<double>(
       {"threshold",
        "Clusters that are joined by a mean affinity of at least this are one object. With method: "

@@ -33,6 +33,7 @@ struct SegmentConfig {
   std::optional<std::int64_t> fragment_size;  ///< none: 300, or 100 in mode sections
   double fragment_floor = 0;
   int smoothing = 0;
+  MergeLinkage linkage = MergeLinkage::rounds;
   double threshold = 0.5;
   std::vector<double> thresholds;  ///< falling; the last one is `threshold`
   double link_below = 0.6, link_jaccard = 0.35;
