@@ -164,6 +164,22 @@ std::vector<double> falling_thresholds(int count) {
   return thresholds;
 }
 
+/// What the run of this graph removed from its objects, by the attribute `job`.
+std::vector<std::string> removed_by_run(const GraphFile& file) {
+  std::vector<std::string> removed;
+  const auto found = file.attributes.find("job");
+  if (found == file.attributes.end()) return removed;
+  const nlohmann::json job = nlohmann::json::parse(found->second, nullptr, false);
+  const auto value = [&](const char* key) {
+    return job.is_object() && job.contains(key) && job[key].is_string() ? job[key].get<std::string>() : "0";
+  };
+  const std::string size = value("segment.min_size"), probability = value("segment.background_below");
+  if (size != "0") removed.push_back(fmt::format("objects of fewer than {} voxels (segment.min_size)", size));
+  if (probability != "0")
+    removed.push_back(fmt::format("voxels below {} (segment.background_below)", probability));
+  return removed;
+}
+
 /// Stages that the tree has no merge of repeat the scores of the stage before.
 void add_missing_stages(GraphEvaluation& evaluation) {
   while (evaluation.stages.size() <= evaluation.named.size()) {
@@ -184,6 +200,7 @@ GraphEvaluation evaluate_graph(const EvaluationRequest& request, const std::file
   EvaluatedVolumes volumes;
   on_every_rank(world, [&] {
     const GraphFile file = read_graph_file(graph, false);
+    evaluation.not_removed = removed_by_run(file);
     if (thresholds)
       supervoxels.emplace(file, graph.string(), falling_thresholds(*thresholds));
     else
