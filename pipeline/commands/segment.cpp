@@ -1,3 +1,6 @@
+#include <boost/program_options.hpp>
+#include <optional>
+
 #include "io/base/error.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/config/experiment_arguments.h"
@@ -14,7 +17,9 @@ OptionTable segment_options() {
   add_experiment_options(options);
   options.add_options()("restart",
                         "start over: replace a result that exists already. Graph files that fit are kept")(
-      "overwrite", "the same");
+      "overwrite", "the same")(
+      "cut", boost::program_options::value<double>(),
+      "the objects at this threshold of a finished segmentation: without the first pass and the graph");
   return options;
 }
 
@@ -26,7 +31,9 @@ int run_segment(const OptionValues& values, const Communicator& world) {
   const bool is_worker = world.size() == 1 || !world.is_root();
   const Device device = choose_device(world, is_worker, "cpu", config.segment.threads);
   const bool restart = values.count("restart") + values.count("overwrite") != 0;
-  segment_volume(config, {device, restart, signal, wall_time}, world);
+  std::optional<double> cut;
+  if (values.count("cut") != 0) cut = values["cut"].as<double>();
+  segment_volume(config, {device, restart, cut, signal, wall_time}, world);
   return kExitDone;
 }
 

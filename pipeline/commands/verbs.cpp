@@ -100,7 +100,7 @@ const std::vector<Verb> kVerbs{
      run_infer},
     {"segment",
      "Segments a prediction into objects, or continues a segmentation.",
-     "tessera segment CONFIG.yaml [--set key=value ...] [--restart]",
+     "tessera segment CONFIG.yaml [--set key=value ...] [--restart | --cut T]",
      {{{"mpirun -n 3 --bind-to none tessera segment my.yaml",
         "Segments on three ranks. After an interruption the same command continues."},
        {"tessera segment my.yaml --restart --set segment.threshold=0.3",

@@ -83,7 +83,7 @@ ExperimentConfig read_keys(ConfigDocument& document, const ConfigNeeds& needs) {
   config.segment = read_segment(
       root.section(
           {"segment", "How a prediction is segmented into objects.", {.page = "docs/segmentation.md"}}),
-      config.infer, needs.segmentation);
+      config.data, config.infer, needs.segmentation);
   config.slurm = read_slurm(root.section(
       {"slurm", "What `tessera submit` asks a Slurm cluster for.", {.page = "docs/cluster.md"}}));
   return config;

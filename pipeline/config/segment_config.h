@@ -7,6 +7,7 @@
 
 #include "io/base/enum_names.h"
 #include "io/volume/dataset_name.h"
+#include "pipeline/config/data_config.h"
 #include "pipeline/config/infer_config.h"
 #include "pipeline/config/yaml_reader.h"
 #include "workers/segment/segment_options.h"
@@ -23,6 +24,17 @@ constexpr auto enum_names(SegmentMethod) {
       {{SegmentMethod::watershed, "watershed"}, {SegmentMethod::components, "components"}});
 }
 
+/// How the threshold of the result is chosen.
+enum class ThresholdChoice {
+  none,  ///< it is the last one of the list
+  voi,   ///< by the smallest variation of information
+  rand,  ///< by the smallest adapted Rand error
+};
+constexpr auto enum_names(ThresholdChoice) {
+  return std::to_array<EnumName<ThresholdChoice>>(
+      {{ThresholdChoice::none, "none"}, {ThresholdChoice::voi, "voi"}, {ThresholdChoice::rand, "rand"}});
+}
+
 /// `segment:`
 struct SegmentConfig {
   std::optional<DatasetName> prediction, output, mask;
@@ -36,6 +48,10 @@ struct SegmentConfig {
   MergeLinkage linkage = MergeLinkage::rounds;
   double threshold = 0.5;
   std::vector<double> thresholds;  ///< falling; the last one is `threshold`
+  ThresholdChoice choose = ThresholdChoice::none;
+  std::optional<DatasetName> choose_labels;
+  std::optional<LabelId> choose_ignored;    ///< that of data, where the labels are those of data
+  std::optional<Sections> choose_sections;  ///< of the prediction; there is one where `choose` is not none
   double link_below = 0.6, link_jaccard = 0.35;
   bool link_mutual = true;
   std::string link_key;  ///< a key of links that the file has; "" for none
@@ -54,8 +70,9 @@ struct SegmentConfig {
   double watchdog_minutes = 30;
 };
 
-/// Reads `segment:`. The default of `segment.prediction` is `infer.output`. `needed`: the verb segments.
-/// Problems are noted in the document.
-SegmentConfig read_segment(ConfigSection segment, const InferConfig& infer, bool needed);
+/// Reads `segment:`. The default of `segment.prediction` is `infer.output`, that of `segment.choose_labels`
+/// is `data.labels`. `needed`: the verb segments. Problems are noted in the document.
+SegmentConfig read_segment(ConfigSection segment, const DataConfig& data, const InferConfig& infer,
+                           bool needed);
 
 }  // namespace tessera

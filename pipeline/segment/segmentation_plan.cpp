@@ -249,6 +249,12 @@ JobDescription describe_segmentation(const SegmentConfig& config, const Segmenta
   job["segment.small_size"] = std::to_string(config.small_size);
   if (config.small_size > 0) job["segment.small_threshold"] = fmt::format("{}", config.small_threshold);
   job["segment.background_below"] = fmt::format("{}", config.background_below);
+  if (config.choose == ThresholdChoice::none) return job;
+  job["segment.choose"] = name_of(config.choose);
+  describe_files(inputs.choose_labels.value(), "segment.choose_labels", job);
+  job["segment.choose_sections"] =
+      fmt::format("{}:{}", config.choose_sections->begin, config.choose_sections->end);
+  if (config.choose_ignored) job["segment.choose_ignored"] = std::to_string(*config.choose_ignored);
   return job;
 }
 

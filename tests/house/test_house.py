@@ -47,7 +47,7 @@ ROOMS = {
                       "workers/mpi workers/network workers/samples workers/train pipeline/config pipeline/run",
     "pipeline/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/infer workers/mpi "
                       "workers/network pipeline/blocks pipeline/config pipeline/run",
-    "pipeline/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/agglomerate workers/blocks workers/device workers/mpi workers/segment "
+    "pipeline/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/agglomerate workers/blocks workers/device workers/metrics workers/mpi workers/segment "
                         "pipeline/blocks pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/report": "io/base io/stores pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/cluster": "io/base io/volume io/stores workers/device pipeline/config pipeline/run",
