@@ -38,6 +38,7 @@ class ObjectTables {
   explicit ObjectTables(const std::filesystem::path& file);
   const std::string& digest() const { return digest_; }
   std::int64_t blocks() const { return static_cast<std::int64_t>(clusters_.size()); }
+  std::int64_t clusters(std::int64_t block) const { return clusters_.at(static_cast<std::size_t>(block)); }
   /// Errors: Error when the block's table is damaged.
   std::vector<std::uint64_t> read(std::int64_t block) const;
 

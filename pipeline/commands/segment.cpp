@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <boost/program_options.hpp>
+#include <optional>
+
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "pipeline/commands/commands.h"
@@ -38,7 +41,9 @@ OptionTable segment_options() {
       ("restart", "start over: replace a result that exists already. Graph files that fit are kept")(
           "overwrite", "the same")  //
       ("update",
-       "start over only where this experiment made the result with other keys, or of another prediction");
+       "start over only where this experiment made the result with other keys, or of another prediction")(
+          "cut", boost::program_options::value<double>(),
+          "the objects at this threshold of a finished segmentation: without the first pass and the graph");
   return options;
 }
 
@@ -51,11 +56,13 @@ int run_segment(const OptionValues& values, const Communicator& world) {
   const Device device = choose_device(world, is_worker, "cpu", config.segment.threads);
   const bool restart = values.count("restart") + values.count("overwrite") != 0;
   const bool update = values.count("update") != 0;
+  std::optional<double> cut;
+  if (values.count("cut") != 0) cut = values["cut"].as<double>();
   const std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world, VolumeUse::segmentation);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const ExperimentConfig own = experiment_of(config, volume, {.segmentation = true});
     if (volumes.size() > 1) begin_segmentation(heading(volumes, volume), own, signal, world);
-    segment_volume(own, {device, restart, update, signal, wall_time}, world);
+    segment_volume(own, {device, restart, update, cut, signal, wall_time}, world);
   });
   if (world.is_root())
     tell_next(command_text(experiment_words(config.evaluate.labels ? "evaluate" : "report", values)));

@@ -103,7 +103,7 @@ const std::vector<Verb> kVerbs{
      run_infer},
     {"segment",
      "Segments a prediction into objects, or continues a segmentation.",
-     "tessera segment CONFIG.yaml [--set key=value ...] [--restart | --update] [--volume NAME | "
+     "tessera segment CONFIG.yaml [--set key=value ...] [--restart | --update | --cut T] [--volume NAME | "
      "--volume-index N]",
      {{{"mpirun -n 3 --bind-to none tessera segment my.yaml",
         "Segments on three ranks. After an interruption the same command continues."},

@@ -87,7 +87,7 @@ ExperimentConfig read_keys(ConfigDocument& document, const ConfigNeeds& needs) {
                                  "How a prediction is segmented into objects. An experiment with "
                                  "this section has the stage segment.",
                                  {.page = "docs/segmentation.md"}}),
-                   {config.infer, config.run_folder, segments}, needs.segmentation);
+                   {config.data, config.infer, config.run_folder, segments}, needs.segmentation);
   if (!segments) root.leave_out("segment");
   config.slurm = read_slurm(
       root.section({"slurm", "What `tessera submit` asks a Slurm cluster for.", {.page = "docs/cluster.md"}}),

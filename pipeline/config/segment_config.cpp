@@ -115,6 +115,14 @@ std::vector<double> falling_thresholds(double from, double step, double threshol
 }
 
 void read_thresholds(ConfigSection& segment, SegmentConfig& s) {
+  s.linkage = segment.choice({"linkage",
+                              "How fragments merge. rounds: at each threshold, every cluster and its "
+                              "neighbour of the largest mean, in "
+                              "rounds. mean, maximum: greedy, the two clusters of the largest mean or "
+                              "largest single affinity first; "
+                              "their result can be cut at any threshold by --cut.",
+                              {.example = "mean", .related = "segment.threshold segment.thresholds"}},
+                             MergeLinkage::rounds);
   s.threshold = segment.get<double>(
       {"threshold",
        "Clusters that are joined by a mean affinity of at least this are one object. With method: "
@@ -152,6 +160,44 @@ void read_thresholds(ConfigSection& segment, SegmentConfig& s) {
     return;
   }
   s.thresholds = *list;
+}
+
+void read_choice(ConfigSection& segment, const DataConfig& data, SegmentConfig& s) {
+  s.choose = segment.choice(
+      {"choose",
+       "Which of the thresholds is taken for the result, by comparison with labels. voi: that of the "
+       "smallest "
+       "variation of information. rand: that of the smallest adapted Rand error. none: the last one.",
+       {.example = "voi", .related = "segment.choose_labels segment.choose_sections segment.thresholds"}},
+      ThresholdChoice::none);
+  s.choose_labels = dataset(
+      segment,
+      {"choose_labels",
+       "The ids of true objects, to choose the threshold. An attribute 'offset' may place them in the "
+       "prediction.",
+       {.example = "em.h5:/volumes/labels/neuron_ids",
+        .fallback = "data.labels",
+        .related = "segment.choose data.labels"}});
+  if (!s.choose_labels && !segment.has("choose_labels") && !data.names_several())
+    s.choose_labels = data.labels;
+  if (s.choose_labels && data.labels && s.choose_labels->text() == data.labels->text())
+    s.choose_ignored = data.ignore_label;
+  s.choose_sections = sections(
+      segment, {"choose_sections",
+                "The sections of the prediction by which the threshold is chosen. Report scores on others.",
+                {.example = "[16, 20]",
+                 .fallback = "none: needed with segment.choose",
+                 .related = "segment.choose evaluate.sections"}});
+  if (s.choose == ThresholdChoice::none) return;
+  if (s.method == SegmentMethod::components)
+    segment.problem("choose", "goes with method: watershed: connected components have one threshold");
+  if (!s.choose_labels && !segment.has("choose_labels"))
+    segment.problem("choose", "needs labels: set segment.choose_labels");
+  if (!s.choose_sections && !segment.has("choose_sections")) {
+    segment.problem("choose",
+                    "needs sections: set segment.choose_sections, to others than those on which "
+                    "scores are reported");
+  }
 }
 
 void read_links(ConfigSection& segment, SegmentConfig& s) {
@@ -270,6 +316,7 @@ SegmentConfig read_segment(ConfigSection segment, const SegmentDefaults& default
   read_segment_names(segment, s);
   read_fragments(segment, s);
   read_thresholds(segment, s);
+  read_choice(segment, defaults.data, s);
   read_links(segment, s);
   read_objects(segment, s);
   read_segment_computation(segment, s);

@@ -8,6 +8,7 @@
 
 #include "io/base/enum_names.h"
 #include "io/volume/dataset_name.h"
+#include "pipeline/config/data_config.h"
 #include "pipeline/config/infer_config.h"
 #include "pipeline/config/yaml_reader.h"
 #include "workers/segment/segment_options.h"
@@ -24,6 +25,17 @@ constexpr auto enum_names(SegmentMethod) {
       {{SegmentMethod::watershed, "watershed"}, {SegmentMethod::components, "components"}});
 }
 
+/// How the threshold of the result is chosen.
+enum class ThresholdChoice {
+  none,  ///< it is the last one of the list
+  voi,   ///< by the smallest variation of information
+  rand,  ///< by the smallest adapted Rand error
+};
+constexpr auto enum_names(ThresholdChoice) {
+  return std::to_array<EnumName<ThresholdChoice>>(
+      {{ThresholdChoice::none, "none"}, {ThresholdChoice::voi, "voi"}, {ThresholdChoice::rand, "rand"}});
+}
+
 /// `segment:`
 struct SegmentConfig {
   bool wanted = false;  ///< the experiment has this section, or the verb segments
@@ -36,8 +48,13 @@ struct SegmentConfig {
   std::optional<std::int64_t> fragment_size;  ///< none: 300, or 100 in mode sections
   double fragment_floor = 0;
   int smoothing = 0;
+  MergeLinkage linkage = MergeLinkage::rounds;
   double threshold = 0.5;
   std::vector<double> thresholds;  ///< falling; the last one is `threshold`
+  ThresholdChoice choose = ThresholdChoice::none;
+  std::optional<DatasetName> choose_labels;
+  std::optional<LabelId> choose_ignored;    ///< that of data, where the labels are those of data
+  std::optional<Sections> choose_sections;  ///< of the prediction; there is one where `choose` is not none
   double link_below = 0.6, link_jaccard = 0.35;
   bool link_mutual = true;
   std::string link_key;  ///< a key of links that the file has; "" for none
@@ -58,13 +75,16 @@ struct SegmentConfig {
 
 /// What the defaults of `segment:` come from.
 struct SegmentDefaults {
+  const DataConfig& data;
   const InferConfig& infer;
   std::filesystem::path run_folder;
   bool wanted = true;  ///< the experiment has the section, or the verb segments
 };
 
 /// Reads `segment:`. The default of `segment.prediction` is `infer.output`, that of `segment.output` a file
-/// in the run folder. `needed`: the verb segments. Problems are noted in the document.
+/// in the run folder, and
+/// that of `segment.choose_labels` is `data.labels`. `needed`: the verb segments. Problems are noted in the
+/// document.
 SegmentConfig read_segment(ConfigSection segment, const SegmentDefaults& defaults, bool needed);
 
 }  // namespace tessera

@@ -54,28 +54,6 @@ std::vector<TreeMerge> stored_merges(const GraphFile& file, const std::string& n
   return merges;
 }
 
-std::vector<TreeMerge> merges_at(const std::vector<double>& thresholds, const GraphFile& file,
-                                 const std::string& name) {
-  if (file.tree_sum.empty() && !file.tree_id.empty()) {
-    throw UsageError(fmt::format(
-        "{} can be cut at its own stages only: leave out --thresholds. A tree of merges with their sums and "
-        "counts can be cut at any threshold",
-        name));
-  }
-  const RowsOfIds row(file.supervoxel_id, name);
-  std::vector<GreedyMerge> merges;
-  for (std::size_t i = 0; i < file.tree_id.size(); ++i) {
-    if (i >= file.tree_count.size() || file.tree_count[i] == 0)
-      throw Error(fmt::format("{}: /tree/count is missing or 0 (is the file damaged? make it again)", name));
-    merges.push_back({row(file.tree_id[i]), row(file.tree_into[i]), file.tree_sum[i], file.tree_count[i], 0});
-  }
-  std::vector<Fraction> exact;
-  exact.reserve(thresholds.size());
-  for (const double threshold : thresholds)
-    exact.push_back(weight_threshold(threshold));
-  return in_stages(merges, Linkage::mean, exact);
-}
-
 /// The attribute `stages`: [["mean", 0.95], ["link"], ...]. Errors: Error.
 std::vector<SupervoxelTree::Stage> stored_stages(const GraphFile& file, const std::string& name,
                                                  std::uint32_t needed) {
@@ -97,6 +75,50 @@ std::vector<SupervoxelTree::Stage> stored_stages(const GraphFile& file, const st
   return stages;
 }
 
+/// The stage at which links between sections are made, where the tree is cut at other thresholds than its
+/// own: the first one below the last threshold that came before them.
+std::uint32_t stage_of_links(const std::vector<SupervoxelTree::Stage>& stored, std::uint64_t link,
+                             std::span<const Fraction> thresholds) {
+  for (std::uint64_t stage = link - 1; stage > 0; --stage) {
+    const std::optional<double> before = stored[stage - 1].threshold;
+    if (!before) continue;
+    const Fraction last = weight_threshold(*before);
+    const auto found =
+        std::find_if(thresholds.begin(), thresholds.end(), [&](const Fraction& one) { return one < last; });
+    return found == thresholds.end() ? 0 : static_cast<std::uint32_t>(found - thresholds.begin()) + 1;
+  }
+  return 1;
+}
+
+/// Merges of small objects, which come after the last threshold, are left out.
+std::vector<TreeMerge> merges_at(const std::vector<double>& thresholds, const GraphFile& file,
+                                 const std::vector<SupervoxelTree::Stage>& stored, const std::string& name) {
+  if (file.tree_sum.empty() && !file.tree_id.empty()) {
+    throw UsageError(fmt::format(
+        "{} can be cut at its own stages only: leave out --thresholds. A tree of merges with their sums and "
+        "counts can be cut at any threshold",
+        name));
+  }
+  std::vector<Fraction> exact(thresholds.size());
+  std::transform(thresholds.begin(), thresholds.end(), exact.begin(), weight_threshold);
+  std::vector<TreeMerge> merges;
+  const std::vector<TreeMerge> rows = stored_merges(file, name);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::uint32_t at = rows[i].stage;
+    const std::string kind = at > 0 && at <= stored.size() ? stored[at - 1].kind : "";
+    std::uint32_t stage = 0;
+    if (i < file.tree_count.size() && file.tree_count[i] > 0) {
+      stage = stage_reached({file.tree_sum[i], file.tree_count[i]}, exact);
+    } else if (kind == "link") {
+      stage = stage_of_links(stored, at, exact);
+    } else if (kind != "small") {
+      throw Error(fmt::format("{}: /tree/count is missing or 0 (is the file damaged? make it again)", name));
+    }
+    if (stage > 0) merges.push_back({rows[i].gone, rows[i].into, stage});
+  }
+  return merges;
+}
+
 }  // namespace
 
 SupervoxelTree::SupervoxelTree(const GraphFile& file, const std::string& name)
@@ -109,9 +131,12 @@ SupervoxelTree::SupervoxelTree(const GraphFile& file, const std::string& name,
                                const std::vector<double>& falling_thresholds)
     : ids(file.supervoxel_id),
       sizes(file.supervoxel_size),
-      tree(static_cast<std::uint32_t>(ids.size()), merges_at(falling_thresholds, file, name)) {
+      tree(static_cast<std::uint32_t>(ids.size()),
+           merges_at(falling_thresholds, file, stored_stages(file, name, 0), name)) {
+  const std::vector<Stage> stored = stored_stages(file, name, 0);
+  const auto first = std::ranges::find_if(stored, [](const Stage& one) { return one.threshold.has_value(); });
   for (const double threshold : falling_thresholds)
-    stages.push_back({name_of(Linkage::mean), threshold});
+    stages.push_back({first == stored.end() ? name_of(Linkage::mean) : first->kind, threshold});
 }
 
 DatasetName supervoxels_of(const std::filesystem::path& graph) {
@@ -139,6 +164,22 @@ std::vector<double> falling_thresholds(int count) {
   return thresholds;
 }
 
+/// What the run of this graph removed from its objects, by the attribute `job`.
+std::vector<std::string> removed_by_run(const GraphFile& file) {
+  std::vector<std::string> removed;
+  const auto found = file.attributes.find("job");
+  if (found == file.attributes.end()) return removed;
+  const nlohmann::json job = nlohmann::json::parse(found->second, nullptr, false);
+  const auto value = [&](const char* key) {
+    return job.is_object() && job.contains(key) && job[key].is_string() ? job[key].get<std::string>() : "0";
+  };
+  const std::string size = value("segment.min_size"), probability = value("segment.background_below");
+  if (size != "0") removed.push_back(fmt::format("objects of fewer than {} voxels (segment.min_size)", size));
+  if (probability != "0")
+    removed.push_back(fmt::format("voxels below {} (segment.background_below)", probability));
+  return removed;
+}
+
 /// Stages that the tree has no merge of repeat the scores of the stage before.
 void add_missing_stages(GraphEvaluation& evaluation) {
   while (evaluation.stages.size() <= evaluation.named.size()) {
@@ -159,6 +200,7 @@ GraphEvaluation evaluate_graph(const EvaluationRequest& request, const std::file
   EvaluatedVolumes volumes;
   on_every_rank(world, [&] {
     const GraphFile file = read_graph_file(graph, false);
+    evaluation.not_removed = removed_by_run(file);
     if (thresholds)
       supervoxels.emplace(file, graph.string(), falling_thresholds(*thresholds));
     else

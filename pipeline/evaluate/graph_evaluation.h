@@ -44,7 +44,10 @@ struct GraphEvaluation {
   std::vector<StageScores> stages;                   ///< from 0: the supervoxels
   std::optional<std::uint32_t> best_voi, best_rand;  ///< stages; none: every score is undefined
   SplitsAndMerges objects;                           ///< at best_voi
-  std::int64_t table_pairs = 0;                      ///< pairs of labels found, summed over the ranks
+  /// What the run removed from its objects and the scores still have, such as "objects of fewer than 100
+  /// voxels (segment.min_size)".
+  std::vector<std::string> not_removed;
+  std::int64_t table_pairs = 0;  ///< pairs of labels found, summed over the ranks
   EvaluationRun run;
 
   /// "supervoxels", "mean 0.95", "link".

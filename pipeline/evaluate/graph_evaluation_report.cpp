@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -83,6 +84,12 @@ std::string evaluation_text(const GraphEvaluation& evaluation) {
   }
   text += table.text() +
           "\nRand error: the adapted one; F: 1 - Rand error; precision, recall: of pairs of voxels\n";
+  if (!evaluation.not_removed.empty()) {
+    text += fmt::format(
+        "The scores are with {}, which the run removed from its result. Score the result itself by "
+        "`tessera evaluate --prediction`\n",
+        fmt::join(evaluation.not_removed, " and "));
+  }
   if (!evaluation.best_voi) return text + "every score is undefined: no voxel has a true label\n";
   const std::string at = " at " + evaluation.name_of_stage(*evaluation.best_voi);
   text += text_of(("most split true objects" + at).c_str(), "true", "object", evaluation.objects.split);
@@ -97,6 +104,7 @@ std::string evaluation_json(const GraphEvaluation& evaluation) {
   const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(); };
   json["best_stage"] = {{"voi", or_null(evaluation.best_voi)},
                         {"adapted_rand_error", or_null(evaluation.best_rand)}};
+  json["not_removed"] = evaluation.not_removed;
   json["stages"] = Json::array();
   for (const StageScores& stage : evaluation.stages)
     json["stages"].push_back(json_of_stage(evaluation, stage));

@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
-#include "io/volume/label_id.h"
 #include "io/geometry/voxel_type.h"
+#include "io/volume/label_id.h"
 #include "workers/metrics/partition_scores.h"
 
 namespace tessera {

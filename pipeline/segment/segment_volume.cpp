@@ -29,9 +29,11 @@
 #include "pipeline/run/prediction_meaning.h"
 #include "pipeline/run/run_folder.h"
 #include "pipeline/run/volume_look_up.h"
+#include "pipeline/segment/chosen_threshold.h"
 #include "pipeline/segment/first_pass.h"
 #include "pipeline/segment/segmentation_plan.h"
 #include "pipeline/segment/segmentation_report.h"
+#include "pipeline/segment/tree_cut.h"
 #include "workers/mpi/agreement.h"
 #include "workers/segment/segment_tasks.h"
 #include "workers/segment/volume_graph.h"
@@ -86,7 +88,11 @@ class VolumeSegmentation {
   void plan() {
     inputs_.prediction = look_up_volume(*segment_.prediction, world_);
     if (segment_.mask) inputs_.mask = look_up_volume(*segment_.mask, world_);
+    if (start_.cut) segment_.choose = ThresholdChoice::none;
+    if (segment_.choose != ThresholdChoice::none)
+      inputs_.choose_labels = look_up_volume(*segment_.choose_labels, world_);
     on_every_rank(world_, [&] { plan_ = plan_segmentation(segment_, inputs_); });
+    if (start_.cut) plan_cut();
     on_every_rank(world_, [&] {
       const std::int64_t needed = plan_.memory_per_worker(size_of(inputs_.prediction.type));
       const std::int64_t available =
@@ -98,6 +104,49 @@ class VolumeSegmentation {
             bytes_text(needed), to_string(plan_.blocks.block_shape()), bytes_text(available)));
       }
     });
+  }
+
+  /// Collective. Takes the thresholds and the blocks of the run that the cut equals.
+  void plan_cut() {
+    std::vector<double> thresholds;
+    Index3 block = plan_.blocks.block_shape();
+    on_root(world_, [&] {
+      if (plan_.components)
+        throw UsageError("--cut: connected components have no tree of merges: set segment.threshold");
+      const std::filesystem::path& output = segment_.output->file;
+      const JournalHead first =
+          finished_first_pass(graph_folder_of(output), describe_first_pass(segment_, plan_, inputs_)).head;
+      const StoredGraph graph(graph_file_of(output), first.instance);
+      thresholds = thresholds_of_cut(graph, segment_, plan_.mode, *start_.cut);
+      segment_.thresholds = thresholds;
+      require_same_tree(graph, describe_segmentation(segment_, plan_, inputs_));
+      block = first.blocks.block_shape();
+      for (int axis = 0; axis < 3; ++axis) {
+        if (block[axis] < plan_.region.shape()[axis] && block[axis] % plan_.chunk[axis] != 0) {
+          throw UsageError(fmt::format(
+              "segment.chunk: {} does not divide the blocks of the tree, {}: change it, or leave it out",
+              to_string(plan_.chunk), to_string(block)));
+        }
+      }
+    });
+    auto count = static_cast<std::int64_t>(thresholds.size());
+    world_.broadcast(std::as_writable_bytes(std::span(&count, 1)));
+    thresholds.resize(static_cast<std::size_t>(count));
+    world_.broadcast(std::as_writable_bytes(std::span(thresholds)));
+    world_.broadcast(std::as_writable_bytes(std::span(&block, 1)));
+    segment_.thresholds = thresholds;
+    segment_.threshold = thresholds.back();
+    on_every_rank(world_, [&] { plan_ = plan_segmentation(segment_, inputs_); });
+    plan_.blocks = BlockPlan(plan_.region.shape(), block);
+  }
+
+  /// A cut replaces the result of another cut, or of the run that made the tree.
+  bool replaces() const {
+    const std::filesystem::path file = journal_of(segment_.output->file);
+    if (start_.restart || !start_.cut || !file_exists(segment_.output->file) || !file_exists(file))
+      return start_.restart;
+    const JobDescription then = read_journal(file).head.job;
+    return !differences_between(then, job_).empty() && are_of_one_tree(then, job_);
   }
 
   /// Warns when a volume that does not say what it holds looks like ids.
@@ -116,6 +165,18 @@ class VolumeSegmentation {
         prediction.name.text());
   }
 
+  /// Warns when the threshold is chosen on sections that are scored.
+  void doubt_choice() const {
+    const auto& scored = config_.evaluate.sections;
+    if (segment_.choose == ThresholdChoice::none || !scored) return;
+    if (segment_.choose_sections->begin >= scored->end || scored->begin >= segment_.choose_sections->end)
+      return;
+    spdlog::warn(
+        "segment.choose_sections: {}:{} share sections with evaluate.sections, {}:{}: scores on them are too "
+        "good. Choose on others",
+        segment_.choose_sections->begin, segment_.choose_sections->end, scored->begin, scored->end);
+  }
+
   /// Finds the existing result, if any. A job that goes on keeps its blocks.
   void find() {
     Index3 block = plan_.blocks.block_shape();
@@ -125,9 +186,10 @@ class VolumeSegmentation {
       if (inputs_.mask) read.emplace_back(&*inputs_.mask, "mask");
       require_own_file(segment_.output->file, "segment.output", read);
       doubt_ids();
+      doubt_choice();
       job_ = describe_segmentation(segment_, plan_, inputs_);
-      replaces_ = start_.restart || (start_.update && is_outdated());
-      keep_blocks_of_earlier_start();
+      replaces_ = replaces() || (start_.update && is_outdated());
+      if (!start_.cut) keep_blocks_of_earlier_start();
       block = plan_.blocks.block_shape();
       state_ = find_result(*segment_.output, "segment.output", job_, {}, plan_.blocks, replaces_);
       if (state_.kind != ResultState::Kind::complete) return;
@@ -171,6 +233,13 @@ class VolumeSegmentation {
     plan_.blocks = earlier.head.blocks;
   }
 
+  std::string threshold_text() const {
+    if (segment_.choose == ThresholdChoice::none) return fmt::format("{}", segment_.threshold);
+    return fmt::format("chosen by {} on sections {}:{} of {}", name_of(segment_.choose),
+                       segment_.choose_sections->begin, segment_.choose_sections->end,
+                       segment_.choose_labels->text());
+  }
+
   OutputVolumeSpec output_spec() const {
     OutputVolumeSpec spec;
     spec.name = *segment_.output;
@@ -182,13 +251,11 @@ class VolumeSegmentation {
     const auto& predicted = config_.infer.output;
     if (config_.infer.raw && predicted && predicted->text() == segment_.prediction->text())
       spec.raw = config_.infer.raw;
-    spec.attributes = {{"tessera_version", tessera_version()},
-                       {"experiment", config_.name},
-                       {"meaning", "ids of objects; 0: none"},
-                       {"prediction", segment_.prediction->text()},
-                       {"threshold", fmt::format("{}", segment_.threshold)},
-                       {"objects", kKnownLater + random_hex(16)},
+    spec.attributes = {{"tessera_version", tessera_version()}, {"experiment", config_.name},
+                       {"meaning", "ids of objects; 0: none"}, {"prediction", segment_.prediction->text()},
+                       {"threshold", threshold_text()},        {"objects", kKnownLater + random_hex(16)},
                        {"config", config_.resolved_yaml}};
+    if (start_.cut) spec.attributes["cut"] = fmt::format("{}", *start_.cut);
     return spec;
   }
 
@@ -349,7 +416,14 @@ class VolumeSegmentation {
       report_.graph_was_done = graph_is_done(digest());
       if (!report_.graph_was_done) report_.graph_digest.clear();
     });
-    if (world_.any(report_.graph_was_done)) return;
+    if (world_.any(report_.graph_was_done)) {
+      on_root(world_, [&] { read_choice(); });
+      return;
+    }
+    if (start_.cut) {
+      on_root(world_, [&] { cut_graph(digest()); });
+      return;
+    }
     GraphShare share = whole_share();
     double begin_s = 0;
     on_root(world_, [&] {
@@ -357,7 +431,10 @@ class VolumeSegmentation {
       require_graph_memory();
       record_step("graph", 0);
       begin_s = seconds_now();
-      mark.digest = digest();
+      const bool chooses = segment_.choose != ThresholdChoice::none;
+      if (!chooses) mark.digest = digest();
+      if (!plan_.components && (segment_.keep_graph || chooses))
+        mark.supervoxels_digest = first_pass_digest();
       mark.attributes = {{"stages", report_.stages},
                          {"job", json_of(job_)},
                          {"instance", first_->contents().head.instance},
@@ -367,10 +444,72 @@ class VolumeSegmentation {
     report_.sums = write_volume_graph(job_of_workers_, std::move(share), plan_.merge,
                                       {.fragments = !plan_.components.has_value()},
                                       graph_file_of(segment_.output->file), mark, world_);
+    if (segment_.choose != ThresholdChoice::none) choose(digest);
     on_root(world_, [&] {
       report_.graph_s = seconds_now() - begin_s;
-      report_.graph_digest = mark.digest;
+      report_.graph_digest = digest();
     });
+  }
+
+  std::filesystem::path choice_file() const { return job_of_workers_.folder / "tables.choice"; }
+
+  /// Collective. Scores the thresholds, and writes the tables of the best one.
+  void choose(const std::function<std::string()>& digest) {
+    std::optional<StoredGraph> graph;
+    on_root(world_,
+            [&] { graph.emplace(graph_file_of(segment_.output->file), first_->contents().head.instance); });
+    const ChosenThreshold chosen =
+        choose_threshold(job_of_workers_, graph ? &*graph : nullptr, segment_, plan_.mode, world_);
+    on_root(world_, [&] {
+      segment_.threshold = report_.threshold = chosen.threshold;
+      const TreeCut cut = cut_tree(*graph, segment_);
+      report_.choice = json_text(chosen.json(), 2);
+      report_.choice_text = chosen.text();
+      report_.sums.objects = cut.objects;
+      write_text_file(choice_file(), report_.choice);
+      write_cut_tables(job_of_workers_, *graph, cut, digest());
+    });
+  }
+
+  /// The choice of an earlier start.
+  void read_choice() {
+    if (segment_.choose == ThresholdChoice::none || !file_exists(choice_file())) return;
+    const std::vector<std::byte> bytes = read_file_bytes(choice_file());
+    report_.choice.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const auto choice = nlohmann::json::parse(report_.choice, nullptr, false);
+    if (choice.is_discarded() || !choice.contains("threshold")) {
+      report_.choice.clear();
+      return;
+    }
+    report_.threshold = choice["threshold"];
+    report_.choice_text =
+        fmt::format("threshold {} was chosen by an earlier start\n", choice["threshold"].dump());
+  }
+
+  /// Names the first pass and its files.
+  std::string first_pass_digest() const {
+    const JournalHead& head = first_->contents().head;
+    return sha256_of(digest_of(head.job) + head.instance);
+  }
+
+  /// Writes the tables of the objects at the cut.
+  void cut_graph(const std::string& digest) {
+    const double begin_s = seconds_now();
+    const std::filesystem::path supervoxels = job_of_workers_.supervoxel_tables();
+    if (!file_exists(supervoxels) || ObjectTables(supervoxels).digest() != first_pass_digest()) {
+      throw UsageError(
+          fmt::format("--cut: {} is missing or of another job: run `tessera segment` without --cut and with "
+                      "--restart first",
+                      supervoxels.string()));
+    }
+    const StoredGraph graph(graph_file_of(segment_.output->file), first_->contents().head.instance);
+    const TreeCut cut = cut_tree(graph, segment_);
+    write_cut_tables(job_of_workers_, graph, cut, digest);
+    report_.cut = start_.cut;
+    report_.graph_digest = digest;
+    report_.sums.fragments = static_cast<std::int64_t>(cut.object.size());
+    report_.sums.objects = cut.objects;
+    report_.graph_s = seconds_now() - begin_s;
   }
 
   /// Errors: UsageError when the ranks of this node cannot hold the graph.
@@ -418,7 +557,7 @@ class VolumeSegmentation {
   }
 
   const ExperimentConfig& config_;
-  const SegmentConfig& segment_;
+  SegmentConfig segment_;  ///< of a cut: with the cut's thresholds
   const SegmentationStart& start_;
   const Communicator& world_;
   RunFolder folder_;

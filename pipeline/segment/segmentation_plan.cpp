@@ -120,6 +120,7 @@ BlockPlan blocks_of(const SegmentConfig& config, const SegmentationPlan& plan) {
 
 MergeOptions merges_of(const SegmentConfig& config, SegmentMode mode) {
   MergeOptions merge;
+  merge.linkage = config.linkage;
   merge.link_millionths = std::llround(config.link_jaccard * 1e6);
   merge.link_mutual = config.link_mutual;
   merge.small_size = config.small_size;
@@ -133,7 +134,7 @@ MergeOptions merges_of(const SegmentConfig& config, SegmentMode mode) {
   };
   for (const double threshold : config.thresholds) {
     if (threshold < config.link_below) link();
-    merge.stages.push_back({MergeStage::Kind::mean, score_of_probability(threshold)});
+    merge.stages.push_back(threshold_stage(threshold));
   }
   link();
   if (config.small_size > 0)
@@ -238,6 +239,7 @@ JobDescription describe_segmentation(const SegmentConfig& config, const Segmenta
   job["segment.chunk"] = to_string(plan.chunk);
   job["segment.output path"] = config.output->path;
   if (plan.components) return job;
+  if (config.linkage != MergeLinkage::rounds) job["segment.linkage"] = name_of(config.linkage);
   job["segment.thresholds"] = fmt::format("{}", fmt::join(config.thresholds, ", "));
   if (plan.mode == SegmentMode::sections) {
     job["segment.link_below"] = fmt::format("{}", config.link_below);
@@ -247,6 +249,12 @@ JobDescription describe_segmentation(const SegmentConfig& config, const Segmenta
   job["segment.small_size"] = std::to_string(config.small_size);
   if (config.small_size > 0) job["segment.small_threshold"] = fmt::format("{}", config.small_threshold);
   job["segment.background_below"] = fmt::format("{}", config.background_below);
+  if (config.choose == ThresholdChoice::none) return job;
+  job["segment.choose"] = name_of(config.choose);
+  describe_files(inputs.choose_labels.value(), "segment.choose_labels", job);
+  job["segment.choose_sections"] =
+      fmt::format("{}:{}", config.choose_sections->begin, config.choose_sections->end);
+  if (config.choose_ignored) job["segment.choose_ignored"] = std::to_string(*config.choose_ignored);
   return job;
 }
 
@@ -256,7 +264,8 @@ std::string stages_text(const SegmentConfig& config, const SegmentationPlan& pla
   for (const MergeStage& stage : plan.merge.stages) {
     switch (stage.kind) {
       case MergeStage::Kind::mean:
-        stages.push_back({"mean", config.thresholds[threshold++]});
+        stages.push_back(
+            {config.linkage == MergeLinkage::maximum ? "maximum" : "mean", config.thresholds[threshold++]});
         break;
       case MergeStage::Kind::link:
         stages.push_back(nlohmann::json::array({"link"}));

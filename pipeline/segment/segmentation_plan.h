@@ -17,7 +17,7 @@ namespace tessera {
 /// The volumes that a segmentation reads.
 struct SegmentationInputs {
   VolumeInfo prediction;
-  std::optional<VolumeInfo> mask;
+  std::optional<VolumeInfo> mask{}, choose_labels{};
 };
 
 /// The plan of a segmentation. It does not depend on the number of ranks.

@@ -30,12 +30,15 @@ std::string SegmentationReport::text() const {
   std::string text = pass_text("first pass", first);
   if (graph_was_done) {
     text += fmt::format("graph: done by an earlier start, {} objects\n", sums.objects);
+  } else if (cut) {
+    text += fmt::format("graph: cut at {}, {} fragments, {} objects, in {:.1f} s\n", *cut, sums.fragments,
+                        sums.objects, graph_s);
   } else {
     text += fmt::format(
         "graph: {} clusters and {} bundles of the blocks, {} fragments, {} objects, in {:.1f} s\n",
         sums.clusters, sums.bundles, sums.fragments, sums.objects, graph_s);
   }
-  return text + pass_text("second pass", second);
+  return choice_text + text + pass_text("second pass", second);
 }
 
 nlohmann::json SegmentationReport::json() const {
@@ -48,8 +51,15 @@ nlohmann::json SegmentationReport::json() const {
                       {"first_pass", pass_json(first)},
                       {"second_pass", pass_json(second)},
                       {"graph", {{"elapsed_s", graph_s}, {"done_by_an_earlier_start", graph_was_done}}}};
+  if (!choice.empty()) json["chosen_threshold"] = nlohmann::json::parse(choice);
   if (graph_digest.empty()) return json;
   json["graph"]["job"] = graph_digest;
+  if (cut) {
+    json["graph"]["cut"] = *cut;
+    json["fragments"] = sums.fragments;
+    json["objects"] = sums.objects;
+    return json;
+  }
   json["graph"]["clusters"] = sums.clusters;
   json["graph"]["bundles"] = sums.bundles;
   json["fragments"] = sums.fragments;

@@ -20,11 +20,13 @@ struct SegmentationReport {
   std::int64_t blocks_before = 0;  ///< of its blocks, those that earlier starts did
   std::string result;              ///< file.h5:/path
   double threshold = 0;
-  std::string stages;            ///< JSON, as in the graph's file
-  BlockRunReport first, second;  ///< the passes; without blocks where an earlier start did them
-  double graph_s = 0;            ///< of the graph stage
-  bool graph_was_done = false;   ///< by an earlier start
-  std::string graph_digest;      ///< of the job that `sums` belong to; "": the graph is not done
+  std::string stages;               ///< JSON, as in the graph's file
+  BlockRunReport first, second;     ///< the passes; without blocks where an earlier start did them
+  double graph_s = 0;               ///< of the graph stage
+  bool graph_was_done = false;      ///< by an earlier start
+  std::string graph_digest;         ///< of the job that `sums` belong to; "": the graph is not done
+  std::optional<double> cut;        ///< the threshold at which the tree of an earlier start was cut
+  std::string choice, choice_text;  ///< of a threshold that is chosen: JSON, and a table; else empty
   GraphSums sums;
 
   /// A few lines: the passes' rates, and the numbers of fragments and objects.

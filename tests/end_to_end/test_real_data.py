@@ -5,6 +5,7 @@ SKIPPED where TESSERA_DATA has no such files.
 """
 
 import csv
+import hashlib
 import json
 import unittest
 
@@ -74,6 +75,31 @@ class Fib25(Case):
         self.assertGreater(len(np.unique(results[1])), 10)
         for ranks in (2, 4):
             self.assert_same_voxels(results[ranks], results[1], f"{ranks} ranks")
+
+
+class SnemiMini(Case):
+    """Objects of a network's prediction. The numbers are those of the reference's expected.json: "snemi_mini", "agglomerated"."""
+
+    CUTS = {0.7: (116, "902f48af968141a9a2a872df0132f3213ab0df413dace3894286da92d55d37b0", 0.7713, 0.3639, 0.1088),
+            0.8: (302, "ebddac790e2c487069af1b06c855c36d7e0dea4a28d009dd7d4b972a2c924538", 1.3309, 0.3206, 0.1354)}
+
+    def test_greedy_objects(self):
+        require("snemi_mini/snemi_mini.h5")
+        file = DATA / "snemi_mini/snemi_mini.h5"
+        yaml = self.config("snemi", {"data": None, "model": None, "train": None, "infer": None, "segment": {
+            "prediction": f"{file}:/volumes/predictions/interior", "output": "snemi.h5:/ids", "mode": "volume", "smoothing": 2,
+            "fragment_size": 100, "linkage": "mean", "thresholds": [0.8, 0.7], "threshold": 0.7, "block": [16, 64, 96],
+            "chunk": [16, 64, 96]}})
+        for cut, (objects, digest, split, merge, rand) in self.CUTS.items():
+            self.tessera(["segment", yaml, *(["--cut", str(cut)] if cut != 0.7 else [])], 2)
+            labels = self.read("snemi.h5:/ids")
+            self.assertEqual(np.unique(labels).size, objects)
+            self.assertEqual(hashlib.sha256(np.ascontiguousarray(labels).astype("<u8").tobytes()).hexdigest(), digest)
+            self.tessera(["evaluate", "--prediction", "snemi.h5:/ids", "--labels", f"{file}:/volumes/labels/neuron_ids",
+                          "--json", "snemi.json"])
+            scores = json.loads((self.folder / "snemi.json").read_text())["volume_3d"]
+            for key, expected in (("voi_split", split), ("voi_merge", merge), ("adapted_rand_error", rand)):
+                self.assertAlmostEqual(scores[key], expected, delta=1e-4)
 
 
 class Nuclei(Case):

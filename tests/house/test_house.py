@@ -26,7 +26,7 @@ ROOMS = {
     "workers/kernels": "io/base io/geometry workers/device",
     "workers/blocks": "io/base io/geometry io/volume io/stores workers/mpi",
     "workers/results": "io/base io/geometry io/volume io/hdf5 workers/blocks",
-    "workers/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/blocks workers/mpi workers/numbers",
+    "workers/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/agglomerate workers/blocks workers/mpi workers/numbers",
     "workers/metrics": "io/base workers/mpi workers/numbers",
     "workers/agglomerate": "io/base workers/metrics workers/mpi workers/numbers",
     "workers/synthetic": "io/base io/geometry workers/numbers",
@@ -47,7 +47,7 @@ ROOMS = {
                       "workers/mpi workers/network workers/samples workers/train pipeline/config pipeline/run",
     "pipeline/infer": "io/base io/geometry io/volume io/hdf5 io/stores workers/blocks workers/device workers/infer workers/mpi "
                       "workers/network pipeline/blocks pipeline/config pipeline/run",
-    "pipeline/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/blocks workers/device workers/mpi workers/segment "
+    "pipeline/segment": "io/base io/geometry io/graph io/hdf5 io/volume io/stores workers/agglomerate workers/blocks workers/device workers/metrics workers/mpi workers/segment "
                         "pipeline/blocks pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/report": "io/base io/geometry io/volume io/hdf5 io/stores pipeline/config pipeline/evaluate pipeline/run",
     "pipeline/cluster": "io/base io/volume io/stores workers/device pipeline/config pipeline/run",

@@ -47,6 +47,18 @@ TEST(SegmentRanks, TiesEqualTheOracle) {
   expect_golden_by_blocks({"volume_ties"}, {{32, 40, 64}}, 0);
 }
 
+TEST(SegmentRanks, GreedyMergesEqualThoseOfOneRank) {
+  for (const MergeLinkage linkage : {MergeLinkage::mean, MergeLinkage::maximum}) {
+    for (const char* name : {"odd", "sections_one_sided"}) {
+      const testing::GoldenCase one = testing::greedy_case(kSegmentGolden, name, linkage);
+      const auto alone = testing::segment_by_blocks(one, one.values.shape, Communicator::alone(), 0);
+      EXPECT_GT(alone.linkages.size(), 20u);
+      for (const std::int64_t gather_rows : {std::int64_t{0}, std::int64_t{1} << 20})
+        EXPECT_TRUE(testing::segment_by_blocks(one, {5, 20, 24}, world(), gather_rows) == alone) << name;
+    }
+  }
+}
+
 TEST(SegmentRanks, ExchangeSendsAnyNumberOfBytesInSlices) {
   const int ranks = world().size();
   std::vector<std::byte> bytes;

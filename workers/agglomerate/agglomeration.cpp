@@ -20,10 +20,7 @@ class RankExchange : public OwnerExchange {
   std::vector<OwnerBytes> exchange(std::vector<OwnerBytes> sent) const override {
     return {all_to_all(*world_, std::move(sent[0]))};
   }
-  std::int64_t sum(std::int64_t value) const override {
-    world_->sum(std::span(&value, 1));
-    return value;
-  }
+  void sum(std::span<std::int64_t> values) const override { world_->sum(values); }
 
  private:
   const Communicator* world_;

@@ -41,15 +41,20 @@ std::vector<std::uint32_t> MergeTree::cut(std::uint32_t stage) const {
   return object;
 }
 
+std::uint32_t stage_reached(const Fraction& linkage, std::span<const Fraction> falling_thresholds) {
+  const auto first = std::partition_point(falling_thresholds.begin(), falling_thresholds.end(),
+                                          [&](const Fraction& threshold) { return threshold > linkage; });
+  return first == falling_thresholds.end()
+             ? 0
+             : static_cast<std::uint32_t>(first - falling_thresholds.begin()) + 1;
+}
+
 std::vector<TreeMerge> in_stages(std::span<const GreedyMerge> merges, Linkage linkage,
                                  std::span<const Fraction> falling_thresholds) {
   std::vector<TreeMerge> tree;
   for (const GreedyMerge& one : merges) {
-    const Fraction reached = one.linkage(linkage);
-    const auto first = std::partition_point(falling_thresholds.begin(), falling_thresholds.end(),
-                                            [&](const Fraction& threshold) { return threshold > reached; });
-    if (first == falling_thresholds.end()) continue;
-    tree.push_back({one.gone, one.into, static_cast<std::uint32_t>(first - falling_thresholds.begin()) + 1});
+    const std::uint32_t stage = stage_reached(one.linkage(linkage), falling_thresholds);
+    if (stage > 0) tree.push_back({one.gone, one.into, stage});
   }
   std::sort(tree.begin(), tree.end(), [](const TreeMerge& x, const TreeMerge& y) { return x.gone < y.gone; });
   return tree;

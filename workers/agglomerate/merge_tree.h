@@ -34,6 +34,9 @@ class MergeTree {
   std::uint32_t stages_ = 0;
 };
 
+/// The first stage, from 1, whose threshold this linkage reaches; 0 where it reaches none.
+std::uint32_t stage_reached(const Fraction& linkage, std::span<const Fraction> falling_thresholds);
+
 /// The merges of agglomerate(), which any threshold can cut, as stages of falling thresholds: the stage of a
 /// merge is the first one, from 1, whose threshold its linkage reaches. Merges below the last one are left
 /// out. Sorted by `gone`.

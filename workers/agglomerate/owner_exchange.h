@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace tessera {
@@ -21,8 +22,8 @@ class OwnerExchange {
   /// Collective: bytes from owner to owner. `sent[i][j]` goes from the i-th owner of this process to owner j;
   /// `received[i][j]` is what owner j sent to the i-th owner of this process. Errors: Error.
   virtual std::vector<OwnerBytes> exchange(std::vector<OwnerBytes> sent) const = 0;
-  /// Collective: the sum over the processes.
-  virtual std::int64_t sum(std::int64_t value) const = 0;
+  /// Collective: element-wise sums over the processes, in place.
+  virtual void sum(std::span<std::int64_t> values) const = 0;
 };
 
 /// All owners in this process.
@@ -33,7 +34,7 @@ class LocalExchange : public OwnerExchange {
   std::size_t first() const override { return 0; }
   std::size_t here() const override { return owners_; }
   std::vector<OwnerBytes> exchange(std::vector<OwnerBytes> sent) const override;
-  std::int64_t sum(std::int64_t value) const override { return value; }
+  void sum(std::span<std::int64_t>) const override {}
 
  private:
   std::size_t owners_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <span>
@@ -293,12 +294,20 @@ class Owners {
     for (std::size_t i = 0; i < size(); ++i)
       (owners_[i].*last)(third[i]);
   }
+  /// Of all owners.
+  struct Counts {
+    std::int64_t open_edges = 0, edges = 0, merges = 0;
+  };
   /// Collective.
-  std::int64_t sum(std::int64_t (RegionOwner::*count)() const) const {
-    std::int64_t total = 0;
-    for (const RegionOwner& owner : owners_)
-      total += (owner.*count)();
-    return exchange_->sum(total);
+  Counts counts() const {
+    std::array<std::int64_t, 3> sums{};
+    for (const RegionOwner& owner : owners_) {
+      sums[0] += owner.open_edge_count();
+      sums[1] += owner.edge_count();
+      sums[2] += owner.merge_count();
+    }
+    exchange_->sum(sums);
+    return {sums[0], sums[1], sums[2]};
   }
 
  private:
@@ -328,15 +337,15 @@ std::vector<std::vector<GreedyMerge>> agglomerate_by_owners(const std::vector<Cl
   owners.step([&](RegionOwner& owner) { return owner.distribute(shares[next++]); }, &RegionOwner::add_edges);
   for (std::int64_t merges = -1;;) {
     owners.step([](RegionOwner& owner) { return owner.merge_own(); }, &RegionOwner::rename);
-    if (owners.sum(&RegionOwner::open_edge_count) == 0) break;
-    if (owners.sum(&RegionOwner::edge_count) <= gather_edges) {
+    const Owners::Counts counts = owners.counts();
+    if (counts.open_edges == 0) break;
+    if (counts.edges <= gather_edges) {
       owners.step([](RegionOwner& owner) { return owner.give_all(0); }, &RegionOwner::add_edges);
       owners.step([](RegionOwner& owner) { return owner.merge_rest(); }, &RegionOwner::add_merges);
       break;
     }
     // The best of all bundles is reciprocally best, so every round merges something.
-    if (const std::int64_t before = std::exchange(merges, owners.sum(&RegionOwner::merge_count));
-        before == merges)
+    if (std::exchange(merges, counts.merges) == counts.merges)
       throw Error(
           "the ranks' copies of the region graph differ, so that no two clusters can merge (do all ranks run "
           "the same version "

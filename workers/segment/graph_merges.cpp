@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "workers/segment/disjoint_sets.h"
+#include "workers/segment/greedy_stage.h"
 
 namespace tessera {
 namespace {
@@ -129,6 +130,24 @@ void link_sections(OwnedGraph& graph, std::int64_t stage, const MergeOptions& op
   if (graph.world().any(!pairs.empty())) graph.unite(std::move(pairs), stage);
 }
 
+/// Collective. One stage. `number`: of the stage, from 1.
+void run_merge_stage(OwnedGraph& graph, const MergeStage& stage, std::int64_t number,
+                     const MergeOptions& options) {
+  switch (stage.kind) {
+    case MergeStage::Kind::mean:
+      merge_in_rounds(graph, stage.score, number, [](std::size_t) { return true; });
+      break;
+    case MergeStage::Kind::link:
+      link_sections(graph, number, options);
+      break;
+    case MergeStage::Kind::small:
+      merge_in_rounds(graph, stage.score, number, [&](std::size_t place) {
+        return graph.sizes()[place] < static_cast<std::uint64_t>(options.small_size);
+      });
+      break;
+  }
+}
+
 }  // namespace
 
 void merge_fragments_in_rounds(OwnedGraph& graph, std::int64_t fragment_size, std::int64_t floor) {
@@ -167,20 +186,20 @@ void merge_fragments(OwnedGraph& graph, std::int64_t fragment_size, std::int64_t
   }
 }
 
-void run_merge_stage(OwnedGraph& graph, const MergeStage& stage, std::int64_t number,
-                     const MergeOptions& options) {
-  switch (stage.kind) {
-    case MergeStage::Kind::mean:
-      merge_in_rounds(graph, stage.score, number, [](std::size_t) { return true; });
-      break;
-    case MergeStage::Kind::link:
-      link_sections(graph, number, options);
-      break;
-    case MergeStage::Kind::small:
-      merge_in_rounds(graph, stage.score, number, [&](std::size_t place) {
-        return graph.sizes()[place] < static_cast<std::uint64_t>(options.small_size);
-      });
-      break;
+void run_merge_stages(OwnedGraph& graph, const MergeOptions& options) {
+  const bool greedy = options.linkage != MergeLinkage::rounds;
+  for (std::size_t i = 0; i < options.stages.size(); ++i) {
+    if (!greedy || options.stages[i].kind != MergeStage::Kind::mean) {
+      run_merge_stage(graph, options.stages[i], static_cast<std::int64_t>(i) + 1, options);
+      continue;
+    }
+    // One run of greedy merges makes all thresholds that follow each other.
+    const auto first = static_cast<std::int64_t>(i) + 1;
+    std::vector<Fraction> thresholds{options.stages[i].threshold};
+    for (; i + 1 < options.stages.size() && options.stages[i + 1].kind == MergeStage::Kind::mean; ++i)
+      thresholds.push_back(options.stages[i + 1].threshold);
+    merge_greedily(graph, options.linkage == MergeLinkage::mean ? Linkage::mean : Linkage::maximum,
+                   thresholds, first);
   }
 }
 

@@ -19,8 +19,7 @@ void merge_fragments(OwnedGraph& graph, std::int64_t fragment_size, std::int64_t
 /// edge.
 void merge_fragments_in_rounds(OwnedGraph& graph, std::int64_t fragment_size, std::int64_t floor);
 
-/// Collective. One stage of steps 4 to 6. `number`: of the stage, from 1.
-void run_merge_stage(OwnedGraph& graph, const MergeStage& stage, std::int64_t number,
-                     const MergeOptions& options);
+/// Collective. Steps 4 to 6: every stage of `options`. Stages are numbered from 1.
+void run_merge_stages(OwnedGraph& graph, const MergeOptions& options);
 
 }  // namespace tessera

@@ -19,8 +19,7 @@ void merge_all(OwnedGraph& graph, const BlockGraphOptions& block, const MergeOpt
   if (fragments && block.fragment_size > 0) merge_fragments(graph, block.fragment_size, block.fragment_floor);
   result.fragments = graph.clusters();
   result.bundles = graph.bundles();
-  for (std::size_t i = 0; i < merge.stages.size(); ++i)
-    run_merge_stage(graph, merge.stages[i], static_cast<std::int64_t>(i) + 1, merge);
+  run_merge_stages(graph, merge);
   result.objects = graph.clusters();
   append(result.merges, graph.take_merges());
 }

@@ -31,25 +31,32 @@ enum Column : std::size_t {
   kObjectId,
   kObjectSize,
   kObjectFragments,
+  kTreeSum,  // only of greedy merges, as the next one
+  kTreeCount,
 };
 
 std::vector<TableColumn> columns(std::int64_t fragments, std::int64_t bundles, std::int64_t merges,
-                                 std::int64_t objects) {
+                                 std::int64_t objects, MergeLinkage linkage) {
   constexpr VoxelType kWide = VoxelType::uint64;
-  return {{"/supervoxels/id", kWide, fragments},
-          {"/supervoxels/size", kWide, fragments},
-          {"/bundles/a", kWide, bundles},
-          {"/bundles/b", kWide, bundles},
-          {"/bundles/sum", kWide, bundles},
-          {"/bundles/count", kWide, bundles},
-          {"/bundles/saddle", VoxelType::uint16, bundles},
-          {"/bundles/edge", kWide, bundles},
-          {"/tree/id", kWide, merges},
-          {"/tree/into", kWide, merges},
-          {"/tree/stage", VoxelType::uint32, merges},
-          {"/objects/id", kWide, objects},
-          {"/objects/size", kWide, objects},
-          {"/objects/supervoxels", kWide, objects}};
+  std::vector<TableColumn> all{{"/supervoxels/id", kWide, fragments},
+                               {"/supervoxels/size", kWide, fragments},
+                               {"/bundles/a", kWide, bundles},
+                               {"/bundles/b", kWide, bundles},
+                               {"/bundles/sum", kWide, bundles},
+                               {"/bundles/count", kWide, bundles},
+                               {"/bundles/saddle", VoxelType::uint16, bundles},
+                               {"/bundles/edge", kWide, bundles},
+                               {"/tree/id", kWide, merges},
+                               {"/tree/into", kWide, merges},
+                               {"/tree/stage", VoxelType::uint32, merges},
+                               {"/objects/id", kWide, objects},
+                               {"/objects/size", kWide, objects},
+                               {"/objects/supervoxels", kWide, objects}};
+  if (linkage != MergeLinkage::rounds) {
+    all.push_back({"/tree/sum", kWide, merges});
+    all.push_back({"/tree/count", kWide, merges});
+  }
+  return all;
 }
 
 /// The rows of a table, ordered by name over all ranks: this rank has those of a range of names.
@@ -159,15 +166,16 @@ class ColumnWriter {
 }  // namespace
 
 void write_graph_tables(const std::filesystem::path& file, const GraphResult& graph, const ObjectIds& ids,
-                        std::uint64_t voxels, const std::map<std::string, std::string>& attributes,
-                        const Communicator& world) {
+                        MergeLinkage linkage, std::uint64_t voxels,
+                        const std::map<std::string, std::string>& attributes, const Communicator& world) {
   Tables tables = tables_of(graph, ids, voxels, world);
   const Extent fragments = extent_of(tables.fragments.size(), world);
   const Extent bundles = extent_of(tables.bundles.size(), world);
   const Extent merges = extent_of(tables.merges.size(), world);
   const Extent objects = extent_of(tables.objects.size(), world);
   number_ends(tables.bundles, tables.fragments, fragments.begin, voxels, world);
-  std::vector<TableColumn> all = columns(fragments.total, bundles.total, merges.total, objects.total);
+  std::vector<TableColumn> all =
+      columns(fragments.total, bundles.total, merges.total, objects.total, linkage);
   std::unique_ptr<StagedFile> staged;
   std::string path;
   std::vector<std::int64_t> offsets(all.size());
@@ -204,6 +212,11 @@ void write_graph_tables(const std::filesystem::path& file, const GraphResult& gr
                        [](const MergeRow& row) { return row.into + 1; });
     writer.write<std::uint32_t>(kTreeStage, merges.begin, tables.merges,
                                 [](const MergeRow& row) { return row.stage; });
+    if (linkage != MergeLinkage::rounds) {
+      writer.write<Wide>(kTreeSum, merges.begin, tables.merges, [](const MergeRow& row) { return row.sum; });
+      writer.write<Wide>(kTreeCount, merges.begin, tables.merges,
+                         [](const MergeRow& row) { return row.count; });
+    }
     writer.write<Wide>(kObjectId, objects.begin, tables.objects, id);
     writer.write<Wide>(kObjectSize, objects.begin, tables.objects, size);
     writer.write<Wide>(kObjectFragments, objects.begin, tables.fragments_of,

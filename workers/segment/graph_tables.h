@@ -11,9 +11,9 @@ namespace tessera {
 
 /// Collective. Writes the graph of fragments, the tree of merges and the objects to an HDF5 file, which
 /// appears when it is complete: /supervoxels, /bundles, /tree and /objects (docs/files.md). `voxels`: of the
-/// region. Errors: AgreedError.
+/// region. Greedy merges have /tree/sum and count too. Errors: AgreedError.
 void write_graph_tables(const std::filesystem::path& file, const GraphResult& graph, const ObjectIds& ids,
-                        std::uint64_t voxels, const std::map<std::string, std::string>& attributes,
-                        const Communicator& world);
+                        MergeLinkage linkage, std::uint64_t voxels,
+                        const std::map<std::string, std::string>& attributes, const Communicator& world);
 
 }  // namespace tessera

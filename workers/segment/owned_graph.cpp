@@ -84,13 +84,32 @@ void OwnedGraph::add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRo
   merge_into(overlaps_, send(std::move(overlaps), [](const OverlapRow& row) { return row.a; }));
 }
 
+/// Collective. Follows pointers to smaller names until every one is its own.
+void OwnedGraph::follow(std::vector<std::uint64_t>& roots) const {
+  for (bool changes = true; changes;) {
+    std::vector<std::size_t> places;
+    std::vector<std::uint64_t> asked;
+    for (std::size_t i = 0; i < roots.size(); ++i) {
+      if (roots[i] == names_[i]) continue;
+      places.push_back(i);
+      asked.push_back(roots[i]);
+    }
+    const auto next = ask<std::uint64_t>(asked, [&](std::size_t place) { return roots[place]; });
+    bool changed = false;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      changed = changed || roots[places[i]] != next[i];
+      roots[places[i]] = next[i];
+    }
+    changes = world_.any(changed);
+  }
+}
+
 /// The smallest name of each cluster's component: larger roots are hooked to smaller ones, then pointers are
 /// followed, until no pair has two roots.
 std::vector<std::uint64_t> OwnedGraph::roots_of(std::vector<NamePair> pairs) const {
   std::vector<std::uint64_t> roots = names_;
-  std::vector<std::uint64_t> asked;
   while (true) {
-    asked.clear();
+    std::vector<std::uint64_t> asked;
     for (const NamePair& pair : pairs) {
       asked.push_back(pair.a);
       asked.push_back(pair.b);
@@ -107,22 +126,7 @@ std::vector<std::uint64_t> OwnedGraph::roots_of(std::vector<NamePair> pairs) con
       std::uint64_t& root = roots[index_.find(hook.a)];
       root = std::min(root, hook.b);
     }
-    for (bool changes = true; changes;) {
-      std::vector<std::size_t> places;
-      asked.clear();
-      for (std::size_t i = 0; i < roots.size(); ++i) {
-        if (roots[i] == names_[i]) continue;
-        places.push_back(i);
-        asked.push_back(roots[i]);
-      }
-      const auto next = ask<std::uint64_t>(asked, [&](std::size_t place) { return roots[place]; });
-      bool changed = false;
-      for (std::size_t i = 0; i < places.size(); ++i) {
-        changed = changed || roots[places[i]] != next[i];
-        roots[places[i]] = next[i];
-      }
-      changes = world_.any(changed);
-    }
+    follow(roots);
   }
 }
 
@@ -150,7 +154,7 @@ std::vector<Row> OwnedGraph::renamed(std::vector<Row>& rows, const std::vector<s
   return changed;
 }
 
-void OwnedGraph::contract(const std::vector<std::uint64_t>& roots, std::int64_t stage) {
+void OwnedGraph::contract(const std::vector<std::uint64_t>& roots) {
   std::vector<BundleRow> bundles = renamed(bundles_, roots);
   std::vector<OverlapRow> overlaps = renamed(overlaps_, roots);
   std::vector<ClusterRow> gone;
@@ -161,7 +165,6 @@ void OwnedGraph::contract(const std::vector<std::uint64_t>& roots, std::int64_t 
       sizes_[kept++] = sizes_[i];
     } else {
       gone.push_back({roots[i], sizes_[i]});
-      merges_.push_back({names_[i], roots[i], stage});
     }
   }
   if (kept < names_.size()) {
@@ -175,7 +178,21 @@ void OwnedGraph::contract(const std::vector<std::uint64_t>& roots, std::int64_t 
 }
 
 void OwnedGraph::unite(std::vector<NamePair> pairs, std::int64_t stage) {
-  contract(roots_of(std::move(pairs)), stage);
+  const std::vector<std::uint64_t> roots = roots_of(std::move(pairs));
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    if (roots[i] != names_[i]) merges_.push_back({names_[i], roots[i], stage});
+  }
+  contract(roots);
+}
+
+void OwnedGraph::apply(std::vector<MergeRow> merges) {
+  merges = send(std::move(merges), [](const MergeRow& row) { return row.name; });
+  std::vector<std::uint64_t> roots = names_;
+  for (const MergeRow& row : merges)
+    roots[index_.find(row.name)] = row.into;
+  follow(roots);
+  contract(roots);
+  merges_.insert(merges_.end(), merges.begin(), merges.end());
 }
 
 }  // namespace tessera

@@ -40,6 +40,8 @@ struct NamePair {
 struct MergeRow {
   std::uint64_t name = 0, into = 0;
   std::int64_t stage = 0;
+  /// Of greedy merges: the linkage between the two as a fraction, on the scale of weights. Else 0.
+  std::uint64_t sum = 0, count = 0;
 };
 
 /// A cluster's choice of a neighbour.
@@ -73,6 +75,9 @@ class OwnedGraph {
   /// Collective. Makes one cluster of the connected components of `pairs`, whose names any rank may own. Its
   /// name is the smallest. Appends what disappears to merges().
   void unite(std::vector<NamePair> pairs, std::int64_t stage);
+  /// Collective. Makes the merges of a tree, in which no name disappears twice and every `into` is smaller.
+  /// Any rank may have any of the rows. Appends them to merges() as they are.
+  void apply(std::vector<MergeRow> merges);
   /// Collective. Each cluster's best bundle of at least `lowest`: by the largest key, then the smallest edge.
   /// `key`: of a BundleRow. `may`: whether the cluster at this place of names() chooses. Ordered by name.
   template <class KeyOf, class May>
@@ -103,7 +108,8 @@ class OwnedGraph {
   Owner owner() const { return {world_.size()}; }
   void add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps);
   std::vector<std::uint64_t> roots_of(std::vector<NamePair> pairs) const;
-  void contract(const std::vector<std::uint64_t>& roots, std::int64_t stage);
+  void follow(std::vector<std::uint64_t>& roots) const;
+  void contract(const std::vector<std::uint64_t>& roots);
   template <class Row>
   std::vector<Row> renamed(std::vector<Row>& rows, const std::vector<std::uint64_t>& roots) const;
 

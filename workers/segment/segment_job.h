@@ -32,6 +32,8 @@ struct SegmentJob {
   int unpack_threads = 0;
 
   std::filesystem::path tables() const { return folder / "tables"; }
+  /// In the format of tables(): the supervoxels that clusters are part of.
+  std::filesystem::path supervoxel_tables() const { return folder / "tables.supervoxels"; }
 };
 
 /// A block's voxels: the values and the mask that its pieces depend on.

@@ -14,4 +14,8 @@ std::uint64_t score_of_probability(double probability) {
       std::floor(std::clamp(probability, 0.0, 1.1) * static_cast<double>(kScoreOne) + 0.5));
 }
 
+MergeStage threshold_stage(double threshold) {
+  return {MergeStage::Kind::mean, score_of_probability(threshold), weight_threshold(threshold)};
+}
+
 }  // namespace tessera

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/base/enum_names.h"
+#include "workers/agglomerate/linkage.h"
 
 namespace tessera {
 
@@ -50,19 +51,34 @@ struct ComponentOptions {
   std::optional<std::int32_t> threshold;  ///< the lowest weight of the foreground; none: of equal labels
 };
 
+/// How fragments merge, in step 4.
+enum class MergeLinkage {
+  rounds,   ///< rounds of choices by the mean of a bundle's weights
+  mean,     ///< greedy: the two clusters with the largest mean first
+  maximum,  ///< greedy, by the largest weight of a bundle
+};
+constexpr auto enum_names(MergeLinkage) {
+  return std::to_array<EnumName<MergeLinkage>>(
+      {{MergeLinkage::rounds, "rounds"}, {MergeLinkage::mean, "mean"}, {MergeLinkage::maximum, "maximum"}});
+}
+
 /// One stage of merging. Its number, from 1, is its place in MergeOptions::stages.
 struct MergeStage {
   enum class Kind {
-    mean,   ///< clusters joined by a bundle of at least `score` merge, in rounds
+    mean,   ///< clusters joined by a bundle of at least the threshold merge, as MergeOptions::linkage says
     link,   ///< objects of neighbouring sections merge by their overlap
     small,  ///< clusters of fewer than `small_size` voxels merge, in rounds, at least at `score`
   };
   Kind kind = Kind::mean;
-  std::uint64_t score = 0;
+  std::uint64_t score = 0;  ///< of rounds: the threshold of a bundle's score
+  Fraction threshold{};     ///< of greedy merges: that of the linkage, on the scale of weights
 };
+/// The stage of a threshold between 0 and 1.
+MergeStage threshold_stage(double threshold);
 
 /// What happens to the fragments. Everything here can change without another first pass.
 struct MergeOptions {
+  MergeLinkage linkage = MergeLinkage::rounds;
   std::vector<MergeStage> stages;
   std::int64_t link_millionths = 350'000;  ///< of the two objects' union that both must share
   bool link_mutual = true;                 ///< both choose each other; else one side's choice is enough

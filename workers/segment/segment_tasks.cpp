@@ -45,10 +45,10 @@ BlockReport BlockGraphTask::write(std::unique_ptr<Input> input) {
   return report;
 }
 
-std::vector<std::uint64_t> RelabelTask::ids_of_pieces(std::int64_t block, const BlockPieces& pieces) {
+std::vector<std::uint64_t> BlockRelabeller::ids_of_pieces(std::int64_t block, const BlockPieces& pieces) {
   if (!tables_) {
     try {
-      tables_.emplace(job_.tables());
+      tables_.emplace(file_);
     } catch (const std::exception& error) {
       throw WholeJobError(message_of(error));
     }
@@ -67,16 +67,19 @@ std::vector<std::uint64_t> RelabelTask::ids_of_pieces(std::int64_t block, const 
   return of_piece;
 }
 
+VoxelBuffer BlockRelabeller::relabelled(const SegmentVoxels& voxels) {
+  const FoundPieces found = find_pieces(job_, voxels);
+  return relabelled_block(found.box, found.pieces, ids_of_pieces(voxels.id, found.pieces),
+                          found.weights ? &*found.weights : nullptr, job_.background_below, type_);
+}
+
 std::unique_ptr<BlockTask::Pending> RelabelTask::compute(std::unique_ptr<Input> input,
                                                          const Progress& progress) {
   const auto& voxels = static_cast<const SegmentVoxels&>(*input);
-  const FoundPieces found = find_pieces(job_, voxels);
   auto finished = std::make_unique<RelabelledBlock>();
   finished->id = voxels.id;
-  finished->voxels =
-      relabelled_block(found.box, found.pieces, ids_of_pieces(voxels.id, found.pieces),
-                       found.weights ? &*found.weights : nullptr, job_.background_below, job_.layout.type);
-  progress(found.box.voxels());
+  finished->voxels = relabeller_.relabelled(voxels);
+  progress(volume_of(finished->voxels.shape));
   return std::make_unique<ComputedBlock>(std::move(finished));
 }
 

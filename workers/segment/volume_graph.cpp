@@ -77,17 +77,18 @@ std::vector<std::int64_t> cluster_counts(const SegmentJob& job, const GraphShare
   return counts;
 }
 
-/// Collective.
-void write_tables(const SegmentJob& job, const GraphShare& share, const ObjectIds& ids,
-                  const std::string& digest, const Communicator& world) {
+/// Collective. Nothing without a digest.
+void write_tables(const std::filesystem::path& path, const SegmentJob& job, const GraphShare& share,
+                  const ObjectIds& ids, const std::string& digest, const Communicator& world) {
+  if (world.any(world.is_root() && digest.empty())) return;
   const std::vector<std::int64_t> counts = cluster_counts(job, share, world);
-  on_root(world, [&] { ObjectTableFile::create(job.tables(), digest, counts); });
+  on_root(world, [&] { ObjectTableFile::create(path, digest, counts); });
   std::vector<std::uint64_t> names;
   for (const auto& of_block : share.names)
     names.insert(names.end(), of_block.begin(), of_block.end());
   const std::vector<std::uint64_t> all = ids.ids_of(names);
   on_every_rank(world, [&] {
-    ObjectTableFile file(job.tables(), counts);
+    ObjectTableFile file(path, counts);
     std::size_t at = 0;
     for (std::size_t i = 0; i < share.blocks.size(); ++i) {
       file.write(share.blocks[i], std::span(all).subspan(at, share.names[i].size()));
@@ -95,7 +96,14 @@ void write_tables(const SegmentJob& job, const GraphShare& share, const ObjectId
     }
     file.sync();
   });
-  on_root(world, [&] { ObjectTableFile::put_in_place(job.tables()); });
+  on_root(world, [&] { ObjectTableFile::put_in_place(path); });
+}
+
+/// Collective. The ids of supervoxels: those of the objects before the first stage.
+ObjectIds supervoxel_ids(GraphResult result, std::uint64_t voxels, const Communicator& world) {
+  result.objects = result.fragments;
+  std::erase_if(result.merges, [](const MergeRow& row) { return row.stage > kFragmentStage; });
+  return {result, {}, voxels, world};
 }
 
 std::int64_t sum_over(const Communicator& world, std::size_t mine) {
@@ -156,8 +164,12 @@ GraphSums write_volume_graph(const SegmentJob& job, GraphShare share, const Merg
     left -= one;
     sums.objects_after_stage.push_back(left);
   }
-  if (!job.components) write_graph_tables(graph_file, result, ids, voxels, mark.attributes, world);
-  write_tables(job, share, ids, mark.digest, world);
+  if (!job.components) {
+    write_graph_tables(graph_file, result, ids, merge.linkage, voxels, mark.attributes, world);
+    write_tables(job.supervoxel_tables(), job, share, supervoxel_ids(result, voxels, world),
+                 mark.supervoxels_digest, world);
+  }
+  write_tables(job.tables(), job, share, ids, mark.digest, world);
   return sums;
 }
 

@@ -33,13 +33,14 @@ struct GraphSums {
 
 /// How the files of the graph stage are marked.
 struct GraphMark {
-  std::string digest;                             ///< of the job, 64 digits
+  std::string digest;              ///< of the job, 64 digits; empty: no tables of objects are wanted
+  std::string supervoxels_digest;  ///< of the first pass, likewise of tables of supervoxels
   std::map<std::string, std::string> attributes;  ///< of the graph's file
 };
 
-/// Collective. Merges the graph, and puts in place the graph's file (not for components) and the blocks'
-/// tables. `graph_file`: an HDF5 file. Errors: AgreedError; UsageError for more objects than uint32 has,
-/// where ids are compact.
+/// Collective. Merges the graph, and puts in place the graph's file (not for components), the blocks' tables
+/// of supervoxels (likewise), then those of objects. `graph_file`: an HDF5 file. Errors: AgreedError;
+/// UsageError for more objects than uint32 has, where ids are compact.
 GraphSums write_volume_graph(const SegmentJob& job, GraphShare share, const MergeOptions& merge,
                              const GraphStageOptions& options, const std::filesystem::path& graph_file,
                              const GraphMark& mark, const Communicator& world);

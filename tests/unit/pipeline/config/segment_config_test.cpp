@@ -30,8 +30,10 @@ TEST(SegmentConfig, ThresholdsFallToTheThreshold) {
 }
 
 TEST(SegmentConfig, TheResolvedExperimentParsesToTheSameValues) {
-  for (const char* keys : {"mode: volume", "mode: sections, link_below: 0.4", "thresholds: [0.8, 0.5]",
-                           "method: components, connectivity: 26", "ids: compact, fragment_size: 7"}) {
+  for (const char* keys :
+       {"mode: volume", "mode: sections, link_below: 0.4", "thresholds: [0.8, 0.5]", "linkage: maximum",
+        "choose: rand, choose_labels: l.h5:/l, choose_sections: [2, 5]",
+        "method: components, connectivity: 26", "ids: compact, fragment_size: 7"}) {
     const ExperimentConfig once = parsed_segment(keys);
     const ExperimentConfig twice =
         parse_experiment(once.resolved_yaml, "resolved.yaml", {}, {.segmentation = true});
@@ -39,6 +41,8 @@ TEST(SegmentConfig, TheResolvedExperimentParsesToTheSameValues) {
     EXPECT_EQ(once.segment.thresholds, twice.segment.thresholds);
     EXPECT_EQ(once.segment.link_below, twice.segment.link_below);
     EXPECT_EQ(once.segment.fragment_size, twice.segment.fragment_size);
+    EXPECT_EQ(once.segment.linkage, twice.segment.linkage);
+    EXPECT_EQ(once.segment.choose, twice.segment.choose);
   }
 }
 
@@ -80,6 +84,19 @@ TEST(SegmentConfig, TheSectionAsksForAResultInTheRunFolder) {
   EXPECT_TRUE(parsed(many.resolved_yaml).segment.wanted);
 }
 
+TEST(SegmentConfig, LabelsThatChooseComeFromTheData) {
+  const ExperimentConfig config = parse_experiment(
+      "experiment: e\ndata: {raw: r.h5:/r, labels: l.h5:/l, ignore_label: 7}\nsegment: {prediction: p.h5:/p, "
+      "output: s.h5:/s, "
+      "choose: voi, choose_sections: [3, 9]}\n",
+      "e.yaml", {}, {.segmentation = true});
+  EXPECT_EQ(config.segment.choose_labels->text(), "l.h5:/l");
+  EXPECT_EQ(config.segment.choose_ignored, 7u);
+  EXPECT_EQ(config.segment.choose_sections->begin, 3);
+  EXPECT_EQ(config.segment.linkage, MergeLinkage::rounds);
+  EXPECT_EQ(parsed_segment("").segment.choose, ThresholdChoice::none);
+}
+
 TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("thresholds: [0.5, 0.6]"), HasSubstr("must fall: 0.6 follows 0.5"));
   EXPECT_THAT(problem_of_segment("thresholds: [0.8, 0.6]"),
@@ -89,6 +106,9 @@ TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
               HasSubstr("is used with mode: sections only"));
   EXPECT_THAT(problem_of_segment("connectivity: 8"), HasSubstr("it must be 6, 18 or 26"));
   EXPECT_THAT(problem_of_segment("smoothing: 9"), HasSubstr("segment.smoothing"));
+  EXPECT_THAT(problem_of_segment("linkage: median"), HasSubstr("segment.linkage"));
+  EXPECT_THAT(problem_of_segment("choose: voi, choose_labels: l.h5:/l"), HasSubstr("needs sections"));
+  EXPECT_THAT(problem_of_segment("choose: voi, choose_sections: [0, 2]"), HasSubstr("needs labels"));
   EXPECT_THAT(problem_of_segment("treshold: 0.3"), HasSubstr("did you mean 'threshold'"));
   EXPECT_THAT(testing::message_of([] {
                 parse_experiment("experiment: e\nsegment: {output: s.h5:/s}\n", "e.yaml", {},

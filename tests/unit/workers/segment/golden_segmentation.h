@@ -67,7 +67,7 @@ inline MergeOptions golden_merges(const nlohmann::json& p) {
   };
   for (const double threshold : p.at("thresholds")) {
     if (threshold < p.at("link_below").get<double>()) link();
-    merge.stages.push_back({MergeStage::Kind::mean, score_of_probability(threshold)});
+    merge.stages.push_back(threshold_stage(threshold));
   }
   link();
   merge.small_size = p.at("small_size");
@@ -127,8 +127,13 @@ inline VoxelBuffer cut_out(const VoxelBuffer& whole, const Box& box) {
 /// A segmentation, on every rank.
 struct Segmented {
   std::vector<std::uint64_t> labels, fragments;
-  std::vector<std::array<std::int64_t, 3>> tree;  ///< name, into, stage; ordered by name
+  std::vector<std::array<std::int64_t, 3>> tree;       ///< name, into, stage; ordered by name
+  std::vector<std::array<std::uint64_t, 5>> linkages;  ///< name, into, stage, sum, count; likewise
   std::size_t blocks = 0;
+
+  friend bool operator==(const Segmented& x, const Segmented& y) {
+    return x.labels == y.labels && x.fragments == y.fragments && x.linkages == y.linkages;
+  }
 };
 
 template <class T>
@@ -217,12 +222,22 @@ inline Segmented segment_by_blocks(const GoldenCase& one, const Index3& block_sh
     }
   }
   for (const MergeRow& row : rows_of_all(world, result.merges)) {
-    if (row.stage > kFragmentStage)
-      made.tree.push_back(
-          {static_cast<std::int64_t>(row.name), static_cast<std::int64_t>(row.into), row.stage});
+    if (row.stage <= kFragmentStage) continue;
+    made.tree.push_back(
+        {static_cast<std::int64_t>(row.name), static_cast<std::int64_t>(row.into), row.stage});
+    made.linkages.push_back({row.name, row.into, static_cast<std::uint64_t>(row.stage), row.sum, row.count});
   }
+  std::sort(made.linkages.begin(), made.linkages.end());
   std::sort(made.tree.begin(), made.tree.end());
   return made;
+}
+
+/// A golden case with greedy merges.
+inline GoldenCase greedy_case(const std::string& golden, const std::string& name, MergeLinkage linkage) {
+  std::vector<GoldenCase> cases = golden_cases(golden);
+  GoldenCase one = *std::ranges::find(cases, name, &GoldenCase::name);
+  one.merge.linkage = linkage;
+  return one;
 }
 
 /// Collective. Compares a segmentation with the golden SHA-256 sums.

@@ -145,7 +145,7 @@ TEST(MergeOrder, LinkedSectionsNeedTheirOverlapToBeLargeEnough) {
     graph.add({{0, 10}, {1, 10}, {9, 10}}, {}, {{0, 9, common}, {1, 9, 2}});
     options.link_millionths = millionths;
     options.link_mutual = mutual;
-    run_merge_stage(graph, options.stages[0], 1, options);
+    run_merge_stages(graph, options);
     return graph.names();
   };
   using ::testing::ElementsAre;

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
+#include "tests/unit/workers/agglomerate/golden_graph.h"
 #include "tests/unit/workers/segment/golden_segmentation.h"
 
 namespace tessera {
@@ -70,6 +72,84 @@ TEST(SegmentGolden, SmoothingIsMirroredAndRoundedDown) {
   std::vector<std::int32_t> full(60, kWeightOne);
   smooth_weights(full, {3, 4, 5}, BlockGraphOptions::kMostSmoothing);
   EXPECT_EQ(full, std::vector<std::int32_t>(60, kWeightOne));
+}
+
+/// The graph stage on the reference's fragments, by these thresholds.
+GraphResult merged_fragments(const testing::GoldenGraph& golden, MergeLinkage linkage,
+                             const std::vector<double>& thresholds) {
+  const RegionGraph& graph = golden.graph;
+  GraphRows rows;
+  for (std::size_t i = 0; i < graph.rows(); ++i)
+    rows.clusters.push_back({graph.name[i], graph.size[i]});
+  for (std::size_t i = 0; i < graph.bundles(); ++i)
+    rows.bundles.push_back(
+        {graph.name[graph.a[i]], graph.name[graph.b[i]], graph.sum[i], graph.count[i], i, graph.saddle[i]});
+  MergeOptions merge;
+  merge.linkage = linkage;
+  for (const double threshold : thresholds)
+    merge.stages.push_back(threshold_stage(threshold));
+  return merge_graph(std::move(rows), {}, merge, {.fragments = false}, Communicator::alone());
+}
+
+/// "agglomerated" of the reference's expected.json: the digest of the merges (gone, into, sum, count).
+TEST(SegmentGolden, GreedyMergesAreThoseOfTheReference) {
+  const std::map<std::string, std::string> known{
+      {"volume", "796e4ba46874ac603f94022bbc1ed00e7a6a3238718da540a8aa4879729a2238"},
+      {"plain", "a7222722923661134f2d435a9e65e3f6aa7f56afab9d43f951a940f18d89f1d8"}};
+  const std::map<std::string, std::vector<std::size_t>> objects{{"volume", {695, 444, 189}},
+                                                                {"plain", {174, 116, 67}}};
+  for (const auto& [name, digest] : known) {
+    const testing::GoldenGraph golden(name);
+    GraphResult result = merged_fragments(golden, MergeLinkage::mean, {0.9, 0.75, 0.6});
+    std::ranges::sort(result.merges, {}, &MergeRow::name);
+    std::vector<std::uint64_t> table;
+    std::vector<std::size_t> left(3, golden.graph.rows());
+    for (const MergeRow& row : result.merges) {
+      table.insert(table.end(), {row.name, row.into, row.sum, row.count});
+      for (std::size_t stage = static_cast<std::size_t>(row.stage); stage <= 3; ++stage)
+        --left[stage - 1];
+    }
+    EXPECT_EQ(testing::sha256_of(table), digest) << name;
+    EXPECT_EQ(left, objects.at(name)) << name;
+    EXPECT_EQ(result.objects.size(), objects.at(name).back());
+  }
+}
+
+/// Single linkage: the components of the bundles whose largest weight reaches the threshold.
+TEST(SegmentGolden, TheMaximumGivesComponentsOfAThreshold) {
+  const testing::GoldenGraph golden("volume");
+  const RegionGraph& graph = golden.graph;
+  std::size_t merged = 0;
+  for (const double threshold : {0.97, 0.9, 0.8}) {
+    std::vector<std::uint64_t> name = graph.name;
+    for (bool changes = true; changes;) {
+      changes = false;
+      for (std::size_t i = 0; i < graph.bundles(); ++i) {
+        if (graph.saddle[i] < threshold * kWeightOne || name[graph.a[i]] == name[graph.b[i]]) continue;
+        name[graph.a[i]] = name[graph.b[i]] = std::min(name[graph.a[i]], name[graph.b[i]]);
+        changes = true;
+      }
+    }
+    const GraphResult result = merged_fragments(golden, MergeLinkage::maximum, {1, threshold});
+    const auto voxels = static_cast<std::uint64_t>(graph.name.back() + 1);
+    const ObjectIds ids(result, {}, voxels, Communicator::alone());
+    EXPECT_EQ(ids.objects_of(graph.name), name) << threshold;
+    merged += result.merges.size();
+  }
+  EXPECT_GT(merged, 100u);
+}
+
+TEST(SegmentGolden, BlocksDoNotShowInGreedyMerges) {
+  for (const MergeLinkage linkage : {MergeLinkage::mean, MergeLinkage::maximum}) {
+    for (const char* name : {"odd", "sections_one_sided"}) {
+      const testing::GoldenCase one = testing::greedy_case(kGolden, name, linkage);
+      const Index3 shape = one.values.shape;
+      const auto whole = testing::segment_by_blocks(one, shape, Communicator::alone(), 0);
+      EXPECT_GT(whole.linkages.size(), 20u) << name;
+      for (const Index3& block : {Index3{shape.z, 7, shape.x}, Index3{3, 13, 16}})
+        EXPECT_TRUE(testing::segment_by_blocks(one, block, Communicator::alone(), 0) == whole) << name;
+    }
+  }
 }
 
 }  // namespace

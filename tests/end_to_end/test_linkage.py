@@ -1,0 +1,240 @@
+"""`tessera segment` with segment.linkage, --cut and segment.choose: greedy merges equal the reference's SHA-256 sums for any blocks
+and ranks, a cut of the tree equals a run that ends there, and the chosen threshold is the one that `evaluate` finds best."""
+
+import importlib.util
+import json
+import os
+import signal
+import unittest
+
+import h5py
+import numpy as np
+
+from harness import SOURCE, run_tessera
+from journal import Journal
+from test_segment import GOLDEN, OUT, USAGE, SegmentCase, settings_of, sha256
+
+AGGLOMERATED = SOURCE / "tests/golden/agglomeration"
+# "agglomerated" of the reference's expected.json (make_expected.py): smoothing 1, fragment_size 20, greedy means down to 0.6.
+MADE = {"shape": (40, 48, 56), "spacing": (14, 14, 14), "scale": (1, 1, 1), "seed": 3, "thickness": 4, "damage": 90}
+MERGES = "796e4ba46874ac603f94022bbc1ed00e7a6a3238718da540a8aa4879729a2238"
+CUTS = {0.9: (695, "3fb98ea1c66805ccd3b811490fc0c052a54791ca8e0acb33e1441a66c03e23c3"),
+        0.75: (444, "1056fcf49c68b9aff82a36167a17319765b9627daf38e20cbf327c8a4df5b3a6"),
+        0.6: (189, "b5f158cd3341a2f4cd506fc2c5d3eed0fe054dd826d973d943a6ce71cffa9ac9")}
+
+
+def made_volume():
+    spec = importlib.util.spec_from_file_location("golden_volumes", GOLDEN / "volumes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.golden(**MADE)
+
+
+class LinkageCase(SegmentCase):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        volume, cells = made_volume()
+        with h5py.File(cls.folder / "made.h5", "w") as f:
+            f["p"], f["cells"] = volume, cells.astype("u4")
+
+    def greedy(self, name, linkage="mean", **keys):
+        given = {"mode": "volume", "smoothing": 1, "fragment_size": 20, "thresholds": [0.9, 0.75, 0.6], "threshold": 0.6,
+                 "linkage": linkage, "chunk": [8, 16, 56], **keys}
+        return self.yaml(name, "made.h5:/p", **given)
+
+    def tree(self, name):
+        with h5py.File(self.folder / f"{name}.graph.h5") as f:
+            return {path: f[f"tree/{path}"][()] for path in f["tree"]}
+
+
+class Greedy(LinkageCase):
+
+    def test_merges_and_cuts_are_those_of_the_reference(self):
+        for ranks, block in ((0, [40, 48, 56]), (2, [16, 16, 56]), (4, [8, 48, 56])):
+            name = f"greedy{ranks}"
+            yaml = self.greedy(name, block=block)
+            self.tessera(["segment", yaml], ranks)
+            tree = self.tree(name)
+            rows = np.stack([tree["id"].astype("i8") - 1, tree["into"].astype("i8") - 1, tree["sum"].astype("i8"),
+                             tree["count"].astype("i8")], 1)
+            self.assertEqual(sha256(rows, "<i8"), MERGES)
+            for threshold in (0.6, 0.9, 0.75) if ranks == 2 else (0.6,):
+                if threshold != 0.6:
+                    result = self.tessera(["segment", yaml, "--cut", str(threshold)], ranks)
+                objects, digest = CUTS[threshold]
+                self.assertEqual(np.unique(self.segmented(name)).size, objects)
+                self.assertEqual(sha256(self.segmented(name), "<u8"), digest, f"{ranks} ranks, {threshold}")
+        self.assertIn("first pass: done by an earlier start", result.stdout)
+        self.assertIn("graph: cut at 0.75, 1162 fragments, 444 objects", result.stdout)
+        with h5py.File(self.folder / "greedy0.graph.h5") as f:
+            self.assertEqual(json.loads(f.attrs["stages"]), [["mean", 0.9], ["mean", 0.75], ["mean", 0.6]])
+
+    def test_maxima_are_columns_of_the_tree(self):
+        self.tessera(["segment", self.greedy("largest", "maximum", thresholds=[0.97, 0.9], threshold=0.9)], 2)
+        tree = self.tree("largest")
+        self.assertTrue((tree["count"] == 1).all())
+        self.assertTrue(((tree["sum"] >= 0.97 * 65535) == (tree["stage"] == 1)).all())
+        self.assertEqual(set(tree["stage"].tolist()), {1, 2})
+
+    def test_stages_are_scored(self):
+        self.tessera(["segment", self.greedy("scored", block=[16, 48, 56])])
+        expected = {stage["threshold"]: stage for stage in json.loads((AGGLOMERATED / "volume.json").read_text())["stages"]}
+        arguments = ["evaluate", "--graph", "scored.graph.h5", "--labels", f"{AGGLOMERATED}/volume.h5:/volumes/labels/cells",
+                     "--prediction", f"{AGGLOMERATED}/volume.h5:/volumes/labels/supervoxels", "--json", "scores.json"]
+        for options in ([], ["--thresholds", "21"]):
+            self.tessera([*arguments, *options])
+            stages = json.loads((self.folder / "scores.json").read_text())["stages"]
+            compared = [stage for stage in stages if stage["threshold"] in (0.9, 0.75, 0.6)]
+            self.assertEqual(len(compared), 3)
+            for stage in compared:
+                self.assertEqual((stage["kind"], stage["objects"]), ("mean", CUTS[stage["threshold"]][0]))
+                self.assertAlmostEqual(stage["voi_split"], expected[stage["threshold"]]["voi_split"], delta=1e-12)
+
+
+class Cuts(LinkageCase):
+
+    def compare(self, name, make, cut, thresholds, *, ranks=0):
+        """A cut at `cut` of a finished segmentation equals a run whose thresholds end there."""
+        yaml = make(name)
+        self.tessera(["segment", yaml], ranks)
+        whole = self.segmented(name)
+        with h5py.File(self.folder / f"{name}.graph.h5") as f:
+            tree = f["tree/stage"][()].tobytes()
+        blocks = sorted((self.folder / f"{name}.graph").glob("*.block"))
+        times = [file.stat().st_mtime_ns for file in blocks]
+        self.tessera(["segment", yaml, "--cut", str(cut)], ranks)
+        found = self.segmented(name)
+        self.assertFalse(np.array_equal(found, whole), "the cut is no other segmentation")
+        self.tessera(["segment", make(f"{name}_run"), "--set", f"segment.thresholds={thresholds}", "--set",
+                      f"segment.threshold={cut}"])
+        self.assert_same_voxels(found, self.segmented(f"{name}_run"))
+        self.assertEqual([file.stat().st_mtime_ns for file in blocks], times)
+        with h5py.File(self.folder / f"{name}.graph.h5") as f:
+            self.assertEqual(f["tree/stage"][()].tobytes(), tree)
+        with h5py.File(self.folder / f"{name}.h5") as f:
+            self.assertEqual([np.bytes_(f[OUT].attrs[key]) for key in ("threshold", "cut")], 2 * [str(cut).encode()])
+        return yaml, whole
+
+    def test_of_rounds(self):
+        yaml, whole = self.compare("rounds", lambda name: self.golden(name, "volume", chunk=[16, 16, 16], block=[32, 32, 32]),
+                                   0.8, [0.95, 0.9, 0.85, 0.8], ranks=2)
+        self.assertIn("nothing to segment", self.tessera(["segment", yaml, "--cut", "0.8"]).stdout)
+        lowest = settings_of("volume")["threshold"]
+        self.tessera(["segment", yaml, "--cut", str(lowest)])
+        self.assert_same_voxels(self.segmented("rounds"), whole)
+        self.assert_one_error(run_tessera(["segment", yaml, "--cut", "0.77"], cwd=self.folder), USAGE,
+                              [r"--cut 0\.77: rounds can be cut at their own thresholds only: 0\.95, 0\.9, 0\.85, 0\.8"])
+
+    def test_of_rounds_between_sections_with_small_objects(self):
+        settings = settings_of("sections_one_sided")
+        linked = [t for t in settings["thresholds"] if t < settings["link_below"]]
+        self.assertGreater(len(linked), 1, "a case with several thresholds below link_below")
+        cut = linked[-2]
+        keys = {"small_size": 60, "small_threshold": 0.3, "min_size": 10, "background_below": 0.1, "chunk": [5, 48, 96],
+                "block": [5, 48, 96]}
+        self.compare("linked", lambda name: self.yaml(name, "sections.h5:/volumes/predictions/interior", **{**settings, **keys}), cut,
+                     [t for t in settings["thresholds"] if t >= cut])
+
+    def test_of_greedy_merges_at_any_threshold(self):
+        for linkage, cut, thresholds in (("mean", 0.7123, [0.9, 0.7123]), ("maximum", 0.97, [0.97])):
+            self.compare(linkage, lambda name: self.greedy(name, linkage, small_size=60, small_threshold=0.2, ids="compact"), cut,
+                         thresholds, ranks=2 if linkage == "mean" else 0)
+
+    def test_of_greedy_merges_between_sections(self):
+        settings = {**settings_of("sections_one_sided"), "linkage": "mean", "chunk": [5, 48, 96], "block": [5, 48, 96]}
+        cut = round(settings["link_below"] - 0.07, 4)
+        self.assertNotIn(cut, settings["thresholds"])
+        yaml, _ = self.compare("greedy_linked", lambda name: self.yaml(name, "sections.h5:/volumes/predictions/interior", **settings),
+                               cut, [t for t in settings["thresholds"] if t > cut] + [cut])
+        self.assertTrue((self.tree("greedy_linked")["count"] == 0).any(), "links have no sum and no count")
+        self.assert_one_error(run_tessera(["segment", yaml, "--cut", "0.9"], cwd=self.folder), USAGE,
+                              [r"--cut 0\.9: sections are linked below segment\.link_below, which is 0\.\d+: choose a lower"])
+
+    def test_goes_on_after_a_kill(self):
+        yaml = self.greedy("killed", chunk=[4, 4, 8], block=[4, 8, 8])
+        self.tessera(["segment", yaml])
+        journal = self.folder / "killed.h5.journal"
+        whole = journal.stat().st_ino
+        process = self.start(["segment", yaml, "--cut", "0.9"], 2)
+        process.wait_until(lambda: journal.exists() and journal.stat().st_ino != whole and len(Journal(journal).blocks()) > 3, 30,
+                           "some blocks of the cut")
+        os.kill(process.rank_pid(0), signal.SIGKILL)
+        process.kill()
+        before = Journal(journal).blocks()
+        self.assertLess(len(before), 420, "the process had ended before its kill")
+        self.tessera(["segment", yaml, "--cut", "0.9"])
+        self.assertEqual(sha256(self.segmented("killed"), "<u8"), CUTS[0.9][1])
+        after = Journal(journal).blocks()
+        self.assertEqual(sorted(after), sorted(set(after)), "a block was done twice")
+        self.assertEqual(after[:len(before)], before)
+
+    def fails(self, arguments, pattern, ranks=0):
+        self.assert_one_error(run_tessera(["segment", *arguments], ranks, 60, cwd=self.folder), USAGE, [pattern])
+
+    def test_mistakes(self):
+        yaml = self.greedy("wrong", block=[16, 16, 56])
+        self.fails([yaml, "--cut", "0.7"], r"--cut: wrong\.graph/pass1\.journal does not exist: run `tessera segment` without --cut", 2)
+        self.tessera(["segment", yaml])
+        self.fails([yaml, "--cut", "0.5"], r"--cut 0\.5: the merges of wrong\.graph\.h5 end at 0\.6: choose a threshold of at least")
+        self.fails([yaml, "--cut", "1.5"], r"--cut 1\.5: a threshold is above 0 and at most 1")
+        self.fails([yaml, "--cut", "0.7", "--set", "segment.fragment_size=30"], r"fragment_size: 20 then, 30 now")
+        self.fails([yaml, "--cut", "0.7", "--set", "segment.linkage=maximum"], r"linkage: mean then, maximum now", 2)
+        self.fails([yaml, "--cut", "0.7", "--set", "segment.method=components"], r"connected components have no tree")
+        self.fails([yaml, "--cut", "0.7", "--set", "segment.chunk=[12, 16, 56]", "--set", "segment.block=[12, 16, 56]"],
+                   r"segment\.chunk: .* does not divide the blocks")
+        (self.folder / "wrong.graph/tables.supervoxels").unlink()
+        self.fails([yaml, "--cut", "0.7"], r"tables\.supervoxels is missing or of another job")
+        (self.folder / "wrong.graph/00000000.block").unlink()
+        self.fails([yaml, "--cut", "0.7"], r"lacks graph files of blocks")
+
+
+class Choices(LinkageCase):
+
+    KEYS = {"choose_labels": "made.h5:/cells", "choose_sections": [10, 30], "min_size": 15, "background_below": 0.1}
+
+    def test_the_best_threshold_is_that_of_evaluate(self):
+        plain = self.greedy("plain", min_size=15, background_below=0.1)
+        self.tessera(["segment", plain])
+        expected, cuts = {}, {}
+        for threshold in (0.9, 0.75, 0.6):
+            self.tessera(["segment", plain, "--cut", str(threshold)])
+            self.tessera(["evaluate", "--prediction", f"plain.h5:/{OUT}", "--labels", "made.h5:/cells", "--sections", "10:30",
+                          "--json", "cut.json"])
+            expected[threshold] = json.loads((self.folder / "cut.json").read_text())["volume_3d"]
+            cuts[threshold] = self.segmented("plain")
+        for by, score, ranks in (("voi", "voi", 0), ("rand", "adapted_rand_error", 3)):
+            name = f"by_{by}"
+            result = self.tessera(["segment", self.greedy(name, choose=by, block=[8, 32, 56], **self.KEYS)], ranks)
+            chosen = json.loads((self.folder / f"runs/{name}/segmentation.json").read_text())["chosen_threshold"]
+            best = min(expected, key=lambda threshold: expected[threshold][score])
+            self.assertEqual((chosen["threshold"], chosen["by"], chosen["sections"]), (best, by, [10, 30]))
+            self.assertEqual([row["threshold"] for row in chosen["scores"]], [0.9, 0.75, 0.6])
+            for row in chosen["scores"]:
+                for key in ("voi_split", "voi_merge", "voi", "adapted_rand_error"):
+                    self.assertEqual(row[key], expected[row["threshold"]][key], (by, row["threshold"], key))
+                self.assertEqual(row["objects"], np.unique(cuts[row["threshold"]]).size - 1)
+            self.assert_same_voxels(self.segmented(name), cuts[best])
+            self.assertRegex(result.stdout, rf"threshold {best} is chosen by .* on the sections 10:30 of made\.h5:/cells\. Report scores")
+        self.assertIn("nothing to segment", self.tessera(["segment", "by_rand.yaml"]).stdout)
+        self.tessera(["segment", "by_rand.yaml", "--cut", "0.9"])
+        self.assert_same_voxels(self.segmented("by_rand"), cuts[0.9])
+
+    def test_mistakes(self):
+        def fails(name, pattern, code=USAGE, ranks=0, **keys):
+            given = {**self.KEYS, "choose": "voi", **keys}
+            yaml = self.greedy(name, **{key: value for key, value in given.items() if value is not None})
+            self.assert_one_error(run_tessera(["segment", yaml], ranks, 60, cwd=self.folder), code, [pattern])
+        self.write_volumes("none.h5", {"cells": np.zeros((40, 48, 56), "u4")})
+        fails("c1", r"choose: needs sections: set segment\.choose_sections", choose_sections=None)
+        fails("c2", r"choose: needs labels: set segment\.choose_labels", choose_labels=None)
+        fails("c3", r"sections 10:50 are not in made\.h5:/p", choose_sections=[10, 50], ranks=2)
+        fails("c4", r"no voxel of none\.h5:/cells has a label in the sections 10:30", choose_labels="none.h5:/cells", ranks=2)
+        fails("c5", r"goes with method: watershed", method="components")
+        result = self.tessera(["segment", self.greedy("c6", choose="voi", **self.KEYS), "--set", "evaluate.sections=[20, 40]"])
+        self.assertRegex(result.text, r"choose_sections: 10:30 share sections with evaluate\.sections, 20:40")
+
+
+if __name__ == "__main__":
+    unittest.main()
