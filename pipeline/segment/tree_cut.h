@@ -52,8 +52,8 @@ TreeCut cut_tree(const StoredGraph& graph, const SegmentConfig& config);
 void write_cut_tables(const SegmentJob& job, const StoredGraph& graph, const TreeCut& cut,
                       const std::string& digest);
 
-/// The journal of a complete first pass of this job, in the folder of graph files. Errors: UsageError where
-/// there is none, or its files are not all there.
+/// The journal of a complete first pass of this job, in the folder of graph files. Errors: UsageError when
+/// it is missing or incomplete.
 JournalContents finished_first_pass(const std::filesystem::path& folder, const JobDescription& job);
 
 /// Errors: UsageError where the job of the tree and this one differ in more than a cut can change.
