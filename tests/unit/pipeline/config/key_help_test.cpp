@@ -58,7 +58,8 @@ std::vector<std::string> settings_of(const KeyDescription& key) {
       {"model.alignment", {"model.torchscript=n.pt"}},
       {"model.activation", {"model.torchscript=n.pt"}},
       {"infer.normalisation", {"infer.mean_and_std=[128, 40]"}},
-      {"infer.mean_and_std", {"infer.normalisation=fixed"}}};
+      {"infer.mean_and_std", {"infer.normalisation=fixed"}},
+      {"segment.choose", {"segment.choose_labels=l.h5:/l", "segment.choose_sections=[0, 2]"}}};
   std::vector<std::string> settings;
   if (const auto found = needed.find(key.name); found != needed.end()) settings = found->second;
   std::string name = key.name;
