@@ -196,8 +196,12 @@ class Choices(LinkageCase):
 
     def test_the_best_threshold_is_that_of_evaluate(self):
         plain = self.greedy("plain", min_size=15, background_below=0.1)
-        self.tessera(["segment", plain])
         expected, cuts = {}, {}
+        self.tessera(["segment", plain])
+        result = self.tessera(["evaluate", "--graph", "plain.graph.h5", "--labels", "made.h5:/cells", "--prediction",
+                               f"{AGGLOMERATED}/volume.h5:/volumes/labels/supervoxels"])
+        self.assertIn("The scores are with objects of fewer than 15 voxels (segment.min_size) and voxels below 0.1 "
+                      "(segment.background_below), which the run removed from its result.", result.stdout)
         for threshold in (0.9, 0.75, 0.6):
             self.tessera(["segment", plain, "--cut", str(threshold)])
             self.tessera(["evaluate", "--prediction", f"plain.h5:/{OUT}", "--labels", "made.h5:/cells", "--sections", "10:30",
@@ -220,6 +224,18 @@ class Choices(LinkageCase):
         self.assertIn("nothing to segment", self.tessera(["segment", "by_rand.yaml"]).stdout)
         self.tessera(["segment", "by_rand.yaml", "--cut", "0.9"])
         self.assert_same_voxels(self.segmented("by_rand"), cuts[0.9])
+
+    def test_sections_are_linked_at_every_threshold(self):
+        settings = {**settings_of("sections_one_sided"), "chunk": [5, 48, 96], "block": [5, 48, 96], "min_size": 20}
+        make = lambda name, **keys: self.yaml(name, "sections.h5:/volumes/predictions/interior", **{**settings, **keys})
+        self.tessera(["segment", make("chosen", choose="voi", choose_labels="sections.h5:/volumes/labels/cells", choose_sections=[2, 8])],
+                     2)
+        chosen = json.loads((self.folder / "runs/chosen/segmentation.json").read_text())["chosen_threshold"]
+        below = [t for t in settings["thresholds"] if t < settings["link_below"]]
+        self.assertEqual([row["threshold"] for row in chosen["scores"]], below)
+        best = chosen["threshold"]
+        self.tessera(["segment", make("ends", thresholds=[t for t in settings["thresholds"] if t >= best], threshold=best)])
+        self.assert_same_voxels(self.segmented("chosen"), self.segmented("ends"))
 
     def test_mistakes(self):
         def fails(name, pattern, code=USAGE, ranks=0, **keys):
