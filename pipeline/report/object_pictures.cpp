@@ -214,9 +214,9 @@ ObjectPicture picture_of_object(const SoughtObject& object, EvaluatedVolumes& vo
   return {caption_of_object(object), side_by_side(panels)};
 }
 
-/// The first raw volume of the experiment that has all scored voxels; null without one.
+/// The first raw volume of the experiment that has all scored voxels, else its prediction; null without one.
 std::unique_ptr<Volume> raw_of_scored(const RunRecord& record, const EvaluatedVolumes& volumes) {
-  for (const char* key : {"infer.raw", "data.raw"}) {
+  for (const char* key : {"infer.raw", "data.raw", "segment.prediction"}) {
     std::error_code unknown;
     try {
       const std::string text = record.config(key);
@@ -290,7 +290,9 @@ std::vector<ObjectPicture> object_planes(const RunRecord& record) {
 std::vector<ObjectPicture> worst_object_pictures(const RunRecord& record) {
   std::vector<SoughtObject> sought = worst_in(record.object_evaluation);
   if (sought.empty()) return {};
-  const EvaluationRequest request = request_in(record.object_evaluation, EvaluationKind::labels);
+  EvaluationRequest request = request_in(record.object_evaluation, EvaluationKind::labels);
+  const Json& scored = list_at(record.object_evaluation, {"section_range"});
+  if (scored.size() == 2) request.sections = {whole_at(scored[0], {}), whole_at(scored[1], {})};
   EvaluatedVolumes volumes = open_evaluated(request, request.kind);
   const PixelBounds& bounds = volumes.bounds;
   const std::int64_t area = volumes.height() * volumes.width(),

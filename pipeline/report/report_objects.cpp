@@ -141,7 +141,7 @@ Html worst_part(const RunRecord& record) {
 
 std::string stage_name(const Json& stage) {
   const double threshold = number_at(stage, {"threshold"});
-  return text_at(stage, {"kind"}) + (std::isfinite(threshold) ? fmt::format(" {:.3g}", threshold) : "");
+  return text_at(stage, {"kind"}) + (std::isfinite(threshold) ? fmt::format("\u00A0{:.3g}", threshold) : "");
 }
 
 /// The stages of the merges with their scores, and the curves over the thresholds.

@@ -77,7 +77,7 @@ std::string scores_text(const Json& evaluation) {
     if (verdict.empty()) continue;
     const std::string at =
         std::isfinite(one.threshold) ? fmt::format(" at threshold {:.2f}", one.threshold) : "";
-    text += fmt::format("  {:<20} {:.4f}{:<20} {}\n", one.name, one.value, at, verdict);
+    text += fmt::format("  {:<24} {:.4f}{:<20} {}\n", one.name, one.value, at, verdict);
   }
   return text;
 }

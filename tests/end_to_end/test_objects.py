@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from harness import MPIRUN, Case, run_tessera
+from journal import Journal
 
 DONE, USAGE, STOPPED = 0, 2, 75
 IDS = "volumes/labels/neuron_ids"
@@ -112,22 +113,22 @@ class Objects(Case):
         self.assertIn("Variation of information over the threshold", page)
         for stage in stages:
             if stage["kind"] == "mean":
-                self.assertIn(f"<td>mean {stage['threshold']:.3g}</td>", page)
+                self.assertIn(f"<td>mean\u00a0{stage['threshold']:.3g}</td>", page)
         self.assertIn("Three planes", page)
 
     def test_a_stopped_segmentation_goes_on(self):
-        keys = {"prediction": "stack.h5:/volumes/raw", "mode": "volume", "chunk": [1, 8, 8], "block": [1, 8, 8]}
+        keys = {"prediction": "stack.h5:/volumes/raw", "mode": "volume", "chunk": [1, 16, 16], "block": [1, 16, 16]}
         yaml = self.small("stopped", segment=keys)
         process = self.start(["segment", yaml], 2)
         journal = self.folder / "runs/stopped/segmentation.graph/pass1.journal"
-        process.wait_until(lambda: journal.exists() and journal.stat().st_size > 2500, 30, "some blocks")
+        process.wait_until(lambda: journal.exists() and len(Journal(journal).blocks()) > 3, 30, "some blocks")
         running = self.stage("stopped", "segment")
-        self.assertRegex(running["work"], r"^pass 1 of 2, \d+ of 2048 blocks")
+        self.assertRegex(running["work"], r"^pass 1 of 2, \d+ of 512 blocks")
         process.signal(signal.SIGTERM, whole_job=True)
         self.assertEqual(process.finish(30).code, STOPPED)
         stopped = self.stage("stopped", "segment")
         self.assertEqual(stopped["state"], "stopped", stopped)
-        self.assertRegex(self.tessera(["status", "runs/stopped"]).stdout, r"segment +stopped +- +- +pass [12] of 2, \d+ of 2048 blocks")
+        self.assertRegex(self.tessera(["status", "runs/stopped"]).stdout, r"segment +stopped +- +- +pass [12] of 2, \d+ of 512 blocks")
         self.tessera(["segment", yaml, "--set", "segment.block=[8, 128, 128]"])
         self.assertEqual(self.stage("stopped", "segment")["state"], "done")
 
