@@ -1,5 +1,7 @@
 #include "io/hdf5/hdf5_attributes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "io/base/error.h"
@@ -162,10 +164,10 @@ void copy_attributes(hid_t from, hid_t to, const std::string& what) {
   for (const std::string& name : attribute_names(from)) {
     const Attribute attribute(from, name);
     if (attribute.holds(H5T_REFERENCE)) {
-      throw Error(
-          what + ": '" + name +
-          "' refers to other objects of its file, which a copy cannot; delete it first, for example with "
-          "h5py");
+      throw Error(fmt::format(
+          "{}: '{}' refers to other objects of its file, which a copy cannot; delete it first, for example "
+          "with h5py",
+          what, name));
     }
     const AttributeBytes values(attribute);
     const Hdf5Handle copy(check_hdf5(H5Acreate2(to, name.c_str(), attribute.type(), attribute.space(),
@@ -180,7 +182,7 @@ void copy_attributes(hid_t from, hid_t to, const std::string& what) {
 void require_equal_attributes(hid_t original, hid_t copy, const std::string& what) {
   for (const std::string& name : attribute_names(original)) {
     if (!exists(copy, name) || !are_equal(Attribute(original, name), Attribute(copy, name), what))
-      throw Error(what + ": the attribute '" + name + "' of the copy differs");
+      throw Error(fmt::format("{}: the attribute '{}' of the copy differs", what, name));
   }
 }
 

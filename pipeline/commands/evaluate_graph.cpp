@@ -34,8 +34,8 @@ void find_supervoxels(const OptionValues& values, const std::filesystem::path& g
     } catch (const Error& error) {
       if (given) throw;
       throw UsageError(fmt::format(
-          "the supervoxels of {} cannot be read: {}. Segment with segment.supervoxels: true, or name them "
-          "by --prediction FILE.h5:/path",
+          "the supervoxels of {} cannot be read: {}. Name a volume of them by --prediction FILE.h5:/path; "
+          "without one, segment.choose scores every threshold (docs/segmentation.md)",
           graph.string(), error.what()));
     }
     request.completeness = require_complete(info, values.count("allow-incomplete") != 0);

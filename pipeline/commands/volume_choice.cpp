@@ -20,6 +20,7 @@ namespace po = boost::program_options;
 std::string names_text(const std::vector<InferenceVolume>& volumes) {
   constexpr std::size_t kMost = 20;
   std::vector<std::string> names;
+  names.reserve(volumes.size());
   for (const InferenceVolume& one : volumes)
     names.push_back(one.name);
   const std::size_t all = names.size();

@@ -23,7 +23,7 @@ struct Scalar;
 template <>
 struct Scalar<bool> {
   static constexpr const char* kName = "true or false";
-  static constexpr const char *kType = "true or false", *kPlural = "truth values";
+  static constexpr const char* kType = "true or false";
   static std::optional<bool> parse(const std::string& text) { return parse_bool(text); }
 };
 template <>
@@ -36,7 +36,7 @@ template <>
 struct Scalar<LabelId> {
   static constexpr const char* kName =
       "the id of a label: a whole number from -9223372036854775808 to 18446744073709551615 in decimal digits";
-  static constexpr const char *kType = "the id of a label", *kPlural = "ids of labels";
+  static constexpr const char* kType = "the id of a label";
   static std::optional<LabelId> parse(const std::string& text) { return parse_id(text); }
 };
 template <>
@@ -181,7 +181,7 @@ template <class T>
 std::optional<T> ConfigSection::convert(const YamlNode& node, const std::string& key, const Range& range) {
   if constexpr (ConfigScalar<T>) {
     const bool usable = node.kind == Kind::scalar && (!node.quoted || std::same_as<T, std::string>);
-    const std::optional<T> value = usable ? Scalar<T>::parse(node.text) : std::nullopt;
+    std::optional<T> value = usable ? Scalar<T>::parse(node.text) : std::nullopt;
     if (!value)
       return reject<T>(node, key, fmt::format("{} is not {}", describe_node(node), Scalar<T>::kName));
     if constexpr (ConfigNumber<T>) {
@@ -236,7 +236,7 @@ template <ConfigValue T>
 T ConfigSection::get(const Key& key, const T& fallback, const Range& range) {
   const YamlNode* node = consume(key.name);
   describe(key, KeyDescription::Kind::value, type_text<T>(range), range_text<T>(range), to_yaml(fallback));
-  const T value = node == nullptr ? fallback : convert<T>(*node, key.name, range).value_or(fallback);
+  T value = node == nullptr ? fallback : convert<T>(*node, key.name, range).value_or(fallback);
   record(key.name, to_yaml(value));
   return value;
 }
@@ -253,7 +253,7 @@ std::optional<T> ConfigSection::require(const Key& key, const Range& range) {
     document_->add_problem(place_, name_of(key.name), "is missing, and it has no default");
     return std::nullopt;
   }
-  const std::optional<T> value = convert<T>(*node, key.name, range);
+  std::optional<T> value = convert<T>(*node, key.name, range);
   record(key.name, to_yaml(value.value_or(T{})));
   return value;
 }
@@ -263,7 +263,7 @@ std::optional<T> ConfigSection::optional(const Key& key, const Range& range) {
   const YamlNode* node = consume(key.name);
   describe(key, KeyDescription::Kind::value, type_text<T>(range), range_text<T>(range), "");
   if (node == nullptr) return std::nullopt;
-  const std::optional<T> value = convert<T>(*node, key.name, range);
+  std::optional<T> value = convert<T>(*node, key.name, range);
   if (value) record(key.name, to_yaml(*value));
   return value;
 }
@@ -273,7 +273,7 @@ std::optional<std::string> ConfigSection::chosen(const Key& key, const std::vect
   const YamlNode* node = consume(key.name);
   describe(key, KeyDescription::Kind::value, fmt::format("one of {}", fmt::join(names, ", ")), "", fallback);
   if (node == nullptr) return std::nullopt;
-  const auto text = convert<std::string>(*node, key.name, {});
+  auto text = convert<std::string>(*node, key.name, {});
   if (!text || std::find(names.begin(), names.end(), *text) != names.end()) return text;
   return reject<std::string>(
       *node, key.name,
@@ -282,14 +282,14 @@ std::optional<std::string> ConfigSection::chosen(const Key& key, const std::vect
 
 std::string ConfigSection::choice(const Key& key, const std::string& fallback,
                                   const std::vector<std::string>& names) {
-  const std::string value = chosen(key, names, to_yaml(fallback)).value_or(fallback);
+  std::string value = chosen(key, names, to_yaml(fallback)).value_or(fallback);
   record(key.name, to_yaml(value));
   return value;
 }
 
 std::optional<std::string> ConfigSection::optional_choice(const Key& key,
                                                           const std::vector<std::string>& names) {
-  const std::optional<std::string> value = chosen(key, names, "");
+  std::optional<std::string> value = chosen(key, names, "");
   if (value) record(key.name, to_yaml(*value));
   return value;
 }

@@ -177,7 +177,7 @@ std::string take_text(const std::string& all, std::size_t& at) {
 }  // namespace
 
 std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
-  const std::vector<InferenceVolume> only{{config.name, {}}};
+  std::vector<InferenceVolume> only{{config.name, {}}};
   if (!config.infer.raw) return only;
   const DatasetName& raw = *config.infer.raw;
   if (wildcards_of(raw).empty()) {

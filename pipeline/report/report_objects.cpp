@@ -184,7 +184,26 @@ Html stage_part(const Json& evaluation) {
              .rules = {}};
   Html content = element("h3", {}, text("Every stage of the merges"));
   if (any_points(voi.series)) content += figures({figure_of(voi), figure_of(error)});
-  return content + table.html() + note("The stage with the lowest VOI is marked.");
+  return content + table.html() +
+         note(evaluation.contains("chosen") ? "The threshold that segment.choose took is marked."
+                                            : "The stage with the lowest VOI is marked.");
+}
+
+/// The thresholds that segment.choose compared, as stages; null without.
+Json stages_of_choice(const Json& segmentation) {
+  const Json& scores = list_at(segmentation, {"chosen_threshold", "scores"});
+  if (scores.empty()) return {};
+  Json stages = Json::array();
+  Json best;
+  for (const Json& one : scores) {
+    Json stage = one;
+    stage["stage"] = stages.size() + 1;
+    stage["kind"] = "threshold";
+    if (number_at(one, {"threshold"}) == number_at(segmentation, {"chosen_threshold", "threshold"}))
+      best = stage["stage"];
+    stages.push_back(stage);
+  }
+  return {{"stages", stages}, {"best_stage", {{"voi", best}}}, {"chosen", true}};
 }
 
 Html score_table_of(const RunRecord& record) {
@@ -212,7 +231,8 @@ Html object_part(const RunRecord& record) {
   if (record.segmentation.is_object())
     content += object_facts(record) + sizes_part(record) + planes_part(record);
   content += score_table_of(record);
-  content += stage_part(record.graph_evaluation);
+  content += stage_part(record.graph_evaluation.is_object() ? record.graph_evaluation
+                                                            : stages_of_choice(record.segmentation));
   return content + worst_part(record);
 }
 

@@ -169,6 +169,7 @@ class ExperimentRun {
     std::error_code missing;
     for (const auto& one : fs::directory_iterator(folder_.path() / "volumes", missing))
       folders.push_back(one.path());
+    times.reserve(folders.size());
     for (const fs::path& folder : folders)
       times.push_back(fs::last_write_time(folder / "segmentation.json", missing));
     return times;

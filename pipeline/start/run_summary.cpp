@@ -84,7 +84,7 @@ std::string scores_text(const Json& evaluation) {
 
 /// The scores of an evaluation below a heading; "" without any.
 std::string headed_scores(const std::string& heading, const Json& evaluation) {
-  const std::string text = scores_text(evaluation);
+  std::string text = scores_text(evaluation);
   if (text.empty()) return {};
   const Json& range = list_at(evaluation, {"section_range"});
   if (range.size() != 2) return text;
@@ -137,6 +137,7 @@ std::string run_summary(const ExperimentConfig& config,
                         const std::vector<std::pair<Stage, double>>& seconds) {
   std::string text = "\n" + all_scores(config);
   std::vector<std::string> times;
+  times.reserve(seconds.size());
   for (const auto& [stage, elapsed_s] : seconds)
     times.push_back(fmt::format("{} {}", name_of(stage), duration_text(elapsed_s)));
   if (!times.empty()) text += fmt::format("time: {}\n", fmt::join(times, ", "));

@@ -101,6 +101,7 @@ void number_ends(std::vector<BundleRow>& bundles, const std::vector<ClusterRow>&
   };
   const auto owner = [&](std::uint64_t name) { return range_owner(name, voxels, world.size()); };
   std::vector<std::uint64_t> ends;
+  ends.reserve(bundles.size());
   for (const BundleRow& one : bundles)
     ends.push_back(one.b);
   const auto b = asked_rows<std::uint64_t>(world, ends, owner, row_of);
@@ -149,6 +150,7 @@ class ColumnWriter {
   void write(Column column, std::int64_t begin, const std::vector<Row>& rows, const ValueOf& value) {
     if (rows.empty()) return;
     std::vector<T> values;
+    values.reserve(rows.size());
     for (const Row& row : rows)
       values.push_back(static_cast<T>(value(row)));
     const TableColumn& at = columns_[column];
