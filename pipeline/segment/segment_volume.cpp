@@ -54,6 +54,11 @@ std::vector<double> offset_of_region(const SegmentationPlan& plan, const VolumeI
   return offset;
 }
 
+/// Names the first pass and its files.
+std::string first_pass_digest(const JournalHead& head) {
+  return sha256_of(digest_of(head.job) + head.instance);
+}
+
 /// One start of a segmentation, step by step. Every rank runs the same steps.
 class VolumeSegmentation {
  public:
@@ -116,6 +121,7 @@ class VolumeSegmentation {
       const std::filesystem::path& output = segment_.output->file;
       const JournalHead first =
           finished_first_pass(graph_folder_of(output), describe_first_pass(segment_, plan_, inputs_)).head;
+      require_supervoxel_tables(graph_folder_of(output) / "tables.supervoxels", first_pass_digest(first));
       const StoredGraph graph(graph_file_of(output), first.instance);
       thresholds = thresholds_of_cut(graph, segment_, plan_.mode, *start_.cut);
       segment_.thresholds = thresholds;
@@ -434,7 +440,7 @@ class VolumeSegmentation {
       const bool chooses = segment_.choose != ThresholdChoice::none;
       if (!chooses) mark.digest = digest();
       if (!plan_.components && (segment_.keep_graph || chooses))
-        mark.supervoxels_digest = first_pass_digest();
+        mark.supervoxels_digest = first_pass_digest(first_->contents().head);
       mark.attributes = {{"stages", report_.stages},
                          {"job", json_of(job_)},
                          {"instance", first_->contents().head.instance},
@@ -486,22 +492,9 @@ class VolumeSegmentation {
         fmt::format("threshold {} was chosen by an earlier start\n", choice["threshold"].dump());
   }
 
-  /// Names the first pass and its files.
-  std::string first_pass_digest() const {
-    const JournalHead& head = first_->contents().head;
-    return sha256_of(digest_of(head.job) + head.instance);
-  }
-
   /// Writes the tables of the objects at the cut.
   void cut_graph(const std::string& digest) {
     const double begin_s = seconds_now();
-    const std::filesystem::path supervoxels = job_of_workers_.supervoxel_tables();
-    if (!file_exists(supervoxels) || ObjectTables(supervoxels).digest() != first_pass_digest()) {
-      throw UsageError(
-          fmt::format("--cut: {} is missing or of another job: run `tessera segment` without --cut and with "
-                      "--restart first",
-                      supervoxels.string()));
-    }
     const StoredGraph graph(graph_file_of(segment_.output->file), first_->contents().head.instance);
     const TreeCut cut = cut_tree(graph, segment_);
     write_cut_tables(job_of_workers_, graph, cut, digest);

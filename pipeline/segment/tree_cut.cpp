@@ -209,6 +209,21 @@ JournalContents finished_first_pass(const std::filesystem::path& folder, const J
   return contents;
 }
 
+void require_supervoxel_tables(const std::filesystem::path& file, const std::string& digest) {
+  bool fits = false;
+  try {
+    fits = file_exists(file) && ObjectTables(file).digest() == digest;
+  } catch (const Error&) {
+    // damaged: the message below has the remedy
+  }
+  if (!fits) {
+    throw UsageError(
+        fmt::format("--cut: {} is missing or of another job: run `tessera segment` without --cut and with "
+                    "--restart first",
+                    file.string()));
+  }
+}
+
 bool are_of_one_tree(const JobDescription& then, const JobDescription& now) {
   return differences_between(of_tree(then), of_tree(now)).empty();
 }

@@ -185,7 +185,9 @@ class Cuts(LinkageCase):
         self.fails([yaml, "--cut", "0.7", "--set", "segment.chunk=[12, 16, 56]", "--set", "segment.block=[12, 16, 56]"],
                    r"segment\.chunk: .* does not divide the blocks")
         (self.folder / "wrong.graph/tables.supervoxels").unlink()
+        before = (self.folder / "wrong.h5").read_bytes()
         self.fails([yaml, "--cut", "0.7"], r"tables\.supervoxels is missing or of another job")
+        self.assertEqual((self.folder / "wrong.h5").read_bytes(), before, "the result was replaced before the mistake was found")
         (self.folder / "wrong.graph/00000000.block").unlink()
         self.fails([yaml, "--cut", "0.7"], r"lacks graph files of blocks")
 
