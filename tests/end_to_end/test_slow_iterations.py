@@ -24,6 +24,7 @@ needs_idle_machine = unittest.skipUnless(INSTANTS, "takes minutes of an idle mac
 # the machine of a test may be busy; how fast a training ends is compared with the time of its iterations.
 MPIRUN_WAITS_S = 4
 PATIENT = {"OMPI_MCA_odls_base_sigkill_timeout": str(MPIRUN_WAITS_S)}
+WHOLE = 80  # iterations of the undisturbed training: more than fit between its start and the end of mpirun
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -92,10 +93,10 @@ class SlowIterations(Case):
     @needs_idle_machine
     def test_random_instants(self):
         """At most one iteration is lost, and what is saved equals the state of an undisturbed training there."""
-        whole = self.slow_config("whole", iterations=24, checkpoint_every=1, keep_checkpoints=30, schedule={"kind": "constant"})
-        self.tessera(["train", whole], 3, timeout=120)
+        whole = self.slow_config("whole", iterations=WHOLE, checkpoint_every=1, keep_checkpoints=WHOLE, schedule={"kind": "constant"})
+        self.tessera(["train", whole], 3, timeout=300)
         expected = {i: self.state(file) for i, file in self.checkpoints("whole").items()}
-        self.assertEqual(sorted(expected), list(range(1, 25)))
+        self.assertEqual(sorted(expected), list(range(1, WHOLE + 1)))
         self.iteration_s = self.seconds_of_iterations("whole")
         draw = random.Random(5)
         saved = []
@@ -129,13 +130,14 @@ class SlowIterations(Case):
                     for path in state:
                         self.assert_same_voxels(np.asarray(state[path]), np.asarray(expected[at][path]), path)
         self.assertGreater(max(saved), 0, "every training was stopped in its first iteration")
+        self.assertLess(min(at for at in saved if at > 0), WHOLE, "no saved state was compared")
         # The last one that was stopped goes on as if nothing had happened.
-        name = [f"instant{i}" for i, at in enumerate(saved) if 0 < at < 24 and SIGNALS[i % 3] != signal.SIGKILL][-1]
-        self.tessera(["train", f"{name}.yaml", "--resume", "--set", "train.iterations=24"], 3, timeout=90)
+        name = [f"instant{i}" for i, at in enumerate(saved) if 0 < at < WHOLE and SIGNALS[i % 3] != signal.SIGKILL][-1]
+        self.tessera(["train", f"{name}.yaml", "--resume", "--set", f"train.iterations={WHOLE}"], 3, timeout=300)
         self.assertEqual(self.rows(name), self.rows("whole"))
-        state = self.state(self.checkpoints(name)[24])
+        state = self.state(self.checkpoints(name)[WHOLE])
         for path in state:
-            self.assert_same_voxels(np.asarray(state[path]), np.asarray(expected[24][path]), path)
+            self.assert_same_voxels(np.asarray(state[path]), np.asarray(expected[WHOLE][path]), path)
 
     @needs_idle_machine
     def test_an_iteration_of_minutes_is_left(self):

@@ -147,7 +147,8 @@ class Terminal(Case):
         self.start(["train", self.yaml, "--overwrite"]).finish(60)
         self.start(["infer", self.yaml, "--restart"]).finish(60)
         probability = self.start(["evaluate", self.yaml]).finish(60)
-        labels = self.start(["evaluate", "--prediction", "stack.h5:/volumes/labels/instances", "--labels",
+        self.write_volumes("copy.h5", {"p": self.read("stack.h5:/volumes/labels/instances")})
+        labels = self.start(["evaluate", "--prediction", "copy.h5:/p", "--labels",
                              "stack.h5:/volumes/labels/instances", "--kind", "labels"]).finish(60)
         for result, heading in ((probability, "V^Rand_thin"), (labels, "VOI split")):
             self.assertEqual(result.code, 0, result)
