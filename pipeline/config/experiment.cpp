@@ -117,7 +117,9 @@ ExperimentConfig read_experiment(const std::string& file, const std::vector<std:
                                  const ConfigNeeds& needs, const Communicator& world) {
   std::string text;
   on_root(world, [&] {
-    if (const std::string found = volume_format(file); !found.empty()) {
+    const std::string extension = std::filesystem::path(file).extension().string();
+    const bool is_named_yaml = extension == ".yaml" || extension == ".yml";
+    if (const std::string found = is_named_yaml ? "" : volume_format(file); !found.empty()) {
       throw UsageError(fmt::format(
           "{0} is {1}: an experiment, a YAML file, is needed. 'tessera init {0}' writes one", file, found));
     }

@@ -19,7 +19,7 @@ struct LabelEvaluation {
   LabelSums volume;                ///< 3-D: an id is one object in all sections
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
-  /// Of each section, where automatic_scores() has thinning; else empty.
+  /// Of each section, up to 2^26 voxels; else empty.
   std::vector<ThinnedSums> thinned;
   WorstObjects worst;            ///< of the volume
   std::int64_t table_pairs = 0;  ///< pairs of labels found, summed over the ranks

@@ -50,7 +50,7 @@ class Objects(SlurmCase):
 
     def test_a_chain_with_a_segmentation(self):
         """The segmentation follows the prediction; its objects are scored, and `status` shows them."""
-        yaml = self.slurm_config("objects", {"nodes": 2}, {
+        yaml = self.slurm_config("objects", {"nodes": 2, "memory": "900M"}, {
             "data": {"labels": "stack.h5:/volumes/labels/instances", "label_kind": "instances"},
             "train": {"iterations": 1, "validate_every": 10}, "evaluate": {"scores": ["pixel"]},
             "segment": {"mode": "sections", "threshold": 0.3, "chunk": [2, 32, 32], "block": [2, 96, 96]}})
