@@ -43,13 +43,6 @@ std::string file_text(const std::filesystem::path& file, std::int64_t most_bytes
   return std::move(text).str();
 }
 
-bool file_exists(const std::filesystem::path& file) {
-  std::error_code code;
-  const bool found = std::filesystem::exists(file, code);
-  if (code) throw Error(fmt::format("cannot look for {}: {}", file.string(), code.message()));
-  return found;
-}
-
 void write_text_file(const std::filesystem::path& file, std::string_view text) {
   replace_file(file, std::as_bytes(std::span(text)));
 }

@@ -16,9 +16,6 @@ std::vector<std::byte> read_file_bytes(const std::filesystem::path& file);
 /// The text of a file. Errors: Error when it cannot be read or has more than `most_bytes`.
 std::string file_text(const std::filesystem::path& file, std::int64_t most_bytes);
 
-/// Whether something has this name, be it a file or a folder. Errors: Error when that cannot be found out.
-bool file_exists(const std::filesystem::path& file);
-
 /// Writes a text file under another name, then renames it, so that a killed process leaves the old file or
 /// the new one. Creates the file's folder. Errors: Error.
 void write_text_file(const std::filesystem::path& file, std::string_view text);

@@ -75,8 +75,8 @@ void replace_folder(const fs::path& staged, const fs::path& target, NameExchange
 void mend_replaced_folder(const fs::path& target) {
   // Their processes have ended: this one has the lock.
   for (const fs::path& replaced : all_temporaries(replaced_name(target))) {
-    std::error_code code;
-    if (fs::exists(fs::symlink_status(target, code))) {
+    if (fs::exists(fs::symlink_status(target))) {
+      std::error_code code;
       fs::remove_all(replaced, code);  // what stays is tried again by the next call
     } else {
       rename_or_fail(replaced, target);

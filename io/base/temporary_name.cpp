@@ -14,6 +14,7 @@
 #include "io/base/crc32c.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/process_id.h"
 
 namespace tessera {
@@ -104,8 +105,11 @@ fs::path resolve_links(const fs::path& file) {
   fs::path at = file;
   for (int links = 0; links < kMostLinks; ++links) {
     std::error_code code;
-    if (!fs::is_symlink(fs::symlink_status(at, code)) || code) {
-      if (links == 0 || fs::exists(folder_of(at), code)) return at;
+    const fs::file_status status = fs::symlink_status(at, code);
+    if (!fs::status_known(status))
+      throw Error(fmt::format("cannot look for {}: {}", at.string(), code.message()));
+    if (!fs::is_symlink(status)) {
+      if (links == 0 || file_exists(folder_of(at))) return at;
       throw Error(fmt::format("cannot write {}: it is a link to {}, and that folder does not exist",
                               file.string(), at.string()));
     }

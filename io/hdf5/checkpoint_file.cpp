@@ -10,6 +10,7 @@
 #include "io/base/crc32c.h"
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/staged_file.h"
 #include "io/hdf5/checksum_block.h"
 #include "io/hdf5/hdf5_attributes.h"
@@ -220,15 +221,10 @@ std::filesystem::path CheckpointFolder::at_iteration(std::int64_t iteration) con
 
 std::vector<std::filesystem::path> CheckpointFolder::newest_first() const {
   std::vector<std::filesystem::path> files;
-  std::error_code code;
-  for (std::filesystem::directory_iterator entry(folder_, code), end; !code && entry != end;
-       entry.increment(code)) {
-    const std::filesystem::path& file = entry->path();
+  for (const std::filesystem::path& file : paths_in(folder_)) {  // no folder, no checkpoints
     const std::string name = file.filename().string();
     if (name.rfind("iteration_", 0) == 0 && file.extension() == ".h5") files.push_back(file);
   }
-  if (code && code != std::errc::no_such_file_or_directory)  // no folder, no checkpoints
-    throw Error(fmt::format("cannot list the checkpoints in {}: {}", folder_.string(), code.message()));
   std::sort(files.rbegin(), files.rend());
   return files;
 }
@@ -241,12 +237,9 @@ void CheckpointFolder::keep_newest(std::size_t keep, std::int64_t iteration) con
 }
 
 void CheckpointFolder::remove_unfinished() const {
-  std::vector<std::filesystem::path> files;
-  std::error_code code;  // no folder, no files
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, code)) {
-    if (entry.path().string().ends_with(".tmp")) files.push_back(entry.path());
-  }
-  for (const auto& file : files) {
+  for (const std::filesystem::path& file : paths_in(folder_)) {
+    if (!file.string().ends_with(".tmp")) continue;
+    std::error_code code;
     if (!std::filesystem::remove(file, code) && code)
       throw Error(
           fmt::format("cannot remove {}, which a killed training left: {}", file.string(), code.message()));

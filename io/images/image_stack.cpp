@@ -9,6 +9,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/other_format.h"
 #include "io/base/replace_folder.h"
 #include "io/base/staged_file.h"
@@ -75,13 +76,10 @@ void keep_other_files(const fs::path& from, const fs::path& to) {
 
 ImageStackReader::ImageStackReader(const fs::path& path, const ImageOptions& options)
     : path_(path), options_(options) {
-  std::error_code code;
-  if (!fs::exists(path, code)) {
-    throw Error(fmt::format("cannot open {}: {}{}", path.string(),
-                            code ? code.message() : std::string("no such file or folder"),
-                            code ? "" : missing_file_note(path)));
-  }
-  if (fs::is_directory(path, code)) {
+  if (!file_exists(path))
+    throw Error(
+        fmt::format("cannot open {}: no such file or folder{}", path.string(), missing_file_note(path)));
+  if (is_folder(path)) {
     if (options.channel == ImageOptions::kAsSections || options.time == ImageOptions::kAsSections)
       throw UsageError(path.string() +
                        " is a folder, in which each file is one section: choose one channel and time");
@@ -91,7 +89,7 @@ ImageStackReader::ImageStackReader(const fs::path& path, const ImageOptions& opt
   } else if (const std::string other = other_format(path); !other.empty()) {
     throw UsageError(fmt::format("{} is {}", path.string(), other));
   } else if (is_png_name(path)) {
-    if (!fs::is_regular_file(path, code)) throw Error(path.string() + " is no regular file: no PNG image");
+    if (!fs::is_regular_file(path)) throw Error(path.string() + " is no regular file: no PNG image");
     files_.push_back(path);
   } else {
     stack_.emplace(path, options);

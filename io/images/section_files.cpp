@@ -12,6 +12,7 @@
 #include <string>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/other_format.h"
 
 namespace tessera {
@@ -260,11 +261,8 @@ bool natural_less(std::string_view a, std::string_view b) {
 
 SectionFiles list_sections(const fs::path& folder, MissingSections missing) {
   SectionFiles sections;
-  std::error_code code;
   fs::path other;  // of a format that is not read
-  fs::directory_iterator entries(folder, code);
-  for (; !code && entries != fs::directory_iterator(); entries.increment(code)) {
-    const fs::path& file = entries->path();
+  for (const fs::path& file : paths_in(folder)) {
     if (file.filename().string().starts_with(".") || (!is_png_name(file) && !is_tiff_name(file))) {
       ++sections.ignored;
       if (other_format(file) > other_format(other)) other = file;
@@ -273,7 +271,6 @@ SectionFiles list_sections(const fs::path& folder, MissingSections missing) {
     require_file(file);
     sections.files.push_back(file);
   }
-  if (code) throw Error(fmt::format("cannot list the folder {}: {}", folder.string(), code.message()));
   if (sections.files.empty()) {
     throw Error(fmt::format(
         "the folder {} has no .png, .tif or .tiff file ({} others{})", folder.string(), sections.ignored,

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "io/base/error.h"
-#include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/wildcard_pattern.h"
 #include "io/stores/open_volume.h"
 
@@ -106,26 +106,20 @@ class FileSearch {
       enter(folder / part.filled({}), depth, texts);
       return;
     }
-    std::error_code error;
-    fs::directory_iterator entries(folder.empty() ? "." : folder, error);
-    for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
-      const std::string name = entries->path().filename().string();
+    for (const fs::path& entry : paths_in(folder.empty() ? "." : folder)) {
+      const std::string name = entry.filename().string();
       std::vector<std::string> more = texts;
       const bool is_hidden = name[0] == '.' && !part.begins_with_dot();
       if (!is_hidden && append_texts(part.match(name), more)) enter(folder / name, depth, more);
     }
-    if (error)
-      throw Error(fmt::format("cannot list what is in {}: {}", folder.empty() ? "." : folder.string(),
-                              error.message()));
   }
 
   void enter(const fs::path& path, std::size_t depth, const std::vector<std::string>& texts) {
-    std::error_code error;
     const bool is_last = depth + 1 == parts_.size();
-    if (is_last && fs::symlink_status(path, error).type() == fs::file_type::not_found) return;
-    const bool is_folder = fs::is_directory(path, error);
-    if (is_last && !is_folder) found_.push_back({path, texts});
-    if (!is_last && is_folder) descend(path, depth + 1, texts);
+    if (is_last && fs::symlink_status(path).type() == fs::file_type::not_found) return;
+    const bool leads_on = is_folder(path);
+    if (is_last && !leads_on) found_.push_back({path, texts});
+    if (!is_last && leads_on) descend(path, depth + 1, texts);
   }
 
   std::vector<WildcardPattern> parts_;

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "io/base/error.h"
-#include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/volume/block_journal.h"
 
 namespace tessera {

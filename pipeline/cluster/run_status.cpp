@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "pipeline/cluster/stage_work.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/run_end.h"
@@ -136,8 +137,7 @@ class StatusReader {
  public:
   explicit StatusReader(const RunFolder& folder) : folder_(folder), jobs_(folder.path()) {
     status_.run_folder = folder.path().string();
-    std::error_code error;
-    if (!fs::is_directory(folder.path(), error)) {
+    if (!is_folder(folder.path())) {
       throw UsageError(
           fmt::format("{} is not a run folder: name one, or its experiment", folder.path().string()));
     }
@@ -150,8 +150,8 @@ class StatusReader {
       if (!config_) config_ = experiment_in(folder.path() / name, status_.problems);
     }
     find_segmentation();
-    if (!config_ && !submission_ && !fs::exists(folder.path() / "training.json", error) &&
-        !fs::exists(folder.path() / "evaluation.json", error)) {
+    if (!config_ && !submission_ && !file_exists(folder.path() / "training.json") &&
+        !file_exists(folder.path() / "evaluation.json")) {
       throw UsageError(fmt::format("{} holds no file of a run", folder.path().string()));
     }
   }

@@ -13,6 +13,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
 #include "io/volume/block_journal.h"
 #include "pipeline/run/progress.h"

@@ -8,6 +8,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
 #include "pipeline/cluster/stage_work.h"
 

@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "io/base/error.h"
-#include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "io/stores/dataset_wildcards.h"
 #include "io/stores/open_volume.h"

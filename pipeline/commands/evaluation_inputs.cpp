@@ -25,10 +25,7 @@ std::optional<std::string> identity_of(const DatasetName& name) {
 bool is_named_by(const std::optional<DatasetName>& pattern, const DatasetName& name) {
   if (!pattern) return false;
   if (names_dataset(*pattern, name)) return true;
-  std::error_code error;
-  const auto file = [&](const DatasetName& one) {
-    return std::filesystem::weakly_canonical(one.file, error);
-  };
+  const auto file = [](const DatasetName& one) { return std::filesystem::weakly_canonical(one.file); };
   return file(*pattern) == file(name) && names_dataset({name.file, pattern->path}, name);
 }
 

@@ -5,6 +5,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/packed_volume.h"
 #include "io/stores/open_volume.h"
@@ -51,11 +52,6 @@ PackOptions read_options(const po::variables_map& values) {
   RankWatch::set_limit({options.limits.watchdog_s, options.limits.watchdog_setting});
   if (!options.replace) options.to = parse_dataset_name(values["output"].as<std::string>());
   return options;
-}
-
-bool is_same_file(const std::filesystem::path& one, const std::filesystem::path& other) {
-  std::error_code missing;
-  return std::filesystem::equivalent(one, other, missing) && !missing;
 }
 
 void require_fit(const PackOptions& options, const JournalContents& journal) {

@@ -9,6 +9,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/verbs.h"
 #include "pipeline/report/compare_page.h"
@@ -34,9 +35,8 @@ std::string plain_name(const std::string& name) {
 fs::path default_output(const std::vector<RunRecord>& runs) {
   if (runs.size() == 2)
     return fmt::format("compare_{}_{}.html", plain_name(runs[0].name), plain_name(runs[1].name));
-  std::error_code error;
-  return fs::is_directory(runs[0].place, error) ? runs[0].place / "report.html"
-                                                : fs::path(runs[0].place).replace_extension(".html");
+  return is_folder(runs[0].place) ? runs[0].place / "report.html"
+                                  : fs::path(runs[0].place).replace_extension(".html");
 }
 
 /// `allow_incomplete`: reports on results that are not whole, with a note.

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment.h"
 #include "workers/mpi/agreement.h"
@@ -41,9 +42,7 @@ std::vector<NamedResult> result_argument(const po::variables_map& values, const 
 
 void require_predicted(const DatasetName& result, const std::string& experiment, const Communicator& world) {
   on_root(world, [&] {
-    std::error_code error;
-    const bool is_missing = !std::filesystem::exists(result.file, error) && !error;
-    if (!is_missing) return;
+    if (file_exists(result.file)) return;
     throw UsageError(fmt::format(
         "there is no {}, the result of {}: run 'tessera infer {}' first, or start this in the folder where "
         "that was started",

@@ -9,6 +9,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
 #include "pipeline/blocks/input_files.h"
 #include "pipeline/run/run_end.h"
@@ -42,8 +43,7 @@ void require_own_file(const InferConfig& config, const InferenceInputs& inputs) 
 
 void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {
   const std::filesystem::path file = folder.path() / kReportFile;
-  std::error_code missing;
-  if (std::filesystem::file_size(file, missing) > 0 && !missing) {
+  if (file_exists(file) && std::filesystem::file_size(file) > 0) {
     const std::vector<std::byte> bytes = read_file_bytes(file);
     const auto there =
         parse_json<nlohmann::json>({reinterpret_cast<const char*>(bytes.data()), bytes.size()});

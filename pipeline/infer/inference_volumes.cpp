@@ -9,6 +9,7 @@
 #include <set>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
 #include "pipeline/config/yaml_scalar.h"
@@ -50,8 +51,7 @@ std::string unique_name(const std::string& name, std::set<std::string>& taken) {
 
 /// The wildcards of a key. None if a file with exactly this name exists.
 std::vector<std::string> wildcards_to_fill(const DatasetName& name) {
-  std::error_code error;
-  const bool really_called_so = !wildcards_of(name.file.string()).empty() && fs::exists(name.file, error);
+  const bool really_called_so = !wildcards_of(name.file.string()).empty() && file_exists(name.file);
   return really_called_so ? std::vector<std::string>() : wildcards_of(name);
 }
 

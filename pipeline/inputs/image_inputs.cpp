@@ -15,6 +15,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
 #include "io/base/log.h"
 #include "io/base/other_format.h"

@@ -12,6 +12,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/dataset_name.h"
 #include "workers/device/device.h"
@@ -21,10 +22,8 @@ namespace {
 
 /// "file:/dataset" where the file exists and no file or folder has the whole name.
 bool is_dataset(const std::string& source) {
-  std::error_code error;
   const std::size_t colon = source.rfind(":/");
-  return colon != std::string::npos && !std::filesystem::exists(source, error) &&
-         std::filesystem::exists(source.substr(0, colon), error);
+  return colon != std::string::npos && !file_exists(source) && file_exists(source.substr(0, colon));
 }
 
 /// The voxels as another type, after `change`. Errors: Error for a value that the type cannot hold.

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/placed_volume.h"
 #include "pipeline/evaluate/evaluation_volumes.h"
@@ -57,21 +58,26 @@ struct GreyVolume {
   }
 };
 
+void tell_left_out(const Error& error) {
+  spdlog::warn("{}: the pictures of the objects do not show it", error.what());
+}
+
 /// The experiment's raw volume, else its prediction; without a volume where none has all of the objects'
 /// voxels.
 GreyVolume grey_under(const RunRecord& record, const VolumeInfo& objects) {
   for (const char* key : {"infer.raw", "data.raw", "segment.prediction"}) {
     const std::string text = record.config(key);
-    std::error_code unknown;
     try {
       if (text.empty()) continue;
       const DatasetName name = parse_dataset_name(text);
-      if (!std::filesystem::exists(name.file, unknown)) continue;
+      if (!file_exists(name.file)) continue;
       std::unique_ptr<Volume> volume = open_volume(name);
       const Box place = box_within(objects, "objects", volume->info(), "raw volume");
       if (intersection(place, Box::of_shape(volume->info().shape)) == place)
         return {std::move(volume), place.begin};
-    } catch (const Error&) {  // of another place or shape, or not readable: the next one
+    } catch (const UsageError&) {  // of another place or shape: the next one
+    } catch (const Error& error) {
+      tell_left_out(error);
     }
   }
   return {};
@@ -217,13 +223,14 @@ ObjectPicture picture_of_object(const SoughtObject& object, EvaluatedVolumes& vo
 /// The first raw volume of the experiment that has all scored voxels, else its prediction; null without one.
 std::unique_ptr<Volume> raw_of_scored(const RunRecord& record, const EvaluatedVolumes& volumes) {
   for (const char* key : {"infer.raw", "data.raw", "segment.prediction"}) {
-    std::error_code unknown;
     try {
       const std::string text = record.config(key);
       if (text.empty()) continue;
       const DatasetName name = parse_dataset_name(text);
-      if (std::filesystem::exists(name.file, unknown)) return open_fitting_raw(name, volumes);
-    } catch (const Error&) {  // of another place or shape, or not readable: the next one
+      if (file_exists(name.file)) return open_fitting_raw(name, volumes);
+    } catch (const UsageError&) {  // of another place or shape: the next one
+    } catch (const Error& error) {
+      tell_left_out(error);
     }
   }
   return nullptr;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "pipeline/report/page.h"
 #include "pipeline/report/section_pictures.h"
@@ -32,13 +33,12 @@ using Previews = std::map<std::int64_t, fs::path>;
 Previews previews_in(const fs::path& folder) {
   const std::regex pattern("iteration_([0-9]{1,18})(?:_volume_([0-9]{1,9}))?_section_([0-9]{1,9})\\.png");
   std::map<std::pair<std::int64_t, std::int64_t>, Previews> sections;
-  std::error_code unreadable;
-  for (const auto& entry : fs::directory_iterator(folder, unreadable)) {
+  for (const fs::path& file : paths_in(folder)) {
     std::smatch found;
-    const std::string name = entry.path().filename().string();
+    const std::string name = file.filename().string();
     if (!std::regex_match(name, found, pattern)) continue;
     const std::int64_t volume = found[2].matched ? std::stoll(found[2]) : 0;
-    sections[{volume, std::stoll(found[3])}][std::stoll(found[1])] = entry.path();
+    sections[{volume, std::stoll(found[3])}][std::stoll(found[1])] = file;
   }
   Previews most;
   for (const auto& [section, previews] : sections) {
@@ -96,8 +96,7 @@ std::string error_at(const RunRecord& record, std::int64_t iteration) {
 }  // namespace
 
 Html preview_strip(const RunRecord& record) {
-  std::error_code unknown;
-  if (!fs::is_directory(record.place, unknown)) return {};
+  if (!is_folder(record.place)) return {};
   Html content, problems;
   for (const auto& [iteration, file] : spread(previews_in(record.place / "previews"), kMostPreviews)) {
     try {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "io/hdf5/graph_file.h"
 #include "io/volume/dataset_name.h"
@@ -89,8 +90,7 @@ Html sizes_part(const RunRecord& record) {
   try {
     std::filesystem::path graph = parse_dataset_name(result).file;
     graph.replace_extension(".graph.h5");
-    std::error_code unknown;
-    if (!std::filesystem::exists(graph, unknown)) return {};  // of components there is no graph
+    if (!file_exists(graph)) return {};  // of components there is no graph
     const std::vector<std::uint64_t> sizes = read_object_sizes(graph);
     return sizes.empty() ? note("There is no object.") : size_histogram(sizes);
   } catch (const Error& error) {

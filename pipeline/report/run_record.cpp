@@ -14,6 +14,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/config/experiment.h"
@@ -84,15 +85,8 @@ bool belongs(const SectionPicture& picture, const Json& evaluation) {
 }
 
 void read_pictures(RunRecord& record, const fs::path& folder) {
-  std::error_code error;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    files.push_back(entry.path());
-  if (error && error != std::errc::no_such_file_or_directory)
-    throw Error(fmt::format("cannot list {}: {}", folder.string(), error.message()));
-  std::sort(files.begin(), files.end());
   const std::regex pattern("section_([0-9]{1,18})((?:_first|_worst|_best)+)\\.png");
-  for (const fs::path& file : files) {
+  for (const fs::path& file : paths_in(folder)) {
     std::smatch found;
     const std::string name = file.filename().string();
     if (!std::regex_match(name, found, pattern)) continue;
@@ -253,12 +247,8 @@ RunRecord read_run(const std::string& argument) {
 
 fs::path run_folder_of(const std::string& argument) {
   fs::path path = argument;
-  std::error_code error;
-  const fs::file_type kind = fs::status(path, error).type();
-  if (kind == fs::file_type::directory) return path;
-  if (kind == fs::file_type::none)
-    throw Error(fmt::format("cannot look at {}: {}", argument, error.message()));
-  if (kind == fs::file_type::not_found)
+  if (is_folder(path)) return path;
+  if (!file_exists(path))
     throw UsageError(fmt::format(
         "{} does not exist: name a run folder, its experiment's YAML file or an evaluation's JSON file",
         argument));
@@ -267,7 +257,7 @@ fs::path run_folder_of(const std::string& argument) {
     throw UsageError(fmt::format("{} is neither a run folder nor a .yaml or .json file", argument));
   }
   const ExperimentConfig config = parse_experiment(file_text(path, kMostText), argument, {}, {});
-  if (!fs::is_directory(config.run_folder, error)) {
+  if (!is_folder(config.run_folder)) {
     throw UsageError(fmt::format(
         "{}, the run folder of {}, does not exist: run 'tessera train {}' first, or start this in the "
         "folder where that was started",
@@ -278,13 +268,9 @@ fs::path run_folder_of(const std::string& argument) {
 
 std::vector<VolumeFolder> volume_folders(const fs::path& run_folder) {
   std::vector<VolumeFolder> found;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(run_folder / kVolumes, missing)) {
-    if (holds_run(entry.path())) found.push_back({entry.path().filename().string(), entry.path()});
+  for (const fs::path& folder : paths_in(run_folder / kVolumes)) {
+    if (holds_run(folder)) found.push_back({folder.filename().string(), folder});
   }
-  if (missing && missing != std::errc::no_such_file_or_directory)
-    throw Error(fmt::format("cannot list {}: {}", (run_folder / kVolumes).string(), missing.message()));
-  std::ranges::sort(found, {}, &VolumeFolder::name);
   return found;
 }
 

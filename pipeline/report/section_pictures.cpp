@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/evaluate/evaluation_report.h"
@@ -56,8 +57,7 @@ std::unique_ptr<Volume> fitting_raw(const RunRecord& record, const EvaluatedVolu
   if (name.empty()) return nullptr;
   try {
     const DatasetName raw = parse_dataset_name(name);
-    std::error_code unknown;
-    if (!std::filesystem::exists(raw.file, unknown)) return nullptr;
+    if (!file_exists(raw.file)) return nullptr;
     return open_fitting_raw(raw, volumes);
   } catch (const UsageError&) {  // of another place or shape
     return nullptr;

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "io/base/error.h"
-#include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/graph/block_graph_file.h"
 #include "io/graph/object_table_file.h"
 #include "workers/agglomerate/small_objects.h"

@@ -11,6 +11,7 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
@@ -92,8 +93,7 @@ class ExperimentRun {
 
   /// What earlier starts did. Errors: UsageError where they did something else.
   void read_state() {
-    std::error_code error;
-    if (request_.overwrite || !fs::is_directory(folder_.path(), error)) return;
+    if (request_.overwrite || !is_folder(folder_.path())) return;
     try {
       states_ = read_run_status(folder_).stages;
     } catch (const UsageError&) {
@@ -166,12 +166,13 @@ class ExperimentRun {
   std::vector<fs::file_time_type> segmentation_times() const {
     std::vector<fs::file_time_type> times;
     std::vector<fs::path> folders{folder_.path()};
-    std::error_code missing;
-    for (const auto& one : fs::directory_iterator(folder_.path() / "volumes", missing))
-      folders.push_back(one.path());
+    for (const fs::path& one : paths_in(folder_.path() / "volumes"))
+      folders.push_back(one);
     times.reserve(folders.size());
-    for (const fs::path& folder : folders)
-      times.push_back(fs::last_write_time(folder / "segmentation.json", missing));
+    for (const fs::path& folder : folders) {
+      const fs::path record = folder / "segmentation.json";
+      times.push_back(file_exists(record) ? fs::last_write_time(record) : fs::file_time_type::min());
+    }
     return times;
   }
 

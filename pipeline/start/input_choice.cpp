@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "io/base/error.h"
-#include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/other_format.h"
 #include "io/hdf5/hdf5_listing.h"
 #include "io/volume/dataset_name.h"
@@ -117,13 +117,11 @@ bool is_dataset(const std::string& text) {
 
 /// Images as an experiment names them: a folder whose name has an extension needs a slash.
 std::string images_text(const std::string& text) {
-  std::error_code error;
-  return fs::is_directory(text, error) && !names_images(text) ? text + "/" : text;
+  return is_folder(text) && !names_images(text) ? text + "/" : text;
 }
 
 bool are_images(const std::string& text) {
-  std::error_code error;
-  return fs::is_directory(text, error) || (names_images(text) && !fs::path(text).extension().empty());
+  return is_folder(text) || (names_images(text) && !fs::path(text).extension().empty());
 }
 
 void require_file(const std::string& file) {

@@ -9,6 +9,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
+#include "io/base/file_lookup.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/infer/inference_plan.h"
@@ -95,8 +96,7 @@ class MachineCheck {
       predictions_.voxels += plan.region.voxels();
       predictions_.memory = std::max(predictions_.memory, plan.memory_per_worker());
       predictions_.input_pixels += plan.redundancy * static_cast<double>(plan.region.voxels());
-      std::error_code error;
-      if (own.infer.output && !fs::exists(own.infer.output->file, error))
+      if (own.infer.output && !file_exists(own.infer.output->file))
         predictions_.new_bytes += plan.region.voxels() * own.infer.channels() * size_of(own.infer.type);
       if (!predictions_.first) predictions_.first = plan;
     }

@@ -10,6 +10,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "io/hdf5/checkpoint_file.h"
 #include "pipeline/config/yaml_scalar.h"

@@ -8,7 +8,7 @@
 
 #include "io/base/durable_file.h"
 #include "io/base/error.h"
-#include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "io/base/replace_folder.h"
 #include "io/base/staged_file.h"

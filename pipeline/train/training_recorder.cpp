@@ -10,6 +10,7 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "pipeline/run/score_text.h"
 

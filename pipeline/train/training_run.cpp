@@ -17,6 +17,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_lock.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "pipeline/run/checkpoint_choice.h"
 #include "pipeline/run/progress.h"
@@ -203,8 +204,7 @@ class TrainingRun {
 
   /// An older training is in the run folder until another rank has replaced it.
   void tell_validation() const {
-    std::error_code unknown;
-    const bool older = place_.replaces() && std::filesystem::exists(place_.current().path(), unknown);
+    const bool older = place_.replaces() && file_exists(place_.current().path());
     if (validated_ && !older) validated_();
   }
 

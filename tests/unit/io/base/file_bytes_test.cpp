@@ -49,17 +49,6 @@ TEST(FileBytes, AFileThatCannotBeReadIsNamed) {
   EXPECT_THAT(message_of([&] { read_file_bytes(folder.path()); }), HasSubstr("cannot open"));
 }
 
-TEST(FileBytes, AFailedLookIsNoMissingFile) {
-  const testing::TemporaryFolder folder;
-  EXPECT_TRUE(file_exists(folder.path()));
-  EXPECT_FALSE(file_exists(folder / "none"));
-  fs::create_symlink("none", folder / "dangling");
-  EXPECT_FALSE(file_exists(folder / "dangling"));
-  fs::create_symlink("circle", folder / "circle");
-  EXPECT_THAT(message_of([&] { file_exists(folder / "circle"); }),
-              AllOf(HasSubstr("cannot look for"), HasSubstr("circle"), HasSubstr("symbolic links")));
-}
-
 TEST(FileBytes, ALongTextIsRejected) {
   const testing::TemporaryFolder folder;
   write_text_file(folder / "t", "12345");
