@@ -106,6 +106,7 @@ fs::path resolve_links(const fs::path& file) {
   for (int links = 0; links < kMostLinks; ++links) {
     std::error_code code;
     const fs::file_status status = fs::symlink_status(at, code);
+    if (code == std::errc::permission_denied) return at;  // writing it fails, with a better message
     if (!fs::status_known(status))
       throw Error(fmt::format("cannot look for {}: {}", at.string(), code.message()));
     if (!fs::is_symlink(status)) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <fstream>
@@ -36,7 +37,9 @@ bool belongs_to_training(const std::string& key) {
 std::string time_of(const fs::path& file) {
   struct stat status {};
   std::tm utc{};
-  if (stat(file.c_str(), &status) != 0 || gmtime_r(&status.st_mtime, &utc) == nullptr) return {};
+  if (stat(file.c_str(), &status) != 0)
+    throw Error(fmt::format("cannot look at {}: {}", file.string(), errno_text(errno)));
+  if (gmtime_r(&status.st_mtime, &utc) == nullptr) return {};
   char text[64];
   return std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &utc) == 0 ? "" : text;
 }
