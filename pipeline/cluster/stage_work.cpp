@@ -182,10 +182,13 @@ StageWork evaluation_work(const RunFolder& folder, std::vector<std::string>& pro
   } else if (const std::string missing = json_text_at(scores, "undefined"); !missing.empty()) {
     work.text = fmt::format("pixel error undefined ({})", missing);
   }
-  const auto voi = nlohmann::json::json_pointer("/volume_3d/voi");
-  if (objects.is_object() && objects.contains(voi) && objects[voi].is_number()) {
-    const std::string text = fmt::format("VOI of the objects {:.4f}", objects[voi].get<double>());
+  for (const auto& [place, name] :
+       {std::pair("/volume_3d/voi", "VOI"), {"/volume_2d/rand_thin_f_macro", "V^Rand_thin"}}) {
+    const nlohmann::json::json_pointer score(place);
+    if (!objects.is_object() || !objects.contains(score) || !objects[score].is_number()) continue;
+    const std::string text = fmt::format("{} of the objects {:.4f}", name, objects[score].get<double>());
     work.text = work.text == "scored" ? text : work.text + ", " + text;
+    break;
   }
   return work;
 }

@@ -226,8 +226,8 @@ std::string why_no_objects(const po::variables_map& values, const ExperimentConf
   if (config.evaluate.prediction && config.evaluate.prediction->text() == objects.text())
     return "they are the prediction";
   if (!file_exists(objects.file)) return fmt::format("{} does not exist yet", objects.file.string());
-  if (config.evaluate.label_kind != LabelKind::instances)
-    return "the labels are classes: set evaluate.label_kind: instances where they are ids of objects";
+  if (config.evaluate.label_kind == LabelKind::classes && config.model.classes > 2)
+    return "the labels are of more than two classes";
   const ResultCompleteness found = completeness_of(read_volume_info(objects));
   return found.complete() ? "" : fmt::format("{} is incomplete: {}", objects.text(), found.problem);
 }
@@ -248,6 +248,7 @@ bool evaluate_objects(const po::variables_map& values, const ExperimentConfig& c
   of_objects.evaluate.kind = EvaluationKind::labels;
   of_objects.evaluate.scores = {"auto"};  // a choice is for a probability
   EvaluationRequest request = request_of(values, of_objects, world);
+  request.objects_of_classes = request.label_kind == LabelKind::classes;
   request.json_file = RunFolder(config.run_folder).object_scores();
   request.picture_folder.reset();
   if (world.is_root()) std::cout << "\nobjects\n" << std::flush;

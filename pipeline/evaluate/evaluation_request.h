@@ -69,6 +69,9 @@ struct EvaluationRequest {
   bool invert_labels = false;           ///< 0 is interior instead
   std::optional<LabelId> ignore_label;  ///< voxels of this id are in no sum
   std::optional<LabelId> label_class;   ///< this class is the interior; of a probability
+  /// Of predicted objects: the labels are classes, and the true objects are the 4-connected components of the
+  /// interior, section by section. Then there are scores of sections only.
+  bool objects_of_classes = false;
   std::optional<std::int64_t> classes;  ///< of the network that made the prediction; none: not known
   /// The volume in whose voxels region and sections are given; prediction and labels have their places in it.
   /// None: the labels.

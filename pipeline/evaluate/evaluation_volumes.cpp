@@ -52,7 +52,8 @@ void require_fitting_options(const EvaluationRequest& request, EvaluationKind ki
   if (kind != EvaluationKind::probability) {
     const std::string taken_as = fmt::format("{} is taken as {}: ", request.prediction.text(), name_of(kind));
     const bool made_classes = kind == EvaluationKind::classes && request.has_targets();
-    if ((request.invert_labels && !made_classes) || request.label_class) {
+    const bool may_choose = request.objects_of_classes, may_invert = made_classes || may_choose;
+    if ((request.invert_labels && !may_invert) || (request.label_class && !may_choose)) {
       throw UsageError(taken_as + "inverting labels and choosing a class go with a probability only");
     }
     if (request.scores) throw UsageError(taken_as + "a choice of scores goes with a probability only");

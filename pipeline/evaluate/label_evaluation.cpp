@@ -14,6 +14,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "pipeline/evaluate/label_pairs.h"
+#include "workers/metrics/components.h"
 #include "workers/metrics/ignored_class.h"
 #include "workers/mpi/agreement.h"
 
@@ -67,6 +68,24 @@ VoxelBuffer class_targets(const EvaluationRequest& request, EvaluatedVolumes& vo
                 targets.begin() + row * to.x);
   }
   return result;
+}
+
+constexpr LabelId kNotScored = 0xFFFFFFFF;
+
+/// The true objects of one section of class labels: (1, y, x) uint32, 0 outside, kNotScored where ignored.
+VoxelBuffer components_of_classes(const EvaluationRequest& request, EvaluatedVolumes& volumes,
+                                  const Box& section) {
+  const VoxelBuffer classes = class_targets(request, volumes, section);
+  const auto values = classes.as<std::uint8_t>();
+  std::vector<std::uint8_t> interior(values.size());
+  std::ranges::transform(values, interior.begin(), [](std::uint8_t one) { return one == 1 ? 1 : 0; });
+  const Components found = label_components(interior, section.shape().y, section.shape().x);
+  VoxelBuffer objects(VoxelType::uint32, section.shape());
+  const auto ids = objects.as<std::uint32_t>();
+  for (std::size_t i = 0; i < values.size(); ++i)
+    ids[i] = values[i] == kIgnoredClass ? static_cast<std::uint32_t>(kNotScored)
+                                        : static_cast<std::uint32_t>(found.labels[i]);
+  return objects;
 }
 
 /// Collective. Adds up the sums of all ranks; each section is 0 on all ranks but one.
@@ -133,31 +152,30 @@ void require_ids(EvaluatedVolumes& volumes) {
                   volumes.prediction->info().name.text()));
 }
 
-}  // namespace
+/// Seconds of one rank.
+struct LabelSeconds {
+  double read = 0, count = 0, thin = 0, reduce = 0;
+};
 
-LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world) {
-  const double begin_s = seconds_now();
-  LabelEvaluation evaluation;
-  evaluation.request = request;
-  EvaluatedVolumes volumes;
-  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels); });
-  on_root(world, [&] { require_ids(volumes); });
-  evaluation.sections = volumes.sections;
-  evaluation.bounds = volumes.bounds;
-  evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));
+bool are_thinned(const EvaluatedVolumes& volumes, const LabelEvaluation& evaluation) {
+  return std::ssize(evaluation.section) * volumes.height() * volumes.width() <= kMostThinnedVoxels;
+}
+
+/// Collective. Scores ids of objects.
+void score_ids(EvaluatedVolumes& volumes, LabelEvaluation& evaluation, LabelSeconds& seconds,
+               const Communicator& world) {
+  const EvaluationRequest& request = evaluation.request;
   const PixelBounds& bounds = volumes.bounds;
-  const auto depth = static_cast<std::int64_t>(evaluation.section.size());
-  const bool thins = depth * volumes.height() * volumes.width() <= kMostThinnedVoxels;
+  const bool thins = are_thinned(volumes, evaluation);
   if (thins) evaluation.thinned.resize(evaluation.section.size());
-  double read_s = 0, count_s = 0, thin_s = 0, reduce_s = 0;
   LabelTable table;
   on_every_rank(world, [&] {
-    const ScopeTimer counting(count_s);
+    const ScopeTimer counting(seconds.count);
     for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(),
                                                   volumes.labels->info(), kMostSections, world)) {
       std::vector<LabelTable> sections(static_cast<std::size_t>(slab.end - slab.begin));
       for_each_section_of_slab(
-          volumes, slab, read_s, [&](const Box& box) { return volumes.labels->read(box); },
+          volumes, slab, seconds.read, [&](const Box& box) { return volumes.labels->read(box); },
           [&](std::int64_t z, const Box&, auto truth, auto predicted) {
             sections[static_cast<std::size_t>(z - slab.begin)].add_voxels(truth, predicted,
                                                                           request.ignore_label);
@@ -170,27 +188,82 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
             label_sums(std::move(section), Communicator::alone());
       }
       for (std::int64_t z = slab.begin; thins && z < slab.end; ++z) {
-        const ScopeTimer thinning(thin_s);
+        const ScopeTimer thinning(seconds.thin);
         const Box whole{{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}};
         evaluation.thinned[static_cast<std::size_t>(z - evaluation.sections.begin)] =
             thinned_sums(volumes.labels->read(whole), volumes.prediction->read(whole), request.ignore_label);
       }
     }
   });
+  const ScopeTimer reducing(seconds.reduce);
+  evaluation.table_pairs = static_cast<std::int64_t>(table.size());
+  world.sum(std::span(&evaluation.table_pairs, 1));
+  evaluation.volume = label_sums(std::move(table), world, &evaluation.worst);
+}
+
+/// Collective. Scores objects whose true ones are components of classes.
+void score_objects_of_classes(EvaluatedVolumes& volumes, LabelEvaluation& evaluation, LabelSeconds& seconds,
+                              const Communicator& world) {
+  const PixelBounds& bounds = volumes.bounds;
+  if (volumes.height() * volumes.width() > kMostPixelsOfClasses) {
+    throw UsageError(fmt::format(
+        "{} are classes, and a section of the scored part has more than {} pixels: score a region",
+        evaluation.request.labels.text(), kMostPixelsOfClasses));
+  }
+  const bool thins = are_thinned(volumes, evaluation);
+  if (thins) evaluation.thinned.resize(evaluation.section.size());
+  on_every_rank(world, [&] {
+    const ScopeTimer counting(seconds.count);
+    for (const SectionRange& slab : slabs_of_rank(evaluation.sections, volumes.prediction->info(),
+                                                  volumes.labels->info(), kMostSections, world)) {
+      for (std::int64_t z = slab.begin; z < slab.end; ++z) {
+        const Box whole{{z, bounds.y_begin, bounds.x_begin}, {z + 1, bounds.y_end, bounds.x_end}};
+        std::optional<ScopeTimer> reading(seconds.read);
+        const VoxelBuffer truth = components_of_classes(evaluation.request, volumes, whole),
+                          predicted = volumes.prediction->read(whole);
+        reading.emplace(seconds.thin);
+        LabelTable table;
+        with_integers(predicted, [&](auto ids) {
+          table.add_voxels(truth.as<std::uint32_t>(), ids, std::optional<std::uint64_t>(kNotScored));
+        });
+        const auto at = static_cast<std::size_t>(z - evaluation.sections.begin);
+        evaluation.section[at] = label_sums(std::move(table), Communicator::alone());
+        if (thins) evaluation.thinned[at] = thinned_sums(truth, predicted, kNotScored);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world) {
+  const double begin_s = seconds_now();
+  LabelEvaluation evaluation;
+  evaluation.request = request;
+  EvaluatedVolumes volumes;
+  on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels); });
+  on_root(world, [&] { require_ids(volumes); });
+  evaluation.sections = volumes.sections;
+  evaluation.bounds = volumes.bounds;
+  evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));
+  LabelSeconds seconds;
+  if (request.objects_of_classes)
+    score_objects_of_classes(volumes, evaluation, seconds, world);
+  else
+    score_ids(volumes, evaluation, seconds, world);
   {
-    const ScopeTimer reducing(reduce_s);
-    evaluation.table_pairs = static_cast<std::int64_t>(table.size());
-    world.sum(std::span(&evaluation.table_pairs, 1));
+    const ScopeTimer reducing(seconds.reduce);
     add_up(world, evaluation.section);
     add_up(world, evaluation.thinned);
-    evaluation.volume = label_sums(std::move(table), world, &evaluation.worst);
   }
   for (const LabelSums& one : evaluation.section)
     evaluation.pooled += one;
-  evaluation.run = evaluation_run(
-      begin_s,
-      {{"read", read_s}, {"count", count_s - read_s - thin_s}, {"thin", thin_s}, {"reduce", reduce_s}},
-      world);
+  evaluation.run = evaluation_run(begin_s,
+                                  {{"read", seconds.read},
+                                   {"count", seconds.count - seconds.read - seconds.thin},
+                                   {"thin", seconds.thin},
+                                   {"reduce", seconds.reduce}},
+                                  world);
   on_root(world, [&] {
     if (request.json_file) write_text_file(*request.json_file, evaluation_json(evaluation));
   });

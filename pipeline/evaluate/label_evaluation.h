@@ -16,7 +16,7 @@ struct LabelEvaluation {
   EvaluationRequest request;
   SectionRange sections;
   PixelBounds bounds;              ///< of each section
-  LabelSums volume;                ///< 3-D: an id is one object in all sections
+  LabelSums volume;                ///< 3-D: an id is one object in all sections; none with objects_of_classes
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
   /// Of each section, up to 2^26 voxels; else empty.
@@ -30,10 +30,14 @@ struct LabelEvaluation {
   std::vector<std::string> doubts() const { return doubts_about(request, sections, bounds); }
 };
 
+/// The true objects of classes are found in whole sections, of at most this many pixels.
+constexpr std::int64_t kMostPixelsOfClasses = std::int64_t{1} << 28;
+
 /// Collective. Compares ids of objects in blocks of a few MiB: a rank holds blocks and its share of the table
 /// of label pairs, never a whole volume. The result (all but `run`) is the same on every rank and for any
 /// number of ranks. The root writes the JSON file of the request; there are no pictures. Errors, on every
-/// rank: UsageError when shapes, types or sections do not fit; Error when a volume cannot be read.
+/// rank: UsageError when shapes, types or sections do not fit, or with objects_of_classes where
+/// a section has more than kMostPixelsOfClasses; Error when a volume cannot be read.
 LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communicator& world);
 
 /// The result for ids of classes.

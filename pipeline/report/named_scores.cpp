@@ -49,7 +49,11 @@ constexpr ScoreDescription kOfLabels[] = {
      Better::lower, true},
     {"rand_precision", "Rand precision", "falls with mergers", Better::higher, false},
     {"rand_recall", "Rand recall", "falls with splits", Better::higher, false},
-    {"seg", "SEG", "mean Jaccard index of true objects with their match", Better::higher, true}};
+    {"seg", "SEG", "mean Jaccard index of true objects with their match", Better::higher, true},
+    {"rand_thin_f_macro", "V^Rand_thin", "mean over sections, of the objects grown over the borders",
+     Better::higher, true},
+    {"info_thin_f_macro", "V^Info_thin", "mean over sections, of the objects grown over the borders",
+     Better::higher, true}};
 
 void add(std::vector<NamedScore>& scores, const ScoreDescription& score, double value, const std::string& key,
          const std::string& suffix, bool headline,
@@ -76,9 +80,10 @@ std::vector<NamedScore> scores_in(const Json& evaluation) {
       number_at(evaluation, {"calibration", "brier"}), "brier", "", false);
   for (const char* volume : {"volume_3d", "volume_2d"}) {
     const bool whole = volume[7] == '3';
+    const bool leads = whole || json_at(evaluation, {"volume_3d"}).is_null();  // objects of classes
     for (const ScoreDescription& one : kOfLabels) {
       add(scores, one, number_at(evaluation, {volume, one.key}), fmt::format("{}.{}", volume, one.key),
-          whole ? ", 3-D" : ", 2-D", one.headline && whole);
+          whole ? ", 3-D" : ", 2-D", one.headline && leads);
     }
     const Json& f1 = list_at(evaluation, {volume, "object_f1"});
     if (!f1.empty() && f1[0].is_number()) {

@@ -44,8 +44,11 @@ Html key_figures(const RunRecord& record) {
   }
   if (const double objects = number_at(record.segmentation, {"objects"}); std::isfinite(objects)) {
     const double voi = number_at(record.object_evaluation, {"volume_3d", "voi"});
+    const double rand = number_at(record.object_evaluation, {"volume_2d", "rand_thin_f_macro"});
     content += key_figure(text("Objects"), with_commas(objects),
-                          std::isfinite(voi) ? fmt::format("VOI {:.4f} bits", voi) : std::string());
+                          std::isfinite(voi)    ? fmt::format("VOI {:.4f} bits", voi)
+                          : std::isfinite(rand) ? fmt::format("V^Rand_thin {:.4f}, 2-D", rand)
+                                                : std::string());
   }
   return content.empty() ? content : tag("div", "keys", content);
 }

@@ -36,6 +36,10 @@ constexpr std::array kLimits{
     Limits{"volume_3d.adapted_rand_error", 0.1, 0.25, "few objects are merged or split",
            "many objects are merged or split"},
     Limits{"volume_3d.seg", 0.7, 0.5, "most objects are found with their outline", "many objects are missed"},
+    Limits{"volume_2d.rand_thin_f_macro", 0.95, 0.85, "few cells are merged or split",
+           "many cells are merged or split"},
+    Limits{"volume_2d.info_thin_f_macro", 0.97, 0.9, "few cells are merged or split",
+           "many cells are merged or split"},
     Limits{"mean_iou", 0.8, 0.6, "the classes are found with their outline", "a class is often mistaken"},
     Limits{"mean_dice", 0.9, 0.75, "the classes are found with their outline", "a class is often mistaken"},
 };
