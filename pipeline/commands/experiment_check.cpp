@@ -197,6 +197,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
   const std::vector<InferenceVolume> volumes =
       one_volume ? std::vector<InferenceVolume>{{config.name, {}}} : inference_volumes(config);
   if (volumes.size() > 1) {
+    if (config.segment.wanted) require_own_choices(config, volumes.size());
     check_volumes(config, volumes, network, out);
     return;
   }
@@ -209,6 +210,7 @@ void check_experiment(const ExperimentConfig& config, bool one_volume, std::ostr
     return check_segmentation(own, &plan, out);
   }
   const std::vector<InferenceVolume> segmented = one_volume ? volumes : segmentation_volumes(config);
+  require_own_choices(config, segmented.size());
   for (const InferenceVolume& one : segmented) {
     if (segmented.size() > 1) out << "volume " << one.name << ": ";
     check_segmentation(experiment_of(config, one, {}), nullptr, out);

@@ -59,6 +59,7 @@ int run_segment(const OptionValues& values, const Communicator& world) {
   std::optional<double> cut;
   if (values.count("cut") != 0) cut = values["cut"].as<double>();
   const std::vector<InferenceVolume> volumes = chosen_volumes(values, config, world, VolumeUse::segmentation);
+  on_root(world, [&] { require_own_choices(config, volumes.size()); });
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const ExperimentConfig own = experiment_of(config, volume, {.segmentation = true});
     if (volumes.size() > 1) begin_segmentation(heading(volumes, volume), own, signal, world);

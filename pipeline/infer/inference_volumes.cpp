@@ -103,6 +103,7 @@ std::vector<FollowingKey> following_keys(const ExperimentConfig& config, const V
     add("segment.output", config.segment.output);
   }
   add("segment.mask", config.segment.mask);
+  add("segment.choose_labels", config.segment.choose_labels);
   add("evaluate.prediction", config.evaluate.prediction);
   add("evaluate.labels", config.evaluate.labels);
   return keys;
@@ -230,6 +231,18 @@ std::vector<InferenceVolume> segmentation_volumes(const ExperimentConfig& config
   }
   return volumes_of(config, {"segment.prediction", "segment.output", config.segment.output},
                     std::move(matches));
+}
+
+void require_own_choices(const ExperimentConfig& config, std::size_t volumes) {
+  const SegmentConfig& segment = config.segment;
+  if (volumes < 2 || segment.choose == ThresholdChoice::none || !segment.choose_labels ||
+      !wildcards_to_fill(*segment.choose_labels).empty())
+    return;
+  throw UsageError(
+      fmt::format("segment.choose_labels: {} volumes are segmented, but {} are the labels of one: use the "
+                  "wildcards of the volumes, or choose the threshold on one volume (--volume NAME) and set "
+                  "segment.threshold, with segment.choose: none, for all",
+                  volumes, segment.choose_labels->text()));
 }
 
 std::vector<InferenceVolume> volumes_for(VolumeUse use, const ExperimentConfig& config,

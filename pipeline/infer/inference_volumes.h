@@ -33,6 +33,9 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config);
 /// Errors: as above.
 std::vector<InferenceVolume> segmentation_volumes(const ExperimentConfig& config);
 
+/// Of several volumes, each has labels of its own to choose its threshold. Errors: UsageError.
+void require_own_choices(const ExperimentConfig& config, std::size_t volumes);
+
 /// Which volumes a verb works on.
 enum class VolumeUse { inference, segmentation };
 /// Collective. The volumes that the root finds, for every rank.

@@ -7,6 +7,7 @@ import unittest
 
 import h5py
 import numpy as np
+import scipy.ndimage
 
 from harness import MPIRUN, Case, run_tessera
 from journal import Journal
@@ -98,6 +99,31 @@ class Objects(Case):
         self.assertGreater(objects.count('class="panels two"'), 0)
         self.assertNotIn("cannot be shown", objects)
 
+    def test_objects_are_scored_by_labels_of_classes(self):
+        """The true objects are the components of the interior of each section."""
+        cells = self.read("stack.h5:/volumes/labels/cells")
+        components, last = np.zeros(cells.shape, np.uint32), 0
+        for z, section in enumerate(cells):
+            found, count = scipy.ndimage.label(section)
+            components[z] = np.where(found > 0, found + last, 0)
+            last += count
+        self.write_volumes("classes.h5", {"inverted": (cells == 0).astype(np.uint8), "components": components})
+        result = self.run_experiment(self.small("classes", data={"labels": "stack.h5:/volumes/labels/cells"}), "--workers", "1")
+        self.assertIn("scores of the objects, sections 4 to 5:\n", result.stdout)
+        self.assertRegex(result.stdout, r"  V\^Rand_thin, 2-D +\d\.\d+ +(good|fair|poor):")
+        scores = json.loads((self.folder / "runs/classes/evaluation_objects.json").read_text())
+        self.assertTrue(scores["objects_of_classes"])
+        self.assertNotIn("volume_3d", scores)
+        self.assertRegex(self.tessera(["status", "runs/classes"]).stdout, r"V\^Rand_thin of the objects 0\.\d{4}")
+        objects = f"runs/classes/segmentation.h5:/{IDS}"
+        self.tessera(["evaluate", "--prediction", objects, "--labels", "classes.h5:/components", "--sections", "4:6", "--json", "ids.json"])
+        self.assertEqual(json.loads((self.folder / "ids.json").read_text())["volume_2d"], scores["volume_2d"])
+
+        self.tessera(["evaluate", "classes.yaml", "--labels", "classes.h5:/inverted", "--invert-labels"], ranks=2)
+        again = json.loads((self.folder / "runs/classes/evaluation_objects.json").read_text())
+        self.assertEqual(again["volume_2d"], scores["volume_2d"])
+        self.assertIn("V<span class=\"pair\"><sup>Rand</sup>", (self.folder / "runs/classes/report.html").read_text())
+
     def test_every_stage_of_the_merges_is_on_the_page(self):
         """The page has the curve where `evaluate --graph --json` wrote into the run folder."""
         self.tessera(["segment", self.small("stages", segment={
@@ -161,6 +187,14 @@ class Objects(Case):
             scores = json.loads((self.folder / f"runs/many/volumes/{name}/evaluation_objects.json").read_text())
             self.assertEqual(scores["prediction"], f"runs/many/volumes/{name}/segmentation.h5:/{IDS}")
         self.assertRegex(self.tessera(["check", yaml, "--measure", "0"]).stdout, r"volume a: segmentation:\n(.*\n)+volume b: segmentation:")
+        choice = ["--set", "segment.choose=voi", "--set", "segment.choose_sections=[2, 5]", "--set", "segment.threshold=0.4", "--restart"]
+        self.tessera(["segment", yaml, *choice, "--set", "segment.choose_labels=many/*.h5:/l"], 2)
+        self.assertEqual([json.loads((self.folder / f"runs/many/volumes/{name}/segmentation.json").read_text())["chosen_threshold"]["labels"]
+                          for name in "ab"], ["many/a.h5:/l", "many/b.h5:/l"])
+        lone = [*choice, "--set", f"segment.choose_labels={INSTANCES['labels']}"]
+        for arguments in (["segment", yaml, *lone], ["check", yaml, "--measure", "0", *lone[:-3], *lone[-2:]]):
+            self.assert_one_error(run_tessera(arguments, cwd=self.folder), USAGE,
+                                  [r"segment\.choose_labels: 2 volumes are segmented, but stack\.h5:\S+ are the labels of one", "--volume NAME"])
         wrong = run_tessera(["segment", yaml, "--set", "segment.output=one.h5:/ids"], cwd=self.folder)
         self.assert_one_error(wrong, USAGE, [r"segment\.output: has 0 wildcards, segment\.prediction has 1"])
         missing = run_tessera(["segment", yaml, "--volume", "c"], cwd=self.folder)
