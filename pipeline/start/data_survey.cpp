@@ -121,7 +121,10 @@ class Survey {
       if (annotated.size() % wide_step == 0)
         fit_.add(zero_with_borders(ids, box.shape().x), greys, box.shape().y, box.shape().x);
       if (annotated.size() % step == 0) count_objects(ids, box.shape());
-      if (annotated.size() % wide_step == 0) compare_with_neighbours(ids, greys, box);
+      if (annotated.size() % wide_step == 0) {
+        compare_with_neighbours(ids, greys, box);
+        compare_with_next(ids, box);
+      }
       annotated.push_back(z);
     }
     if (annotated.empty()) {
@@ -196,6 +199,19 @@ class Survey {
     contrast_[2].add(ids, at(1));
   }
 
+  /// Counts the voxels whose ids go on in the next section.
+  void compare_with_next(const std::vector<LabelId>& ids, Box box) {
+    if (box.end.z >= result_.found.covered.end.z) return;
+    ++box.begin.z;
+    ++box.end.z;
+    const std::vector<LabelId> next = ids_of(labels_->volume->read(box));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == 0 || next[i] == 0 || is_negative_id(ids[i]) || is_negative_id(next[i])) continue;
+      compared_ += 1;
+      continued_ += ids[i] == next[i] ? 1 : 0;
+    }
+  }
+
   /// The place, relative to the labels, of the raw sections that they fit clearly better; 0 where none does.
   /// In a stack of thin sections all three fit nearly alike.
   void find_shift() {
@@ -267,6 +283,7 @@ class Survey {
     found.misfit = fit_.doubt();
     found.inverted = found.id_count == 2 && zero_.is_interior(result_.grey.deviation);
     find_shift();
+    if (compared_ > 0) found.continued_share = continued_ / compared_;
   }
 
   void decide_kind() {
@@ -292,6 +309,7 @@ class Survey {
   LabelFit fit_;
   std::array<Contrast, 3> contrast_;  ///< with the raw section before, of and after the labels
   double pieces_ = 0, pieces_of_ = 0;
+  double compared_ = 0, continued_ = 0;  ///< voxels
 };
 
 }  // namespace

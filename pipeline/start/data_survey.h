@@ -40,6 +40,9 @@ struct LabelSurvey {
   /// of the mean grey values of 0 and above as given, and there.
   std::int64_t shift = 0;
   std::string misfit;  ///< LabelFit's doubt
+  /// Of `instances`: the share of the voxels above 0 that have the same id in the next section, 0 to 1. It is
+  /// high where an id is one object through the sections, and low where each section has ids of its own.
+  double continued_share = 0;
   double contrast = 0, contrast_there = 0;
 
   static constexpr std::int64_t kMostIds = 65537;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "pipeline/config/yaml_scalar.h"
 #include "pipeline/run/run_folder.h"
@@ -64,6 +65,24 @@ std::string labels_text(const StartFacts& facts) {
                      fmt::join(shares, ", "));
 }
 
+/// The held-out sections that choose the threshold of the objects, and those whose scores are reported. None
+/// where objects are not asked for, or cannot be scored.
+struct ObjectSections {
+  Sections choose, report;
+};
+std::optional<ObjectSections> object_sections(const StartFacts& facts) {
+  // An id that is one object through the sections: 0.8 and more was seen in volumes of neurons.
+  constexpr double kContinued = 0.5;
+  const LabelSurvey& found = facts.survey.found;
+  if (!facts.inputs.labels || facts.checkpoint || found.kind != LabelKind::instances ||
+      found.continued_share < kContinued || facts.split.one_section || facts.split.validation.size() != 1)
+    return std::nullopt;
+  const Sections held_out = facts.split.validation[0];
+  if (held_out.count() < 2) return std::nullopt;
+  const std::int64_t middle = held_out.begin + held_out.count() / 2;
+  return ObjectSections{{held_out.begin, middle}, {middle, held_out.end}};
+}
+
 /// `data:` of volumes that share raw and labels.
 void add_ranges(const StartFacts& facts, YamlText& yaml) {
   const SectionSplit& split = facts.split;
@@ -71,7 +90,8 @@ void add_ranges(const StartFacts& facts, YamlText& yaml) {
     yaml.key("  train_sections", range_text(split.train[0]),
              fmt::format("half-open: sections {} to {}", split.train[0].begin, split.train[0].end - 1));
     yaml.key("  validation_sections", range_text(split.validation[0]),
-             "held out: never trained on; the scores are of these");
+             object_sections(facts) ? "held out: never trained on"
+                                    : "held out: never trained on; the scores are of these");
     return;
   }
   yaml.key("  volumes", "",
@@ -203,6 +223,18 @@ void add_infer(const StartFacts& facts, const StartSettings& s, YamlText& yaml) 
       fmt::format("  The result is runs/{}/prediction.h5, uint8: 255 is probability 1.", facts.name));
 }
 
+void add_segment(const StartFacts& facts, const ObjectSections& sections, YamlText& yaml) {
+  yaml.line();
+  yaml.line("segment:");
+  yaml.comment("  The labels are ids of objects that go on through the sections, so objects are made, too.");
+  if (facts.survey.raw.resolution_nm.empty() && facts.resolution_nm.empty())
+    yaml.key("  mode", "sections", "the voxel size is not known; volume: where voxels are as deep as wide");
+  yaml.key("  linkage", "mean", "the two clusters of the largest mean affinity merge first");
+  yaml.key("  threshold", "0.05", "the lowest that is tried, from 0.95 on");
+  yaml.key("  choose", "voi", "the threshold whose objects fit the labels best ...");
+  yaml.key("  choose_sections", range_text(sections.choose), "... of these held-out sections");
+}
+
 void add_evaluate(const StartFacts& facts, YamlText& yaml) {
   if (!facts.inputs.labels) return;
   yaml.line();
@@ -211,7 +243,9 @@ void add_evaluate(const StartFacts& facts, YamlText& yaml) {
     yaml.key("  labels", to_yaml(*facts.inputs.labels), "nothing is trained; these are compared with");
     add_label_meaning(facts, yaml);
   } else {
-    yaml.key("  sections", range_text(facts.split.validation.back()), "held out");
+    const std::optional<ObjectSections> objects = object_sections(facts);
+    yaml.key("  sections", range_text(objects ? objects->report : facts.split.validation.back()),
+             objects ? "held out, and not among those that choose" : "held out");
     if (facts.split.one_section) {
       const Box& covered = facts.survey.found.covered;
       yaml.key("  region",
@@ -295,8 +329,9 @@ std::string experiment_text(const StartFacts& facts, const StartSettings& settin
                   "every key.",
                   tessera_version()));
   yaml.comment(fmt::format("  tessera check {0}.yaml    the plan: time, memory, disk", facts.name));
-  yaml.comment(fmt::format(
-      "  tessera run {0}.yaml      train, predict, score, report; goes on where it stopped", facts.name));
+  yaml.comment(
+      fmt::format("  tessera run {0}.yaml      train, predict, {1}score, report; goes on where it stopped",
+                  facts.name, object_sections(facts) ? "segment, " : ""));
   yaml.comment("Found in the data:");
   const std::string found = facts_text(facts);
   for (std::size_t at = 0; at < found.size();) {
@@ -316,6 +351,7 @@ std::string experiment_text(const StartFacts& facts, const StartSettings& settin
   if (!facts.checkpoint || !facts.network.empty()) add_model(facts, settings, yaml);
   if (!facts.checkpoint) add_train(facts, settings, yaml);
   add_infer(facts, settings, yaml);
+  if (const auto sections = object_sections(facts)) add_segment(facts, *sections, yaml);
   add_evaluate(facts, yaml);
   return yaml.text();
 }

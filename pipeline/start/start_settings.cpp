@@ -17,6 +17,8 @@ constexpr double kFewIterations = 500, kManyIterations = 15000;
 constexpr double kCostOfTwice = 4;
 /// The part of the minutes that validations, checkpoints and the start take.
 constexpr double kOverhead = 0.1;
+/// The part of the minutes that validations take. More of them would cost iterations.
+constexpr double kValidationShare = 0.03;
 
 std::int64_t depth_for(std::int64_t side) {
   if (side >= 256) return 4;
@@ -62,13 +64,13 @@ void set_iterations(StartSettings& s, double sample_s, double validation_s, int 
   }
   s.iterations = 2 * s.expected;
   const auto expected = static_cast<double>(s.expected);
-  s.warm_up = std::min<std::int64_t>(50, s.expected / 20);
+  s.warm_up = std::min<std::int64_t>(50, s.expected / 16);
   const double validations =
-      std::clamp(60 * s.minutes * kOverhead / 2 / std::max(1e-6, validation_s), 1.0, 20.0);
+      std::clamp(60 * s.minutes * kValidationShare / std::max(1e-6, validation_s), 1.0, 20.0);
   s.validate_every =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(expected / std::floor(validations))));
-  // The last fifth of the iterations, where the rate is below a tenth; configs/isbi2012.yaml averages 200.
-  const double memory = std::clamp(expected / 5, 10.0, 200.0);
+  // The last quarter of the iterations, where the rate is below 0.15; configs/isbi2012.yaml averages 200.
+  const double memory = std::clamp(expected / 4, 10.0, 200.0);
   s.average_decay = std::round((1 - 1 / memory) * 1000) / 1000;
 }
 

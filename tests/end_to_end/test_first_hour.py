@@ -116,6 +116,29 @@ class FirstHour(Case):
         self.assertNotIn("train:", result.stdout)
         self.assertEqual(self.read("runs/other/prediction.h5:/volumes/predictions/interior").shape, self.stack_shape)
 
+    def test_ids_that_go_on_through_the_sections(self):
+        raw, ids = (np.repeat(self.read(f"stack.h5:/volumes/{name}"), 2, axis=0) for name in ("raw", "labels/instances"))
+        self.write_volumes("cells.h5", {"raw": raw, "labels": ids})
+        self.init(["cells.h5"])
+        text = (self.folder / "cells.yaml").read_text()
+        for pattern in (r"validation_sections: \[13, 16\]", r"segment:\n(.*\n)*  choose: voi .*\n  choose_sections: \[13, 14\]",
+                        r"evaluate:\n  sections: \[14, 16\]"):
+            self.assertRegex(text, pattern)
+        result = self.run_experiment("cells.yaml", "--workers", "1")
+        self.assertEqual(result.code, DONE, result)
+        self.assertRegex(result.stdout, r"objects: \d+ at threshold 0\.\d+")
+        objects = json.loads((self.folder / "runs/cells/evaluation_objects.json").read_text())
+        self.assertEqual(objects["section_range"], [14, 16])
+        self.assertEqual(self.read("runs/cells/segmentation.h5:/volumes/labels/neuron_ids").shape, raw.shape)
+
+        # Each section has ids of its own: they are no objects of the volume.
+        lone = np.where(ids == 0, 0, ids + np.arange(16, dtype=ids.dtype)[:, None, None] * (ids.max() + 1))
+        self.write_volumes("lone.h5", {"raw": raw, "labels": lone.astype(np.uint32)})
+        self.init(["lone.h5"])
+        text = (self.folder / "lone.yaml").read_text()
+        self.assertIn("label_kind: instances", text)
+        self.assertNotIn("segment:", text)
+
     # What `init` finds
 
     def test_inverted_and_partial_labels(self):

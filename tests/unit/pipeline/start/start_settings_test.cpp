@@ -64,7 +64,7 @@ TEST(StartSettings, IterationsFillTheMinutes) {
   EXPECT_EQ(settings.expected, 2700) << "540 s of 0.2 s each, two digits that count";
   EXPECT_EQ(settings.iterations, 5400) << "the minutes end the training";
   EXPECT_EQ(settings.warm_up, 50);
-  EXPECT_EQ(settings.validate_every, 270) << "ten validations of 3 s are a twentieth of the time";
+  EXPECT_EQ(settings.validate_every, 450) << "six validations of 3 s are 3 % of the time";
   EXPECT_DOUBLE_EQ(settings.average_decay, 0.995);
   EXPECT_FALSE(better_filters(settings));
   set_iterations(settings, 0.1, 3, 2);
@@ -74,7 +74,7 @@ TEST(StartSettings, IterationsFillTheMinutes) {
   set_iterations(settings, 5, 300, 1);
   EXPECT_EQ(settings.expected, 54);
   EXPECT_EQ(settings.validate_every, 54);
-  EXPECT_EQ(settings.warm_up, 2);
+  EXPECT_EQ(settings.warm_up, 3);
   EXPECT_EQ(better_filters(settings), 8);
   set_iterations(settings, 1e6, 1, 1);
   EXPECT_EQ(settings.expected, 1);
