@@ -36,7 +36,9 @@ OptionTable check_options();
 int run_check(const OptionValues& values, const Communicator& world);
 
 OptionTable import_options();
+OptionTable import_ctc_options();
 int run_import(const OptionValues& values, const Communicator& world);
+int run_import_ctc(const OptionValues& values, const Communicator& world);
 
 OptionTable export_options();
 int run_export(const OptionValues& values, const Communicator& world);

@@ -13,6 +13,7 @@
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
 #include "pipeline/commands/commands.h"
+#include "pipeline/commands/export_tracking.h"
 #include "pipeline/commands/result_argument.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/command_line.h"
@@ -29,6 +30,8 @@ struct ExportOptions {
   std::optional<SectionRange> sections;
   std::optional<std::int64_t> channel;
   bool overwrite = false, allow_incomplete = false;
+  bool tracking = false;              ///< the layout of the Cell Tracking Challenge
+  std::optional<DatasetName> frames;  ///< with the attribute that numbers the frames
 };
 
 /// Without links, and without a slash at the end.
@@ -67,6 +70,16 @@ std::int64_t chosen_channel(const ExportOptions& options, std::int64_t channels)
   return channel;
 }
 
+/// The attribute `frames` of a dataset of import-ctc. Errors: UsageError without it.
+std::string frames_of(const DatasetName& name) {
+  const VolumeInfo info = read_volume_info(name);
+  const auto found = info.attributes.find("frames");
+  if (found == info.attributes.end())
+    throw UsageError(fmt::format(
+        "--frames: {} has no attribute 'frames': name a dataset of tessera import-ctc", name.text()));
+  return found->second;
+}
+
 void export_volume(const ExportOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const FileLock lock(options.output);
@@ -83,6 +96,12 @@ void export_volume(const ExportOptions& options) {
                                  options.volume.text(), info.shape.z));
   }
   const Index3 shape{sections.end - sections.begin, info.shape.y, info.shape.x};
+  if (options.tracking) {
+    const std::int64_t labels = export_tracking(
+        *volume, {without_slash(options.output), sections, options.frames ? frames_of(*options.frames) : ""});
+    fmt::print("{}: {} masks, {} labels\n", options.output.string(), shape.z, labels);
+    return;
+  }
   ImageStackWriter stack(options.output, info.type, shape);
   // Slabs as deep as the chunks, so that each chunk is decompressed once; thinner if memory is limited.
   constexpr std::int64_t kSlabBytes = std::int64_t{256} << 20;
@@ -125,6 +144,10 @@ OptionTable export_options() {
   add("output", po::value<std::string>()->required(), "a .tif file, or a folder for PNG sections");
   add("sections", po::value<std::string>(), "only the sections FIRST to END - 1, as FIRST:END");
   add("channel", po::value<std::int64_t>(), "the channel to write, of a volume with several");
+  add("ctc", po::bool_switch(),
+      "of ids: write masks and res_track.txt of the Cell Tracking Challenge into a folder");
+  add("frames", po::value<std::string>(),
+      "with --ctc: a dataset of import-ctc, whose frames number the masks");
   add("overwrite", po::bool_switch(), "replace the output when it exists");
   add("allow-incomplete", po::bool_switch(), "export a result of infer that is not whole");
   return described;
@@ -137,6 +160,11 @@ int run_export(const OptionValues& values, const Communicator& world) {
   if (values.count("sections") != 0)
     options.sections = parse_section_range(values["sections"].as<std::string>());
   if (values.count("channel") != 0) options.channel = values["channel"].as<std::int64_t>();
+  options.tracking = values["ctc"].as<bool>();
+  if (values.count("frames") != 0) options.frames = parse_dataset_name(values["frames"].as<std::string>());
+  if (options.frames && !options.tracking) throw UsageError("--frames goes with --ctc");
+  if (options.tracking && options.output.extension() == ".tif")
+    throw UsageError("--ctc writes a folder of masks, such as 01_RES: leave .tif out");
   options.overwrite = values["overwrite"].as<bool>();
   options.allow_incomplete = values["allow-incomplete"].as<bool>();
   on_root(world, [&] {
