@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "io/base/error.h"
 #include "pipeline/config/config_values.h"
+#include "workers/network/initial_weights.h"
 
 namespace tessera {
 namespace {
@@ -283,6 +287,32 @@ void read_validation(ConfigSection& train, TrainConfig& config) {
       silence_minutes(train, " With cuda_aware_mpi it is also the longest time that an iteration may take.");
 }
 
+/// Where the weights come from, and which of them are trained.
+void read_weights(ConfigSection& train, TrainConfig& config, const NetworkDescription& network) {
+  config.initial_weights = train.get<std::string>(
+      {"initial_weights",
+       "A trained network to start from: a checkpoint, or a run folder, of which the best checkpoint is "
+       "taken. Layers that agree by name and shape are taken; the others are new. A resumed training does "
+       "not read it again.",
+       {.example = "runs/other/checkpoints/best.h5", .fallback = "none", .related = "train.freeze"}},
+      "");
+  const auto patterns = train.get<std::vector<std::string>>(
+      {"freeze",
+       "Layers whose weights stay as they are: encoder (all before the first up-convolution), or names with "
+       "wildcards.",
+       {.example = "[encoder]", .fallback = "none", .related = "train.initial_weights"}},
+      {});
+  try {
+    config.trainer.frozen = parameters_of_layers(network, patterns);
+  } catch (const UsageError& error) {
+    train.problem("freeze", error.what());
+    return;
+  }
+  const auto parameters = std::ranges::count_if(tensors_of(network), &TensorDescription::is_parameter);
+  if (std::ssize(config.trainer.frozen) == parameters)
+    train.problem("freeze", "names all layers: nothing is left to train");
+}
+
 }  // namespace
 
 TrainConfig read_train(ConfigSection train, const NetworkDescription& network) {
@@ -303,6 +333,7 @@ TrainConfig read_train(ConfigSection train, const NetworkDescription& network) {
        {.example = "8", .related = "train.samples_at_once train.scale_learning_rate"}},
       1, between(1, 65536));
   read_tile(train, config, geometry_of(network));
+  read_weights(train, config, network);
   read_optimizer(train, config);
   read_schedule(
       train.section({"schedule",

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "pipeline/config/yaml_reader.h"
 #include "workers/device/precision.h"
@@ -17,6 +18,7 @@ struct TrainConfig {
   TrainerOptions trainer;
   WeightMapOptions weight_map;
   std::optional<LabelId> ignore_label;
+  std::string initial_weights;  ///< a checkpoint or a run folder; "" for a new network
   bool tile_auto = true;
   std::optional<Precision> precision;  ///< none: automatic
   std::int64_t iterations = 4000;

@@ -6,6 +6,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
 #include "io/base/log.h"
 #include "workers/mpi/agreement.h"
 
@@ -20,8 +21,10 @@ LoadedCheckpoint broadcast_checkpoint(std::vector<std::byte> bytes, std::string 
   return {parse_checkpoint(std::move(bytes), name), name};
 }
 
-std::string no_checkpoint_in(const std::filesystem::path& folder) {
-  return fmt::format("infer.checkpoint: {} holds no checkpoint: run 'tessera train' first", folder.string());
+constexpr const char* kInferred = "infer.checkpoint";
+
+std::string no_checkpoint_in(const std::string& setting, const std::filesystem::path& folder) {
+  return fmt::format("{}: {} holds no checkpoint: run 'tessera train' first", setting, folder.string());
 }
 
 std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, const Communicator& world) {
@@ -52,6 +55,28 @@ std::optional<LoadedCheckpoint> load_newest(const CheckpointFolder& folder, cons
   return broadcast_checkpoint(std::move(bytes), std::move(name), world);
 }
 
+/// Collective. The checkpoint `path`, or the newest one in that folder. `shown`: the folder for messages.
+LoadedCheckpoint load_checkpoint_at(const std::filesystem::path& path, const std::string& setting,
+                                    const std::filesystem::path& shown, const Communicator& world) {
+  std::vector<std::byte> bytes;
+  bool holds_several = false;
+  on_root(world, [&] {
+    holds_several = is_folder(path);
+    if (holds_several) return;
+    if (!file_exists(path)) {
+      throw UsageError(
+          fmt::format("{}: there is no {} (run 'tessera train' first, or name a checkpoint file)", setting,
+                      path.string()));
+    }
+    bytes = read_file_bytes(path);
+    parse_checkpoint(bytes, path.string());
+  });
+  if (!world.any(holds_several)) return broadcast_checkpoint(std::move(bytes), path.string(), world);
+  auto newest = load_newest(CheckpointFolder(path), world);
+  if (!newest) throw UsageError(no_checkpoint_in(setting, shown));
+  return std::move(*newest);
+}
+
 }  // namespace
 
 std::optional<LoadedCheckpoint> load_newest_checkpoint(const RunFolder& folder, const Communicator& world) {
@@ -67,24 +92,22 @@ std::filesystem::path checkpoint_path(const std::string& which, const RunFolder&
 LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder,
                                        const Communicator& world) {
   const std::filesystem::path path = checkpoint_path(which, folder);
-  std::vector<std::byte> bytes;
-  bool is_folder = false;
   on_root(world, [&] {
-    is_folder = std::filesystem::is_directory(path);
-    if (is_folder) return;
-    if (which == "latest") throw UsageError(no_checkpoint_in(folder.path()));
-    if (!std::filesystem::exists(path)) {
-      throw UsageError(fmt::format(
-          "infer.checkpoint: there is no {} (run 'tessera train' first, or name a checkpoint file)",
-          path.string()));
-    }
-    bytes = read_file_bytes(path);
-    parse_checkpoint(bytes, path.string());
+    if (which == "latest" && !is_folder(path)) throw UsageError(no_checkpoint_in(kInferred, folder.path()));
   });
-  if (!world.any(is_folder)) return broadcast_checkpoint(std::move(bytes), path.string(), world);
-  auto newest = load_newest(CheckpointFolder(path), world);
-  if (!newest) throw UsageError(no_checkpoint_in(which == "latest" ? folder.path() : path));
-  return std::move(*newest);
+  return load_checkpoint_at(path, kInferred, which == "latest" ? folder.path() : path, world);
+}
+
+LoadedCheckpoint load_initial_checkpoint(const std::string& which, const Communicator& world) {
+  std::string path = which;
+  on_root(world, [&] {
+    const RunFolder run(which);
+    if (!is_folder(run.checkpoints().path())) return;
+    const std::filesystem::path best = run.checkpoints().best();
+    path = (file_exists(best) ? best : run.checkpoints().path()).string();
+  });
+  world.broadcast(path);
+  return load_checkpoint_at(path, "train.initial_weights", which, world);
 }
 
 }  // namespace tessera

@@ -29,4 +29,8 @@ std::filesystem::path checkpoint_path(const std::string& which, const RunFolder&
 LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder,
                                        const Communicator& world);
 
+/// Collective. What `train.initial_weights` names: a checkpoint, a folder of a run's checkpoints, or a run
+/// folder (the best checkpoint, else the newest readable one). Errors: as load_named_checkpoint.
+LoadedCheckpoint load_initial_checkpoint(const std::string& which, const Communicator& world);
+
 }  // namespace tessera

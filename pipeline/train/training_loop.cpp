@@ -9,6 +9,7 @@
 #include "io/base/utf8_text.h"
 #include "io/images/png.h"
 #include "pipeline/run/overlay.h"
+#include "pipeline/train/training_record.h"
 #include "pipeline/train/weight_map_picture.h"
 #include "workers/mpi/agreement.h"
 #include "workers/network/network_checkpoint.h"
@@ -187,6 +188,7 @@ class Loop {
     made.texts[kWritten] = now_utc();
     made.texts["precision"] = name_of(setup_.config.train.trainer.precision);
     made.texts["experiment"] = setup_.config.name;
+    if (!setup_.initial_weights.empty()) made.texts[kInitialWeights] = setup_.initial_weights;
     made.numbers["elapsed_s"] = {elapsed_s()};
     made.numbers["validation_due"] = {validation_due_ ? 1.0 : 0.0};
     best_.store(made);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/raw_facts.h"
@@ -22,6 +23,7 @@ struct TrainingLoop {
   bool several_volumes = false;                   ///< pictures name the volume
   std::int64_t context = 0;                       ///< sections before and after the labelled one in the input
   double elapsed_before_s = 0;                    ///< of the parts before a resume
+  std::string initial_weights = {};               ///< JSON, for the checkpoints; "": none
   RawFacts raw_facts = {};                        ///< of the training volumes, for the checkpoints
   bool validation_due = false;                    ///< a signal prevented a due validation: validate first
   BestValidation best = BestValidation();         ///< of the parts before a resume

@@ -27,6 +27,7 @@
 #include "pipeline/train/training_plan.h"
 #include "pipeline/train/training_record.h"
 #include "workers/mpi/agreement.h"
+#include "workers/network/initial_weights.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/samples/class_shares.h"
 
@@ -153,12 +154,24 @@ class TrainingRun {
   }
 
   void make_trainer() {
+    std::optional<LoadedCheckpoint> initial;
+    if (!state_ && !config_.train.initial_weights.empty())
+      initial = load_initial_checkpoint(config_.train.initial_weights, world_);
     // In separate steps: the second is collective over the workers, and none may wait for one that failed in
     // the first.
     std::shared_ptr<Network> network;
     on_every_rank(world_, [&] {
-      if (is_worker_) network = make_network(config_.network(), config_.train.trainer.samples.seed);
+      std::optional<InitialWeights> weights;
+      if (initial) {
+        weights = find_initial_weights(config_.network(), initial->checkpoint, initial->name);
+        initial_weights_ = initial_weights_json(initial->name, age_text(initial->checkpoint), *weights);
+      }
+      if (weights && world_.is_root()) spdlog::info("weights of {}: {}", initial->name, weights->text());
+      if (!is_worker_) return;
+      network = make_network(config_.network(), config_.train.trainer.samples.seed);
+      if (weights) take_weights(*weights, initial->checkpoint, initial->name, *network);
     });
+    initial.reset();
     on_every_rank(world_, [&] {
       if (is_worker_) {
         trainer_ =
@@ -169,6 +182,9 @@ class TrainingRun {
       if (is_worker_ && state_) trainer_->restore(state_->checkpoint, state_->name);
     });
     if (!state_) return;
+    if (const auto before = state_->checkpoint.texts.find(kInitialWeights);
+        before != state_->checkpoint.texts.end())
+      initial_weights_ = before->second;
     changes_ = changes_on_resume(config_.train.validation_metric, config_.train.trainer.average_decay > 0,
                                  state_->checkpoint);
     const auto before = state_->checkpoint.texts.find("config");
@@ -189,6 +205,7 @@ class TrainingRun {
       record_.tile_side = plan_.tile_side;
       record_.global_batch = config_.train.trainer.global_batch;
       record_.precision = name_of(precision_);
+      record_.initial_weights = initial_weights_;
       if (state_) note_resume();
       record_.write(place_.current());
       const std::int64_t first = state_ ? state_->checkpoint.counters.at("iteration") : 0;
@@ -275,6 +292,7 @@ class TrainingRun {
       if (one.train_sections()) loop.raw_facts.add(one.raw);
     }
     loop.context = plan_.context;
+    loop.initial_weights = initial_weights_;
     loop.validation_due = resumed_number("validation_due") > 0;
     loop.elapsed_before_s = resumed_number("elapsed_s");
     loop.best = state_ ? BestValidation(config_.train.validation_metric, state_->checkpoint)
@@ -333,6 +351,7 @@ class TrainingRun {
   std::vector<ValidationVolume> validation_;  ///< on workers
   std::optional<LoadedCheckpoint> state_;     ///< of a resumed training
   std::unique_ptr<Trainer> trainer_;          ///< on workers
+  std::string initial_weights_;               ///< JSON; "": none
   std::vector<std::string> changes_;
   TrainingRecord record_;
   std::unique_ptr<TrainingRecorder> recorder_;  ///< on the root

@@ -160,6 +160,8 @@ IterationEnd Trainer::advance(const IterationRequest& request) {
 void Trainer::take_step(TrainingStep& step) {
   FlatParameters& parameters = model_->parameters;
   at::Tensor gradient = parameters.gradient();
+  model_->frozen.clear(gradient);
+  model_->frozen.keep(parameters.values());
   if (model_->reads_each_step) {
     const StepSums::Means means = model_->sums.means();
     step.loss = means.loss;
@@ -174,6 +176,9 @@ void Trainer::take_step(TrainingStep& step) {
   }
   model_->optimizer.step(parameters.values(), gradient, step.iteration, step.learning_rate);
   if (model_->average) model_->average->update(parameters.values(), step.iteration);
+  // Weight decay moves a parameter without a gradient, and the average rounds.
+  model_->frozen.put_back(parameters.values());
+  if (model_->average) model_->frozen.put_back(model_->average->values());
   model_->engine->parameters_changed();
   parameters.set_statistics(static_cast<double>(options_.global_batch));
   iteration_ = step.iteration;

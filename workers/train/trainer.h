@@ -68,6 +68,7 @@ struct TrainerOptions {
   bool scale_learning_rate = false;  ///< multiply the learning rate by global_batch (Goyal et al. 2017)
   double clip_norm = 0;              ///< maximum norm of the mean gradient; 0: no limit
   double average_decay = 0;          ///< of the moving average of the weights; 0: no average
+  std::vector<std::string> frozen;   ///< parameters that keep their values, by their names in checkpoints
 };
 
 /// Why a worker asks for the training to end after this iteration.

@@ -38,6 +38,7 @@ Trainer::Model::Model(std::shared_ptr<Network> network, const SampleSource& sour
       at_once(choose_at_once(options, parameters.network().description(), device)),
       engine(make_gradient_engine(parameters, options.precision, at_once)),
       optimizer(options.optimizer, parameters.values()),
+      frozen(parameters, options.frozen),
       reads_each_step(options.reproducible || !options.sums_on_device.value_or(device.cuda)),
       sums(reads_each_step ? at::Device(at::kCPU) : parameters.device()) {
   if (options.average_decay > 0) average.emplace(options.average_decay, parameters.values());

@@ -9,6 +9,7 @@
 #include "workers/gradients/gradient_engine.h"
 #include "workers/gradients/gradient_exchange.h"
 #include "workers/samples/device_sampler.h"
+#include "workers/train/frozen_parameters.h"
 #include "workers/train/optimizer.h"
 #include "workers/train/step_sums.h"
 #include "workers/train/trainer.h"
@@ -28,6 +29,7 @@ struct Trainer::Model {
   std::int64_t at_once;  ///< samples that pass through the network together
   std::unique_ptr<GradientEngine> engine;
   Optimizer optimizer;
+  FrozenParameters frozen;
   bool reads_each_step;  ///< the host reads the sums of a step before it ends; false: in report()
   StepSums sums;
   std::unique_ptr<DeviceSampler> sampler;  ///< null: the host makes the samples

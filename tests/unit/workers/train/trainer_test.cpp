@@ -107,6 +107,39 @@ INSTANTIATE_TEST_SUITE_P(
                               LearningRateSchedule::Kind::cosine, 0.01, 0.9}),
     [](const auto& resumed) { return std::string(resumed.param.name); });
 
+/// Also under weight decay, momentum and an average; a resumed training goes on alike.
+TEST_F(TrainerTest, FrozenParametersStay) {
+  const UNetOptions network = paper_style();
+  const Checkpoint before = state_of(*trainer(network));
+  std::string first;  // a weight, not a bias: biases begin at 0
+  for (const auto& [path, array] : before.arrays) {
+    if (first.empty() && path.starts_with("weights/convs") && path.ends_with("weight"))
+      first = path.substr(std::string("weights/").size());
+  }
+  options_.frozen = {first};
+  options_.average_decay = 0.9;
+  options_.optimizer.weight_decay = 0.1;
+  options_.optimizer.learning_rate = 1e-2;
+  for (const auto kind : {OptimizerOptions::Kind::sgd, OptimizerOptions::Kind::adamw}) {
+    options_.optimizer.kind = kind;
+    const auto straight = trainer(network);
+    losses(*straight, 3);
+    const Checkpoint middle = state_of(*straight);
+    losses(*straight, 2);
+    const Checkpoint after = state_of(*straight);
+    for (const auto& [path, array] : before.arrays) {
+      if (!path.starts_with("weights/") || !path.ends_with("weight")) continue;
+      const bool is_frozen = path == "weights/" + first;
+      EXPECT_EQ(after.arrays.at(path).bytes == array.bytes, is_frozen) << path;
+    }
+    EXPECT_EQ(after.arrays.at("average/" + first).bytes, before.arrays.at("weights/" + first).bytes);
+    const auto resumed = trainer(network, 99);
+    resumed->restore(middle, "a.h5");
+    losses(*resumed, 2);
+    expect_same_state(after, state_of(*resumed));
+  }
+}
+
 /// Between samples, and between layers of both passes: an iteration can be left anywhere, and leaves no
 /// trace.
 TEST_F(TrainerTest, AnIterationThatIsLeftChangesNothing) {
