@@ -367,7 +367,7 @@ TRAINING = [
 ]
 PREDICTION = [
     Mistake("before_training", "A prediction before the training, or under another experiment's name",
-            "error: infer.checkpoint: there is no ... (run 'tessera train' first, or name a checkpoint file)",
+            "error: ...: there is no ... (run 'tessera train' first, or name a checkpoint file)",
             "Train first, or set `infer.checkpoint` to the file of a trained network",
             infer(experiment="untrained", infer__output="untrained.h5:/p"), USAGE, holds="no runs/untrained/checkpoints/best.h5",
             mended=infer(experiment="untrained", infer__output="untrained.h5:/p", infer__checkpoint="runs/good/checkpoints/best.h5")),
