@@ -12,6 +12,10 @@
 
 namespace tessera {
 
+std::string first_pass_digest(const JournalHead& head) {
+  return sha256_of(digest_of(head.job) + head.instance);
+}
+
 FirstPassFolder::FirstPassFolder(std::filesystem::path folder, const JobDescription& job,
                                  const BlockPlan& blocks)
     : folder_(std::move(folder)) {

@@ -3,11 +3,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "io/volume/block_journal.h"
 
 namespace tessera {
+
+/// Names a first pass and its files: 64 digits.
+std::string first_pass_digest(const JournalHead& head);
 
 /// The folder of a segmentation's graph files, in the coordinator's process. Its journal says which files are
 /// complete.

@@ -1,0 +1,42 @@
+#include "pipeline/segment/segmentation_record.h"
+
+#include <chrono>
+#include <exception>
+#include <nlohmann/json.hpp>
+
+#include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
+#include "io/base/json_text.h"
+#include "io/base/log.h"
+
+namespace tessera {
+
+void SegmentationRecord::begin_step(const std::string& step, std::int64_t blocks_before) {
+  report.step = step;
+  report.blocks_before = blocks_before;
+  report.step_begin_s =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  write();
+}
+
+void SegmentationRecord::write() const {
+  write_text_file(file_, json_text(report.json(), 2) + "\n");
+}
+
+void SegmentationRecord::end_early(RunEnd end) {
+  try {
+    report.end = end;
+    write();
+  } catch (const std::exception& problem) {
+    spdlog::warn("{}", problem.what());
+  }
+}
+
+std::optional<GraphSums> SegmentationRecord::earlier_sums(const std::string& digest) const {
+  constexpr std::int64_t kMostRecord = 1 << 26;
+  if (!file_exists(file_)) return std::nullopt;
+  return graph_sums_in(parse_json<nlohmann::json>(file_text(file_, kMostRecord)), digest);
+}
+
+}  // namespace tessera
