@@ -15,14 +15,6 @@ namespace {
 /// Virtual datasets of virtual datasets; a circle ends here.
 constexpr int kMostNested = 16;
 
-std::vector<hsize_t> extent_of(hid_t dataset, const std::string& what) {
-  const Hdf5Handle space(check_hdf5(H5Dget_space(dataset), what), H5Sclose);
-  std::vector<hsize_t> shape(
-      static_cast<std::size_t>(check_hdf5(H5Sget_simple_extent_ndims(space.get()), what)));
-  check_hdf5(H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr), what);
-  return shape;
-}
-
 std::string address_of(hid_t object, const std::string& what) {
   const std::string file = std::filesystem::weakly_canonical(hdf5_file_of(object)).string();
   H5O_info_t info;

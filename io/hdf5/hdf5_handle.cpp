@@ -45,6 +45,14 @@ std::size_t check_hdf5_size(std::size_t size, const std::string& what) {
   return size;
 }
 
+std::vector<hsize_t> extent_of(hid_t dataset, const std::string& what) {
+  const Hdf5Handle space(check_hdf5(H5Dget_space(dataset), what), H5Sclose);
+  std::vector<hsize_t> shape(
+      static_cast<std::size_t>(check_hdf5(H5Sget_simple_extent_ndims(space.get()), what)));
+  check_hdf5(H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr), what);
+  return shape;
+}
+
 bool is_hdf5_file(const std::filesystem::path& file) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   const bool is_hdf5 = H5Fis_hdf5(file.c_str()) > 0;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace tessera {
 
@@ -57,6 +58,9 @@ hid_t check_hdf5(hid_t status, const std::string& what);
 
 /// Returns `size`, of a function that returns 0 for a failure. Errors: as check_hdf5() when it is 0.
 std::size_t check_hdf5_size(std::size_t size, const std::string& what);
+
+/// The lengths of a dataset along its axes; none for a scalar. Errors: as check_hdf5().
+std::vector<hsize_t> extent_of(hid_t dataset, const std::string& what);
 
 /// Opens a file for reading. Errors: Error, with its own message for a missing file, an unreadable one, one
 /// that is not HDF5, and a truncated one.

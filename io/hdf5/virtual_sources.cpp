@@ -46,14 +46,6 @@ bool has_number(const std::string& pattern) {
   return false;
 }
 
-std::vector<hsize_t> shape_of(hid_t dataset, const std::string& what) {
-  const Hdf5Handle space(check_hdf5(H5Dget_space(dataset), what), H5Sclose);
-  std::vector<hsize_t> shape(
-      static_cast<std::size_t>(check_hdf5(H5Sget_simple_extent_ndims(space.get()), what)));
-  check_hdf5(H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr), what);
-  return shape;
-}
-
 /// Whether a regular selection has no end.
 bool is_unlimited(hid_t selection, const std::string& what) {
   const auto rank = static_cast<std::size_t>(check_hdf5(H5Sget_simple_extent_ndims(selection), what));
@@ -108,7 +100,7 @@ std::vector<hsize_t> reach_of(hid_t selection, const std::string& what) {
 
 std::vector<VirtualSource> virtual_sources(hid_t dataset, hid_t creation_list, const DatasetName& name) {
   const std::string what = "cannot read the sources of " + name.text();
-  const std::vector<hsize_t> shape = shape_of(dataset, what);
+  const std::vector<hsize_t> shape = extent_of(dataset, what);
   std::size_t count = 0;
   check_hdf5(H5Pget_virtual_count(creation_list, &count), what);
   std::vector<VirtualSource> sources;
@@ -136,7 +128,7 @@ std::vector<VirtualSource> virtual_sources(hid_t dataset, hid_t creation_list, c
 }
 
 void require_extent(const VirtualSource& source, hid_t dataset, const std::string& start) {
-  const std::vector<hsize_t> shape = shape_of(dataset, start);
+  const std::vector<hsize_t> shape = extent_of(dataset, start);
   const hsize_t values = std::accumulate(shape.begin(), shape.end(), hsize_t{1}, std::multiplies<>());
   if (source.values > 0 && values != source.values) {
     throw Error(fmt::format("{}, which has the shape ({}), but {} values are taken from it", start,
