@@ -12,6 +12,7 @@
 #include "io/graph/block_graph_file.h"
 #include "io/graph/object_table_file.h"
 #include "workers/agglomerate/small_objects.h"
+#include "workers/segment/graph_tables.h"
 
 namespace tessera {
 namespace {
@@ -28,20 +29,6 @@ GraphFile graph_of_first_pass(const std::filesystem::path& file, const std::stri
     throw UsageError(fmt::format("--cut: {} is not of the blocks' graph files beside it: {}", file.string(),
                                  kSegmentFirst));
   }
-  return graph;
-}
-
-RegionGraph region_graph(const GraphFile& file) {
-  RegionGraph graph;
-  for (const std::uint64_t id : file.supervoxel_id)
-    graph.name.push_back(id - 1);
-  graph.size = file.supervoxel_size;
-  graph.a.assign(file.bundle_a.begin(), file.bundle_a.end());
-  graph.b.assign(file.bundle_b.begin(), file.bundle_b.end());
-  graph.sum = file.bundle_sum;
-  graph.count = file.bundle_count;
-  graph.saddle.assign(file.bundle_saddle.begin(), file.bundle_saddle.end());
-  graph.edge = file.bundle_edge;
   return graph;
 }
 
@@ -66,7 +53,7 @@ std::vector<std::uint32_t> objects_at(const StoredGraph& graph, double threshold
 
 /// Follows the merges of small objects.
 void merge_small(const GraphFile& file, const SegmentConfig& config, std::vector<std::uint32_t>& objects) {
-  const RegionGraph graph = region_graph(file);
+  const RegionGraph graph = region_graph_of(file);
   require_valid(graph, Linkage::mean);
   std::vector<std::uint32_t> into(objects.size());
   std::iota(into.begin(), into.end(), 0U);

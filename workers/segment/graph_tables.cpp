@@ -228,4 +228,19 @@ void write_graph_tables(const std::filesystem::path& file, const GraphResult& gr
   on_root(world, [&] { staged->commit(); });
 }
 
+RegionGraph region_graph_of(const GraphFile& file) {
+  RegionGraph graph;
+  graph.name.reserve(file.supervoxel_id.size());
+  for (const std::uint64_t id : file.supervoxel_id)
+    graph.name.push_back(id - 1);
+  graph.size = file.supervoxel_size;
+  graph.a.assign(file.bundle_a.begin(), file.bundle_a.end());
+  graph.b.assign(file.bundle_b.begin(), file.bundle_b.end());
+  graph.sum = file.bundle_sum;
+  graph.count = file.bundle_count;
+  graph.saddle.assign(file.bundle_saddle.begin(), file.bundle_saddle.end());
+  graph.edge = file.bundle_edge;
+  return graph;
+}
+
 }  // namespace tessera

@@ -5,6 +5,8 @@
 #include <map>
 #include <string>
 
+#include "io/hdf5/graph_file.h"
+#include "workers/agglomerate/region_graph.h"
 #include "workers/segment/graph_stage.h"
 
 namespace tessera {
@@ -15,5 +17,8 @@ namespace tessera {
 void write_graph_tables(const std::filesystem::path& file, const GraphResult& graph, const ObjectIds& ids,
                         MergeLinkage linkage, std::uint64_t voxels,
                         const std::map<std::string, std::string>& attributes, const Communicator& world);
+
+/// The fragments of such a file and the bundles between them.
+RegionGraph region_graph_of(const GraphFile& file);
 
 }  // namespace tessera

@@ -7,7 +7,7 @@
 
 #include "io/hdf5/graph_file.h"
 #include "io/stores/open_volume.h"
-#include "workers/agglomerate/region_graph.h"
+#include "workers/segment/graph_tables.h"
 
 namespace tessera::testing {
 
@@ -17,17 +17,8 @@ struct GoldenGraph {
       : file(read_graph_file(folder() + name + ".graph.h5")),
         expected(nlohmann::json::parse(std::ifstream(folder() + name + ".json"))),
         supervoxels(labels(name, "supervoxels")),
-        cells(labels(name, "cells")) {
-    for (const std::uint64_t id : file.supervoxel_id)
-      graph.name.push_back(id - 1);
-    graph.size = file.supervoxel_size;
-    graph.a.assign(file.bundle_a.begin(), file.bundle_a.end());
-    graph.b.assign(file.bundle_b.begin(), file.bundle_b.end());
-    graph.sum = file.bundle_sum;
-    graph.count = file.bundle_count;
-    graph.saddle.assign(file.bundle_saddle.begin(), file.bundle_saddle.end());
-    graph.edge = file.bundle_edge;
-  }
+        cells(labels(name, "cells")),
+        graph(region_graph_of(file)) {}
 
   GraphFile file;
   nlohmann::json expected;
