@@ -1,8 +1,5 @@
-#include <fmt/format.h>
-
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
-#include "io/base/log.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
@@ -19,18 +16,6 @@ namespace tessera {
 namespace {
 
 namespace po = boost::program_options;
-
-/// Collective. Prints the heading of a volume, unless a signal arrived between two volumes. Errors:
-/// StoppedEarly.
-void begin_volume(const std::string& heading, const ExperimentConfig& config, const StopSignal& signal,
-                  const Communicator& world) {
-  on_root(world, [&] {
-    close_log_files();  // of the previous volume
-    if (signal.asked())
-      throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
-    spdlog::info("{}, {}", heading, config.infer.raw->text());
-  });
-}
 
 }  // namespace
 
@@ -58,7 +43,7 @@ int run_infer(const OptionValues& values, const Communicator& world) {
       load_inference_network(config, RunFolder(config.run_folder), world, is_worker);
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const ExperimentConfig own = experiment_of(config, volume, {.inference = true});
-    if (volumes.size() > 1) begin_volume(heading(volumes, volume), own, signal, world);
+    begin_volume(volumes, volume, *own.infer.raw, signal, world);
     predict_volume(own, {network, device, restart, signal, wall_time}, world);
   });
   if (world.is_root()) {

@@ -1,10 +1,6 @@
-#include <fmt/format.h>
-
 #include <boost/program_options.hpp>
 #include <optional>
 
-#include "io/base/error.h"
-#include "io/base/log.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/config/experiment_arguments.h"
@@ -13,25 +9,9 @@
 #include "pipeline/run/wall_time.h"
 #include "pipeline/segment/segment_volume.h"
 #include "workers/device/device.h"
-#include "workers/mpi/agreement.h"
 #include "workers/mpi/rank_watch.h"
 
 namespace tessera {
-namespace {
-
-/// Collective. Prints the heading of a volume, unless a signal arrived between two volumes. Errors:
-/// StoppedEarly.
-void begin_segmentation(const std::string& heading, const ExperimentConfig& config, const StopSignal& signal,
-                        const Communicator& world) {
-  on_root(world, [&] {
-    close_log_files();  // of the previous volume
-    if (signal.asked())
-      throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", heading));
-    spdlog::info("{}, {}", heading, config.segment.prediction->text());
-  });
-}
-
-}  // namespace
 
 OptionTable segment_options() {
   OptionTable options("options");
@@ -62,7 +42,7 @@ int run_segment(const OptionValues& values, const Communicator& world) {
   on_root(world, [&] { require_own_choices(config, volumes.size()); });
   for_each_volume(volumes, world, [&](const InferenceVolume& volume) {
     const ExperimentConfig own = experiment_of(config, volume, {.segmentation = true});
-    if (volumes.size() > 1) begin_segmentation(heading(volumes, volume), own, signal, world);
+    begin_volume(volumes, volume, *own.segment.prediction, signal, world);
     segment_volume(own, {device, restart, update, cut, signal, wall_time}, world);
   });
   if (world.is_root())

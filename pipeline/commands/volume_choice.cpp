@@ -115,4 +115,16 @@ std::string heading(const std::vector<InferenceVolume>& volumes, const Inference
   return fmt::format("volume {} of {}: {}", place + 1, volumes.size(), volume.name);
 }
 
+void begin_volume(const std::vector<InferenceVolume>& volumes, const InferenceVolume& volume,
+                  const DatasetName& input, const StopSignal& signal, const Communicator& world) {
+  if (volumes.size() < 2) return;
+  on_root(world, [&] {
+    close_log_files();  // of the previous volume
+    const std::string text = heading(volumes, volume);
+    if (signal.asked())
+      throw StoppedEarly(fmt::format("stopped by a signal before {}; start again to go on", text));
+    spdlog::info("{}, {}", text, input.text());
+  });
+}
+
 }  // namespace tessera

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/infer/inference_volumes.h"
+#include "pipeline/run/stop_signal.h"
 #include "workers/mpi/communicator.h"
 
 namespace tessera {
@@ -30,5 +31,10 @@ void for_each_volume(const std::vector<InferenceVolume>& volumes, const Communic
 
 /// "volume 2 of 20: NAME", a heading for the volume's output; "" when there is only one volume.
 std::string heading(const std::vector<InferenceVolume>& volumes, const InferenceVolume& volume);
+
+/// Collective. Begins the output of one of several volumes: prints its heading and what is read, unless a
+/// signal arrived since the volume before. Does nothing for a single volume. Errors: StoppedEarly.
+void begin_volume(const std::vector<InferenceVolume>& volumes, const InferenceVolume& volume,
+                  const DatasetName& input, const StopSignal& signal, const Communicator& world);
 
 }  // namespace tessera
