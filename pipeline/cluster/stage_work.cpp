@@ -18,6 +18,7 @@
 #include "io/volume/block_journal.h"
 #include "pipeline/run/progress.h"
 #include "pipeline/run/run_end.h"
+#include "pipeline/run/segmentation_files.h"
 
 namespace tessera {
 namespace fs = std::filesystem;
@@ -123,14 +124,15 @@ std::string objects_text(const nlohmann::json& record) {
                      known ? fmt::format(" at threshold {}", threshold->get<double>()) : "");
 }
 
+using BlockCount = std::pair<std::int64_t, std::int64_t>;  ///< done, of how many
+
 /// The blocks that a journal has, of how many; none without a readable journal.
-std::optional<std::pair<std::int64_t, std::int64_t>> blocks_in(const fs::path& file,
-                                                               std::vector<std::string>& problems) {
+std::optional<BlockCount> blocks_in(const fs::path& file, std::vector<std::string>& problems) {
   if (!is_there(file, problems)) return std::nullopt;
   try {
     const JournalContents journal = read_journal(file);
     const std::int64_t all = journal.head.blocks.count();
-    return std::pair(all - journal.blocks_left(), all);
+    return BlockCount(all - journal.blocks_left(), all);
   } catch (const Error& damaged) {
     problems.emplace_back(damaged.what());
     return std::nullopt;
@@ -147,9 +149,13 @@ StageWork segmentation_work(const RunFolder& folder, const ExperimentConfig* con
   const fs::path output = directory / config->segment.output->file;
   work.killed = work.end == RunEnd::running && owner_was_killed(output);
   const bool runs = work.end == RunEnd::running && !work.killed;
-  const auto first = blocks_in(fs::path(output).replace_extension(".graph") / "pass1.journal", problems);
+  const auto first = blocks_in(graph_folder_of(output) / "pass1.journal", problems);
   const auto second = blocks_in(journal_of(output), problems);
-  if (second && second->first == second->second) {
+  const bool objects_written = second && second->first == second->second;
+  std::optional<BlockCount> third;
+  if (config->segment.supervoxels)
+    third = blocks_in(journal_of(supervoxels_of(output).file), problems).value_or(BlockCount{0, 1});
+  if (objects_written && (!third || third->first == third->second)) {
     const std::string objects = objects_text(record);
     work = {second->first, second->second, objects.empty() ? "done" : objects, RunEnd::done};
     return work;
@@ -158,9 +164,13 @@ StageWork segmentation_work(const RunFolder& folder, const ExperimentConfig* con
   if (!first && !second) return work;
   const bool graph_is_done = !objects_text(record).empty();
   const bool in_first = first && first->first < first->second && !graph_is_done;
-  std::tie(work.done, work.all) = in_first || !second ? *first : *second;
-  const char* step = in_first ? "pass 1 of 2" : graph_is_done ? "pass 2 of 2" : "graph";
-  work.text = fmt::format("{}, {} of {} blocks", step, work.done, work.all);
+  const bool in_third = objects_written && third;
+  std::tie(work.done, work.all) = in_third ? *third : in_first || !second ? *first : *second;
+  work.text = fmt::format("pass {} of {}, {} of {} blocks",
+                          in_third   ? 3
+                          : in_first ? 1
+                                     : 2,
+                          third ? 3 : 2, work.done, work.all);
   if (!in_first && !graph_is_done) work.text = "graph, between the passes";
   if (runs && (in_first || graph_is_done)) work.text += rate_text(record, work.done, work.all);
   return work;

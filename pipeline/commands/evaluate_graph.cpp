@@ -25,18 +25,22 @@ namespace {
 void find_supervoxels(const OptionValues& values, const std::filesystem::path& graph,
                       EvaluationRequest& request, const Communicator& world) {
   const bool given = values.count("prediction") != 0;
-  request.prediction =
-      given ? parse_dataset_name(values["prediction"].as<std::string>()) : supervoxels_of(graph);
+  std::string name;
+  on_root(world, [&] {
+    name = given ? values["prediction"].as<std::string>() : supervoxels_of_graph(graph).text();
+  });
+  world.broadcast(name);
+  request.prediction = parse_dataset_name(name);
   on_root(world, [&] {
     VolumeInfo info;
     try {
       info = read_labels_info(request.prediction);
     } catch (const Error& error) {
       if (given) throw;
-      throw UsageError(fmt::format(
-          "the supervoxels of {} cannot be read: {}. Name a volume of them by --prediction FILE.h5:/path; "
-          "without one, segment.choose scores every threshold (docs/segmentation.md)",
-          graph.string(), error.what()));
+      throw UsageError(
+          fmt::format("the supervoxels of {} cannot be read: {}. Write them by `tessera segment` with "
+                      "segment.supervoxels: true, or name a volume of them by --prediction FILE.h5:/path",
+                      graph.string(), error.what()));
     }
     request.completeness = require_complete(info, values.count("allow-incomplete") != 0);
     if (!request.completeness.complete())

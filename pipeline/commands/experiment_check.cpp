@@ -15,6 +15,7 @@
 #include "pipeline/commands/volume_choice.h"
 #include "pipeline/infer/inference_network.h"
 #include "pipeline/infer/inference_plan.h"
+#include "pipeline/run/segmentation_files.h"
 #include "pipeline/run/volume_look_up.h"
 #include "pipeline/segment/segmentation_plan.h"
 #include "pipeline/train/training_plan.h"
@@ -120,6 +121,8 @@ void check_segmentation(const ExperimentConfig& config, const InferencePlan* inf
   out << plan_text(planned->plan, planned->inputs)
       << fmt::format("  {:<22} {}\n", "graph files", graph_bytes_text(segment, planned->plan))
       << fmt::format("  {:<22} {}\n", "result", segment.output->text());
+  if (segment.supervoxels)
+    out << fmt::format("  {:<22} {}\n", "supervoxels", supervoxels_of(segment.output->file).text());
 }
 
 /// Writes a line for each volume. Errors: AgreedError with the list of wrong volumes.

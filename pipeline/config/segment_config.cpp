@@ -255,6 +255,14 @@ void read_objects(ConfigSection& segment, SegmentConfig& s) {
                                   "uint32, 1, 2, ... in the same order.",
                                   {.example = "compact"}},
                                  "canonical", {"canonical", "compact"}) == "compact";
+  s.supervoxels = segment.get<bool>(
+      {"supervoxels",
+       "Whether the supervoxels are written, too: their ids, beside the result in a file that ends in "
+       ".supervoxels.h5. `tessera evaluate --graph` scores every threshold with them.",
+       {.example = "true", .related = "segment.fragment_size segment.output"}},
+      false);
+  if (s.supervoxels && s.method == SegmentMethod::components)
+    segment.problem("supervoxels", "goes with method: watershed: connected components have no supervoxels");
   s.connectivity = segment.get<std::int64_t>(
       {"connectivity",
        "Neighbours of a voxel, with method: components: 6 by faces, 18 also by edges, 26 also by corners.",

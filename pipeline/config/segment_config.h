@@ -63,6 +63,7 @@ struct SegmentConfig {
   std::int64_t min_size = 0;
   double background_below = 0;
   bool compact_ids = false;
+  bool supervoxels = false;            ///< they become a volume, too
   std::int64_t connectivity = 6;       ///< of components
   bool of_labels = false;              ///< components of equal labels
   std::optional<Index3> block, chunk;  ///< none: automatic

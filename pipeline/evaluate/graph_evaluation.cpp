@@ -1,6 +1,7 @@
 #include "pipeline/evaluate/graph_evaluation.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
@@ -10,7 +11,10 @@
 #include "io/base/clock.h"
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
+#include "io/base/file_lookup.h"
+#include "io/volume/block_journal.h"
 #include "pipeline/evaluate/label_pairs.h"
+#include "pipeline/run/segmentation_files.h"
 #include "workers/mpi/agreement.h"
 
 namespace tessera {
@@ -139,13 +143,15 @@ SupervoxelTree::SupervoxelTree(const GraphFile& file, const std::string& name,
     stages.push_back({first == stored.end() ? name_of(Linkage::mean) : first->kind, threshold});
 }
 
-DatasetName supervoxels_of(const std::filesystem::path& graph) {
+DatasetName supervoxels_of_graph(const std::filesystem::path& graph) {
   const std::string text = graph.string();
   if (!text.ends_with(kGraphEnding))
     throw UsageError(
         fmt::format("--graph: {} does not end in {}: name its supervoxels by --prediction FILE.h5:/path",
                     text, kGraphEnding));
-  return {text.substr(0, text.size() - kGraphEnding.size()) + ".h5", "/volumes/labels/supervoxels"};
+  const std::filesystem::path objects = text.substr(0, text.size() - kGraphEnding.size()) + ".h5";
+  const DatasetName own = supervoxels_of(objects);
+  return file_exists(own.file) ? own : DatasetName{objects, own.path};
 }
 
 std::string GraphEvaluation::name_of_stage(std::uint32_t stage) const {
@@ -180,6 +186,30 @@ std::vector<std::string> removed_by_run(const GraphFile& file) {
   return removed;
 }
 
+/// Supervoxels that `segment` wrote say which first pass they are of. Errors: UsageError where the graph is
+/// of another one.
+void require_same_first_pass(const VolumeInfo& supervoxels, const GraphFile& file, const std::string& graph) {
+  const auto& attributes = supervoxels.attributes;
+  const auto meaning = attributes.find("meaning"), then = attributes.find("job");
+  const auto now = file.attributes.find("job");
+  if (meaning == attributes.end() || meaning->second != kSupervoxelMeaning || then == attributes.end() ||
+      now == file.attributes.end())
+    return;
+  JobDescription job = job_from_json(then->second, supervoxels.name.text());
+  job.erase("segment.chunk");
+  JobDescription of_graph = job_from_json(now->second, graph);
+  std::erase_if(of_graph, [&](const auto& one) {
+    return job.count(one.first) == 0 && !one.first.starts_with("segment.mask") &&
+           !one.first.starts_with("segment.prediction");
+  });
+  const std::vector<std::string> differences = differences_between(job, of_graph);
+  if (differences.empty()) return;
+  throw UsageError(
+      fmt::format("{} is not of {}: it has other supervoxels:\n  {}\nrun `tessera segment` with --update and "
+                  "segment.supervoxels: true",
+                  supervoxels.name.text(), graph, fmt::join(differences, "\n  ")));
+}
+
 /// Stages that the tree has no merge of repeat the scores of the stage before.
 void add_missing_stages(GraphEvaluation& evaluation) {
   while (evaluation.stages.size() <= evaluation.named.size()) {
@@ -206,6 +236,7 @@ GraphEvaluation evaluate_graph(const EvaluationRequest& request, const std::file
     else
       supervoxels.emplace(file, graph.string());
     volumes = open_evaluated(request, EvaluationKind::labels);
+    require_same_first_pass(volumes.prediction->info(), file, graph.string());
   });
   evaluation.sections = volumes.sections;
   evaluation.bounds = volumes.bounds;

@@ -30,9 +30,9 @@ struct SupervoxelTree {
   std::vector<Stage> stages;
 };
 
-/// The supervoxels that belong to `NAME.graph.h5`: NAME.h5:/volumes/labels/supervoxels. Errors: UsageError
-/// for a file with another ending.
-DatasetName supervoxels_of(const std::filesystem::path& graph);
+/// The supervoxels that belong to `NAME.graph.h5`: those of NAME.supervoxels.h5, where that file exists, else
+/// NAME.h5:/volumes/labels/supervoxels. Errors: UsageError for a file with another ending; Error.
+DatasetName supervoxels_of_graph(const std::filesystem::path& graph);
 
 /// The scores of every stage of a merge tree.
 struct GraphEvaluation {
@@ -58,7 +58,7 @@ struct GraphEvaluation {
 /// stage of the tree from them. `thresholds`: stages instead of the file's own; needs the sums of the merges.
 /// The result (all but `run`) is the same on every rank and for any number of ranks, and the scores of a
 /// stage are those of evaluate_labels() on its objects. The root writes the JSON file of the request. Errors,
-/// on every rank: UsageError, Error.
+/// on every rank: UsageError, also where `segment` wrote the supervoxels for another graph; Error.
 GraphEvaluation evaluate_graph(const EvaluationRequest& request, const std::filesystem::path& graph,
                                const std::optional<int>& thresholds, const Communicator& world);
 

@@ -17,6 +17,7 @@
 #include "io/base/sha256.h"
 #include "io/graph/object_table_file.h"
 #include "pipeline/run/run_folder.h"
+#include "pipeline/run/segmentation_files.h"
 #include "pipeline/segment/chosen_threshold.h"
 #include "pipeline/segment/tree_cut.h"
 #include "workers/mpi/agreement.h"
@@ -71,6 +72,9 @@ class GraphStep {
     report_.graph_digest = digest;
     if (folder_->contents().blocks_left() > 0 || !file_exists(job_.tables())) return false;
     if (!plan_.components && !file_exists(graph_file_)) return false;
+    if (plan_.supervoxels &&
+        !has_supervoxel_tables(job_.supervoxel_tables(), first_pass_digest(folder_->contents().head)))
+      return false;
     try {
       const ObjectTables tables(job_.tables());
       return tables.digest() == digest && tables.blocks() == plan_.blocks.count();
@@ -104,7 +108,7 @@ class GraphStep {
   GraphMark mark() const {
     GraphMark mark;
     if (!chooses()) mark.digest = digest();
-    if (!plan_.components && (segment_.keep_graph || chooses()))
+    if (!plan_.components && (segment_.keep_graph || chooses() || plan_.supervoxels))
       mark.supervoxels_digest = first_pass_digest(folder_->contents().head);
     mark.attributes = {{"stages", report_.stages},
                        {"job", json_of(objects_)},

@@ -11,6 +11,7 @@
 #include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "pipeline/run/prediction_meaning.h"
+#include "pipeline/run/segmentation_files.h"
 #include "pipeline/run/volume_look_up.h"
 #include "pipeline/segment/first_pass.h"
 #include "pipeline/segment/tree_cut.h"
@@ -111,7 +112,10 @@ PlannedStart plan_start(const ExperimentConfig& config, const SegmentationStart&
   SegmentConfig& segment = planned.segment;
   planned.inputs.prediction = look_up_volume(*segment.prediction, world);
   if (segment.mask) planned.inputs.mask = look_up_volume(*segment.mask, world);
-  if (start.cut) segment.choose = ThresholdChoice::none;
+  if (start.cut) {
+    segment.choose = ThresholdChoice::none;
+    segment.supervoxels = false;  // they stay as they are
+  }
   if (segment.choose != ThresholdChoice::none)
     planned.inputs.choose_labels = look_up_volume(*segment.choose_labels, world);
   on_every_rank(world, [&] { planned.plan = plan_segmentation(segment, planned.inputs); });

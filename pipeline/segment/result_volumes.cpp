@@ -11,6 +11,7 @@
 #include "io/hdf5/output_volume.h"
 #include "pipeline/blocks/input_files.h"
 #include "pipeline/run/run_folder.h"
+#include "pipeline/run/segmentation_files.h"
 #include "pipeline/segment/tree_cut.h"
 
 namespace tessera {
@@ -58,14 +59,38 @@ std::string threshold_text(const SegmentConfig& segment) {
                      segment.choose_labels->text());
 }
 
+/// Errors: UsageError where the file holds an input.
+void require_no_input(const DatasetName& output, const SegmentationInputs& inputs) {
+  std::vector<std::pair<const VolumeInfo*, std::string>> read{{&inputs.prediction, "prediction"}};
+  if (inputs.mask) read.emplace_back(&*inputs.mask, "mask");
+  require_own_file(output.file, "segment.output", read);
+}
+
+/// What the volumes of objects and of supervoxels have in common.
+OutputVolumeSpec common_spec(const PlannedStart& planned) {
+  const ExperimentConfig& config = planned.config;
+  const SegmentConfig& segment = planned.segment;
+  OutputVolumeSpec spec;
+  spec.shape = planned.plan.region.shape();
+  spec.chunk = planned.plan.chunk;
+  spec.resolution_nm = planned.inputs.prediction.resolution_nm;
+  spec.offset_nm = offset_of_region(planned.plan, planned.inputs.prediction);
+  const auto& predicted = config.infer.output;
+  if (config.infer.raw && predicted && predicted->text() == segment.prediction->text())
+    spec.raw = config.infer.raw;
+  spec.attributes = {{"tessera_version", tessera_version()},
+                     {"experiment", config.name},
+                     {"prediction", segment.prediction->text()},
+                     {"config", config.resolved_yaml}};
+  return spec;
+}
+
 }  // namespace
 
 IdVolume find_objects(PlannedStart& planned) {
   const DatasetName& output = *planned.segment.output;
   IdVolume objects(output, "segment.output");
-  std::vector<std::pair<const VolumeInfo*, std::string>> read{{&planned.inputs.prediction, "prediction"}};
-  if (planned.inputs.mask) read.emplace_back(&*planned.inputs.mask, "mask");
-  require_own_file(output.file, "segment.output", read);
+  require_no_input(output, planned.inputs);
   warn_of(planned);
   objects.job = describe_segmentation(planned.segment, planned.plan, planned.inputs);
   const bool replace = replaces(planned, objects);
@@ -74,24 +99,45 @@ IdVolume find_objects(PlannedStart& planned) {
   return objects;
 }
 
+std::optional<IdVolume> find_supervoxels(const PlannedStart& planned) {
+  if (!planned.plan.supervoxels) return std::nullopt;
+  const DatasetName output = supervoxels_of(planned.segment.output->file);
+  std::optional<IdVolume> supervoxels(std::in_place, output, "segment.output");
+  require_no_input(output, planned.inputs);
+  supervoxels->job = describe_supervoxels(planned.segment, planned.plan, planned.inputs);
+  const BlockPlan& blocks = planned.plan.blocks;
+  bool replace =
+      planned.start.restart || (planned.start.update && supervoxels->is_outdated(planned.config.name));
+  const std::optional<JournalContents> earlier = supervoxels->earlier_journal();
+  const bool same_job = earlier && differences_between(earlier->head.job, supervoxels->job).empty();
+  if (!replace && same_job && earlier->head.blocks.block_shape() != blocks.block_shape()) {
+    if (earlier->blocks_left() == 0) {
+      supervoxels->find(earlier->head.blocks, false);
+      return supervoxels;
+    }
+    replace = true;  // the graph files have other blocks
+  }
+  supervoxels->find(blocks, replace);
+  return supervoxels;
+}
+
 OutputVolumeSpec objects_spec(const PlannedStart& planned) {
-  const ExperimentConfig& config = planned.config;
-  const SegmentConfig& segment = planned.segment;
-  OutputVolumeSpec spec;
-  spec.name = *segment.output;
+  OutputVolumeSpec spec = common_spec(planned);
+  spec.name = *planned.segment.output;
   spec.type = planned.plan.type();
-  spec.shape = planned.plan.region.shape();
-  spec.chunk = planned.plan.chunk;
-  spec.resolution_nm = planned.inputs.prediction.resolution_nm;
-  spec.offset_nm = offset_of_region(planned.plan, planned.inputs.prediction);
-  const auto& predicted = config.infer.output;
-  if (config.infer.raw && predicted && predicted->text() == segment.prediction->text())
-    spec.raw = config.infer.raw;
-  spec.attributes = {{"tessera_version", tessera_version()}, {"experiment", config.name},
-                     {"meaning", "ids of objects; 0: none"}, {"prediction", segment.prediction->text()},
-                     {"threshold", threshold_text(segment)}, {"objects", kKnownLater + random_hex(16)},
-                     {"config", config.resolved_yaml}};
+  spec.attributes["meaning"] = "ids of objects; 0: none";
+  spec.attributes["threshold"] = threshold_text(planned.segment);
+  spec.attributes["objects"] = kKnownLater + random_hex(16);
   if (planned.start.cut) spec.attributes["cut"] = fmt::format("{}", *planned.start.cut);
+  return spec;
+}
+
+OutputVolumeSpec supervoxels_spec(const PlannedStart& planned) {
+  OutputVolumeSpec spec = common_spec(planned);
+  spec.name = supervoxels_of(planned.segment.output->file);
+  spec.type = VoxelType::uint64;
+  spec.attributes["meaning"] = kSupervoxelMeaning;
+  spec.attributes["supervoxels"] = kKnownLater + random_hex(16);
   return spec;
 }
 

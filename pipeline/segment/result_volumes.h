@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "io/volume/output_layout.h"
 #include "pipeline/segment/id_volume.h"
 #include "pipeline/segment/planned_start.h"
@@ -11,7 +13,12 @@ namespace tessera {
 /// Error.
 IdVolume find_objects(PlannedStart& planned);
 
-/// What a new volume of objects is like.
+/// On the root, after find_objects(). Likewise the volume of supervoxels, if the plan has one. It stays where
+/// nothing that it depends on has changed, unless this start begins anew.
+std::optional<IdVolume> find_supervoxels(const PlannedStart& planned);
+
+/// What new volumes of objects and of supervoxels are like.
 OutputVolumeSpec objects_spec(const PlannedStart& planned);
+OutputVolumeSpec supervoxels_spec(const PlannedStart& planned);
 
 }  // namespace tessera

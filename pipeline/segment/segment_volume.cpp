@@ -11,6 +11,7 @@
 #include "io/base/error.h"
 #include "io/base/log.h"
 #include "pipeline/run/run_folder.h"
+#include "pipeline/run/segmentation_files.h"
 #include "pipeline/segment/first_pass.h"
 #include "pipeline/segment/graph_step.h"
 #include "pipeline/segment/id_volume.h"
@@ -43,14 +44,15 @@ class VolumeSegmentation {
 
   void run() {
     find();
-    if (world_.any(objects_ && objects_->is_complete())) return;
+    if (world_.any(is_complete_)) return;
     open();
     try {
       SegmentationPasses passes(planned_, record_);
       make_object_tables(planned_, job_, objects_ ? objects_->job : JobDescription(), first_.get(), passes,
                          record_);
-      on_root(world_, [&] { objects_->complete("objects", std::to_string(record_.report.sums.objects)); });
-      passes.second(job_, objects_ ? &*objects_ : nullptr);
+      on_root(world_, [&] { complete_attributes(); });
+      passes.objects(job_, unfinished(objects_));
+      if (planned_.plan.supervoxels) passes.supervoxels(supervoxel_job_, unfinished(supervoxels_));
     } catch (const StoppedEarly&) {
       if (world_.is_root()) record_.end_early(RunEnd::stopped);
       throw;
@@ -67,8 +69,10 @@ class VolumeSegmentation {
     Index3 block = planned_.plan.blocks.block_shape();
     on_root(world_, [&] {
       objects_.emplace(find_objects(planned_));
+      supervoxels_ = find_supervoxels(planned_);
       block = planned_.plan.blocks.block_shape();
-      if (!objects_->is_complete()) return;
+      is_complete_ = objects_->is_complete() && (!supervoxels_ || supervoxels_->is_complete());
+      if (!is_complete_) return;
       std::cout
           << fmt::format(
                  "every one of the {} blocks is done already: nothing to segment (--restart starts over)\n"
@@ -80,7 +84,21 @@ class VolumeSegmentation {
     planned_.plan.blocks = BlockPlan(planned_.plan.region.shape(), block);
   }
 
-  /// Creates or opens the result and the folder of the graph.
+  /// The volume if it exists and lacks blocks, else null.
+  static IdVolume* unfinished(std::optional<IdVolume>& volume) {
+    return volume && !volume->is_complete() ? &*volume : nullptr;
+  }
+
+  /// On the root. The numbers that the graph has found.
+  void complete_attributes() {
+    const GraphSums& sums = record_.report.sums;
+    if (const IdVolume* objects = unfinished(objects_))
+      objects->complete("objects", std::to_string(sums.objects));
+    if (const IdVolume* supervoxels = unfinished(supervoxels_))
+      supervoxels->complete("supervoxels", std::to_string(sums.fragments));
+  }
+
+  /// Creates or opens the volumes and the folder of the graph.
   void open() {
     const SegmentConfig& segment = planned_.segment;
     const SegmentationPlan& plan = planned_.plan;
@@ -95,18 +113,27 @@ class VolumeSegmentation {
             *segment.output,
             {0, plan.type(), plan.region.shape(), plan.chunk},
             std::clamp(planned_.start.device.threads, 1, 8)};
+    supervoxel_job_ = job_;
+    supervoxel_job_.output = supervoxels_of(segment.output->file);
+    supervoxel_job_.layout.type = VoxelType::uint64;
+    supervoxel_job_.background_below = 0;
     on_root(world_, [&] {
       folder_.prepare("segmentation.yaml", planned_.config.resolved_yaml);
       add_log_file(folder_.log());
-      job_.layout = objects_->open(objects_spec(planned_), plan.blocks);
+      if (IdVolume* objects = unfinished(objects_))
+        job_.layout = objects->open(objects_spec(planned_), plan.blocks);
+      if (IdVolume* supervoxels = unfinished(supervoxels_))
+        supervoxel_job_.layout = supervoxels->open(supervoxels_spec(planned_), plan.blocks);
       first_ = std::make_unique<FirstPassFolder>(
           job_.folder, describe_first_pass(segment, plan, planned_.inputs), plan.blocks);
       record_.report.result = segment.output->text();
+      if (supervoxels_) record_.report.supervoxels = supervoxels_->name().text();
       record_.report.stages = stages_text(segment, plan);
       record_.report.threshold = segment.threshold;
       spdlog::info("segmenting {}\n{}", segment.prediction->text(), plan_text(plan, planned_.inputs));
     });
     broadcast_layout(job_.layout, world_);
+    broadcast_layout(supervoxel_job_.layout, world_);
   }
 
   void conclude() {
@@ -114,16 +141,19 @@ class VolumeSegmentation {
       if (!planned_.segment.keep_graph) first_->remove();
       record_.report.end = RunEnd::done;
       record_.write();
-      std::cout << record_.report.text() << "result: " << record_.report.result << "\n" << std::flush;
+      std::cout << record_.report.text() << "result: " << record_.report.result << "\n";
+      if (supervoxels_) std::cout << "supervoxels: " << record_.report.supervoxels << "\n";
+      std::cout << std::flush;
     });
   }
 
   PlannedStart planned_;
   const Communicator& world_;
   RunFolder folder_;
-  SegmentJob job_;
+  SegmentJob job_, supervoxel_job_;
   // On the root only:
-  std::optional<IdVolume> objects_;
+  bool is_complete_ = false;  ///< nothing is left to do
+  std::optional<IdVolume> objects_, supervoxels_;
   std::unique_ptr<FirstPassFolder> first_;
   SegmentationRecord record_;
 };

@@ -16,7 +16,7 @@ namespace tessera {
 BlockJob SegmentationPasses::block_job(const JournalContents& journal, const Names& names) const {
   const SegmentConfig& segment = planned_.segment;
   BlockJob job = block_job_over(journal);
-  job.verb = names.progress;
+  job.verb = fmt::format("segment, pass {} of {}", names.number, planned_.plan.supervoxels ? 3 : 2);
   job.names.done = names.done;
   job.should_stop = [this] { return planned_.start.signal.asked(); };
   job.time_allows = [this](double seconds) { return planned_.start.wall_time.allows(seconds); };
@@ -26,16 +26,16 @@ BlockJob SegmentationPasses::block_job(const JournalContents& journal, const Nam
   return job;
 }
 
-template <class Task>
-void SegmentationPasses::run(const Names& names, const SegmentJob& job, const JournalContents* journal,
+void SegmentationPasses::run(const Names& names, const std::function<std::unique_ptr<BlockTask>()>& make_task,
+                             const JournalContents* journal,
                              const std::function<std::unique_ptr<BlockJournal>()>& open,
                              BlockRunReport& report) {
   const Communicator& world = planned_.world;
   const std::int64_t left = journal == nullptr ? 0 : journal->blocks_left();
   if (!world.any(left > 0)) return;
   on_root(world, [&] { record_.begin_step(names.step, journal->head.blocks.count() - left); });
-  std::unique_ptr<Task> task;
-  if (planned_.is_worker()) task = std::make_unique<Task>(job);
+  std::unique_ptr<BlockTask> task;
+  if (planned_.is_worker()) task = make_task();
   std::unique_ptr<BlockRun> run;
   on_root(world, [&] { run = std::make_unique<BlockRun>(block_job(*journal, names), open()); });
   run_blocks(task.get(), run.get(), planned_.start.device.text(), world);
@@ -62,8 +62,8 @@ void SegmentationPasses::compute_again(const SegmentJob& job, const std::vector<
 GraphShare SegmentationPasses::first(const SegmentJob& job, FirstPassFolder* folder) {
   const Communicator& world = planned_.world;
   for (int tries = 0;; ++tries) {
-    run<BlockGraphTask>(
-        {"first pass", "segment, pass 1 of 2", "analysed"}, job,
+    run(
+        {"first pass", 1, "analysed"}, [&] { return std::make_unique<BlockGraphTask>(job); },
         folder == nullptr ? nullptr : &folder->contents(), [&] { return folder->open(); },
         record_.report.first);
     on_root(world, [&] { folder->refresh(); });
@@ -85,11 +85,20 @@ GraphShare SegmentationPasses::first(const SegmentJob& job, FirstPassFolder* fol
   }
 }
 
-void SegmentationPasses::second(const SegmentJob& job, IdVolume* volume) {
-  run<RelabelTask>(
-      {"second pass", "segment, pass 2 of 2", "written"}, job,
-      volume == nullptr ? nullptr : &volume->contents(), [&] { return volume->take_journal(); },
-      record_.report.second);
+void SegmentationPasses::relabel(const Names& names, const SegmentJob& job,
+                                 const std::filesystem::path& tables, IdVolume* volume,
+                                 BlockRunReport& report) {
+  run(
+      names, [&] { return std::make_unique<RelabelTask>(job, tables); },
+      volume == nullptr ? nullptr : &volume->contents(), [&] { return volume->take_journal(); }, report);
+}
+
+void SegmentationPasses::objects(const SegmentJob& job, IdVolume* volume) {
+  relabel({"second pass", 2, "written"}, job, job.tables(), volume, record_.report.second);
+}
+
+void SegmentationPasses::supervoxels(const SegmentJob& job, IdVolume* volume) {
+  relabel({"supervoxels", 3, "written"}, job, job.supervoxel_tables(), volume, record_.report.third);
 }
 
 }  // namespace tessera

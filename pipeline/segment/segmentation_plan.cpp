@@ -148,7 +148,8 @@ std::int64_t SegmentationPlan::memory_per_worker(std::int64_t voxel_bytes) const
   // Two inputs, weights (4 bytes, twice while they are made), smoothed ones, pieces, bundles (measured),
   // output.
   const std::int64_t inputs = 2 * (voxel_bytes + 1), smoothed = graph.smoothing > 0 ? 8 : 0;
-  return volume_of(blocks.block_shape()) * (inputs + 8 + smoothed + 4 + 6 + size_of(type()));
+  const std::int64_t output = size_of(supervoxels ? VoxelType::uint64 : type());
+  return volume_of(blocks.block_shape()) * (inputs + 8 + smoothed + 4 + 6 + output);
 }
 
 SegmentationPlan plan_segmentation(const SegmentConfig& config, const SegmentationInputs& inputs) {
@@ -177,6 +178,7 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
   }
   plan.merge = merges_of(config, plan.mode);
   plan.background_below = weight_of_probability(config.background_below);
+  plan.supervoxels = config.supervoxels;
   return plan;
 }
 
@@ -195,14 +197,8 @@ std::string plan_text(const SegmentationPlan& plan, const SegmentationInputs& in
                                      to_string(plan.blocks.block_shape()), to_string(plan.chunk)));
   text += line("memory per worker", bytes_text(plan.memory_per_worker(size_of(inputs.prediction.type))));
   text += line("result's size", bytes_text(voxels * size_of(plan.type())));
+  if (plan.supervoxels) text += line("supervoxels' size", bytes_text(voxels * size_of(VoxelType::uint64)));
   return text;
-}
-
-std::filesystem::path graph_folder_of(const std::filesystem::path& output) {
-  return std::filesystem::path(output).replace_extension(".graph");
-}
-std::filesystem::path graph_file_of(const std::filesystem::path& output) {
-  return std::filesystem::path(output).replace_extension(".graph.h5");
 }
 
 JobDescription describe_first_pass(const SegmentConfig& config, const SegmentationPlan& plan,
@@ -228,6 +224,13 @@ JobDescription describe_first_pass(const SegmentConfig& config, const Segmentati
   job["segment.fragment_size"] = std::to_string(plan.graph.fragment_size);
   job["segment.fragment_floor"] = fmt::format("{}", config.fragment_floor);
   job["segment.smoothing"] = std::to_string(config.smoothing);
+  return job;
+}
+
+JobDescription describe_supervoxels(const SegmentConfig& config, const SegmentationPlan& plan,
+                                    const SegmentationInputs& inputs) {
+  JobDescription job = describe_first_pass(config, plan, inputs);
+  job["segment.chunk"] = to_string(plan.chunk);
   return job;
 }
 

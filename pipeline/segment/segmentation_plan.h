@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +29,7 @@ struct SegmentationPlan {
   std::optional<ComponentOptions> components;
   MergeOptions merge;
   std::int32_t background_below = 0;  ///< a weight
+  bool supervoxels = false;           ///< whether they become a volume, too
 
   VoxelType type() const { return merge.compact_ids ? VoxelType::uint32 : VoxelType::uint64; }
   /// Bytes of a worker while it computes one block, reads the next and writes the last.
@@ -43,13 +43,12 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
 /// The plan as text, one fact per line.
 std::string plan_text(const SegmentationPlan& plan, const SegmentationInputs& inputs);
 
-/// The files beside a segmentation's result.
-std::filesystem::path graph_folder_of(const std::filesystem::path& output);  ///< segmentation.graph
-std::filesystem::path graph_file_of(const std::filesystem::path& output);    ///< segmentation.graph.h5
-
 /// What the graph files of the blocks depend on.
 JobDescription describe_first_pass(const SegmentConfig& config, const SegmentationPlan& plan,
                                    const SegmentationInputs& inputs);
+/// What the volume of supervoxels depends on.
+JobDescription describe_supervoxels(const SegmentConfig& config, const SegmentationPlan& plan,
+                                    const SegmentationInputs& inputs);
 /// What the result depends on.
 JobDescription describe_segmentation(const SegmentConfig& config, const SegmentationPlan& plan,
                                      const SegmentationInputs& inputs);

@@ -38,7 +38,9 @@ std::string SegmentationReport::text() const {
         "graph: {} clusters and {} bundles of the blocks, {} fragments, {} objects, in {:.1f} s\n",
         sums.clusters, sums.bundles, sums.fragments, sums.objects, graph_s);
   }
-  return choice_text + text + pass_text("second pass", second);
+  text += pass_text("second pass", second);
+  if (!supervoxels.empty()) text += pass_text("supervoxels", third);
+  return choice_text + text;
 }
 
 nlohmann::json SegmentationReport::json() const {
@@ -51,6 +53,10 @@ nlohmann::json SegmentationReport::json() const {
                       {"first_pass", pass_json(first)},
                       {"second_pass", pass_json(second)},
                       {"graph", {{"elapsed_s", graph_s}, {"done_by_an_earlier_start", graph_was_done}}}};
+  if (!supervoxels.empty()) {
+    json["supervoxels"] = shown_as_utf8(supervoxels);
+    json["supervoxel_pass"] = pass_json(third);
+  }
   if (!choice.empty()) json["chosen_threshold"] = nlohmann::json::parse(choice);
   if (graph_digest.empty()) return json;
   json["graph"]["job"] = graph_digest;

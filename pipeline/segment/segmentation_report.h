@@ -15,13 +15,15 @@ namespace tessera {
 /// The result of one start of a segmentation.
 struct SegmentationReport {
   RunEnd end = RunEnd::running;
-  std::string step;                ///< the latest one: "first pass", "graph" or "second pass"
+  std::string step;                ///< the latest one: "first pass", "graph", "second pass" or "supervoxels"
   std::int64_t step_begin_s = 0;   ///< when it began, seconds since 1970
   std::int64_t blocks_before = 0;  ///< of its blocks, those that earlier starts did
   std::string result;              ///< file.h5:/path
+  std::string supervoxels;         ///< likewise; "" where none are written
   double threshold = 0;
-  std::string stages;               ///< JSON, as in the graph's file
-  BlockRunReport first, second;     ///< the passes; without blocks where an earlier start did them
+  std::string stages;  ///< JSON, as in the graph's file
+  /// The passes; without blocks where an earlier start did them. The third one writes supervoxels.
+  BlockRunReport first, second, third;
   double graph_s = 0;               ///< of the graph stage
   bool graph_was_done = false;      ///< by an earlier start
   std::string graph_digest;         ///< of the job that `sums` belong to; "": the graph is not done

@@ -196,14 +196,16 @@ JournalContents finished_first_pass(const std::filesystem::path& folder, const J
   return contents;
 }
 
-void require_supervoxel_tables(const std::filesystem::path& file, const std::string& digest) {
-  bool fits = false;
+bool has_supervoxel_tables(const std::filesystem::path& file, const std::string& digest) {
   try {
-    fits = file_exists(file) && ObjectTables(file).digest() == digest;
+    return file_exists(file) && ObjectTables(file).digest() == digest;
   } catch (const Error&) {
-    // damaged: the message below has the remedy
+    return false;  // damaged
   }
-  if (!fits) {
+}
+
+void require_supervoxel_tables(const std::filesystem::path& file, const std::string& digest) {
+  if (!has_supervoxel_tables(file, digest)) {
     throw UsageError(
         fmt::format("--cut: {} is missing or of another job: run `tessera segment` without --cut and with "
                     "--restart first",

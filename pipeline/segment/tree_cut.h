@@ -56,6 +56,8 @@ void write_cut_tables(const SegmentJob& job, const StoredGraph& graph, const Tre
 /// it is missing or incomplete.
 JournalContents finished_first_pass(const std::filesystem::path& folder, const JobDescription& job);
 
+/// Whether the tables of supervoxels exist, are whole, and have this digest.
+bool has_supervoxel_tables(const std::filesystem::path& file, const std::string& digest);
 /// Errors: UsageError where the tables of supervoxels are missing, damaged, or have another digest.
 void require_supervoxel_tables(const std::filesystem::path& file, const std::string& digest);
 /// Errors: UsageError where the job of the tree and this one differ in more than a cut can change.

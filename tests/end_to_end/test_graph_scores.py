@@ -102,8 +102,8 @@ class GraphScores(Case):
         first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
         folder = self.folder / "page"
         folder.mkdir()
-        for name in ("h5", "graph.h5"):
-            shutil.copy(GOLDEN / f"volume.{name}", folder / f"segmentation.{name}")
+        for name, copy in (("h5", "supervoxels.h5"), ("graph.h5", "graph.h5")):
+            shutil.copy(GOLDEN / f"volume.{name}", folder / f"segmentation.{copy}")
         before, names = os.getcwd(), {}
         os.chdir(folder)
         try:

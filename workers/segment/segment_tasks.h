@@ -46,12 +46,12 @@ class BlockRelabeller {
   std::optional<ObjectTables> tables_;
 };
 
-/// The second pass: finds the pieces again, and writes the ids of their objects.
+/// A later pass: finds the pieces again, and writes the ids of their objects or of their supervoxels.
 class RelabelTask : public BlockTask {
  public:
-  /// `job` must outlive the task.
-  explicit RelabelTask(const SegmentJob& job)
-      : job_(job), reader_(job), relabeller_(job, job.tables(), job.layout.type) {}
+  /// `tables`: of the ids that the job's output gets. `job` must outlive the task.
+  RelabelTask(const SegmentJob& job, std::filesystem::path tables)
+      : job_(job), reader_(job), relabeller_(job, std::move(tables), job.layout.type) {}
   std::unique_ptr<Input> read(std::int64_t block) override { return reader_.read(block); }
   std::unique_ptr<Pending> compute(std::unique_ptr<Input> input, const Progress& progress) override;
   BlockReport write(std::unique_ptr<Input> input) override;

@@ -97,6 +97,14 @@ TEST(SegmentConfig, LabelsThatChooseComeFromTheData) {
   EXPECT_EQ(parsed_segment("").segment.choose, ThresholdChoice::none);
 }
 
+TEST(SegmentConfig, SupervoxelsAreOfAWatershed) {
+  EXPECT_FALSE(parsed_segment("").segment.supervoxels);
+  EXPECT_TRUE(parsed_segment("supervoxels: true").segment.supervoxels);
+  EXPECT_FALSE(parsed_segment("supervoxels: false, method: components").segment.supervoxels);
+  EXPECT_THAT(problem_of_segment("supervoxels: true, method: components"),
+              HasSubstr("supervoxels: goes with method: watershed"));
+}
+
 TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("thresholds: [0.5, 0.6]"), HasSubstr("must fall: 0.6 follows 0.5"));
   EXPECT_THAT(problem_of_segment("thresholds: [0.8, 0.6]"),
