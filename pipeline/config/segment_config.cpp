@@ -167,7 +167,8 @@ void read_choice(ConfigSection& segment, const DataConfig& data, SegmentConfig& 
       {"choose",
        "Which of the thresholds is taken for the result, by comparison with labels. voi: that of the "
        "smallest "
-       "variation of information. rand: that of the smallest adapted Rand error. none: the last one.",
+       "variation of information. rand: that of the smallest adapted Rand error. vrand_thin: that of the "
+       "largest V^Rand of thinned borders, section by section. none: the last one.",
        {.example = "voi", .related = "segment.choose_labels segment.choose_sections segment.thresholds"}},
       ThresholdChoice::none);
   s.choose_labels = dataset(

@@ -27,13 +27,16 @@ constexpr auto enum_names(SegmentMethod) {
 
 /// How the threshold of the result is chosen.
 enum class ThresholdChoice {
-  none,  ///< it is the last one of the list
-  voi,   ///< by the smallest variation of information
-  rand,  ///< by the smallest adapted Rand error
+  none,        ///< it is the last one of the list
+  voi,         ///< by the smallest variation of information
+  rand,        ///< by the smallest adapted Rand error
+  vrand_thin,  ///< by the largest V^Rand after thinning of borders
 };
 constexpr auto enum_names(ThresholdChoice) {
-  return std::to_array<EnumName<ThresholdChoice>>(
-      {{ThresholdChoice::none, "none"}, {ThresholdChoice::voi, "voi"}, {ThresholdChoice::rand, "rand"}});
+  return std::to_array<EnumName<ThresholdChoice>>({{ThresholdChoice::none, "none"},
+                                                   {ThresholdChoice::voi, "voi"},
+                                                   {ThresholdChoice::rand, "rand"},
+                                                   {ThresholdChoice::vrand_thin, "vrand_thin"}});
 }
 
 /// `segment:`

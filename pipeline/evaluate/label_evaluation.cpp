@@ -14,6 +14,7 @@
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "pipeline/evaluate/label_pairs.h"
+#include "pipeline/evaluate/section_sums.h"
 #include "workers/metrics/components.h"
 #include "workers/metrics/ignored_class.h"
 #include "workers/mpi/agreement.h"
@@ -23,8 +24,6 @@ namespace {
 
 /// Voxels of a block: at most 32 MiB in memory per volume.
 constexpr std::int64_t kBlockVoxels = std::int64_t{1} << 22;
-/// Thinning takes about 0.2 us a voxel, ten times as long as all else.
-constexpr std::int64_t kMostThinnedVoxels = std::int64_t{1} << 26;
 /// Sections that one rank counts at once; each has its own table.
 constexpr std::int64_t kMostSections = 64;
 
@@ -86,17 +85,6 @@ VoxelBuffer components_of_classes(const EvaluationRequest& request, EvaluatedVol
     ids[i] = values[i] == kIgnoredClass ? static_cast<std::uint32_t>(kNotScored)
                                         : static_cast<std::uint32_t>(found.labels[i]);
   return objects;
-}
-
-/// Collective. Adds up the sums of all ranks; each section is 0 on all ranks but one.
-template <class Sums>
-void add_up(const Communicator& world, std::vector<Sums>& sections) {
-  if (sections.empty()) return;  // on every rank
-  std::vector<double> values(sections.size() * (sizeof(Sums) / sizeof(double)));
-  static_assert(std::is_trivially_copyable_v<Sums> && sizeof(Sums) % sizeof(double) == 0);
-  std::ranges::copy(std::as_bytes(std::span(sections)), std::as_writable_bytes(std::span(values)).begin());
-  world.sum(std::span(values));
-  std::ranges::copy(std::as_bytes(std::span(values)), std::as_writable_bytes(std::span(sections)).begin());
 }
 
 /// Section indices in descending order of `badness`, without undefined ones; equal ones in order of the

@@ -19,6 +19,9 @@ struct ThinnedSums {
   ThinnedSums& operator+=(const ThinnedSums& other);
 };
 
+/// More voxels are not thinned: that takes about 0.2 us a voxel, ten times as long as all other scores.
+inline constexpr std::int64_t kMostThinnedVoxels = std::int64_t{1} << 26;
+
 /// Ids of one section, (1, y, x) unsigned integers of equal shape, as a prediction and its labels. The true
 /// objects are those of a probability's scores: cells with a border of class 0 where two of them touch. Each
 /// predicted id is parted into its 4-connected pieces, which then grow over the pixels of id 0 as thin()

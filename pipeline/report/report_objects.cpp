@@ -148,8 +148,11 @@ std::string stage_name(const Json& stage) {
 Html stage_part(const Json& evaluation) {
   const Json& stages = list_at(evaluation, {"stages"});
   if (stages.empty()) return {};
-  HtmlTable table(
-      {{"stage", false}, {"objects"}, {"VOI split"}, {"VOI merge"}, {"VOI"}, {"adapted Rand error"}});
+  const bool thin = stages[0].contains("rand_thin_f_macro");
+  std::vector<HtmlTable::Column> columns{{"stage", false}, {"objects"}, {"VOI split"},
+                                         {"VOI merge"},    {"VOI"},     {"adapted Rand error"}};
+  if (thin) columns.push_back({"V^Rand_thin"});
+  HtmlTable table(columns);
   struct Curve {
     const char* key;
     PlotSeries series;
@@ -158,17 +161,20 @@ Html stage_part(const Json& evaluation) {
                             {"voi_merge", {"merge", {}, PlotSeries::Style::dotted_line, 3}},
                             {"voi", {"VOI", {}, PlotSeries::Style::dotted_line, 1}}};
   PlotSeries rand{"adapted Rand error", {}, PlotSeries::Style::dotted_line, 4};
+  PlotSeries thinned{"V^Rand_thin", {}, PlotSeries::Style::dotted_line, 1};
   const std::int64_t best = whole_at(evaluation, {"best_stage", "voi"});
   for (const Json& stage : stages) {
     std::vector<Cell> cells{Cell::plain(stage_name(stage)), Cell::whole(number_at(stage, {"objects"}))};
     for (const char* key : {"voi_split", "voi_merge", "voi", "adapted_rand_error"})
       cells.push_back(Cell::number(number_at(stage, {key}), 4));
+    if (thin) cells.push_back(Cell::number(number_at(stage, {"rand_thin_f_macro"}), 4));
     table.add(cells, best >= 0 && whole_at(stage, {"stage"}) == best ? "marked" : "");
     const double threshold = number_at(stage, {"threshold"});
     if (!std::isfinite(threshold) || text_at(stage, {"kind"}) == "small") continue;
     for (Curve& one : curves)
       one.series.points.push_back({threshold, number_at(stage, {one.key})});
     rand.points.push_back({threshold, number_at(stage, {"adapted_rand_error"})});
+    if (thin) thinned.points.push_back({threshold, number_at(stage, {"rand_thin_f_macro"})});
   }
   Plot voi{.title = "Variation of information over the threshold: lower is better",
            .x = {.label = "threshold of the merges", .min = {}, .max = {}},
@@ -183,7 +189,14 @@ Html stage_part(const Json& evaluation) {
              .series = {rand},
              .rules = {}};
   Html content = element("h3", {}, text("Every stage of the merges"));
-  if (any_points(voi.series)) content += figures({figure_of(voi), figure_of(error)});
+  std::vector<Html> curves_shown{figure_of(voi), figure_of(error)};
+  if (thin) {
+    error.title = "V^Rand_thin over the threshold: higher is better";
+    error.y = {.label = "F", .min = {}, .max = {}};
+    error.series = {thinned};
+    curves_shown.push_back(figure_of(error));
+  }
+  if (any_points(voi.series)) content += figures(curves_shown);
   return content + table.html() +
          note(evaluation.contains("chosen") ? "The threshold that segment.choose took is marked."
                                             : "The stage with the lowest VOI is marked.");

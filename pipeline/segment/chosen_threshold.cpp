@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "pipeline/evaluate/label_pairs.h"
 #include "pipeline/run/score_text.h"
 #include "pipeline/run/text_table.h"
+#include "pipeline/segment/thinned_sections.h"
 #include "workers/metrics/label_table.h"
 #include "workers/mpi/agreement.h"
 #include "workers/segment/segment_tasks.h"
@@ -23,12 +25,12 @@ namespace tessera {
 namespace {
 
 /// Prediction and labels, in the coordinates of the prediction.
-EvaluatedVolumes open_choice(const SegmentJob& job, const SegmentConfig& config) {
+EvaluatedVolumes open_choice(const SegmentConfig& config) {
   EvaluationRequest request;
   request.kind = EvaluationKind::probability;
-  request.prediction = job.prediction;
+  request.prediction = *config.prediction;
   request.labels = *config.choose_labels;
-  request.frame = read_volume_info(job.prediction);
+  request.frame = read_volume_info(request.prediction);
   request.sections = {config.choose_sections->begin, config.choose_sections->end};
   return open_evaluated(request, EvaluationKind::probability);
 }
@@ -49,28 +51,48 @@ void count_pairs(const VoxelBuffer& truth, const VoxelBuffer& block, const Index
   });
 }
 
-/// The pairs of label and supervoxel in this rank's share of the blocks.
-LabelTable counted_pairs(const SegmentJob& job, const SegmentConfig& config, const Communicator& world) {
-  const EvaluatedVolumes volumes = open_choice(job, config);
-  const Box scored{{volumes.sections.begin, volumes.bounds.y_begin, volumes.bounds.x_begin},
+/// Errors: as scored_box().
+Box box_of(const EvaluatedVolumes& volumes, const SegmentConfig& config, const Box& region) {
+  const Box wanted{{volumes.sections.begin, volumes.bounds.y_begin, volumes.bounds.x_begin},
                    {volumes.sections.end, volumes.bounds.y_end, volumes.bounds.x_end}};
+  const Box scored = intersection(wanted, region);
+  if (scored.empty()) {
+    throw UsageError(fmt::format("segment.choose_sections: {}:{} are not in segment.region, {}",
+                                 wanted.begin.z, wanted.end.z, to_string(region)));
+  }
+  if (config.choose == ThresholdChoice::vrand_thin && scored.voxels() > kMostThinnedVoxels) {
+    throw UsageError(fmt::format(
+        "segment.choose: vrand_thin scores at most {} voxels, and the sections {}:{} have {}: set "
+        "fewer segment.choose_sections, or choose by voi",
+        kMostThinnedVoxels, scored.begin.z, scored.end.z, scored.voxels()));
+  }
+  return scored;
+}
+
+/// What the pass over the blocks of the scored sections finds.
+struct ScoredPart {
+  Box scored;  ///< in coordinates of the prediction
+  std::unique_ptr<Volume> labels;
+  LabelTable table;                 ///< pairs of label and supervoxel in this rank's share of the blocks
+  std::vector<SupervoxelRun> runs;  ///< in the same blocks, where they are needed
+};
+
+ScoredPart scored_part(const SegmentJob& job, const SegmentConfig& config, const Communicator& world) {
+  EvaluatedVolumes volumes = open_choice(config);
+  ScoredPart result{box_of(volumes, config, job.region), std::move(volumes.labels), {}, {}};
+  const Box own{result.scored.begin - job.region.begin, result.scored.end - job.region.begin};
   SegmentReader reader(job);
   BlockRelabeller relabeller(job, job.supervoxel_tables(), VoxelType::uint64);
-  LabelTable table;
   std::int64_t found = 0;
   for (std::int64_t id = 0; id < job.blocks.count(); ++id) {
-    const Box box = job.blocks.block(id);
-    const Box in_volume = intersection({box.begin + job.region.begin, box.end + job.region.begin}, scored);
-    if (in_volume.empty() || found++ % world.size() != world.rank()) continue;
+    const Box box = job.blocks.block(id), part = intersection(box, own);
+    if (part.empty() || found++ % world.size() != world.rank()) continue;
     const VoxelBuffer ids = relabeller.relabelled(*reader.read(id));
-    const Box part{in_volume.begin - job.region.begin, in_volume.end - job.region.begin};
-    count_pairs(volumes.labels->read(in_volume), ids, box.begin, part, config.choose_ignored, table);
+    const Box in_volume{part.begin + job.region.begin, part.end + job.region.begin};
+    count_pairs(result.labels->read(in_volume), ids, box.begin, part, config.choose_ignored, result.table);
+    if (config.choose == ThresholdChoice::vrand_thin) add_runs(ids, box.begin, part, own, result.runs);
   }
-  if (found == 0) {
-    throw UsageError(fmt::format("segment.choose_sections: {}:{} are not in segment.region, {}",
-                                 scored.begin.z, scored.end.z, to_string(job.region)));
-  }
-  return table;
+  return result;
 }
 
 /// The table with objects in place of supervoxels.
@@ -99,8 +121,22 @@ void broadcast_values(const Communicator& world, std::vector<std::uint64_t>& val
   world.broadcast(std::as_writable_bytes(std::span(values)));
 }
 
-double score_by(ThresholdChoice by, const LabelScores& scores) {
-  return by == ThresholdChoice::voi ? scores.voi : scores.adapted_rand_error;
+/// Smaller is better.
+double badness(ThresholdChoice by, const ThresholdScore& one) {
+  switch (by) {
+    case ThresholdChoice::rand:
+      return one.scores.adapted_rand_error;
+    case ThresholdChoice::vrand_thin:
+      return -one.rand_thin.value_or(kUndefined);
+    case ThresholdChoice::voi:
+    case ThresholdChoice::none:
+      break;
+  }
+  return one.scores.voi;
+}
+
+const char* score_name(ThresholdChoice by) {
+  return by == ThresholdChoice::voi ? "VOI" : by == ThresholdChoice::rand ? "Rand error" : "V^Rand_thin";
 }
 
 /// The thresholds that the tree can be cut at.
@@ -115,14 +151,22 @@ std::vector<double> candidates(const SegmentConfig& config, SegmentMode mode) {
 
 }  // namespace
 
+Box scored_box(const SegmentConfig& config, const Box& region) {
+  return box_of(open_choice(config), config, region);
+}
+
 ChosenThreshold choose_threshold(const SegmentJob& job, const StoredGraph* graph, const SegmentConfig& config,
                                  SegmentMode mode, const Communicator& world) {
   ChosenThreshold chosen{config.choose, config.choose_labels->text(), *config.choose_sections, 0, {}};
-  std::vector<LabelOverlap> pairs;
-  on_every_rank(world, [&] { pairs = counted_pairs(job, config, world).take_overlaps(); });
+  ScoredPart part;
+  on_every_rank(world, [&] { part = scored_part(job, config, world); });
+  const std::vector<LabelOverlap> pairs = std::move(part.table).take_overlaps();
   std::vector<std::uint64_t> ids;
   if (world.is_root()) ids = graph->supervoxels().ids;
   broadcast_values(world, ids);
+  std::optional<ThinnedSections> thinned;
+  if (config.choose == ThresholdChoice::vrand_thin)
+    thinned.emplace(std::move(part.runs), part.scored, *part.labels, ids, config.choose_ignored, world);
   const ThresholdScore* best = nullptr;
   const std::vector<double> thresholds = candidates(config, mode);
   chosen.scores.reserve(thresholds.size());
@@ -136,10 +180,11 @@ ChosenThreshold choose_threshold(const SegmentJob& job, const StoredGraph* graph
     broadcast_values(world, cut.object);
     LabelTable table;
     on_every_rank(world, [&] { table = with_objects(pairs, ids, cut.object); });
-    chosen.scores.push_back({threshold, cut.objects, scores_of(label_sums(std::move(table), world))});
-    const ThresholdScore& one = chosen.scores.back();
-    const double score = score_by(config.choose, one.scores);
-    if (!std::isnan(score) && (best == nullptr || score < score_by(config.choose, best->scores))) best = &one;
+    chosen.scores.push_back({threshold, cut.objects, scores_of(label_sums(std::move(table), world)), {}});
+    ThresholdScore& one = chosen.scores.back();
+    if (thinned) one.rand_thin = thinned->scores(cut.object).rand_f_macro;
+    const double bad = badness(config.choose, one);
+    if (!std::isnan(bad) && (best == nullptr || bad < badness(config.choose, *best))) best = &one;
   }
   if (best == nullptr) {
     throw UsageError(fmt::format("segment.choose_sections: no voxel of {} has a label in the sections {}:{}",
@@ -150,19 +195,22 @@ ChosenThreshold choose_threshold(const SegmentJob& job, const StoredGraph* graph
 }
 
 std::string ChosenThreshold::text() const {
-  TextTable table({"threshold", "objects", "VOI split", "VOI merge", "VOI", "Rand error"});
+  const bool thin = by == ThresholdChoice::vrand_thin;
+  std::vector<std::string> heads{"threshold", "objects", "VOI split", "VOI merge", "VOI", "Rand error"};
+  if (thin) heads.emplace_back("V^Rand_thin");
+  TextTable table(heads);
   for (const ThresholdScore& one : scores) {
     std::vector<std::string> cells{fmt::format("{}", one.threshold), fmt::format("{}", one.objects)};
     for (const double value :
          {one.scores.voi_split, one.scores.voi_merge, one.scores.voi, one.scores.adapted_rand_error})
       cells.push_back(score_text(value, 4));
+    if (thin) cells.push_back(score_text(one.rand_thin.value_or(kUndefined), 4));
     table.add(cells, one.threshold == threshold ? "chosen" : "");
   }
   return table.text() +
          fmt::format(
              "threshold {} is chosen by {} on the sections {}:{} of {}. Report scores on other sections\n",
-             threshold, by == ThresholdChoice::voi ? "VOI" : "Rand error", sections.begin, sections.end,
-             labels);
+             threshold, score_name(by), sections.begin, sections.end, labels);
 }
 
 nlohmann::json ChosenThreshold::json() const {
@@ -174,6 +222,7 @@ nlohmann::json ChosenThreshold::json() const {
                     {"voi_merge", one.scores.voi_merge},
                     {"voi", one.scores.voi},
                     {"adapted_rand_error", one.scores.adapted_rand_error}});
+    if (one.rand_thin) rows.back()["rand_thin_f_macro"] = *one.rand_thin;
   }
   return {{"threshold", threshold},
           {"by", name_of(by)},

@@ -13,6 +13,7 @@
 #include "pipeline/run/prediction_meaning.h"
 #include "pipeline/run/segmentation_files.h"
 #include "pipeline/run/volume_look_up.h"
+#include "pipeline/segment/chosen_threshold.h"
 #include "pipeline/segment/first_pass.h"
 #include "pipeline/segment/tree_cut.h"
 #include "workers/mpi/agreement.h"
@@ -121,6 +122,9 @@ PlannedStart plan_start(const ExperimentConfig& config, const SegmentationStart&
   on_every_rank(world, [&] { planned.plan = plan_segmentation(segment, planned.inputs); });
   if (start.cut) plan_cut(planned);
   require_block_memory(planned);
+  on_root(world, [&] {
+    if (segment.choose != ThresholdChoice::none) scored_box(segment, planned.plan.region);
+  });
   return planned;
 }
 

@@ -21,7 +21,8 @@ struct PlannedStart {
 
 /// Collective. Looks at the inputs and plans. A cut has the thresholds and the blocks of the run that it
 /// equals. The arguments must outlive the result. Errors, on every rank: UsageError for inputs that cannot be
-/// segmented, a tree that cannot be cut there, and too little memory; Error.
+/// segmented, a tree that cannot be cut there, sections by which no threshold can be chosen, and too little
+/// memory; Error.
 PlannedStart plan_start(const ExperimentConfig& config, const SegmentationStart& start,
                         const Communicator& world);
 

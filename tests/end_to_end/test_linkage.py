@@ -194,31 +194,37 @@ class Cuts(LinkageCase):
 
 class Choices(LinkageCase):
 
-    KEYS = {"choose_labels": "made.h5:/cells", "choose_sections": [10, 30], "min_size": 15, "background_below": 0.1}
+    # The best of these thresholds is neither the first nor the last one.
+    THRESHOLDS = [0.9, 0.6, 0.45]
+    LISTED = {"thresholds": THRESHOLDS, "threshold": 0.45}
+    KEYS = {"choose_labels": "made.h5:/cells", "choose_sections": [10, 30], "min_size": 15, "background_below": 0.1, **LISTED}
 
     def test_the_best_threshold_is_that_of_evaluate(self):
-        plain = self.greedy("plain", min_size=15, background_below=0.1)
+        plain = self.greedy("plain", min_size=15, background_below=0.1, **self.LISTED)
         expected, cuts = {}, {}
         self.tessera(["segment", plain])
         result = self.tessera(["evaluate", "--graph", "plain.graph.h5", "--labels", "made.h5:/cells", "--prediction",
                                f"{AGGLOMERATED}/volume.h5:/volumes/labels/supervoxels"])
         self.assertIn("The scores are with objects of fewer than 15 voxels (segment.min_size) and voxels below 0.1 "
                       "(segment.background_below), which the run removed from its result.", result.stdout)
-        for threshold in (0.9, 0.75, 0.6):
+        for threshold in self.THRESHOLDS:
             self.tessera(["segment", plain, "--cut", str(threshold)])
             self.tessera(["evaluate", "--prediction", f"plain.h5:/{OUT}", "--labels", "made.h5:/cells", "--sections", "10:30",
                           "--json", "cut.json"])
-            expected[threshold] = json.loads((self.folder / "cut.json").read_text())["volume_3d"]
+            scores = json.loads((self.folder / "cut.json").read_text())
+            expected[threshold] = {**scores["volume_3d"], "rand_thin_f_macro": scores["volume_2d"]["rand_thin_f_macro"]}
             cuts[threshold] = self.segmented("plain")
-        for by, score, ranks in (("voi", "voi", 0), ("rand", "adapted_rand_error", 3)):
+        for by, score, ranks in (("voi", "voi", 0), ("rand", "adapted_rand_error", 3), ("vrand_thin", "rand_thin_f_macro", 4)):
             name = f"by_{by}"
             result = self.tessera(["segment", self.greedy(name, choose=by, block=[8, 32, 56], **self.KEYS)], ranks)
             chosen = json.loads((self.folder / f"runs/{name}/segmentation.json").read_text())["chosen_threshold"]
-            best = min(expected, key=lambda threshold: expected[threshold][score])
+            sign = -1 if by == "vrand_thin" else 1
+            best = min(expected, key=lambda threshold: sign * expected[threshold][score])
+            self.assertEqual(best, 0.6, "a choice of the first or the last threshold would not be noticed")
             self.assertEqual((chosen["threshold"], chosen["by"], chosen["sections"]), (best, by, [10, 30]))
-            self.assertEqual([row["threshold"] for row in chosen["scores"]], [0.9, 0.75, 0.6])
+            self.assertEqual([row["threshold"] for row in chosen["scores"]], self.THRESHOLDS)
             for row in chosen["scores"]:
-                for key in ("voi_split", "voi_merge", "voi", "adapted_rand_error"):
+                for key in ("voi_split", "voi_merge", "voi", "adapted_rand_error", score):
                     self.assertEqual(row[key], expected[row["threshold"]][key], (by, row["threshold"], key))
                 self.assertEqual(row["objects"], np.unique(cuts[row["threshold"]]).size - 1)
             self.assert_same_voxels(self.segmented(name), cuts[best])
@@ -226,6 +232,40 @@ class Choices(LinkageCase):
         self.assertIn("nothing to segment", self.tessera(["segment", "by_rand.yaml"]).stdout)
         self.tessera(["segment", "by_rand.yaml", "--cut", "0.9"])
         self.assert_same_voxels(self.segmented("by_rand"), cuts[0.9])
+
+    def test_a_region_and_labels_with_an_offset(self):
+        """The labels are a part of the volume in a file of their own, and the region begins elsewhere."""
+        region, sections = {"begin": [4, 8, 0], "end": [36, 48, 50]}, [12, 28]
+        with h5py.File(self.folder / "part.h5", "w") as f:
+            f["cells"] = self.read("made.h5:/cells")[10:30, 4:40, 5:45]
+            f["cells"].attrs["offset"] = [10.0, 4.0, 5.0]
+        keys = {"region": region, "chunk": [8, 8, 10], "min_size": 15, **self.LISTED}
+        plain = self.greedy("plain_part", **keys)
+        self.tessera(["segment", plain])
+        expected = {}
+        for threshold in self.THRESHOLDS:  # --sections are those of the labels, which begin at section 10
+            self.tessera(["segment", plain, "--cut", str(threshold)])
+            self.tessera(["evaluate", "--prediction", f"plain_part.h5:/{OUT}", "--labels", "part.h5:/cells", "--sections", "2:18",
+                          "--json", "part.json"])
+            scores = json.loads((self.folder / "part.json").read_text())
+            expected[threshold] = {**scores["volume_3d"], "rand_thin_f_macro": scores["volume_2d"]["rand_thin_f_macro"]}
+        for by, score, block, ranks in (("voi", "voi", [8, 16, 50], 2), ("vrand_thin", "rand_thin_f_macro", [16, 16, 20], 3),
+                                        ("vrand_thin", "rand_thin_f_macro", [32, 40, 50], 0)):
+            name = f"part_{by}{ranks}"
+            self.tessera(["segment", self.greedy(name, choose=by, choose_labels="part.h5:/cells", choose_sections=sections,
+                                                 block=block, **keys)], ranks)
+            chosen = json.loads((self.folder / f"runs/{name}/segmentation.json").read_text())["chosen_threshold"]
+            self.assertEqual([row["threshold"] for row in chosen["scores"]], self.THRESHOLDS)
+            for row in chosen["scores"]:
+                for key in ("voi_split", "voi_merge", "adapted_rand_error", score):
+                    self.assertEqual(row[key], expected[row["threshold"]][key], (by, row["threshold"], key))
+            with h5py.File(self.folder / f"{name}.h5") as f:
+                self.assertEqual(f[OUT].attrs["offset"].tolist(), [4, 8, 0])
+        for labels, outside, message in (("part.h5:/cells", [30, 36], r"nothing can be scored of z \[30, 36\)"),
+                                         ("made.h5:/cells", [36, 40], r"choose_sections: 36:40 are not in segment\.region")):
+            yaml = self.greedy("outside", choose="voi", choose_labels=labels, choose_sections=outside, **keys)
+            self.assert_one_error(run_tessera(["segment", yaml], 2, cwd=self.folder), USAGE, [message])
+            self.assertFalse((self.folder / "outside.graph").exists(), "work began before the mistake was found")
 
     def test_sections_are_linked_at_every_threshold(self):
         settings = {**settings_of("sections_one_sided"), "chunk": [5, 48, 96], "block": [5, 48, 96], "min_size": 20}

@@ -117,6 +117,7 @@ TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("linkage: median"), HasSubstr("segment.linkage"));
   EXPECT_THAT(problem_of_segment("choose: voi, choose_labels: l.h5:/l"), HasSubstr("needs sections"));
   EXPECT_THAT(problem_of_segment("choose: voi, choose_sections: [0, 2]"), HasSubstr("needs labels"));
+  EXPECT_THAT(problem_of_segment("choose: thin"), HasSubstr("vrand_thin"));
   EXPECT_THAT(problem_of_segment("treshold: 0.3"), HasSubstr("did you mean 'threshold'"));
   EXPECT_THAT(testing::message_of([] {
                 parse_experiment("experiment: e\nsegment: {output: s.h5:/s}\n", "e.yaml", {},
