@@ -55,10 +55,10 @@ std::vector<std::uint64_t> BlockRelabeller::ids_of_pieces(std::int64_t block, co
   }
   const BlockGraph graph = read_block_graph(block_graph_file(job_.folder, block)).graph;
   if (graph.cluster_of_piece.size() != pieces.name.size() || graph.piece_crc != pieces.crc()) {
-    throw WholeJobError(
-        fmt::format("block {} has other pieces than in the first pass: {}{} has changed since. Start again "
-                    "with --restart when nothing writes it",
-                    block, job_.prediction.text(), job_.mask ? " or the mask" : ""));
+    throw WholeJobError(fmt::format(
+        "block {} has other pieces than in the first pass: {}{} has changed since. Remove {}, and "
+        "start again with --restart when nothing writes it",
+        block, job_.prediction.text(), job_.mask ? " or the mask" : "", job_.folder.string()));
   }
   const std::vector<std::uint64_t> ids = tables_->read(block);
   std::vector<std::uint64_t> of_piece(pieces.name.size());
