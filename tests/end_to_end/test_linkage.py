@@ -4,6 +4,7 @@ and ranks, a cut of the tree equals a run that ends there, and the chosen thresh
 import importlib.util
 import json
 import os
+import random
 import signal
 import unittest
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from harness import SOURCE, run_tessera
 from journal import Journal
-from test_segment import GOLDEN, OUT, USAGE, SegmentCase, settings_of, sha256
+from test_segment import EXPECTED, GOLDEN, OUT, USAGE, SegmentCase, settings_of, sha256
 
 AGGLOMERATED = SOURCE / "tests/golden/agglomeration"
 # "agglomerated" of the reference's expected.json (make_expected.py): smoothing 1, fragment_size 20, greedy means down to 0.6.
@@ -91,6 +92,51 @@ class Greedy(LinkageCase):
             for stage in compared:
                 self.assertEqual((stage["kind"], stage["objects"]), ("mean", CUTS[stage["threshold"]][0]))
                 self.assertAlmostEqual(stage["voi_split"], expected[stage["threshold"]]["voi_split"], delta=1e-12)
+
+
+class ManyShapes(LinkageCase):
+    """TESSERA_SEGMENT_SHAPES=12 is the long form: so many block shapes for each linkage, on 1, 2, 4 and 8 ranks."""
+
+    SHAPES = int(os.environ.get("TESSERA_SEGMENT_SHAPES", "1"))
+    CASES = {"rounds": "volume_small", "sections": "sections", "odd": "odd", "mean": None, "maximum": None}
+
+    def blocks_of(self, shape, rng):
+        """A chunk of any sides, and a block of whole chunks; at most about 200 blocks."""
+        while True:
+            chunk = [rng.randint(1, side) for side in shape]
+            block = [side * rng.randint(1, -(-whole // side)) for side, whole in zip(chunk, shape)]
+            if np.prod([-(-whole // side) for side, whole in zip(block, shape)]) <= 200:
+                return chunk, block
+
+    def result_of(self, name, case, ranks, **keys):
+        """The SHA-256 of the objects, and that of the merges of a greedy linkage."""
+        golden = self.CASES[case]
+        made = self.golden(name, golden, **keys) if golden else self.greedy(name, case, **keys)
+        self.tessera(["segment", made], ranks)
+        if golden:
+            self.assert_golden(name, golden)
+            return EXPECTED[golden]["labels_sha256"], ""
+        tree = self.tree(name)
+        rows = np.stack([tree["id"].astype("i8") - 1, tree["into"].astype("i8") - 1, tree["sum"].astype("i8"),
+                         tree["count"].astype("i8")], 1)
+        return sha256(self.segmented(name), "<u8"), sha256(rows, "<i8")
+
+    def test_blocks_ranks_and_threads_do_not_show(self):
+        rng, tried = random.Random(int(os.environ.get("TESSERA_SEED", "1"))), 0
+        expected = {"mean": (CUTS[0.6][1], MERGES)}  # of the oracle; that of maximum is one rank and one block
+        for case, golden in self.CASES.items():
+            volume = f"{EXPECTED[golden]['volume']}.h5:/volumes/predictions/interior" if golden else "made.h5:/p"
+            shape = self.read(volume).shape
+            expected.setdefault(case, self.result_of(f"{case}_whole", case, 0, chunk=shape, block=shape))
+            for number in range(self.SHAPES):
+                chunk, block = self.blocks_of(shape, rng)
+                for ranks in (0, 2, 4, 8) if self.SHAPES > 1 else (3,):
+                    threads = rng.choice((1, 2, 3))
+                    with self.subTest(case=case, chunk=chunk, block=block, ranks=ranks, threads=threads):
+                        found = self.result_of(f"{case}{number}_{ranks}", case, ranks, chunk=chunk, block=block, threads=threads)
+                        self.assertEqual(found, expected[case])
+                        tried += 1
+        self.assertEqual(tried, len(self.CASES) * self.SHAPES * (4 if self.SHAPES > 1 else 1))
 
 
 class Cuts(LinkageCase):
