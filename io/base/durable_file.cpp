@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "io/base/error.h"
@@ -100,6 +101,14 @@ void put_in_place(const std::filesystem::path& from, const std::filesystem::path
   sync_to_disk(from);
   if (::rename(from.c_str(), to.c_str()) != 0) fail("rename to its final name", to, errno);
   sync_to_disk(folder_of(to));
+}
+
+void remove_quietly(const std::filesystem::path& file_or_folder) noexcept {
+  try {
+    std::error_code ignored;
+    std::filesystem::remove_all(file_or_folder, ignored);
+  } catch (const std::bad_alloc&) {  // remove_all() allocates
+  }
 }
 
 std::filesystem::path folder_of(const std::filesystem::path& file) {

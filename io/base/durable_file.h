@@ -52,6 +52,10 @@ std::filesystem::path folder_of(const std::filesystem::path& file);
 /// Creates the folder of `file` if it is missing. Errors: Error.
 void create_folder_of(const std::filesystem::path& file);
 
+/// Removes a file, or a folder with its content, where it exists. For destructors: what cannot be removed
+/// stays, also for lack of memory.
+void remove_quietly(const std::filesystem::path& file_or_folder) noexcept;
+
 /// Errors: Error with both numbers when the file system of `file` has less than `bytes` free.
 void require_free_space(const std::filesystem::path& file, std::int64_t bytes);
 

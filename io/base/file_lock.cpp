@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -75,6 +76,15 @@ std::optional<Owner> owner_in(std::string_view record) {
   return Owner{*process, std::string(since), by_existence};
 }
 
+/// False also for lack of memory: a lock of a process that has ended is taken over.
+bool is_own_record(const fs::path& file) noexcept {
+  try {
+    return owner_in(text_in(file)).value_or(Owner{}).process == this_process();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 bool lacks_locks(int reason) {
   return reason == ENOLCK || reason == ENOTSUP || reason == EOPNOTSUPP || reason == ENOSYS ||
          reason == EINVAL;
@@ -124,7 +134,8 @@ fs::path lock_file_of(const fs::path& locked) {
 
 FileLock::FileLock(const fs::path& target) : target_(locked_name(target)) {
   std::error_code unknown;
-  made_folder_ = !fs::exists(folder_of(target_), unknown) && !unknown;
+  const fs::path folder = folder_of(target_);
+  if (!fs::exists(folder, unknown) && !unknown) made_folder_ = folder;
   create_folder_of(target_);
   file_ = lock_file_of(target_);
   take();
@@ -154,11 +165,9 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
 FileLock::~FileLock() {
   if (!is_held_) return;
   // While the lock is held: another process may use the name as soon as it is free.
-  const bool is_mine = locked_.get() >= 0
-                           ? is_named(locked_.get(), file_)
-                           : owner_in(text_in(file_)).value_or(Owner{}).process == this_process();
+  const bool is_mine = locked_.get() >= 0 ? is_named(locked_.get(), file_) : is_own_record(file_);
   if (is_mine) unlink(file_.c_str());
-  if (made_folder_) rmdir(folder_of(target_).c_str());  // unless something was written there
+  if (!made_folder_.empty()) rmdir(made_folder_.c_str());  // unless something was written there
 }
 
 void FileLock::take() {

@@ -35,9 +35,10 @@ class FileLock {
   bool try_exclusive_file();
 
   std::filesystem::path target_, file_;
-  FileDescriptor locked_;       ///< the lock file; none where its existence is the lock
-  FileDescriptor held_target_;  ///< with HDF5's shared lock
-  bool is_held_ = false, made_folder_ = false;
+  FileDescriptor locked_;              ///< the lock file; none where its existence is the lock
+  FileDescriptor held_target_;         ///< with HDF5's shared lock
+  std::filesystem::path made_folder_;  ///< empty: it existed
+  bool is_held_ = false;
 };
 
 /// Whether the last process that locked `target` was killed: it ran on this host, and has ended without

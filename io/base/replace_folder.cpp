@@ -61,7 +61,7 @@ void replace_folder(const fs::path& staged, const fs::path& target, NameExchange
     rename_or_fail(target, replaced);
     try {
       rename_or_fail(staged, target);
-    } catch (const Error&) {
+    } catch (...) {
       rename_or_fail(replaced, target);
       throw;
     }

@@ -64,7 +64,7 @@ void create_file(const std::filesystem::path& file, std::span<const std::byte> b
   try {
     write_fully(out.get(), bytes, 0, file);
     out.close(file);
-  } catch (const Error&) {
+  } catch (...) {
     std::error_code ignored;  // the failed write is the message to report
     std::filesystem::remove(file, ignored);
     throw;

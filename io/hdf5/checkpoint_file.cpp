@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <system_error>
 
@@ -94,14 +95,9 @@ CheckpointArray read_array(hid_t file, const std::string& path, std::size_t most
   return array;
 }
 
-/// Called by the library: it must not throw through it.
+/// Called by the library for every object.
 herr_t add_dataset(hid_t, const char* name, const H5O_info_t* info, void* paths) noexcept {
-  try {
-    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(paths)->emplace_back(name);
-    return 0;
-  } catch (...) {
-    return -1;
-  }
+  return info->type == H5O_TYPE_DATASET ? static_cast<CollectedItems<std::string>*>(paths)->add(name) : 0;
 }
 
 bool begins_as_hdf5(std::span<const std::byte> bytes) {
@@ -112,15 +108,14 @@ bool begins_as_hdf5(std::span<const std::byte> bytes) {
 
 /// Errors: Error.
 std::vector<std::string> dataset_paths(hid_t file) {
-  std::vector<std::string> paths;
+  CollectedItems<std::string> paths;
   // In any other order, HDF5 1.10 frees memory that it never allocated when a group is damaged.
 #if H5_VERSION_GE(1, 12, 0)
   const herr_t status = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_NATIVE, add_dataset, &paths, H5O_INFO_BASIC);
 #else
   const herr_t status = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, add_dataset, &paths, H5O_INFO_BASIC);
 #endif
-  check_hdf5(status, "cannot list the arrays");
-  return paths;
+  return paths.take(status, "cannot list the arrays");
 }
 
 }  // namespace
@@ -183,6 +178,8 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
   std::map<std::string, std::string> texts;
   try {
     texts = read_string_attributes(root.get());
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& error) {
     throw Error(damaged + ": " + error.what());
   }
@@ -206,7 +203,9 @@ Checkpoint parse_checkpoint(std::vector<std::byte> bytes, const std::string& nam
       if (key.rfind("number_", 0) == 0)
         checkpoint.numbers[key.substr(7)] = read_double_attribute(root.get(), key);
     }
-  } catch (const std::exception& error) {  // also std::length_error and std::bad_alloc, for a damaged size
+  } catch (const std::bad_alloc&) {  // no damage: read_array() allocates no more than the file's size
+    throw;
+  } catch (const std::exception& error) {  // also std::length_error, for a damaged size
     throw Error(damaged + ": " + error.what());
   }
   if (stored_crc != static_cast<long long>(checksum(checkpoint))) {

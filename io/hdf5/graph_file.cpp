@@ -10,6 +10,7 @@
 #include "io/base/error.h"
 #include "io/hdf5/hdf5_attributes.h"
 #include "io/hdf5/hdf5_handle.h"
+#include "io/hdf5/hdf5_links.h"
 
 namespace tessera {
 namespace {
@@ -23,7 +24,7 @@ struct Column {
 
 bool exists(hid_t file, const char* path) {
   const std::string group(path, std::string(path).rfind('/'));
-  return H5Lexists(file, group.c_str(), H5P_DEFAULT) > 0 && H5Lexists(file, path, H5P_DEFAULT) > 0;
+  return hdf5_link_exists(file, group) && hdf5_link_exists(file, path);
 }
 
 std::vector<std::uint64_t> read_column(hid_t file, const std::filesystem::path& name, const char* path) {

@@ -142,20 +142,14 @@ std::map<std::string, std::string> read_string_attributes(hid_t object) {
 }
 
 std::vector<std::string> attribute_names(hid_t object) {
-  std::vector<std::string> names;
+  CollectedItems<std::string> collected;
   hsize_t at = 0;
-  // Called by the library: it must not throw through it.
   const auto add = [](hid_t, const char* name, const H5A_info_t*, void* out) noexcept -> herr_t {
-    try {
-      static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-      return 0;
-    } catch (...) {
-      return -1;
-    }
+    return static_cast<CollectedItems<std::string>*>(out)->add(name);
   };
   // In any other order, HDF5 1.10 frees memory that it never allocated when the list is damaged.
-  check_hdf5(H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, &at, add, &names),
-             "cannot list the attributes");
+  const herr_t status = H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, &at, add, &collected);
+  std::vector<std::string> names = collected.take(status, "cannot list the attributes");
   std::ranges::sort(names);
   return names;
 }

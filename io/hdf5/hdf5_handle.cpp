@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdio>
 
 #include "io/base/error.h"
 #include "io/base/other_format.h"
@@ -11,15 +13,17 @@
 namespace tessera {
 
 std::string take_hdf5_error() {
-  std::string text;
+  std::array<char, 1000> innermost{};  // the library calls a plain function, which must not throw
   H5Ewalk2(
       H5E_DEFAULT, H5E_WALK_UPWARD,
       [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
-        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+        auto& to = *static_cast<std::array<char, 1000>*>(out);
+        if (n == 0 && error->desc != nullptr) std::snprintf(to.data(), to.size(), "%s", error->desc);
         return 0;
       },
-      &text);
+      &innermost);
   H5Eclear2(H5E_DEFAULT);
+  const std::string text = innermost.data();
   // For a failed write the library adds addresses and sizes; the operating system's message is enough.
   static const std::string kReason = "error message = '";
   const std::size_t begin = text.find(kReason);

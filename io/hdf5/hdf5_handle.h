@@ -2,6 +2,7 @@
 
 #include <hdf5.h>
 
+#include <exception>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -68,5 +69,36 @@ Hdf5Handle open_hdf5_file(const std::filesystem::path& file);
 
 /// Whether an existing file has the HDF5 format.
 bool is_hdf5_file(const std::filesystem::path& file);
+
+/// What a callback of the library collects. An exception must not pass through the library: it is kept, the
+/// library's call fails, and check() throws it.
+template <class Item>
+class CollectedItems {
+ public:
+  /// For the callback: appends an item, and returns what the callback is to return.
+  template <class... Arguments>
+  herr_t add(Arguments&&... arguments) noexcept {
+    try {
+      items_.emplace_back(std::forward<Arguments>(arguments)...);
+      return 0;
+    } catch (...) {
+      failure_ = std::current_exception();
+      return -1;
+    }
+  }
+  /// The items, after the library's call returned `status`. Errors: as check_hdf5(), std::bad_alloc.
+  std::vector<Item> take(herr_t status, const std::string& what) {
+    if (failure_) {
+      H5Eclear2(H5E_DEFAULT);
+      std::rethrow_exception(failure_);
+    }
+    check_hdf5(status, what);
+    return std::move(items_);
+  }
+
+ private:
+  std::vector<Item> items_;
+  std::exception_ptr failure_;
+};
 
 }  // namespace tessera

@@ -4,11 +4,11 @@
 
 #include <cstdlib>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "io/base/error.h"
+#include "io/base/split_text.h"
 
 namespace tessera {
 namespace {
@@ -144,8 +144,7 @@ std::vector<fs::path> places_of(hid_t from, const std::string& named, Hdf5Refere
   const fs::path primary = hdf5_file_of(from);
   const char* variable = kind == Hdf5Reference::external_link ? "HDF5_EXT_PREFIX" : "HDF5_VDS_PREFIX";
   if (const char* prefixes = std::getenv(variable)) {
-    std::istringstream all(prefixes);
-    for (std::string prefix; std::getline(all, prefix, ':');) {
+    for (std::string prefix : split_text(prefixes, ':')) {
       constexpr std::string_view kOrigin = "${ORIGIN}";
       if (prefix.starts_with(kOrigin))
         prefix = fs::absolute(primary).parent_path().string() + prefix.substr(kOrigin.size());

@@ -17,16 +17,13 @@ namespace {
 struct ListedLink {
   std::string path;
   H5L_type_t type = H5L_TYPE_HARD;
+
+  ListedLink(const char* name, H5L_type_t its_type) : path(std::string("/") + name), type(its_type) {}
 };
 
-/// Called by the library for every link. It must not throw through the library.
+/// Called by the library for every link.
 herr_t add_link(hid_t, const char* name, const H5L_info_t* info, void* out) noexcept {
-  try {
-    static_cast<std::vector<ListedLink>*>(out)->push_back({std::string("/") + name, info->type});
-    return 0;
-  } catch (...) {
-    return -1;
-  }
+  return static_cast<CollectedItems<ListedLink>*>(out)->add(name, info->type);
 }
 
 /// Where a link leads, and why it leads nowhere.
@@ -81,10 +78,9 @@ Hdf5Listing list_hdf5_file(const std::filesystem::path& file) {
       check_hdf5(H5Gopen2(opened.get(), "/", H5P_DEFAULT), "cannot open the root of " + file.string()),
       H5Gclose);
   listing.attributes = read_string_attributes(root.get());
-  std::vector<ListedLink> links;
-  check_hdf5(H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, add_link, &links),
-             fmt::format("cannot list what {} holds", file.string()));
-  for (const ListedLink& link : links) {
+  CollectedItems<ListedLink> links;
+  const herr_t status = H5Lvisit(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, add_link, &links);
+  for (const ListedLink& link : links.take(status, fmt::format("cannot list what {} holds", file.string()))) {
     Hdf5Entry entry;
     entry.path = link.path;
     if (link.type != H5L_TYPE_HARD) {

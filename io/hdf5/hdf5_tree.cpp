@@ -8,14 +8,9 @@
 namespace tessera {
 namespace {
 
-/// Called by the library for every link. It must not throw through the library.
+/// Called by the library for every link.
 herr_t add_name(hid_t, const char* name, const H5L_info_t*, void* out) noexcept {
-  try {
-    static_cast<std::vector<std::string>*>(out)->push_back(name);
-    return 0;
-  } catch (...) {
-    return -1;
-  }
+  return static_cast<CollectedItems<std::string>*>(out)->add(name);
 }
 
 }  // namespace
@@ -33,12 +28,13 @@ DatasetTree::Kind Hdf5Tree::kind_of(const std::string& path) const {
 
 std::vector<std::string> Hdf5Tree::names_in(const std::string& group) const {
   const std::string name = DatasetName{name_, group}.text();
-  std::vector<std::string> names;
   const Hdf5Handle opened(
       check_hdf5(H5Gopen2(file_.get(), group.c_str(), H5P_DEFAULT), "cannot open " + name), H5Gclose);
   // In any other order, HDF5 1.10 frees memory that it never allocated when the group is damaged.
-  check_hdf5(H5Literate(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, add_name, &names),
-             "cannot list what is in " + name);
+  CollectedItems<std::string> collected;
+  const herr_t status =
+      H5Literate(opened.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, add_name, &collected);
+  std::vector<std::string> names = collected.take(status, "cannot list what is in " + name);
   std::ranges::sort(names);
   return names;
 }

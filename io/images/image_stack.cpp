@@ -150,8 +150,7 @@ ImageStackWriter::ImageStackWriter(const fs::path& path, VoxelType type, const I
 
 ImageStackWriter::~ImageStackWriter() {
   if (!staged_folder_.empty()) {
-    std::error_code ignored;  // a destructor cannot report it
-    fs::remove_all(staged_folder_, ignored);
+    remove_quietly(staged_folder_);
   }
 }
 

@@ -88,13 +88,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The last message of the library on this thread. The library passes messages to a plain function.
-thread_local std::string last_message;
+/// The last message of the library on this thread, "" for none. The library passes messages to a plain
+/// function, which must not throw.
+thread_local std::array<char, 300> last_message{};
 
 void keep_message(thandle_t, const char*, const char* format, va_list values) {
-  std::array<char, 300> text{};
-  std::vsnprintf(text.data(), text.size(), format, values);
-  last_message = text.data();
+  std::vsnprintf(last_message.data(), last_message.size(), format, values);
+}
+
+bool has_message() {
+  return last_message[0] != '\0';
 }
 
 void catch_messages() {
@@ -102,7 +105,7 @@ void catch_messages() {
   TIFFSetWarningHandler(nullptr);
   TIFFSetErrorHandlerExt(keep_message);
   TIFFSetWarningHandlerExt(nullptr);
-  last_message.clear();
+  last_message[0] = '\0';
 }
 
 }  // namespace
@@ -161,7 +164,7 @@ void TiffFile::clear_message() {
 
 std::string TiffFile::reason() const {
   if (stream_->error_number != 0) return errno_text(stream_->error_number);
-  return last_message.empty() ? "no reason given" : last_message;
+  return has_message() ? last_message.data() : "no reason given";
 }
 
 void TiffFile::require_sound(const std::string& what) const {
@@ -196,7 +199,7 @@ void TiffFile::read_at(std::uint64_t offset, std::span<std::byte> to, const std:
 void TiffFile::close(const std::string& what) {
   catch_messages();
   TIFFClose(std::exchange(handle_, nullptr));
-  if (stream_->error_number != 0 || !last_message.empty()) throw Error(fmt::format("{}: {}", what, reason()));
+  if (stream_->error_number != 0 || has_message()) throw Error(fmt::format("{}: {}", what, reason()));
   if (::fdatasync(stream_->file.get()) != 0) throw Error(fmt::format("{}: {}", what, errno_text(errno)));
 }
 

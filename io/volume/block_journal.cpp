@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
@@ -176,6 +177,8 @@ std::size_t parse_head(std::span<const std::byte> bytes, const std::filesystem::
     throw Error(fmt::format("{} has format {}; this tessera reads format 1", file.string(), version));
   try {
     head = head_from({reinterpret_cast<const char*>(bytes.data()) + kFrontBytes, size});
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& error) {
     throw damaged(error.what());
   }

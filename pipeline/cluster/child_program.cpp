@@ -13,10 +13,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <sstream>
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/split_text.h"
 
 extern char** environ;
 
@@ -121,8 +121,7 @@ ProgramEnd run_program(const std::vector<std::string>& command, double limit_s,
 
 bool program_exists(const std::string& name) {
   const char* path = std::getenv("PATH");
-  std::istringstream folders(path == nullptr ? "" : path);
-  for (std::string folder; std::getline(folders, folder, ':');) {
+  for (const std::string& folder : split_text(path == nullptr ? "" : path, ':')) {
     const std::filesystem::path file = std::filesystem::path(folder.empty() ? "." : folder) / name;
     if (access(file.c_str(), X_OK) == 0 && std::filesystem::is_regular_file(file)) return true;
   }

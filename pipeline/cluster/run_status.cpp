@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <string_view>
 
 #include "io/base/error.h"
 #include "io/base/file_lookup.h"
+#include "io/base/split_text.h"
 #include "pipeline/cluster/stage_work.h"
 #include "pipeline/config/experiment.h"
 #include "pipeline/run/run_end.h"
@@ -239,9 +239,8 @@ class StatusReader {
 
 std::string last_error(const fs::path& log) {
   constexpr std::size_t kLongest = 2000;  // of a message; a line of a log may have any length
-  std::istringstream lines(file_tail(log, kLogTail));
   std::string own, other;
-  for (std::string line; std::getline(lines, line);) {
+  for (const std::string& line : split_text(file_tail(log, kLogTail), '\n')) {
     const std::optional<std::string> message = own_error(line);
     if (begins_start(line)) {
       own = other = "";  // an earlier start's, which another followed
@@ -329,8 +328,7 @@ std::string RunStatus::text() const {
                         one.work);
     text.erase(text.find_last_not_of(' ') + 1);
     text += "\n";
-    std::istringstream lines(one.why);
-    for (std::string line; std::getline(lines, line);)
+    for (const std::string& line : split_text(one.why, '\n'))
       text += fmt::format("          {}\n", line);
   }
   for (const std::string& problem : problems)

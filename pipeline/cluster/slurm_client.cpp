@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <set>
-#include <sstream>
 
 #include "io/base/error.h"
+#include "io/base/split_text.h"
 #include "pipeline/cluster/child_program.h"
 
 namespace tessera {
@@ -16,22 +16,6 @@ namespace {
 
 /// Longer than Slurm's own time-outs.
 constexpr double kLimit_s = 120;
-
-std::vector<std::string> fields_of(const std::string& line) {
-  std::vector<std::string> fields;
-  std::istringstream in(line);
-  for (std::string field; std::getline(in, field, '|');)
-    fields.push_back(field);
-  return fields;
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);)
-    lines.push_back(line);
-  return lines;
-}
 
 std::string trimmed(const std::string& text) {
   const auto end = text.find_last_not_of(" \n\t");
@@ -41,8 +25,7 @@ std::string trimmed(const std::string& text) {
 /// The numbers of a list such as "2-5,7", up to the first part that is not a number.
 std::vector<int> numbers_of(const std::string& list) {
   std::vector<int> numbers;
-  std::istringstream in(list);
-  for (std::string part; std::getline(in, part, ',');) {
+  for (const std::string& part : split_text(list, ',')) {
     int first = 0;
     const char* end = part.data() + part.size();
     const auto [at, error] = std::from_chars(part.data(), end, first);
@@ -114,14 +97,14 @@ void cancel_jobs(const std::vector<std::string>& ids) {
 }
 
 std::optional<JobState> parse_squeue_line(const std::string& line) {
-  const std::vector<std::string> fields = fields_of(line);
+  const std::vector<std::string> fields = split_text(line, '|');
   if (fields.size() < 6 || fields[0].empty()) return std::nullopt;
   return JobState{fields[0], fields[1], fields[2] == "None" ? "" : fields[2],
                   fields[3], fields[4], fields[5]};
 }
 
 std::optional<JobState> parse_sacct_line(const std::string& line) {
-  const std::vector<std::string> fields = fields_of(line);
+  const std::vector<std::string> fields = split_text(line, '|');
   if (fields.size() < 4 || fields[0].empty() || fields[0].find('.') != std::string::npos) return std::nullopt;
   // "CANCELLED by 1000"
   return JobState{fields[0], fields[1].substr(0, fields[1].find(' ')), "", fields[2], fields[3], ""};
@@ -144,7 +127,7 @@ std::vector<JobState> job_states(const std::vector<std::string>& ids) {
     if (end.exit_code != 0 && end.errors.find("Invalid job id") == std::string::npos) {
       throw Error(fmt::format("squeue gives no answer: {}", trimmed(end.errors)));
     }
-    for (const std::string& line : lines_of(end.output)) {
+    for (const std::string& line : split_text(end.output, '\n')) {
       if (const auto state = parse_squeue_line(line)) add(*state);
     }
   }
@@ -154,7 +137,7 @@ std::vector<JobState> job_states(const std::vector<std::string>& ids) {
                    fmt::format("--jobs={}", fmt::join(ids, ","))},
                   kLimit_s);
   if (end.exit_code != 0) return states;  // no accounting here
-  for (const std::string& line : lines_of(end.output)) {
+  for (const std::string& line : split_text(end.output, '\n')) {
     if (const auto state = parse_sacct_line(line)) add(*state);
   }
   return states;

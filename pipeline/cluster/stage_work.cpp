@@ -7,7 +7,6 @@
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <tuple>
 
 #include "io/base/error.h"
@@ -15,6 +14,7 @@
 #include "io/base/file_lock.h"
 #include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
+#include "io/base/split_text.h"
 #include "io/volume/block_journal.h"
 #include "pipeline/run/progress.h"
 #include "pipeline/run/run_end.h"
@@ -65,10 +65,11 @@ StageWork training_work(const RunFolder& folder, const ExperimentConfig* config,
   const std::string tail = file_tail(folder.metrics(), 64 << 10);
   if (tail.empty() && is_there(folder.metrics(), problems))
     problems.push_back(fmt::format("cannot read {}", folder.metrics().string()));
-  std::istringstream rows(tail);
-  for (std::string row; std::getline(rows, row);) {
+  std::vector<std::string> rows = split_text(tail, '\n');
+  if (!rows.empty() && !tail.ends_with('\n')) rows.pop_back();  // it is being written
+  for (const std::string& row : rows) {
     const long iteration = std::strtol(row.c_str(), nullptr, 10);
-    if (!rows.eof() && iteration > 0) work.done = iteration;
+    if (iteration > 0) work.done = iteration;
   }
   if (config != nullptr) work.all = config->train.iterations;
   if (work.done > 0)

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <new>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "io/base/error.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
+#include "io/base/split_text.h"
 #include "pipeline/cluster/stage_work.h"
 
 namespace tessera {
@@ -58,6 +59,8 @@ std::optional<Submission> read_submission(const JobFolder& folder) {
                                  job.at("volumes").get<std::vector<std::string>>()});
     }
     return submission;
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception&) {  // also a stage that does not exist
     throw Error(
         fmt::format("{} is damaged: remove it; 'tessera status' then no longer knows the jobs of this run",
@@ -68,12 +71,8 @@ std::optional<Submission> read_submission(const JobFolder& folder) {
 std::vector<JobStart> read_starts(const std::filesystem::path& file) {
   std::vector<JobStart> starts;
   constexpr std::int64_t kMost = 4 << 20;  // 40,000 starts
-  std::istringstream in(file_tail(file, kMost));
-  for (std::string line; std::getline(in, line);) {
-    std::vector<std::string> fields;
-    std::istringstream parts(line);
-    for (std::string field; std::getline(parts, field, '\t');)
-      fields.push_back(field);
+  for (const std::string& line : split_text(file_tail(file, kMost), '\n')) {
+    const std::vector<std::string> fields = split_text(line, '\t');
     if (fields.size() >= 4 && fields[0] == "begin") {
       starts.emplace_back();
       starts.back().nodes = fields[3];

@@ -7,6 +7,7 @@
 #include "io/base/console.h"
 #include "io/base/error.h"
 #include "io/base/log.h"
+#include "io/base/split_text.h"
 #include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/commands/commands.h"
 #include "pipeline/commands/experiment_check.h"
@@ -37,8 +38,7 @@ ExperimentConfig read_experiment_of_check(const po::variables_map& values, const
 
 /// A YAML file: the plan as comments, then every key with its value.
 void print_config(const std::string& plan, const std::string& resolved_yaml) {
-  std::istringstream lines(plan);
-  for (std::string line; std::getline(lines, line);)
+  for (const std::string& line : split_text(plan, '\n'))
     std::cout << "# " << line << "\n";
   std::cout << "# every key with its value\n" << resolved_yaml;
 }
@@ -46,6 +46,7 @@ void print_config(const std::string& plan, const std::string& resolved_yaml) {
 /// The keys are printed also where the plan fails. Errors: those of the plan.
 void print_plan_and_config(const ExperimentConfig& config, bool one_volume) {
   std::ostringstream plan;
+  plan.exceptions(std::ios::badbit);  // out of memory
   try {
     check_experiment(config, one_volume, plan);
   } catch (...) {

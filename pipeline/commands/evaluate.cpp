@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <iostream>
-#include <sstream>
 
 #include "io/base/error.h"
 #include "io/base/file_lock.h"
 #include "io/base/file_lookup.h"
 #include "io/base/log.h"
+#include "io/base/split_text.h"
 #include "io/stores/dataset_wildcards.h"
 #include "io/stores/open_volume.h"
 #include "io/stores/result_completeness.h"
@@ -120,14 +120,6 @@ void compare_predicted_class(const PredictionMeaning& meaning, const std::option
     request.invert_labels = !request.invert_labels;
 }
 
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');)
-    parts.push_back(part);
-  return parts;
-}
-
 /// Collective. The command line overrides the experiment.
 EvaluationRequest request_of(const po::variables_map& values, const std::optional<ExperimentConfig>& config,
                              const Communicator& world) {
@@ -144,7 +136,7 @@ EvaluationRequest request_of(const po::variables_map& values, const std::optiona
   if (given("labels")) request.labels = parse_dataset_name(text("labels"));
   if (given("kind")) request.kind = evaluation_kind(text("kind"));
   if (given("instances")) request.kind = EvaluationKind::labels;
-  if (given("scores")) request.scores = evaluation_scores(split_at_commas(text("scores")));
+  if (given("scores")) request.scores = evaluation_scores(split_text(text("scores"), ','));
   if (given("raw")) {
     request.raw = parse_dataset_name(text("raw"));
     request.raw_may_not_fit = false;

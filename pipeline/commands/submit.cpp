@@ -9,6 +9,7 @@
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
 #include "io/base/log.h"
+#include "io/base/split_text.h"
 #include "pipeline/cluster/child_program.h"
 #include "pipeline/cluster/experiment_stages.h"
 #include "pipeline/cluster/job_script.h"
@@ -32,8 +33,7 @@ namespace fs = std::filesystem;
 
 std::set<Stage> stages_named(const std::string& text) {
   std::set<Stage> stages;
-  std::istringstream names(text);
-  for (std::string name; std::getline(names, name, ',');)
+  for (const std::string& name : split_text(text, ','))
     stages.insert(stage_of(name));
   if (stages.empty()) throw UsageError("--stages: name some of train, infer, segment, evaluate and report");
   return stages;

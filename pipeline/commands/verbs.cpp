@@ -273,6 +273,7 @@ std::string general_help() {
 
 std::string verb_help(const Verb& verb) {
   std::ostringstream options;
+  options.exceptions(std::ios::badbit);  // out of memory
   options << verb.options();
   std::string text =
       fmt::format("{}\n\nusage: {}\n\n{}\nexamples:\n", verb.effect, verb.usage, options.str());

@@ -6,9 +6,10 @@
 #include <array>
 #include <map>
 #include <regex>
-#include <sstream>
 #include <string_view>
 #include <utility>
+
+#include "io/base/split_text.h"
 
 namespace tessera {
 namespace {
@@ -213,8 +214,7 @@ std::int64_t slurm_seconds(const std::string& time) {
   const std::size_t dash = time.find('-');
   const bool has_days = dash != std::string::npos;
   std::vector<std::int64_t> parts;
-  std::istringstream in(has_days ? time.substr(dash + 1) : time);
-  for (std::string part; std::getline(in, part, ':');)
+  for (const std::string& part : split_text(has_days ? time.substr(dash + 1) : time, ':'))
     parts.push_back(std::stoll(part));
   if (has_days) {
     parts.resize(3);

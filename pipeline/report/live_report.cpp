@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "io/base/clock.h"
+#include "io/base/error_message.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lock.h"
 #include "pipeline/report/report_page.h"
@@ -36,7 +37,8 @@ void LiveReport::write(int reload_s) noexcept {
     if (!told_ && reload_s > 0) spdlog::info("report: {}, written again at validations", file.string());
     told_ = true;
   } catch (const std::exception& error) {
-    if (!failed_) spdlog::warn("cannot write the report of the training, which goes on: {}", error.what());
+    if (!failed_)
+      spdlog::warn("cannot write the report of the training, which goes on: {}", message_of(error));
     failed_ = true;
   }
   next_s_ = seconds_now() + kRest * (seconds_now() - begin_s);

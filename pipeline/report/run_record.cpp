@@ -10,6 +10,7 @@
 #include <ctime>
 #include <fstream>
 #include <functional>
+#include <new>
 #include <regex>
 #include <sstream>
 
@@ -55,6 +56,8 @@ class Reader {
       if (!file_exists(file)) return false;
       take(file_text(file, kMostText));
       return true;
+    } catch (const std::bad_alloc&) {
+      throw;
     } catch (const std::exception& problem) {
       record_.problems.push_back(problem.what());
     }

@@ -7,6 +7,7 @@
 
 #include "io/base/error.h"
 #include "io/base/nearest_word.h"
+#include "io/base/split_text.h"
 
 namespace tessera {
 namespace {
@@ -81,13 +82,12 @@ SectionRange parse_section_range(const std::string& text) {
 
 std::vector<double> parse_numbers(const std::string& text, std::size_t count, const std::string& option) {
   std::vector<double> numbers;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');) {
+  for (const std::string& part : split_text(text, ',')) {
     std::size_t used = 0;
     double value = 0;
     try {
       value = std::stod(part, &used);
-    } catch (const std::exception&) {
+    } catch (const std::logic_error&) {
       used = 0;
     }
     if (used == 0 || used != part.size() || !std::isfinite(value) || value <= 0) {

@@ -4,6 +4,7 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 
+#include "io/base/error_message.h"
 #include "io/base/file_bytes.h"
 #include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
@@ -29,7 +30,7 @@ void SegmentationRecord::end_early(RunEnd end) {
     report.end = end;
     write();
   } catch (const std::exception& problem) {
-    spdlog::warn("{}", problem.what());
+    spdlog::warn("{}", message_of(problem));
   }
 }
 

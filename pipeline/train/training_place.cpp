@@ -106,8 +106,7 @@ void TrainingPlace::taken_over() {
 
 void TrainingPlace::give_up() noexcept {
   if (!replaces_) return;
-  std::error_code ignored;  // the next start removes it
-  fs::remove_all(run_.path() / kNext, ignored);
+  remove_quietly(current_.path());  // the next start removes what stays
 }
 
 }  // namespace tessera

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <string>
 
 #include "io/base/clock.h"
@@ -12,6 +11,7 @@
 #include "io/base/file_bytes.h"
 #include "io/base/file_lookup.h"
 #include "io/base/log.h"
+#include "io/base/split_text.h"
 #include "pipeline/run/score_text.h"
 
 namespace tessera {
@@ -32,15 +32,14 @@ std::string cell(double value, int digits) {
 std::string kept_rows(const std::filesystem::path& file, std::int64_t last_iteration) {
   std::string rows = kHeader;
   if (!file_exists(file)) return rows;
-  std::istringstream in(file_text(file, kMostText));
-  std::string line;
-  std::getline(in, line);
-  while (std::getline(in, line)) {
+  std::vector<std::string> lines = split_text(file_text(file, kMostText), '\n');
+  if (!lines.empty()) lines.erase(lines.begin());  // the header
+  for (const std::string& line : lines) {
     std::size_t used = 0;
     std::int64_t iteration = 0;
     try {
       iteration = std::stoll(line, &used);
-    } catch (const std::exception&) {
+    } catch (const std::logic_error&) {
       continue;  // an incomplete row: the training was killed
     }
     if (used == 0 || line[used] != ',' || iteration > last_iteration) continue;

@@ -9,7 +9,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "io/base/file_lock.h"
 #include "io/base/file_lookup.h"
 #include "io/base/log.h"
+#include "io/base/split_text.h"
 #include "pipeline/run/checkpoint_choice.h"
 #include "pipeline/run/progress.h"
 #include "pipeline/train/changed_settings.h"
@@ -123,10 +123,7 @@ class TrainingRun {
     world_.broadcast(std::as_writable_bytes(std::span(shares_.ids)), first);
     std::string notes = fmt::format("{}", fmt::join(shares_.notes, "\n"));
     world_.broadcast(notes, first);
-    shares_.notes.clear();
-    std::istringstream lines(notes);
-    for (std::string line; std::getline(lines, line);)
-      shares_.notes.push_back(line);
+    shares_.notes = split_text(notes, '\n');
     on_every_rank(world_, [&] { require_classes(shares_, config_.data.allow_one_class); });
   }
 

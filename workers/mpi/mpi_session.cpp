@@ -11,6 +11,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/error.h"
+#include "io/base/error_message.h"
 #include "io/base/log.h"
 #include "io/base/unexpected_exit.h"
 #include "workers/mpi/mpi_lock.h"
@@ -191,7 +192,7 @@ MpiSession::~MpiSession() {
     const BlockingMpiCall call("end MPI");
     MPI_Finalize();
   } catch (const std::exception& error) {
-    spdlog::error("{}", error.what());
+    spdlog::error("{}", message_of(error));
     abort(kExitFailed);
   }
 }

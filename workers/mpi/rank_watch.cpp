@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "io/base/clock.h"
@@ -91,7 +92,10 @@ void RankWatch::run() {
   while (!closed_) {
     changed_.wait_for(lock, std::chrono::duration<double>(kLook_s), [this] { return closed_; });
     lock.unlock();
-    look();
+    try {
+      look();
+    } catch (const std::bad_alloc&) {  // the next look tries again
+    }
     lock.lock();
   }
 }

@@ -13,9 +13,11 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "io/base/error.h"
+#include "io/base/error_message.h"
 #include "io/base/file_bytes.h"
 #include "io/base/json_text.h"
 #include "io/base/zip_check.h"
@@ -54,7 +56,7 @@ torch::jit::Module load_module(const TorchScriptFile& file, const at::Device& de
     throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.name.string(),
                             error.what_without_backtrace()));
   } catch (const std::exception& error) {
-    throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.name.string(), error.what()));
+    throw Error(fmt::format("{} cannot be loaded as TorchScript: {}", file.name.string(), message_of(error)));
   }
 }
 
@@ -154,6 +156,8 @@ TorchScriptFacts parse_facts(const std::string& text, const std::string& name) {
       throw Error(fmt::format("the mean {} and the deviation {} cannot be used", facts.mean, facts.std));
     facts.by_volume = json.value("by_volume", false);
     return facts;
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& error) {
     throw Error(fmt::format("{}: the record tessera.json in the file is damaged: {}", name, error.what()));
   }

@@ -34,6 +34,16 @@ TEST(DurableFile, WriteFullyWritesAtItsOffset) {
   EXPECT_EQ(text_of(folder / "a"), "hello world");
 }
 
+TEST(DurableFile, RemoveQuietlyRemovesFilesAndFolders) {
+  const testing::TemporaryFolder folder;
+  fs::create_directories(folder / "a/b");
+  std::ofstream(folder / "a/b/c") << "c";
+  std::ofstream(folder / "d") << "d";
+  for (const char* name : {"a", "d", "missing", "a/b"})
+    remove_quietly(folder / name);
+  EXPECT_TRUE(fs::is_empty(folder / "."));
+}
+
 // At the limit, the first call writes a part; only the second one fails.
 TEST(DurableFile, WriteFullyGoesOnAfterAShortWriteAndSaysWhatStopsIt) {
   const testing::TemporaryFolder folder;
