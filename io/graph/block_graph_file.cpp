@@ -102,6 +102,23 @@ void require_possible(const StoredHead& head, const std::filesystem::path& file)
   if (!possible) throw Error(fmt::format("{} is no graph of a block, or its head is damaged", file.string()));
 }
 
+/// Errors: Error for a number of a cluster that the block does not have.
+void require_clusters(const BlockGraph& graph, const std::filesystem::path& file) {
+  const auto require = [&](const std::vector<std::uint32_t>& numbers, bool may_be_none) {
+    for (const std::uint32_t one : numbers) {
+      if (one < graph.name.size() || (may_be_none && one == BlockGraph::kNoCluster)) continue;
+      throw Error(
+          fmt::format("{} is damaged: it has cluster {} of {}", file.string(), one, graph.name.size()));
+    }
+  };
+  for (const auto* numbers :
+       {&graph.bundles.a, &graph.bundles.b, &graph.overlaps.a, &graph.overlaps.b, &graph.cluster_of_piece})
+    require(*numbers, false);
+  for (const auto& face : graph.faces) {
+    if (face) require(face->cluster, true);
+  }
+}
+
 StoredHead head_of(const BlockGraph& graph) {
   StoredHead head;
   std::memcpy(head.magic.data(), kGraphMagic.data(), kGraphMagic.size());
@@ -193,6 +210,7 @@ StoredBlockGraph read_block_graph(const std::filesystem::path& file) {
       for_each_array_of_face(graph.faces[static_cast<std::size_t>(face)].emplace(), head,
                              face_voxels(head, face), take);
   }
+  require_clusters(graph, file);
   return stored;
 }
 
@@ -229,6 +247,7 @@ BlockGraph read_block_border(const std::filesystem::path& file, const std::array
     for_each_array_of_face(read, head, face_voxels(head, face), take);
     if (is_wanted) graph.faces[index] = std::move(read);
   }
+  require_clusters(graph, file);
   return graph;
 }
 

@@ -21,12 +21,13 @@ struct StoredBlockGraph {
   std::uint32_t crc = 0;
 };
 
-/// Reads and checks a block's graph. Errors: Error when the file is missing, too short or damaged.
+/// Reads and checks a block's graph. Every number of a cluster is below that of the clusters, or kNoCluster
+/// in a face. Errors: Error when the file is missing, too short or damaged.
 StoredBlockGraph read_block_graph(const std::filesystem::path& file);
 
 /// Reads what another block needs to know of a block: its box, the names and values of its clusters, and the
 /// `wanted` ones of its six faces. The checksum is not compared, because it is that of the whole file.
-/// Errors: Error.
+/// Numbers of clusters are as read_block_graph() has them. Errors: Error.
 BlockGraph read_block_border(const std::filesystem::path& file, const std::array<bool, 6>& wanted);
 
 }  // namespace tessera

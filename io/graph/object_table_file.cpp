@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
@@ -93,6 +94,12 @@ void ObjectTableFile::put_in_place(const std::filesystem::path& file) {
   tessera::put_in_place(staged_name(file), file);
 }
 
+UnfinishedTables::UnfinishedTables(const std::filesystem::path& file) : staged_(staged_name(file)) {}
+
+UnfinishedTables::~UnfinishedTables() {
+  remove_quietly(staged_);
+}
+
 ObjectTables::ObjectTables(const std::filesystem::path& file) : path_(file), file_(file, O_RDONLY) {
   TableHead head;
   read_exactly(file_, std::as_writable_bytes(std::span(&head, 1)), 0, path_);
@@ -109,7 +116,12 @@ ObjectTables::ObjectTables(const std::filesystem::path& file) : path_(file), fil
   if (crc32c(std::as_bytes(std::span(clusters_)), front) != crc)
     throw Error(fmt::format("{} is damaged: its checksum does not match", path_.string()));
   digest_.assign(head.digest.data(), head.digest.size());
+  const auto most = static_cast<std::int64_t>(size / 8);
+  if (std::ranges::any_of(clusters_, [&](std::int64_t count) { return count < 0 || count > most; }))
+    throw Error(fmt::format("{} is damaged: a block has an impossible number of clusters", path_.string()));
   offsets_ = offsets_of(clusters_);
+  if (static_cast<std::uintmax_t>(offsets_.back()) != size)
+    throw Error(fmt::format("{} has {} bytes in place of {}", path_.string(), size, offsets_.back()));
 }
 
 std::vector<std::uint64_t> ObjectTables::read(std::int64_t block) const {

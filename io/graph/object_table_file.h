@@ -31,6 +31,19 @@ class ObjectTableFile {
   FileDescriptor file_;
 };
 
+/// For the process that calls create() and put_in_place(), around both: removes the file of tables that did
+/// not come to their place.
+class UnfinishedTables {
+ public:
+  explicit UnfinishedTables(const std::filesystem::path& file);
+  UnfinishedTables(const UnfinishedTables&) = delete;
+  UnfinishedTables& operator=(const UnfinishedTables&) = delete;
+  ~UnfinishedTables();
+
+ private:
+  std::filesystem::path staged_;
+};
+
 /// The object tables for reading.
 class ObjectTables {
  public:

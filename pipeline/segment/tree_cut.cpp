@@ -158,6 +158,7 @@ void write_cut_tables(const SegmentJob& job, const StoredGraph& graph, const Tre
   std::vector<std::int64_t> counts;
   for (std::int64_t block = 0; block < supervoxels.blocks(); ++block)
     counts.push_back(supervoxels.clusters(block));
+  const UnfinishedTables unfinished(job.tables());
   ObjectTableFile::create(job.tables(), digest, counts);
   ObjectTableFile tables(job.tables(), counts);
   const std::vector<std::uint64_t>& ids = graph.supervoxels().ids;

@@ -82,6 +82,8 @@ void write_tables(const std::filesystem::path& path, const SegmentJob& job, cons
                   const ObjectIds& ids, const std::string& digest, const Communicator& world) {
   if (world.any(world.is_root() && digest.empty())) return;
   const std::vector<std::int64_t> counts = cluster_counts(job, share, world);
+  std::optional<UnfinishedTables> unfinished;
+  if (world.is_root()) unfinished.emplace(path);
   on_root(world, [&] { ObjectTableFile::create(path, digest, counts); });
   std::vector<std::uint64_t> names;
   for (const auto& of_block : share.names)

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 
@@ -103,6 +104,64 @@ TEST(BlockGraphFile, EveryChangedByteIsFound) {
     write({good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size)});
     EXPECT_THROW(read_block_graph(file), Error);
     EXPECT_THROW(read_block_border(file, {true, true, true, true, true, true}), Error);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+// read_block_border() compares no checksum, and the faces' clusters are used as indices.
+TEST(BlockGraphFile, NumbersOfClustersAreThoseOfTheBlock) {
+  const auto folder = scratch_folder();
+  const auto file = block_graph_file(folder, 0);
+  const BlockGraph good = example_graph(SegmentMode::volume, 0);
+  constexpr std::array<bool, 6> kAll{true, true, true, true, true, true};
+  const auto expect_rejected = [&](const BlockGraph& bad, bool in_border) {
+    write_block_graph(file, bad);
+    EXPECT_THROW(read_block_graph(file), Error);
+    if (in_border) EXPECT_THROW(read_block_border(file, kAll), Error);
+  };
+  const auto clusters = static_cast<std::uint32_t>(good.name.size());
+  for (std::size_t face = 0; face < 6; ++face) {
+    BlockGraph bad = good;
+    bad.faces[face]->cluster.back() = clusters;
+    expect_rejected(bad, true);
+    bad.faces[face]->cluster.back() = BlockGraph::kNoCluster;
+    write_block_graph(file, bad);
+    EXPECT_EQ(read_block_border(file, kAll).faces[face]->cluster.back(), BlockGraph::kNoCluster);
+  }
+  BlockGraph bad = good;
+  bad.bundles.b.front() = clusters;
+  expect_rejected(bad, false);
+  bad = good;
+  bad.cluster_of_piece.front() = BlockGraph::kNoCluster;
+  expect_rejected(bad, false);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ObjectTableFile, UnfinishedTablesAreRemoved) {
+  const auto folder = scratch_folder();
+  const auto file = folder / "tables";
+  {
+    const UnfinishedTables unfinished(file);
+    ObjectTableFile::create(file, std::string(64, 'a'), std::vector<std::int64_t>{3});
+    EXPECT_FALSE(std::filesystem::is_empty(folder));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  {
+    const UnfinishedTables unfinished(file);
+    ObjectTableFile::create(file, std::string(64, 'a'), std::vector<std::int64_t>{3});
+    ObjectTableFile::put_in_place(file);
+  }
+  EXPECT_TRUE(std::filesystem::exists(file));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ObjectTableFile, RejectsAnImpossibleNumberOfClusters) {
+  const auto folder = scratch_folder();
+  for (const std::vector<std::int64_t>& clusters : {std::vector<std::int64_t>{2, -1}, {3}}) {
+    const auto file = folder / "tables";
+    ObjectTableFile::create(file, std::string(64, 'a'), clusters);
+    ObjectTableFile::put_in_place(file);  // without the tables of the blocks
+    EXPECT_THROW(ObjectTables{file}, Error) << clusters.front();
   }
   std::filesystem::remove_all(folder);
 }
