@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "io/base/error.h"
+#include "io/base/file_bytes.h"
 #include "io/base/log.h"
 #include "io/base/sha256.h"
 #include "io/graph/block_graph_file.h"
@@ -30,11 +31,12 @@ FirstPassFolder::FirstPassFolder(std::filesystem::path folder, const JobDescript
   refresh();
 }
 
-/// Whether the folder holds files of this job.
+/// Whether the folder holds files of this job. Errors: Error when that cannot be read; they stay then.
 bool FirstPassFolder::keep_earlier(const JobDescription& job, const BlockPlan& blocks) {
   if (!std::filesystem::exists(journal_file())) return false;
+  const std::vector<std::byte> bytes = read_file_bytes(journal_file());  // a failed read is no damage
   try {
-    refresh();
+    contents_ = parse_journal(bytes, journal_file());
   } catch (const Error& error) {
     spdlog::warn("{}: the graphs of all blocks are computed again", error.what());
     return false;

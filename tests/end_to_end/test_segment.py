@@ -168,6 +168,20 @@ class Segmentation(SegmentCase):
         self.assertRegex(result.text, r"graph files of \d blocks are damaged, such as block [0-3]")
         self.assert_golden("again", "volume")
 
+    def test_a_first_pass_that_cannot_be_read_is_kept(self):
+        yaml = self.golden("unread", "odd", chunk=[9, 16, 12], block=[9, 16, 24])
+        self.tessera(["segment", yaml])
+        journal = self.folder / "unread.graph/pass1.journal"
+        whole = journal.read_bytes()
+        journal.unlink()
+        journal.mkdir()  # reading it fails, also for root
+        self.assert_one_error(run_tessera(["segment", yaml, "--restart"], cwd=self.folder), FAILED, [r"pass1\.journal"])
+        journal.rmdir()
+        journal.write_bytes(whole)
+        result = self.tessera(["segment", yaml, "--restart"])
+        self.assertIn("first pass: done by an earlier start", result.stdout)
+        self.assert_golden("unread", "odd")
+
     def test_other_verbs_work_on_the_result(self):
         yaml = self.golden("verbs", "odd", chunk=[8, 8, 8], block=[8, 16, 24])
         self.tessera(["segment", yaml, "--set", "segment.keep_graph=false"])
