@@ -26,8 +26,9 @@ void expect_message(Read read) {
 /// A file in memory with these bytes, removed at the end.
 class BytesInFile {
  public:
-  BytesInFile(const std::uint8_t* data, std::size_t size, const char* extension)
-      : path_(fmt::format("/dev/shm/tessera_fuzz_{}{}", ::getpid(), extension)) {
+  /// The name is that of the process, with these texts before and behind it.
+  BytesInFile(const std::uint8_t* data, std::size_t size, const char* extension, const char* prefix = "")
+      : path_(fmt::format("/dev/shm/{}tessera_fuzz_{}{}", prefix, ::getpid(), extension)) {
     const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || ::write(fd, data, size) != static_cast<ssize_t>(size) || ::close(fd) != 0) std::abort();
   }

@@ -1,5 +1,6 @@
 // PNG images.
 
+#include "io/images/image_stack.h"
 #include "io/images/png.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -13,5 +14,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       (void)read_png(file.path(), options);
     });
   }
+  expect_message([&] { (void)ImageStackReader(file.path()).read_section(0); });
   return 0;
 }
