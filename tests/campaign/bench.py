@@ -11,7 +11,7 @@ import time
 
 import contents
 import verbs
-from program import ForkServer, command_line
+from program import ForkServer, command_line, innermost_functions
 
 HERE = pathlib.Path(__file__).resolve().parent
 CLASSES = ("wrong", "crashed", "hung")
@@ -32,7 +32,7 @@ class Worker:
 
     def prepare(self):
         """Makes what belongs to this worker's folder; the fixture is complete."""
-        verbs.make_partial(self.folder(["e.yaml", "stack.h5", "runs/e"]), self._kept, self.server)
+        verbs.make_partial(self.folder(verbs.PARTIAL_INPUTS), self._kept, self.server)
 
     def folder(self, inputs):
         """The worker's folder, emptied, with copies of these inputs. Its path is always the same: journals name it."""
@@ -169,7 +169,8 @@ def ended_badly(outcome):
         return [("hung", f"no end within {outcome.seconds:.0f} s")]
     if outcome.crashed():
         last = [line for line in outcome.text.splitlines() if "what()" in line or "terminate" in line or CRASH in line][-2:]
-        return [("crashed", f"signal {outcome.signal}, exit code {outcome.code} {' '.join(last)}")]
+        where = ", called by ".join(innermost_functions(outcome.text))
+        return [("crashed", f"signal {outcome.signal}, exit code {outcome.code} {' '.join(last)}{where and f' In {where}'}")]
     return []
 
 

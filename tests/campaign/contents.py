@@ -82,6 +82,13 @@ def of_journal(file):
     return parts
 
 
+def of_tables(file):
+    """Of the tables of objects, without the digest of the job, which is another one in each run, and its checksum."""
+    data = file.read_bytes()
+    front = 88 + 8 * int.from_bytes(data[16:24], "little")
+    return {"head": sha(data[:24]), "clusters": sha(data[88:front]), "ids": sha(data[front + 4:])}
+
+
 def of_text(file):
     lines = re.sub(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?", b"", file.read_bytes()).split(b"\n")
     return {str(i): sha(line) for i, line in enumerate(lines)}
@@ -97,7 +104,7 @@ def of_file(file):
     """{part: digest}. A file that cannot be read as what its name says has the parts
     `unreadable` and `bytes`."""
     data = file.read_bytes()
-    read = KINDS.get(file.suffix)
+    read = of_tables if file.name in ("tables", "tables.supervoxels") else KINDS.get(file.suffix)
     if read is None:
         return {"bytes": sha(data)}
     key = (file.suffix, hashlib.sha1(data).digest())

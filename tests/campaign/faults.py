@@ -5,11 +5,12 @@ import functools
 import random
 
 import bench
-from program import KINDS, counts
+from program import KINDS, counts, run_ranks
 
 ERRORS = {"read": errno.EIO, "write": errno.ENOSPC, "open": errno.EACCES, "close": errno.EIO, "sync": errno.EIO,
           "rename": errno.EIO, "truncate": errno.ENOSPC, "unlink": errno.EACCES, "mkdir": errno.ENOSPC, "lock": errno.EIO,
-          "stat": errno.EIO, "list": errno.EIO, "thread": errno.EAGAIN, "memory": errno.ENOMEM, "map": errno.ENOMEM}
+          "stat": errno.EIO, "list": errno.EIO, "thread": errno.EAGAIN, "memory": errno.ENOMEM, "map": errno.ENOMEM,
+          "new": errno.ENOMEM}
 SMALLEST = 64  # bytes of an allocation that may fail
 
 
@@ -51,13 +52,27 @@ def one(verb, kind, n, how, worker):
                         bench.repeat(verb, verb.arguments, environment))
 
 
+def of_ranks(verb, kind, n, ranks, rank, worker):
+    """Under mpirun, in one rank alone."""
+    reference = worker.bench.reference(verb, worker)
+    folder = worker.folder(verb.inputs)
+    environment = settings(kind, folder, n, RANK=rank)
+    outcome = run_ranks(verb.arguments, folder, ranks, 60 + time_limit(reference), environment)
+    findings = bench.after_fault(verb, reference, outcome, folder)
+    if not findings and outcome.code != 0:
+        again = worker.server.run(verb.again or verb.arguments, folder, time_limit(reference))
+        findings = bench.after_restart(verb, reference, again, folder)
+    worker.bench.record("faults", verb.name, [(k, f"{kind} {n} of rank {rank} of {ranks}: {t}") for k, t in findings],
+                        bench.repeat(verb, verb.arguments, environment, ranks))
+
+
 def time_limit(reference):
     return 20 + 5 * reference[1]
 
 
-def cases(campaign, most=None, kinds=KINDS, torch=True, without=()):
+def cases(campaign, most=None, kinds=KINDS, torch=True, without=(), rank_faults=0):
     """The cases in random order, so that a run of limited time tries all verbs and kinds evenly. torch: also verbs that start
-    LibTorch."""
+    LibTorch. rank_faults: cases under mpirun of each verb that has some."""
     rng, found = random.Random(campaign.seed), []
     for verb in campaign.verbs:
         if verb.torch and not torch or verb.name in without:
@@ -70,5 +85,8 @@ def cases(campaign, most=None, kinds=KINDS, torch=True, without=()):
                 if kind in ("read", "write") and rng.random() < 0.25:
                     once = {"DO": "short"}
                 found.append(functools.partial(one, verb, kind, n, once))
+        for _ in range(rank_faults if verb.ranks else 0):
+            kind, ranks = rng.choice([kind for kind in kinds if totals[kind] > 0]), rng.choice((2, 3))
+            found.append(functools.partial(of_ranks, verb, kind, rng.randint(1, totals[kind]), ranks, rng.randrange(ranks)))
     rng.shuffle(found)
     return found

@@ -4,6 +4,8 @@ Environment: TESSERA_BINARY the program, TESSERA_NTH_CALL_LIBRARY the library of
 TESSERA_MPIRUN the launcher.
 """
 
+import bisect
+import functools
 import os
 import pathlib
 import re
@@ -19,7 +21,7 @@ from fork_server import BINARY, LIBRARY, ONE_THREAD, ForkServer, Outcome  # noqa
 from harness import Process  # noqa: E402
 
 KINDS = ("read", "write", "open", "close", "sync", "rename", "truncate", "unlink", "mkdir", "lock", "stat", "list", "thread",
-         "memory", "map")
+         "memory", "map", "new")
 # mpirun waits so long between SIGTERM and SIGKILL for what is left of a job that lost a rank.
 QUICK = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
 
@@ -54,6 +56,24 @@ def run_ranks(arguments, cwd, ranks, timeout=60, environment=None, during=None):
                        time.monotonic() - begin, hung, environment, ranks)
     finally:
         process.close()
+
+
+@functools.cache
+def _symbols():
+    """(addresses, names) of the program's functions, sorted."""
+    listed = subprocess.run(["nm", "-C", BINARY], capture_output=True, text=True, timeout=120).stdout
+    found = sorted((int(line[:16], 16), line[19:]) for line in listed.splitlines() if re.match(r"[0-9a-f]{16} [tTwW] ", line))
+    return [address for address, _ in found], [name for _, name in found]
+
+
+def innermost_functions(text, most=3):
+    """The names of the innermost functions of the program in the backtrace that it prints when it crashes. The first is libstdc++
+    where a function of that library ended the program: one that is noexcept and throws."""
+    places = re.findall(rf"{re.escape(BINARY)}\(\+0x([0-9a-f]+)\)", text)[:most]
+    addresses, names = _symbols() if places else ([], [])
+    found = [names[max(0, bisect.bisect_right(addresses, int(place, 16)) - 1)] for place in places if addresses]
+    library = re.search(r"libgcc_s\S*\n/\S*libstdc\+\+|\(_ZNSt10filesystem", text) is not None
+    return ["libstdc++"] * library + list(dict.fromkeys(name.split("(")[0].split("<")[0] for name in found))
 
 
 def counts(file):

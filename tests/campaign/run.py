@@ -29,7 +29,7 @@ SHORT = {"kills": dict(most=1, random_kills=1, rank_kills=0),
          "faults": dict(most=2, torch=False, kinds=tuple(kind for kind in KINDS if kind not in ("memory", "map"))),
          "mutants": dict(each=4), "pairs": dict(each=1)}
 SHORT_VERBS = [verb.name for verb in verbs.VERBS if not verb.torch] + ["infer again", "export-model --overwrite"]
-LONG = {"kills": dict(most=None, random_kills=300, rank_kills=200), "faults": dict(most=2000), "mutants": dict(each=2000),
+LONG = {"kills": dict(most=None, random_kills=300, rank_kills=200), "faults": dict(most=2000, rank_faults=200), "mutants": dict(each=2000),
         "pairs": dict(each=200)}
 
 
@@ -37,6 +37,11 @@ def arguments(given=None):
     parser = argparse.ArgumentParser(description="kills, failing calls, changed files and simultaneous starts of every verb")
     parser.add_argument("--steps", default=",".join(STEPS), help="some of %(default)s")
     parser.add_argument("--verbs", help="only these, such as pack,infer or 'import tiff'")
+    parser.add_argument("--kinds", help="of failing calls, only these, such as new,memory")
+    parser.add_argument("--most", type=int, help="n of each kind of call that kills and faults try of each verb; 0: every n")
+    parser.add_argument("--random-kills", type=int, help="of each verb, at random instants (300)")
+    parser.add_argument("--rank-kills", type=int, help="of each verb with ranks, under mpirun (200)")
+    parser.add_argument("--rank-faults", type=int, help="of each verb with ranks, under mpirun (200)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     parser.add_argument("--minutes", type=float, default=60, help="for all steps together (60)")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time (2)")
@@ -52,7 +57,12 @@ def campaign(options):
     """Runs the steps. Returns the Bench, closed."""
     names = options.verbs.split(",") if options.verbs else SHORT_VERBS if options.short else None
     steps = [step for step in STEPS if step in options.steps.split(",")]
-    size = SHORT if options.short else LONG
+    size = {step: dict(of_step) for step, of_step in (SHORT if options.short else LONG).items()}
+    if options.kinds:
+        size["faults"]["kinds"] = options.kinds.split(",")
+    for step, name in (("kills", "random_kills"), ("kills", "rank_kills"), ("faults", "rank_faults"), ("kills", "most"), ("faults", "most")):
+        if (given := getattr(options, name)) is not None:
+            size[step][name] = None if name == "most" and given == 0 else given
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     work = bench.Bench(options.jobs, options.seed, options.failures, options.folder, names, options.keep, 1 if options.short else 3)

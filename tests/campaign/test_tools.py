@@ -10,7 +10,7 @@ import tempfile
 import time
 import unittest
 
-from program import LIBRARY, ForkServer, counts
+from program import BINARY, LIBRARY, ForkServer, counts
 
 PYTHON = os.path.realpath(sys.executable)
 
@@ -84,6 +84,20 @@ class NthCall(Tools):
         script = "bytearray(100000000)"
         self.assertEqual(self.run_python(script, CALL="memory", MIN=100000000).returncode, 0)
         self.assertIn("MemoryError", self.run_python(script, CALL="memory", MIN=100000000, ERRNO=12, **{"": 1}).stderr)
+        self.assertEqual(self.run_python(script, CALL="new", MIN=100000000, ERRNO=12, **{"": 1}).returncode, 0, "it is not C++")
+
+    @unittest.skipUnless(os.access(BINARY, os.X_OK), "needs TESSERA_BINARY")
+    def test_fails_operator_new_of_tessera(self):
+        def start(n):
+            environment = {**os.environ, "LD_PRELOAD": LIBRARY, "TESSERA_NTH_CALL": "new", "TESSERA_NTH": str(n), "TESSERA_NTH_MIN": "64",
+                           "TESSERA_NTH_PROGRAM": os.path.basename(BINARY), "TESSERA_NTH_COUNT": str(self.folder / "counts")}
+            return subprocess.run([BINARY, "help", "train"], env=environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(start(0).returncode, 0)
+        count = counts(self.folder / "counts")["new"]
+        self.assertGreater(count, 100)
+        result = start(count // 2)
+        self.assertEqual((result.returncode, result.stdout), (1, ""), result)
+        self.assertRegex(result.stderr, "^error: out of memory")
 
 
 class Server(Tools):

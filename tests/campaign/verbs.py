@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 import contents
-from harness import SMALL_EXPERIMENT, merged, yaml_text
+from harness import SMALL_EXPERIMENT, SOURCE, merged, yaml_text
 
 
 @dataclasses.dataclass
@@ -30,7 +30,10 @@ class Verb:
         return self.arguments[0]
 
 
+GOLDEN = SOURCE / "tests/golden/segmentation"
 PREDICTION = r"^(prediction|partial)\.h5"
+SEGMENTED = r"^(segmented|parts|greedy|half)\.(h5|graph)"
+GREEDY = ["g.yaml", "odd.h5", "greedy.h5", "greedy.h5.journal", "greedy.graph.h5", "greedy.graph", "runs/g"]
 TRAINED = r"^runs/\w+/(checkpoints/|metrics\.csv|config\.yaml|version\.txt)"
 
 VERBS = [
@@ -67,6 +70,15 @@ VERBS = [
          ["e.yaml", "stack.h5", "runs/e", "prediction.h5", "prediction.h5.journal"], resumes=True, results=PREDICTION, torch=True),
     Verb("infer torchscript", ["infer", "e.yaml", "--set", "model.torchscript=model.pt"],
          ["e.yaml", "stack.h5", "runs/e", "model.pt"], resumes=True, results=PREDICTION, torch=True),
+    Verb("segment", ["segment", "s.yaml"], ["s.yaml", "odd.h5"], resumes=True, results=SEGMENTED, ranks=True),
+    Verb("segment again", ["segment", "h.yaml"], ["h.yaml", "odd.h5", "half.graph"], resumes=True, results=SEGMENTED, ranks=True),
+    Verb("segment components", ["segment", "c.yaml"], ["c.yaml", "odd.h5"], resumes=True, results=SEGMENTED),
+    Verb("segment --cut", ["segment", "g.yaml", "--cut", "0.6"], GREEDY, resumes=True, results=SEGMENTED),
+    Verb("evaluate --graph", ["evaluate", "--graph", "greedy.graph.h5", "--labels", "greedy.h5:/ids", "--prediction", "greedy.h5:/ids",
+                              "--json", "graph.json"], GREEDY),
+    Verb("init", ["init", "stack.h5:/volumes/raw", "--labels", "stack.h5:/volumes/labels/cells", "--minutes", "0.02", "-o", "new.yaml"],
+         ["stack.h5"], torch=True),
+    Verb("help --man", ["help", "--man", "man"], []),
     Verb("verify", ["verify", "prediction.h5:/p"], ["prediction.h5", "prediction.h5.journal", "stack.h5"], writes=False,
          stdout=True),
     Verb("info", ["info", "stack.h5"], ["stack.h5"], writes=False, stdout=True),
@@ -85,6 +97,24 @@ def experiment(name, changes=None):
     return yaml_text(merged(base, changes or {}))
 
 
+def segmentation(name, output, changes=None):
+    return yaml_text({"experiment": name, "segment": merged({
+        "prediction": "odd.h5:/volumes/predictions/interior", "output": f"{output}:/ids", "threads": 1, "mode": "volume",
+        "thresholds": [0.9, 0.7, 0.5], "fragment_size": 8, "small_size": 20, "small_threshold": 0.3, "block": [9, 16, 24],
+        "chunk": [9, 16, 12]}, changes or {})})
+
+
+def write_segmentations(folder):
+    """Experiments of `segment` on a golden volume."""
+    shutil.copy(GOLDEN / "odd.h5", folder / "odd.h5")
+    (folder / "s.yaml").write_text(segmentation("s", "segmented.h5"))
+    (folder / "h.yaml").write_text(segmentation("h", "half.h5"))
+    (folder / "g.yaml").write_text(segmentation("g", "greedy.h5", {"linkage": "mean"}))
+    (folder / "c.yaml").write_text(yaml_text({"experiment": "c", "segment": {
+        "method": "components", "prediction": "odd.h5:/volumes/predictions/interior", "output": "parts.h5:/ids", "threads": 1,
+        "threshold": 0.6, "block": [9, 16, 24], "chunk": [9, 16, 12]}}))
+
+
 def make_fixture(folder, server):
     """Fills `folder` with the inputs of every verb. Errors: AssertionError when a verb fails."""
     folder = pathlib.Path(folder)
@@ -101,6 +131,7 @@ def make_fixture(folder, server):
     (folder / "e.yaml").write_text(experiment("e"))
     (folder / "t.yaml").write_text(experiment("t"))
     (folder / "r.yaml").write_text(experiment("r"))
+    write_segmentations(folder)
     run("train", "e.yaml")
     run("train", "r.yaml", "--set", "train.iterations=2")
     run("infer", "e.yaml")
@@ -116,17 +147,24 @@ def make_fixture(folder, server):
             file.create_dataset(name, data=np.full((2, 16, 16), ord(name), np.uint8)).attrs["resolution"] = [50.0, 4, 4]
 
 
-PARTIAL = ["partial.h5", "partial.h5.journal"]
+PARTIAL = ["partial.h5", "partial.h5.journal", "half.graph", "greedy.h5", "greedy.h5.journal", "greedy.graph.h5", "greedy.graph",
+           "runs/g"]
+PARTIAL_INPUTS = ["e.yaml", "stack.h5", "runs/e", "odd.h5", "h.yaml", "g.yaml"]
 
 
 def make_partial(folder, kept, server):
-    """Predicts partial.h5 in `folder`, which has the inputs of `infer`, and removes the last blocks from its journal. The
-    journal is for this path of the folder alone. Moves both to `kept`."""
-    outcome = server.run(["infer", "e.yaml", "--set", "infer.output=partial.h5:/p"], folder, timeout=120)
-    if outcome.code != 0:
-        raise AssertionError(str(outcome))
-    journal = folder / "partial.h5.journal"
-    journal.write_bytes(journal.read_bytes()[:-32 * 5])
+    """Predicts partial.h5 in `folder`, which has PARTIAL_INPUTS, and removes the last blocks from its journal; the same for the
+    first pass of half.h5. Segments greedy.h5. The journals are for this path of the folder alone. Moves all to `kept`."""
+    for arguments in (["infer", "e.yaml", "--set", "infer.output=partial.h5:/p"], ["segment", "h.yaml"], ["segment", "g.yaml"]):
+        outcome = server.run(arguments, folder, timeout=120)
+        if outcome.code != 0:
+            raise AssertionError(str(outcome))
+    for journal, blocks in (("partial.h5.journal", 5), ("half.graph/pass1.journal", 2)):
+        data = (folder / journal).read_bytes()
+        (folder / journal).write_bytes(data[:-32 * blocks])
+    for one in (*folder.glob("half.h5*"), folder / "half.graph.h5", *folder.glob("half.graph/tables*")):
+        one.unlink()
+    (kept / "runs").mkdir(exist_ok=True)
     for name in PARTIAL:
         shutil.move(folder / name, kept / name)
 

@@ -2,20 +2,22 @@
  * the process is killed there, or sleeps there. tests/campaign goes through all n of every verb. Counting
  * begins with main().
  *
- *   TESSERA_NTH_CALL     the kinds of calls, separated by commas: the table `names` below
- *   TESSERA_NTH          n, from 1; 0 only counts
- *   TESSERA_NTH_TIMES    how many calls from the n-th on; 0 is all of them; default 1
- *   TESSERA_NTH_DO       fail (default)
- *                        short: reads and writes transfer half of their bytes and then fail at once
- *                        kill: SIGKILL before the call;  tear: SIGKILL after half of a write, or after
- * another call sleep: TESSERA_NTH_SLEEP_MS before the call jitter: each call sleeps up to
- * TESSERA_NTH_SLEEP_MS, from the seed TESSERA_NTH_SEED TESSERA_NTH_ERRNO    the error of a call that fails;
- * default 5 (EIO) TESSERA_NTH_UNDER    calls on files count only below this folder TESSERA_NTH_MIN
- * allocations of fewer bytes do not count; default 1 TESSERA_NTH_RANK     only in this rank of mpirun
- *   TESSERA_NTH_PROGRAM  only in programs of this name; default tessera
- *   TESSERA_NTH_COUNT    a file of 8-byte integers that holds the numbers of calls at any time: the sum, then
- * one for each kind in the table's order. Processes with the same file count together. TESSERA_NTH_LOG each
- * changed call appends a line to this file: kind, n, path
+ * - TESSERA_NTH_CALL: the kinds of calls, separated by commas: the table `names` below. `memory` is any
+ *   allocation, `new` only those of C++, which throw std::bad_alloc
+ * - TESSERA_NTH: n, from 1; 0 only counts
+ * - TESSERA_NTH_TIMES: how many calls from the n-th on; 0 is all of them; default 1
+ * - TESSERA_NTH_DO: what happens. fail is the default. short: reads and writes transfer half of their
+ *   bytes and then fail at once. kill: SIGKILL before the call. tear: SIGKILL after half of a write, or after
+ *   another call. sleep: TESSERA_NTH_SLEEP_MS before the call. jitter: each call sleeps up to
+ *   TESSERA_NTH_SLEEP_MS, from the seed TESSERA_NTH_SEED
+ * - TESSERA_NTH_ERRNO: the error of a call that fails; default 5 (EIO)
+ * - TESSERA_NTH_UNDER: calls on files count only below this folder
+ * - TESSERA_NTH_MIN: allocations of fewer bytes do not count; default 1
+ * - TESSERA_NTH_RANK: only in this rank of mpirun
+ * - TESSERA_NTH_PROGRAM: only in programs of this name; default tessera
+ * - TESSERA_NTH_COUNT: a file of 8-byte integers that holds the numbers of calls at any time: the sum,
+ *   then one for each kind in the table's order. Processes with the same file count together
+ * - TESSERA_NTH_LOG: each changed call appends a line to this file: kind, n, path
  */
 #define _GNU_SOURCE
 #include "nth_call.h"
@@ -56,11 +58,12 @@ enum kind {
   THREAD,
   MEMORY,
   MAP,
+  NEW,
   KINDS
 };
-static const char* const names[KINDS] = {"read",   "write",    "open",   "close",  "sync",
-                                         "rename", "truncate", "unlink", "mkdir",  "lock",
-                                         "stat",   "list",     "thread", "memory", "map"};
+static const char* const names[KINDS] = {"read",     "write",  "open",  "close", "sync", "rename",
+                                         "truncate", "unlink", "mkdir", "lock",  "stat", "list",
+                                         "thread",   "memory", "map",   "new"};
 enum action { PASS, FAIL, SHORT, KILL, TEAR, SLEEP, JITTER };
 static const char* const actions[] = {"pass", "fail", "short", "kill", "tear", "sleep", "jitter"};
 
@@ -78,6 +81,8 @@ static struct {
 static atomic_long own_counts[1 + KINDS];
 static atomic_long* counts = own_counts;
 static __thread int inside __attribute__((tls_model("initial-exec")));
+static __thread int fails_next
+    __attribute__((tls_model("initial-exec"))); /* the allocation of an operator new */
 
 static long number_of(const char* name, long fallback) {
   const char* text = getenv(name);
@@ -495,6 +500,11 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
 }
 
 static int fails_memory(enum kind kind, size_t size) {
+  if (fails_next) {
+    fails_next = 0;
+    errno = settings.reason;
+    return 1;
+  }
   if (!counts_kind(kind) || size < settings.min_bytes) return 0;
   const enum action action = counted(kind, "");
   if (action == PASS) return 0;
@@ -532,6 +542,23 @@ int posix_memalign(void** memory, size_t alignment, size_t size) {
   *memory = memalign(alignment, size);
   return *memory == NULL ? ENOMEM : 0;
 }
+
+/* operator new and operator new[]. Each allocates by a function above and throws when that fails. This file
+ * is compiled with -fexceptions, so that the exception passes through. A program without C++ has no such
+ * operators of its own. */
+#define OPERATOR_NEW(name, types, arguments, call, otherwise) \
+  void* name arguments {                                      \
+    REAL(void*, types, #name)                                 \
+    if (real == NULL) return otherwise;                       \
+    fails_next = fails_memory(NEW, size);                     \
+    return real call;                                         \
+  }
+OPERATOR_NEW(_Znwm, (size_t), (size_t size), (size), malloc(size))
+OPERATOR_NEW(_Znam, (size_t), (size_t size), (size), malloc(size))
+OPERATOR_NEW(_ZnwmSt11align_val_t, (size_t, size_t), (size_t size, size_t alignment), (size, alignment),
+             memalign(alignment, size))
+OPERATOR_NEW(_ZnamSt11align_val_t, (size_t, size_t), (size_t size, size_t alignment), (size, alignment),
+             memalign(alignment, size))
 
 /* Anonymous memory counts always, files below the folder. */
 #define MAPPING(name, offset)                                                           \
