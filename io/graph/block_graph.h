@@ -17,6 +17,12 @@ struct BlockBundles {
   std::vector<std::uint32_t> count;
   std::vector<std::uint16_t> saddle;  ///< the largest weight; with smoothing, of the smoothed weights
   std::vector<std::uint64_t> edge;    ///< the smallest id of an edge of that weight
+
+  // The histograms of the weights' upper bytes, with kHistograms only: of each bundle the number of its bins,
+  // 1 to 256; then all bins of all bundles, rising within a bundle.
+  std::vector<std::uint16_t> bins;
+  std::vector<std::uint8_t> bin;
+  std::vector<std::uint32_t> bin_count;  ///< edges, above 0
 };
 
 /// How many voxels of cluster b of one section are over cluster a of the section before, in one block.
@@ -38,7 +44,8 @@ struct BlockFace {
 struct BlockGraph {
   static constexpr std::uint32_t kNoCluster = 0xffffffff;
   /// Flags.
-  static constexpr std::uint32_t kSections = 1, kCertainMerges = 2, kComponents = 4, kSmoothed = 8;
+  static constexpr std::uint32_t kSections = 1, kCertainMerges = 2, kComponents = 4, kSmoothed = 8,
+                                 kHistograms = 16;
 
   std::uint32_t flags = 0;
   Box box;                           ///< of the block, in the region

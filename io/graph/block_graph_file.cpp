@@ -19,7 +19,8 @@ namespace tessera {
 namespace {
 
 constexpr std::string_view kGraphMagic = "TSRGRPH1";
-constexpr std::uint32_t kGraphFormat = 1;
+/// Format 2 has histograms.
+constexpr std::uint32_t kGraphFormat = 1, kGraphFormatWithHistograms = 2;
 
 /// The first bytes of the file, little-endian like every supported machine.
 struct StoredHead {
@@ -27,9 +28,14 @@ struct StoredHead {
   std::uint32_t format = kGraphFormat, flags = 0;
   std::array<std::int64_t, 3> begin{}, end{}, shape{};
   std::uint64_t clusters = 0, bundles = 0, overlaps = 0, pieces = 0;
-  std::uint32_t piece_crc = 0, reserved = 0;
+  std::uint32_t piece_crc = 0;
+  std::uint32_t bins = 0;  ///< of all histograms: a block has fewer than 2^32 edges
 };
 static_assert(sizeof(StoredHead) == 128);
+
+bool has_histograms(const StoredHead& head) {
+  return (head.flags & BlockGraph::kHistograms) != 0;
+}
 
 std::array<std::int64_t, 3> numbers_of(const Index3& index) {
   return {index.z, index.y, index.x};
@@ -50,6 +56,9 @@ void for_each_array(Graph& graph, const StoredHead& head, const Function& functi
   function(graph.bundles.count, head.bundles);
   function(graph.bundles.saddle, head.bundles);
   function(graph.bundles.edge, head.bundles);
+  function(graph.bundles.bins, has_histograms(head) ? head.bundles : 0);
+  function(graph.bundles.bin, head.bins);
+  function(graph.bundles.bin_count, head.bins);
   function(graph.overlaps.a, head.overlaps);
   function(graph.overlaps.b, head.overlaps);
   function(graph.overlaps.common, head.overlaps);
@@ -92,8 +101,9 @@ std::uint64_t bytes_of(const StoredHead& head) {
 /// Errors: Error for a head that no file can have.
 void require_possible(const StoredHead& head, const std::filesystem::path& file) {
   const Box box = box_of(head);
-  bool possible =
-      std::string_view(head.magic.data(), head.magic.size()) == kGraphMagic && head.format == kGraphFormat;
+  bool possible = std::string_view(head.magic.data(), head.magic.size()) == kGraphMagic &&
+                  head.format == (has_histograms(head) ? kGraphFormatWithHistograms : kGraphFormat) &&
+                  (has_histograms(head) || head.bins == 0);
   for (int axis = 0; axis < 3 && possible; ++axis) {
     possible = box.begin[axis] >= 0 && box.begin[axis] < box.end[axis] &&
                box.end[axis] <= index_of(head.shape)[axis] &&
@@ -123,6 +133,7 @@ StoredHead head_of(const BlockGraph& graph) {
   StoredHead head;
   std::memcpy(head.magic.data(), kGraphMagic.data(), kGraphMagic.size());
   head.flags = graph.flags;
+  if (has_histograms(head)) head.format = kGraphFormatWithHistograms;
   head.begin = numbers_of(graph.box.begin);
   head.end = numbers_of(graph.box.end);
   head.shape = numbers_of(graph.shape);
@@ -131,6 +142,7 @@ StoredHead head_of(const BlockGraph& graph) {
   head.overlaps = graph.overlaps.a.size();
   head.pieces = graph.cluster_of_piece.size();
   head.piece_crc = graph.piece_crc;
+  head.bins = static_cast<std::uint32_t>(graph.bundles.bin.size());
   return head;
 }
 

@@ -118,9 +118,9 @@ void read_thresholds(ConfigSection& segment, SegmentConfig& s) {
   s.linkage = segment.choice({"linkage",
                               "How fragments merge. rounds: at each threshold, every cluster and its "
                               "neighbour of the largest mean, in "
-                              "rounds. mean, maximum: greedy, the two clusters of the largest mean or "
-                              "largest single affinity first; "
-                              "their result can be cut at any threshold by --cut.",
+                              "rounds. The others are greedy, the two clusters of the largest value first: "
+                              "the mean of the affinities between them, a percentile such as quantile75, or "
+                              "the maximum. Their result can be cut at any threshold by --cut.",
                               {.example = "mean", .related = "segment.threshold segment.thresholds"}},
                              MergeLinkage::rounds);
   s.threshold = segment.get<double>(

@@ -10,6 +10,7 @@
 #include "io/base/log.h"
 #include "io/base/sha256.h"
 #include "io/graph/block_graph_file.h"
+#include "pipeline/segment/segmentation_plan.h"
 
 namespace tessera {
 
@@ -19,10 +20,11 @@ std::string first_pass_digest(const JournalHead& head) {
 
 FirstPassFolder::FirstPassFolder(std::filesystem::path folder, const JobDescription& job,
                                  const BlockPlan& blocks)
-    : folder_(std::move(folder)) {
+    : folder_(std::move(folder)), job_(job) {
   std::filesystem::create_directories(folder_);
-  if (keep_earlier(job, blocks)) {
+  if (keep_earlier(blocks)) {
     forget_missing();
+    if (contents_.blocks_left() > 0 && contents_.head.job != job_) forget({});
     return;
   }
   remove();
@@ -32,7 +34,7 @@ FirstPassFolder::FirstPassFolder(std::filesystem::path folder, const JobDescript
 }
 
 /// Whether the folder holds files of this job. Errors: Error when that cannot be read; they stay then.
-bool FirstPassFolder::keep_earlier(const JobDescription& job, const BlockPlan& blocks) {
+bool FirstPassFolder::keep_earlier(const BlockPlan& blocks) {
   if (!std::filesystem::exists(journal_file())) return false;
   const std::vector<std::byte> bytes = read_file_bytes(journal_file());  // a failed read is no damage
   try {
@@ -42,7 +44,7 @@ bool FirstPassFolder::keep_earlier(const JobDescription& job, const BlockPlan& b
     return false;
   }
   const BlockPlan& then = contents_.head.blocks;
-  return differences_between(contents_.head.job, job).empty() && then.region() == blocks.region() &&
+  return first_pass_differences(contents_.head.job, job_).empty() && then.region() == blocks.region() &&
          then.block_shape() == blocks.block_shape();
 }
 
@@ -66,7 +68,9 @@ void FirstPassFolder::forget(const std::vector<std::int64_t>& blocks) {
   std::erase_if(kept, [&](const JournalRecord& record) {
     return std::ranges::find(blocks, record.block) != blocks.end();
   });
-  write_journal(journal_file(), contents_.head, kept, contents_.starts);
+  JournalHead head = contents_.head;
+  head.job = job_;  // the blocks that follow have no histograms that it does not need
+  write_journal(journal_file(), head, kept, contents_.starts);
   refresh();
 }
 

@@ -17,7 +17,8 @@ std::string first_pass_digest(const JournalHead& head);
 /// complete.
 class FirstPassFolder {
  public:
-  /// Keeps the files of an earlier start of the same job and blocks; removes others. Errors: Error.
+  /// Keeps the files of an earlier start of the same job and blocks, also where they have histograms and the
+  /// job needs none; removes others. Errors: Error.
   FirstPassFolder(std::filesystem::path folder, const JobDescription& job, const BlockPlan& blocks);
 
   const JournalContents& contents() const { return contents_; }
@@ -34,10 +35,11 @@ class FirstPassFolder {
   void remove();
 
  private:
-  bool keep_earlier(const JobDescription& job, const BlockPlan& blocks);
+  bool keep_earlier(const BlockPlan& blocks);
   void forget_missing();
 
   std::filesystem::path folder_;
+  JobDescription job_;
   JournalContents contents_;
 };
 

@@ -147,9 +147,10 @@ MergeOptions merges_of(const SegmentConfig& config, SegmentMode mode) {
 std::int64_t SegmentationPlan::memory_per_worker(std::int64_t voxel_bytes) const {
   // Two inputs, weights (4 bytes, twice while they are made), smoothed ones, pieces, bundles (measured),
   // output.
-  const std::int64_t inputs = 2 * (voxel_bytes + 1), smoothed = graph.smoothing > 0 ? 8 : 0;
+  const std::int64_t inputs = 2 * (voxel_bytes + 1), smoothed = graph.smoothing > 0 ? 8 : 0,
+                     histograms = graph.histograms ? 4 : 0;
   const std::int64_t output = size_of(supervoxels ? VoxelType::uint64 : type());
-  return volume_of(blocks.block_shape()) * (inputs + 8 + smoothed + 4 + 6 + output);
+  return volume_of(blocks.block_shape()) * (inputs + 8 + smoothed + 4 + 6 + histograms + output);
 }
 
 SegmentationPlan plan_segmentation(const SegmentConfig& config, const SegmentationInputs& inputs) {
@@ -171,6 +172,8 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
   plan.graph.fragment_size = config.fragment_size.value_or(plan.mode == SegmentMode::sections ? 100 : 300);
   plan.graph.fragment_floor = weight_of_probability(config.fragment_floor);
   plan.graph.smoothing = config.smoothing;
+  plan.graph.histograms =
+      config.method == SegmentMethod::watershed && rule_of(config.linkage).linkage == Linkage::quantile;
   if (config.method == SegmentMethod::components) {
     plan.components.emplace();
     plan.components->neighbours = static_cast<int>(config.connectivity);
@@ -192,7 +195,8 @@ std::string plan_text(const SegmentationPlan& plan, const SegmentationInputs& in
   text += line("region", to_string(plan.region));
   text += line("objects by", plan.components
                                  ? fmt::format("components of {} neighbours", plan.components->neighbours)
-                                 : fmt::format("watershed, mode {}", name_of(plan.mode)));
+                                 : fmt::format("watershed, mode {}, linkage {}", name_of(plan.mode),
+                                               name_of(plan.merge.linkage)));
   text += line("blocks", fmt::format("{} of {}, chunks of {}", plan.blocks.count(),
                                      to_string(plan.blocks.block_shape()), to_string(plan.chunk)));
   text += line("memory per worker", bytes_text(plan.memory_per_worker(size_of(inputs.prediction.type))));
@@ -224,19 +228,27 @@ JobDescription describe_first_pass(const SegmentConfig& config, const Segmentati
   job["segment.fragment_size"] = std::to_string(plan.graph.fragment_size);
   job["segment.fragment_floor"] = fmt::format("{}", config.fragment_floor);
   job["segment.smoothing"] = std::to_string(config.smoothing);
+  if (plan.graph.histograms) job[kHistogramsOfJob] = "true";
   return job;
 }
 
 JobDescription describe_supervoxels(const SegmentConfig& config, const SegmentationPlan& plan,
                                     const SegmentationInputs& inputs) {
   JobDescription job = describe_first_pass(config, plan, inputs);
+  job.erase(kHistogramsOfJob);  // the same supervoxels
   job["segment.chunk"] = to_string(plan.chunk);
   return job;
+}
+
+std::vector<std::string> first_pass_differences(JobDescription then, const JobDescription& now) {
+  if (!now.contains(kHistogramsOfJob)) then.erase(kHistogramsOfJob);
+  return differences_between(then, now);
 }
 
 JobDescription describe_segmentation(const SegmentConfig& config, const SegmentationPlan& plan,
                                      const SegmentationInputs& inputs) {
   JobDescription job = describe_first_pass(config, plan, inputs);
+  job.erase(kHistogramsOfJob);  // the linkage says it
   job["segment.min_size"] = std::to_string(config.min_size);
   job["segment.ids"] = config.compact_ids ? "compact" : "canonical";
   job["segment.chunk"] = to_string(plan.chunk);
@@ -268,7 +280,8 @@ std::string stages_text(const SegmentConfig& config, const SegmentationPlan& pla
     switch (stage.kind) {
       case MergeStage::Kind::mean:
         stages.push_back(
-            {config.linkage == MergeLinkage::maximum ? "maximum" : "mean", config.thresholds[threshold++]});
+            {name_of(config.linkage == MergeLinkage::rounds ? MergeLinkage::mean : config.linkage),
+             config.thresholds[threshold++]});
         break;
       case MergeStage::Kind::link:
         stages.push_back(nlohmann::json::array({"link"}));

@@ -43,9 +43,13 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
 /// The plan as text, one fact per line.
 std::string plan_text(const SegmentationPlan& plan, const SegmentationInputs& inputs);
 
+/// In the job of a first pass whose files have histograms.
+inline constexpr const char* kHistogramsOfJob = "segment.histograms";
 /// What the graph files of the blocks depend on.
 JobDescription describe_first_pass(const SegmentConfig& config, const SegmentationPlan& plan,
                                    const SegmentationInputs& inputs);
+/// How a first pass differs from the one that is needed. Histograms that nobody needs are no difference.
+std::vector<std::string> first_pass_differences(JobDescription then, const JobDescription& now);
 /// What the volume of supervoxels depends on.
 JobDescription describe_supervoxels(const SegmentConfig& config, const SegmentationPlan& plan,
                                     const SegmentationInputs& inputs);

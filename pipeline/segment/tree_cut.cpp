@@ -183,7 +183,9 @@ JournalContents finished_first_pass(const std::filesystem::path& folder, const J
   if (!file_exists(file))
     throw UsageError(fmt::format("--cut: {} does not exist: {}", file.string(), kSegmentFirst));
   JournalContents contents = read_journal(file);
-  if (const auto differences = differences_between(contents.head.job, job); !differences.empty()) {
+  JobDescription needed = job;
+  needed.erase(kHistogramsOfJob);  // merges need them, a cut does not
+  if (const auto differences = first_pass_differences(contents.head.job, needed); !differences.empty()) {
     throw UsageError(fmt::format("--cut: {} is of another job ({}): segment with --restart first",
                                  folder.string(), fmt::join(differences, "; ")));
   }

@@ -1,5 +1,5 @@
 """`tessera segment` with segment.linkage, --cut and segment.choose: greedy merges equal the reference's SHA-256 sums for any blocks
-and ranks, a cut of the tree equals a run that ends there, and the chosen threshold is the one that `evaluate` finds best."""
+and ranks, those by quantiles the oracle's, a cut of the tree equals a run that ends there, and the chosen threshold is the one that `evaluate` finds best."""
 
 import importlib.util
 import json
@@ -139,6 +139,77 @@ class ManyShapes(LinkageCase):
         self.assertEqual(tried, len(self.CASES) * self.SHAPES * (4 if self.SHAPES > 1 else 1))
 
 
+class Quantiles(LinkageCase):
+
+    EXPECTED = json.loads((GOLDEN / "expected_quantiles.json").read_text())
+
+    def assert_quantiles(self, name, case, linkage):
+        expected, tree = self.EXPECTED[case]["linkages"][linkage], self.tree(name)
+        rows = np.stack([tree["id"].astype("i8") - 1, tree["into"].astype("i8") - 1, tree["stage"].astype("i8"),
+                         tree["sum"].astype("i8"), tree["count"].astype("i8")], 1)
+        self.assertEqual(sha256(rows, "<i8"), expected["tree_sha256"], f"{name}: {case}")
+        self.assertEqual(sha256(self.segmented(name), "<u8"), expected["labels_sha256"], f"{name}: {case}")
+
+    def test_merges_are_those_of_the_oracle(self):
+        for linkage, ranks, block in (("quantile25", 0, [40, 48, 56]), ("quantile50", 2, [16, 16, 56]), ("quantile75", 4, [8, 48, 56]),
+                                      ("quantile85", 2, [40, 16, 56])):
+            self.tessera(["segment", self.greedy(linkage, linkage, block=block)], ranks)
+            self.assert_quantiles(linkage, "smoothed", linkage)
+            with h5py.File(self.folder / f"{linkage}.graph.h5") as f:
+                self.assertEqual(json.loads(f.attrs["stages"]), [[linkage, 0.9], [linkage, 0.75], [linkage, 0.6]])
+
+    def test_between_sections(self):
+        p = self.EXPECTED["sections"]["parameters"]
+        keys = {key: p[key] for key in p if key not in ("thresholds",)}
+        for linkage, ranks, block in (("quantile75", 4, [5, 48, 96]), ("quantile25", 0, [10, 96, 96])):
+            self.tessera(["segment", self.yaml(f"sections_{linkage}", "sections.h5:/volumes/predictions/interior",
+                                               mask="sections.h5:/volumes/mask", linkage=linkage, thresholds=p["thresholds"],
+                                               threshold=p["thresholds"][-1], chunk=block, block=block, **keys)], ranks)
+            self.assert_quantiles(f"sections_{linkage}", "sections", linkage)
+
+    def test_one_first_pass_serves_every_linkage(self):
+        def segment(linkage, ranks=0):
+            return self.tessera(["segment", self.greedy("again", linkage, block=[16, 48, 56]), "--restart"], ranks)
+
+        again = r"first pass: 3 blocks in"
+        kept = r"first pass: done by an earlier start"
+        self.assertRegex(segment("mean").stdout, again)
+        plain = sum(file.stat().st_size for file in (self.folder / "again.graph").glob("*.block"))
+        # Histograms are missing.
+        self.assertRegex(segment("quantile75", 2).stdout, again)
+        self.assert_quantiles("again", "smoothed", "quantile75")
+        full = sum(file.stat().st_size for file in (self.folder / "again.graph").glob("*.block"))
+        self.assertGreater(full, plain)
+        for linkage, ranks in (("quantile50", 2), ("mean", 0), ("quantile25", 0)):
+            self.assertRegex(segment(linkage, ranks).stdout, kept)
+            self.assert_quantiles("again", "smoothed", linkage)
+        # A file that a start by means has computed again lacks histograms.
+        (self.folder / "again.graph/00000001.block").unlink()
+        self.assertRegex(segment("mean").stdout, r"first pass: 1 blocks in")
+        self.assertRegex(segment("quantile85", 2).stdout, again)
+        self.assert_quantiles("again", "smoothed", "quantile85")
+
+    def test_a_cut_and_a_chosen_threshold(self):
+        expected = self.EXPECTED["smoothed"]["linkages"]["quantile75"]["labels_sha256"]
+        yaml = self.greedy("whole", "quantile75", block=[16, 16, 56])
+        self.tessera(["segment", yaml], 2)
+        self.tessera(["evaluate", "--graph", "whole.graph.h5", "--labels", "made.h5:/cells", "--prediction",
+                      f"{AGGLOMERATED}/volume.h5:/volumes/labels/supervoxels", "--json", "stages.json"])
+        stages = json.loads((self.folder / "stages.json").read_text())["stages"][1:]
+        self.assertEqual([(one["kind"], one["threshold"]) for one in stages], [("quantile75", t) for t in (0.9, 0.75, 0.6)])
+        best = min(stages, key=lambda one: one["voi_split"] + one["voi_merge"])["threshold"]
+        result = self.tessera(["segment", self.greedy("chosen", "quantile75", block=[8, 32, 56], choose="voi",
+                                                      choose_labels="made.h5:/cells", choose_sections=[0, 40])], 3)
+        self.assertIn(f"threshold {best} is chosen by VOI", result.stdout)
+        for threshold in (0.75, 0.9, 0.6):
+            self.tessera(["segment", yaml, "--cut", str(threshold)])
+            if threshold == best:
+                self.assert_same_voxels(self.segmented("whole"), self.segmented("chosen"))
+        self.assertEqual(sha256(self.segmented("whole"), "<u8"), expected)
+        self.assertIn("objects", self.tessera(["status", "runs/whole"]).stdout)
+        self.tessera(["report", "runs/whole"])
+
+
 class Cuts(LinkageCase):
 
     def compare(self, name, make, cut, thresholds, *, ranks=0):
@@ -184,7 +255,7 @@ class Cuts(LinkageCase):
                      [t for t in settings["thresholds"] if t >= cut])
 
     def test_of_greedy_merges_at_any_threshold(self):
-        for linkage, cut, thresholds in (("mean", 0.7123, [0.9, 0.7123]), ("maximum", 0.97, [0.97])):
+        for linkage, cut, thresholds in (("mean", 0.7123, [0.9, 0.7123]), ("quantile50", 0.8123, [0.9, 0.8123]), ("maximum", 0.97, [0.97])):
             self.compare(linkage, lambda name: self.greedy(name, linkage, small_size=60, small_threshold=0.2, ids="compact"), cut,
                          thresholds, ranks=2 if linkage == "mean" else 0)
 
@@ -226,7 +297,7 @@ class Cuts(LinkageCase):
         self.fails([yaml, "--cut", "0.5"], r"--cut 0\.5: the merges of wrong\.graph\.h5 end at 0\.6: choose a threshold of at least")
         self.fails([yaml, "--cut", "1.5"], r"--cut 1\.5: a threshold is above 0 and at most 1")
         self.fails([yaml, "--cut", "0.7", "--set", "segment.fragment_size=30"], r"fragment_size: 20 then, 30 now")
-        self.fails([yaml, "--cut", "0.7", "--set", "segment.linkage=maximum"], r"linkage: mean then, maximum now", 2)
+        self.fails([yaml, "--cut", "0.7", "--set", "segment.linkage=quantile75"], r"linkage: mean then, quantile75 now", 2)
         self.fails([yaml, "--cut", "0.7", "--set", "segment.method=components"], r"connected components have no tree")
         self.fails([yaml, "--cut", "0.7", "--set", "segment.chunk=[12, 16, 56]", "--set", "segment.block=[12, 16, 56]"],
                    r"segment\.chunk: .* does not divide the blocks")

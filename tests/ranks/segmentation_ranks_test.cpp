@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <set>
 
 #include "ranks.h"
 #include "tests/unit/workers/segment/golden_segmentation.h"
+#include "tests/unit/workers/segment/random_rows.h"
 
 namespace tessera {
 namespace {
@@ -60,6 +62,26 @@ TEST(SegmentRanks, GreedyMergesEqualThoseOfOneRank) {
   expect_greedy_as_alone("odd", MergeLinkage::maximum, 0);
   expect_greedy_as_alone("odd", MergeLinkage::mean, 1 << 20);
   expect_greedy_as_alone("sections_one_sided", MergeLinkage::mean, 0);
+}
+
+TEST(SegmentRanks, QuantilesEqualTheOracle) {
+  std::size_t compared = 0;
+  for (const testing::GoldenCase& one : testing::quantile_cases(kSegmentGolden)) {
+    if (!one.name.starts_with("odd") && !one.name.starts_with("sections")) continue;
+    const std::int64_t gather_rows = compared % 2 == 0 ? 0 : 1 << 20;
+    const auto found = testing::segment_by_blocks(one, {5, 20, 48}, world(), gather_rows);
+    testing::expect_golden_greedy(one, found, one.name);
+    ++compared;
+  }
+  EXPECT_EQ(compared, 10u);
+}
+
+TEST(SegmentRanks, QuantilesOfRandomGraphsAreThoseOfTheDefinition) {
+  const char* graphs = std::getenv("TESSERA_GRAPHS");
+  std::int64_t merges = 0;
+  EXPECT_EQ(
+      testing::graphs_merged_otherwise(graphs != nullptr ? std::atoi(graphs) : 100, 11, world(), merges), 0);
+  if (world().is_root()) EXPECT_GT(merges, 300);
 }
 
 TEST(SegmentRanks, ExchangeSendsAnyNumberOfBytesInSlices) {

@@ -7,19 +7,20 @@
 
 #include "workers/segment/bundle_table.h"
 #include "workers/segment/certain_merges.h"
+#include "workers/segment/histogram_table.h"
 
 namespace tessera {
 namespace {
 
 constexpr std::uint32_t kNone = BlockPieces::kNone;
 
-/// The bundles between the pieces of a block.
-std::vector<BlockBundle> bundles_within(const BlockWeights& weights, const BlockPieces& pieces,
-                                        int first_axis) {
-  BundleTable table;
+/// Calls `function(p, q, v, u, edge)` for every edge between two pieces: v, of piece p, and u, of piece q,
+/// are the places of its lower and its upper voxel in the padded arrays.
+template <class Function>
+void for_each_edge_between(const BlockWeights& weights, const BlockPieces& pieces, int first_axis,
+                           const Function& function) {
   const Index3 sides = weights.box.shape();
   const std::array<std::int64_t, 3> own{sides.y * sides.x, sides.x, 1};
-  const std::vector<std::int32_t>& levels = weights.levels();
   for (std::int64_t z = 0; z < sides.z; ++z) {
     for (std::int64_t y = 0; y < sides.y; ++y) {
       const std::int64_t row = weights.row(z, y);
@@ -36,15 +37,47 @@ std::vector<BlockBundle> bundles_within(const BlockWeights& weights, const Block
           if (other == piece[x] || other == kNone) continue;
           const auto u = static_cast<std::size_t>(row + x),
                      v = u - static_cast<std::size_t>(weights.stride(axis));
-          table.add(other, piece[x],
-                    static_cast<std::uint64_t>(std::min(weights.weight[u], weights.weight[v])), 1,
-                    std::min(levels[u], levels[v]),
-                    3 * (linear + static_cast<std::uint64_t>(x)) + static_cast<std::uint64_t>(axis));
+          function(other, piece[x], v, u,
+                   3 * (linear + static_cast<std::uint64_t>(x)) + static_cast<std::uint64_t>(axis));
         }
       }
     }
   }
+}
+
+/// The bundles between the pieces of a block.
+std::vector<BlockBundle> bundles_within(const BlockWeights& weights, const BlockPieces& pieces,
+                                        int first_axis) {
+  BundleTable table;
+  const std::vector<std::int32_t>& levels = weights.levels();
+  for_each_edge_between(
+      weights, pieces, first_axis,
+      [&](std::uint32_t p, std::uint32_t q, std::size_t v, std::size_t u, std::uint64_t edge) {
+        table.add(p, q, static_cast<std::uint64_t>(std::min(weights.weight[u], weights.weight[v])), 1,
+                  std::min(levels[u], levels[v]), edge);
+      });
   return table.take();
+}
+
+/// Adds the histograms of the bundles between clusters.
+void add_histograms(const BlockWeights& weights, const BlockPieces& pieces, int first_axis,
+                    BlockGraph& graph) {
+  HistogramTable table;
+  for_each_edge_between(weights, pieces, first_axis,
+                        [&](std::uint32_t p, std::uint32_t q, std::size_t v, std::size_t u, std::uint64_t) {
+                          const std::uint32_t a = graph.cluster_of_piece[p], b = graph.cluster_of_piece[q];
+                          if (a != b) table.add(a, b, std::min(weights.weight[u], weights.weight[v]));
+                        });
+  BlockBundles& bundles = graph.bundles;
+  bundles.bins.assign(bundles.a.size(), 0);
+  std::size_t at = 0;
+  for (const BundleBin& one : table.take()) {
+    while ((std::uint64_t{bundles.a[at]} << 32 | bundles.b[at]) != one.pair)
+      ++at;
+    ++bundles.bins[at];
+    bundles.bin.push_back(static_cast<std::uint8_t>(one.bin));
+    bundles.bin_count.push_back(one.count);
+  }
 }
 
 /// The place of a face's voxel in the block's own arrays, and in the padded ones.
@@ -150,7 +183,8 @@ BlockGraph build_block_graph(const BlockWeights& weights, const BlockPieces& pie
   BlockGraph graph;
   graph.flags = (options.mode == SegmentMode::sections ? BlockGraph::kSections : 0) |
                 (options.certain_merges ? BlockGraph::kCertainMerges : 0) |
-                (options.smoothing > 0 ? BlockGraph::kSmoothed : 0);
+                (options.smoothing > 0 ? BlockGraph::kSmoothed : 0) |
+                (options.histograms ? BlockGraph::kHistograms : 0);
   graph.box = weights.box;
   graph.shape = weights.shape;
   graph.piece_crc = pieces.crc();
@@ -174,6 +208,7 @@ BlockGraph build_block_graph(const BlockWeights& weights, const BlockPieces& pie
   std::iota(root.begin(), root.end(), 0u);
   if (options.certain_merges) root = certain_merges(sizes, open, bundles, options);
   contract_pieces(pieces, sizes, root, std::move(bundles), graph);
+  if (options.histograms) add_histograms(weights, pieces, options.first_axis(), graph);
   for (auto& face : graph.faces) {
     if (!face) continue;
     for (std::uint32_t& one : face->cluster) {

@@ -5,6 +5,7 @@
 
 #include "workers/segment/block_weights.h"
 #include "workers/segment/bundle_table.h"
+#include "workers/segment/histogram_table.h"
 
 namespace tessera {
 namespace {
@@ -44,19 +45,25 @@ void add_block_rows(const BlockGraph& graph, GraphRows& rows) {
   for (std::size_t i = 0; i < bundles.a.size(); ++i)
     rows.bundles.push_back({graph.name[bundles.a[i]], graph.name[bundles.b[i]], bundles.sum[i],
                             bundles.count[i], bundles.edge[i], bundles.saddle[i]});
+  for (std::size_t i = 0, bin = 0; i < bundles.bins.size(); ++i) {
+    for (const std::size_t end = bin + bundles.bins[i]; bin < end; ++bin)
+      rows.bins.push_back(
+          {graph.name[bundles.a[i]], graph.name[bundles.b[i]], {bundles.bin[bin], bundles.bin_count[bin]}});
+  }
   const BlockOverlaps& overlaps = graph.overlaps;
   for (std::size_t i = 0; i < overlaps.a.size(); ++i)
     rows.overlaps.push_back({graph.name[overlaps.a[i]], graph.name[overlaps.b[i]], overlaps.common[i]});
 }
 
 void add_face_rows(const NamedFace& below, const NamedFace& above, const Box& box, int axis,
-                   const Index3& shape, bool sections, GraphRows& rows) {
+                   const Index3& shape, const BlockGraphOptions& options, GraphRows& rows) {
   const FacePair pair{below, above};
-  if (sections && axis == 0) {
+  if (axis < options.first_axis()) {
     add_overlaps(pair, rows);
     return;
   }
   BundleTable bundles, joins;
+  HistogramTable histograms;
   const Box face = face_box(box, 2 * axis);
   const bool smoothed = !below.face.smoothed.empty();
   std::size_t i = 0;
@@ -70,6 +77,7 @@ void add_face_rows(const NamedFace& below, const NamedFace& above, const Box& bo
         const std::uint16_t level =
             smoothed ? std::min(below.face.smoothed[i], above.face.smoothed[i]) : weight;
         bundles.add(a, b, weight, 1, level, static_cast<std::uint64_t>(3 * (row + x) + axis));
+        if (options.histograms) histograms.add(a, b, weight);
         if (below.face.crosses[i] != 0 || above.face.crosses[i] != 0) joins.add(a, b, 0, 1, 0, 0);
       }
     }
@@ -77,6 +85,11 @@ void add_face_rows(const NamedFace& below, const NamedFace& above, const Box& bo
   for (const BlockBundle& one : bundles.take())
     rows.bundles.push_back(
         {pair.name(one.a()), pair.name(one.b()), one.sum, one.count, one.edge, one.saddle});
+  for (const BundleBin& one : histograms.take()) {
+    rows.bins.push_back({pair.name(static_cast<std::uint32_t>(one.pair >> 32)),
+                         pair.name(static_cast<std::uint32_t>(one.pair)),
+                         {one.bin, one.count}});
+  }
   for (const BlockBundle& one : joins.take())
     rows.joins.push_back({pair.name(one.a()), pair.name(one.b())});
 }

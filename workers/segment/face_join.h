@@ -15,6 +15,7 @@ struct GraphRows {
   std::vector<ClusterRow> clusters;
   std::vector<BundleRow> bundles;
   std::vector<OverlapRow> overlaps;
+  std::vector<BinRow> bins;     ///< of the bundles' histograms
   std::vector<NamePair> joins;  ///< pieces of one basin or component
 };
 
@@ -28,9 +29,9 @@ struct NamedFace {
 void add_block_rows(const BlockGraph& graph, GraphRows& rows);
 
 /// Adds the rows of a face between two blocks: `below` is the high face of the one block, `above` the low
-/// face of the other one, whose box is `box`. `shape`: of the region. With `sections`, only overlaps across
-/// z.
+/// face of the other one, whose box is `box`. `shape`: of the region. In mode sections, only overlaps across
+/// z. Histograms where `options` ask for them.
 void add_face_rows(const NamedFace& below, const NamedFace& above, const Box& box, int axis,
-                   const Index3& shape, bool sections, GraphRows& rows);
+                   const Index3& shape, const BlockGraphOptions& options, GraphRows& rows);
 
 }  // namespace tessera

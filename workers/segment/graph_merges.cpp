@@ -198,8 +198,7 @@ void run_merge_stages(OwnedGraph& graph, const MergeOptions& options) {
     std::vector<Fraction> thresholds{options.stages[i].threshold};
     for (; i + 1 < options.stages.size() && options.stages[i + 1].kind == MergeStage::Kind::mean; ++i)
       thresholds.push_back(options.stages[i + 1].threshold);
-    merge_greedily(graph, options.linkage == MergeLinkage::mean ? Linkage::mean : Linkage::maximum,
-                   thresholds, first);
+    merge_greedily(graph, rule_of(options.linkage), thresholds, first);
   }
 }
 

@@ -30,7 +30,8 @@ void gather(const OwnedGraph& graph, OwnedGraph& whole) {
   auto clusters = sent_rows(graph.world(), graph.clusters(), to_root);
   auto bundles = sent_rows(graph.world(), graph.bundles(), to_root);
   auto overlaps = sent_rows(graph.world(), graph.overlaps(), to_root);
-  whole.add(std::move(clusters), std::move(bundles), std::move(overlaps));
+  auto bins = sent_rows(graph.world(), graph.bins(), to_root);
+  whole.add(std::move(clusters), std::move(bundles), std::move(overlaps), std::move(bins));
 }
 
 struct ObjectId {
@@ -70,11 +71,13 @@ GraphResult merge_graph(GraphRows rows, const BlockGraphOptions& block, const Me
                         const GraphStageOptions& options, const Communicator& world) {
   GraphResult result;
   OwnedGraph graph(world);
-  graph.add(std::move(rows.clusters), std::move(rows.bundles), std::move(rows.overlaps));
+  graph.add(std::move(rows.clusters), std::move(rows.bundles), std::move(rows.overlaps),
+            std::move(rows.bins));
   result.clusters = graph.names();
   graph.unite(std::move(rows.joins), kPieceStage);
   result.merges = graph.take_merges();
-  std::int64_t total = std::ssize(graph.names()) + std::ssize(graph.bundles()) + std::ssize(graph.overlaps());
+  std::int64_t total = std::ssize(graph.names()) + std::ssize(graph.bundles()) +
+                       std::ssize(graph.overlaps()) + std::ssize(graph.bins());
   world.sum(std::span(&total, 1));
   if (world.size() == 1 || total > options.gather_rows) {
     merge_all(graph, block, merge, options.fragments, result);

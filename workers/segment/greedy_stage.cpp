@@ -82,14 +82,27 @@ RegionGraph numbered_bundles(const OwnedGraph& graph, const NumberedNames& numbe
   return share;
 }
 
+/// Adds the histograms of the bundles. They are in the order of the bundles.
+void add_histograms_of(const OwnedGraph& graph, RegionGraph& share) {
+  auto bin = graph.bins().begin();
+  share.bins.reserve(graph.bins().size());
+  for (const BundleRow& one : graph.bundles()) {
+    share.bin_begin.push_back(share.bins.size());
+    for (; bin != graph.bins().end() && bin->a == one.a && bin->b == one.b; ++bin)
+      share.bins.push_back(bin->bin);
+  }
+  share.bin_begin.push_back(share.bins.size());
+}
+
 }  // namespace
 
-void merge_greedily(OwnedGraph& graph, Linkage linkage, std::span<const Fraction> falling_thresholds,
+void merge_greedily(OwnedGraph& graph, const LinkageRule& rule, std::span<const Fraction> falling_thresholds,
                     std::int64_t first_stage) {
   const Communicator& world = graph.world();
   const NumberedNames numbers(graph);
   RegionGraph share = numbered_bundles(graph, numbers);
-  const AgglomerationOptions options{{.linkage = linkage}, falling_thresholds.back()};
+  if (rule.linkage == Linkage::quantile) add_histograms_of(graph, share);
+  const AgglomerationOptions options{rule, falling_thresholds.back()};
   std::vector<GreedyMerge> merges;
   if (world.size() == 1) {
     share.name = numbers.names();
@@ -106,7 +119,7 @@ void merge_greedily(OwnedGraph& graph, Linkage linkage, std::span<const Fraction
   const std::vector<std::uint64_t> names = numbers.names_of(ends);
   std::vector<MergeRow> rows(merges.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Fraction at = merges[i].linkage(linkage);
+    const Fraction at = merges[i].linkage(rule.linkage);
     rows[i] = {names[2 * i], names[2 * i + 1], first_stage + stage_reached(at, falling_thresholds) - 1,
                at.numerator, at.denominator};
   }

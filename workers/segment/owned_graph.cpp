@@ -9,6 +9,10 @@ template <class Row>
 bool is_before(const Row& x, const Row& y) {
   return x.a != y.a ? x.a < y.a : x.b < y.b;
 }
+bool is_before(const BinRow& x, const BinRow& y) {
+  if (x.a != y.a) return x.a < y.a;
+  return x.b != y.b ? x.b < y.b : x.bin.bin < y.bin.bin;
+}
 
 void add_to(BundleRow& row, const BundleRow& more) {
   row.sum += more.sum;
@@ -21,17 +25,21 @@ void add_to(BundleRow& row, const BundleRow& more) {
 void add_to(OverlapRow& row, const OverlapRow& more) {
   row.common += more.common;
 }
+void add_to(BinRow& row, const BinRow& more) {
+  row.bin.count += more.bin.count;
+}
 
-/// Adds `more` to `rows`, which are ordered by (a, b); equal pairs are summed.
+/// Adds `more` to `rows`, which are ordered by (a, b), bins by (a, b, bin); equal ones are summed.
 template <class Row>
 void merge_into(std::vector<Row>& rows, std::vector<Row> more) {
   if (more.empty()) return;
-  std::sort(more.begin(), more.end(), is_before<Row>);
+  const auto before = [](const Row& x, const Row& y) { return is_before(x, y); };
+  std::sort(more.begin(), more.end(), before);
   std::vector<Row> merged(rows.size() + more.size());
-  std::merge(rows.begin(), rows.end(), more.begin(), more.end(), merged.begin(), is_before<Row>);
+  std::merge(rows.begin(), rows.end(), more.begin(), more.end(), merged.begin(), before);
   std::size_t end = 0;
   for (std::size_t i = 1; i < merged.size(); ++i) {
-    if (merged[end].a == merged[i].a && merged[end].b == merged[i].b) {
+    if (!is_before(merged[end], merged[i])) {
       add_to(merged[end], merged[i]);
     } else {
       merged[++end] = merged[i];
@@ -58,7 +66,8 @@ std::vector<ClusterRow> OwnedGraph::clusters() const {
 }
 
 void OwnedGraph::add(std::vector<ClusterRow> clusters, std::vector<BundleRow> bundles,
-                     std::vector<OverlapRow> overlaps) {
+                     std::vector<OverlapRow> overlaps, std::vector<BinRow> bins) {
+  has_bins_ = world_.any(has_bins_ || !bins.empty());
   std::vector<ClusterRow> mine = send(std::move(clusters), [](const ClusterRow& row) { return row.name; });
   const std::vector<ClusterRow> before = this->clusters();
   mine.insert(mine.end(), before.begin(), before.end());
@@ -74,14 +83,18 @@ void OwnedGraph::add(std::vector<ClusterRow> clusters, std::vector<BundleRow> bu
     sizes_.back() += row.size;
   }
   index_ = NameIndex(names_);
-  add_edges(std::move(bundles), std::move(overlaps));
+  add_edges(std::move(bundles), std::move(overlaps), std::move(bins));
 }
 
-void OwnedGraph::add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps) {
+void OwnedGraph::add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps,
+                           std::vector<BinRow> bins) {
   std::transform(bundles.begin(), bundles.end(), bundles.begin(), ordered<BundleRow>);
   merge_into(bundles_, send(std::move(bundles), [](const BundleRow& row) { return row.a; }));
   std::transform(overlaps.begin(), overlaps.end(), overlaps.begin(), ordered<OverlapRow>);
   merge_into(overlaps_, send(std::move(overlaps), [](const OverlapRow& row) { return row.a; }));
+  if (!has_bins_) return;
+  std::transform(bins.begin(), bins.end(), bins.begin(), ordered<BinRow>);
+  merge_into(bins_, send(std::move(bins), [](const BinRow& row) { return row.a; }));
 }
 
 /// Collective. Follows pointers to smaller names until every one is its own.
@@ -134,19 +147,22 @@ std::vector<std::uint64_t> OwnedGraph::roots_of(std::vector<NamePair> pairs) con
 /// cluster.
 template <class Row>
 std::vector<Row> OwnedGraph::renamed(std::vector<Row>& rows, const std::vector<std::uint64_t>& roots) const {
-  std::vector<std::uint64_t> ends(rows.size());
-  std::transform(rows.begin(), rows.end(), ends.begin(), [](const Row& row) { return row.b; });
-  const auto b = ask<std::uint64_t>(ends, [&](std::size_t place) { return roots[place]; });
+  std::vector<std::uint64_t> ends;  // once for the bins of a bundle, which follow each other
+  for (const Row& row : rows) {
+    if (ends.empty() || ends.back() != row.b) ends.push_back(row.b);
+  }
+  const auto found = ask<std::uint64_t>(ends, [&](std::size_t place) { return roots[place]; });
   std::vector<Row> changed;
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::uint64_t a = roots[index_.find(rows[i].a)];
-    if (a == rows[i].a && b[i] == rows[i].b) {
+  for (std::size_t i = 0, end = 0; i < rows.size(); ++i) {
+    if (rows[i].b != ends[end]) ++end;
+    const std::uint64_t a = roots[index_.find(rows[i].a)], b = found[end];
+    if (a == rows[i].a && b == rows[i].b) {
       rows[kept++] = rows[i];
-    } else if (a != b[i]) {
+    } else if (a != b) {
       Row row = rows[i];
-      row.a = std::min(a, b[i]);
-      row.b = std::max(a, b[i]);
+      row.a = std::min(a, b);
+      row.b = std::max(a, b);
       changed.push_back(row);
     }
   }
@@ -157,6 +173,7 @@ std::vector<Row> OwnedGraph::renamed(std::vector<Row>& rows, const std::vector<s
 void OwnedGraph::contract(const std::vector<std::uint64_t>& roots) {
   std::vector<BundleRow> bundles = renamed(bundles_, roots);
   std::vector<OverlapRow> overlaps = renamed(overlaps_, roots);
+  std::vector<BinRow> bins = has_bins_ ? renamed(bins_, roots) : std::vector<BinRow>();
   std::vector<ClusterRow> gone;
   std::size_t kept = 0;
   for (std::size_t i = 0; i < names_.size(); ++i) {
@@ -174,7 +191,7 @@ void OwnedGraph::contract(const std::vector<std::uint64_t>& roots) {
   }
   for (const ClusterRow& row : send(std::move(gone), [](const ClusterRow& one) { return one.name; }))
     sizes_[index_.find(row.name)] += row.size;
-  add_edges(std::move(bundles), std::move(overlaps));
+  add_edges(std::move(bundles), std::move(overlaps), std::move(bins));
 }
 
 void OwnedGraph::unite(std::vector<NamePair> pairs, std::int64_t stage) {

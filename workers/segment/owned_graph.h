@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "workers/agglomerate/linkage.h"
 #include "workers/mpi/communicator.h"
 #include "workers/segment/name_index.h"
 #include "workers/segment/row_exchange.h"
@@ -24,6 +25,12 @@ struct BundleRow {
 
   /// A mean weight with 8 fractional bits, rounded down.
   std::uint64_t score() const { return (sum << 8) / count; }
+};
+
+/// One bin of the histogram of a bundle's weights.
+struct BinRow {
+  std::uint64_t a = 0, b = 0;  ///< as those of the bundle
+  HistogramBin bin{};
 };
 
 /// How many voxels of b, in one section, are over a, in the section before.
@@ -61,14 +68,16 @@ class OwnedGraph {
   explicit OwnedGraph(const Communicator& world) : world_(world) {}
 
   /// Collective. Adds rows. Those of one name or pair are summed.
-  void add(std::vector<ClusterRow> clusters, std::vector<BundleRow> bundles,
-           std::vector<OverlapRow> overlaps);
+  void add(std::vector<ClusterRow> clusters, std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps,
+           std::vector<BinRow> bins = {});
 
   /// Of this rank, ordered by name, and by (a, b).
   const std::vector<std::uint64_t>& names() const { return names_; }
   const std::vector<std::uint64_t>& sizes() const { return sizes_; }
   const std::vector<BundleRow>& bundles() const { return bundles_; }
   const std::vector<OverlapRow>& overlaps() const { return overlaps_; }
+  /// The histograms of the bundles, ordered by (a, b, bin); empty where none were added.
+  const std::vector<BinRow>& bins() const { return bins_; }
   std::vector<ClusterRow> clusters() const;
   const Communicator& world() const { return world_; }
 
@@ -106,7 +115,7 @@ class OwnedGraph {
     int operator()(std::uint64_t name) const { return owner_of_name(name, ranks); }
   };
   Owner owner() const { return {world_.size()}; }
-  void add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps);
+  void add_edges(std::vector<BundleRow> bundles, std::vector<OverlapRow> overlaps, std::vector<BinRow> bins);
   std::vector<std::uint64_t> roots_of(std::vector<NamePair> pairs) const;
   void follow(std::vector<std::uint64_t>& roots) const;
   void contract(const std::vector<std::uint64_t>& roots);
@@ -118,6 +127,8 @@ class OwnedGraph {
   NameIndex index_;
   std::vector<BundleRow> bundles_;
   std::vector<OverlapRow> overlaps_;
+  std::vector<BinRow> bins_;
+  bool has_bins_ = false;  ///< some rank has, or had
   std::vector<MergeRow> merges_;
 };
 

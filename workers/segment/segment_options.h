@@ -38,6 +38,7 @@ struct BlockGraphOptions {
   std::int64_t fragment_size = 0;   ///< voxels; smaller clusters join the neighbour of their best edge
   std::int32_t fragment_floor = 0;  ///< of at least this weight
   int smoothing = 0;                ///< passes of the (1, 2, 1) filter; 0 to kMostSmoothing
+  bool histograms = false;          ///< of the weights of each bundle, which quantiles need
   bool certain_merges = true;       ///< whether a block decides merges alone; changes the files' sizes only
 
   static constexpr int kMostSmoothing = 8;
@@ -53,14 +54,25 @@ struct ComponentOptions {
 
 /// How fragments merge, in step 4.
 enum class MergeLinkage {
-  rounds,   ///< rounds of choices by the mean of a bundle's weights
-  mean,     ///< greedy: the two clusters with the largest mean first
+  rounds,      ///< rounds of choices by the mean of a bundle's weights
+  mean,        ///< greedy: the two clusters with the largest mean first
+  quantile25,  ///< greedy, by the 25th percentile of a bundle's weights
+  quantile50,
+  quantile75,
+  quantile85,
   maximum,  ///< greedy, by the largest weight of a bundle
 };
 constexpr auto enum_names(MergeLinkage) {
-  return std::to_array<EnumName<MergeLinkage>>(
-      {{MergeLinkage::rounds, "rounds"}, {MergeLinkage::mean, "mean"}, {MergeLinkage::maximum, "maximum"}});
+  return std::to_array<EnumName<MergeLinkage>>({{MergeLinkage::rounds, "rounds"},
+                                                {MergeLinkage::mean, "mean"},
+                                                {MergeLinkage::quantile25, "quantile25"},
+                                                {MergeLinkage::quantile50, "quantile50"},
+                                                {MergeLinkage::quantile75, "quantile75"},
+                                                {MergeLinkage::quantile85, "quantile85"},
+                                                {MergeLinkage::maximum, "maximum"}});
 }
+/// The value of a bundle with this linkage; `rounds` and `mean`: the mean.
+LinkageRule rule_of(MergeLinkage linkage);
 
 /// One stage of merging. Its number, from 1, is its place in MergeOptions::stages.
 struct MergeStage {

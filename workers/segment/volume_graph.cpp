@@ -50,7 +50,7 @@ void add_faces(const SegmentJob& job, const BlockGrid& grid, std::int64_t id, co
     wanted[low] = true;
     const BlockGraph border = read_block_border(block_graph_file(job.folder, *other), wanted);
     add_face_rows({*graph.faces[low + 1], graph.name}, {border.faces[low].value(), border.name}, border.box,
-                  axis, graph.shape, job.graph.mode == SegmentMode::sections, rows);
+                  axis, graph.shape, job.graph, rows);
   }
 }
 
@@ -125,6 +125,11 @@ GraphShare read_graph_share(const SegmentJob& job, std::span<const std::uint32_t
       StoredBlockGraph stored = read_block_graph(block_graph_file(job.folder, id));
       if (stored.crc != crcs[static_cast<std::size_t>(id)] || stored.graph.box != job.blocks.block(id))
         throw Error("it is not the file of the journal");
+      if (!job.graph.histograms) {
+        stored.graph.bundles.bins.clear();  // of an earlier start by quantiles
+      } else if ((stored.graph.flags & BlockGraph::kHistograms) == 0) {
+        throw Error("it has no histograms");
+      }
       if (job.components) {
         add_joins_around(job, grid, id, stored.graph, share.rows);
       } else {

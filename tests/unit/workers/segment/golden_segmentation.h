@@ -79,29 +79,54 @@ inline MergeOptions golden_merges(const nlohmann::json& p) {
   return merge;
 }
 
+/// A case of the golden data in folder `golden`. `one`: its entry in a file of expectations.
+inline GoldenCase golden_case(const std::string& golden, const std::string& name, const nlohmann::json& one) {
+  GoldenCase made;
+  made.name = name;
+  made.expected = one;
+  made.values = golden_volume(golden, one.at("volume"), one.at("stored"));
+  if (one.at("masked")) {
+    const auto mask =
+        open_labels(DatasetName{golden + "/" + one.at("volume").get<std::string>() + ".h5", "/volumes/mask"});
+    made.mask = mask->read(Box::of_shape(mask->info().shape));
+  }
+  const nlohmann::json& p = one.at("parameters");
+  made.block.mode = p.at("mode") == "sections" ? SegmentMode::sections : SegmentMode::volume;
+  made.block.saturated = weight_of_probability(p.at("saturated"));
+  made.block.fragment_size = p.at("fragment_size");
+  made.block.fragment_floor = weight_of_probability(p.at("fragment_floor"));
+  made.block.smoothing = one.value("smoothing", 0);
+  made.background_below = weight_of_probability(p.at("background_below"));
+  made.merge = golden_merges(p);
+  return made;
+}
+
 /// Every case of the golden data in folder `golden`.
 inline std::vector<GoldenCase> golden_cases(const std::string& golden) {
   std::ifstream file(golden + "/expected.json");
   const auto json = nlohmann::json::parse(file);
   std::vector<GoldenCase> cases;
   for (const auto& [name, one] : json.at("cases").items()) {
-    GoldenCase made;
-    made.name = name;
-    made.expected = one;
-    made.values = golden_volume(golden, one.at("volume"), one.at("stored"));
-    if (one.at("masked")) {
-      const auto mask = open_labels(
-          DatasetName{golden + "/" + one.at("volume").get<std::string>() + ".h5", "/volumes/mask"});
-      made.mask = mask->read(Box::of_shape(mask->info().shape));
+    cases.push_back(golden_case(golden, name, one));
+  }
+  return cases;
+}
+
+/// The cases of expected_quantiles.json, which quantiles.py made, once for each linkage. Without the volume
+/// that only a formula gives.
+inline std::vector<GoldenCase> quantile_cases(const std::string& golden) {
+  std::ifstream file(golden + "/expected_quantiles.json");
+  const auto json = nlohmann::json::parse(file);
+  std::vector<GoldenCase> cases;
+  for (const auto& [name, one] : json.items()) {
+    if (one.at("volume") == "made") continue;
+    for (const auto& [linkage, expected] : one.at("linkages").items()) {
+      cases.push_back(golden_case(golden, name, one));
+      cases.back().merge.linkage = *value_named<MergeLinkage>(linkage);
+      cases.back().block.histograms = rule_of(cases.back().merge.linkage).linkage == Linkage::quantile;
+      cases.back().name += " " + linkage;
+      cases.back().expected.update(expected);
     }
-    const nlohmann::json& p = one.at("parameters");
-    made.block.mode = p.at("mode") == "sections" ? SegmentMode::sections : SegmentMode::volume;
-    made.block.saturated = weight_of_probability(p.at("saturated"));
-    made.block.fragment_size = p.at("fragment_size");
-    made.block.fragment_floor = weight_of_probability(p.at("fragment_floor"));
-    made.background_below = weight_of_probability(p.at("background_below"));
-    made.merge = golden_merges(p);
-    cases.push_back(std::move(made));
   }
   return cases;
 }
@@ -184,7 +209,7 @@ inline Segmented segment_by_blocks(const GoldenCase& one, const Index3& block_sh
         if (graphs[other].box.begin != behind.begin) continue;
         add_face_rows({*graphs[id].faces[static_cast<std::size_t>(2 * axis + 1)], graphs[id].name},
                       {*graphs[other].faces[static_cast<std::size_t>(2 * axis)], graphs[other].name},
-                      graphs[other].box, axis, shape, one.block.mode == SegmentMode::sections, rows);
+                      graphs[other].box, axis, shape, one.block, rows);
       }
     }
   }
@@ -237,6 +262,7 @@ inline GoldenCase greedy_case(const std::string& golden, const std::string& name
   std::vector<GoldenCase> cases = golden_cases(golden);
   GoldenCase one = *std::ranges::find(cases, name, &GoldenCase::name);
   one.merge.linkage = linkage;
+  one.block.histograms = rule_of(linkage).linkage == Linkage::quantile;
   return one;
 }
 
@@ -244,6 +270,14 @@ inline GoldenCase greedy_case(const std::string& golden, const std::string& name
 inline void expect_golden(const GoldenCase& one, const Segmented& found, const std::string& where) {
   EXPECT_EQ(sha256_of(found.fragments), one.expected.at("fragments_sha256").get<std::string>()) << where;
   EXPECT_EQ(sha256_of(found.tree), one.expected.at("tree_sha256").get<std::string>()) << where;
+  EXPECT_EQ(sha256_of(found.labels), one.expected.at("labels_sha256").get<std::string>()) << where;
+}
+
+/// The same of greedy merges, with the linkage of each.
+inline void expect_golden_greedy(const GoldenCase& one, const Segmented& found, const std::string& where) {
+  EXPECT_EQ(found.linkages.size(), one.expected.at("merges").get<std::size_t>()) << where;
+  EXPECT_EQ(sha256_of(found.fragments), one.expected.at("fragments_sha256").get<std::string>()) << where;
+  EXPECT_EQ(sha256_of(found.linkages), one.expected.at("tree_sha256").get<std::string>()) << where;
   EXPECT_EQ(sha256_of(found.labels), one.expected.at("labels_sha256").get<std::string>()) << where;
 }
 

@@ -21,11 +21,12 @@ std::filesystem::path scratch_folder() {
 }
 
 /// The graph of a block inside a volume, with faces on all sides.
-BlockGraph example_graph(SegmentMode mode, int smoothing) {
+BlockGraph example_graph(SegmentMode mode, int smoothing, bool histograms) {
   const VoxelBuffer values = testing::golden_volume(kGoldenFolder, "odd", "uint8");
   BlockGraphOptions options;
   options.mode = mode;
   options.smoothing = smoothing;
+  options.histograms = histograms;
   options.fragment_size = 5;
   const Box block{{4, 8, 6}, {12, 20, 15}};
   const VoxelBuffer part = testing::cut_out(values, box_to_read(block, values.shape, options));
@@ -45,6 +46,9 @@ void expect_equal_graphs(const BlockGraph& a, const BlockGraph& b) {
   EXPECT_EQ(a.bundles.count, b.bundles.count);
   EXPECT_EQ(a.bundles.saddle, b.bundles.saddle);
   EXPECT_EQ(a.bundles.edge, b.bundles.edge);
+  EXPECT_EQ(a.bundles.bins, b.bundles.bins);
+  EXPECT_EQ(a.bundles.bin, b.bundles.bin);
+  EXPECT_EQ(a.bundles.bin_count, b.bundles.bin_count);
   EXPECT_EQ(a.overlaps.common, b.overlaps.common);
   EXPECT_EQ(a.cluster_of_piece, b.cluster_of_piece);
   EXPECT_EQ(a.piece_crc, b.piece_crc);
@@ -61,7 +65,7 @@ TEST(BlockGraphFile, ReadsWhatWasWritten) {
   const auto folder = scratch_folder();
   for (const SegmentMode mode : {SegmentMode::volume, SegmentMode::sections}) {
     for (const int smoothing : {0, 2}) {
-      const BlockGraph graph = example_graph(mode, smoothing);
+      const BlockGraph graph = example_graph(mode, smoothing, smoothing == 2);
       EXPECT_GT(graph.bundles.a.size(), 0u);
       EXPECT_EQ(graph.overlaps.a.size() > 0, mode == SegmentMode::sections);
       const auto file = block_graph_file(folder, 12);
@@ -82,10 +86,47 @@ TEST(BlockGraphFile, ReadsWhatWasWritten) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(BlockGraphFile, OnlyHistogramsNeedTheSecondFormat) {
+  const auto folder = scratch_folder();
+  const auto file = block_graph_file(folder, 0);
+  std::vector<std::byte> bytes[2];
+  for (const bool histograms : {false, true}) {
+    write_block_graph(file, example_graph(SegmentMode::volume, 0, histograms));
+    bytes[histograms ? 1 : 0] = read_file_bytes(file);
+    EXPECT_EQ(bytes[histograms ? 1 : 0].at(8), std::byte{static_cast<unsigned char>(histograms ? 2 : 1)});
+  }
+  EXPECT_LT(bytes[0].size(), bytes[1].size());
+  std::filesystem::remove_all(folder);
+}
+
+TEST(BlockGraphFile, HistogramsHaveTheEdgesOfTheirBundles) {
+  for (const SegmentMode mode : {SegmentMode::volume, SegmentMode::sections}) {
+    const BlockBundles bundles = example_graph(mode, 0, true).bundles;
+    ASSERT_EQ(bundles.bins.size(), bundles.a.size());
+    std::size_t at = 0, several = 0;
+    for (std::size_t i = 0; i < bundles.a.size(); ++i) {
+      std::uint64_t count = 0, sum = 0;
+      int last = -1;
+      for (const std::size_t end = at + bundles.bins[i]; at < end; ++at) {
+        EXPECT_GT(int{bundles.bin[at]}, last);
+        last = bundles.bin[at];
+        count += bundles.bin_count[at];
+        sum += 257 * std::uint64_t{bundles.bin[at]} * bundles.bin_count[at];
+      }
+      EXPECT_EQ(count, bundles.count[i]);
+      EXPECT_EQ(sum, bundles.sum[i]);  // the values have 8 bits
+      EXPECT_EQ(257 * last, bundles.saddle[i]);
+      several += bundles.bins[i] > 1 ? 1 : 0;
+    }
+    EXPECT_EQ(at, bundles.bin.size());
+    EXPECT_GT(several, 100u);
+  }
+}
+
 TEST(BlockGraphFile, EveryChangedByteIsFound) {
   const auto folder = scratch_folder();
   const auto file = block_graph_file(folder, 0);
-  write_block_graph(file, example_graph(SegmentMode::volume, 0));
+  write_block_graph(file, example_graph(SegmentMode::volume, 0, true));
   const std::vector<std::byte> good = read_file_bytes(file);
   const auto write = [&](const std::vector<std::byte>& bytes) {
     std::ofstream(file, std::ios::binary)

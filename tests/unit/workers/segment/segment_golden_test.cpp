@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
+#include "io/base/error.h"
 #include "tests/unit/workers/agglomerate/golden_graph.h"
 #include "tests/unit/workers/segment/golden_segmentation.h"
+#include "tests/unit/workers/segment/random_rows.h"
 
 namespace tessera {
 namespace {
@@ -150,6 +153,39 @@ TEST(SegmentGolden, BlocksDoNotShowInGreedyMerges) {
         EXPECT_TRUE(testing::segment_by_blocks(one, block, Communicator::alone(), 0) == whole) << name;
     }
   }
+}
+
+TEST(SegmentGolden, QuantilesEqualTheOracleInAnyBlocks) {
+  std::size_t compared = 0;
+  for (testing::GoldenCase& one : testing::quantile_cases(kGolden)) {
+    const Index3 shape = one.values.shape;
+    std::vector<Index3> blocks{shape, {3, shape.y, 16}, {5, 13, 11}};
+    if (shape.y > 32) blocks = {shape, {17, 32, 29}};
+    for (const Index3& block : blocks) {
+      for (const bool certain : {true, false}) {
+        one.block.certain_merges = certain;
+        const auto found = testing::segment_by_blocks(one, block, Communicator::alone(), 0);
+        testing::expect_golden_greedy(one, found, one.name + " in blocks of " + to_string(block));
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 5u * (2 * 6 + 3 * 4));
+}
+
+/// TESSERA_GRAPHS=20000 is the long form.
+TEST(SegmentGolden, QuantilesOfRandomGraphsAreThoseOfTheDefinition) {
+  const char* graphs = std::getenv("TESSERA_GRAPHS");
+  std::int64_t merges = 0;
+  EXPECT_EQ(testing::graphs_merged_otherwise(graphs != nullptr ? std::atoi(graphs) : 300, 7,
+                                             Communicator::alone(), merges),
+            0);
+  EXPECT_GT(merges, 1000);
+}
+
+TEST(SegmentGolden, QuantilesWithoutHistogramsAreAnError) {
+  const testing::GoldenGraph golden("plain");
+  EXPECT_THROW(merged_fragments(golden, MergeLinkage::quantile75, {0.9}), Error);
 }
 
 }  // namespace
