@@ -1,6 +1,7 @@
 #include "io/hdf5/volume_reader.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -55,6 +56,8 @@ VolumeReader::VolumeReader(const DatasetName& name, const ReadOptions& options, 
   info_.resolution_nm = read_resolution(dataset_.get(), name.text());
   info_.offset_nm = read_offset(dataset_.get(), name.text());
   info_.attributes = read_string_attributes(dataset_.get());
+  if (const auto offsets = read_double_attribute(dataset_.get(), "offsets"); !offsets.empty())
+    info_.attributes["offsets"] = fmt::format("[{}]", fmt::join(offsets, ", "));
   if (options.unpack_threads > 0 && info_.chunk &&
       ParallelChunkReader::can_read(dataset_.get(), info_.type)) {
     parallel_ = std::make_unique<ParallelChunkReader>(

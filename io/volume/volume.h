@@ -28,7 +28,7 @@ struct VolumeInfo {
   std::vector<std::string> filters;               ///< such as "gzip", "shuffle"
   std::vector<double> resolution_nm;              ///< attribute `resolution` of CREMI (z, y, x), or empty
   std::vector<double> offset_nm;                  ///< attribute `offset` of CREMI (z, y, x), or empty
-  std::map<std::string, std::string> attributes;  ///< every string attribute of the dataset
+  std::map<std::string, std::string> attributes;  ///< every string attribute, and `offsets` as JSON
   /// Every file that its voxels are in, as canonical paths: what links lead to, external storage, the sources
   /// of a virtual dataset. Empty on ranks that did not open it (broadcast_volumes).
   std::vector<std::filesystem::path> files;

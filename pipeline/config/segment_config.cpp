@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "io/stores/dataset_wildcards.h"
 #include "pipeline/config/config_values.h"
@@ -23,16 +25,16 @@ Range positive_fraction() {
 void read_segment_files(ConfigSection& segment, const SegmentDefaults& defaults, bool needed,
                         SegmentConfig& s) {
   const InferConfig& infer = defaults.infer;
-  s.prediction =
-      dataset(segment,
-              {"prediction",
-               "The probability of cell interior, (z, y, x), as `tessera infer` writes it: uint8, "
-               "uint16, float16 or float32. Wildcards, such as predictions/*.h5:/volumes/interior, "
-               "select several volumes; each is segmented separately.",
-               {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
-                .fallback = "infer.output",
-                .related = "infer.output segment.output"}},
-              needed && !infer.output && !infer.raw);
+  s.prediction = dataset(segment,
+                         {"prediction",
+                          "The probability of cell interior, (z, y, x), as `tessera infer` writes it: uint8, "
+                          "uint16, float16 or float32; or affinities, see input. Wildcards, such as "
+                          "predictions/*.h5:/volumes/interior, "
+                          "select several volumes; each is segmented separately.",
+                          {.example = "runs/example/prediction.h5:/volumes/predictions/interior",
+                           .fallback = "infer.output",
+                           .related = "infer.output segment.output"}},
+                         needed && !infer.output && !infer.raw);
   if (!s.prediction && !segment.has("prediction")) s.prediction = infer.output;
   const Key output{
       "output",
@@ -51,6 +53,51 @@ void read_segment_files(ConfigSection& segment, const SegmentDefaults& defaults,
   }
   s.output = DatasetName{defaults.run_folder / "segmentation.h5", "/volumes/labels/neuron_ids"};
   segment.get<std::string>(output, s.output->text());
+}
+
+/// Three whole numbers, parted by blanks or commas; none for other texts.
+std::optional<Index3> offset_in(std::string text) {
+  std::replace(text.begin(), text.end(), ',', ' ');
+  std::istringstream in(text);
+  Index3 offset;
+  std::string more;
+  if (!(in >> offset.z >> offset.y >> offset.x) || in >> more) return std::nullopt;
+  return offset;
+}
+
+void read_segment_input(ConfigSection& segment, SegmentConfig& s) {
+  s.input = segment.choice({"input",
+                            "What the prediction holds. probability: of each voxel, (z, y, x). affinities: "
+                            "of each voxel and its neighbours, (channel, z, y, x).",
+                            {.example = "affinities", .related = "segment.prediction segment.offsets"}},
+                           SegmentInput::probability);
+  const auto texts = segment.optional<std::vector<std::string>>(
+      {"offsets",
+       "Of affinities: for each channel, the step from a voxel to the neighbour that the affinity is of, as "
+       "z y "
+       "x. Steps to other voxels than the neighbours are not used.",
+       {.example = "[-1 0 0, 0 -1 0, 0 0 -1]",
+        .fallback = "the prediction's attribute 'offsets'",
+        .form = "a list with z y x for each channel",
+        .related = "segment.input"}});
+  for (const std::string& text : texts.value_or(std::vector<std::string>())) {
+    const std::optional<Index3> offset = offset_in(text);
+    if (!offset) segment.problem("offsets", fmt::format("'{}' is not z y x, such as -1 0 0", text));
+    s.offsets.push_back(offset.value_or(Index3{}));
+  }
+  if (texts && s.input != SegmentInput::affinities)
+    segment.problem("offsets", "goes with input: affinities: set it, or remove offsets");
+  if (texts && texts->empty()) segment.problem("offsets", "is empty: set one for each channel, or remove it");
+}
+
+/// Keys that mean something for the probability of a voxel.
+void reject_keys_of_voxels(ConfigSection& segment, const SegmentConfig& s) {
+  if (s.input != SegmentInput::affinities) return;
+  constexpr const char* kText =
+      "goes with input: probability, because affinities are of pairs of voxels: remove it";
+  if (s.method == SegmentMethod::components) segment.problem("method", kText);
+  if (s.smoothing > 0) segment.problem("smoothing", kText);
+  if (s.background_below > 0) segment.problem("background_below", kText);
 }
 
 void read_segment_names(ConfigSection& segment, SegmentConfig& s) {
@@ -322,12 +369,14 @@ SegmentConfig read_segment(ConfigSection segment, const SegmentDefaults& default
   SegmentConfig s;
   s.wanted = defaults.wanted;
   read_segment_files(segment, defaults, needed, s);
+  read_segment_input(segment, s);
   read_segment_names(segment, s);
   read_fragments(segment, s);
   read_thresholds(segment, s);
   read_choice(segment, defaults.data, s);
   read_links(segment, s);
   read_objects(segment, s);
+  reject_keys_of_voxels(segment, s);
   read_segment_computation(segment, s);
   return s;
 }

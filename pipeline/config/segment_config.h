@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/base/enum_names.h"
+#include "io/geometry/box.h"
 #include "io/volume/dataset_name.h"
 #include "pipeline/config/data_config.h"
 #include "pipeline/config/infer_config.h"
@@ -23,6 +24,16 @@ enum class SegmentMethod {
 constexpr auto enum_names(SegmentMethod) {
   return std::to_array<EnumName<SegmentMethod>>(
       {{SegmentMethod::watershed, "watershed"}, {SegmentMethod::components, "components"}});
+}
+
+/// What the prediction holds.
+enum class SegmentInput {
+  probability,  ///< of each voxel, to be in a cell
+  affinities,   ///< of each voxel and its neighbours, to be in one cell
+};
+constexpr auto enum_names(SegmentInput) {
+  return std::to_array<EnumName<SegmentInput>>(
+      {{SegmentInput::probability, "probability"}, {SegmentInput::affinities, "affinities"}});
 }
 
 /// How the threshold of the result is chosen.
@@ -44,6 +55,8 @@ struct SegmentConfig {
   bool wanted = false;  ///< the experiment has this section, or the verb segments
   /// prediction, output: none where wildcards name several volumes, each of which has its own.
   std::optional<DatasetName> prediction, output, mask;
+  SegmentInput input = SegmentInput::probability;
+  std::vector<Index3> offsets;  ///< of the channels of affinities; empty: those of the prediction's attribute
   SegmentMethod method = SegmentMethod::watershed;
   std::optional<SegmentMode> mode;                 ///< none: by the resolution
   std::optional<Index3> region_begin, region_end;  ///< none: the whole volume

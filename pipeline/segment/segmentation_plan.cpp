@@ -12,6 +12,7 @@
 #include "io/stores/result_completeness.h"
 #include "pipeline/blocks/input_files.h"
 #include "pipeline/run/prediction_meaning.h"
+#include "pipeline/segment/affinity_offsets.h"
 
 namespace tessera {
 namespace {
@@ -22,9 +23,11 @@ constexpr std::int64_t kMostBlockVoxels = std::int64_t{1} << 30;
 void require_segmentable(const SegmentConfig& config, const SegmentationInputs& inputs) {
   const VolumeInfo& prediction = inputs.prediction;
   const std::string name = prediction.name.text(), type = prediction.type_text();
-  if (prediction.channels != 1) {
-    throw UsageError(fmt::format("segment.prediction: {} has {} channels; it must be (z, y, x)", name,
-                                 prediction.channels));
+  if (prediction.channels != 1 && config.input != SegmentInput::affinities) {
+    throw UsageError(
+        fmt::format("segment.prediction: {} has {} channels; a probability is (z, y, x). Set segment.input: "
+                    "affinities for affinities",
+                    name, prediction.channels));
   }
   constexpr std::array kProbabilities{"uint8", "uint16", "float16", "float32"};
   if (!config.of_labels && std::ranges::find(kProbabilities, type) == kProbabilities.end()) {
@@ -142,15 +145,24 @@ MergeOptions merges_of(const SegmentConfig& config, SegmentMode mode) {
   return merge;
 }
 
+/// "of neighbours along z, y, x in the channels 0, 1, 2".
+std::string affinities_text(const SegmentationPlan& plan) {
+  const auto& channel = plan.graph.affinities->channel;
+  if (plan.mode == SegmentMode::sections)
+    return fmt::format("of neighbours along y, x in the channels {}, {}", channel[1], channel[2]);
+  return fmt::format("of neighbours along z, y, x in the channels {}", fmt::join(channel, ", "));
+}
+
 }  // namespace
 
 std::int64_t SegmentationPlan::memory_per_worker(std::int64_t voxel_bytes) const {
   // Two inputs, weights (4 bytes, twice while they are made), smoothed ones, pieces, bundles (measured),
   // output.
-  const std::int64_t inputs = 2 * (voxel_bytes + 1), smoothed = graph.smoothing > 0 ? 8 : 0,
-                     histograms = graph.histograms ? 4 : 0;
+  // Affinities have weights of three edges, and are read with all channels.
+  const std::int64_t inputs = 2 * (channels * voxel_bytes + 1), weights = graph.affinities ? 20 : 8,
+                     smoothed = graph.smoothing > 0 ? 8 : 0, histograms = graph.histograms ? 4 : 0;
   const std::int64_t output = size_of(supervoxels ? VoxelType::uint64 : type());
-  return volume_of(blocks.block_shape()) * (inputs + 8 + smoothed + 4 + 6 + histograms + output);
+  return volume_of(blocks.block_shape()) * (inputs + weights + smoothed + 4 + 6 + histograms + output);
 }
 
 SegmentationPlan plan_segmentation(const SegmentConfig& config, const SegmentationInputs& inputs) {
@@ -163,6 +175,11 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
                     "volume: remove it, or "
                     "set segment.mode: sections",
                     config.link_key, inputs.prediction.name.text()));
+  }
+  plan.channels = inputs.prediction.channels;
+  if (config.input == SegmentInput::affinities) {
+    plan.offsets = affinity_offsets(config, inputs.prediction);
+    plan.graph.affinities = affinity_channels(plan.offsets, plan.mode, inputs.prediction);
   }
   plan.region = region_of(config, inputs.prediction);
   plan.chunk = chunk_of(config, plan, inputs.prediction);
@@ -192,6 +209,7 @@ std::string plan_text(const SegmentationPlan& plan, const SegmentationInputs& in
   const std::int64_t voxels = volume_of(plan.region.shape());
   std::string text = line("prediction", inputs.prediction.name.text() + ", " + inputs.prediction.type_text() +
                                             " " + to_string(inputs.prediction.shape));
+  if (plan.graph.affinities) text += line("affinities", affinities_text(plan));
   text += line("region", to_string(plan.region));
   text += line("objects by", plan.components
                                  ? fmt::format("components of {} neighbours", plan.components->neighbours)
@@ -224,6 +242,10 @@ JobDescription describe_first_pass(const SegmentConfig& config, const Segmentati
     return job;
   }
   job["segment.mode"] = name_of(plan.mode);
+  if (plan.graph.affinities) {
+    job["segment.input"] = name_of(config.input);
+    job["segment.offsets"] = offsets_text(plan.offsets);
+  }
   job["segment.saturated"] = fmt::format("{}", config.saturated);
   job["segment.fragment_size"] = std::to_string(plan.graph.fragment_size);
   job["segment.fragment_floor"] = fmt::format("{}", config.fragment_floor);

@@ -23,8 +23,10 @@ struct SegmentationInputs {
 struct SegmentationPlan {
   Box region;  ///< of the prediction; the result has its shape
   SegmentMode mode = SegmentMode::volume;
-  Index3 chunk;      ///< of the result
-  BlockPlan blocks;  ///< of the region, in its own coordinates
+  std::int64_t channels = 1;      ///< of the prediction
+  std::vector<Index3> offsets{};  ///< of the channels of affinities
+  Index3 chunk;                   ///< of the result
+  BlockPlan blocks;               ///< of the region, in its own coordinates
   BlockGraphOptions graph;
   std::optional<ComponentOptions> components;
   MergeOptions merge;

@@ -76,6 +76,17 @@ TEST(SegmentRanks, QuantilesEqualTheOracle) {
   EXPECT_EQ(compared, 10u);
 }
 
+TEST(SegmentRanks, AffinitiesEqualTheOracle) {
+  std::size_t compared = 0;
+  for (const testing::GoldenCase& one : testing::affinity_cases(kSegmentGolden)) {
+    if (one.values.shape.y > 32 && one.name != "sections") continue;
+    const auto found = testing::segment_by_blocks(one, {5, 20, 48}, world(), compared % 2 == 0 ? 0 : 1 << 20);
+    testing::expect_golden_greedy(one, found, one.name);
+    ++compared;
+  }
+  EXPECT_EQ(compared, 5u);
+}
+
 TEST(SegmentRanks, QuantilesOfRandomGraphsAreThoseOfTheDefinition) {
   const char* graphs = std::getenv("TESSERA_GRAPHS");
   std::int64_t merges = 0;

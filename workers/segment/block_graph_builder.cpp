@@ -14,8 +14,20 @@ namespace {
 
 constexpr std::uint32_t kNone = BlockPieces::kNone;
 
-/// Calls `function(p, q, v, u, edge)` for every edge between two pieces: v, of piece p, and u, of piece q,
-/// are the places of its lower and its upper voxel in the padded arrays.
+/// An edge between two pieces.
+struct PieceEdge {
+  std::uint32_t p, q;  ///< of its lower and its upper voxel
+  std::size_t v, u;    ///< their places in the padded arrays
+  std::size_t axis;
+  std::uint64_t id;
+
+  std::int32_t weight(const BlockWeights& weights) const {
+    return weights.has_affinities() ? weights.affinity[axis][u]
+                                    : std::min(weights.weight[u], weights.weight[v]);
+  }
+};
+
+/// Calls `function(edge)` for every PieceEdge of a block.
 template <class Function>
 void for_each_edge_between(const BlockWeights& weights, const BlockPieces& pieces, int first_axis,
                            const Function& function) {
@@ -37,8 +49,9 @@ void for_each_edge_between(const BlockWeights& weights, const BlockPieces& piece
           if (other == piece[x] || other == kNone) continue;
           const auto u = static_cast<std::size_t>(row + x),
                      v = u - static_cast<std::size_t>(weights.stride(axis));
-          function(other, piece[x], v, u,
-                   3 * (linear + static_cast<std::uint64_t>(x)) + static_cast<std::uint64_t>(axis));
+          function(
+              PieceEdge{other, piece[x], v, u, i,
+                        3 * (linear + static_cast<std::uint64_t>(x)) + static_cast<std::uint64_t>(axis)});
         }
       }
     }
@@ -50,12 +63,11 @@ std::vector<BlockBundle> bundles_within(const BlockWeights& weights, const Block
                                         int first_axis) {
   BundleTable table;
   const std::vector<std::int32_t>& levels = weights.levels();
-  for_each_edge_between(
-      weights, pieces, first_axis,
-      [&](std::uint32_t p, std::uint32_t q, std::size_t v, std::size_t u, std::uint64_t edge) {
-        table.add(p, q, static_cast<std::uint64_t>(std::min(weights.weight[u], weights.weight[v])), 1,
-                  std::min(levels[u], levels[v]), edge);
-      });
+  for_each_edge_between(weights, pieces, first_axis, [&](const PieceEdge& edge) {
+    const std::int32_t weight = edge.weight(weights);
+    const std::int32_t level = weights.has_affinities() ? weight : std::min(levels[edge.u], levels[edge.v]);
+    table.add(edge.p, edge.q, static_cast<std::uint64_t>(weight), 1, level, edge.id);
+  });
   return table.take();
 }
 
@@ -63,11 +75,10 @@ std::vector<BlockBundle> bundles_within(const BlockWeights& weights, const Block
 void add_histograms(const BlockWeights& weights, const BlockPieces& pieces, int first_axis,
                     BlockGraph& graph) {
   HistogramTable table;
-  for_each_edge_between(weights, pieces, first_axis,
-                        [&](std::uint32_t p, std::uint32_t q, std::size_t v, std::size_t u, std::uint64_t) {
-                          const std::uint32_t a = graph.cluster_of_piece[p], b = graph.cluster_of_piece[q];
-                          if (a != b) table.add(a, b, std::min(weights.weight[u], weights.weight[v]));
-                        });
+  for_each_edge_between(weights, pieces, first_axis, [&](const PieceEdge& edge) {
+    const std::uint32_t a = graph.cluster_of_piece[edge.p], b = graph.cluster_of_piece[edge.q];
+    if (a != b) table.add(a, b, edge.weight(weights));
+  });
   BlockBundles& bundles = graph.bundles;
   bundles.bins.assign(bundles.a.size(), 0);
   std::size_t at = 0;
@@ -108,12 +119,21 @@ BlockFace face_of(const BlockWeights& weights, const BlockPieces& pieces, int fa
   const std::vector<std::uint8_t>& best = pieces.crosses[static_cast<std::size_t>(face)];
   const bool are_neighbours = face / 2 >= options.first_axis();
   const std::int64_t behind = (face % 2 == 0 ? -1 : 1) * weights.stride(face / 2);
+  // Of affinities, the edge through a high face is at the voxel behind it.
+  const std::vector<std::int32_t>& affinity = weights.affinity[static_cast<std::size_t>(face / 2)];
+  const auto to_edge = static_cast<std::size_t>(face % 2 == 0 ? 0 : behind);
   for_each_face_voxel(weights, face, [&](std::size_t i, std::size_t own, std::size_t padded) {
     made.cluster[i] = pieces.piece[own];
     if (pieces.piece[own] == kNone) return;
     made.weight[i] = static_cast<std::uint16_t>(weights.weight[padded]);
     if (!made.smoothed.empty()) made.smoothed[i] = static_cast<std::uint16_t>(weights.smoothed[padded]);
     if (!are_neighbours) return;
+    if (weights.has_affinities()) {
+      const std::int32_t edge = affinity[padded + to_edge];
+      made.weight[i] = static_cast<std::uint16_t>(std::max(edge, 0));  // 0 where the other voxel is outside
+      made.crosses[i] = best[i] != 0 || edge >= options.saturated ? 1 : 0;
+      return;
+    }
     const std::int32_t beyond = levels[static_cast<std::size_t>(static_cast<std::int64_t>(padded) + behind)];
     const bool is_saturated = levels[padded] >= options.saturated && beyond >= options.saturated;
     made.crosses[i] = best[i] != 0 || is_saturated ? 1 : 0;

@@ -46,7 +46,11 @@ class BasinFinder {
   void run() {
     for (std::int64_t z = 0; z < block_.z; ++z) {
       for (std::int64_t y = 0; y < block_.y; ++y) {
-        choose_row(levels_.data() + weights_.row(z, y));
+        if (weights_.has_affinities()) {
+          choose_row_by_affinity(static_cast<std::size_t>(weights_.row(z, y)));
+        } else {
+          choose_row(levels_.data() + weights_.row(z, y));
+        }
         unite_row(z, y);
       }
     }
@@ -69,6 +73,29 @@ class BasinFinder {
     }
   }
 
+  /// The same by the affinities of the edges: the largest, and of equal ones the first. `row`: its first
+  /// place.
+  void choose_row_by_affinity(std::size_t row) {
+    const int first = options_.first_axis() == 0 ? 0 : 1, last = kNeighbours - first;
+    for (std::size_t x = 0; x < best_.size(); ++x) {
+      std::int32_t largest = BlockWeights::kOutside;
+      int best = kNoNeighbour;
+      for (int i = first; i < last; ++i) {
+        const std::int32_t there = affinity_of(row + x, i);
+        best = there > largest ? i : best;
+        largest = there > largest ? there : largest;
+      }
+      best_[x] = static_cast<std::uint8_t>(best);
+    }
+  }
+
+  /// Of the edge between the voxel at a place of the padded arrays and its neighbour.
+  std::int32_t affinity_of(std::size_t place, int neighbour) const {
+    const auto at = static_cast<std::size_t>(neighbour);
+    const std::size_t upper = is_upper(neighbour) ? place + static_cast<std::size_t>(to_[at]) : place;
+    return weights_.affinity[static_cast<std::size_t>(kAxis[at])][upper];
+  }
+
   void unite_row(std::int64_t z, std::int64_t y) {
     const std::int32_t* row = levels_.data() + weights_.row(z, y);
     const std::int64_t begin = (z * block_.y + y) * block_.x;
@@ -83,10 +110,14 @@ class BasinFinder {
           note_crossing(best, {z, y, x});
         }
       }
-      if (row[x] < options_.saturated) continue;
+      const bool has_affinities = weights_.has_affinities();
+      if (!has_affinities && row[x] < options_.saturated) continue;
       for (int i = options_.first_axis(); i < 3; ++i) {
         const auto at = static_cast<std::size_t>(i);
-        if (row[x + to_[at]] >= options_.saturated && is_inside(i, {z, y, x}))
+        const std::int32_t edge = has_affinities
+                                      ? affinity_of(static_cast<std::size_t>(weights_.row(z, y) + x), i)
+                                      : row[x + to_[at]];
+        if (edge >= options_.saturated && is_inside(i, {z, y, x}))
           sets_.unite(own, static_cast<std::uint32_t>(begin + x + own_to_[at]));
       }
     }

@@ -23,9 +23,9 @@ struct BlockPieces {
   std::uint32_t crc() const;
 };
 
-/// The pieces of the basins. Of two edges of a voxel the better one has the larger weight, then the larger
-/// weight of its other voxel, then the smaller id. Basins are the connected components of every voxel's best
-/// edge and of the edges of at least `options.saturated`.
+/// The pieces of the basins. Of two edges of a voxel the better one has the larger weight, then (of
+/// probabilities) the larger weight of its other voxel, then the smaller id. Basins are the connected
+/// components of every voxel's best edge and of the edges of at least `options.saturated`.
 BlockPieces find_basin_pieces(const BlockWeights& weights, const BlockGraphOptions& options);
 
 /// Turns sets of voxels into numbered pieces. `pieces.piece` holds a parent for each voxel, as DisjointSets

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -20,7 +21,13 @@ struct BlockWeights {
   std::vector<std::int32_t> weight;    ///< 0 to 65535; kOutside outside the mask and beyond the region
   std::vector<std::int32_t> smoothed;  ///< likewise; empty without smoothing
 
+  /// Of affinities, for each axis: the weight of the edge between each voxel and the one before it. kOutside
+  /// where one of them is outside. Then `weight` is 0 for every voxel inside. Empty for probabilities, and
+  /// along z in mode sections.
+  std::array<std::vector<std::int32_t>, 3> affinity;
+
   static constexpr std::int32_t kOutside = -1;
+  bool has_affinities() const { return !affinity[2].empty(); }
 
   std::int64_t stride(int axis) const { return axis == 0 ? padded.y * padded.x : axis == 1 ? padded.x : 1; }
   /// The place of the first voxel of a row of the block; z and y count within the block.
@@ -40,9 +47,10 @@ inline std::int64_t linear_index(const Index3& at, const Index3& shape) {
 Box box_to_read(const Box& block, const Index3& shape, const BlockGraphOptions& options);
 
 /// Weights of a block. `values` are probabilities in the box that box_to_read() names: uint8 (255 is 1),
-/// uint16 (65535 is 1) or float32. `mask`: integers in the same box, 0 is outside; null: no mask. `origin`:
-/// of the region in its volume, for messages. Errors: WholeJobError for a value that is no probability,
-/// naming the first such voxel.
+/// uint16 (65535 is 1) or float32, or as many channels of affinities. `mask`: integers in the same box, 0 is
+/// outside; null: no mask. `origin`: of the region in its volume, for messages. Errors: WholeJobError for a
+/// value that is no probability, naming the first such voxel. Channels that `options` do not name are
+/// ignored.
 BlockWeights block_weights(const VoxelBuffer& values, const VoxelBuffer* mask, const Box& block,
                            const Index3& shape, const Index3& origin, const BlockGraphOptions& options);
 

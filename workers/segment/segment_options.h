@@ -30,6 +30,12 @@ std::int32_t weight_of_probability(double probability);
 /// floor(65535 * 256 p + 0.5): the score that a threshold of the mean weight has.
 std::uint64_t score_of_probability(double probability);
 
+/// The channels that have the affinity of each voxel and its neighbour along each axis.
+struct AffinityChannels {
+  std::array<std::int64_t, 3> channel{-1, -1, -1};  ///< z, y, x; -1: none
+  std::array<std::int64_t, 3> step{-1, -1, -1};     ///< to the neighbour: -1 the voxel before, 1 that behind
+};
+
 /// What the graph of a block depends on, beside its voxels.
 struct BlockGraphOptions {
   SegmentMode mode = SegmentMode::volume;
@@ -38,8 +44,9 @@ struct BlockGraphOptions {
   std::int64_t fragment_size = 0;   ///< voxels; smaller clusters join the neighbour of their best edge
   std::int32_t fragment_floor = 0;  ///< of at least this weight
   int smoothing = 0;                ///< passes of the (1, 2, 1) filter; 0 to kMostSmoothing
-  bool histograms = false;          ///< of the weights of each bundle, which quantiles need
-  bool certain_merges = true;       ///< whether a block decides merges alone; changes the files' sizes only
+  std::optional<AffinityChannels> affinities{};  ///< of edges; none: the input is a probability of voxels
+  bool histograms = false;                       ///< of the weights of each bundle, which quantiles need
+  bool certain_merges = true;  ///< whether a block decides merges alone; changes the files' sizes only
 
   static constexpr int kMostSmoothing = 8;
   /// The first axis along which voxels are neighbours.

@@ -131,22 +131,62 @@ inline std::vector<GoldenCase> quantile_cases(const std::string& golden) {
   return cases;
 }
 
-/// A part of a buffer of one channel.
+/// A part of a buffer.
 inline VoxelBuffer cut_out(const VoxelBuffer& whole, const Box& box) {
-  VoxelBuffer part(whole.type, box.shape());
+  VoxelBuffer part(whole.type, box.shape(), whole.channels);
   const auto width = static_cast<std::size_t>(size_of(whole.type));
   std::byte* to = part.bytes.data();
-  for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
-    for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
-      const auto row = static_cast<std::size_t>(box.shape().x) * width;
-      std::memcpy(to,
-                  whole.bytes.data() +
-                      static_cast<std::size_t>(linear_index({z, y, box.begin.x}, whole.shape)) * width,
-                  row);
-      to += row;
+  for (std::int64_t channel = 0; channel < whole.channels; ++channel) {
+    for (std::int64_t z = box.begin.z; z < box.end.z; ++z) {
+      for (std::int64_t y = box.begin.y; y < box.end.y; ++y) {
+        const auto row = static_cast<std::size_t>(box.shape().x) * width;
+        const std::int64_t from =
+            channel * volume_of(whole.shape) + linear_index({z, y, box.begin.x}, whole.shape);
+        std::memcpy(to, whole.bytes.data() + static_cast<std::size_t>(from) * width, row);
+        to += row;
+      }
     }
   }
   return part;
+}
+
+/// affinities_of() of affinities.py.
+inline VoxelBuffer golden_affinities(const VoxelBuffer& probability, std::int64_t divisor) {
+  const Index3 shape = probability.shape;
+  VoxelBuffer made(VoxelType::uint8, shape, 3);
+  const auto from = probability.as<std::uint8_t>();
+  auto to = made.as<std::uint8_t>().begin();
+  for (int axis = 0; axis < 3; ++axis) {
+    for (std::int64_t z = 0; z < shape.z; ++z) {
+      for (std::int64_t y = 0; y < shape.y; ++y) {
+        for (std::int64_t x = 0; x < shape.x; ++x, ++to) {
+          Index3 before{z, y, x};
+          before[axis] = std::max<std::int64_t>(before[axis] - 1, 0);
+          const std::int64_t lower = std::min(from[static_cast<std::size_t>(linear_index({z, y, x}, shape))],
+                                              from[static_cast<std::size_t>(linear_index(before, shape))]);
+          const std::int64_t noise = (3 * z + 5 * y + 7 * x + 11 * axis) % 23;
+          *to = static_cast<std::uint8_t>(std::max<std::int64_t>(lower - noise, 0) / divisor * divisor);
+        }
+      }
+    }
+  }
+  return made;
+}
+
+/// The cases of expected_affinities.json, which affinities.py made.
+inline std::vector<GoldenCase> affinity_cases(const std::string& golden) {
+  std::ifstream file(golden + "/expected_affinities.json");
+  const auto json = nlohmann::json::parse(file);
+  std::vector<GoldenCase> cases;
+  for (const auto& [name, one] : json.items()) {
+    GoldenCase made = golden_case(golden, name, one);
+    made.values = golden_affinities(made.values, one.at("divisor"));
+    made.merge.linkage = *value_named<MergeLinkage>(one.at("linkage").get<std::string>());
+    made.block.histograms = rule_of(made.merge.linkage).linkage == Linkage::quantile;
+    made.block.affinities = AffinityChannels{{0, 1, 2}, {-1, -1, -1}};
+    cases.push_back(std::move(made));
+  }
+  return cases;
 }
 
 /// A segmentation, on every rank.

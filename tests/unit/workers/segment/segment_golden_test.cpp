@@ -1,7 +1,9 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <map>
 
 #include "io/base/error.h"
@@ -181,6 +183,80 @@ TEST(SegmentGolden, QuantilesOfRandomGraphsAreThoseOfTheDefinition) {
                                              Communicator::alone(), merges),
             0);
   EXPECT_GT(merges, 1000);
+}
+
+TEST(SegmentGolden, AffinitiesEqualTheOracleInAnyBlocks) {
+  std::size_t compared = 0;
+  for (testing::GoldenCase& one : testing::affinity_cases(kGolden)) {
+    const Index3 shape = one.values.shape;
+    EXPECT_EQ(testing::sha256_of(one.values.bytes), one.expected.at("affinities_sha256").get<std::string>());
+    std::vector<Index3> blocks{shape, {shape.z, 7, shape.x}, {3, shape.y, 16}, {5, 13, 11}};
+    if (shape.y > 32) blocks = {shape, {17, 32, 29}};
+    for (const Index3& block : blocks) {
+      for (const bool certain : {true, false}) {
+        one.block.certain_merges = certain;
+        const auto found = testing::segment_by_blocks(one, block, Communicator::alone(), 0);
+        testing::expect_golden_greedy(one, found, one.name + " in blocks of " + to_string(block));
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 4u * 2 * 4 + 3u * 2 * 2);
+}
+
+/// The same affinities, stored as float32 at the lower voxel of each edge, in other channels and beside
+/// others.
+TEST(SegmentGolden, HowAffinitiesAreStoredDoesNotShow) {
+  for (testing::GoldenCase& one : testing::affinity_cases(kGolden)) {
+    if (one.name != "odd" && one.name != "quantile") continue;
+    const Index3 shape = one.values.shape;
+    const std::int64_t voxels = volume_of(shape);
+    VoxelBuffer stored(VoxelType::float32, shape, 5);
+    const auto to = stored.as<float>();
+    std::ranges::fill(to, std::numeric_limits<float>::quiet_NaN());  // in channels that are not used
+    one.block.affinities = AffinityChannels{{3, 0, 4}, {1, 1, 1}};
+    const auto from = std::as_const(one.values).as<std::uint8_t>();
+    for (int axis = 0; axis < 3; ++axis) {
+      const std::int64_t channel = one.block.affinities->channel[static_cast<std::size_t>(axis)];
+      for (std::int64_t i = 0; i < voxels; ++i) {
+        Index3 behind{i / (shape.y * shape.x), i / shape.x % shape.y, i % shape.x};
+        ++behind[axis];
+        const bool inside = behind[axis] < shape[axis];
+        to[static_cast<std::size_t>(channel * voxels + i)] =
+            inside ? static_cast<float>(
+                         from[static_cast<std::size_t>(axis * voxels + linear_index(behind, shape))]) /
+                         255.0f
+                   : 1.0f;
+      }
+    }
+    one.values = stored;
+    for (const Index3& block : {shape, Index3{4, 9, 7}}) {
+      const auto found = testing::segment_by_blocks(one, block, Communicator::alone(), 0);
+      testing::expect_golden_greedy(one, found, one.name);
+    }
+  }
+}
+
+TEST(SegmentGolden, WrongAffinitiesNameTheirChannelAndVoxel) {
+  BlockGraphOptions options;
+  options.affinities = AffinityChannels{{2, 1, 0}, {-1, -1, -1}};
+  VoxelBuffer values(VoxelType::float32, {3, 4, 5}, 3);
+  values.as<float>()[60 + 37] = 1.5f;
+  const auto message = [&] {
+    try {
+      block_weights(values, nullptr, Box::of_shape(values.shape), values.shape, {10, 20, 30}, options);
+    } catch (const WholeJobError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(message(),
+              ::testing::HasSubstr("channel 1 of voxel (11, 23, 32) is 1.5, which is no affinity"));
+  values.as<float>()[60 + 37] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(message(),
+              ::testing::HasSubstr("channel 1 of voxel (11, 23, 32) is nan, which is no affinity"));
+  values.as<float>()[60 + 37] = 1;
+  EXPECT_EQ(message(), "");
 }
 
 TEST(SegmentGolden, QuantilesWithoutHistogramsAreAnError) {
