@@ -89,6 +89,7 @@ class NthCall(Tools):
     @unittest.skipUnless(os.access(BINARY, os.X_OK), "needs TESSERA_BINARY")
     def test_fails_operator_new_of_tessera(self):
         def start(n):
+            (self.folder / "counts").unlink(missing_ok=True)
             environment = {**os.environ, "LD_PRELOAD": LIBRARY, "TESSERA_NTH_CALL": "new", "TESSERA_NTH": str(n), "TESSERA_NTH_MIN": "64",
                            "TESSERA_NTH_PROGRAM": os.path.basename(BINARY), "TESSERA_NTH_COUNT": str(self.folder / "counts")}
             return subprocess.run([BINARY, "help", "train"], env=environment, capture_output=True, text=True, timeout=60)
