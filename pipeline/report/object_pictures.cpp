@@ -11,6 +11,7 @@
 
 #include "io/base/error.h"
 #include "io/base/file_lookup.h"
+#include "io/base/log.h"
 #include "io/stores/open_volume.h"
 #include "io/volume/placed_volume.h"
 #include "pipeline/evaluate/evaluation_volumes.h"
