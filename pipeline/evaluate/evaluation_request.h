@@ -86,6 +86,7 @@ struct EvaluationRequest {
   std::vector<Box> trained_on;
   bool raw_may_not_fit =
       false;  ///< a raw volume with several channels or another shape is left out with a warning
+  bool any_channels = false;  ///< the prediction may have channels: its voxels are not read here
   std::optional<std::filesystem::path> json_file;
   std::optional<std::filesystem::path> picture_folder;
 

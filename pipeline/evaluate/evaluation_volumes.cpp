@@ -169,7 +169,7 @@ EvaluatedVolumes open_evaluated(const EvaluationRequest& request, EvaluationKind
   EvaluationRequest asked = request;
   asked.kind = kind;
   kind_of(asked, volumes.prediction->info());
-  require_one_channel(volumes.prediction->info());
+  if (!request.any_channels) require_one_channel(volumes.prediction->info());
   require_one_channel(volumes.labels->info());
   require_fitting_options(request, kind);
   place(request, volumes);

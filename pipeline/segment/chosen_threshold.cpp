@@ -31,6 +31,7 @@ EvaluatedVolumes open_choice(const SegmentConfig& config) {
   request.prediction = *config.prediction;
   request.labels = *config.choose_labels;
   request.frame = read_volume_info(request.prediction);
+  request.any_channels = true;  // affinities
   request.sections = {config.choose_sections->begin, config.choose_sections->end};
   return open_evaluated(request, EvaluationKind::probability);
 }

@@ -92,7 +92,9 @@ TEST(SegmentRanks, QuantilesOfRandomGraphsAreThoseOfTheDefinition) {
   std::int64_t merges = 0;
   EXPECT_EQ(
       testing::graphs_merged_otherwise(graphs != nullptr ? std::atoi(graphs) : 100, 11, world(), merges), 0);
-  if (world().is_root()) EXPECT_GT(merges, 300);
+  if (world().is_root()) {
+    EXPECT_GT(merges, 300);
+  }
 }
 
 TEST(SegmentRanks, ExchangeSendsAnyNumberOfBytesInSlices) {

@@ -153,12 +153,14 @@ TEST(BlockGraphFile, EveryChangedByteIsFound) {
 TEST(BlockGraphFile, NumbersOfClustersAreThoseOfTheBlock) {
   const auto folder = scratch_folder();
   const auto file = block_graph_file(folder, 0);
-  const BlockGraph good = example_graph(SegmentMode::volume, 0);
+  const BlockGraph good = example_graph(SegmentMode::volume, 0, false);
   constexpr std::array<bool, 6> kAll{true, true, true, true, true, true};
   const auto expect_rejected = [&](const BlockGraph& bad, bool in_border) {
     write_block_graph(file, bad);
     EXPECT_THROW(read_block_graph(file), Error);
-    if (in_border) EXPECT_THROW(read_block_border(file, kAll), Error);
+    if (in_border) {
+      EXPECT_THROW(read_block_border(file, kAll), Error);
+    }
   };
   const auto clusters = static_cast<std::uint32_t>(good.name.size());
   for (std::size_t face = 0; face < 6; ++face) {
