@@ -300,7 +300,7 @@ class Mistakes(SegmentCase):
                                       "mask": np.ones((6, 7, 9), "u1"), "good": np.zeros(shape, "u1")})
         self.wrong("v1", r"cannot open|missing|no such|does not exist", prediction="none.h5:/p", code=FAILED, ranks=2)
         self.wrong("v2", r"is uint32; a probability is uint8", prediction="bad.h5:/long")
-        self.wrong("v3", r"has 3 channels; it must be \(z, y, x\)", prediction="bad.h5:/four")
+        self.wrong("v3", r"has 3 channels; a probability is \(z, y, x\)\. Set segment\.input: affinities", prediction="bad.h5:/four")
         self.wrong("v4", r"voxel \(1, 2, 3\) is nan", prediction="bad.h5:/nan", code=FAILED)
         self.wrong("v5", r"voxel \(4, 0, 1\) is 1\.5", prediction="bad.h5:/high", code=FAILED, ranks=3)
         self.wrong("v6", r"segment\.mask: .* has shape \(6, 7, 9\)", prediction="bad.h5:/good", mask="bad.h5:/mask", ranks=2)
