@@ -6,7 +6,7 @@
 
 #include "io/base/error.h"
 #include "pipeline/config/config_values.h"
-#include "workers/network/initial_weights.h"
+#include "workers/network/layer_choice.h"
 
 namespace tessera {
 namespace {

@@ -6,19 +6,15 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 
 #include "io/base/error.h"
-#include "io/base/wildcard_pattern.h"
 #include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tensor_array.h"
 
 namespace tessera {
 namespace {
-
-constexpr const char* kEncoder = "encoder";
 
 /// The path of a tensor in a checkpoint.
 std::string stored_path(const TensorDescription& tensor, const Checkpoint& checkpoint) {
@@ -151,37 +147,6 @@ void take_weights(const InitialWeights& weights, const Checkpoint& checkpoint, c
     copy_array(checkpoint, path, kernel, name);
     own.copy_(with_channels(kernel, tensor.shape.at(1)));
   }
-}
-
-std::vector<std::string> parameters_of_layers(const NetworkDescription& network,
-                                              const std::vector<std::string>& patterns) {
-  const auto first_up =
-      std::ranges::find(network.layers, LayerDescription::Kind::up_convolution, &LayerDescription::kind);
-  const auto encoder_end = static_cast<int>(first_up - network.layers.begin());
-  std::set<int> chosen;
-  for (const std::string& pattern : patterns) {
-    const std::size_t before = chosen.size();
-    bool is_any = false;
-    std::optional<WildcardPattern> names;
-    if (pattern != kEncoder) names.emplace(pattern);
-    for (const auto& [index, tensors] : by_layer(network)) {
-      const bool matches = names ? names->match(layer_of(network, index).name).has_value()
-                                 : index < encoder_end && first_up != network.layers.end();
-      is_any = is_any || matches;
-      if (matches) chosen.insert(index);
-    }
-    if (is_any || chosen.size() > before) continue;
-    std::vector<std::string> layers;
-    for (const auto& [index, tensors] : by_layer(network))
-      layers.push_back(layer_of(network, index).name);
-    throw UsageError(fmt::format("'{}' is no layer of this network: encoder, or wildcards for {}", pattern,
-                                 fmt::join(layers, ", ")));
-  }
-  std::vector<std::string> parameters;
-  for (const TensorDescription& tensor : tensors_of(network)) {
-    if (tensor.is_parameter() && chosen.contains(tensor.layer)) parameters.push_back(tensor.name);
-  }
-  return parameters;
 }
 
 }  // namespace tessera

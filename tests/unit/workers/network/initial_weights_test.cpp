@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/error_message.h"
+#include "workers/network/layer_choice.h"
 #include "workers/network/network.h"
 #include "workers/network/network_checkpoint.h"
 #include "workers/network/tensor_array.h"
