@@ -32,7 +32,7 @@ class Disks(SegmentCase):
                                "TESSERA_FAIL_ERRNO": str(errno.ENOSPC), "TESSERA_FAIL_NTH": "7"}
                 result = run_tessera(["segment", yaml], ranks, 60, self.folder, environment=environment)
                 self.assert_one_error(result, FAILED, [rf"{name}\.graph/\d+\.block", "No space left", r"\d+ of 64 blocks are done"])
-                self.assertNotIn("tried again", result.text, "a full disk is no reason to retry")
+                self.assertNotIn("tried again", result.text, "a full disk is not tried a second time")
                 journal = self.folder / f"{name}.graph/pass1.journal"
                 before = blocks_of(journal)
                 self.assertTrue(0 < len(before) < 64, before)
