@@ -157,20 +157,25 @@ TEST(SegmentGolden, BlocksDoNotShowInGreedyMerges) {
   }
 }
 
+/// Greedy merges, with and without certain merges within the blocks. Returns the number of comparisons.
+std::size_t expect_golden_in_blocks(testing::GoldenCase& one, const std::vector<Index3>& blocks) {
+  for (const Index3& block : blocks) {
+    for (const bool certain : {true, false}) {
+      one.block.certain_merges = certain;
+      const auto found = testing::segment_by_blocks(one, block, Communicator::alone(), 0);
+      testing::expect_golden_greedy(one, found, one.name + " in blocks of " + to_string(block));
+    }
+  }
+  return 2 * blocks.size();
+}
+
 TEST(SegmentGolden, QuantilesEqualTheOracleInAnyBlocks) {
   std::size_t compared = 0;
   for (testing::GoldenCase& one : testing::quantile_cases(kGolden)) {
     const Index3 shape = one.values.shape;
     std::vector<Index3> blocks{shape, {3, shape.y, 16}, {5, 13, 11}};
     if (shape.y > 32) blocks = {shape, {17, 32, 29}};
-    for (const Index3& block : blocks) {
-      for (const bool certain : {true, false}) {
-        one.block.certain_merges = certain;
-        const auto found = testing::segment_by_blocks(one, block, Communicator::alone(), 0);
-        testing::expect_golden_greedy(one, found, one.name + " in blocks of " + to_string(block));
-        ++compared;
-      }
-    }
+    compared += expect_golden_in_blocks(one, blocks);
   }
   EXPECT_EQ(compared, 5u * (2 * 6 + 3 * 4));
 }
@@ -192,14 +197,7 @@ TEST(SegmentGolden, AffinitiesEqualTheOracleInAnyBlocks) {
     EXPECT_EQ(testing::sha256_of(one.values.bytes), one.expected.at("affinities_sha256").get<std::string>());
     std::vector<Index3> blocks{shape, {shape.z, 7, shape.x}, {3, shape.y, 16}, {5, 13, 11}};
     if (shape.y > 32) blocks = {shape, {17, 32, 29}};
-    for (const Index3& block : blocks) {
-      for (const bool certain : {true, false}) {
-        one.block.certain_merges = certain;
-        const auto found = testing::segment_by_blocks(one, block, Communicator::alone(), 0);
-        testing::expect_golden_greedy(one, found, one.name + " in blocks of " + to_string(block));
-        ++compared;
-      }
-    }
+    compared += expect_golden_in_blocks(one, blocks);
   }
   EXPECT_EQ(compared, 4u * 2 * 4 + 3u * 2 * 2);
 }
