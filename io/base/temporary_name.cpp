@@ -31,9 +31,14 @@ std::string stem_of(const fs::path& target) {
   return shortened_name(target.filename().string(), kLongestStem) + "~";
 }
 
+/// As stem_of() for the target of a temporary name.
+std::string_view stem_in(std::string_view name) {
+  return name.substr(0, name.rfind('~') + 1);  // a process has no ~
+}
+
 /// The process of a temporary name; nothing when `name` is no temporary name of this stem.
-std::optional<ProcessId> process_of(std::string_view name, const std::string& stem) {
-  if (!name.starts_with(stem) || !name.ends_with(kExtension) || name.size() < stem.size() + kExtension.size())
+std::optional<ProcessId> process_of(std::string_view name, std::string_view stem) {
+  if (stem.empty() || !name.starts_with(stem) || !name.ends_with(kExtension) || name.size() < stem.size() + kExtension.size())
     return std::nullopt;
   name.remove_prefix(stem.size());
   name.remove_suffix(kExtension.size());
@@ -54,16 +59,31 @@ bool is_stale(const fs::directory_entry& entry, const ProcessId& process) {
   return !code && fs::file_time_type::clock::now() - written > kAbandonedAfter;
 }
 
-template <class Chosen>
-std::vector<fs::path> temporaries(const fs::path& target, std::error_code& code, Chosen&& is_chosen) {
-  const std::string stem = stem_of(target);
+/// `stem_for(name)`: the stem that a temporary name has to have.
+template <class Stem, class Chosen>
+std::vector<fs::path> temporaries(const fs::path& folder, Stem&& stem_for, std::error_code& code,
+                                  Chosen&& is_chosen) {
   std::vector<fs::path> found;
-  fs::directory_iterator entry(folder_of(target), code);
+  fs::directory_iterator entry(folder, code);
   for (; !code && entry != fs::directory_iterator(); entry.increment(code)) {
-    const auto process = process_of(entry->path().filename().string(), stem);
+    const std::string name = entry->path().filename().string();
+    const auto process = process_of(name, stem_for(name));
     if (process && is_chosen(*entry, *process)) found.push_back(entry->path());
   }
   return found;
+}
+
+template <class Chosen>
+std::vector<fs::path> temporaries_of(const fs::path& target, std::error_code& code, Chosen&& is_chosen) {
+  const std::string stem = stem_of(target);
+  return temporaries(
+      folder_of(target), [&](const std::string&) { return std::string_view(stem); }, code, is_chosen);
+}
+
+void remove_all_of(const std::vector<fs::path>& files) {
+  std::error_code ignored;  // the next write tries again
+  for (const fs::path& one : files)
+    fs::remove_all(one, ignored);
 }
 
 }  // namespace
@@ -83,21 +103,25 @@ fs::path temporary_name(const fs::path& target) {
 
 std::vector<fs::path> stale_temporaries(const fs::path& target) {
   std::error_code ignored;  // what is left is looked for again before the next write
-  return temporaries(target, ignored, is_stale);
+  return temporaries_of(target, ignored, is_stale);
 }
 
 std::vector<fs::path> all_temporaries(const fs::path& target) {
   std::error_code code;
-  std::vector<fs::path> found = temporaries(target, code, [](const auto&, const auto&) { return true; });
+  std::vector<fs::path> found = temporaries_of(target, code, [](const auto&, const auto&) { return true; });
   if (code && code != std::errc::no_such_file_or_directory)
     throw Error(fmt::format("cannot list {}: {}", folder_of(target).string(), code.message()));
   return found;
 }
 
 void remove_stale_temporaries(const fs::path& target) {
-  std::error_code ignored;  // the next write tries again
-  for (const fs::path& one : stale_temporaries(target))
-    fs::remove_all(one, ignored);
+  remove_all_of(stale_temporaries(target));
+}
+
+void remove_stale_temporaries_in(const fs::path& folder) {
+  std::error_code ignored;  // as above
+  remove_all_of(temporaries(
+      folder, [](const std::string& name) { return stem_in(name); }, ignored, is_stale));
 }
 
 fs::path resolve_links(const fs::path& file) {

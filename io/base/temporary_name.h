@@ -18,6 +18,9 @@ std::vector<std::filesystem::path> all_temporaries(const std::filesystem::path& 
 /// Removes the stale ones. What cannot be removed stays.
 void remove_stale_temporaries(const std::filesystem::path& target);
 
+/// As remove_stale_temporaries(), for the targets of all names in `folder`, but not in folders below it.
+void remove_stale_temporaries_in(const std::filesystem::path& folder);
+
 /// `NAME`, or its beginning and a checksum when it is longer than `bytes`.
 std::string shortened_name(const std::string& name, std::size_t bytes);
 

@@ -42,6 +42,7 @@ void require_own_file(const InferConfig& config, const InferenceInputs& inputs) 
 }
 
 void report_complete(const RunFolder& folder, const std::string& result, const JournalContents& journal) {
+  folder.remove_left_over();
   const std::filesystem::path file = folder.path() / kReportFile;
   if (file_exists(file) && std::filesystem::file_size(file) > 0) {
     const std::vector<std::byte> bytes = read_file_bytes(file);

@@ -18,6 +18,21 @@ std::string first_pass_digest(const JournalHead& head) {
   return sha256_of(digest_of(head.job) + head.instance);
 }
 
+void remove_first_pass(const std::filesystem::path& folder) {
+  if (!std::filesystem::exists(folder)) return;
+  std::vector<std::filesystem::path> own;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find(".block") != std::string::npos || name.starts_with("tables") ||
+        name.find("pass1.journal") != std::string::npos)
+      own.push_back(entry.path());
+  }
+  std::error_code ignored;  // what cannot be removed is overwritten, or stays
+  for (const std::filesystem::path& file : own)
+    std::filesystem::remove(file, ignored);
+  if (std::filesystem::is_empty(folder, ignored)) std::filesystem::remove(folder, ignored);
+}
+
 FirstPassFolder::FirstPassFolder(std::filesystem::path folder, const JobDescription& job,
                                  const BlockPlan& blocks)
     : folder_(std::move(folder)), job_(job) {
@@ -79,21 +94,6 @@ std::vector<std::uint32_t> FirstPassFolder::crcs() const {
   for (const JournalRecord& record : contents_.records)
     crcs[static_cast<std::size_t>(record.block)] = record.crc;
   return crcs;
-}
-
-void FirstPassFolder::remove() {
-  if (!std::filesystem::exists(folder_)) return;
-  std::vector<std::filesystem::path> own;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    const std::string name = entry.path().filename().string();
-    if (name.find(".block") != std::string::npos || name.starts_with("tables") ||
-        name.find("pass1.journal") != std::string::npos)
-      own.push_back(entry.path());
-  }
-  std::error_code ignored;  // what cannot be removed is overwritten, or stays
-  for (const std::filesystem::path& file : own)
-    std::filesystem::remove(file, ignored);
-  if (std::filesystem::is_empty(folder_, ignored)) std::filesystem::remove(folder_, ignored);
 }
 
 }  // namespace tessera

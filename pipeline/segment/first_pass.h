@@ -13,6 +13,10 @@ namespace tessera {
 /// Names a first pass and its files: 64 digits.
 std::string first_pass_digest(const JournalHead& head);
 
+/// Removes the graph files, tables and journal of a segmentation, and `folder` if nothing else is in it. What
+/// cannot be removed stays.
+void remove_first_pass(const std::filesystem::path& folder);
+
 /// The folder of a segmentation's graph files, in the coordinator's process. Its journal says which files are
 /// complete.
 class FirstPassFolder {
@@ -31,8 +35,8 @@ class FirstPassFolder {
   void forget(const std::vector<std::int64_t>& blocks);
   /// The CRC-32C of every block's file; all blocks have records.
   std::vector<std::uint32_t> crcs() const;
-  /// Removes the graph files, the journal, and the folder if nothing else is in it.
-  void remove();
+  /// As remove_first_pass().
+  void remove() { remove_first_pass(folder_); }
 
  private:
   bool keep_earlier(const BlockPlan& blocks);

@@ -73,6 +73,7 @@ class VolumeSegmentation {
       block = planned_.plan.blocks.block_shape();
       is_complete_ = objects_->is_complete() && (!supervoxels_ || supervoxels_->is_complete());
       if (!is_complete_) return;
+      complete_record();
       std::cout
           << fmt::format(
                  "every one of the {} blocks is done already: nothing to segment (--restart starts over)\n"
@@ -82,6 +83,20 @@ class VolumeSegmentation {
     });
     world_.broadcast(std::as_writable_bytes(std::span(&block, 1)));
     planned_.plan.blocks = BlockPlan(planned_.plan.region.shape(), block);
+  }
+
+  /// On the root, for a complete result: does what a start that was killed after its last block has left
+  /// undone.
+  void complete_record() {
+    const SegmentConfig& segment = planned_.segment;
+    record_.report.result = segment.output->text();
+    if (!record_.is_done(record_.report.result)) {
+      if (supervoxels_) record_.report.supervoxels = supervoxels_->name().text();
+      record_.report.threshold = segment.threshold;
+      if (!segment.keep_graph) remove_first_pass(graph_folder_of(segment.output->file));
+      record_.complete();
+    }
+    folder_.remove_left_over();
   }
 
   /// The volume if it exists and lacks blocks, else null.

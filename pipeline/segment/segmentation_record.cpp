@@ -9,6 +9,7 @@
 #include "io/base/file_lookup.h"
 #include "io/base/json_text.h"
 #include "io/base/log.h"
+#include "io/base/utf8_text.h"
 
 namespace tessera {
 
@@ -34,10 +35,28 @@ void SegmentationRecord::end_early(RunEnd end) {
   }
 }
 
-std::optional<GraphSums> SegmentationRecord::earlier_sums(const std::string& digest) const {
+/// What an earlier start has written; null where there is nothing.
+nlohmann::json SegmentationRecord::earlier() const {
   constexpr std::int64_t kMostRecord = 1 << 26;
-  if (!file_exists(file_)) return std::nullopt;
-  return graph_sums_in(parse_json<nlohmann::json>(file_text(file_, kMostRecord)), digest);
+  if (!file_exists(file_)) return {};
+  return parse_json<nlohmann::json>(file_text(file_, kMostRecord));
+}
+
+std::optional<GraphSums> SegmentationRecord::earlier_sums(const std::string& digest) const {
+  return graph_sums_in(earlier(), digest);
+}
+
+bool SegmentationRecord::is_done(const std::string& result) const {
+  const nlohmann::json there = earlier();
+  return json_text_at(there, "result") == shown_as_utf8(result) &&
+         json_text_at(there, "end") == name_of(RunEnd::done);
+}
+
+void SegmentationRecord::complete() const {
+  nlohmann::json record = earlier();
+  if (json_text_at(record, "result") != shown_as_utf8(report.result)) record = report.json();
+  record["end"] = name_of(RunEnd::done);
+  write_text_file(file_, json_text(record, 2) + "\n");
 }
 
 }  // namespace tessera

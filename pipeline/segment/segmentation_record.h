@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
@@ -21,12 +22,19 @@ class SegmentationRecord {
   void begin_step(const std::string& step, std::int64_t blocks_before);
   /// Errors: Error.
   void write() const;
+  /// For a result that has all of its blocks: whether the record says so. Else the start that wrote the last
+  /// block was killed before it could. Errors: Error.
+  bool is_done(const std::string& result) const;
+  /// Notes that an earlier start has done all of `report.result`; keeps what that start has noted. Errors: Error.
+  void complete() const;
   /// Notes how this start ends. A failure is a warning: the error that ends the start is more important.
   void end_early(RunEnd end);
   /// The sums of the graph of the job `digest`, where an earlier start has written them. Errors: Error.
   std::optional<GraphSums> earlier_sums(const std::string& digest) const;
 
  private:
+  nlohmann::json earlier() const;
+
   std::filesystem::path file_;
 };
 

@@ -1,17 +1,23 @@
 """Segmentations that stop for reasons outside the program: a full disk in the first pass, a prediction that changes between the passes,
-a killed `tessera run`. Each ends in one message, and another start leaves the same bytes."""
+a killed `tessera run`, a kill after the last block. Each ends in one message, and another start leaves the same bytes."""
 
 import errno
+import json
 import os
+import pathlib
 import shutil
 import signal
+import sys
 import unittest
 
 import h5py
 
-from harness import MPIRUN, Case, run_tessera
-from journal import Journal
-from test_segment import FAILED, OUT, STOPPED, USAGE, SegmentCase
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "campaign"))
+
+from harness import MPIRUN, Case, run_tessera  # noqa: E402
+from journal import Journal  # noqa: E402
+from program import LIBRARY, ForkServer, counts  # noqa: E402
+from test_segment import FAILED, OUT, STOPPED, USAGE, SegmentCase  # noqa: E402
 
 FAIL_IO = os.environ.get("TESSERA_FAIL_IO", "")
 
@@ -75,6 +81,49 @@ class ChangedInputs(SegmentCase):
         self.tessera(["segment", yaml, "--restart"], 2)
         self.tessera(["segment", self.yaml("anew", "changing.h5:/p", mode="volume", fragment_size=50)])
         self.assert_same_voxels(self.segmented("changed"), self.segmented("anew"))
+
+
+@unittest.skipUnless(os.path.exists(LIBRARY), "needs TESSERA_NTH_CALL_LIBRARY (built by CMake)")
+class KilledAtTheEnd(SegmentCase):
+    """Kills at each of the last calls that change files: the next start ends what the killed one has left."""
+
+    KINDS = "open,sync,rename,unlink"
+
+    def test_the_next_start_leaves_nothing_behind(self):
+        server = ForkServer(self.folder)
+        self.addCleanup(server.close)
+        yaml = self.golden("end", "volume", keep_graph=False)
+        outputs = ("end.h5", "end.h5.journal", "end.graph.h5", "end.graph", "runs/end")
+
+        def start(**environment):
+            for file in outputs:
+                shutil.rmtree(self.folder / file, ignore_errors=True)
+                (self.folder / file).unlink(missing_ok=True)
+            return server.run(["segment", yaml], self.folder, 30, environment={
+                "TESSERA_NTH_CALL": self.KINDS, "TESSERA_NTH_UNDER": str(self.folder), **environment})
+
+        def names():
+            found = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*")}
+            return sorted(name for name in found if name.startswith(("end", "runs")))
+
+        file = self.folder / "counts"
+        self.assertEqual(start(TESSERA_NTH="0", TESSERA_NTH_COUNT=str(file)).code, 0)
+        total = sum(counts(file)[kind] for kind in self.KINDS.split(","))
+        undisturbed, record = names(), json.loads((self.folder / "runs/end/segmentation.json").read_text())
+        complete = 0  # starts that find a complete result
+        for nth in range(total - 20, total + 1):
+            outcome = start(TESSERA_NTH=str(nth), TESSERA_NTH_DO="kill" if nth % 2 else "tear")
+            if outcome.code == 0:  # this start had fewer calls
+                self.assertGreater(nth, total - 5, outcome)
+                continue
+            again = server.run(["segment", yaml], self.folder, 30)
+            self.assertEqual(again.code, 0, f"call {nth} of {total}: {again}")
+            self.assertEqual(names(), undisturbed, f"call {nth} of {total}")
+            after = json.loads((self.folder / "runs/end/segmentation.json").read_text())
+            for key in ("end", "result", "objects", "fragments", "objects_after_stage", "threshold", "stages"):
+                self.assertEqual(after[key], record[key], f"call {nth} of {total}: {key}")
+            complete += "nothing to segment" in again.text
+        self.assertGreater(complete, 0, "no kill came after the last block")
 
 
 class KilledRun(Case):

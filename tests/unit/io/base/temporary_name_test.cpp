@@ -63,6 +63,17 @@ TEST(StaleTemporaries, OfEndedProcessesAreRemovedAndNoOthers) {
   EXPECT_FALSE(fs::exists(old)) << "of another host, and nobody wrote to it for a day";
   for (const fs::path& kept : {fresh, mine, of_another, foreign, target})
     EXPECT_TRUE(fs::exists(kept)) << kept;
+
+  fs::create_directory(folder / "below");
+  const fs::path below = folder / "below" / of_another.filename();
+  std::ofstream(below) << "x";
+  const fs::path long_name = name_by(std::string(110, 'l') + "~01234567", ended);
+  std::ofstream(long_name) << "x";
+  remove_stale_temporaries_in(folder.path());
+  EXPECT_FALSE(fs::exists(of_another));
+  EXPECT_FALSE(fs::exists(long_name)) << "a shortened name";
+  for (const fs::path& kept : {fresh, mine, foreign, target, below})
+    EXPECT_TRUE(fs::exists(kept)) << kept;
 }
 
 TEST(ResolveLinks, FollowsThemToTheFileThatIsWritten) {
