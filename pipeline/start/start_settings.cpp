@@ -25,6 +25,11 @@ std::int64_t depth_for(std::int64_t side) {
   return side >= 96 ? 3 : 2;
 }
 
+/// The unit of the second digit of a count of at least 100; 1 below.
+double second_digit(double count) {
+  return count < 100 ? 1 : std::pow(10, std::floor(std::log10(count)) - 1);
+}
+
 }  // namespace
 
 StartSettings first_settings(const StartFacts& facts, const StartWishes& wishes) {
@@ -58,17 +63,15 @@ void set_iterations(StartSettings& s, double sample_s, double validation_s, int 
                              std::min(static_cast<double>(s.batch), static_cast<double>(parallel));
   const double training_s = 60 * s.minutes * (1 - kOverhead);
   s.expected = std::max<std::int64_t>(1, std::llround(training_s / iteration_s));
-  if (s.expected >= 100) {  // two digits that count
-    const double unit = std::pow(10, std::floor(std::log10(static_cast<double>(s.expected))) - 1);
-    s.expected = std::llround(std::round(static_cast<double>(s.expected) / unit) * unit);
-  }
+  const double unit = second_digit(static_cast<double>(s.expected));
+  s.expected = std::llround(std::round(static_cast<double>(s.expected) / unit) * unit);
   s.iterations = 2 * s.expected;
   const auto expected = static_cast<double>(s.expected);
-  s.warm_up = std::min<std::int64_t>(50, s.expected / 16);
+  s.warm_up = std::min<std::int64_t>(50, s.expected / 10);
   const double validations =
       std::clamp(60 * s.minutes * kValidationShare / std::max(1e-6, validation_s), 1.0, 20.0);
-  s.validate_every =
-      std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(expected / std::floor(validations))));
+  const double every = std::ceil(expected / std::floor(validations)), round = second_digit(every);
+  s.validate_every = std::max<std::int64_t>(1, std::llround(std::ceil(every / round) * round));
   // The last quarter of the iterations, where the rate is below 0.15; configs/isbi2012.yaml averages 200.
   const double memory = std::clamp(expected / 4, 10.0, 200.0);
   s.average_decay = std::round((1 - 1 / memory) * 1000) / 1000;

@@ -71,10 +71,16 @@ TEST(StartSettings, IterationsFillTheMinutes) {
   EXPECT_EQ(settings.expected, 5400) << "two GPUs, a sample each";
   set_iterations(settings, 0.005, 3, 1);
   EXPECT_EQ(better_filters(settings), 32) << settings.expected;
+  set_iterations(settings, 0.35, 1.8, 1);
+  EXPECT_EQ(settings.expected, 770);
+  EXPECT_EQ(settings.warm_up, 50) << "as in configs/isbi2012.yaml";
+  EXPECT_EQ(settings.validate_every, 77) << "ten validations";
+  set_iterations(settings, 0.035, 9, 1);
+  EXPECT_EQ(settings.validate_every, 3900) << "7,700 / 2 = 3,850, rounded up to two digits";
   set_iterations(settings, 5, 300, 1);
   EXPECT_EQ(settings.expected, 54);
   EXPECT_EQ(settings.validate_every, 54);
-  EXPECT_EQ(settings.warm_up, 3);
+  EXPECT_EQ(settings.warm_up, 5);
   EXPECT_EQ(better_filters(settings), 8);
   set_iterations(settings, 1e6, 1, 1);
   EXPECT_EQ(settings.expected, 1);
