@@ -44,24 +44,8 @@ std::optional<TorchScriptConfig> read_torchscript(ConfigSection& model) {
   return given;
 }
 
-}  // namespace
-
-ModelConfig read_model(ConfigSection model) {
-  ModelConfig config;
-  config.preset = model.choice({"preset",
-                                "The U-Net that the defaults of the other keys describe. unet2015: "
-                                "Ronneberger et al. 2015. keras_same: "
-                                "'same' padding, batch normalisation, sigmoid.",
-                                {.example = "keras_same"}},
-                               "unet2015", {"unet2015", "keras_same"});
-  UNetOptions& o = config;
-  o = config.preset == "keras_same" ? keras_same_options() : unet2015_options();
-  o.base_filters =
-      model.get<std::int64_t>({"base_filters",
-                               "Filters of the first level. Each pooling doubles them. Fewer filters "
-                               "are faster and need less memory.",
-                               {.example = "16", .related = "model.depth"}},
-                              o.base_filters, between(1, 1024));
+/// The keys that only U-Nets have.
+void read_unet(ConfigSection& model, UNetOptions& o) {
   o.depth = static_cast<int>(model.get<std::int64_t>(
       {"depth",
        "The number of poolings. Each doubles what a pixel sees, and the margin with it.",
@@ -85,6 +69,43 @@ ModelConfig read_model(ConfigSection model) {
   o.block_convs = static_cast<int>(model.get<std::int64_t>(
       {"block_convs", "The number of 3x3 convolutions per level, in each path.", {.example = "1"}},
       o.block_convs, between(1, 4)));
+  if (o.padding == Padding::valid && o.up_kernel == 3) o.up_kernel = 2;
+}
+
+/// ciresan2012 has a fixed window, valid padding, and no dropout.
+void reject_keys_of_unets(ConfigSection& model) {
+  for (const char* key : {"depth", "padding", "batch_norm", "dropout", "block_convs"}) {
+    if (model.has(key))
+      model.problem(key, "goes with the U-Nets: remove it, or set model.preset to unet2015 or keras_same");
+  }
+}
+
+}  // namespace
+
+ModelConfig read_model(ConfigSection model) {
+  ModelConfig config;
+  config.preset =
+      model.choice({"preset",
+                    "The network that the defaults of the other keys describe. unet2015: "
+                    "Ronneberger et al. 2015. keras_same: a U-Net with "
+                    "'same' padding, batch normalisation, sigmoid. ciresan2012: the sliding-window "
+                    "network of Ciresan et al. 2012, at all pixels at once.",
+                    {.example = "keras_same"}},
+                   "unet2015", {"unet2015", "keras_same", "ciresan2012"});
+  UNetOptions& o = config;
+  o = config.preset == "keras_same" ? keras_same_options() : unet2015_options();
+  if (config.is_window_network()) o.base_filters = WindowNetworkOptions().maps;
+  o.base_filters =
+      model.get<std::int64_t>({"base_filters",
+                               "Filters of the first level. Each pooling doubles them. Fewer filters "
+                               "are faster and need less memory. ciresan2012: of every convolution.",
+                               {.example = "16", .related = "model.depth"}},
+                              o.base_filters, between(1, 1024));
+  if (config.is_window_network()) {
+    reject_keys_of_unets(model);
+  } else {
+    read_unet(model, o);
+  }
   o.in_channels = model.get<std::int64_t>({"in_channels",
                                            "The raw volume's channels times an odd number of input sections. "
                                            "With 3 and a volume of one channel, the "
@@ -95,7 +116,6 @@ ModelConfig read_model(ConfigSection model) {
                                        "The number of classes. 1: sigmoid. 2 and more: softmax.",
                                        {.example = "3", .related = "data.label_kind infer.class"}},
                                       o.classes, between(1, 255));
-  if (o.padding == Padding::valid && o.up_kernel == 3) o.up_kernel = 2;
   config.torchscript = read_torchscript(model);
   return config;
 }

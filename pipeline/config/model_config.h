@@ -8,6 +8,7 @@
 #include "pipeline/config/yaml_reader.h"
 #include "workers/network/network_traits.h"
 #include "workers/network/unet.h"
+#include "workers/network/window_network.h"
 
 namespace tessera {
 
@@ -23,7 +24,14 @@ struct ModelConfig : UNetOptions {
   std::string preset = "unet2015";
   std::optional<TorchScriptConfig> torchscript;  ///< in place of a checkpoint, for inference
 
-  NetworkDescription description() const { return describe_unet(*this); }
+  /// Whether the network is that of preset ciresan2012. Of the options of a U-Net it has `in_channels`,
+  /// `classes` and `base_filters`.
+  bool is_window_network() const { return preset == "ciresan2012"; }
+  NetworkDescription description() const {
+    return is_window_network() ? describe_window_network(
+                                     {.in_channels = in_channels, .classes = classes, .maps = base_filters})
+                               : describe_unet(*this);
+  }
 };
 
 /// Reads `model:`. Problems are noted in the document.

@@ -7,6 +7,7 @@
 #include "workers/network/network.h"
 #include "workers/network/tensor_array.h"
 #include "workers/network/unet.h"
+#include "workers/network/window_network.h"
 
 namespace tessera {
 namespace {
@@ -58,7 +59,9 @@ void store_network(const Network& network, Checkpoint& checkpoint) {
 }
 
 NetworkDescription load_description(const Checkpoint& checkpoint, const std::string& name) {
-  return describe_stored_unet(stored_options(checkpoint), name);
+  const NetworkOptions options = stored_options(checkpoint);
+  return is_stored_window_network(options) ? describe_stored_window_network(options, name)
+                                           : describe_stored_unet(options, name);
 }
 
 std::shared_ptr<Network> load_network(const Checkpoint& checkpoint, const std::string& name) {

@@ -132,6 +132,7 @@ slurm: {time: "04:00:00", memory: "010"}
                 {"data.volumes[1].ignore_label=3", "infer.class=0", "model.preset=keras_same",
                  "model.padding=valid", "slurm.time=\"12\""},
                 {.training = true});
+  expect_stable(text, {"model.preset=ciresan2012", "model.base_filters=8"}, {.training = true});
 }
 
 /// Text with every byte that is legal in a file name.
@@ -258,6 +259,23 @@ data:
   EXPECT_EQ(text_of(set.region_end), "(0, 9, 8)");
   EXPECT_EQ(parsed("train: {ignore_label: 5}\ndata: {raw: a.h5:/r, labels: a.h5:/l}\n").evaluate.ignore_label,
             LabelId{5});
+}
+
+TEST(Experiment, TheSlidingWindowNetworkHasNoKeysOfUNets) {
+  const auto parse = [](const std::string& model) {
+    return parse_experiment("experiment: e\nmodel: " + model + "\n", "e.yaml", {}, {});
+  };
+  const ExperimentConfig config = parse("{preset: ciresan2012, in_channels: 3, classes: 4}");
+  EXPECT_EQ(config.model.base_filters, 48);
+  EXPECT_EQ(config.network().in_channels, 3);
+  EXPECT_EQ(config.network().classes(), 4);
+  EXPECT_EQ(geometry_of(config.network()).margin, 47);
+  EXPECT_EQ(config.resolved_yaml.find("depth"), std::string::npos);
+  for (const char* key :
+       {"depth: 4", "padding: valid", "batch_norm: false", "dropout: 0", "block_convs: 2"}) {
+    const std::string message = message_of([&] { parse(fmt::format("{{preset: ciresan2012, {}}}", key)); });
+    EXPECT_NE(message.find("goes with the U-Nets: remove it"), std::string::npos) << key << message;
+  }
 }
 
 TEST(Experiment, RejectsAnEmptyDatasetName) {
