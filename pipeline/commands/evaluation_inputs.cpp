@@ -30,7 +30,7 @@ bool is_named_by(const std::optional<DatasetName>& pattern, const DatasetName& n
 }
 
 /// An experiment in an attribute; none without the attribute, or when this version cannot read it.
-std::optional<ExperimentConfig> experiment_in(const VolumeInfo& prediction, const char* attribute) {
+std::optional<ExperimentConfig> experiment_in(const VolumeInfo& prediction, const std::string& attribute) {
   const auto text = prediction.attributes.find(attribute);
   if (text == prediction.attributes.end()) return std::nullopt;
   try {
@@ -42,30 +42,35 @@ std::optional<ExperimentConfig> experiment_in(const VolumeInfo& prediction, cons
 
 /// Whether the network of a prediction is that of the experiment's own training.
 bool predicts_with_own_network(const ExperimentConfig& config) {
-  return !config.model.torchscript &&
+  return !config.model.torchscript && config.infer.ensemble.empty() &&
          (config.infer.checkpoint == "best" || config.infer.checkpoint == "latest");
 }
 
-/// What is known of the network's training.
+/// What is known of a training of the network.
 struct KnownTraining {
   DataConfig data;
   std::optional<DatasetName> predicted;  ///< the raw volume of the prediction
 };
 
-std::optional<KnownTraining> training_of(const EvaluationRequest& request, const VolumeInfo& prediction,
-                                         const std::optional<ExperimentConfig>& config) {
+/// One training; of an ensemble several.
+std::vector<KnownTraining> trainings_of(const EvaluationRequest& request, const VolumeInfo& prediction,
+                                        const std::optional<ExperimentConfig>& config) {
   const auto inference = experiment_in(prediction, "config");
-  const auto training = experiment_in(prediction, "training_config");
   const auto predicted = inference ? inference->infer.raw : std::nullopt;
-  if (training) return KnownTraining{training->data, predicted};
+  std::vector<KnownTraining> trainings;
+  for (std::size_t i = 0; prediction.attributes.contains(training_attribute(i)); ++i) {
+    if (const auto training = experiment_in(prediction, training_attribute(i)))
+      trainings.push_back({training->data, predicted});
+  }
+  if (!trainings.empty()) return trainings;
   if (inference) {  // by an older version, or by a network that says nothing
-    if (!predicts_with_own_network(*inference)) return std::nullopt;
-    return KnownTraining{inference->data, predicted};
+    if (predicts_with_own_network(*inference)) trainings.push_back({inference->data, predicted});
+    return trainings;
   }
   const bool is_own =
       config && config->infer.output && config->infer.output->text() == request.prediction.text();
-  if (!is_own || !predicts_with_own_network(*config)) return std::nullopt;
-  return KnownTraining{config->data, config->infer.raw};
+  if (is_own && predicts_with_own_network(*config)) trainings.push_back({config->data, config->infer.raw});
+  return trainings;
 }
 
 /// The voxels of a volume that are trained on; none of one that is held out.
@@ -112,13 +117,13 @@ void require_comparable(const EvaluationRequest& request, const VolumeInfo& labe
 std::vector<Box> trained_boxes(const EvaluationRequest& request, const VolumeInfo& prediction,
                                const std::optional<ExperimentConfig>& config) {
   std::vector<Box> boxes;
-  const auto training = training_of(request, prediction, config);
-  if (!training) return boxes;
-  for (const VolumeConfig& one : training->data.all_volumes()) {
-    const bool is_same = is_named_by(one.labels, request.labels) ||
-                         (training->predicted && is_named_by(one.raw, *training->predicted));
-    const auto box = trained_box(one, !training->data.volumes.empty());
-    if (is_same && box) boxes.push_back(*box);
+  for (const KnownTraining& training : trainings_of(request, prediction, config)) {
+    for (const VolumeConfig& one : training.data.all_volumes()) {
+      const bool is_same = is_named_by(one.labels, request.labels) ||
+                           (training.predicted && is_named_by(one.raw, *training.predicted));
+      const auto box = trained_box(one, !training.data.volumes.empty());
+      if (is_same && box) boxes.push_back(*box);
+    }
   }
   return boxes;
 }

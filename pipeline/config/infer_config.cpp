@@ -126,13 +126,35 @@ void read_names(ConfigSection& infer, const DataConfig& data, ImageInputs& image
        {.example = "em.h5:/volumes/raw", .fallback = "data.raw", .related = "data.raw infer.output"}},
       false, images, needed && (!data.raw || data.names_several()));
   if (!i.raw && !infer.has("raw") && !data.names_several()) i.raw = data.raw;
+  if (infer.has("ensemble") && !infer.has("checkpoint")) return;
   i.checkpoint = infer.get<std::string>({"checkpoint",
                                          "The trained network: best or latest of the run folder, a file, or "
                                          "a folder of checkpoints (its newest).",
                                          {.example = "latest",
                                           .form = "best, latest, a file or a folder",
-                                          .related = "train.validation_metric"}},
+                                          .related = "train.validation_metric infer.ensemble"}},
                                         "best");
+}
+
+/// Several networks in place of one.
+void read_ensemble(ConfigSection& infer, bool torchscript, InferConfig& i) {
+  const auto names = infer.optional<std::vector<std::string>>(
+      {"ensemble",
+       "Several trained networks of one shape, in place of checkpoint: the result is the mean of their "
+       "probabilities. A run folder stands for its best checkpoint, else its newest one.",
+       {.example = "[runs/seed1, runs/seed2, runs/seed3]",
+        .fallback = "none",
+        .form = "a list of run folders and checkpoint files",
+        .related = "infer.checkpoint infer.averaging"}});
+  if (!names) return;
+  if (names->empty()) infer.problem("ensemble", "names no network: remove it, or name run folders");
+  if (torchscript) infer.problem("ensemble", "is of checkpoints: remove it, or model.torchscript");
+  if (infer.has("checkpoint")) infer.problem("ensemble", "replaces infer.checkpoint: remove one of them");
+  for (const std::string& one : *names) {
+    if (one == "best" || one == "latest")
+      infer.problem("ensemble", fmt::format("'{}' is of one run: name run folders or files", one));
+  }
+  i.ensemble = *names;
 }
 
 /// The result's name. Without a raw volume there is no result; of several volumes each has its own default.
@@ -213,6 +235,7 @@ DatasetName default_output(const std::filesystem::path& run_folder, const InferC
 InferConfig read_infer(ConfigSection infer, const InferDefaults& defaults, ImageInputs& images, bool needed) {
   InferConfig i;
   read_names(infer, defaults.data, images, needed, i);
+  read_ensemble(infer, defaults.torchscript, i);
   const std::int64_t tile =
       number_or_auto(infer,
                      {"tile",

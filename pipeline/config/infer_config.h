@@ -35,6 +35,7 @@ constexpr auto enum_names(NormalisationKind) {
 struct InferConfig {
   std::optional<DatasetName> raw, output;          ///< output: none where wildcards in `raw` name several
   std::string checkpoint = "best";                 ///< best, latest or a file
+  std::vector<std::string> ensemble;               ///< files or run folders; replaces `checkpoint`
   std::optional<Index3> tile, block, chunk;        ///< none: automatic; z of `tile` is 1
   std::optional<Precision> precision;              ///< none: automatic
   std::optional<Index3> region_begin, region_end;  ///< none: the whole volume

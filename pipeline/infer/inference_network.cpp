@@ -10,6 +10,7 @@
 #include "io/hdf5/checkpoint_file.h"
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/job_description.h"
+#include "pipeline/infer/network_ensemble.h"
 #include "pipeline/run/checkpoint_choice.h"
 #include "workers/infer/volume_statistics.h"
 #include "workers/mpi/agreement.h"
@@ -19,9 +20,8 @@
 namespace tessera {
 namespace {
 
-InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder& folder,
+InferenceNetwork from_checkpoint(const ExperimentConfig& config, const LoadedCheckpoint& loaded,
                                  const Communicator& world, bool is_worker) {
-  const LoadedCheckpoint loaded = load_named_checkpoint(config.infer.checkpoint, folder, world);
   InferenceNetwork network;
   on_every_rank(world, [&] {
     const Checkpoint& checkpoint = loaded.checkpoint;
@@ -35,7 +35,7 @@ InferenceNetwork from_checkpoint(const ExperimentConfig& config, const RunFolder
     network.normalised_by_volume = checkpoint.texts.contains("normalisation");
     network.trained_on = RawFacts::of(checkpoint);
     if (const auto trained = checkpoint.texts.find("config"); trained != checkpoint.texts.end())
-      network.training_config = trained->second;
+      network.training_configs = {trained->second};
     network.note = age_text(checkpoint);
     if (world.is_root()) network.digest = network_digest(checkpoint);
     if (!is_worker) return;
@@ -182,8 +182,22 @@ std::vector<std::string> grey_level_doubts(const VolumeInfo& raw, const RawFacts
 
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
                                         const Communicator& world, bool is_worker) {
-  return config.model.torchscript ? from_torchscript(config, world, is_worker)
-                                  : from_checkpoint(config, folder, world, is_worker);
+  if (config.model.torchscript) return from_torchscript(config, world, is_worker);
+  const std::vector<std::string>& members = config.infer.ensemble;
+  if (members.empty()) {
+    return from_checkpoint(config, load_named_checkpoint(config.infer.checkpoint, folder, world), world,
+                           is_worker);
+  }
+  std::vector<InferenceNetwork> networks;
+  for (const std::string& one : members) {
+    const LoadedCheckpoint loaded = load_checkpoint_of(one, "infer.ensemble", world);
+    networks.push_back(from_checkpoint(config, loaded, world, is_worker));
+  }
+  InferenceNetwork ensemble;
+  on_every_rank(world, [&] {
+    ensemble = ensemble_of(std::move(networks), config.infer.normalisation == NormalisationKind::checkpoint);
+  });
+  return ensemble;
 }
 
 ChosenNormalisation choose_normalisation(const InferConfig& config, const VolumeInfo& raw,

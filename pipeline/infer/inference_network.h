@@ -16,7 +16,8 @@
 
 namespace tessera {
 
-/// The network of an inference: a checkpoint or a TorchScript file. The same on every rank.
+/// The network of an inference: a checkpoint, several checkpoints, or a TorchScript file. The same on every
+/// rank.
 struct InferenceNetwork {
   std::string name;            ///< its file name
   std::string digest;          ///< SHA-256 of its options and weights, independent of the file
@@ -26,7 +27,8 @@ struct InferenceNetwork {
   std::optional<Normalisation> normalisation;  ///< that was used in training, when known
   bool normalised_by_volume = false;  ///< training normalised each volume by its own statistics instead
   RawFacts trained_on;                ///< of a checkpoint
-  std::string training_config;        ///< the resolved experiment of its training; "": not known
+  /// The resolved experiments of its trainings, where known: one, of an ensemble several.
+  std::vector<std::string> training_configs;
   /// Makes the network ready to predict. May be called several times, on worker ranks only. Errors: as
   /// make_tile_network.
   std::function<std::unique_ptr<TileNetwork>(Precision, const Device&, ExactTiles)> make;
@@ -34,8 +36,9 @@ struct InferenceNetwork {
   std::function<std::unique_ptr<TileNetwork>(const Device&)> make_reference;
 };
 
-/// Collective. Loads the experiment's network: `model.torchscript`, else `infer.checkpoint`. A TorchScript
-/// network is probed first, and the root logs the result. Errors, on every rank: UsageError, Error.
+/// Collective. Loads the experiment's network: `model.torchscript`, else `infer.ensemble`, else
+/// `infer.checkpoint`. A TorchScript network is probed first, and the root logs the result. Errors, on every
+/// rank: UsageError, Error.
 InferenceNetwork load_inference_network(const ExperimentConfig& config, const RunFolder& folder,
                                         const Communicator& world, bool is_worker);
 

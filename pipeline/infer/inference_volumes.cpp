@@ -205,7 +205,7 @@ std::vector<InferenceVolume> inference_volumes(const ExperimentConfig& config) {
   const std::string checkpoint =
       checkpoint_path(config.infer.checkpoint, RunFolder(config.run_folder)).string();
   for (InferenceVolume& one : volumes) {
-    one.overrides.push_back(set_text("infer.checkpoint", checkpoint));
+    if (config.infer.ensemble.empty()) one.overrides.push_back(set_text("infer.checkpoint", checkpoint));
     if (!config.infer.output) one.overrides.push_back(output_in(config.run_folder / "volumes" / one.name));
   }
   return volumes;

@@ -21,6 +21,7 @@
 #include "pipeline/infer/inference_plan.h"
 #include "pipeline/infer/inference_record.h"
 #include "pipeline/infer/job_description.h"
+#include "pipeline/run/prediction_meaning.h"
 #include "pipeline/run/volume_look_up.h"
 #include "workers/infer/prediction_task.h"
 #include "workers/mpi/agreement.h"
@@ -77,7 +78,8 @@ OutputVolumeSpec output_spec(const ExperimentConfig& config, const InferencePlan
                      {"meaning", meaning_of(config.infer)},
                      {"classes", std::to_string(network.traits.class_count())},
                      {"config", config.resolved_yaml}};
-  if (!network.training_config.empty()) spec.attributes["training_config"] = network.training_config;
+  for (std::size_t i = 0; i < network.training_configs.size(); ++i)
+    spec.attributes[training_attribute(i)] = network.training_configs[i];
   return spec;
 }
 

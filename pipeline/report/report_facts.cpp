@@ -147,11 +147,11 @@ Html inference_facts(const RunRecord& record) {
                         number_text(number_at(record.inference, {"total", "voxels"}) / 1e6, 2),
                         seconds_text(number_at(record.inference, {"elapsed_s"}))));
   facts.add(workers_text(list_at(record.inference, {"workers"})));
-  const std::string precision = record.config("infer.precision"),
+  const std::string precision = record.config("infer.precision"), ensemble = record.config("infer.ensemble"),
                     checkpoint = record.config("infer.checkpoint");
-  if (!checkpoint.empty())
-    facts.add(fmt::format("checkpoint {}, precision {}", checkpoint,
-                          precision.empty() ? "not recorded" : precision));
+  const std::string network = ensemble.empty() ? "checkpoint " + checkpoint : "ensemble " + ensemble;
+  if (!checkpoint.empty() || !ensemble.empty())
+    facts.add(fmt::format("{}, precision {}", network, precision.empty() ? "not recorded" : precision));
   const std::string end = text_at(record.inference, {"end"});
   facts.add(record.inference_time.empty()
                 ? end

@@ -98,7 +98,8 @@ LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder
   return load_checkpoint_at(path, kInferred, which == "latest" ? folder.path() : path, world);
 }
 
-LoadedCheckpoint load_initial_checkpoint(const std::string& which, const Communicator& world) {
+LoadedCheckpoint load_checkpoint_of(const std::string& which, const std::string& setting,
+                                    const Communicator& world) {
   std::string path = which;
   on_root(world, [&] {
     const RunFolder run(which);
@@ -107,7 +108,7 @@ LoadedCheckpoint load_initial_checkpoint(const std::string& which, const Communi
     path = (file_exists(best) ? best : run.checkpoints().path()).string();
   });
   world.broadcast(path);
-  return load_checkpoint_at(path, "train.initial_weights", which, world);
+  return load_checkpoint_at(path, setting, which, world);
 }
 
 }  // namespace tessera

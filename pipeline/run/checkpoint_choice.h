@@ -29,8 +29,10 @@ std::filesystem::path checkpoint_path(const std::string& which, const RunFolder&
 LoadedCheckpoint load_named_checkpoint(const std::string& which, const RunFolder& folder,
                                        const Communicator& world);
 
-/// Collective. What `train.initial_weights` names: a checkpoint, a folder of a run's checkpoints, or a run
-/// folder (the best checkpoint, else the newest readable one). Errors: as load_named_checkpoint.
-LoadedCheckpoint load_initial_checkpoint(const std::string& which, const Communicator& world);
+/// Collective. What `train.initial_weights` and `infer.ensemble` name: a checkpoint, a folder of a run's
+/// checkpoints, or a run folder (the best checkpoint, else the newest readable one). `setting`: the key, for
+/// messages. Errors: as load_named_checkpoint.
+LoadedCheckpoint load_checkpoint_of(const std::string& which, const std::string& setting,
+                                    const Communicator& world);
 
 }  // namespace tessera

@@ -49,6 +49,10 @@ bool looks_like_ids(const VoxelBuffer& voxels) {
   });
 }
 
+std::string training_attribute(std::size_t number) {
+  return number == 0 ? "training_config" : "training_config_" + std::to_string(number + 1);
+}
+
 PredictionMeaning meaning_of(const VolumeInfo& prediction) {
   using Values = PredictionMeaning::Values;
   PredictionMeaning meaning;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "io/volume/volume.h"
 
@@ -21,6 +22,10 @@ struct PredictionMeaning {
 
 /// The text of the attribute `meaning`: "the predicted class".
 constexpr const char* kPredictedClass = "the predicted class";
+
+/// The attribute of a result that holds the resolved experiment of the network's training. An ensemble has
+/// one for each different training, numbered from 0.
+std::string training_attribute(std::size_t number);
 
 PredictionMeaning meaning_of(const VolumeInfo& prediction);
 

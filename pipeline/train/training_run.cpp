@@ -153,7 +153,7 @@ class TrainingRun {
   void make_trainer() {
     std::optional<LoadedCheckpoint> initial;
     if (!state_ && !config_.train.initial_weights.empty())
-      initial = load_initial_checkpoint(config_.train.initial_weights, world_);
+      initial = load_checkpoint_of(config_.train.initial_weights, "train.initial_weights", world_);
     // In separate steps: the second is collective over the workers, and none may wait for one that failed in
     // the first.
     std::shared_ptr<Network> network;
