@@ -46,6 +46,12 @@ void require_fit(const InferenceNetwork& first, const InferenceNetwork& other, b
                   silent.name));
 }
 
+/// Memory of a tile of about 512 pixels, to compare networks of one geometry.
+std::int64_t tile_bytes(const NetworkTraits& traits) {
+  const std::int64_t side = traits.geometry.input_side_for(512);
+  return traits.tile_memory(side, side, Precision::float32, false);
+}
+
 /// Turns the input of the first network into that of another one.
 struct InputChange {
   double scale = 1, shift = 0;
@@ -78,7 +84,9 @@ InferenceNetwork ensemble_of(std::vector<InferenceNetwork> networks, bool own_no
         ensemble.training_configs.push_back(config);
     }
     ensemble.traits.weight_bytes += one.traits.weight_bytes;
-    ensemble.traits.bytes_per_pixel = std::max(ensemble.traits.bytes_per_pixel, one.traits.bytes_per_pixel);
+    // One network computes at a time: tiles are planned for the one that needs most.
+    if (tile_bytes(one.traits) > tile_bytes(ensemble.traits))
+      ensemble.traits.description = one.traits.description;
   }
   if (!ensemble.digest.empty()) ensemble.digest = digest.hex();
   ensemble.traits.activation = Activation::none;
