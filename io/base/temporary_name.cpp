@@ -38,7 +38,8 @@ std::string_view stem_in(std::string_view name) {
 
 /// The process of a temporary name; nothing when `name` is no temporary name of this stem.
 std::optional<ProcessId> process_of(std::string_view name, std::string_view stem) {
-  if (stem.empty() || !name.starts_with(stem) || !name.ends_with(kExtension) || name.size() < stem.size() + kExtension.size())
+  if (stem.empty() || !name.starts_with(stem) || !name.ends_with(kExtension) ||
+      name.size() < stem.size() + kExtension.size())
     return std::nullopt;
   name.remove_prefix(stem.size());
   name.remove_suffix(kExtension.size());

@@ -27,8 +27,8 @@ class RunFolder {
   /// Creates the folder and writes the version and the resolved config. Each verb has its own `config_file`,
   /// so that none overwrites the config of another. Errors: Error.
   void prepare(const std::string& config_file, const std::string& resolved_yaml) const;
-  /// Removes the temporary files of killed processes. For verbs that find nothing to do: all others write their
-  /// files again, which removes them.
+  /// Removes the temporary files of killed processes. For verbs that find nothing to do: all others write
+  /// their files again, which removes them.
   void remove_left_over() const { remove_stale_temporaries_in(folder_); }
 
  private:

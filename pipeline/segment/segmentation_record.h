@@ -25,7 +25,8 @@ class SegmentationRecord {
   /// For a result that has all of its blocks: whether the record says so. Else the start that wrote the last
   /// block was killed before it could. Errors: Error.
   bool is_done(const std::string& result) const;
-  /// Notes that an earlier start has done all of `report.result`; keeps what that start has noted. Errors: Error.
+  /// Notes that an earlier start has done all of `report.result`; keeps what that start has noted. Errors:
+  /// Error.
   void complete() const;
   /// Notes how this start ends. A failure is a warning: the error that ends the start is more important.
   void end_early(RunEnd end);
