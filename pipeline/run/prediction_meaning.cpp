@@ -1,5 +1,7 @@
 #include "pipeline/run/prediction_meaning.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <limits>
@@ -50,7 +52,7 @@ bool looks_like_ids(const VoxelBuffer& voxels) {
 }
 
 std::string training_attribute(std::size_t number) {
-  return number == 0 ? "training_config" : "training_config_" + std::to_string(number + 1);
+  return number == 0 ? "training_config" : fmt::format("training_config_{}", number + 1);
 }
 
 PredictionMeaning meaning_of(const VolumeInfo& prediction) {
