@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 
@@ -13,13 +14,21 @@
 #include "pipeline/run/command_line.h"
 #include "pipeline/run/next_step.h"
 #include "workers/mpi/agreement.h"
+#include "workers/synthetic/dic_cells.h"
 #include "workers/synthetic/serial_sections.h"
 
 namespace tessera {
 namespace {
 
-/// The version changes whenever the same seed gives other bytes.
-constexpr auto kGenerator = "tessera synth, serial sections, version 1";
+/// What is made. The version changes whenever the same seed gives other bytes.
+struct SynthKind {
+  const char* name;
+  const char* generator;
+  const char* resolution_nm;
+  double cell_size_px;
+};
+constexpr std::array<SynthKind, 2> kKinds{{{"em", "tessera synth, serial sections, version 1", "50,4,4", 60},
+                                           {"dic", "tessera synth, DIC cells, version 1", "1,190,190", 110}}};
 
 constexpr auto kRaw = "/volumes/raw";
 constexpr auto kCells = "/volumes/labels/cells";
@@ -31,21 +40,23 @@ void append_section(VoxelBuffer& slab, std::int64_t index, const std::vector<Vox
   std::copy(section.begin(), section.end(), slab.as<Voxel>().begin() + index * std::ssize(section));
 }
 
-void write_stack(const std::filesystem::path& output, const SerialSectionsOptions& options,
-                 const std::vector<double>& resolution_nm, bool overwrite) {
+/// `sections`: SerialSections or DicCells, of these options.
+template <class Sections>
+void write_stack(const std::filesystem::path& output, const SynthKind& kind, const Sections& sections,
+                 const SerialSectionsOptions& options, const std::vector<double>& resolution_nm,
+                 bool overwrite) {
   const auto start = std::chrono::steady_clock::now();
   const FileLock lock(output);
   if (std::filesystem::exists(output) && !overwrite) {
     throw UsageError(fmt::format("{} exists already; pass --overwrite to replace it", output.string()));
   }
-  const SerialSections sections(options);
   const Index3 shape = options.shape;
   VolumeSpec spec;
   spec.shape = shape;
   spec.chunk = default_chunk(shape);
   spec.resolution_nm = resolution_nm;
   spec.offset_nm = {0, 0, 0};
-  spec.attributes = {{"generator", kGenerator},
+  spec.attributes = {{"generator", kind.generator},
                      {"seed", fmt::format("{}", options.seed)},
                      {"cell_size_px", fmt::format("{}", options.cell_size_px)}};
   VolumeFile file(output, false);
@@ -80,6 +91,13 @@ void write_stack(const std::filesystem::path& output, const SerialSectionsOption
              elapsed.count());
 }
 
+const SynthKind& kind_of(const std::string& name) {
+  for (const SynthKind& kind : kKinds) {
+    if (kind.name == name) return kind;
+  }
+  throw UsageError(fmt::format("--kind {}: it must be em or dic", name));
+}
+
 }  // namespace
 
 OptionTable synth_options() {
@@ -89,23 +107,32 @@ OptionTable synth_options() {
   add("output", po::value<std::string>()->required(), "the HDF5 file to write");
   add("shape", po::value<std::string>()->default_value("20,512,512"), "size in voxels, Z,Y,X");
   add("seed", po::value<std::uint64_t>()->default_value(1), "the same seed gives the same bytes");
-  add("resolution", po::value<std::string>()->default_value("50,4,4"), "voxel size in nm, Z,Y,X");
-  add("cell-size", po::value<double>()->default_value(SerialSectionsOptions{}.cell_size_px),
-      "typical width of a cell in pixels");
+  add("kind", po::value<std::string>()->default_value("em"),
+      "em: serial sections of neurons. dic: frames of flat cells in differential interference contrast");
+  add("resolution", po::value<std::string>(),
+      "voxel size in nm, Z,Y,X; default: 50,4,4, or 1,190,190 of dic");
+  add("cell-size", po::value<double>(), "typical width of a cell in pixels; default: 60, or 110 of dic");
   add("overwrite", po::bool_switch(), "replace the file when it exists");
   return described;
 }
 
 int run_synth(const OptionValues& values, const Communicator& world) {
+  const SynthKind& kind = kind_of(values["kind"].as<std::string>());
   SerialSectionsOptions options;
   options.shape = parse_shape(values["shape"].as<std::string>(), "--shape");
   options.seed = values["seed"].as<std::uint64_t>();
-  options.cell_size_px = values["cell-size"].as<double>();
+  options.cell_size_px = values.count("cell-size") ? values["cell-size"].as<double>() : kind.cell_size_px;
   const std::vector<double> resolution_nm =
-      parse_numbers(values["resolution"].as<std::string>(), 3, "--resolution");
+      parse_numbers(values.count("resolution") ? values["resolution"].as<std::string>() : kind.resolution_nm,
+                    3, "--resolution");
   on_root(world, [&] {
-    write_stack(values["output"].as<std::string>(), options, resolution_nm, values["overwrite"].as<bool>());
-    tell_next(command_text({"init", values["output"].as<std::string>()}));
+    const std::string output = values["output"].as<std::string>();
+    const bool overwrite = values["overwrite"].as<bool>();
+    if (&kind == &kKinds.front())
+      write_stack(output, kind, SerialSections(options), options, resolution_nm, overwrite);
+    else
+      write_stack(output, kind, DicCells(options), options, resolution_nm, overwrite);
+    tell_next(command_text({"init", output}));
   });
   return kExitDone;
 }

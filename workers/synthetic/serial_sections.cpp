@@ -30,13 +30,6 @@ enum SectionStream : std::uint64_t {
 
 constexpr std::int64_t kMargin = 3;  ///< pixels around the section that the blur reads
 
-/// A number with mean 0 and standard deviation 1 from the four 16-bit parts of a hash.
-float normal_of(std::uint64_t hash) {
-  const auto sum = static_cast<float>((hash & 0xffffU) + (hash >> 16 & 0xffffU) + (hash >> 32 & 0xffffU) +
-                                      (hash >> 48 & 0xffffU));
-  return (sum / 65536.0F - 2) * 1.7320508F;
-}
-
 /// How bright a cell's cytoplasm is, relative to the others.
 float cell_tone(std::uint64_t seed, std::uint64_t cell) {
   const std::uint64_t h = hash_of(seed, kCellTone, static_cast<std::int64_t>(cell), 0, 0);

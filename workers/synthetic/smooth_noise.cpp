@@ -33,6 +33,12 @@ double uniform_of(std::uint64_t hash) {
   return static_cast<double>(hash >> 11) * 0x1.0p-53;
 }
 
+float normal_of(std::uint64_t hash) {
+  const auto sum = static_cast<float>((hash & 0xffffU) + (hash >> 16 & 0xffffU) + (hash >> 32 & 0xffffU) +
+                                      (hash >> 48 & 0xffffU));
+  return (sum / 65536.0F - 2) * 1.7320508F;
+}
+
 std::vector<float> smooth_noise(std::uint64_t seed, std::uint64_t stream, const SectionWindow& window,
                                 double z, double wavelength_px, double wavelength_sections) {
   // Knots every half wavelength; across sections two layers are blended so that the variance stays.

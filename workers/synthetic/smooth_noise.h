@@ -12,6 +12,9 @@ std::uint64_t hash_of(std::uint64_t seed, std::uint64_t stream, std::int64_t a, 
 /// The hash as a number in [0, 1).
 double uniform_of(std::uint64_t hash);
 
+/// A number with mean 0 and standard deviation 1 from the four 16-bit parts of a hash.
+float normal_of(std::uint64_t hash);
+
 /// A rectangle of a section's pixels: rows [y, y + height), columns [x, x + width).
 struct SectionWindow {
   std::int64_t y = 0, x = 0, height = 0, width = 0;
