@@ -18,6 +18,7 @@ OptionTable import_ctc_options() {
   add("sequence", po::value<std::vector<std::string>>()->composing(),
       "only this sequence, such as 01; can stand several times");
   add("silver", po::bool_switch(), "take the masks of the silver truth (01_ST)");
+  add("annotated", po::bool_switch(), "leave out frames without a mask");
   add("partial", po::bool_switch(), "not all cells have a mask: background is not annotated");
   add("missing", po::value<std::string>(), "skip: leave out frames that are missing by their numbers");
   add("overwrite", po::bool_switch(), "replace datasets that exist");
@@ -30,6 +31,7 @@ int run_import_ctc(const OptionValues& values, const Communicator& world) {
   options.output = values["output"].as<std::string>();
   if (values.count("sequence") != 0) options.sequences = values["sequence"].as<std::vector<std::string>>();
   options.silver = values["silver"].as<bool>();
+  options.annotated = values["annotated"].as<bool>();
   options.partial = values["partial"].as<bool>();
   options.overwrite = values["overwrite"].as<bool>();
   if (values.count("missing") != 0) {

@@ -66,7 +66,9 @@ class Sequence {
     ImageOptions reading;
     reading.missing = missing();
     frames_.emplace(folder_, reading);
+    choose_frames();
     shape_ = frames_->shape();
+    shape_.z = std::ssize(numbers_);
   }
 
   /// Adds the datasets to the file. Returns a line for each.
@@ -76,7 +78,7 @@ class Sequence {
     std::int64_t annotated = 0, partial = 0;
     std::set<std::uint16_t> ids;
     for (std::int64_t at = 0; at < shape_.z; ++at) {
-      file.write_sections(raw, at, frames_->read_section(at));
+      file.write_sections(raw, at, frames_->read_section(places_[static_cast<std::size_t>(at)]));
       const auto mask = masks_.find(numbers_[static_cast<std::size_t>(at)]);
       VoxelBuffer truth(VoxelType::uint16, {1, shape_.y, shape_.x});
       const auto values = truth.as<std::uint16_t>();
@@ -144,6 +146,17 @@ class Sequence {
     if (!options_.silver) markers_ = numbered_files(options_.folder / (name_ + "_GT") / "TRA", "man_track");
   }
 
+  /// All frames, or those that have a mask.
+  void choose_frames() {
+    std::vector<std::int64_t> chosen;
+    for (std::size_t place = 0; place < numbers_.size(); ++place) {
+      if (options_.annotated && !masks_.contains(numbers_[place])) continue;
+      chosen.push_back(numbers_[place]);
+      places_.push_back(static_cast<std::int64_t>(place));
+    }
+    numbers_ = std::move(chosen);
+  }
+
   /// Adds a dataset and returns its path.
   std::string add(VolumeFile& file, const std::string& what, VoxelType type) const {
     VolumeSpec spec;
@@ -198,6 +211,7 @@ class Sequence {
   std::string name_;
   fs::path folder_, masks_folder_;
   std::vector<std::int64_t> numbers_;  ///< of the frames, in order
+  std::vector<std::int64_t> places_;   ///< of these frames in the folder
   std::map<std::int64_t, fs::path> masks_, markers_;
   std::optional<ImageStackReader> frames_;
   Index3 shape_;

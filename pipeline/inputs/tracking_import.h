@@ -16,6 +16,7 @@ struct TrackingImport {
   std::filesystem::path output;        ///< an HDF5 file; its other datasets stay
   bool skip_missing = false;           ///< frames that are missing by their numbers are no error
   bool silver = false;                 ///< the masks of the silver truth
+  bool annotated = false;              ///< frames without a mask are left out
   bool partial = false;                ///< background of annotated frames is not annotated either
   bool overwrite = false;              ///< replace datasets that exist
 };
