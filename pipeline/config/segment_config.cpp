@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "io/stores/dataset_wildcards.h"
+#include "pipeline/config/component_config.h"
 #include "pipeline/config/config_values.h"
 
 namespace tessera {
@@ -311,18 +312,6 @@ void read_objects(ConfigSection& segment, SegmentConfig& s) {
       false);
   if (s.supervoxels && s.method == SegmentMethod::components)
     segment.problem("supervoxels", "goes with method: watershed: connected components have no supervoxels");
-  s.connectivity = segment.get<std::int64_t>(
-      {"connectivity",
-       "Neighbours of a voxel, with method: components: 6 by faces, 18 also by edges, 26 also by corners.",
-       {.example = "26", .form = "6, 18 or 26", .related = "segment.method"}},
-      6, between(6, 26));
-  if (s.connectivity != 6 && s.connectivity != 18 && s.connectivity != 26)
-    segment.problem("connectivity", fmt::format("is {}; it must be 6, 18 or 26", s.connectivity));
-  s.of_labels = segment.choice({"components_of",
-                                "With method: components. probability: of voxels of at least `threshold`. "
-                                "labels: of voxels of equal labels; 0 is background.",
-                                {.example = "labels", .related = "segment.method segment.threshold"}},
-                               "probability", {"probability", "labels"}) == "labels";
 }
 
 void read_segment_computation(ConfigSection& segment, SegmentConfig& s) {
@@ -376,6 +365,7 @@ SegmentConfig read_segment(ConfigSection segment, const SegmentDefaults& default
   read_choice(segment, defaults.data, s);
   read_links(segment, s);
   read_objects(segment, s);
+  read_components(segment, s);
   reject_keys_of_voxels(segment, s);
   read_segment_computation(segment, s);
   return s;

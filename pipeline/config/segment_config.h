@@ -80,7 +80,8 @@ struct SegmentConfig {
   double background_below = 0;
   bool compact_ids = false;
   bool supervoxels = false;            ///< they become a volume, too
-  std::int64_t connectivity = 6;       ///< of components
+  std::int64_t connectivity = 6;       ///< of components: 6, 18, 26, or 4, 8 within sections
+  bool fill_holes = false;             ///< of components, within sections
   bool of_labels = false;              ///< components of equal labels
   std::optional<Index3> block, chunk;  ///< none: automatic
   bool keep_graph = true;

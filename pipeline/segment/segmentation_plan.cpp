@@ -100,8 +100,18 @@ Index3 chunk_of(const SegmentConfig& config, const SegmentationPlan& plan, const
 
 BlockPlan blocks_of(const SegmentConfig& config, const SegmentationPlan& plan) {
   const Index3 shape = plan.region.shape();
-  const Index3 usual = plan.mode == SegmentMode::sections ? Index3{8, 2048, 2048} : Index3{512, 512, 512};
+  const bool fills = plan.components && plan.components->fill_holes;
+  const Index3 usual = fills                                ? Index3{8, shape.y, shape.x}
+                       : plan.mode == SegmentMode::sections ? Index3{8, 2048, 2048}
+                                                            : Index3{512, 512, 512};
   const Index3 wanted = config.block.value_or(usual);
+  if (fills && (wanted.y < shape.y || wanted.x < shape.x)) {
+    throw UsageError(
+        fmt::format("segment.block: {} does not hold whole sections of {}, which segment.fill_holes needs: "
+                    "remove block, or "
+                    "set its y and x to those of a section",
+                    to_string(wanted), to_string(shape)));
+  }
   Index3 block;
   for (int axis = 0; axis < 3; ++axis) {
     const std::int64_t whole = round_up(shape[axis], plan.chunk[axis]);
@@ -111,6 +121,12 @@ BlockPlan blocks_of(const SegmentConfig& config, const SegmentationPlan& plan) {
                       to_string(wanted), to_string(plan.chunk)));
     }
     block[axis] = std::min(round_up(wanted[axis], plan.chunk[axis]), whole);
+  }
+  if (volume_of(block) > kMostBlockVoxels && fills) {
+    throw UsageError(fmt::format(
+        "segment.fill_holes: whole sections make a block of {}, more than 2^30 voxels: remove fill_holes, "
+        "or set a segment.chunk of fewer sections",
+        to_string(block)));
   }
   if (volume_of(block) > kMostBlockVoxels) {
     throw UsageError(fmt::format("segment.block: a block of {} has more than 2^30 voxels: set a smaller one",
@@ -143,6 +159,14 @@ MergeOptions merges_of(const SegmentConfig& config, SegmentMode mode) {
   if (config.small_size > 0)
     merge.stages.push_back({MergeStage::Kind::small, score_of_probability(config.small_threshold)});
   return merge;
+}
+
+ComponentOptions components_of(const SegmentConfig& config) {
+  ComponentOptions components;
+  components.neighbours = static_cast<int>(config.connectivity);
+  components.fill_holes = config.fill_holes;
+  if (!config.of_labels) components.threshold = weight_of_probability(config.threshold);
+  return components;
 }
 
 /// "of neighbours along z, y, x in the channels 0, 1, 2".
@@ -181,6 +205,7 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
     plan.offsets = affinity_offsets(config, inputs.prediction);
     plan.graph.affinities = affinity_channels(plan.offsets, plan.mode, inputs.prediction);
   }
+  if (config.method == SegmentMethod::components) plan.components = components_of(config);
   plan.region = region_of(config, inputs.prediction);
   plan.chunk = chunk_of(config, plan, inputs.prediction);
   plan.blocks = blocks_of(config, plan);
@@ -191,11 +216,6 @@ SegmentationPlan plan_segmentation(const SegmentConfig& config, const Segmentati
   plan.graph.smoothing = config.smoothing;
   plan.graph.histograms =
       config.method == SegmentMethod::watershed && rule_of(config.linkage).linkage == Linkage::quantile;
-  if (config.method == SegmentMethod::components) {
-    plan.components.emplace();
-    plan.components->neighbours = static_cast<int>(config.connectivity);
-    if (!config.of_labels) plan.components->threshold = weight_of_probability(config.threshold);
-  }
   plan.merge = merges_of(config, plan.mode);
   plan.background_below = weight_of_probability(config.background_below);
   plan.supervoxels = config.supervoxels;
@@ -212,7 +232,9 @@ std::string plan_text(const SegmentationPlan& plan, const SegmentationInputs& in
   if (plan.graph.affinities) text += line("affinities", affinities_text(plan));
   text += line("region", to_string(plan.region));
   text += line("objects by", plan.components
-                                 ? fmt::format("components of {} neighbours", plan.components->neighbours)
+                                 ? fmt::format("components of {} neighbours{}{}", plan.components->neighbours,
+                                               plan.components->within_sections() ? " within sections" : "",
+                                               plan.components->fill_holes ? ", holes filled" : "")
                                  : fmt::format("watershed, mode {}, linkage {}", name_of(plan.mode),
                                                name_of(plan.merge.linkage)));
   text += line("blocks", fmt::format("{} of {}, chunks of {}", plan.blocks.count(),
@@ -239,6 +261,7 @@ JobDescription describe_first_pass(const SegmentConfig& config, const Segmentati
     job["segment.connectivity"] = std::to_string(plan.components->neighbours);
     job["segment.components_of"] = config.of_labels ? "labels" : "probability";
     if (!config.of_labels) job["segment.threshold"] = fmt::format("{}", config.threshold);
+    if (config.fill_holes) job["segment.fill_holes"] = "true";
     return job;
   }
   job["segment.mode"] = name_of(plan.mode);

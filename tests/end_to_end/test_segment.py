@@ -245,6 +245,48 @@ class Segmentation(SegmentCase):
             self.tessera(["segment", self.yaml(name, f"{name}_in.h5:/p", mode="volume", chunk=[4, 4, 4], block=[4, 8, 4], **keys)])
             self.assertEqual(np.unique(self.segmented(name)).tolist(), [objects] if objects else [0])
 
+    @staticmethod
+    def neighbourhood(ndimage, neighbours):
+        """SciPy's structure of 6, 18 or 26 neighbours, or of 4 or 8 within a section."""
+        structure = ndimage.generate_binary_structure(3, {4: 1, 8: 2, 6: 1, 18: 2, 26: 3}[neighbours])
+        if neighbours < 6:
+            structure[[0, 2]] = False
+            structure[1] = ndimage.generate_binary_structure(2, neighbours // 4)
+        return structure
+
+    def test_holes_are_filled_as_scipy_fills_them(self):
+        try:
+            from scipy import ndimage
+        except ImportError:
+            self.skipTest("no scipy (Debian: python3-scipy)")
+        rng = np.random.default_rng(8)
+        noise = ndimage.gaussian_filter(rng.standard_normal((7, 61, 53)), (0, 1.5, 1.5))
+        volume = np.where(noise > -0.03, 230, 10).astype("u1")
+        mask = (rng.random(volume.shape) > 0.002).astype("u1")
+        self.write_volumes("holes.h5", {"p": volume, "m": mask})
+        for number, (neighbours, masked) in enumerate([(4, False), (8, False), (4, True), (8, True)]):
+            name = f"filled{number}"
+            keys = {"mask": "holes.h5:/m"} if masked else {}
+            self.tessera(["segment", self.yaml(name, "holes.h5:/p", method="components", connectivity=neighbours, fill_holes=True,
+                                               threshold=0.5, chunk=[3, 16, 20], **keys)], (0, 3)[number % 2])
+            structure = self.neighbourhood(ndimage, neighbours)
+            # Background has 8 neighbours where the foreground has 4, and 4 where it has 8. What the mask leaves out is outside.
+            background = ndimage.generate_binary_structure(2, 2 if neighbours == 4 else 1)
+            expected, place = np.zeros(volume.shape, "u8"), np.arange(volume.size).reshape(volume.shape)
+            filled = np.zeros(volume.shape, bool)
+            for z in range(len(volume)):
+                cells = (volume[z] > 127) & (mask[z] > 0 if masked else True)
+                holes, count = ndimage.label(~cells, background)
+                outside = {*holes[[0, -1]].ravel(), *holes[:, [0, -1]].ravel()} | ({*holes[mask[z] == 0]} if masked else set())
+                filled[z] = cells | np.isin(holes, [h for h in range(1, count + 1) if h not in outside])
+                if neighbours == 8 and not masked:
+                    self.assert_same_voxels(filled[z], ndimage.binary_fill_holes(cells))
+            self.assertGreater(np.count_nonzero(filled) - np.count_nonzero(volume > 127), 100)
+            parts, count = ndimage.label(filled, structure)
+            firsts = ndimage.minimum(place, parts, range(1, count + 1)).astype("u8")
+            expected[filled] = firsts[parts[filled] - 1] + 1
+            self.assert_same_voxels(self.segmented(name), expected, f"{neighbours} neighbours, masked: {masked}")
+
     def test_components_equal_scipy(self):
         try:
             from scipy import ndimage
@@ -254,13 +296,14 @@ class Segmentation(SegmentCase):
         volume = (rng.random((14, 21, 17)) * 255).astype("u1")
         labels = (rng.random((14, 21, 17)) * 3).astype("i4")
         self.write_volumes("noise.h5", {"p": volume, "l": labels})
-        for number, (neighbours, of) in enumerate([(6, "p"), (18, "p"), (26, "p"), (6, "l"), (26, "l")]):
+        kinds = [(6, "p"), (18, "p"), (26, "p"), (6, "l"), (26, "l"), (4, "p"), (8, "p"), (8, "l")]
+        for number, (neighbours, of) in enumerate(kinds):
             name = f"parts{number}"
             block = [int(rng.integers(1, 15)), int(rng.integers(1, 22)), int(rng.integers(1, 18))]
             keys = {"threshold": 0.7} if of == "p" else {"components_of": "labels"}
             self.tessera(["segment", self.yaml(name, f"noise.h5:/{of}", method="components", connectivity=neighbours,
                                                chunk=block, block=block, **keys)], (0, 2, 4)[number % 3])
-            structure = ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[neighbours])
+            structure = self.neighbourhood(ndimage, neighbours)
             expected = np.zeros(volume.shape, "u8")
             sets = [volume.astype("i8") * 257 >= np.floor(65535 * 0.7 + 0.5)] if of == "p" else [labels == 1, labels == 2]
             place = np.arange(volume.size).reshape(volume.shape)
@@ -288,7 +331,11 @@ class Mistakes(SegmentCase):
         self.wrong("m5", r"link_below: is used with mode: sections only", link_below=0.5)
         self.wrong("m6", r"segment\.saturated", saturated=0)
         self.wrong("m7", r"segment\.fragment_size", fragment_size=-1)
-        self.wrong("m8", r"connectivity: is 7; it must be 6, 18 or 26", connectivity=7)
+        self.wrong("m8", r"connectivity: is 7; it must be 6, 18 or 26, or within sections 4 or 8", connectivity=7)
+        self.wrong("m9", r"fill_holes: goes with method: components", fill_holes=True)
+        self.wrong("m10", r"fill_holes: is done within sections: set connectivity", fill_holes=True, method="components")
+        self.wrong("m11", r"segment\.block: \(9, 16, 24\) does not hold whole sections", fill_holes=True, method="components",
+                   connectivity=8, chunk=[9, 16, 12], block=[9, 16, 24])
 
     def test_mistakes_of_the_volumes(self):
         shape = (6, 7, 8)

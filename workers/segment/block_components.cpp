@@ -6,15 +6,20 @@
 #include "workers/segment/block_weights.h"
 #include "workers/segment/bundle_table.h"
 #include "workers/segment/disjoint_sets.h"
+#include "workers/segment/filled_holes.h"
 
 namespace tessera {
 namespace {
 
-/// The steps to the neighbours of a voxel.
-std::vector<Index3> neighbour_steps(int neighbours) {
-  const std::int64_t most = neighbours == 6 ? 1 : neighbours == 18 ? 2 : 3;
+/// The steps to the neighbours of a voxel. The second half are the first half, backwards.
+std::vector<Index3> neighbour_steps(const ComponentOptions& options) {
+  const int neighbours = options.neighbours;
+  const std::int64_t most = neighbours == 4 || neighbours == 6    ? 1
+                            : neighbours == 8 || neighbours == 18 ? 2
+                                                                  : 3;
+  const std::int64_t depth = options.within_sections() ? 0 : 1;
   std::vector<Index3> steps;
-  for (std::int64_t z = -1; z <= 1; ++z) {
+  for (std::int64_t z = -depth; z <= depth; ++z) {
     for (std::int64_t y = -1; y <= 1; ++y) {
       for (std::int64_t x = -1; x <= 1; ++x) {
         const std::int64_t axes = std::abs(z) + std::abs(y) + std::abs(x);
@@ -55,6 +60,7 @@ std::vector<std::uint64_t> component_values(const VoxelBuffer& values, const Vox
           made[at] = row[x] >= std::max(*options.threshold, 0) ? 1 : 0;
       }
     }
+    if (options.fill_holes) fill_holes(made, mask, block.shape(), options);
     return made;
   }
   with_voxel_type(values.type, [&](auto zero) {
@@ -80,7 +86,7 @@ BlockPieces find_component_pieces(const std::vector<std::uint64_t>& values, cons
   for (std::size_t i = 0; i < values.size(); ++i)
     pieces.piece[i] = values[i] == 0 ? BlockPieces::kNone : static_cast<std::uint32_t>(i);
   DisjointSets<std::uint32_t> sets(pieces.piece);
-  std::vector<Index3> lower = neighbour_steps(options.neighbours);
+  std::vector<Index3> lower = neighbour_steps(options);
   lower.resize(lower.size() / 2);  // the other half are the same pairs
   std::uint32_t at = 0;
   for (std::int64_t z = 0; z < sides.z; ++z) {
@@ -139,7 +145,7 @@ BlockGraph build_component_graph(const std::vector<std::uint64_t>& values, const
 void add_component_joins(const BlockGraph& a, const BlockGraph& b, const ComponentOptions& options,
                          std::vector<NamePair>& joins) {
   const Box near = intersection(a.box, b.box.grown({1, 1, 1}));
-  const std::vector<Index3> steps = neighbour_steps(options.neighbours);
+  const std::vector<Index3> steps = neighbour_steps(options);
   const auto count = static_cast<std::uint32_t>(a.name.size());
   BundleTable pairs;
   for (std::int64_t z = near.begin.z; z < near.end.z; ++z) {

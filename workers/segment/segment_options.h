@@ -55,8 +55,11 @@ struct BlockGraphOptions {
 
 /// Connected components of a threshold or of equal labels, in place of basins and their merges.
 struct ComponentOptions {
-  int neighbours = 6;                     ///< 6, 18 or 26
+  int neighbours = 6;                     ///< 6, 18 or 26; within a section 4 or 8
   std::optional<std::int32_t> threshold;  ///< the lowest weight of the foreground; none: of equal labels
+  bool fill_holes = false;                ///< of a threshold within sections; blocks hold whole sections
+
+  bool within_sections() const { return neighbours < 6; }
 };
 
 /// How fragments merge, in step 4.

@@ -33,7 +33,8 @@ TEST(SegmentConfig, TheResolvedExperimentParsesToTheSameValues) {
   for (const char* keys :
        {"mode: volume", "mode: sections, link_below: 0.4", "thresholds: [0.8, 0.5]", "linkage: maximum",
         "choose: rand, choose_labels: l.h5:/l, choose_sections: [2, 5]",
-        "method: components, connectivity: 26", "ids: compact, fragment_size: 7"}) {
+        "method: components, connectivity: 26", "method: components, connectivity: 8, fill_holes: true",
+        "ids: compact, fragment_size: 7"}) {
     const ExperimentConfig once = parsed_segment(keys);
     const ExperimentConfig twice =
         parse_experiment(once.resolved_yaml, "resolved.yaml", {}, {.segmentation = true});
@@ -112,7 +113,7 @@ TEST(SegmentConfig, MistakesHaveTheirPlaceAndRemedy) {
   EXPECT_THAT(problem_of_segment("saturated: 0"), HasSubstr("e.yaml:2:"));
   EXPECT_THAT(problem_of_segment("mode: volume, link_mutual: false"),
               HasSubstr("is used with mode: sections only"));
-  EXPECT_THAT(problem_of_segment("connectivity: 8"), HasSubstr("it must be 6, 18 or 26"));
+  EXPECT_THAT(problem_of_segment("connectivity: 7"), HasSubstr("it must be 6, 18 or 26"));
   EXPECT_THAT(problem_of_segment("smoothing: 9"), HasSubstr("segment.smoothing"));
   EXPECT_THAT(problem_of_segment("linkage: median"), HasSubstr("segment.linkage"));
   EXPECT_THAT(problem_of_segment("choose: voi, choose_labels: l.h5:/l"), HasSubstr("needs sections"));
