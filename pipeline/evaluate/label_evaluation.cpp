@@ -1,4 +1,5 @@
 #include "pipeline/evaluate/label_evaluation.h"
+#include "pipeline/run/prediction_meaning.h"
 
 #include <fmt/format.h>
 
@@ -231,6 +232,9 @@ LabelEvaluation evaluate_labels(const EvaluationRequest& request, const Communic
   EvaluatedVolumes volumes;
   on_every_rank(world, [&] { volumes = open_evaluated(request, EvaluationKind::labels); });
   on_root(world, [&] { require_ids(volumes); });
+  const auto& attributes = volumes.prediction->info().attributes;
+  const auto within = attributes.find(kObjectsWithin);
+  evaluation.within_sections = within != attributes.end() && within->second == kWithinSections;
   evaluation.sections = volumes.sections;
   evaluation.bounds = volumes.bounds;
   evaluation.section.resize(static_cast<std::size_t>(evaluation.sections.end - evaluation.sections.begin));

@@ -16,7 +16,8 @@ struct LabelEvaluation {
   EvaluationRequest request;
   SectionRange sections;
   PixelBounds bounds;              ///< of each section
-  LabelSums volume;                ///< 3-D: an id is one object in all sections; none with objects_of_classes
+  LabelSums volume;                ///< 3-D: an id is one object in all sections; see has_volume()
+  bool within_sections = false;    ///< the result says that its objects do not go on through the sections
   std::vector<LabelSums> section;  ///< 2-D: an id is one object per section
   LabelSums pooled;                ///< the sums of `section`
   /// Of each section, up to 2^26 voxels; else empty.
@@ -25,6 +26,8 @@ struct LabelEvaluation {
   std::int64_t table_pairs = 0;  ///< pairs of labels found, summed over the ranks
   EvaluationRun run;
 
+  /// Whether there are scores of objects in 3-D.
+  bool has_volume() const { return !request.objects_of_classes && !within_sections; }
   /// The sections, counted from `sections.begin`, by their variation of information, the worst one first.
   std::vector<std::int64_t> from_worst() const;
   std::vector<std::string> doubts() const { return doubts_about(request, sections, bounds); }

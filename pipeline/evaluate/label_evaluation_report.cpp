@@ -55,7 +55,7 @@ std::string evaluation_text(const LabelEvaluation& evaluation) {
       cells.push_back(score_text(value, 6));
     table.add(cells);
   };
-  if (!evaluation.request.objects_of_classes) row("volume, 3-D", evaluation.volume);
+  if (evaluation.has_volume()) row("volume, 3-D", evaluation.volume);
   row("sections, 2-D", evaluation.pooled);
   const std::vector<std::int64_t> worst = evaluation.from_worst();
   for (std::size_t z = 0; z < evaluation.section.size(); ++z) {
@@ -70,6 +70,8 @@ std::string evaluation_text(const LabelEvaluation& evaluation) {
   }
   if (evaluation.request.objects_of_classes)
     text += "The labels are classes: true objects are the components of the interior of each section.\n\n";
+  else if (evaluation.within_sections)
+    text += "The objects were made within sections: there is no score in 3-D.\n\n";
   return text + table.text() +
          "\nRand error: the adapted one; precision, recall: of pairs of voxels;\n"
          "F1: of objects, found at an overlap above 0.5 or 0.75\n";
@@ -79,14 +81,14 @@ std::string evaluation_json(const LabelEvaluation& evaluation) {
   Json json = json_of(evaluation.request, EvaluationKind::labels, evaluation.sections, evaluation.bounds);
   json["warnings"] = evaluation.doubts();
   json["objects_of_classes"] = evaluation.request.objects_of_classes;
-  if (!evaluation.request.objects_of_classes) json["volume_3d"] = json_of_labels(evaluation.volume);
+  if (evaluation.has_volume()) json["volume_3d"] = json_of_labels(evaluation.volume);
   json["volume_2d"] = json_of_labels(evaluation.pooled);
   if (!evaluation.thinned.empty()) {
     const ThinnedScores thin = thinned_scores(evaluation.thinned);
     json["volume_2d"]["rand_thin_f_macro"] = thin.rand_f_macro;
     json["volume_2d"]["info_thin_f_macro"] = thin.info_f_macro;
   }
-  if (!evaluation.request.objects_of_classes)
+  if (evaluation.has_volume())
     json["worst_objects"] = {{"split", json_of_objects(evaluation.worst.split)},
                              {"merged", json_of_objects(evaluation.worst.merged)}};
   json["worst_sections"] = Json::array();

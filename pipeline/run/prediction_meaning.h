@@ -23,6 +23,11 @@ struct PredictionMeaning {
 /// The text of the attribute `meaning`: "the predicted class".
 constexpr const char* kPredictedClass = "the predicted class";
 
+/// The attribute of objects that were made within each section, and its text. An id is then in one section
+/// only.
+constexpr const char* kObjectsWithin = "objects_within";
+constexpr const char* kWithinSections = "sections";
+
 /// The attribute of a result that holds the resolved experiment of the network's training. An ensemble has
 /// one for each different training, numbered from 0.
 std::string training_attribute(std::size_t number);

@@ -1,4 +1,5 @@
 #include "pipeline/segment/result_volumes.h"
+#include "pipeline/run/prediction_meaning.h"
 
 #include <fmt/format.h>
 
@@ -128,6 +129,8 @@ OutputVolumeSpec objects_spec(const PlannedStart& planned) {
   spec.attributes["meaning"] = "ids of objects; 0: none";
   spec.attributes["threshold"] = threshold_text(planned.segment);
   spec.attributes["objects"] = kKnownLater + random_hex(16);
+  if (planned.plan.components && planned.plan.components->within_sections())
+    spec.attributes[kObjectsWithin] = kWithinSections;
   if (planned.start.cut) spec.attributes["cut"] = fmt::format("{}", *planned.start.cut);
   return spec;
 }
