@@ -33,7 +33,7 @@ int run_segment(const OptionValues& values, const Communicator& world) {
   const StopSignal signal;
   const WallTime wall_time;
   const bool is_worker = world.size() == 1 || !world.is_root();
-  const Device device = choose_device(world, is_worker, "cpu", config.segment.threads);
+  const Device device = choose_cores(world, is_worker, config.segment.threads);
   const bool restart = values.count("restart") + values.count("overwrite") != 0;
   const bool update = values.count("update") != 0;
   std::optional<double> cut;

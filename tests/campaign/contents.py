@@ -15,7 +15,7 @@ from journal import Journal
 # Attributes of HDF5 files and keys of JSON and journals that differ from run to run, hold the case's folder, or follow from
 # the bytes of an input that is changed without a change of what it means.
 VOLATILE = re.compile(r"(^|[/._])(instance|elapsed_s|seconds|started|ended_at|host|pid|time|date|job|job_sha256|source|network_sha256|"
-                      r"text_config|crc32c|peak_memory_bytes_per_rank|\w+_s|\w+_per_second)($|[/._\[])")
+                      r"text_config|text_written|crc32c|peak_memory_bytes_per_rank|\w+_s|\w+_per_second)($|[/._\[])")
 VOLATILE_COLUMNS = ("elapsed_s", "waiting_share", "exchange_share")
 # Files whose contents are free, such as logs and locks.
 FREE = re.compile(r"(^|/)(log\.txt|[^/]*\.log|[^/]*\.lock)$")

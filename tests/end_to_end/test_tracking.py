@@ -8,7 +8,7 @@ import unittest
 import h5py
 import numpy as np
 
-from harness import DATA, Case, run_tessera
+from harness import DATA, SOURCE, Case, run_tessera
 
 try:
     import tifffile
@@ -100,6 +100,15 @@ class Tracking(Case):
         expected = self.masks.copy()
         expected[[0, 2]] = NONE
         self.assert_same_voxels(self.read("gaps.h5:/01/masks"), expected)
+
+    def test_annotated_frames_alone(self):
+        self.make("some", (3, 4, 8, 12), masks=(1, 3))
+        said = self.bring("some", "some.h5", "--missing", "skip", "--annotated")
+        self.assertRegex(said.stdout, r"some\.h5:/01/raw: \(2, 40, 50\) uint8, frames 4 to 12\n.*2 of 2 frames annotated")
+        with h5py.File(self.folder / "some.h5") as file:
+            self.assertEqual(file["01/raw"].attrs["frames"].decode(), "4 12")
+        self.assert_same_voxels(self.read("some.h5:/01/raw"), self.frames[[1, 3]])
+        self.assert_same_voxels(self.read("some.h5:/01/masks"), self.masks[[1, 3]])
 
     def test_silver_truth_and_several_sequences(self):
         self.make("two", range(4), kind="ST")
@@ -197,6 +206,43 @@ class Tracking(Case):
             self.tessera(["evaluate", "--prediction", f"{name}.h5:/ids", "--labels", "seg.h5:/01/masks", "--json", f"{name}.json"])
             found = json.loads((self.folder / f"{name}.json").read_text())["volume_2d"]["seg"]
             self.assertAlmostEqual(found, challenge_seg(self.masks, result), 9, name)
+
+
+class DicCells(Case):
+    """From synthetic cells in the challenge's layout to masks in it: the stages of configs/dic_hela.yaml."""
+
+    def test_from_frames_to_masks(self):
+        self.tessera(["synth", "dic.h5", "--kind", "dic", "--shape", "5,160,176", "--cell-size", "50", "--seed", "4"])
+        with h5py.File(self.folder / "dic.h5") as file:
+            self.assertEqual(list(file["volumes/raw"].attrs["resolution"]), [1, 190, 190])
+            frames, ids = file["volumes/raw"][()], file["volumes/labels/instances"][()]
+        names = np.unique(ids)
+        masks = np.searchsorted(names, ids).astype(np.uint16)  # 0 stays 0
+        root = self.folder / "DIC-C2DH-HeLa"
+        for part, images, pattern, chosen in (("01", frames, "t{:03}.tif", range(5)), ("01_GT/SEG", masks, "man_seg{:03}.tif", (0, 1, 3, 4))):
+            (root / part).mkdir(parents=True)
+            for at in chosen:
+                tifffile.imwrite(root / part / pattern.format(at), images[at])
+        self.tessera(["import-ctc", root.name, "hela.h5", "--sequence", "01", "--annotated"])
+        sets = ["data.train_sections=[0,2]", "data.validation_sections=[2,4]", "model.base_filters=2", "model.depth=2", "train.tile=76",
+                "train.iterations=30", "train.validate_every=30", "train.checkpoint_every=30", "train.threads=1", "train.minutes=5", "train.schedule.warm_up=0",
+                "infer.threads=1", "infer.averaging=none", "segment.threads=1", "segment.min_size=20", "segment.chunk=[1,64,64]",
+                "evaluate.sections=[2,4]"]
+        arguments = [word for one in sets for word in ("--set", one)]
+        config = SOURCE / "configs/dic_hela.yaml"
+        for verb in ("check", "train", "infer", "segment", "evaluate"):
+            self.tessera([verb, config, *arguments])
+        result = "runs/dic_hela/segmentation.h5:/volumes/labels/cells"
+        self.tessera(["export", result, "01_RES", "--ctc", "--frames", "hela.h5:/01/raw"])
+        found = np.stack([tifffile.imread(self.folder / f"01_RES/mask{n:03}.tif") for n in (0, 1, 3, 4)])
+        self.assertEqual(np.count_nonzero(found), np.count_nonzero(self.read(result)))
+        scores = json.loads((self.folder / "runs/dic_hela/evaluation_objects.json").read_text())
+        self.assertAlmostEqual(scores["volume_2d"]["seg"], challenge_seg(masks[[3, 4]], found[2:]), 9)
+        self.assertNotIn("volume_3d", scores)  # an id is in one frame only
+        self.fails_usage(["synth", "x.h5", "--kind", "xray"], r"--kind xray: it must be em or dic")
+
+    def fails_usage(self, arguments, pattern):
+        self.assert_one_error(run_tessera(arguments, cwd=self.folder), USAGE, [pattern])
 
 
 class RealFrames(Case):

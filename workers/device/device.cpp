@@ -126,7 +126,10 @@ int visible_cuda_devices() {
   return static_cast<int>(torch::cuda::device_count());
 }
 
-Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
+namespace {
+
+/// The device of a rank, before LibTorch's threads start.
+Device device_of_rank(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
   Device device;
   const CpuTopology topology;
   const std::vector<Cpu> cpus = topology.allowed_cpus();
@@ -152,8 +155,19 @@ Device choose_device(const Communicator& world, bool is_worker, const std::strin
   int usable = std::max(1, static_cast<int>(cpus.size()));
   if (job_cpus > 0) usable = std::min(usable, job_cpus);
   device.threads = !is_worker ? 1 : threads > 0 ? threads : std::max(1, usable / std::max(1, place.sharing));
+  return device;
+}
+
+}  // namespace
+
+Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads) {
+  const Device device = device_of_rank(world, is_worker, wanted, threads);
   set_torch_threads(device.threads);
   return device;
+}
+
+Device choose_cores(const Communicator& world, bool is_worker, int threads) {
+  return device_of_rank(world, is_worker, "cpu", threads);
 }
 
 void choose_algorithms(const Device& device, bool reproducible) {

@@ -34,6 +34,9 @@ struct Device {
 /// devices.
 Device choose_device(const Communicator& world, bool is_worker, const std::string& wanted, int threads);
 
+/// Collective. The same for work without LibTorch, on the CPU: LibTorch's threads are not started.
+Device choose_cores(const Communicator& world, bool is_worker, int threads);
+
 /// The number of CUDA devices that this process sees; 0 in a build without CUDA.
 int visible_cuda_devices();
 
