@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "io/base/error.h"
 #include "io/hdf5/chunk_decoder.h"
@@ -81,12 +82,19 @@ class StorageCheck {
           check_hdf5(H5Dopen2(file, source.path.c_str(), H5P_DEFAULT), "cannot open " + source_name.text()),
           H5Dclose);
       require_extent(source, source_dataset.get(), start);
-      if (checked_.insert(source_name.text()).second) add(source_dataset.get(), source_name, depth + 1);
+      const std::string text = source_name.text();
+      if (std::find(chain_.begin(), chain_.end(), text) != chain_.end())
+        throw Error(fmt::format("{}, which takes voxels from it: a circle without any voxel", start));
+      if (!checked_.insert(text).second) continue;
+      chain_.push_back(text);
+      add(source_dataset.get(), source_name, depth + 1);
+      chain_.pop_back();
     }
   }
 
   std::set<fs::path> files_;
   std::set<std::string> checked_;
+  std::vector<std::string> chain_;  ///< the sources that are being checked, each one of the one before
 };
 
 }  // namespace

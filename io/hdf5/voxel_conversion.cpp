@@ -81,6 +81,7 @@ hid_t memory_type_of(const VoxelConversion& conversion) {
     case VoxelConversion::Kind::sign_extended:
       return H5T_NATIVE_INT64;
     case VoxelConversion::Kind::whole_numbers:
+    case VoxelConversion::Kind::wide_numbers:
       return H5T_NATIVE_DOUBLE;
     case VoxelConversion::Kind::bits:
       switch (size_of(conversion.type)) {
@@ -97,6 +98,20 @@ hid_t memory_type_of(const VoxelConversion& conversion) {
       break;
   }
   return hdf5_memory_type(conversion.type);
+}
+
+/// `buffer` takes float64 values. Ids are not rounded: below 2^53, whole numbers stay what they are.
+void take_wide_numbers(const std::vector<double>& values, VoxelBuffer& buffer, const std::string& what) {
+  const auto voxels = buffer.as<float>();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i];
+    voxels[i] = static_cast<float>(value);
+    if (!std::isfinite(value) || static_cast<double>(voxels[i]) == value) continue;
+    const bool is_id = std::abs(value) < 0x1p53 && value == std::trunc(value);
+    if (std::isfinite(voxels[i]) && !is_id) continue;
+    throw Error(fmt::format("{}: it holds {:.17g}, which is {} for float32. Save ids as integers", what,
+                            value, is_id ? "an id with too many digits" : "too large"));
+  }
 }
 
 /// `buffer` holds float64 values. They become the integers of 64 bits that they stand for.
@@ -131,7 +146,8 @@ VoxelConversion conversion_of(hid_t dataset, const DatasetName& name, ReadAs rea
   const bool as_ids = read_as == ReadAs::ids;
   if (kind == H5T_FLOAT) {
     if (as_ids) return {VoxelType::uint64, Kind::whole_numbers};
-    return {VoxelType::float32, Kind::numbers};
+    const bool is_wide = check_hdf5_size(H5Tget_precision(type.get()), what) > 32;
+    return {VoxelType::float32, is_wide ? Kind::wide_numbers : Kind::numbers};
   }
   if (kind != H5T_INTEGER && kind != H5T_BITFIELD) throw_no_volume(kind, name);
   const auto wide = unsigned_type(check_hdf5_size(H5Tget_precision(type.get()), what));
@@ -148,10 +164,13 @@ void read_voxels(hid_t dataset, const VoxelConversion& conversion, hid_t memory_
   Hdf5Handle transfer_list(check_hdf5(H5Pcreate(H5P_DATASET_XFER), what), H5Pclose);
   OutOfRange found;
   check_hdf5(H5Pset_type_conv_cb(transfer_list.get(), note_out_of_range, &found), what);
-  if (H5Dread(dataset, memory_type_of(conversion), memory_space, file_space, transfer_list.get(),
-              buffer.bytes.data()) < 0)
+  std::vector<double> wide;
+  if (conversion.kind == VoxelConversion::Kind::wide_numbers) wide.resize(buffer.as<float>().size());
+  void* values = wide.empty() ? static_cast<void*>(buffer.bytes.data()) : wide.data();
+  if (H5Dread(dataset, memory_type_of(conversion), memory_space, file_space, transfer_list.get(), values) < 0)
     throw Error(fmt::format("{}: {}", what, why_not_read(found, conversion.type)));
   if (conversion.kind == VoxelConversion::Kind::whole_numbers) make_whole_numbers(buffer, what);
+  if (conversion.kind == VoxelConversion::Kind::wide_numbers) take_wide_numbers(wide, buffer, what);
 }
 
 }  // namespace tessera

@@ -16,6 +16,8 @@ struct VoxelConversion {
     numbers,        ///< numbers of `type`; a value outside of its range is an error
     sign_extended,  ///< signed integers of any width become the 64 bits of their two's complement
     whole_numbers,  ///< floating point, which must be whole numbers, becomes integers of 64 bits
+    wide_numbers,   ///< floating point of more bits than float32: a whole number that float32 cannot hold is
+                    ///< an error
     bits            ///< bit fields become the unsigned integers of their width
   };
   VoxelType type = VoxelType::uint8;

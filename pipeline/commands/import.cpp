@@ -84,6 +84,7 @@ OptionTable import_options() {
       "of images whose value 0 is white: keep or invert the numbers");
   add("missing", po::value<std::string>(),
       "sections missing by the numbers in a folder: black, repeat or skip");
+  add("allow-incomplete", po::bool_switch(), "import a result of infer that is not whole");
   add("overwrite", po::bool_switch(), "replace the dataset when it exists");
   return described;
 }
@@ -96,6 +97,7 @@ int run_import(const OptionValues& values, const Communicator& world) {
   if (values.count("threshold") != 0) options.reading.threshold = values["threshold"].as<double>();
   if (options.reading.type && options.reading.threshold)
     throw UsageError("--dtype and --threshold exclude each other: a threshold makes uint8 labels");
+  options.reading.allow_incomplete = values["allow-incomplete"].as<bool>();
   options.output = parse_dataset_name(values["output"].as<std::string>());
   if (values.count("resolution") != 0) {
     options.spec.resolution_nm = parse_numbers(values["resolution"].as<std::string>(), 3, "--resolution");

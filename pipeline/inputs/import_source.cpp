@@ -14,6 +14,7 @@
 #include "io/base/error.h"
 #include "io/base/file_lookup.h"
 #include "io/stores/open_volume.h"
+#include "io/stores/result_completeness.h"
 #include "io/volume/dataset_name.h"
 #include "workers/device/device.h"
 
@@ -37,7 +38,15 @@ VoxelBuffer converted(const VoxelBuffer& voxels, VoxelType type, const std::stri
       const auto from = voxels.as<decltype(from_zero)>();
       const auto to = result.as<To>();
       for (std::size_t i = 0; i < from.size(); ++i) {
-        const double value = change(static_cast<double>(from[i]));
+        const auto given = static_cast<double>(from[i]);
+        if constexpr (std::is_integral_v<decltype(from_zero)>) {
+          if (given >= 0x1p64 || static_cast<decltype(from_zero)>(given) != from[i]) {
+            throw Error(
+                fmt::format("{} holds {}, which only its own type holds: leave --dtype and --threshold out",
+                            source, from[i]));
+          }
+        }
+        const double value = change(given);
         if constexpr (std::is_integral_v<To>) {
           if (!(value >= 0 && value <= static_cast<double>(std::numeric_limits<To>::max()))) {
             throw Error(fmt::format("{} holds {}, which {} cannot hold: choose another --dtype", source,
@@ -46,6 +55,10 @@ VoxelBuffer converted(const VoxelBuffer& voxels, VoxelType type, const std::stri
           to[i] = static_cast<To>(std::llround(value));
         } else {
           to[i] = static_cast<To>(value);
+          if (value == std::trunc(value) && static_cast<double>(to[i]) != value) {
+            throw Error(fmt::format("{} holds {:.17g}, which {} cannot hold: choose another --dtype", source,
+                                    value, name_of(type)));
+          }
         }
       }
     });
@@ -94,6 +107,7 @@ void ImportSource::open_images(const std::string& source, const ImageOptions& im
 void ImportSource::open_dataset(const std::string& source, const ImageOptions& images) {
   dataset_ = open_volume(parse_dataset_name(source));
   const VolumeInfo& info = dataset_->info();
+  require_complete(info, options_.allow_incomplete);
   if (info.channels > 1 && (!images.channel || *images.channel < 0 || *images.channel >= info.channels)) {
     throw UsageError(fmt::format("{} has {} channels: choose one with --channel 0 to {}", source,
                                  info.channels, info.channels - 1));

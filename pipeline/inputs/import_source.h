@@ -18,6 +18,7 @@ struct ImportSourceOptions {
   std::optional<AxisOrder> axes;    ///< of the source; none: (z, y, x)
   std::optional<VoxelType> type;    ///< to convert to; none: that of the source
   std::optional<double> threshold;  ///< voxels above it become 1, others 0, of uint8
+  bool allow_incomplete = false;    ///< reads a result of `infer` that is not whole
 };
 
 /// What `import` reads: a stack of images or a dataset, with its axes brought into the order (z, y, x), and
@@ -25,8 +26,8 @@ struct ImportSourceOptions {
 class ImportSource {
  public:
   /// `source`: an image file, a folder of images, or file:/dataset. Errors: as ImageStackReader and
-  /// open_volume; UsageError for channels of a dataset without `images.channel`, and for images in another
-  /// order than (z, y, x) that do not fit in memory.
+  /// open_volume; UsageError for a result that is not complete, for channels of a dataset without
+  /// `images.channel`, and for images in another order than (z, y, x) that do not fit in memory.
   ImportSource(const std::string& source, const ImportSourceOptions& options);
 
   /// Of read_sections().

@@ -56,6 +56,38 @@ class Storage(Case):
         self.assertFalse((self.folder / "x.tif").exists())
         self.assertRegex(self.tessera(["info", "gone.h5"]).text, named[0])
 
+    def test_circles_of_virtual_datasets(self):
+        """A dataset that takes voxels from itself, from itself through a link, or from one that takes them from it."""
+        def virtual(file, name, source_file, source):
+            layout = h5py.VirtualLayout((2, 8, 9), "u1")
+            layout[:] = h5py.VirtualSource(source_file, source, shape=(2, 8, 9))
+            with h5py.File(self.folder / file, "a", libver="latest") as out:
+                out.create_virtual_dataset(name, layout)
+        virtual("circle.h5", "self", ".", "self")
+        virtual("circle.h5", "linked", ".", "link")
+        with h5py.File(self.folder / "circle.h5", "a") as out:
+            out["link"] = h5py.SoftLink("/linked")
+        virtual("circle.h5", "there", "back.h5", "back")
+        virtual("back.h5", "back", "circle.h5", "there")
+        for name in ("self", "linked", "there"):
+            for verb in (["export", f"circle.h5:/{name}", "x.tif"], ["import", f"circle.h5:/{name}", "x.h5:/x"]):
+                result = run_tessera(verb, cwd=self.folder)
+                self.assert_one_error(result, FAILED, [r"takes voxels from .*: a circle without any voxel"])
+        self.assertFalse((self.folder / "x.tif").exists())
+
+    def test_ids_are_not_rounded(self):
+        ids = np.arange(2.0 ** 24, 2.0 ** 24 + 2 * 8 * 9).reshape(2, 8, 9)
+        self.write_volumes("ids.h5", {"f8": ids, "i8": ids.astype("i8"), "big": (ids + 2.0 ** 60).astype("u8") + 1})
+        for source, options, pattern in (("f8", [], "16777217"), ("f8", ["--dtype", "uint64"], "16777217"),
+                                         ("i8", ["--dtype", "float32"], "16777217, which float32 cannot hold"),
+                                         ("big", ["--dtype", "float32"], "which only its own type holds")):
+            result = run_tessera(["import", f"ids.h5:/{source}", "made.h5:/ids", *options], cwd=self.folder)
+            self.assert_one_error(result, FAILED, [pattern])
+            self.assertFalse((self.folder / "made.h5").exists())
+        self.assert_one_error(run_tessera(["export", "ids.h5:/f8", "ids.tif"], cwd=self.folder), FAILED, ["16777217"])
+        self.tessera(["import", "ids.h5:/i8", "made.h5:/ids"])
+        self.assert_same_voxels(self.read("made.h5:/ids"), ids.astype("u8"))
+
     def test_changes_behind_links_are_noticed(self):
         shutil.copy(self.folder / "stack.h5", self.folder / "real.h5")
         with h5py.File(self.folder / "link.h5", "w") as out:

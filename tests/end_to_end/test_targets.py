@@ -183,7 +183,8 @@ class Targets(Case):
         evaluate = ["evaluate", "--prediction", name, "--labels", "t.h5:/plain", "--json", "part.json", "--scores", "rand"]
         self.assert_one_error(run_tessera(evaluate, cwd=self.folder), 2, words)
         self.assert_one_error(run_tessera(["export", name, "part.tif"], cwd=self.folder), 2, words)
-        self.assertFalse((self.folder / "part.tif").exists())
+        self.assert_one_error(run_tessera(["import", name, "part_copy.h5:/p"], cwd=self.folder), 2, words)
+        self.assertFalse((self.folder / "part.tif").exists() or (self.folder / "part_copy.h5").exists())
         result = self.tessera([*evaluate, "--allow-incomplete"], ranks=2)
         self.assertRegex(result.stdout, rf"incomplete +{blocks - 1} of {blocks} blocks")
         scores = json.loads((self.folder / "part.json").read_text())
@@ -192,6 +193,7 @@ class Targets(Case):
         self.tessera(["report", "part.json", "--allow-incomplete"])
         self.assertIn(f"is incomplete: {blocks - 1} of {blocks} blocks", (self.folder / "part.html").read_text())
         self.tessera(["export", name, "part.tif", "--allow-incomplete"])
+        self.tessera(["import", name, "part_copy.h5:/p", "--allow-incomplete"])
         self.tessera(["pack", name, "packed.h5:/p", "--allow-incomplete"])
         self.assert_one_error(run_tessera(["export", "packed.h5:/p", "packed.tif"], cwd=self.folder), 2, words)
         journal.unlink()

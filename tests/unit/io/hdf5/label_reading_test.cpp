@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,22 @@ TEST(Values, BeyondTheTypeInMemoryAreErrors) {
                 open_volume(wide)->read({{0, 0, 0}, {1, 1, 2}});
               }),
               HasSubstr("too large for float32"));
+}
+
+/// Ids in float64 are not rounded to float32 without a word; fractions, infinities and ids that fit are read.
+TEST(Values, IdsThatFloat32WouldRoundAreErrors) {
+  const testing::TemporaryFolder folder;
+  const auto read = [&](const char* file, const std::vector<double>& values) {
+    const DatasetName name = write_labels<double>(folder / file, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, values);
+    const VoxelBuffer voxels = open_volume(name)->read({{0, 0, 0}, {1, 1, 2}});
+    return std::vector<float>(voxels.as<float>().begin(), voxels.as<float>().end());
+  };
+  EXPECT_THAT(message_of([&] { read("ids.h5", {16777216, 16777217}); }), HasSubstr("16777217"));
+  EXPECT_EQ(read("fits.h5", {16777216, -16777218}), (std::vector<float>{16777216, -16777218}));
+  EXPECT_EQ(read("real.h5", {0.1, 1e30}), (std::vector<float>{0.1F, 1e30F}));
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(read("infinite.h5", {infinity, 3}),
+            (std::vector<float>{std::numeric_limits<float>::infinity(), 3}));
 }
 
 }  // namespace
