@@ -224,6 +224,9 @@ class TrainingRun {
 
   void note_resume() {
     record_.resumed_from = state_->name;
+    // A training that was killed right after its last checkpoint has not removed the oldest one.
+    place_.current().checkpoints().keep_newest(static_cast<std::size_t>(config_.train.keep_checkpoints),
+                                               state_->checkpoint.counters.at("iteration"));
     const auto before = state_->checkpoint.texts.find("precision");
     if (before != state_->checkpoint.texts.end() && before->second != record_.precision) {
       spdlog::warn(
