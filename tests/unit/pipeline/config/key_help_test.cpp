@@ -60,6 +60,7 @@ std::vector<std::string> settings_of(const KeyDescription& key) {
       {"infer.normalisation", {"infer.mean_and_std=[128, 40]"}},
       {"infer.mean_and_std", {"infer.normalisation=fixed"}},
       {"segment.offsets", {"segment.input=affinities"}},
+      {"segment.fill_holes", {"segment.method=components", "segment.connectivity=4"}},
       {"segment.choose", {"segment.choose_labels=l.h5:/l", "segment.choose_sections=[0, 2]"}}};
   std::vector<std::string> settings;
   if (const auto found = needed.find(key.name); found != needed.end()) settings = found->second;
