@@ -6,41 +6,17 @@
 #include <string>
 #include <vector>
 
-#include "io/base/error.h"
+#include "tests/unit/pipeline/config/read_document.h"
 
 namespace tessera {
 namespace {
 
-using Overrides = std::vector<std::string>;
-using Reading = std::function<void(ConfigSection&)>;
-
-/// The message of the UsageError from parsing, reading and finishing; "" without an error.
-std::string complaint(const std::string& text, const Reading& read, const Overrides& overrides = {}) {
-  try {
-    ConfigDocument document(text, "e.yaml", overrides);
-    ConfigSection root = document.root();
-    read(root);
-    document.finish();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return {};
-}
-
-/// A key without an explanation.
-Key key(const std::string& name) {
-  return {name, "A key of this test."};
-}
-
-void read_nothing(ConfigSection&) {}
-
-void read_train(ConfigSection& root) {
-  ConfigSection train = root.section(key("train"));
-  train.get<std::int64_t>(key("iterations"), 4000, at_least(1));
-  train.get<double>(key("rate"), 0.01, above(0));
-  train.get<bool>(key("augment"), true);
-  train.choice(key("optimizer"), "adam", {"adam", "sgd"});
-}
+using testing::complaint;
+using testing::key;
+using testing::read_nothing;
+using testing::read_train;
+using testing::read_volumes;
+using testing::Reading;
 
 TEST(YamlReader, ReadsEveryType) {
   ConfigDocument document(
@@ -264,27 +240,6 @@ TEST(YamlReader, RejectsAliasBombs) {
             std::string::npos);
 }
 
-TEST(YamlReader, OverridesReplaceAndCreate) {
-  ConfigDocument document("train: {iterations: 5}\nempty:\n", "e.yaml",
-                          {"train.iterations=20", "data.sections=[1, 2]", "data.raw=a.h5:/x",
-                           "empty.key=true", "train.iterations=30"});
-  ConfigSection root = document.root();
-  EXPECT_EQ(root.section(key("train")).require<std::int64_t>(key("iterations")), 30);
-  EXPECT_EQ(root.section(key("data")).require<std::vector<std::int64_t>>(key("sections")),
-            (std::vector<std::int64_t>{1, 2}));
-  EXPECT_EQ(root.section(key("data")).require<std::string>(key("raw")), "a.h5:/x");
-  EXPECT_EQ(root.section(key("empty")).require<bool>(key("key")), true);
-  EXPECT_NO_THROW(document.finish());
-}
-
-void read_volumes(ConfigSection& root) {
-  for (ConfigSection& volume : root.section(key("data")).sections(key("volumes"))) {
-    volume.require<std::string>(key("raw"));
-    volume.get<double>(key("weight"), 1, above(0));
-    volume.section(key("region")).get<std::int64_t>(key("begin"), 0);
-  }
-}
-
 TEST(YamlReader, ListsOfSections) {
   EXPECT_EQ(complaint("", read_volumes), "");
   EXPECT_EQ(complaint("data: {volumes: []}\n", read_volumes), "");
@@ -301,126 +256,6 @@ TEST(YamlReader, ListsOfSections) {
             "e.yaml:3:5: data.volumes: a section where a list of sections (- key: value lines) is needed");
   EXPECT_EQ(complaint("data:\n  volumes:\n  - raw: a\n  - b\n", read_volumes),
             "e.yaml:4:5: data.volumes[1]: 'b' where a section (key: value lines) is needed");
-}
-
-TEST(YamlReader, OverridesSetListElements) {
-  const std::string text = "data:\n  volumes:\n  - raw: a\n  - {raw: b, region: {begin: 1}}\n";
-  ConfigDocument document(
-      text, "e.yaml",
-      {"data.volumes[1].raw=c", "data.volumes[0].weight=2", "data.volumes[1].region.begin=7"});
-  ConfigSection root = document.root();
-  std::vector<ConfigSection> volumes = root.section(key("data")).sections(key("volumes"));
-  ASSERT_EQ(volumes.size(), 2U);
-  EXPECT_EQ(volumes[0].path(), "data.volumes[0]");
-  EXPECT_EQ(volumes[0].require<std::string>(key("raw")), "a");
-  EXPECT_EQ(volumes[0].get<double>(key("weight"), 1), 2);
-  EXPECT_EQ(volumes[1].require<std::string>(key("raw")), "c");
-  EXPECT_EQ(volumes[1].section(key("region")).get<std::int64_t>(key("begin"), 0), 7);
-  EXPECT_NO_THROW(document.finish());
-  for (const char* wrong : {"data.volumes[2].raw", "data.volumes[-1].raw", "data.volumes[x].raw"}) {
-    EXPECT_EQ(complaint(text, read_volumes, {std::string(wrong) + "=c"}),
-              "--set " + std::string(wrong) + "=c: " + wrong +
-                  ": the file's data.volumes is not a list with this item; items "
-                  "count from 0");
-  }
-  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0].wieght=1"}),
-            "--set data.volumes[0].wieght=1: data.volumes[0].wieght: unknown key; did you mean 'weight'?");
-  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes[0]=1"}),
-            "--set data.volumes[0]=1: data.volumes[0]: is a section; set its keys one by one");
-  EXPECT_EQ(complaint(text, read_volumes, {"data.volumes=[{raw: x, wieght: 1}]"}),
-            "--set data.volumes=[{raw: x, wieght: 1}]: data.volumes[0].wieght: unknown key; did you mean "
-            "'weight'?");
-}
-
-TEST(YamlReader, ListsOfSectionsParseBackToTheSameValues) {
-  ConfigDocument document("data:\n  volumes:\n  - raw: \"yes\"\n  - {raw: 'x.h5:/[0-a]*/raw', weight: 0.5}\n",
-                          "e.yaml");
-  ConfigSection root = document.root();
-  read_volumes(root);
-  root.section(key("data")).get<std::int64_t>(key("last"), 3);
-  const std::string resolved = document.resolved_yaml();
-  EXPECT_EQ(resolved,
-            "data:\n  volumes:\n  - raw: \"yes\"\n    weight: 1\n    region:\n      begin: 0\n"
-            "  - raw: \"x.h5:/[0-a]*/raw\"\n    weight: 0.5\n    region:\n      begin: 0\n  last: 3\n");
-  ConfigDocument again(resolved, "resolved.yaml");
-  ConfigSection second = again.root();
-  read_volumes(second);
-  second.section(key("data")).get<std::int64_t>(key("last"), 0);
-  EXPECT_NO_THROW(again.finish());
-  EXPECT_EQ(again.resolved_yaml(), resolved);
-}
-
-TEST(YamlReader, OverridesAreStrict) {
-  EXPECT_EQ(complaint("", read_train, {"train.iterations=010"}),
-            "--set train.iterations=010: train.iterations: '010' is not a whole number in decimal digits");
-  EXPECT_EQ(
-      complaint("", read_train, {"train.iterations="}),
-      "--set train.iterations=: train.iterations: an empty value is not a whole number in decimal digits");
-  EXPECT_EQ(complaint("", read_train, {"iterations"}),
-            "--set iterations: write KEY=VALUE, such as train.iterations=20");
-  EXPECT_EQ(complaint("", read_train, {"train..x=1"}),
-            "--set train..x=1: write KEY=VALUE, such as train.iterations=20");
-  EXPECT_EQ(complaint("train: {rate: 1}", read_train, {"train.rate.x=1"}),
-            "--set train.rate.x=1: train.rate.x: train.rate is a value, not a section");
-  EXPECT_EQ(complaint("train: {rate: 1}", read_train, {"train=1"}),
-            "--set train=1: train: is a section; set its keys one by one");
-  EXPECT_EQ(complaint("", read_train, {"train={rate: 1}"}),
-            "--set train={rate: 1}: train: a whole section cannot be set; set its keys one by one");
-  EXPECT_EQ(complaint("", read_train, {"train.rate=[1"}).substr(0, 37),
-            "--set train.rate=[1: not valid YAML: ");
-}
-
-/// All value types of a config, with values that are easily misread.
-std::string read_tricky(ConfigDocument& document) {
-  ConfigSection root = document.root();
-  root.get<std::string>(key("name"), "yes");
-  ConfigSection first = root.section(key("first"));
-  first.get<std::vector<std::string>>(
-      key("words"),
-      {"010",      "1e3",  "null",  ":",           "a: b",    "#x",          "",     " ",  "-",
-       "a,b",      "[",    "\"q\"", "back\\slash", "tab\t",   "line\nbreak", "\x01", "~",  "Off",
-       "04:00:00", ".inf", "0x1F",  "plain",       "p.h5:/x", "\xc3\xa9",    "- a",  "=",  "<<",
-       "%",        "@",    "`",     "!x",          "&x",      "*x",          "'",    "a:", "a #b",
-       "trailing "});
-  first.get<double>(key("tiny"), 1e-300);
-  first.get<double>(key("third"), 1.0 / 3);
-  first.get<std::int64_t>(key("least"), std::numeric_limits<std::int64_t>::min());
-  root.section(key("second")).section(key("empty"));
-  first.get<bool>(key("late"), false);
-  first.get_or_word<std::int64_t>(key("tile"), "auto", {"auto"});
-  first.get<std::vector<std::int64_t>>(key("none"), {});
-  first.optional<std::string>(key("absent"));
-  document.finish();
-  return document.resolved_yaml();
-}
-
-TEST(YamlReader, ResolvedConfigParsesBackToTheSameValues) {
-  ConfigDocument fallbacks("", "e.yaml");
-  const std::string resolved = read_tricky(fallbacks);
-  EXPECT_EQ(resolved.substr(0, 24), "name: \"yes\"\nfirst:\n  wor");
-  ConfigDocument again(resolved, "resolved.yaml");
-  ConfigSection root = again.root();
-  EXPECT_EQ(root.require<std::string>(key("name")), "yes");
-  ConfigSection first = root.section(key("first"));
-  const auto words = first.require<std::vector<std::string>>(key("words"), list_of(37)).value();
-  EXPECT_EQ(words.at(1), "1e3");
-  EXPECT_EQ(words.at(14), "line\nbreak");
-  EXPECT_EQ(words.at(15), "\x01");
-  EXPECT_EQ(words.at(23), "\xc3\xa9");
-  EXPECT_EQ(first.require<double>(key("tiny")), 1e-300);
-  EXPECT_EQ(first.require<double>(key("third")), 1.0 / 3);
-  EXPECT_EQ(first.require<std::int64_t>(key("least")), std::numeric_limits<std::int64_t>::min());
-
-  ConfigDocument third(resolved, "resolved.yaml");
-  EXPECT_EQ(read_tricky(third), resolved);
-}
-
-TEST(YamlReader, ResolvedConfigHoldsTheGivenValues) {
-  ConfigDocument document("train: {rate: 0.5}", "e.yaml", {"train.iterations=7"});
-  ConfigSection root = document.root();
-  read_train(root);
-  EXPECT_EQ(document.resolved_yaml(),
-            "train:\n  iterations: 7\n  rate: 0.5\n  augment: true\n  optimizer: adam\n");
 }
 
 TEST(YamlReader, DescribesTheKeysThatItReads) {
