@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/base/error.h"
+#include "io/base/float_narrowing.h"
 #include "io/hdf5/hdf5_handle.h"
 #include "io/hdf5/hdf5_types.h"
 
@@ -100,17 +101,17 @@ hid_t memory_type_of(const VoxelConversion& conversion) {
   return hdf5_memory_type(conversion.type);
 }
 
-/// `buffer` takes float64 values. Ids are not rounded: below 2^53, whole numbers stay what they are.
+/// `buffer` takes float64 values.
 void take_wide_numbers(const std::vector<double>& values, VoxelBuffer& buffer, const std::string& what) {
   const auto voxels = buffer.as<float>();
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const double value = values[i];
-    voxels[i] = static_cast<float>(value);
-    if (!std::isfinite(value) || static_cast<double>(voxels[i]) == value) continue;
-    const bool is_id = std::abs(value) < 0x1p53 && value == std::trunc(value);
-    if (std::isfinite(voxels[i]) && !is_id) continue;
-    throw Error(fmt::format("{}: it holds {:.17g}, which is {} for float32. Save ids as integers", what,
-                            value, is_id ? "an id with too many digits" : "too large"));
+    const std::optional<float> narrow = float32_of(values[i]);
+    if (!narrow) {
+      throw Error(fmt::format(
+          "{}: float32 cannot hold its 64-bit value {:.17g}: save it as float32, or labels as integers", what,
+          values[i]));
+    }
+    voxels[i] = *narrow;
   }
 }
 

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "io/base/error.h"
+#include "io/base/float_narrowing.h"
 
 namespace tessera {
 namespace {
@@ -46,11 +48,7 @@ float half_to_float(std::uint16_t bits) {
 }
 
 float double_to_float(double value, const std::string& what) {
-  const auto narrow = static_cast<float>(value);
-  if (!std::isfinite(value) || static_cast<double>(narrow) == value) return narrow;
-  constexpr double kEveryDoubleIsWhole = 9007199254740992.0;  // 2^53
-  const bool is_label = std::abs(value) < kEveryDoubleIsWhole && value == std::floor(value);
-  if (std::isfinite(narrow) && !is_label) return narrow;
+  if (const std::optional<float> narrow = float32_of(value)) return *narrow;
   throw Error(fmt::format(
       "{}: float32 cannot hold its 64-bit value {:.17g}: save it as float32, or labels as integers", what,
       value));

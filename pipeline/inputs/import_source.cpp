@@ -27,40 +27,48 @@ bool is_dataset(const std::string& source) {
   return colon != std::string::npos && !file_exists(source) && file_exists(source.substr(0, colon));
 }
 
-/// The voxels as another type, after `change`. Errors: Error for a value that the type cannot hold.
-template <class Change>
-VoxelBuffer converted(const VoxelBuffer& voxels, VoxelType type, const std::string& source,
-                      const Change& change) {
+/// The voxels as another type. Floating point is rounded to integers. Errors: Error for a value that the type
+/// cannot hold, or an integer that it would round.
+VoxelBuffer converted(const VoxelBuffer& voxels, VoxelType type, const std::string& source) {
   VoxelBuffer result(type, voxels.shape);
+  const auto reject = [&](auto value) {
+    throw Error(fmt::format("{} holds {}, which {} cannot hold: choose another --dtype", source, value,
+                            name_of(type)));
+  };
   with_voxel_type(voxels.type, [&](auto from_zero) {
     with_voxel_type(type, [&](auto to_zero) {
+      using From = decltype(from_zero);
       using To = decltype(to_zero);
-      const auto from = voxels.as<decltype(from_zero)>();
+      const auto from = voxels.as<From>();
       const auto to = result.as<To>();
       for (std::size_t i = 0; i < from.size(); ++i) {
-        const auto given = static_cast<double>(from[i]);
-        if constexpr (std::is_integral_v<decltype(from_zero)>) {
-          if (given >= 0x1p64 || static_cast<decltype(from_zero)>(given) != from[i]) {
-            throw Error(
-                fmt::format("{} holds {}, which only its own type holds: leave --dtype and --threshold out",
-                            source, from[i]));
-          }
-        }
-        const double value = change(given);
-        if constexpr (std::is_integral_v<To>) {
-          if (!(value >= 0 && value <= static_cast<double>(std::numeric_limits<To>::max()))) {
-            throw Error(fmt::format("{} holds {}, which {} cannot hold: choose another --dtype", source,
-                                    value, name_of(type)));
-          }
+        if constexpr (std::is_integral_v<From> && std::is_integral_v<To>) {
+          if (!std::in_range<To>(from[i])) reject(from[i]);
+        } else if constexpr (std::is_integral_v<To>) {
+          const auto value = static_cast<double>(from[i]);
+          if (!(value >= 0 && value <= static_cast<double>(std::numeric_limits<To>::max()))) reject(value);
           to[i] = static_cast<To>(std::llround(value));
-        } else {
-          to[i] = static_cast<To>(value);
-          if (value == std::trunc(value) && static_cast<double>(to[i]) != value) {
-            throw Error(fmt::format("{} holds {:.17g}, which {} cannot hold: choose another --dtype", source,
-                                    value, name_of(type)));
-          }
+          continue;
+        } else if constexpr (std::is_integral_v<From>) {
+          const auto narrow = static_cast<double>(static_cast<To>(from[i]));
+          if (narrow >= std::ldexp(1, std::numeric_limits<From>::digits) ||
+              static_cast<From>(narrow) != from[i])
+            reject(from[i]);
         }
+        to[i] = static_cast<To>(from[i]);
       }
+    });
+  });
+  return result;
+}
+
+/// uint8: 1 where a voxel is above `limit`, else 0.
+VoxelBuffer thresholded(const VoxelBuffer& voxels, double limit) {
+  VoxelBuffer result(VoxelType::uint8, voxels.shape);
+  with_voxel_type(voxels.type, [&](auto zero) {
+    const auto from = voxels.as<decltype(zero)>();
+    std::transform(from.begin(), from.end(), result.as<std::uint8_t>().begin(), [&](auto value) {
+      return static_cast<std::uint8_t>(static_cast<double>(value) > limit ? 1 : 0);
     });
   });
   return result;
@@ -131,12 +139,8 @@ VoxelType ImportSource::type() const {
 
 VoxelBuffer ImportSource::read_sections(std::int64_t begin, std::int64_t count) {
   VoxelBuffer sections = read_source(begin, count);
-  if (options_.threshold) {
-    return converted(sections, VoxelType::uint8, source_,
-                     [limit = *options_.threshold](double value) { return value > limit ? 1.0 : 0.0; });
-  }
-  if (type() == type_) return sections;
-  return converted(sections, type(), source_, [](double value) { return value; });
+  if (options_.threshold) return thresholded(sections, *options_.threshold);
+  return type() == type_ ? sections : converted(sections, type(), source_);
 }
 
 VoxelBuffer ImportSource::read_source(std::int64_t begin, std::int64_t count) {

@@ -80,13 +80,17 @@ class Storage(Case):
         self.write_volumes("ids.h5", {"f8": ids, "i8": ids.astype("i8"), "big": (ids + 2.0 ** 60).astype("u8") + 1})
         for source, options, pattern in (("f8", [], "16777217"), ("f8", ["--dtype", "uint64"], "16777217"),
                                          ("i8", ["--dtype", "float32"], "16777217, which float32 cannot hold"),
-                                         ("big", ["--dtype", "float32"], "which only its own type holds")):
+                                         ("big", ["--dtype", "float32"], r"1152921504623624193, which float32 cannot hold")):
             result = run_tessera(["import", f"ids.h5:/{source}", "made.h5:/ids", *options], cwd=self.folder)
             self.assert_one_error(result, FAILED, [pattern])
             self.assertFalse((self.folder / "made.h5").exists())
         self.assert_one_error(run_tessera(["export", "ids.h5:/f8", "ids.tif"], cwd=self.folder), FAILED, ["16777217"])
         self.tessera(["import", "ids.h5:/i8", "made.h5:/ids"])
         self.assert_same_voxels(self.read("made.h5:/ids"), ids.astype("u8"))
+        self.tessera(["import", "ids.h5:/big", "made.h5:/cells", "--threshold", "0.5"])  # needs no digit
+        self.assert_same_voxels(self.read("made.h5:/cells"), np.ones(ids.shape, "u1"))
+        self.tessera(["import", "ids.h5:/i8", "made.h5:/narrow", "--dtype", "uint32"])
+        self.assert_same_voxels(self.read("made.h5:/narrow"), ids.astype("u4"))
 
     def test_changes_behind_links_are_noticed(self):
         shutil.copy(self.folder / "stack.h5", self.folder / "real.h5")

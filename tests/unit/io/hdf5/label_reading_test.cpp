@@ -115,7 +115,7 @@ TEST(Values, BeyondTheTypeInMemoryAreErrors) {
   EXPECT_THAT(message_of([&] {
                 open_volume(wide)->read({{0, 0, 0}, {1, 1, 2}});
               }),
-              HasSubstr("too large for float32"));
+              HasSubstr("float32 cannot hold its 64-bit value 1.0000000000000001e+300"));
 }
 
 /// Ids in float64 are not rounded to float32 without a word; fractions, infinities and ids that fit are read.
