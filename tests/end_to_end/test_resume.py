@@ -5,6 +5,7 @@ import csv
 import math
 import os
 import random
+import shutil
 import signal
 import time
 import unittest
@@ -136,6 +137,16 @@ class Killed(Training):
         stray.write_bytes(b"half a checkpoint")
         self.tessera(["train", yaml, "--resume", "--set", "train.iterations=3"])
         self.assertFalse(stray.exists())
+
+    def test_a_checkpoint_too_many_is_removed(self):
+        """A kill between the last checkpoint and the removal of the oldest one leaves it behind."""
+        yaml = self.config("many", {"train": {"iterations": 4, "checkpoint_every": 1, "keep_checkpoints": 3}})
+        self.tessera(["train", yaml])
+        kept = self.checkpoints("many")
+        self.assertEqual(len(kept), 3)
+        shutil.copy(kept[0], self.folder / "runs/many/checkpoints/iteration_00000001.h5")
+        self.tessera(["train", yaml, "--resume"])
+        self.assertEqual(self.checkpoints("many"), kept)
 
 
 class OtherRanks(Training):
