@@ -90,7 +90,7 @@ def of_tables(file):
 
 
 def of_text(file):
-    lines = re.sub(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?", b"", file.read_bytes()).split(b"\n")
+    lines = re.sub(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?|\b\d+(\.\d+)? (s|min|h)\b", b"", file.read_bytes()).split(b"\n")
     return {str(i): sha(line) for i, line in enumerate(lines)}
 
 

@@ -50,6 +50,15 @@ class Judgement(unittest.TestCase):
         self.write(**{"run.json": json.dumps({"score": 1, "rate": 9}).encode(), "log.txt": b"anything"})
         self.assertEqual(self.judge(), [], "a rate differs from run to run, a log is free")
 
+    def test_times_in_a_page_do_not_count(self):
+        def page(text):
+            self.write(**{"report.html": text.encode()})
+            return contents.of_file(self.folder / "report.html")
+        one = page("<p>written 2026-12-01T16:34:10Z, done in 1.5 s, 4 iterations</p>")
+        self.assertEqual(one, page("<p>written 2027-01-02T03:04:05Z, done in 20 s, 4 iterations</p>"))
+        self.assertNotEqual(one, page("<p>written 2026-12-01T16:34:10Z, done in 1.5 s, 5 iterations</p>"))
+        self.assertNotEqual(one, page("<p>written 2026-12-01T16:34:10Z, done in 1.5 s, 4 sections</p>"))
+
     def test_another_result_is_wrong(self):
         self.write(**{"run.json": json.dumps({"score": 2, "rate": 5}).encode()})
         self.assert_found(self.judge(), "wrong", "exit code 0, run.json: differs in /score")
